@@ -1,11 +1,11 @@
 """The exporter's branch of the error tree.
 
-    OnnxpressError
-    └── ExportError               no artifact was written
-        ├── UnsupportedCheckpoint the checkpoint cannot be exported; the message says why and what can
-        ├── TraceError            PyTorch's graph could not be captured
-        ├── PassError             a graph rewrite could not be applied
-        └── VerificationFailed    the graph's answers differ from PyTorch's; names input, expected, obtained
+OnnxpressError
+└── ExportError               no artifact was written
+    ├── UnsupportedCheckpoint the checkpoint cannot be exported; the message says why and what can
+    ├── TraceError            PyTorch's graph could not be captured
+    ├── PassError             a graph rewrite could not be applied
+    └── VerificationFailed    the graph's answers differ from PyTorch's; names input, expected, obtained
 """
 
 from __future__ import annotations

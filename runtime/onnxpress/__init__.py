@@ -1,0 +1,42 @@
+"""onnxpress: run verified ONNX artifacts of Hugging Face models, without PyTorch.
+
+>>> pipe = onnxpress.pipeline(model="folder-or-hub-id")  # doctest: +SKIP
+>>> pipe("What a day!")  # doctest: +SKIP
+"""
+
+from onnxpress.artifact import Artifact
+from onnxpress.errors import (
+    ArtifactError,
+    CorruptFile,
+    DeviceUnavailable,
+    HubError,
+    InputError,
+    InvalidManifest,
+    MissingDependency,
+    MissingFile,
+    OnnxpressError,
+    UnknownTask,
+    UnsupportedFormat,
+)
+from onnxpress.session import Session
+from onnxpress.tasks import pipeline
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "CorruptFile",
+    "DeviceUnavailable",
+    "HubError",
+    "InputError",
+    "InvalidManifest",
+    "MissingDependency",
+    "MissingFile",
+    "OnnxpressError",
+    "Session",
+    "UnknownTask",
+    "UnsupportedFormat",
+    "__version__",
+    "pipeline",
+]

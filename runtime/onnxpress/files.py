@@ -1,0 +1,138 @@
+"""Writing whole folders or nothing: a temporary folder beside the target, fsync, rename.
+
+A process that is killed leaves at most a hidden `.NAME.PID.partial` folder, which is not an artifact, and which the
+next writer of the same target removes. This module does not know what is in the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from onnxpress.errors import InputError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file as 64 lower-case hexadecimal digits, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    buffer = bytearray(_CHUNK_BYTES)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(view[:count])
+    return digest.hexdigest()
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write `data` beside `path`, flush it to the disk, and rename: readers see the old file or the new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """A new folder to fill, which becomes `target` when the block ends without an exception.
+
+    Raises:
+        InputError: `target` exists and `force` is not given, or its parent cannot be written.
+    """
+    check_target(target, force=force)
+    parent = target.absolute().parent
+    staging = parent / f".{target.name}.{os.getpid()}.partial"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
+        staging.mkdir()
+    except OSError as error:
+        raise InputError(f"{parent}: cannot write here ({error.strerror}). Choose another output folder.") from None
+    try:
+        yield staging
+        for file in sorted(staging.rglob("*")):
+            _sync(file)
+        _sync(staging)
+        _swap(staging, target)
+        _sync(parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse early what `staged_folder` would refuse late.
+
+    Raises:
+        InputError: `target` exists and `force` is not given, or is not a folder.
+    """
+    if not target.exists() and not target.is_symlink():
+        return
+    if not force:
+        raise InputError(f"{target} exists already. Choose another output folder, or pass --force to replace it.")
+    if not target.is_dir() or target.is_symlink():
+        raise InputError(f"{target} is not a folder, so it will not be replaced. Choose another output folder.")
+    if any(target.iterdir()) and not (target / "onnxpress.json").is_file():
+        raise InputError(
+            f"{target} is not an onnxpress artifact, so --force will not replace it. Choose another output folder."
+        )
+
+
+def _swap(staging: Path, target: Path) -> None:
+    if not target.exists():
+        staging.rename(target)
+        return
+    old = target.absolute().with_name(f".{target.name}.{os.getpid()}.replaced")
+    target.rename(old)
+    try:
+        staging.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Clear what killed writers of the same target left, and put back what one was about to replace."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(partial|replaced)")
+    for entry in target.absolute().parent.iterdir():
+        match = pattern.fullmatch(entry.name)
+        if match is None or _alive(int(match[1])):
+            continue
+        if match[2] == "replaced" and not target.exists():
+            entry.rename(target)
+        else:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

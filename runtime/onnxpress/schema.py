@@ -1,0 +1,125 @@
+"""JSON values to frozen dataclasses and back, with errors that name the field.
+
+The dataclasses are the schema: their annotations say what is allowed (`str`, `int`, `float`, `bool`, `X | None`,
+`Literal`, `tuple[X, ...]`, `Mapping[str, X]`, other dataclasses). A field without a default is required; a field
+that the dataclass does not have is refused, because it may change the meaning of the rest.
+
+This module does not know what a manifest is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, cast
+
+from onnxpress.errors import InvalidManifest, UnsupportedFormat
+
+T = TypeVar("T")
+
+
+def decode(kind: type[T], value: object, where: str) -> T:
+    """Build a `kind` from a JSON value.
+
+    Raises:
+        InvalidManifest: a field is missing or of the wrong type; the message gives its path.
+        UnsupportedFormat: there is a field that this version does not know.
+    """
+    return cast(T, _decode(kind, value, where))
+
+
+def encode(value: object) -> Any:
+    """The JSON value of a dataclass, the inverse of `decode`. Fields at their default are kept."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    return value
+
+
+def _decode(kind: Any, value: object, where: str) -> object:
+    if dataclasses.is_dataclass(kind):
+        return _decode_dataclass(cast(type, kind), value, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _decode_union(arguments, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise _wrong(where, " or ".join(map(repr, arguments)), value)
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _wrong(where, "a list", value)
+        return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object", value)
+        return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    return _decode_scalar(kind, value, where)
+
+
+def _decode_scalar(kind: Any, value: object, where: str) -> object:
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+        if not math.isfinite(number):
+            raise _wrong(where, "a finite number", value)
+        return number
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+    raise _wrong(where, names.get(kind, "null"), value)
+
+
+def _decode_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
+    if value is None and type(None) in kinds:
+        return None
+    for kind in (k for k in kinds if k in (str, int, float, bool)):
+        if type(value) is kind or (kind is float and type(value) is int):
+            return _decode_scalar(kind, value, where)
+    structured = [k for k in kinds if k not in (str, int, float, bool, type(None))]
+    if structured:
+        return _decode(structured[0], value, where)
+    raise _wrong(where, " or ".join(getattr(k, "__name__", str(k)) for k in kinds), value)
+
+
+def _decode_dataclass(kind: type, value: object, where: str) -> object:
+    if not isinstance(value, dict):
+        raise _wrong(where, "an object", value)
+    fields = _fields(kind)
+    unknown = sorted(set(value) - set(fields))
+    if unknown:
+        raise UnsupportedFormat(
+            f"{where}: unknown field {unknown[0]!r}. The file was written by a newer onnxpress, or is not an "
+            "onnxpress manifest: upgrade onnxpress or export again."
+        )
+    decoded = {}
+    for name, (annotation, required) in fields.items():
+        if name in value:
+            decoded[name] = _decode(annotation, value[name], f"{where}.{name}")
+        elif required:
+            raise InvalidManifest(f"{where}: the field {name!r} is missing. Export again.")
+    return kind(**decoded)
+
+
+@cache
+def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
+    hints = typing.get_type_hints(kind)
+    return {
+        f.name: (
+            hints[f.name],
+            f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
+        )
+        for f in dataclasses.fields(kind)
+    }
+
+
+def _wrong(where: str, expected: str, value: object) -> InvalidManifest:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return InvalidManifest(f"{where}: expected {expected}, found {shown}. Export again.")

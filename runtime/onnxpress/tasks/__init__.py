@@ -1,0 +1,120 @@
+"""The table of tasks, their aliases, and `pipeline()`, which opens an artifact as one of them.
+
+A new task is one file beside this one and one row in TASKS. Task modules are imported when they are asked for, so
+that `import onnxpress` stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxpress.artifact import Artifact, choose_precision
+from onnxpress.errors import ArtifactError, UnknownTask
+from onnxpress.session import Session, parse_device
+from onnxpress.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from onnxpress.tasks.base import TextPipeline
+
+#: The Hub's task name -> module and class.
+TASKS: Mapping[str, tuple[str, str]] = {
+    "feature-extraction": ("feature_extraction", "FeatureExtraction"),
+    "fill-mask": ("fill_mask", "FillMask"),
+    "question-answering": ("question_answering", "QuestionAnswering"),
+    "sentence-similarity": ("sentence_similarity", "SentenceSimilarity"),
+    "text-classification": ("text_classification", "TextClassification"),
+    "text-ranking": ("text_ranking", "TextRanking"),
+    "token-classification": ("token_classification", "TokenClassification"),
+    "zero-shot-classification": ("zero_shot_classification", "ZeroShotClassification"),
+}
+
+ALIASES: Mapping[str, str] = {
+    "embeddings": "sentence-similarity",
+    "masked-lm": "fill-mask",
+    "ner": "token-classification",
+    "reranking": "text-ranking",
+    "sentiment-analysis": "text-classification",
+}
+
+#: task an artifact was exported for -> other tasks that the same graph can serve.
+ALSO_SERVES: Mapping[str, tuple[str, ...]] = {
+    "sentence-similarity": ("feature-extraction",),
+    "text-classification": ("zero-shot-classification", "text-ranking"),
+    "text-ranking": ("text-classification",),
+    "zero-shot-classification": ("text-classification",),
+}
+
+
+def canonical_task(task: str) -> str:
+    """The Hub's name of a task or alias.
+
+    Raises:
+        UnknownTask: there is no such task; the message lists those there are.
+    """
+    name = ALIASES.get(task, task)
+    if name not in TASKS:
+        raise UnknownTask(f"Unknown task {task!r}. Tasks: {', '.join(TASKS)}. Aliases: {', '.join(ALIASES)}.")
+    return name
+
+
+def pipeline(
+    task: str | None = None,
+    model: str | Path | Artifact | None = None,
+    *,
+    precision: str | None = None,
+    device: object = None,
+    revision: str | None = None,
+    threads: int | None = None,
+    **options: Any,
+) -> TextPipeline[Any]:
+    """Open an artifact as a callable for its task; a drop-in for `transformers.pipeline`.
+
+    Args:
+        task: the Hub's name or an alias ("ner"); None: the task that the artifact was exported for.
+        model: an artifact's folder, a Hub id, or an `Artifact`.
+        precision: the variant to run ("fp32", "int8", ...); None: the best one for the device.
+        device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
+        revision: branch, tag or commit on the Hub.
+        threads: threads of one forward pass; None: the cores that this process may use.
+        options: defaults for the arguments of the call, such as `top_k=None` or `aggregation_strategy="simple"`.
+
+    Raises:
+        UnknownTask: no such task, or not one that this artifact can serve.
+        ArtifactError: the artifact is missing, damaged or from a newer version.
+        InputError: an option that the task does not have.
+        DeviceUnavailable: the device is not here.
+        MissingDependency: ONNX Runtime or another optional package is not installed.
+    """
+    if model is None:
+        if task is not None and (Path(task).is_dir() or "/" in task):
+            raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
+        raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
+    wanted = None if task is None else canonical_task(task)
+    place = parse_device(device)
+    artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision, precision=precision)
+    name = _served_task(artifact, wanted)
+    module, class_name = TASKS[name]
+    task_class: type[TextPipeline[Any]] = getattr(import_module(f"onnxpress.tasks.{module}"), class_name)
+    chosen = choose_precision(artifact.manifest, precision, place)
+    settings = artifact.manifest.tokenizer
+    if settings is None:
+        raise ArtifactError(f"{artifact.folder}: no tokenizer, so {name} cannot run. Export again.")
+    tokenizer = Tokenizer(artifact.file(settings.file), settings)
+    session = Session(artifact.graphs(chosen), device=place, threads=threads)
+    return task_class(artifact, session, tokenizer, chosen, options)
+
+
+def _served_task(artifact: Artifact, wanted: str | None) -> str:
+    own = artifact.manifest.task
+    if wanted is None or wanted == own:
+        return canonical_task(own)
+    if wanted in ALSO_SERVES.get(own, ()):
+        return wanted
+    offered = ", ".join((own, *ALSO_SERVES.get(own, ())))
+    raise UnknownTask(
+        f"{artifact.folder} was exported for {own} and serves: {offered}; not {wanted}. Export the checkpoint again "
+        f"with --task {wanted}."
+    )

@@ -1,0 +1,198 @@
+"""What every text pipeline shares: options, the shape of a call, and the way from rows to arrays.
+
+A task subclasses `TextPipeline` once and writes three functions: `prepare` (input -> rows), `reduce` (a batch's
+outputs -> one value per row; the default cuts off the padding) and `finish` (values -> result). This module knows
+nothing of any one task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.artifact import Artifact
+from onnxpress.batching import BUDGET_TOKENS, Batch, Request, Row, pad, stream
+from onnxpress.errors import InputError, InvalidManifest
+from onnxpress.manifest import TensorInfo, TokenizerSettings
+from onnxpress.session import Session
+from onnxpress.tokenizer import Encoding, Strategy, Tokenizer, Truncation
+
+Options = TypeVar("Options")
+Outputs = Mapping[str, NDArray[Any]]
+
+
+class TextPipeline(Generic[Options]):
+    """A callable: preprocess -> batches -> session -> postprocess.
+
+    Thread-safe, usable after a fork, picklable (the session reopens lazily). `close` frees the model's memory; the
+    pipeline is also a context manager. Lists in, lists out; generators and datasets in, a lazy iterator out;
+    anything else is one input.
+    """
+
+    task: ClassVar[str]
+    options_type: ClassVar[type[Any]]
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        session: Session,
+        tokenizer: Tokenizer,
+        precision: str,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.artifact = artifact
+        self.session = session
+        self.tokenizer = tokenizer
+        self.precision = precision
+        self.manifest = artifact.manifest
+        self._graph = artifact.manifest.graphs["model"]
+        self._budget_tokens = BUDGET_TOKENS[session.device.partition(":")[0]]
+        self._batch_size: int | None = None
+        self._batch_size = self._pop_batch_size(call := dict(options))
+        self.options: Options = self._options(self.options_type(), call)
+
+    # What a task writes.
+
+    def prepare(self, item: Any, options: Options) -> Request[Any]:
+        raise NotImplementedError
+
+    def finish(self, context: Any, values: list[Any], options: Options) -> Any:
+        raise NotImplementedError
+
+    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> Sequence[Any]:
+        """One value per row: by default, every output of the graph without its padding, copied out of the batch."""
+        return [self._row(batch, outputs, index) for index in range(len(batch.rows))]
+
+    # What all share.
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        batch_size = self._pop_batch_size(options)
+        chosen = self._options(self.options, options)
+        if is_stream(inputs):
+            return self._stream(inputs, chosen, batch_size)
+        if isinstance(inputs, (list, tuple)):
+            return list(self._stream(inputs, chosen, batch_size, window=len(inputs)))
+        return next(self._stream([inputs], chosen, batch_size))
+
+    def _stream(
+        self,
+        inputs: Iterable[Any],
+        options: Options,
+        batch_size: int | None,
+        window: int | None = None,
+    ) -> Iterator[Any]:
+        return stream(
+            inputs,
+            lambda item: self.prepare(item, options),
+            lambda rows: self._run(rows, options),
+            lambda context, values: self.finish(context, values, options),
+            budget_tokens=self._budget_tokens,
+            max_rows=batch_size,
+            first_window_rows=window or 1,
+        )
+
+    def _run(self, rows: Sequence[Row], options: Options) -> Sequence[Any]:
+        settings = self.tokenizer_settings
+        batch = pad(
+            rows,
+            names=[tensor.name for tensor in self._graph.inputs],
+            pad_id=settings.pad_token_id,
+            pad_type_id=settings.pad_token_type_id,
+            side=settings.padding_side,
+        )
+        return self.reduce(batch, self.session.run(batch.arrays), options)
+
+    def _row(self, batch: Batch, outputs: Outputs, index: int) -> dict[str, NDArray[Any]]:
+        span = batch.span(index)
+        return {
+            tensor.name: np.array(outputs[tensor.name][index][span if _by_token(tensor) else ...])
+            for tensor in self._graph.outputs
+        }
+
+    @property
+    def tokenizer_settings(self) -> TokenizerSettings:
+        """The artifact's tokenizer settings."""
+        return self.tokenizer.settings
+
+    def limit(self, max_length: int | None = None) -> int | None:
+        """The longest row in tokens: the model's limit, or `max_length` if that is smaller. None: no limit."""
+        limits = [n for n in (self.tokenizer_settings.max_length, max_length) if n is not None]
+        return min(limits, default=None)
+
+    def truncation(
+        self, strategy: Strategy = "longest_first", max_length: int | None = None, stride: int = 0
+    ) -> Truncation | None:
+        """Truncation to the limit of the model; None if it has none."""
+        limit = self.limit(max_length)
+        return None if limit is None else Truncation(limit, strategy, stride)
+
+    def row(self, encoding: Encoding, context: Any = None) -> Row:
+        """A row of an encoding, refused if the model cannot take it.
+
+        Raises:
+            InputError: more tokens than the model's limit.
+        """
+        ids = encoding.ids
+        limit = self.tokenizer_settings.max_length
+        if limit is not None and len(ids) > limit:
+            raise InputError(
+                f"The text has {len(ids)} tokens, the model takes at most {limit}. Pass truncation=True to cut it, or "
+                "split it."
+            )
+        return Row(ids, encoding.type_ids, context)
+
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes.
+
+        Raises:
+            InvalidManifest: the artifact has none, or not as many as the graph has outputs.
+        """
+        labels = self.manifest.postprocessing.labels
+        width = self._graph.outputs[0].axes[-1]
+        if not labels or (isinstance(width, int) and width != len(labels)):
+            raise InvalidManifest(
+                f"{self.artifact.folder}: {len(labels)} labels, but the graph returns {width} scores. Export again."
+            )
+        return labels
+
+    def close(self) -> None:
+        """Free the model's memory. The pipeline cannot be called again."""
+        self.session.close()
+
+    def __enter__(self) -> TextPipeline[Options]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _options(self, base: Any, changes: Mapping[str, Any]) -> Any:
+        known = {field.name for field in fields(base)}
+        unknown = sorted(set(changes) - known)
+        if unknown:
+            raise InputError(
+                f"{self.task} has no argument {unknown[0]!r}. It takes: {', '.join(sorted(known | {'batch_size'}))}."
+            )
+        return replace(base, **changes) if changes else base
+
+    def _pop_batch_size(self, options: dict[str, Any]) -> int | None:
+        """transformers' `batch_size`: at most so many rows in a batch. `num_workers` has no meaning here."""
+        options.pop("num_workers", None)
+        value = options.pop("batch_size", self._batch_size)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise InputError(f"batch_size must be a positive integer or None, not {value!r}.")
+        return value
+
+
+def is_stream(inputs: object) -> bool:
+    """Whether inputs come lazily: an iterator, or a dataset (iterable, but neither text, list, tuple nor mapping)."""
+    if isinstance(inputs, (str, bytes, list, tuple, Mapping)):
+        return False
+    return isinstance(inputs, Iterable) or hasattr(inputs, "__getitem__")
+
+
+def _by_token(tensor: TensorInfo) -> bool:
+    return len(tensor.axes) > 1 and tensor.axes[1] == "sequence"

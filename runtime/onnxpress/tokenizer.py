@@ -1,0 +1,217 @@
+"""Text to token ids and back, as the checkpoint's own tokenizer does it. The only importer of tokenizers.
+
+Truncation is a setting of the Rust tokenizer, not an argument of a call, so each call sets it and encodes under a
+lock. Padding is done in batching.py. This module knows nothing of tasks or graphs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from onnxpress.errors import CorruptFile, InputError, MissingDependency
+from onnxpress.manifest import TokenizerSettings
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as RustTokenizer
+
+Strategy = Literal["longest_first", "only_first", "only_second"]
+
+
+class Encoding(Protocol):
+    """What the Rust tokenizer returns for one text or pair. Offsets count characters of the text (code points)."""
+
+    @property
+    def ids(self) -> list[int]: ...
+    @property
+    def type_ids(self) -> list[int]: ...
+    @property
+    def tokens(self) -> list[str]: ...
+    @property
+    def offsets(self) -> list[tuple[int, int]]: ...
+    @property
+    def special_tokens_mask(self) -> list[int]: ...
+    @property
+    def word_ids(self) -> list[int | None]: ...
+    @property
+    def sequence_ids(self) -> list[int | None]: ...
+    @property
+    def overflowing(self) -> list[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """Keep at most `max_length` tokens, special ones included; what is cut comes back in `overflowing`, each piece
+    repeating the last `stride` tokens of the one before."""
+
+    max_length: int
+    strategy: Strategy = "longest_first"
+    stride: int = 0
+    side: Literal["left", "right"] | None = None
+
+
+class Tokenizer:
+    """A `tokenizer.json` with its settings. Thread-safe; reopens lazily in a fork and after unpickling.
+
+    Raises:
+        CorruptFile: the file is not a tokenizer.
+        MissingDependency: tokenizers is not installed.
+    """
+
+    def __init__(self, file: Path, settings: TokenizerSettings) -> None:
+        self.file = file
+        self.settings = settings
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._truncation: Truncation | None = None
+        self._rust = _load(self.file)
+
+    def encode(
+        self,
+        text: str | Sequence[str],
+        pair: str | None = None,
+        *,
+        truncation: Truncation | None = None,
+        special_tokens: bool = True,
+    ) -> Encoding:
+        """Encode a text, a pair of texts, or a text already split into words (a sequence of strings).
+
+        Raises:
+            InputError: not text, or `max_length` leaves no room beside the special tokens or the stride.
+        """
+        words = not isinstance(text, str)
+        if words and not all(isinstance(word, str) for word in text):
+            raise InputError(f"Expected a text or a list of words, got {_shown(text)}.")
+        if pair is not None and not isinstance(pair, str):
+            raise InputError(f"Expected a text as second of the pair, got {_shown(pair)}.")
+        first = list(text) if words else text
+        self._after_fork()
+        with self._lock:
+            self._set(truncation)
+            try:
+                encoding: Encoding = self._rust.encode(
+                    first, pair, is_pretokenized=words, add_special_tokens=special_tokens
+                )
+            except Exception as error:  # the Rust extension raises plain Exception
+                raise InputError(_encode_error(error, truncation)) from None
+        return encoding
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Token ids to text, with the checkpoint's clean-up of spaces."""
+        text = str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        return clean_up(text) if self.settings.clean_up_tokenization_spaces else text
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """Tokens to text as the tokenizer's decoder joins them, without clean-up."""
+        decoder = self._rust.decoder
+        return str(decoder.decode(list(tokens))) if decoder is not None else " ".join(tokens)
+
+    def token(self, token_id: int) -> str:
+        """The token of an id, "" if there is none."""
+        return self._rust.id_to_token(token_id) or ""
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a token, None if the vocabulary does not have it."""
+        return self._rust.token_to_id(token)
+
+    def special(self, kind: str) -> int | None:
+        """The id of a special token by kind ("mask", "cls", "sep", "unk", "bos", "eos"), None if there is none."""
+        entry = self.settings.special_tokens.get(kind)
+        return None if entry is None else entry.id
+
+    def special_count(self, *, pair: bool) -> int:
+        """How many special tokens are added to a text or a pair."""
+        return int(self._rust.num_special_tokens_to_add(pair))
+
+    @property
+    def marks_subwords(self) -> bool:
+        """Whether tokens that continue a word carry a prefix, as WordPiece's ## does."""
+        return bool(getattr(self._rust.model, "continuing_subword_prefix", None))
+
+    def _set(self, truncation: Truncation | None) -> None:
+        if truncation == self._truncation:
+            return
+        if truncation is None:
+            self._rust.no_truncation()
+        else:
+            side = truncation.side or self.settings.truncation_side
+            try:
+                self._rust.enable_truncation(
+                    max_length=truncation.max_length,
+                    stride=truncation.stride,
+                    strategy=truncation.strategy,
+                    direction=side,
+                )
+            except Exception as error:
+                self._truncation = None
+                self._rust.no_truncation()
+                raise InputError(_encode_error(error, truncation)) from None
+        self._truncation = truncation
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():  # another thread of the parent may have held the lock
+            self._lock = threading.Lock()
+            self._pid = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"file": self.file, "settings": self.settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.file, self.settings = state["file"], state["settings"]
+        self._start()
+
+
+_CLEAN_UP = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
+
+
+def clean_up(text: str) -> str:
+    """Remove the spaces that word-level decoding puts before English punctuation, as transformers does."""
+    for before, after in _CLEAN_UP:
+        text = text.replace(before, after)
+    return text
+
+
+def _load(file: Path) -> RustTokenizer:
+    try:
+        from tokenizers import Tokenizer as RustTokenizer
+    except ImportError as error:
+        raise MissingDependency("tokenizers is not installed: `pip install onnxpress[cpu]`.") from error
+    try:
+        rust = RustTokenizer.from_file(os.fspath(file))
+    except Exception as error:  # the Rust extension raises plain Exception
+        raise CorruptFile(f"{file}: not a tokenizer ({error}). Export or download the artifact again.") from None
+    rust.no_truncation()
+    rust.no_padding()
+    return rust
+
+
+def _encode_error(error: Exception, truncation: Truncation | None) -> str:
+    if truncation is None:
+        return f"The text cannot be tokenized ({error})."
+    return (
+        f"The text cannot be cut to {truncation.max_length} tokens with a stride of {truncation.stride} "
+        f"({error}). Choose a larger maximum length or a smaller stride."
+    )
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"
