@@ -65,16 +65,19 @@ class Batch:
         return slice(0, length) if self.side == "right" else slice(self.width - length, self.width)
 
 
-def plan(lengths: Sequence[int], budget_tokens: int, max_rows: int | None = None) -> list[list[int]]:
+def plan(
+    lengths: Sequence[int], budget_tokens: int, max_rows: int | None = None, *, padding: bool = True
+) -> list[list[int]]:
     """Indices of `lengths`, longest first, cut into batches of at most `budget_tokens` padded tokens.
 
-    A row longer than the budget gets a batch of its own. Every index occurs exactly once.
+    A row longer than the budget gets a batch of its own. Every index occurs exactly once. Without `padding`, only
+    rows of equal length share a batch.
     """
     batches: list[list[int]] = []
     width = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         full = not batches or (len(batches[-1]) + 1) * width > budget_tokens
-        if full or len(batches[-1]) == max_rows:
+        if full or len(batches[-1]) == max_rows or (not padding and lengths[index] != width):
             batches.append([])
             width = lengths[index]
         batches[-1].append(index)
@@ -115,6 +118,7 @@ def stream(
     *,
     budget_tokens: int,
     max_rows: int | None = None,
+    padding: bool = True,
     first_window_rows: int = 1,
     window_rows: int = WINDOW_ROWS,
 ) -> Iterator[Result]:
@@ -130,7 +134,7 @@ def stream(
     capacity = 1 if max_rows == 1 else min(first_window_rows, window_rows)
     while requests := _window(source, prepare, capacity):
         rows = [row for request in requests for row in request.rows]
-        values = run_rows(rows, run, budget_tokens=budget_tokens, max_rows=max_rows)
+        values = run_rows(rows, run, budget_tokens=budget_tokens, max_rows=max_rows, padding=padding)
         start = 0
         for request in requests:
             stop = start + len(request.rows)
@@ -148,10 +152,11 @@ def run_rows(
     *,
     budget_tokens: int,
     max_rows: int | None = None,
+    padding: bool = True,
 ) -> list[Any]:
     """The values of `rows`, computed in length-sorted batches, in the order of the rows."""
     values: list[Any] = [None] * len(rows)
-    for batch in plan([len(row.ids) for row in rows], budget_tokens, max_rows):
+    for batch in plan([len(row.ids) for row in rows], budget_tokens, max_rows, padding=padding):
         for index, value in zip(batch, run([rows[i] for i in batch]), strict=True):
             values[index] = value
     return values

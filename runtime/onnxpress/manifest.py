@@ -162,7 +162,7 @@ class Postprocessing:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the artifact comes from. `source` is a Hub id or the name of the folder; never a path of one machine."""
+    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter."""
 
     source: str
     revision: str | None
@@ -175,13 +175,19 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The whole of `onnxpress.json`. `files` lists every file of the artifact but the manifest itself."""
+    """The whole of `onnxpress.json`.
+
+    `padding` says whether rows of different lengths may share a batch: false for architectures whose answer for a
+    text changes when padding stands beside it, in PyTorch too. `files` lists every file of the artifact but the
+    manifest itself.
+    """
 
     format: str
     format_version: int
     task: str
     model_type: str
     architecture: str
+    padding: bool
     graphs: Mapping[str, GraphInfo]
     variants: Mapping[str, Variant]
     tokenizer: TokenizerSettings | None

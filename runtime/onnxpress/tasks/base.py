@@ -92,6 +92,7 @@ class TextPipeline(Generic[Options]):
             lambda context, values: self.finish(context, values, options),
             budget_tokens=self._budget_tokens,
             max_rows=batch_size,
+            padding=self.manifest.padding,
             first_window_rows=window or 1,
         )
 
