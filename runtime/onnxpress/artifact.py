@@ -7,6 +7,7 @@ This module knows nothing of sessions, tokenizers or tasks.
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -60,9 +61,9 @@ class Artifact:
         snapshot = hub.fetch(source, revision, [FILE_NAME])
         artifact = _open_folder(snapshot.folder)
         variant = choose_precision(artifact.manifest, precision)
-        names = variant_files(artifact.manifest, variant) | other_files(artifact.manifest)
-        wanted = [FILE_NAME, *sorted(_contained(snapshot.folder, name) and name for name in names)]
-        return _open_folder(hub.fetch(source, snapshot.commit, wanted).folder)
+        names = sorted(variant_files(artifact.manifest, variant) | other_files(artifact.manifest))
+        patterns = [FILE_NAME, *(glob.escape(name) for name in names)]
+        return _open_folder(hub.fetch(source, snapshot.commit, patterns).folder)
 
     def file(self, name: str) -> Path:
         """The path of one file that the manifest lists, after the checks.

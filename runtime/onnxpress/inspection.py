@@ -1,0 +1,142 @@
+"""Manifests and results as text for people. Pure: values in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from onnxpress.manifest import GraphInfo, Manifest, TensorInfo, Variant
+
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+def describe(manifest: Manifest) -> str:
+    """The whole manifest, readable at a glance."""
+    sections = [
+        _fields(
+            {
+                "task": manifest.task,
+                "model": f"{manifest.architecture} ({manifest.model_type})",
+                "source": _source(manifest),
+                "exported": f"{manifest.provenance.created} by `{manifest.provenance.command}`",
+                "versions": ", ".join(f"{name} {version}" for name, version in manifest.provenance.versions.items()),
+                "labels": _labels(manifest.postprocessing.labels),
+                "max length": _max_length(manifest),
+                "embedding": _embedding(manifest),
+                "padding": "" if manifest.padding else "never: only texts of equal length share a batch",
+            }
+        ),
+        "\n".join(_graph(name, graph) for name, graph in manifest.graphs.items()),
+        table(
+            ("variant", "size", "for", "error", "batch error", "inputs", "speed"),
+            [_variant(name, variant) for name, variant in manifest.variants.items()],
+        ),
+        "error: largest difference from PyTorch; batch error: largest difference between a text alone and in a batch;\n"
+        "both as fractions of the output's range. speed: PyTorch eager's time over this variant's, when exported.",
+    ]
+    return "\n\n".join(sections)
+
+
+def present(given: Any, result: Any) -> str:
+    """One input and its result."""
+    title = given if isinstance(given, str) else str(given)
+    title = title if len(title) <= 100 else title[:97] + "..."
+    return f"{title}\n{_indent(_result(result))}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns, with a rule below the header."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def size(count: float) -> str:
+    """Bytes with a decimal unit: 90.4 MB."""
+    unit = 0
+    while count >= 1000 and unit < len(_UNITS) - 1:
+        count, unit = count / 1000, unit + 1
+    return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
+
+
+def _fields(values: Mapping[str, str]) -> str:
+    shown = {name: value for name, value in values.items() if value}
+    width = max(map(len, shown))
+    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in shown.items())
+
+
+def _source(manifest: Manifest) -> str:
+    provenance = manifest.provenance
+    revision = f" at {provenance.revision}" if provenance.revision else ""
+    commit = f" (commit {provenance.commit})" if provenance.commit else ""
+    return provenance.source + revision + commit
+
+
+def _labels(labels: Sequence[str]) -> str:
+    shown = ", ".join(labels[:12])
+    return f"{shown}, ... ({len(labels)})" if len(labels) > 12 else shown
+
+
+def _max_length(manifest: Manifest) -> str:
+    if manifest.tokenizer is None:
+        return ""
+    length = manifest.tokenizer.max_length
+    return "unlimited" if length is None else f"{length} tokens"
+
+
+def _embedding(manifest: Manifest) -> str:
+    settings = manifest.postprocessing.embedding
+    if settings is None:
+        return ""
+    parts = [f"{settings.dimensions} dimensions", f"{'+'.join(settings.pooling)} pooling"]
+    parts += ["normalized"] if settings.normalize else []
+    parts += [f"prompts: {', '.join(settings.prompts)}"] if settings.prompts else []
+    return ", ".join(parts)
+
+
+def _graph(name: str, graph: GraphInfo) -> str:
+    return f"graph {name}: {_tensors(graph.inputs)} -> {_tensors(graph.outputs)}"
+
+
+def _tensors(tensors: Sequence[TensorInfo]) -> str:
+    return ", ".join(f"{t.name} {t.dtype} ({', '.join(map(str, t.axes))})" for t in tensors)
+
+
+def _variant(name: str, variant: Variant) -> tuple[str, ...]:
+    quality, speed = variant.quality, variant.speed
+    measured = ("-", "-", "-")
+    if quality is not None:
+        measured = (f"{quality.max_error:.1e}", f"{quality.batch_error:.1e}", str(quality.inputs))
+    ratios = "-"
+    if speed is not None:
+        ratios = ", ".join(
+            f"{t.pytorch_milliseconds / t.milliseconds:.1f}x at {t.batch}x{t.sequence}" for t in speed.timings
+        )
+    return (name, size(variant.bytes), ", ".join(variant.targets), *measured, ratios)
+
+
+def _result(result: Any) -> str:
+    if hasattr(result, "shape"):
+        values = result.reshape(-1)
+        shown = ", ".join(f"{value:.4f}" for value in values[:6])
+        return f"{result.dtype} {tuple(result.shape)}: {shown}{', ...' if values.size > 6 else ''}"
+    if isinstance(result, Mapping):
+        return "  ".join(f"{name}: {_scalar(value)}" for name, value in result.items())
+    if isinstance(result, (list, tuple)):
+        if result and isinstance(result[0], (Mapping, list, tuple)):
+            return "\n".join(_result(item) for item in result)
+        return f"[{', '.join(_scalar(item) for item in result[:6])}{', ...' if len(result) > 6 else ''}]"
+    return _scalar(result)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_scalar(item) for item in value)}]"
+    return str(value)
+
+
+def _indent(text: str) -> str:
+    return "\n".join("  " + line for line in text.splitlines()) if text else "  -"
