@@ -1,0 +1,84 @@
+"""Keep what dependencies print, warn and log off the terminal, in a file that can be read later.
+
+Knows nothing of models. Not thread-safe: file descriptors 1 and 2 belong to the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import IO, TextIO
+
+
+def _handlers_to_terminal() -> Iterator[logging.StreamHandler[TextIO]]:
+    """Handlers of every logger that write to this process's standard streams."""
+    loggers = [logging.getLogger()]
+    loggers += [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    terminal = {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}
+    for logger in loggers:
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream in terminal:
+                yield handler
+
+
+@contextmanager
+def _descriptors_to(log: IO[str]) -> Iterator[int]:
+    """Point file descriptors 1 and 2 at `log`; yield a descriptor of the real standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    saved = (os.dup(1), os.dup(2))
+    try:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        yield saved[1]
+    finally:
+        log.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        os.close(saved[0])
+        os.close(saved[1])
+
+
+@contextmanager
+def quiet(log_file: Path | None = None) -> Iterator[IO[str]]:
+    """Send standard output, standard error, warnings and log records to `log_file` (appended; default: nowhere).
+
+    Descriptors are redirected as well, so that C++ libraries are quiet too. Yields a text stream to
+    the standard error as it was before, which is where a progress display may still write.
+    """
+    target = Path(os.devnull) if log_file is None else log_file
+    with ExitStack() as stack:
+        log = stack.enter_context(target.open("a", encoding="utf-8", errors="replace", buffering=1))
+        handlers = [(handler, handler.stream) for handler in _handlers_to_terminal()]
+        terminal = stack.enter_context(_descriptors_to(log))
+        display = stack.enter_context(os.fdopen(os.dup(terminal), "w", encoding="utf-8", errors="replace", buffering=1))
+        stack.enter_context(redirect_stdout(log))
+        stack.enter_context(redirect_stderr(log))
+        # A dependency's warning is for the log, even where the caller made warnings errors.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("default")
+
+        def write_warning(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            log.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+        warnings.showwarning = write_warning
+        for handler, _ in handlers:
+            handler.setStream(log)
+        try:
+            yield display
+        finally:
+            for handler, stream in handlers:
+                handler.setStream(stream)

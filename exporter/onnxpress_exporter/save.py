@@ -1,0 +1,27 @@
+"""A graph -> files, byte for byte the same for the same graph. Knows nothing of what the graph does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx_ir
+
+# protobuf stops at 2 GiB; below this, one file is simpler to copy, cache and load.
+EXTERNAL_ABOVE_BYTES = 1_500_000_000
+
+
+def save(model: onnx_ir.Model, path: Path) -> tuple[Path, ...]:
+    """Write `model` to `path`; the files written, the graph first.
+
+    Weights over 1.5 GB in total go to `<path>_data` beside it, as the Hub and transformers.js name
+    it (`model.onnx_data`).
+    """
+    total_bytes = sum(
+        value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None
+    )
+    if total_bytes <= EXTERNAL_ABOVE_BYTES:
+        onnx_ir.save(model, path)
+        return (path,)
+    data = path.with_name(f"{path.name}_data")
+    onnx_ir.save(model, path, external_data=data.name)
+    return (path, data)

@@ -1,0 +1,144 @@
+"""The graph of a text encoder with or without a head: token ids in, logits or hidden states out.
+
+Architectures need nothing here: what a model takes is read from its `forward` and its config.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.specs.base import GraphSpec, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerFast
+
+_BATCH, _SEQUENCE = "batch", "sequence"
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def _num_labels(model: Any) -> int:
+    return int(model.config.num_labels)
+
+
+def _vocabulary(model: Any) -> int:
+    """Width of the masked-LM head, which may exceed or fall short of config.vocab_size."""
+    head = model.get_output_embeddings()
+    weight = getattr(head, "weight", None)
+    return int(model.config.vocab_size if weight is None else weight.shape[0])
+
+
+def _sequence_logits(model: Any) -> tuple[TensorSpec, ...]:
+    return (TensorSpec("logits", "float32", (_BATCH, _num_labels(model))),)
+
+
+def _token_logits(model: Any) -> tuple[TensorSpec, ...]:
+    return (TensorSpec("logits", "float32", (_BATCH, _SEQUENCE, _num_labels(model))),)
+
+
+def _vocabulary_logits(model: Any) -> tuple[TensorSpec, ...]:
+    return (TensorSpec("logits", "float32", (_BATCH, _SEQUENCE, _vocabulary(model))),)
+
+
+def _span_logits(_: Any) -> tuple[TensorSpec, ...]:
+    axes = (_BATCH, _SEQUENCE)
+    return (
+        TensorSpec("start_logits", "float32", axes),
+        TensorSpec("end_logits", "float32", axes),
+    )
+
+
+def hidden_size(model: Any) -> int:
+    """Width of the model's last hidden state."""
+    config = model.config
+    for name in ("hidden_size", "d_model", "dim", "n_embd"):
+        if isinstance(getattr(config, name, None), int):
+            return int(getattr(config, name))
+    raise UnsupportedCheckpoint(f"{type(config).__name__} does not tell the model's hidden size.")
+
+
+def _hidden_states(model: Any) -> tuple[TensorSpec, ...]:
+    axes = (_BATCH, _SEQUENCE, hidden_size(model))
+    return (TensorSpec("last_hidden_state", "float32", axes),)
+
+
+_OUTPUTS: Mapping[str, Callable[[Any], tuple[TensorSpec, ...]]] = {
+    "text-classification": _sequence_logits,
+    "zero-shot-classification": _sequence_logits,
+    "text-ranking": _sequence_logits,
+    "token-classification": _token_logits,
+    "question-answering": _span_logits,
+    "fill-mask": _vocabulary_logits,
+    "feature-extraction": _hidden_states,
+    "sentence-similarity": _hidden_states,
+}
+
+
+def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether segment ids change the answer: the model embeds more than one type of segment.
+
+    A model that embeds a single type (RoBERTa) gets zeros inside the graph instead, unless its
+    tokenizer makes segment ids, which transformers would then pass.
+    """
+    types = getattr(model.config, "type_vocab_size", None)
+    return (types is None or types > 1) or "token_type_ids" in tokenizer.model_input_names
+
+
+def text_encoder_spec(task: str, model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast) -> GraphSpec:
+    """The graph named "model" for `task`: int64 (batch, sequence) inputs that `model` reads.
+
+    Raises UnsupportedCheckpoint if the model does not read token ids.
+    """
+    parameters = inspect.signature(model.forward).parameters
+    if "input_ids" not in parameters:
+        raise UnsupportedCheckpoint(f"{type(model).__name__} does not take token ids.")
+    names = [name for name in _INPUTS if name in parameters]
+    if "token_type_ids" in names and not _takes_token_types(model, tokenizer):
+        names.remove("token_type_ids")
+    axes = (_BATCH, _SEQUENCE)
+    return GraphSpec(
+        name="model",
+        inputs=tuple(TensorSpec(name, "int64", axes) for name in names),
+        outputs=_OUTPUTS[task](model),
+    )
+
+
+# Lengths differ, so that the mask has real padding: an all-ones mask can vanish from a graph.
+_EXAMPLES = (
+    ("The quick brown fox jumps over the lazy dog.", "It did so twice."),
+    ("Two words", "and more"),
+    ("Seven", "is a number of this example"),
+)
+
+
+def example_inputs(spec: GraphSpec, tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
+    """Inputs to trace `spec` with: int64 (3, sequence), padded, sequence unlike any other size.
+
+    Raises UnsupportedCheckpoint if the tokenizer cannot pad.
+    """
+    import torch
+
+    pad_id = tokenizer.pad_token_id
+    encoded = [tokenizer(text, pair, return_token_type_ids=True, truncation=False) for text, pair in _EXAMPLES]
+    ids = [list(one["input_ids"]) for one in encoded]
+    # 3 rows of 11 to 23 tokens: primes, far from each other and from the sizes inside a model.
+    length = min(23, max(11, *(len(row) for row in ids)))
+    kept = [min(len(row), length - index) for index, row in enumerate(ids)]
+    rows: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "token_type_ids": []}
+    for row, one, count in zip(ids, encoded, kept, strict=True):
+        types = list(one.get("token_type_ids") or [0] * len(row))
+        # A sequence-to-sequence classifier reads the state of the last token, so keep that.
+        tokens, types = [*row[: count - 1], row[-1]], [*types[: count - 1], types[-1]]
+        padding = length - len(tokens)
+        left = tokenizer.padding_side == "left"
+        for name, values, filler in (
+            ("input_ids", tokens, 0 if pad_id is None else pad_id),
+            ("attention_mask", [1] * len(tokens), 0),
+            ("token_type_ids", types, tokenizer.pad_token_type_id),
+        ):
+            pad = [filler] * padding
+            rows[name].append([*pad, *values] if left else [*values, *pad])
+    return {one.name: torch.tensor(rows[one.name], dtype=torch.int64) for one in spec.inputs}

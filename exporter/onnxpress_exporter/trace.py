@@ -1,0 +1,176 @@
+"""A PyTorch module and a spec -> an ONNX graph, named and shaped as the spec says.
+
+The only importer of transformers.exporters and torch.onnx. Knows nothing of tasks or files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir
+
+from onnxpress_exporter.errors import TraceError
+from onnxpress_exporter.specs.base import GraphSpec
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 20
+
+
+def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Tensor]) -> onnx_ir.Model:
+    """Trace `model` on `inputs`, whose named axes (in `spec`) stay free in the graph.
+
+    The graph has exactly the spec's inputs and outputs, in its order and with its axis names, and
+    nothing that differs between two runs. Raises TraceError if PyTorch cannot capture the model,
+    or if an axis that should vary was fixed by it.
+    """
+    import torch
+    from transformers.exporters.configs import OnnxConfig
+    from transformers.exporters.exporter_onnx import OnnxExporter
+
+    config = OnnxConfig(
+        dynamic_shapes={
+            one.name: {axis: torch.export.Dim.DYNAMIC for axis, name in enumerate(one.axes) if isinstance(name, str)}
+            for one in spec.inputs
+        },
+        opset_version=OPSET,
+        # Limits such as max_position_embeddings become assertions, dropped, not failures.
+        prefer_deferred_runtime_asserts_over_guards=True,
+    )
+    named_inputs = {one.name: inputs[one.name] for one in spec.inputs}
+    with _traceable(model), torch.no_grad():
+        try:
+            # Typed for transformers' own models; any module works.
+            exporter: Any = OnnxExporter()  # type: ignore[no-untyped-call]
+            exported = exporter.export(_wrapped(model, spec), named_inputs, config)
+        except Exception as error:
+            raise TraceError(
+                f"PyTorch could not capture {type(model).__name__} for {spec.name}: {_reason(error)}"
+            ) from error
+    graph_model: onnx_ir.Model = exported.program
+    _name_values(graph_model, spec)
+    _name_axes(graph_model, spec)
+    _strip(graph_model, spec)
+    return graph_model
+
+
+def _reason(error: BaseException) -> str:
+    """The first line that says something, of the innermost error that has one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0] if lines else 'no reason given'} ({type(error).__name__})"
+
+
+def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:
+    """A module that takes the spec's inputs by name and returns its outputs, alone and in order."""
+    import torch
+
+    names = [one.name for one in spec.outputs]
+
+    class Outputs(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, **kwargs: torch.Tensor) -> dict[str, torch.Tensor]:
+            outputs = self.model(**kwargs)
+            return {name: outputs[name] for name in names}
+
+    return Outputs().eval()
+
+
+@contextmanager
+def _traceable(model: Any) -> Iterator[None]:
+    """Attention in plain operators, the form that graphs are optimized from; restored on exit."""
+    config = getattr(model, "config", None)
+    implementation = getattr(config, "_attn_implementation", None)
+    if implementation is None or not hasattr(model, "set_attn_implementation"):
+        yield
+        return
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(implementation)
+
+
+def _name_values(model: onnx_ir.Model, spec: GraphSpec) -> None:
+    graph = model.graph
+    found = {value.name: value for value in graph.inputs}
+    if missing := [one.name for one in spec.inputs if one.name not in found]:
+        raise TraceError(f"The traced graph {spec.name} does not have the input {missing[0]}.")
+    if len(graph.outputs) != len(spec.outputs):
+        raise TraceError(f"The traced graph {spec.name} has {len(graph.outputs)} outputs, not {len(spec.outputs)}.")
+    for value, one in zip(graph.outputs, spec.outputs, strict=True):
+        value.name = one.name
+    kept = [found[one.name] for one in spec.inputs]
+    graph.inputs.clear()
+    graph.inputs.extend(kept)
+
+
+def _name_axes(model: onnx_ir.Model, spec: GraphSpec) -> None:
+    """Give anonymous symbols ("s43") the spec's names, everywhere; other symbols get a number."""
+    graph = model.graph
+    renamed: dict[str, str] = {}
+    for value, one in zip(graph.inputs, spec.inputs, strict=True):
+        for axis, name in enumerate(one.axes):
+            size = value.shape[axis] if value.shape is not None else None
+            if isinstance(name, int):
+                continue
+            if isinstance(size, int):
+                raise TraceError(
+                    f"{spec.name}: the axis {name!r} of {one.name} was fixed at {size} while "
+                    "tracing, so the graph would be wrong at any other size."
+                )
+            renamed[str(getattr(size, "value", size))] = name
+    for value in _values(model):
+        if value.shape is None:
+            continue
+        dims: list[Any] = []
+        for dim in value.shape:
+            if isinstance(dim, int):
+                dims.append(dim)
+                continue
+            symbol = getattr(dim, "value", None)
+            dims.append(None if symbol is None else _renamed(symbol, renamed))
+        value.shape = onnx_ir.Shape(dims)
+    for value, one in zip(graph.outputs, spec.outputs, strict=True):
+        value.shape = onnx_ir.Shape(one.axes)
+
+
+_SYMBOL = re.compile(r"[A-Za-z_]\w*")
+
+
+def _renamed(symbol: str, names: Mapping[str, str]) -> str | None:
+    """`symbol`, which may be an expression, in the spec's names; None if it needs any other."""
+    found = set(_SYMBOL.findall(symbol))
+    if not found <= names.keys():
+        return None
+    return _SYMBOL.sub(lambda match: names[match.group()], symbol)
+
+
+def _values(model: onnx_ir.Model) -> Iterator[onnx_ir.Value]:
+    yield from model.graph.inputs
+    for node in model.graph.all_nodes():
+        yield from node.outputs
+
+
+def _strip(model: onnx_ir.Model, spec: GraphSpec) -> None:
+    """Drop what differs between runs or machines: stack traces, paths, counters, versions."""
+    model.producer_name, model.producer_version = "onnxpress", None
+    model.domain = model.doc_string = None
+    model.metadata_props.clear()
+    graph = model.graph
+    graph.name, graph.doc_string = spec.name, None
+    graph.metadata_props.clear()
+    for value in (*_values(model), *graph.initializers.values()):
+        value.doc_string = None
+        value.metadata_props.clear()
+    for node in graph.all_nodes():
+        node.doc_string = None
+        node.metadata_props.clear()
