@@ -94,13 +94,16 @@ class Tokenizer:
         first = list(text) if words else text
         self._after_fork()
         with self._lock:
-            self._set(truncation)
+            fits = self._room(first, pair, truncation, special_tokens)
+            self._set(truncation if fits else None)
             try:
                 encoding: Encoding = self._rust.encode(
                     first, pair, is_pretokenized=words, add_special_tokens=special_tokens
                 )
             except Exception as error:  # the Rust extension raises plain Exception
                 raise InputError(_encode_error(error, truncation)) from None
+        if truncation is not None and len(encoding.ids) > truncation.max_length:
+            raise InputError(_encode_error("it leaves no room for the text", truncation))
         return encoding
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
@@ -134,6 +137,22 @@ class Tokenizer:
     def marks_subwords(self) -> bool:
         """Whether tokens that continue a word carry a prefix, as WordPiece's ## does."""
         return bool(getattr(self._rust.model, "continuing_subword_prefix", None))
+
+    def _room(
+        self, text: str | list[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
+    ) -> bool:
+        """Whether the tokenizer can cut with this truncation at all. Where it cannot, the Rust library does not cut
+        (less room than special tokens) or aborts with a trace on stderr (less room than the stride)."""
+        if truncation is None:
+            return True
+        room = truncation.max_length - (self.special_count(pair=pair is not None) if special_tokens else 0)
+        if truncation.stride > 0 and pair is not None:
+            kept = {"only_first": pair, "only_second": text}.get(truncation.strategy)
+            if kept is not None:
+                self._set(None)
+                whole = self._rust.encode(kept, is_pretokenized=not isinstance(kept, str), add_special_tokens=False)
+                room -= len(whole.ids)
+        return room > truncation.stride if truncation.stride else room >= 0
 
     def _set(self, truncation: Truncation | None) -> None:
         if truncation == self._truncation:
@@ -203,7 +222,7 @@ def _load(file: Path) -> RustTokenizer:
     return rust
 
 
-def _encode_error(error: Exception, truncation: Truncation | None) -> str:
+def _encode_error(error: object, truncation: Truncation | None) -> str:
     if truncation is None:
         return f"The text cannot be tokenized ({error})."
     return (
