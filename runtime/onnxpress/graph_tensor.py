@@ -29,9 +29,11 @@ from onnxpress.protowire import (
     packed_varints,
     tag,
     text,
+    varint,
 )
 
 MAX_RANK: Final = 64
+_MAX_ENTRIES: Final = 64
 MAX_ELEMENTS: Final = 1 << 48
 
 # onnx.TensorProto.DataType -> (bits of one element, field that holds elements when raw_data does not)
@@ -135,9 +137,7 @@ class ExternalFiles:
             size = real.stat().st_size
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
             reason = getattr(error, "strerror", None) or "a loop of links"
-            raise MissingFile(
-                f"{shown} cannot be read ({reason}); export or download the artifact again"
-            ) from None
+            raise MissingFile(f"{shown} cannot be read ({reason}); export or download the artifact again") from None
         if not any(real.is_relative_to(root) for root in self.allowed):
             raise forged(f"{shown} leads outside of the artifact, to {real}")
         if not real.is_file():
@@ -153,71 +153,84 @@ class Tensor:
     size_bytes: int
 
 
-def read_tensor(
-    data: Buffer, start: int, end: int, files: ExternalFiles, budget: Budget
-) -> Tensor:
+@dataclass(slots=True)
+class _Parts:
+    """The fields of a TensorProto, before they are compared with each other."""
+
+    name: str = ""
+    element_type: int = 0
+    place: int = 0
+    raw_bytes: int | None = None
+    dims: list[int] = field(default_factory=list)
+    counts: dict[int, int] = field(default_factory=dict)
+    entries: list[tuple[int, int]] = field(default_factory=list)
+
+
+def read_tensor(data: Buffer, start: int, end: int, files: ExternalFiles, budget: Budget) -> Tensor:
     """Check the TensorProto in `data[start:end]`.
 
     Raises CorruptFile: sizes that contradict each other, data outside of the allowed folders.
     Raises MissingFile: external data that is not there. Raises UnsupportedFormat: an element type
     that is unknown, or a segmented tensor (ONNX Runtime ignores the segment and reads it wrong).
     """
-    name, element_type, raw_bytes, place = "", 0, -1, 0
-    dims: list[int] = []
-    counts: dict[int, int] = {}
-    entries: list[tuple[int, int]] = []
+    parts = _read(data, start, end, budget)
+    shown = f"tensor {parts.name!r}"
+    if parts.element_type not in _TYPES:
+        raise UnsupportedFormat(
+            f"{shown} has element type {parts.element_type}, which this version does not know; upgrade onnxpress"
+        )
+    bits, number = _TYPES[parts.element_type]
+    elements = _elements(shown, parts.dims)
+    size_bytes = (elements * bits + 7) // 8
+    inline = parts.raw_bytes is not None
+    if parts.place == 1:
+        if inline or parts.counts or number == _STRINGS:
+            raise forged(f"{shown} cannot have external data beside its own, nor of its type")
+        _check_slice(shown, _external(shown, data, parts.entries, budget), size_bytes, files)
+    elif parts.place or parts.entries:
+        raise damaged(f"{shown} contradicts itself about where its data is")
+    elif inline:
+        if parts.raw_bytes != size_bytes or parts.counts or number == _STRINGS:
+            raise damaged(f"{shown} of shape {parts.dims} needs {size_bytes} bytes and has {parts.raw_bytes}")
+    else:
+        expected = _expected_count(parts.element_type, elements, size_bytes, bits)
+        if parts.counts.pop(number, 0) != expected or any(parts.counts.values()):
+            raise damaged(f"{shown} of shape {parts.dims} does not hold {expected} values")
+    return Tensor(parts.name, size_bytes)
+
+
+def _read(data: Buffer, start: int, end: int, budget: Budget) -> _Parts:
+    parts = _Parts()
     for key, first, last in fields(data, start, end, _TENSOR, budget):
         if key == _DIM:
-            dims.append(first)
+            parts.dims.append(first)
         elif key == _TYPE:
-            element_type = first
+            parts.element_type = first
         elif key == _NAME:
-            name = text(data, first, last, "the name of a tensor")
+            parts.name = text(data, first, last, "the name of a tensor")
         elif key == _RAW:
-            raw_bytes = last - first
+            parts.raw_bytes = last - first
         elif key == _PLACE:
-            place = first
+            parts.place = first
         elif key == _EXTERNAL:
-            entries.append((first, last))
-        elif key in _ALONE and key not in _PACKED:
-            counts[_ALONE[key]] = counts.get(_ALONE[key], 0) + 1
+            parts.entries.append((first, last))
+        elif key in _ALONE:
+            parts.counts[_ALONE[key]] = parts.counts.get(_ALONE[key], 0) + 1
         elif key in _PACKED:
-            number, width = _PACKED[key]
-            found = _packed(data, first, last, width)
-            counts[number] = counts.get(number, 0) + found
+            number, width_bytes = _PACKED[key]
+            found = _packed(data, first, last, width_bytes)
+            parts.counts[number] = parts.counts.get(number, 0) + found
         elif key == _DIMS:
-            dims.extend(_packed_dims(data, first, last, budget))
+            parts.dims.extend(_packed_dims(data, first, last, budget))
         elif key == _SEGMENT:
             raise UnsupportedFormat("a tensor is cut into segments; export the model again")
-    shown = f"tensor {name!r}"
-    if element_type not in _TYPES:
-        raise UnsupportedFormat(
-            f"{shown} has element type {element_type}, which this version does not know; "
-            "upgrade onnxpress"
-        )
-    bits, number = _TYPES[element_type]
-    elements = _elements(shown, dims)
-    size_bytes = (elements * bits + 7) // 8
-    if place == 1:
-        if raw_bytes >= 0 or counts or number == _STRINGS:
-            raise forged(f"{shown} has external data and data of its own")
-        _check_slice(shown, _external(shown, data, entries, budget), size_bytes, files)
-    elif place or entries:
-        raise damaged(f"{shown} contradicts itself about where its data is")
-    elif raw_bytes >= 0:
-        if raw_bytes != size_bytes or counts or number == _STRINGS:
-            raise damaged(f"{shown} of shape {dims} needs {size_bytes} bytes and has {raw_bytes}")
-    else:
-        expected = _expected_count(element_type, elements, size_bytes, bits)
-        if counts.pop(number, 0) != expected or any(counts.values()):
-            raise damaged(f"{shown} of shape {dims} does not hold {expected} values of its type")
-    return Tensor(name, size_bytes)
+        if len(parts.dims) > MAX_RANK or len(parts.entries) > _MAX_ENTRIES:
+            raise forged(f"tensor {parts.name!r} has more dimensions or entries than any real one")
+    return parts
 
 
 def _elements(shown: str, dims: list[int]) -> int:
     """The product of `dims`. Zeros do not excuse what stands beside them: kernels multiply in parts."""
-    if len(dims) > MAX_RANK:
-        raise forged(f"{shown} has {len(dims)} dimensions")
     product, empty = 1, False
     for dim in dims:
         if dim >> 63:
@@ -247,8 +260,6 @@ def _packed(data: Buffer, first: int, last: int, width_bytes: int) -> int:
 
 def _packed_dims(data: Buffer, first: int, last: int, budget: Budget) -> list[int]:
     """Dims are written one by one, but a reader of protobuf has to take them packed as well."""
-    from onnxpress.protowire import varint
-
     dims: list[int] = []
     while first < last:
         budget.spend(1)
@@ -257,9 +268,7 @@ def _packed_dims(data: Buffer, first: int, last: int, budget: Budget) -> list[in
     return dims
 
 
-def _external(
-    shown: str, data: Buffer, entries: list[tuple[int, int]], budget: Budget
-) -> dict[str, str]:
+def _external(shown: str, data: Buffer, entries: list[tuple[int, int]], budget: Budget) -> dict[str, str]:
     """The key-value entries that say where external data is; keys we do not know do no harm."""
     found: dict[str, str] = {}
     for start, end in entries:
@@ -272,17 +281,13 @@ def _external(
     return found
 
 
-def _check_slice(
-    shown: str, entries: dict[str, str], size_bytes: int, files: ExternalFiles
-) -> ExternalSlice:
+def _check_slice(shown: str, entries: dict[str, str], size_bytes: int, files: ExternalFiles) -> ExternalSlice:
     for key in ("offset", "length"):
         if key in entries and not _DECIMAL.fullmatch(entries[key]):
             raise damaged(f"{shown} has external data with {key} {entries[key][:40]!r}")
     if "location" not in entries:
         raise damaged(f"{shown} has external data without a location")
-    piece = ExternalSlice(
-        entries["location"], int(entries.get("offset", "0")), int(entries.get("length", size_bytes))
-    )
+    piece = ExternalSlice(entries["location"], int(entries.get("offset", "0")), int(entries.get("length", size_bytes)))
     try:
         available = files.size_bytes(piece.location)
     except ArtifactError as error:
