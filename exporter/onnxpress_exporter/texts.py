@@ -51,7 +51,7 @@ PAIRS: tuple[Sample, ...] = (
     Sample("pair", "Where do the gulls gather?", "In the morning the quay belonged to the gulls."),
     Sample("pair, long second", "Which clock was right?", _LONG),
     Sample("pair, unicode", "ما عاصمة النرويج؟ 🇳🇴", "Oslo er hovedstaden i Norge, 奥斯陆。"),
-    Sample("pair, empty second", "Is there an answer?", ""),
+    Sample("pair, blank second", "Is there an answer?", " "),
 )
 
 

@@ -1,0 +1,131 @@
+"""Ties verification to torch and to the runtime: tokenizes the samples, runs the model, runs the session.
+
+The samples go through the runtime's own tokenizer and padding, and PyTorch gets what transformers' tokenizer makes
+of the same text, so that a difference anywhere on the way is caught.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from onnxpress.batching import Row, pad
+from onnxpress.machine import usable_cores
+from onnxpress.manifest import Quality, Speed, TensorInfo
+from onnxpress.session import Session
+from onnxpress.tokenizer import Tokenizer, Truncation
+from onnxpress_exporter import timing
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.specs import GraphSpec
+from onnxpress_exporter.texts import Sample, samples
+from onnxpress_exporter.verify import Arrays, Collated, Named, reference_answers, verify
+
+TAKES_PAIRS = frozenset({"text-classification", "zero-shot-classification", "text-ranking", "question-answering"})
+
+#: Tokens of the longest sample where the model itself has no limit, or a far one: enough to leave every window.
+LONGEST_TOKENS = 512
+
+
+class Comparison:
+    """PyTorch's answers to the samples, to hold every variant against.
+
+    `parts` are the graphs' specs with the modules they were traced from, the encoder first.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        parts: Sequence[tuple[GraphSpec, torch.nn.Module]],
+        tokenizer: PreTrainedTokenizerFast,
+        runtime_tokenizer: Tokenizer,
+    ) -> None:
+        self._parts = parts
+        self._tokenizer = runtime_tokenizer
+        spec, module = parts[0]
+        self._names = [tensor.name for tensor in spec.inputs]
+        self._outputs = tuple(TensorInfo(one.name, one.dtype, one.axes) for one in spec.outputs)
+        self._module = module
+        chosen = samples(pairs=task in TAKES_PAIRS, mask_token=tokenizer.mask_token if task == "fill-mask" else None)
+        self._samples = [named for sample in chosen if (named := self._encode(sample, tokenizer)) is not None]
+        self._reference = reference_answers(self._pytorch, self._collate, self._samples, self._outputs)
+
+    @property
+    def padding(self) -> bool:
+        """Whether rows of different lengths may share a batch."""
+        return self._reference.padding
+
+    def verify(self, precision: str, session: Session) -> Quality:
+        """Compare a variant with PyTorch.
+
+        Raises:
+            VerificationFailed: an error is above its limit; names the input, expected and obtained.
+        """
+        for spec, module in self._parts[1:]:
+            _verify_head(precision, spec, module, session)
+        return verify(precision, self._reference, session.run, self._collate, self._samples, self._outputs)
+
+    def speed(self, session: Session) -> Speed:
+        """Time a variant beside PyTorch, on the ids of a real sentence."""
+        longest = max(self._samples, key=lambda sample: len(sample.row.ids))
+        limit = self._tokenizer.settings.max_length
+        return timing.measure(self._pytorch, session.run, self._collate, longest.row.ids, limit)
+
+    def _encode(self, sample: Sample, tokenizer: PreTrainedTokenizerFast) -> Named | None:
+        """A sample as a row; None if it has no tokens at all. Both tokenizers must agree on it."""
+        limit = min(self._tokenizer.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
+        encoding = self._tokenizer.encode(sample.text, sample.pair, truncation=Truncation(limit))
+        expected = tokenizer(sample.text, sample.pair, truncation=True, max_length=limit)["input_ids"]
+        if encoding.ids != list(expected):
+            raise VerificationFailed(
+                f"The runtime's tokenizer differs from transformers' on the input {sample.name!r}: expected "
+                f"{_head(expected)}, obtained {_head(encoding.ids)}. No artifact was written. Please report this "
+                "checkpoint."
+            )
+        return Named(sample.name, Row(encoding.ids, encoding.type_ids)) if encoding.ids else None
+
+    def _collate(self, rows: Sequence[Row]) -> Collated:
+        settings = self._tokenizer.settings
+        batch = pad(
+            rows,
+            names=self._names,
+            pad_id=settings.pad_token_id,
+            pad_type_id=settings.pad_token_type_id,
+            side=settings.padding_side,
+        )
+        return Collated(batch.arrays, tuple(batch.span(i) for i in range(len(rows))))
+
+    def _pytorch(self, arrays: Arrays) -> Arrays:
+        return run_module(self._module, arrays, [tensor.name for tensor in self._outputs])
+
+
+def run_module(module: torch.nn.Module, arrays: Arrays, names: Sequence[str]) -> Arrays:
+    """A module's named outputs as numpy arrays, computed eagerly with the cores that this process may use."""
+    threads = usable_cores()
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    with torch.inference_mode():
+        outputs: Mapping[str, Any] = module(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    return {name: outputs[name].float().numpy() for name in names}
+
+
+def _verify_head(precision: str, spec: GraphSpec, module: torch.nn.Module, session: Session) -> None:
+    """A head takes vectors, not tokens: compare it on fixed pseudo-random ones, batch 1 and 5."""
+    name, width = spec.inputs[0].name, spec.inputs[0].axes[-1]
+    generator = torch.Generator().manual_seed(0)
+    for batch in (1, 5):
+        vectors = torch.randn((batch, int(width)), generator=generator).numpy()
+        expected = run_module(module, {name: vectors}, [spec.outputs[0].name])[spec.outputs[0].name]
+        obtained = session.run({name: vectors}, graph=spec.name)[spec.outputs[0].name]
+        error = float(abs(obtained - expected).max() / max(float(expected.max() - expected.min()), 1e-6))
+        if not error <= 1e-4:
+            raise VerificationFailed(
+                f"The {precision} graph {spec.name!r} differs from PyTorch on {batch} random vectors (error {error:.2g} of "
+                "the output's range). No artifact was written. Please report this checkpoint."
+            )
+
+
+def _head(ids: Sequence[int]) -> str:
+    return f"{list(ids)[:12]}{'...' if len(ids) > 12 else ''} ({len(ids)} tokens)"

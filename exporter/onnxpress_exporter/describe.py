@@ -1,0 +1,150 @@
+"""Everything that the manifest says of a checkpoint and its files.
+
+Values in, manifest parts out; traces nothing and verifies nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import onnx_ir
+
+from onnxpress.files import sha256
+from onnxpress.manifest import (
+    FILE_NAME,
+    EmbeddingSettings,
+    FileInfo,
+    GraphFiles,
+    GraphInfo,
+    Postprocessing,
+    Provenance,
+    SpecialToken,
+    TensorInfo,
+    TokenizerSettings,
+)
+from onnxpress_exporter.checkpoint import Checkpoint
+from onnxpress_exporter.sentence import SentenceSettings, ranking_activation
+from onnxpress_exporter.specs import GraphSpec, TensorSpec
+from onnxpress_exporter.tokenizers import FILE_NAME as TOKENIZER_FILE
+from onnxpress_exporter.tokenizers import tokenizer_settings
+
+#: Files copied from the checkpoint as they are, for readers such as transformers.js.
+COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
+
+PACKAGES = ("onnxpress", "transformers", "torch", "onnxruntime", "onnx", "onnxscript", "tokenizers")
+
+CLASSIFIES = frozenset({"text-classification", "zero-shot-classification", "text-ranking", "token-classification"})
+
+
+def graph_info(spec: GraphSpec) -> GraphInfo:
+    """The manifest's view of a spec."""
+
+    def tensors(specs: tuple[TensorSpec, ...]) -> tuple[TensorInfo, ...]:
+        return tuple(TensorInfo(one.name, one.dtype, one.axes) for one in specs)
+
+    return GraphInfo(tensors(spec.inputs), tensors(spec.outputs))
+
+
+def graph_files(model: onnx_ir.Model, files: tuple[Path, ...], folder: Path) -> GraphFiles:
+    """Where a saved graph is, relative to the artifact, and the operator sets it needs."""
+    first, *external = (path.relative_to(folder).as_posix() for path in files)
+    return GraphFiles(first, tuple(external), dict(sorted(model.opset_imports.items())))
+
+
+def tokenizer(tokenizer: Any, config: Any) -> TokenizerSettings:
+    """What the runtime needs and tokenizer.json lacks. Without a padding token, the model's config or 0 fills rows:
+    padded positions are masked."""
+    found = tokenizer_settings(tokenizer, config)
+    pads = (found["pad_token_id"], getattr(config, "pad_token_id", None), 0)
+    return TokenizerSettings(
+        file=TOKENIZER_FILE,
+        input_names=tuple(found["model_input_names"]),
+        max_length=found["model_max_length"],
+        pad_token_id=next(int(pad) for pad in pads if pad is not None),
+        pad_token_type_id=found["pad_token_type_id"],
+        padding_side=found["padding_side"],
+        truncation_side=found["truncation_side"],
+        clean_up_tokenization_spaces=found["clean_up_tokenization_spaces"],
+        special_tokens={kind: SpecialToken(one["token"], one["id"]) for kind, one in found["special_tokens"].items()},
+    )
+
+
+def postprocessing(
+    task: str, config: Mapping[str, Any], model: Any, sentence: SentenceSettings | None
+) -> Postprocessing:
+    """Labels and functions from the model's config; pooling from its sentence-transformers files."""
+    labels: tuple[str, ...] = ()
+    if task in CLASSIFIES:
+        named = {int(index): str(label) for index, label in model.config.id2label.items()}
+        labels = tuple(named.get(i, f"LABEL_{i}") for i in range(model.config.num_labels))
+    function = ranking_activation(config) if task == "text-ranking" else None
+    return Postprocessing(
+        labels=labels,
+        problem_type=getattr(model.config, "problem_type", None) if labels else None,
+        function_to_apply={"identity": "none"}.get(function, function) if function else None,
+        embedding=None if sentence is None else _embedding(sentence),
+    )
+
+
+def _embedding(sentence: SentenceSettings) -> EmbeddingSettings:
+    return EmbeddingSettings(
+        pooling=sentence.pooling,
+        dimensions=sentence.embedding_dim,
+        normalize=sentence.normalize,
+        include_prompt=sentence.include_prompt,
+        prompts=dict(sentence.prompts),
+        default_prompt_name=sentence.default_prompt_name,
+        max_length=sentence.max_seq_length,
+        do_lower_case=sentence.do_lower_case,
+        similarity=sentence.similarity,
+        truncate_dimensions=sentence.truncate_dim,
+    )
+
+
+def provenance(checkpoint: Checkpoint, command: str) -> Provenance:
+    """Origin of the weights, versions of what made the artifact. SOURCE_DATE_EPOCH fixes the time."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return Provenance(
+        source=checkpoint.source,
+        revision=checkpoint.revision,
+        commit=checkpoint.commit,
+        weights_sha256=_weights_sha256(checkpoint.model_folder),
+        command=command,
+        created=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        versions={**{name: version(name) for name in PACKAGES}, "python": python_version()},
+    )
+
+
+def _weights_sha256(folder: Path) -> str:
+    """Of the weight file; of the files' names and digests together where there are several."""
+    names = sorted(path for pattern in ("model*.safetensors", "pytorch_model*.bin") for path in folder.glob(pattern))
+    safe = [path for path in names if path.suffix == ".safetensors"] or names
+    if len(safe) == 1:
+        return sha256(safe[0])
+    digest = hashlib.sha256()
+    for path in safe:
+        digest.update(f"{sha256(path)}  {path.name}\n".encode())
+    return digest.hexdigest()
+
+
+def copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
+    """Copy the checkpoint's own settings files, resolving links."""
+    for name in COPIED:
+        source = checkpoint.model_folder / name
+        if source.is_file():
+            shutil.copyfile(source, folder / name)
+
+
+def file_table(folder: Path) -> dict[str, FileInfo]:
+    """Size and SHA-256 of every file in `folder` but the manifest, by POSIX path, sorted."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME)
+    return {path.relative_to(folder).as_posix(): FileInfo(path.stat().st_size, sha256(path)) for path in paths}

@@ -1,0 +1,63 @@
+"""How long one forward pass takes, PyTorch and a graph alternating: the figure stored with a variant.
+
+A first orientation, taken in the exporting process; `onnxpress bench` measures in fresh processes. This module knows
+neither torch nor ONNX.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from onnxpress.batching import Row
+from onnxpress.machine import usable_cores
+from onnxpress.manifest import Speed, Timing
+from onnxpress_exporter.verify import Collate, Runner
+
+#: (batch, tokens) at which a variant is timed.
+SHAPES: tuple[tuple[int, int], ...] = ((1, 16), (1, 128), (8, 64))
+ROUNDS = 5
+BUDGET_S = 2.0  # for one shape
+
+
+def measure(pytorch: Runner, graph: Runner, collate: Collate, ids: Sequence[int], max_length: int | None) -> Speed:
+    """Median milliseconds of `graph` and `pytorch` at each shape that the model takes.
+
+    `ids`: token ids of a real text, repeated to fill a row.
+    """
+    timings = []
+    for batch, sequence in SHAPES:
+        if max_length is not None and sequence > max_length:
+            continue
+        row = Row([ids[i % len(ids)] for i in range(sequence)])
+        arrays = collate([row] * batch).arrays
+        slow, fast = _alternate(lambda: pytorch(arrays), lambda: graph(arrays))  # noqa: B023 - called at once
+        timings.append(Timing(batch, sequence, milliseconds=fast, pytorch_milliseconds=slow))
+    return Speed(machine=machine_name(), threads=usable_cores(), timings=tuple(timings))
+
+
+def _alternate(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
+    first(), second()  # both warm
+    times: tuple[list[float], list[float]] = ([], [])
+    deadline = time.perf_counter() + BUDGET_S
+    while len(times[0]) < ROUNDS or (len(times[0]) < 10 * ROUNDS and time.perf_counter() < deadline):
+        for run, record in zip((first, second), times, strict=True):
+            start = time.perf_counter()
+            run()
+            record.append((time.perf_counter() - start) * 1000)
+        if time.perf_counter() > deadline + BUDGET_S:
+            break
+    return round(statistics.median(times[0]), 3), round(statistics.median(times[1]), 3)
+
+
+def machine_name() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,167 @@
+"""A transformers tokenizer -> an exact tokenizer.json, and the settings that file cannot hold.
+
+Knows no task and no graph. "Exact" is proved, id for id, each time one is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+FILE_NAME = "tokenizer.json"
+
+# transformers writes about 1e30 where a tokenizer knows no limit.
+_UNLIMITED = 10**9
+
+# Learned positions that begin after the padding index: so many fewer tokens fit.
+_OFFSET_POSITIONS = frozenset(
+    {
+        *("bertweet", "camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "lilt"),
+        *("markuplm", "layoutlmv3", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"),
+        *("xlm-roberta-xl", "xmod"),
+    }
+)
+
+_SPECIAL_TOKENS = ("unk", "cls", "sep", "mask", "bos", "eos")
+
+# Texts on which tokenizers differ when they differ: scripts, composition, control, spacing, length.
+_PROBES: tuple[str, ...] = (
+    "",
+    " ",
+    "  \t\n ",
+    "Hello, World!",
+    " leading and trailing ",
+    "two  spaces, three   spaces\tand a tab\nand a line",
+    "don't can't we've I'm isn't it's 'quoted' \"double\"",
+    "UPPER lower MiXeD İstanbul ßtraße ﬁne ǅ",
+    "caf\u00e9 cafe\u0301 na\u00efve \u00c5ngstr\u00f6m A\u030angstrom",
+    "1,234.56 3.14e-10 2026-11-21 #tag @user a_b c++ 50% $9.99 http://example.org/?q=1&r=2",
+    "你好，世界。自然语言处理 日本語テキスト 한국어 텍스트",
+    "שלום עולם مرحبا بالعالم हिन्दी ไทย Ελληνικά Русский",
+    "🙂 👩‍👩‍👧‍👦 🇩🇪 👍🏽 ☃ ❤️",
+    "zero\u200bwidth no\u00a0break soft\u00adhyphen bom\ufeff rtl\u202emark nul\x00 bell\x07 del\x7f",
+    "\u2028line\u2029paragraph \u3000wide \u2009thin …—–“”‘’",
+    "[CLS] [SEP] [MASK] [PAD] [UNK] <s> </s> <mask> <pad> <unk> <|endoftext|> <cls> <sep>",
+    "a" * 300,
+    "supercalifragilisticexpialidocious antidisestablishmentarianism",
+    "\U0001f9ff\U00020000 \ue000private \ufffd",
+)
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write `folder`/tokenizer.json, which encodes exactly as `tokenizer` does.
+
+    Raises UnsupportedCheckpoint if transformers does something to the ids that the Rust tokenizer
+    does not: single texts, pairs, words, with and without special tokens are compared.
+    """
+    from tokenizers import Tokenizer
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise UnsupportedCheckpoint(
+            f"{type(tokenizer).__name__} has no exact version in the Rust `tokenizers` library."
+        )
+    rust = Tokenizer.from_str(backend.to_str())
+    # Lengths are the runtime's business: a limit left in the file would cut texts silently.
+    rust.no_truncation()
+    rust.no_padding()
+    path = folder / FILE_NAME
+    rust.save(str(path), pretty=True)
+    _prove(tokenizer, Tokenizer.from_file(str(path)))
+
+
+def _prove(tokenizer: PreTrainedTokenizerFast, rust: Tokenizer) -> None:
+    """Raise UnsupportedCheckpoint unless both give the same ids and types for every probe."""
+    own = tuple(token for token in tokenizer.all_special_tokens if token)
+    texts = (*_PROBES, f"x {' '.join(own)} y", f"x{''.join(own)}y", *(f"a {one}" for one in own))
+    for special in (True, False):
+        for text in texts:
+            _same(tokenizer, rust, text, None, special)
+    for first, second in zip(texts, reversed(texts), strict=True):
+        _same(tokenizer, rust, first, second, True)
+
+
+def _same(tokenizer: PreTrainedTokenizerFast, rust: Tokenizer, text: str, pair: str | None, special: bool) -> None:
+    expected = tokenizer(
+        text,
+        pair,
+        add_special_tokens=special,
+        truncation=False,
+        padding=False,
+        return_token_type_ids=True,
+        verbose=False,
+    )
+    found = rust.encode(text, pair or None, add_special_tokens=special)  # transformers drops an empty pair
+    for what, theirs, ours in (
+        ("ids", expected["input_ids"], found.ids),
+        ("token types", expected.get("token_type_ids", found.type_ids), found.type_ids),
+    ):
+        if list(theirs) != list(ours):
+            shown = repr(text if pair is None else (text, pair))[:80]
+            raise UnsupportedCheckpoint(
+                f"{type(tokenizer).__name__} has no exact tokenizer.json: for {shown} transformers "
+                f"gives the {what} {list(theirs)[:12]}, the Rust tokenizer {list(ours)[:12]}."
+            )
+
+
+def _full_config(config: Any) -> Any:
+    """The config object: config.json may leave out what equals its class's default."""
+    if not isinstance(config, Mapping):
+        return config
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(**{"model_type": "", **config})
+
+
+def max_length_tokens(tokenizer: PreTrainedTokenizerFast, config: Any) -> int | None:
+    """The longest input in tokens, special ones included: what the tokenizer says and the model holds.
+
+    `config` is config.json's content or transformers' object; None means no limit is known.
+    """
+    limits = [int(tokenizer.model_max_length)]
+    config = _full_config(config)
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        padding = getattr(config, "pad_token_id", None)
+        offset = 0
+        if config.model_type in _OFFSET_POSITIONS:
+            offset = (1 if padding is None else int(padding)) + 1
+        limits.append(positions - offset)
+    limit = min(limits)
+    return limit if limit < _UNLIMITED else None
+
+
+def tokenizer_settings(tokenizer: PreTrainedTokenizerFast, config: Any) -> dict[str, Any]:
+    """What the runtime needs and tokenizer.json lacks.
+
+    Keys: model_max_length (tokens or None), padding_side, truncation_side, pad_token, pad_token_id
+    (None if the tokenizer has none), pad_token_type_id, special_tokens ({"cls": {"token", "id"},
+    ...} for those there are), model_input_names, clean_up_tokenization_spaces, add_prefix_space
+    (None where the notion does not apply).
+    """
+    special: dict[str, dict[str, Any]] = {}
+    for kind in _SPECIAL_TOKENS:
+        token, number = getattr(tokenizer, f"{kind}_token"), getattr(tokenizer, f"{kind}_token_id")
+        if token is not None and number is not None:
+            special[kind] = {"token": str(token), "id": int(number)}
+    prefix = getattr(tokenizer, "add_prefix_space", None)
+    pad = tokenizer.pad_token
+    return {
+        "model_max_length": max_length_tokens(tokenizer, config),
+        "padding_side": str(tokenizer.padding_side),
+        "truncation_side": str(tokenizer.truncation_side),
+        "pad_token": None if pad is None else str(pad),
+        "pad_token_id": tokenizer.pad_token_id,
+        "pad_token_type_id": int(tokenizer.pad_token_type_id),
+        "special_tokens": special,
+        "model_input_names": list(tokenizer.model_input_names),
+        "clean_up_tokenization_spaces": bool(tokenizer.clean_up_tokenization_spaces),
+        "add_prefix_space": None if prefix is None else bool(prefix),
+    }
