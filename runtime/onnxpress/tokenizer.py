@@ -139,7 +139,7 @@ class Tokenizer:
         return bool(getattr(self._rust.model, "continuing_subword_prefix", None))
 
     def _room(
-        self, text: str | list[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
+        self, text: str | Sequence[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
     ) -> bool:
         """Whether the tokenizer can cut with this truncation at all. Where it cannot, the Rust library does not cut
         (less room than special tokens) or aborts with a trace on stderr (less room than the stride)."""

@@ -86,7 +86,7 @@ class TextPipeline(Generic[Options]):
         window: int | None = None,
     ) -> Iterator[Any]:
         return stream(
-            inputs,
+            _items(inputs),
             lambda item: self.prepare(item, options),
             lambda rows: self._run(rows, options),
             lambda context, values: self.finish(context, values, options),
@@ -193,6 +193,13 @@ def is_stream(inputs: object) -> bool:
     if isinstance(inputs, (str, bytes, list, tuple, Mapping)):
         return False
     return isinstance(inputs, Iterable) or hasattr(inputs, "__getitem__")
+
+
+def _items(inputs: Any) -> Iterable[Any]:
+    """A dataset that has a length and items but no iterator is read by index; its length ends it, not an IndexError."""
+    if hasattr(inputs, "__iter__") or not hasattr(inputs, "__len__"):
+        return inputs  # type: ignore[no-any-return]
+    return (inputs[index] for index in range(len(inputs)))
 
 
 def _by_token(tensor: TensorInfo) -> bool:
