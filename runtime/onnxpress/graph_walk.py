@@ -31,8 +31,8 @@ from onnxpress.protowire import (
 )
 
 # Far above any model there is: a decoder of 80 unfused layers has about 10,000 nodes of 15 fields.
-MAX_NODES: Final = 200_000
-MAX_FIELDS: Final = 2_000_000
+MAX_NODES: Final = 100_000
+MAX_FIELDS: Final = 1_000_000
 MAX_DEPTH: Final = 16
 
 _COPIED_BYTES: Final = 1 << 16  # smaller nodes are copied out of the map: bytes are faster to index
