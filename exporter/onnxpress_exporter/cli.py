@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tempfile
@@ -114,9 +115,8 @@ def _log(chosen: Path | None) -> Iterator[Path]:
         yield chosen
         return
     handle, name = tempfile.mkstemp(prefix="onnxpress-export-", suffix=".log")
+    os.close(handle)
     path = Path(name)
-    with open(handle, "wb"):
-        pass
     try:
         yield path
     except OnnxpressError as error:
@@ -137,7 +137,7 @@ def _display() -> Iterator[Callable[[str], None]]:
     from tqdm import tqdm
 
     # A descriptor of its own: while dependencies are silenced, standard error leads to the log.
-    with open(_duplicate(sys.stderr), "w", encoding="utf-8") as stream:
+    with os.fdopen(_duplicate(sys.stderr), "w", encoding="utf-8") as stream:
         bar = tqdm(
             total=len(TITLES) - 1,
             disable=not sys.stderr.isatty(),
@@ -155,8 +155,6 @@ def _display() -> Iterator[Callable[[str], None]]:
 
 
 def _duplicate(stream: object) -> int:
-    import os
-
     try:
         return os.dup(stream.fileno())  # type: ignore[attr-defined]
     except (OSError, ValueError, AttributeError):

@@ -122,8 +122,8 @@ def _verify_head(precision: str, spec: GraphSpec, module: torch.nn.Module, sessi
         error = float(abs(obtained - expected).max() / max(float(expected.max() - expected.min()), 1e-6))
         if not error <= 1e-4:
             raise VerificationFailed(
-                f"The {precision} graph {spec.name!r} differs from PyTorch on {batch} random vectors (error {error:.2g} of "
-                "the output's range). No artifact was written. Please report this checkpoint."
+                f"The {precision} graph {spec.name!r} differs from PyTorch on random vectors (error {error:.2g} of the "
+                "output's range). No artifact was written. Please report this checkpoint."
             )
 
 

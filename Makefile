@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh machine that has Python 3.11+, make and a package index:
+#   make demo   set up, then export, verify, search and compare with PyTorch, on a real model, offline
+#   make test   set up, then all checks and all tests
+# The environment is .venv; delete it to start afresh.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check bench clean help
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onnxpress needs Python 3.11 or newer; pass PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[export,bench,dev]'
+	@touch $@
+
+demo: $(STAMP) ## export a real model, verify it, search by meaning with it, compare with PyTorch
+	$(BIN)/python -m onnxpress_bench.demo
+
+check: $(STAMP) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache 2>/dev/null || $(BIN)/lint-imports
+
+test: check ## all checks and all tests, the fast ones first
+	$(BIN)/python -m pytest -q --durations=15 tests
+
+bench: $(STAMP) ## measure the real model against PyTorch: make bench ARTIFACT=folder
+	$(BIN)/python -m onnxpress_bench $(ARTIFACT)
+
+clean: ## remove the environment, caches and exported artifacts
+	rm -rf $(VENV) models/artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

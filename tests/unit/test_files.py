@@ -1,0 +1,126 @@
+"""A folder appears whole or not at all, whatever happens to the writer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from onnxpress.errors import InputError
+from onnxpress.files import sha256, staged_folder, write_file
+
+
+def _artifact(folder: Path, text: str = "old") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "onnxpress.json").write_text(text)
+    return folder
+
+
+def test_staged_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "out"
+    with staged_folder(target) as folder:
+        (folder / "onnx").mkdir()
+        (folder / "onnx" / "a").write_text("a")
+        assert not target.exists()
+    assert (target / "onnx" / "a").read_text() == "a"
+    assert [entry.name for entry in target.parent.iterdir()] == ["out"]
+
+
+def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), staged_folder(tmp_path / "out") as folder:
+        (folder / "a").write_text("a")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_target_is_kept_unless_forced(tmp_path: Path) -> None:
+    target = _artifact(tmp_path / "out")
+    with pytest.raises(InputError, match="--force"), staged_folder(target):
+        pass
+    with staged_folder(target, force=True) as folder:
+        (folder / "onnxpress.json").write_text("new")
+    assert (target / "onnxpress.json").read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_force_never_replaces_what_is_not_an_artifact(tmp_path: Path) -> None:
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "chapter.txt").write_text("years of work")
+    with pytest.raises(InputError, match="not an onnxpress artifact"), staged_folder(precious, force=True):
+        pass
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="not a folder"), staged_folder(tmp_path / "file", force=True):
+        pass
+
+
+def test_an_error_while_replacing_keeps_the_old(tmp_path: Path) -> None:
+    target = _artifact(tmp_path / "out")
+    with pytest.raises(RuntimeError), staged_folder(target, force=True):
+        raise RuntimeError
+    assert (target / "onnxpress.json").read_text() == "old"
+
+
+def test_an_unwritable_parent_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot write"), staged_folder(tmp_path / "file" / "out"):
+        pass
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from onnxpress.files import staged_folder
+with staged_folder(Path(sys.argv[1])) as folder:
+    (folder / "half").write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_writer_leaves_no_target_and_the_next_one_cleans_up(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        writer.send_signal(signal.SIGKILL)
+    assert not target.exists()
+    assert len(list(tmp_path.iterdir())) == 1  # the hidden leftover
+    with staged_folder(target) as folder:
+        (folder / "whole").write_text("whole")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_target_that_was_being_replaced_is_put_back(tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    _artifact(tmp_path / f".out.{int(gone.stdout)}.replaced")
+    with pytest.raises(RuntimeError), staged_folder(tmp_path / "out", force=True):
+        raise RuntimeError
+    assert (tmp_path / "out" / "onnxpress.json").read_text() == "old"
+
+
+def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / f".out.{os.getppid()}.partial"
+    other.mkdir()
+    with staged_folder(tmp_path / "out"):
+        pass
+    assert other.is_dir()
+
+
+def test_write_file_replaces_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_file(path, b"one")
+    write_file(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sha256(tmp_path: Path) -> None:
+    data = os.urandom(3_000_001)
+    (tmp_path / "x").write_bytes(data)
+    assert sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()

@@ -1,0 +1,164 @@
+"""onnxpress.json: what is written is read back equal; what is wrong is refused by the name of the field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxpress.errors import ArtifactError, InvalidManifest, UnsupportedFormat
+from onnxpress.manifest import (
+    FORMAT_VERSION,
+    MAX_MANIFEST_BYTES,
+    PRECISION_SUFFIX,
+    EmbeddingSettings,
+    FileInfo,
+    GraphFiles,
+    GraphInfo,
+    Manifest,
+    Postprocessing,
+    Provenance,
+    Quality,
+    SpecialToken,
+    Speed,
+    TensorInfo,
+    Timing,
+    TokenizerSettings,
+    Variant,
+    dump,
+    parse,
+)
+
+from ..fixtures.manifests import manifest
+
+TEXT = st.text(max_size=8)
+NUMBER = st.floats(0, 1e6, allow_nan=False)
+TENSORS = st.lists(
+    st.builds(TensorInfo, TEXT, st.sampled_from(["int64", "float32"]), st.lists(TEXT | st.integers(1, 9)).map(tuple)),
+    max_size=3,
+).map(tuple)
+VARIANT = st.builds(
+    Variant,
+    graphs=st.just({"model": GraphFiles("onnx/model.onnx", (), {"": 20})}),
+    bytes=st.integers(0, 10**12),
+    quality=st.none()
+    | st.builds(Quality, TEXT, *[st.integers(0, 99)] * 2, *[NUMBER] * 4, st.dictionaries(TEXT, NUMBER)),
+    speed=st.none()
+    | st.builds(
+        Speed,
+        TEXT,
+        st.integers(1, 64),
+        st.lists(st.builds(Timing, st.integers(), st.integers(), NUMBER, NUMBER)).map(tuple),
+    ),
+)
+TOKENIZER = st.none() | st.builds(
+    TokenizerSettings,
+    file=st.just("tokenizer.json"),
+    input_names=st.lists(TEXT).map(tuple),
+    max_length=st.none() | st.integers(1, 9000),
+    pad_token_id=st.integers(0, 10**6),
+    padding_side=st.sampled_from(["left", "right"]),
+    special_tokens=st.dictionaries(TEXT, st.builds(SpecialToken, TEXT, st.integers())),
+)
+POSTPROCESSING = st.builds(
+    Postprocessing,
+    labels=st.lists(TEXT).map(tuple),
+    problem_type=st.none() | TEXT,
+    embedding=st.none()
+    | st.builds(
+        EmbeddingSettings,
+        st.lists(TEXT).map(tuple),
+        st.integers(1, 4096),
+        st.booleans(),
+        prompts=st.dictionaries(TEXT, TEXT),
+    ),
+)
+MANIFESTS = st.builds(
+    Manifest,
+    format=st.just("onnxpress"),
+    format_version=st.just(FORMAT_VERSION),
+    task=TEXT,
+    model_type=TEXT,
+    architecture=TEXT,
+    padding=st.booleans(),
+    graphs=st.builds(lambda i, o: {"model": GraphInfo(i, o)}, TENSORS, TENSORS),
+    variants=st.dictionaries(st.sampled_from(list(PRECISION_SUFFIX)), VARIANT, min_size=1),
+    tokenizer=TOKENIZER,
+    postprocessing=POSTPROCESSING,
+    provenance=st.builds(
+        Provenance, TEXT, st.none() | TEXT, st.none() | TEXT, TEXT, TEXT, TEXT, st.dictionaries(TEXT, TEXT)
+    ),
+    files=st.just({"onnx/model.onnx": FileInfo(1, "0" * 64), "tokenizer.json": FileInfo(2, "a" * 64)}),
+)
+
+
+@settings(deadline=None)
+@given(MANIFESTS)
+def test_what_is_written_is_read_back(value: Manifest) -> None:
+    assert parse(dump(value)) == value
+
+
+def _changed(change: Callable[[dict[str, Any]], object]) -> str:
+    value = json.loads(dump(manifest()))
+    change(value)
+    return json.dumps(value)
+
+
+BAD: dict[str, tuple[Callable[[dict[str, Any]], object], type[ArtifactError], str]] = {
+    "task is missing": (lambda m: m.pop("task"), InvalidManifest, "'task' is missing"),
+    "task is a number": (lambda m: m.update(task=3), InvalidManifest, "task: expected a string"),
+    "padding is 1": (lambda m: m.update(padding=1), InvalidManifest, "padding: expected true or false"),
+    "graphs is a list": (lambda m: m.update(graphs=[]), InvalidManifest, "graphs: expected an object"),
+    "no variants": (lambda m: m.update(variants={}), InvalidManifest, "variants"),
+    "bytes is true": (lambda m: m["variants"]["fp32"].update(bytes=True), InvalidManifest, "bytes"),
+    "an axis is null": (lambda m: m["graphs"]["model"]["inputs"][0].update(axes=[None]), InvalidManifest, r"axes\[0\]"),
+    "variant lacks a graph": (lambda m: m["variants"]["fp32"].update(graphs={}), InvalidManifest, "graphs"),
+    "file is not listed": (lambda m: m["files"].pop("onnx/model.onnx"), InvalidManifest, "not listed"),
+    "tokenizer is not listed": (lambda m: m["files"].pop("tokenizer.json"), InvalidManifest, "tokenizer.file"),
+    "hash is upper case": (lambda m: m["files"]["tokenizer.json"].update(sha256="A" * 64), InvalidManifest, "sha256"),
+    "size is negative": (lambda m: m["files"]["tokenizer.json"].update(bytes=-1), InvalidManifest, "negative"),
+    "length is zero": (lambda m: m["tokenizer"].update(max_length=0), InvalidManifest, "max_length"),
+    "side is up": (lambda m: m["tokenizer"].update(padding_side="up"), InvalidManifest, "padding_side"),
+    "format is another": (lambda m: m.update(format="gguf"), InvalidManifest, "not an onnxpress manifest"),
+    "version is text": (lambda m: m.update(format_version="1"), InvalidManifest, "format_version"),
+    "version is zero": (lambda m: m.update(format_version=0), InvalidManifest, "format_version"),
+    "version is of the future": (lambda m: m.update(format_version=99), UnsupportedFormat, "Upgrade onnxpress"),
+    "unknown field": (lambda m: m.update(execute="rm"), UnsupportedFormat, "'execute'"),
+    "unknown precision": (lambda m: m["variants"].update(int2=m["variants"]["fp32"]), UnsupportedFormat, "int2"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refused_by_name(name: str) -> None:
+    change, error, message = BAD[name]
+    with pytest.raises(error, match=message):
+        parse(_changed(change))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"format": "onnxpress"}', "[" * 100_000, '{"a": 1, "a": 2}', '{"format": NaN}', "\x00"],
+)
+def test_not_a_manifest(text: str) -> None:
+    with pytest.raises(InvalidManifest):
+        parse(text)
+
+
+def test_absurd_size() -> None:
+    with pytest.raises(InvalidManifest, match="more than a manifest"):
+        parse(" " * (MAX_MANIFEST_BYTES + 1))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_damage_is_always_a_named_error(data: st.DataObject) -> None:
+    text = dump(manifest())
+    at = data.draw(st.integers(0, len(text) - 1))
+    replacement = data.draw(st.text(max_size=3))
+    with suppress(ArtifactError):
+        parse(text[:at] + replacement + text[at + data.draw(st.integers(0, 20)) :])
