@@ -5,8 +5,8 @@ the file says of itself, or raises an error that names what is wrong with it.
 
 What ONNX Runtime 1.31 does without it: functions that call each other twice, 18 levels deep (3 KB),
 keep it busy for more than 25 s; a name that is not UTF-8 surfaces as UnicodeDecodeError; of two
-initializers of one name it takes the last, of two graphs the union, both silently. Its own checks of
-external data are sound; those of the older versions that onnxpress accepts are not.
+initializers of one name it takes the last, of two graphs the union, both silently. It refuses external
+data outside of the folder by itself; that the older versions onnxpress accepts do is not relied upon.
 
 This module does not know the manifest, and does not judge whether a graph computes anything sensible.
 """

@@ -1,8 +1,9 @@
 """One TensorProto of an untrusted graph: does it hold what its shape says, and from where?
 
 The weights themselves are never read: sizes are compared, and data that stands in another file is
-located. ONNX Runtime 1.31 makes most of these checks as well, with errors of its own; versions that
-onnxpress also accepts do not, and none of them can ask for the blobs of a Hub cache to be allowed.
+located. ONNX Runtime 1.31 makes most of these checks as well, with errors of its own. It does not mind
+a location with a NUL (it opens what stands before), a segment (it ignores it), or raw data beside
+external data; and nothing is known of the older versions that onnxpress accepts.
 
 Layout: `TensorProto` in https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (IR version 13).
 This module knows nothing of nodes and graphs.

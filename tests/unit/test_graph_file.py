@@ -244,11 +244,14 @@ RICH = _rich_model()
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("mutations")
     graphs.write_data(made)
+    (made / "model.onnx").touch()
     return made
 
 
 def _passes_or_is_refused(folder: Path, content: bytes) -> None:
-    (folder / "model.onnx").write_bytes(content)
+    with (folder / "model.onnx").open("r+b") as file:  # in place: a new file each time is 5x slower
+        file.write(content)
+        file.truncate()
     start = time.perf_counter()
     try:
         scan(folder / "model.onnx", root=folder)
