@@ -121,6 +121,7 @@ def stream(
     padding: bool = True,
     first_window_rows: int = 1,
     window_rows: int = WINDOW_ROWS,
+    report: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Result]:
     """Yield the result of each item in order, reading items only as they are needed.
 
@@ -128,13 +129,17 @@ def stream(
     comes at once and a long stream is still sorted by length. `max_rows=1` reads one input at a time.
 
     `prepare` makes an input's rows, `run` answers one batch of rows with one value per row, `finish` makes the
-    result from the request's context and the values of its rows.
+    result from the request's context and the values of its rows. `report` hears after each batch how many inputs are
+    computed, those that wait for their turn in the order included.
     """
     source = iter(items)
     capacity = 1 if max_rows == 1 else min(first_window_rows, window_rows)
+    before = 0  # inputs of the windows that are done
     while requests := _window(source, prepare, capacity):
         rows = [row for request in requests for row in request.rows]
-        values = run_rows(rows, run, budget_tokens=budget_tokens, max_rows=max_rows, padding=padding)
+        tell = _share(report, before, len(requests), len(rows))
+        values = run_rows(rows, run, budget_tokens=budget_tokens, max_rows=max_rows, padding=padding, report=tell)
+        before += len(requests)
         start = 0
         for request in requests:
             stop = start + len(request.rows)
@@ -153,13 +158,25 @@ def run_rows(
     budget_tokens: int,
     max_rows: int | None = None,
     padding: bool = True,
+    report: Callable[[int], None] = lambda done: None,
 ) -> list[Any]:
-    """The values of `rows`, computed in length-sorted batches, in the order of the rows."""
+    """The values of `rows`, computed in length-sorted batches, in the order of the rows.
+
+    `report` hears after each batch how many rows are computed.
+    """
     values: list[Any] = [None] * len(rows)
+    done = 0
     for batch in plan([len(row.ids) for row in rows], budget_tokens, max_rows, padding=padding):
         for index, value in zip(batch, run([rows[i] for i in batch]), strict=True):
             values[index] = value
+        done += len(batch)
+        report(done)
     return values
+
+
+def _share(report: Callable[[int], None], before: int, requests: int, rows: int) -> Callable[[int], None]:
+    """Rows computed in a window, reported as inputs computed in all."""
+    return lambda done: report(before + requests * done // rows)
 
 
 def _window(source: Iterator[Item], prepare: Callable[[Item], Request[Any]], capacity: int) -> list[Request[Any]]:

@@ -7,9 +7,9 @@ nothing of any one task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,35 @@ from onnxpress.manifest import TensorInfo, TokenizerSettings
 from onnxpress.session import Session
 from onnxpress.tokenizer import Encoding, Strategy, Tokenizer, Truncation
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 Options = TypeVar("Options")
 Outputs = Mapping[str, NDArray[Any]]
+
+#: Seconds of work before a progress bar is drawn at all.
+_BAR_DELAY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The arguments that every task takes.
+
+    `batch_size`: at most so many rows in a batch; None: as many as are fast. `progress`: draw a bar on stderr if a
+    list or stream takes more than 2 s. `num_workers` is transformers' and has no meaning here.
+    """
+
+    batch_size: int | None = None
+    progress: bool = False
+    num_workers: Any = None
+
+    def __post_init__(self) -> None:
+        size = self.batch_size
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise InputError(f"batch_size must be a positive integer or None, not {size!r}.")
+
+
+_COMMON = frozenset(field.name for field in fields(Common))
 
 
 class TextPipeline(Generic[Options]):
@@ -51,8 +78,7 @@ class TextPipeline(Generic[Options]):
         self.manifest = artifact.manifest
         self._graph = artifact.manifest.graphs["model"]
         self._budget_tokens = BUDGET_TOKENS[session.device.partition(":")[0]]
-        self._batch_size: int | None = None
-        self._batch_size = self._pop_batch_size(call := dict(options))
+        self._common = _pop_common(Common(), call := dict(options))
         self.options: Options = self._options(self.options_type(), call)
 
     # What a task writes.
@@ -67,34 +93,44 @@ class TextPipeline(Generic[Options]):
         """One value per row: by default, every output of the graph without its padding, copied out of the batch."""
         return [self._row(batch, outputs, index) for index in range(len(batch.rows))]
 
+    def collect(self, results: Iterator[Any], count: int, options: Options) -> Any:
+        """What a list of `count` inputs gives: by default, the list of their results."""
+        return list(results)
+
     # What all share.
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        batch_size = self._pop_batch_size(options)
+        common = _pop_common(self._common, options)
         chosen = self._options(self.options, options)
         if is_stream(inputs):
-            return self._stream(inputs, chosen, batch_size)
+            return self._stream(inputs, chosen, common)
         if isinstance(inputs, (list, tuple)):
-            return list(self._stream(inputs, chosen, batch_size, window=len(inputs)))
-        return next(self._stream([inputs], chosen, batch_size))
+            return self.collect(self._stream(inputs, chosen, common, window=len(inputs)), len(inputs), chosen)
+        return next(self._stream([inputs], chosen, replace(common, progress=False)))
 
     def _stream(
         self,
-        inputs: Iterable[Any],
+        inputs: Any,
         options: Options,
-        batch_size: int | None,
+        common: Common,
         window: int | None = None,
     ) -> Iterator[Any]:
-        return stream(
-            _items(inputs),
-            lambda item: self.prepare(item, options),
-            lambda rows: self._run(rows, options),
-            lambda context, values: self.finish(context, values, options),
-            budget_tokens=self._budget_tokens,
-            max_rows=batch_size,
-            padding=self.manifest.padding,
-            first_window_rows=window or 1,
-        )
+        def results(report: Callable[[int], None]) -> Iterator[Any]:
+            return stream(
+                _items(inputs),
+                lambda item: self.prepare(item, options),
+                lambda rows: self._run(rows, options),
+                lambda context, values: self.finish(context, values, options),
+                budget_tokens=self._budget_tokens,
+                max_rows=common.batch_size,
+                padding=self.manifest.padding,
+                first_window_rows=window or 1,
+                report=report,
+            )
+
+        if not common.progress:
+            return results(lambda done: None)
+        return _watched(results, self.task, len(inputs) if hasattr(inputs, "__len__") else None)
 
     def _run(self, rows: Sequence[Row], options: Options) -> Sequence[Any]:
         settings = self.tokenizer_settings
@@ -175,17 +211,29 @@ class TextPipeline(Generic[Options]):
         unknown = sorted(set(changes) - known)
         if unknown:
             raise InputError(
-                f"{self.task} has no argument {unknown[0]!r}. It takes: {', '.join(sorted(known | {'batch_size'}))}."
+                f"{self.task} has no argument {unknown[0]!r}. It takes: {', '.join(sorted(known | _COMMON))}."
             )
         return replace(base, **changes) if changes else base
 
-    def _pop_batch_size(self, options: dict[str, Any]) -> int | None:
-        """transformers' `batch_size`: at most so many rows in a batch. `num_workers` has no meaning here."""
-        options.pop("num_workers", None)
-        value = options.pop("batch_size", self._batch_size)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise InputError(f"batch_size must be a positive integer or None, not {value!r}.")
-        return value
+
+def _pop_common(base: Common, options: dict[str, Any]) -> Common:
+    """Take the common arguments out of `options`."""
+    return replace(base, **{name: options.pop(name) for name in _COMMON & set(options)})
+
+
+def _watched(
+    results: Callable[[Callable[[int], None]], Iterator[Any]], description: str, total: int | None
+) -> Iterator[Any]:
+    """The results, with a bar on stderr that is closed however the iteration ends."""
+    from tqdm import tqdm
+
+    bar: tqdm[Any]
+    with tqdm(total=total, desc=description, unit=" inputs", delay=_BAR_DELAY_S, miniters=1) as bar:
+        yield from results(lambda done: _advance(bar, done))
+
+
+def _advance(bar: tqdm[Any], done: int) -> None:
+    bar.update(done - bar.n)
 
 
 def is_stream(inputs: object) -> bool:
