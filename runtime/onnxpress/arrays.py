@@ -1,4 +1,4 @@
-"""Pure functions on arrays: softmax, sigmoid, pooling, normalization, top-k.
+"""Pure functions on arrays: softmax, sigmoid, pooling, normalization, similarity, top-k.
 
 All take and return numpy arrays and keep no state. They know nothing of tasks, tokens or sessions.
 """
@@ -111,4 +111,30 @@ POOLING: Mapping[str, Callable[[Floats, Floats, Positions], Floats]] = {
     "mean_sqrt_len_tokens": _mean_sqrt,
     "weightedmean": _weighted_mean,
     "lasttoken": _last,
+}
+
+
+def _cosine(a: Floats, b: Floats) -> Floats:
+    return np.asarray(normalize(a) @ normalize(b).T)
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    return np.asarray(a @ b.T)
+
+
+def _euclidean(a: Floats, b: Floats) -> Floats:
+    """Row by row: the short formula by matrix product loses all digits between vectors that are nearly equal."""
+    return -np.stack([np.sqrt(np.square(b - row).sum(axis=1)) for row in a]) if len(a) else np.empty((0, len(b)), "f4")
+
+
+def _manhattan(a: Floats, b: Floats) -> Floats:
+    return -np.stack([np.abs(b - row).sum(axis=1) for row in a]) if len(a) else np.empty((0, len(b)), "f4")
+
+
+#: sentence-transformers' measures: float32 (n, dim) and (m, dim) -> float32 (n, m), larger for more similar vectors.
+SIMILARITIES: Mapping[str, Callable[[Floats, Floats], Floats]] = {
+    "cosine": _cosine,
+    "dot": _dot,
+    "euclidean": _euclidean,
+    "manhattan": _manhattan,
 }

@@ -59,6 +59,12 @@ class Batch:
         """Tokens of each row after padding."""
         return max(self.lengths)
 
+    @property
+    def attention(self) -> NDArray[np.bool_]:
+        """Where real tokens stand: bool (batch, sequence)."""
+        places, lengths = np.arange(self.width), np.array(self.lengths)[:, None]
+        return np.asarray(places < lengths if self.side == "right" else places >= self.width - lengths)
+
     def span(self, index: int) -> slice:
         """Where row `index` has its real tokens."""
         length = self.lengths[index]
