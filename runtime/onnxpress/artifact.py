@@ -86,12 +86,11 @@ class Artifact:
         for external in entry.external:
             self.file(external)
         found = graph_file.scan(path, root=self.folder, also=_blob_root(self.folder))
-        base = PurePosixPath(entry.file).parent
-        listed = {str(PurePosixPath(external).relative_to(base)) for external in entry.external}
-        if set(found.external) != listed:
+        used = {str(PurePosixPath(entry.file).parent / location) for location in found.external}
+        if used != set(entry.external):
             raise CorruptFile(
-                f"{path}: reads external data from {sorted(found.external)}, but the manifest lists "
-                f"{sorted(listed)}. Do not trust this artifact."
+                f"{path}: reads external data from {sorted(used)}, but the manifest lists {sorted(entry.external)}. "
+                "Do not trust this artifact."
             )
         declared = self.manifest.graphs[name]
         expected = (

@@ -1,0 +1,5 @@
+"""`python -m onnxpress` is `onnxpress`."""
+
+from onnxpress.cli import main
+
+main()
