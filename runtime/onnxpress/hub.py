@@ -5,7 +5,7 @@ which does the work: tokens (HF_TOKEN, or the file that `hf auth login` writes),
 HF_HUB_OFFLINE, parallel downloads. It reads its settings once per process, and none is changed here. Added is:
 
 - no request and no `Retry-After` waits for ever, and what it asks for only once is asked for again (`hub_client`);
-- a download that a *reset* interrupts continues where it stopped, as after a closed connection (`hub_client`);
+- a download continues after a *reset* as after a closed connection, and ends at once on Ctrl-C (`hub_client`);
 - commits, ETags and file names are checked before paths are made of them (here and `hub_client`);
 - its logs, warnings and progress bars stay off stderr, except one bar on a terminal (`hub_quiet`);
 - every failure is a `HubError` that says what, where, and what to do next (`hub_failures`).
@@ -23,6 +23,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from onnxpress import hub_client, hub_failures, hub_quiet
@@ -189,18 +190,17 @@ def _listing(repo_id: str, revision: str) -> tuple[str, tuple[str, ...]]:
 def _download(repo_id: str, commit: str, patterns: Sequence[str], ignore: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    with hub_quiet.progress_bar(repo_id) as bars:
-        folder = hub_client.patiently(
-            lambda: snapshot_download(
-                repo_id,
-                revision=commit,
-                allow_patterns=list(patterns),
-                ignore_patterns=list(ignore),
-                library_name=hub_client.AGENT,
-                tqdm_class=bars,
-            )
+    with hub_quiet.progress_bar(repo_id) as bar:
+        download = partial(
+            snapshot_download,
+            repo_id,
+            revision=commit,
+            allow_patterns=list(patterns),
+            ignore_patterns=list(ignore),
+            library_name=hub_client.AGENT,
+            tqdm_class=bar,
         )
-    return Path(folder)
+        return Path(hub_client.patiently(lambda: hub_client.interruptibly(download)))
 
 
 def _cached(
@@ -230,13 +230,13 @@ def _cached(
 def _remember(folder: Path, revision: str, commit: str) -> None:
     """Note what a branch or tag stands for where every Hub library looks for it offline: `refs/` of the cache."""
     note = folder.parent.parent / "refs" / revision
-    partial = note.with_name(f"{note.name}.{threading.get_ident()}.tmp")
+    unfinished = note.with_name(f"{note.name}.{threading.get_ident()}.tmp")
     with contextlib.suppress(OSError):  # a read-only cache still serves: only the note for offline use is missing
         if revision == commit or (note.is_file() and note.read_text() == commit):
             return
         note.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(commit)
-        partial.replace(note)
+        unfinished.write_text(commit)
+        unfinished.replace(note)
 
 
 def _matching(names: Iterable[str], patterns: Sequence[str], ignore: Sequence[str]) -> list[str]:

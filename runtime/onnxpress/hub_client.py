@@ -1,4 +1,5 @@
-"""What huggingface_hub's HTTP client lacks: bounded waits, retries everywhere, resuming after resets, checked headers.
+"""What huggingface_hub's HTTP client lacks: bounded waits, retries everywhere, resuming after resets, stopping at
+once, checked headers.
 
 The client is shared by everything in the process that uses the library; two hooks in it touch only the requests that
 name AGENT as their user agent. This module does not know what is fetched; it is a part of `hub`, which alone uses it.
@@ -7,8 +8,10 @@ name AGENT as their user agent. This module does not know what is fetched; it is
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxpress.errors import HubError
@@ -22,6 +25,8 @@ _ETAG = re.compile(r"[A-Za-z0-9_+=-][A-Za-z0-9_.+=-]*")
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 _LONGEST_PAUSE_S = 60.0
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
+
+_STOP = threading.Event()
 
 _Result = TypeVar("_Result")
 
@@ -38,6 +43,26 @@ def patiently(call: Callable[[], _Result]) -> _Result:
             time.sleep(max(pause_s, asked_pause_s(getattr(error, "response", None))))
     _watch()
     return call()
+
+
+def interruptibly(call: Callable[[], _Result]) -> _Result:
+    """Call in a thread, so that Ctrl-C ends the downloads of the process: the library would finish them first."""
+    try:
+        with ThreadPoolExecutor(1) as worker:
+            future = worker.submit(call)
+            try:
+                return future.result()
+            except BaseException:
+                if not future.done():
+                    _STOP.set()
+                raise
+    finally:
+        _STOP.clear()
+
+
+def _check_stop() -> None:
+    if _STOP.is_set():
+        raise HubError("The download was interrupted. Start it again; files that arrived whole are kept.")
 
 
 def asked_pause_s(response: httpx2.Response | None) -> float:
@@ -79,10 +104,11 @@ def _is_ours(request: httpx2.Request) -> bool:
 
 
 def _before_request(request: httpx2.Request) -> None:
-    """Give a time limit to what has none: the library lists files without one."""
+    """Give a time limit to what has none, as the library's listing of files; nothing starts after Ctrl-C."""
     from huggingface_hub import constants
 
     if _is_ours(request):
+        _check_stop()
         limits = request.extensions.get("timeout", {})
         request.extensions["timeout"] = {
             kind: constants.HF_HUB_DOWNLOAD_TIMEOUT if limits.get(kind) is None else limits[kind]
@@ -119,13 +145,15 @@ def _check_metadata(response: httpx2.Response) -> None:
 
 
 def _resumable(stream: Any) -> httpx2.SyncByteStream:
-    """The same stream, where a reset reads like an early end: the library resumes only after the latter."""
+    """The same stream, but it can be stopped, and a reset reads like an early end: only that the library resumes."""
     import httpx2
 
     class Resumable(httpx2.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
             try:
-                yield from stream
+                for piece in stream:
+                    _check_stop()
+                    yield piece
             except httpx2.ReadError as error:
                 raise httpx2.RemoteProtocolError("the connection was reset") from error
 

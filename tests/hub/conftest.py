@@ -1,6 +1,6 @@
 """The `hub` fixture: a Hub on loopback that this process talks to instead of the real one.
 
-Tests elsewhere get it by `from hub.conftest import hub, pauses` in their own conftest.py.
+Tests elsewhere get it by `from tests.hub.conftest import hub, pauses` in their own conftest.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) ->
     derived are replaced along with the variables.
     """
     from huggingface_hub import constants
-    from huggingface_hub.utils._http import close_session
 
     home = tmp_path / "hf"
     with HubServer() as server:
@@ -58,4 +57,3 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) ->
         for constant, setting in derived.items():
             monkeypatch.setattr(constants, constant, setting)
         yield server
-    close_session()  # else idle connections to this server outlive it

@@ -47,6 +47,7 @@ class Fault:
     cut_after_bytes: int | None = None
     reset: bool = False
     stall_s: float = 0.0
+    slow_s: float = 0.0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -60,6 +61,10 @@ class _Handler(BaseHTTPRequestHandler):
     @property
     def hub(self) -> HubServer:
         return self.server.hub  # type: ignore[attr-defined,no-any-return]
+
+    def setup(self) -> None:
+        super().setup()
+        self.hub.connections.append(self.connection)
 
     def do_GET(self) -> None:
         self.fault = self.hub.take_fault(self.command, self.path)
@@ -91,8 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return None
         limit = len(body) if cut_after is None else min(cut_after, len(body))
+        pause_s = 0.0 if self.fault is None else self.fault.slow_s * _CHUNK_BYTES / max(limit, 1)
         for start in range(0, limit, _CHUNK_BYTES):
             self.wfile.write(body[start : min(start + _CHUNK_BYTES, limit)])
+            if pause_s:
+                self.hub.closing.wait(pause_s)
         return None if cut_after is None else self._cut()
 
     def _cut(self) -> None:

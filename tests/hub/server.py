@@ -14,7 +14,9 @@ It knows nothing of huggingface_hub: what it says is what the Hub says, and it c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,12 +59,13 @@ class HubServer:
         self.grants: dict[str, set[str]] = {}
         self.exchanges: list[Exchange] = []
         self.closing = threading.Event()
+        self.connections: list[socket.socket] = []
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._hub = _listen(HubHandler, self)
         self._cdn = _listen(CdnHandler, self)
         self.url = f"http://127.0.0.1:{self._hub.server_address[1]}"
-        self.cdn_url = f"http://127.0.0.1:{self._cdn.server_address[1]}"
+        self.cdn_url = f"http://localhost:{self._cdn.server_address[1]}"
 
     # What the Hub holds.
 
@@ -120,13 +123,16 @@ class HubServer:
         cut_after_bytes: int | None = None,
         reset: bool = False,
         stall_s: float = 0.0,
+        slow_s: float = 0.0,
     ) -> None:
         """Answer requests whose path matches the glob badly.
 
         Give one of: `status` (with `headers`); `cut_after_bytes` (close the connection after so many bytes of the
-        body, or reset it); `stall_s` (say nothing for so long).
+        body, or reset it); `stall_s` (say nothing for so long); `slow_s` (take so long to send the body).
         """
-        self._faults.append(Fault(method, pattern, times, status, headers or {}, cut_after_bytes, reset, stall_s))
+        self._faults.append(
+            Fault(method, pattern, times, status, headers or {}, cut_after_bytes, reset, stall_s, slow_s)
+        )
 
     def forge(self, repo_id: str, name: str, **headers: str) -> None:
         """Lie in the headers of one file: `forge("org/model", "config.json", ETag="../../evil")`."""
@@ -192,6 +198,9 @@ class HubServer:
         for server in (self._hub, self._cdn):
             server.shutdown()
             server.server_close()
+        for connection in self.connections:  # a client that keeps idle connections sees that these have ended
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Listener(ThreadingHTTPServer):

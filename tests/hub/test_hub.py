@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from hypothesis import strategies as st
 from onnxpress.errors import HubError
 from onnxpress.hub import Snapshot, blob_root, blob_roots, fetch, list_files, looks_like_repo_id
 
-from .conftest import environment
 from .server import HubServer
 
 CONFIG = b'{"model_type": "bert"}'
@@ -249,54 +245,3 @@ def test_what_is_no_revision_is_refused_before_the_network(hub: HubServer, revis
     with pytest.raises(HubError, match="is not a revision"):
         fetch("org/model", revision, ["*"])
     assert hub.requests() == []
-
-
-# In a process of its own, where only the environment tells the library what to do.
-
-FETCH = "import sys; from onnxpress.hub import fetch; print(fetch(sys.argv[1], None, ['*']).commit)"
-
-
-def run(hub: HubServer, home: Path, code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=clean | environment(hub, home) | variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_stderr_stays_empty_though_the_library_would_warn(hub: HubServer, tmp_path: Path) -> None:
-    commit = hub.add("org/model", FILES)
-    hub.fault("GET", "/api/*/tree/*", times=1, status=500, headers={"X-HF-Warning": "old; Please upgrade"})
-    hub.fault("HEAD", "*/config.json", times=1, status=503)
-    done = run(hub, tmp_path / "hf", FETCH, "org/model", HF_HUB_ENABLE_HF_TRANSFER="1")
-    assert (done.stdout, done.stderr, done.returncode) == (commit + "\n", "", 0)
-
-
-def test_the_library_would_warn(hub: HubServer, tmp_path: Path) -> None:
-    """What the test above relies on: without this module, the same faults end up on stderr."""
-    hub.add("org/model", FILES)
-    hub.fault("GET", "/api/*/tree/*", times=1, status=500)
-    code = "import sys; from huggingface_hub import snapshot_download; snapshot_download(sys.argv[1])"
-    done = run(hub, tmp_path / "hf", code, "org/model")
-    assert "HTTP Error 500" in done.stderr
-
-
-def test_a_process_uses_the_token_and_the_cache_of_its_environment(hub: HubServer, tmp_path: Path) -> None:
-    commit = hub.add("org/secret", FILES, private=True)
-    hub.grant("hf_right", "org/secret")
-    online = run(hub, tmp_path / "hf", FETCH, "org/secret", HF_TOKEN="hf_right")
-    count = len(hub.requests())
-    offline = run(hub, tmp_path / "hf", FETCH, "org/secret", HF_HUB_OFFLINE="1")
-    for done in (online, offline):
-        assert (done.stdout, done.stderr, done.returncode) == (commit + "\n", "", 0)
-    assert len(hub.requests()) == count
-
-
-def test_importing_does_not_import_the_library() -> None:
-    code = "import sys, onnxpress.hub as h; h.looks_like_repo_id('a/b'); print('huggingface_hub' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert (done.stdout, done.stderr) == ("False\n", "")
