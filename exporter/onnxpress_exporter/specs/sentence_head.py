@@ -17,6 +17,7 @@ from onnxpress_exporter.weights import SAFETENSORS, check_weights
 if TYPE_CHECKING:
     import torch
 
+_POOLED = "pooled"  # a graph whose input and output share a name is not valid ONNX
 _NAME = "sentence_embedding"
 
 
@@ -26,7 +27,7 @@ def sentence_head_spec(settings: SentenceSettings) -> GraphSpec | None:
         return None
     return GraphSpec(
         name="head",
-        inputs=(TensorSpec(_NAME, "float32", ("batch", settings.dense[0].in_features)),),
+        inputs=(TensorSpec(_POOLED, "float32", ("batch", settings.dense[0].in_features)),),
         outputs=(TensorSpec(_NAME, "float32", ("batch", settings.dense[-1].out_features)),),
     )
 
@@ -36,7 +37,7 @@ def head_example_inputs(settings: SentenceSettings) -> dict[str, torch.Tensor]:
     import torch
 
     width = settings.dense[0].in_features
-    return {_NAME: torch.linspace(-1, 1, 3 * width, dtype=torch.float32).reshape(3, width)}
+    return {_POOLED: torch.linspace(-1, 1, 3 * width, dtype=torch.float32).reshape(3, width)}
 
 
 def load_sentence_head(settings: SentenceSettings, *, allow_pickled_weights: bool = False) -> torch.nn.Module:
@@ -54,10 +55,10 @@ def load_sentence_head(settings: SentenceSettings, *, allow_pickled_weights: boo
             super().__init__()
             self.layers = torch.nn.ModuleList(layers)
 
-        def forward(self, sentence_embedding: torch.Tensor) -> dict[str, torch.Tensor]:
+        def forward(self, pooled: torch.Tensor) -> dict[str, torch.Tensor]:
             for layer in self.layers:
-                sentence_embedding = layer(sentence_embedding)
-            return {_NAME: sentence_embedding}
+                pooled = layer(pooled)
+            return {_NAME: pooled}
 
     return SentenceHead().requires_grad_(False).eval()
 

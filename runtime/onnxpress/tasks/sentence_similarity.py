@@ -96,8 +96,9 @@ class SentenceSimilarity(TextPipeline[Options]):
         settings = self.embedding
         hidden = outputs[self._graph.outputs[0].name]
         vectors = pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
-        if "head" in self.manifest.graphs:
-            vectors = self.session.run({"sentence_embedding": vectors}, graph="head")["sentence_embedding"]
+        head = self.manifest.graphs.get("head")
+        if head is not None:
+            vectors = self.session.run({head.inputs[0].name: vectors}, graph="head")[head.outputs[0].name]
         vectors = vectors[:, : self._dimensions(options)]
         wanted = settings.normalize if options.normalize is None else options.normalize
         return list(normalize(vectors) if wanted else vectors)
