@@ -1,8 +1,26 @@
 """onnxpress_exporter: from a Hugging Face checkpoint to a verified ONNX artifact.
 
+>>> from onnxpress_exporter import export
 >>> export("checkpoint-folder-or-hub-id", "artifact-folder")  # doctest: +SKIP
+
+torch and transformers are imported when `export` is first looked up, not with the package: the command line can then
+say which of them is missing, and show its help at once.
 """
 
-from onnxpress_exporter.export import export
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxpress_exporter.flow import export
 
 __all__ = ["export"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "export":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from onnxpress_exporter.flow import export
+
+    globals()["export"] = export
+    return export

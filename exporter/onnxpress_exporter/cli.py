@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NEEDS = ("torch", "transformers", "optimum", "requests", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
 
-#: stage -> what people read. The stages are those of `onnxpress_exporter.export.STAGES`.
+#: stage -> what people read. The stages are those of `onnxpress_exporter.flow.STAGES`.
 TITLES = {
     "open": "opening the checkpoint",
     "load": "loading the model",

@@ -85,7 +85,7 @@ class Artifact:
         path = self.file(entry.file)
         for external in entry.external:
             self.file(external)
-        found = graph_file.scan(path, root=self.folder, also=_blob_root(self.folder))
+        found = graph_file.scan(path, root=self.folder, also=_link_targets(self.folder))
         used = {str(PurePosixPath(entry.file).parent / location) for location in found.external}
         if used != set(entry.external):
             raise CorruptFile(
@@ -194,17 +194,15 @@ def _contained(folder: Path, name: str) -> Path:
         raise CorruptFile(f"{folder / FILE_NAME}: the file name {name!r} is not a plain path inside the artifact.")
     path = folder / name
     target = path.resolve()
-    roots = [folder.resolve(), _blob_root(folder)]
-    if not any(root is not None and target.is_relative_to(root) for root in roots):
+    if not any(target.is_relative_to(root) for root in (folder.resolve(), *_link_targets(folder))):
         raise CorruptFile(f"{path}: leads to {target}, outside the artifact. Do not trust this artifact.")
     return path
 
 
-def _blob_root(folder: Path) -> Path | None:
-    """The Hub's cache keeps a snapshot's files as links into this folder; None for any other folder."""
+def _link_targets(folder: Path) -> tuple[Path, ...]:
+    """Where the Hub's cache keeps the files that its snapshots link to; nothing for any other folder."""
     if folder.absolute().parent.name != "snapshots":
-        return None
+        return ()
     from onnxpress import hub
 
-    root = hub.blob_root(folder)
-    return None if root is None else root.resolve()
+    return tuple(root.resolve() for root in hub.blob_roots(folder))

@@ -73,11 +73,11 @@ class GraphFile:
     initializer_bytes: int
 
 
-def scan(path: Path, *, root: Path, also: Path | None = None) -> GraphFile:
+def scan(path: Path, *, root: Path, also: tuple[Path, ...] = ()) -> GraphFile:
     """Check the model at `path`, of the artifact in the folder `root`.
 
-    The file and its external data have to lie inside `root`, or inside `also` (the folder where a
-    Hub cache keeps the files it links to), once links are resolved.
+    The file and its external data have to lie inside `root`, or inside one of `also` (the folders where
+    a Hub cache keeps the files it links to), once links are resolved.
 
     Raises:
         MissingFile: the file or its external data is not there.
@@ -85,7 +85,7 @@ def scan(path: Path, *, root: Path, also: Path | None = None) -> GraphFile:
         UnsupportedFormat: it needs operators, or versions of them, that this runtime does not have.
     """
     try:
-        allowed = tuple(folder.resolve() for folder in (root, also) if folder is not None)
+        allowed = tuple(folder.resolve() for folder in (root, *also))
         walk = Walk(ExternalFiles(path.parent, allowed))
         with _mapped(path, allowed) as data:
             parts = _read(data, walk)

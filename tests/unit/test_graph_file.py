@@ -97,7 +97,7 @@ def test_a_hub_cache_passes_only_when_its_blobs_are_allowed(tmp_path: Path) -> N
     (snapshot / "model.onnx").symlink_to("../../../blobs/aaa")
     (snapshot / "weights.bin").symlink_to("../../../blobs/bbb")
     root = snapshot.parent
-    assert scan(snapshot / "model.onnx", root=root, also=blobs).external == ("weights.bin",)
+    assert scan(snapshot / "model.onnx", root=root, also=(blobs,)).external == ("weights.bin",)
     with pytest.raises(CorruptFile, match="outside of the artifact"):
         scan(snapshot / "model.onnx", root=root)
 

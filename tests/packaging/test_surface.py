@@ -1,0 +1,92 @@
+"""What production gets: the public names, a quiet and light import, and commands that say what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import onnxpress
+
+from ..fixtures.artifacts import write_artifact
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "optimum", "onnx", "onnx_ir", "onnxscript", "sentence_transformers")
+
+
+def test_the_public_names_do_not_drift() -> None:
+    public = {
+        name
+        for name, value in vars(onnxpress).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert public | {"__version__"} == set(onnxpress.__all__)
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert f'version = "{onnxpress.__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def _python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_pipeline_brings_no_heavy_module_and_prints_nothing(tmp_path: Path) -> None:
+    code = f"""
+import sys, onnxpress
+pipe = onnxpress.pipeline(model=sys.argv[1])
+assert pipe("good")[0]["label"] == "good"
+assert pipe(["bad", "very good film"])[1]["label"] == "good"
+loaded = [name for name in {HEAVY!r} if name in sys.modules]
+assert not loaded, loaded
+assert "huggingface_hub" not in sys.modules
+"""
+    done = _python(code, write_artifact(tmp_path / "artifact"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_importing_brings_neither_the_session_nor_the_tokenizer_library() -> None:
+    done = _python(
+        "import sys, onnxpress; late = ('onnxruntime', 'tokenizers', 'huggingface_hub', 'click', 'tqdm'); "
+        "print([name for name in late if name in sys.modules])"
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_every_command_is_registered_and_has_help() -> None:
+    names = {entry.name for entry in entry_points(group="onnxpress.commands")}
+    assert names == {"export", "bench"}
+    for command in ("inspect", "run", *sorted(names)):
+        done = subprocess.run(
+            [sys.executable, "-m", "onnxpress", command, "--help"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Usage:" in done.stdout
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["export", "bench"])
+def test_a_missing_extra_is_named(command: str, tmp_path: Path) -> None:
+    """As on a machine that has the runtime alone: the packages of the extra cannot be found."""
+    code = """
+import sys
+from importlib.machinery import PathFinder
+hidden = {"torch", "transformers", "optimum", "psutil", "matplotlib"}
+original = PathFinder.find_spec.__func__
+PathFinder.find_spec = classmethod(
+    lambda cls, name, *rest: None if name.partition(".")[0] in hidden else original(cls, name, *rest))
+from onnxpress.cli import main
+sys.argv = ["onnxpress", *sys.argv[1:]]
+main()
+"""
+    done = _python(code, command, write_artifact(tmp_path / "artifact"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "pip install" in done.stderr
+    assert "Traceback" not in done.stderr
