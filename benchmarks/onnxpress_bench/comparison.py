@@ -1,0 +1,88 @@
+"""The record of one run: settings, what was measured, what failed. Data only, and its JSON.
+
+The JSON's format is versioned: readers refuse a `format_version` that they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from onnxpress_bench.machine import Machine
+
+FORMAT = "onnxpress-bench"
+FORMAT_VERSION = 1
+
+#: The backend that the others are compared with.
+BASE = "pytorch"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`blocks`: fresh processes per backend. The seconds are per block: for each class of lengths, and for the stream
+    as PyTorch runs it, which decides how many items the stream has."""
+
+    blocks: int
+    latency_s: float
+    warm_up_s: float
+    stream_s: float
+    threads: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process: its samples by name, each name ending in its unit."""
+
+    backend: str
+    block: int
+    samples: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A worker that failed; `block` is None in the pilot. Its backend is left out from there on."""
+
+    backend: str
+    block: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that one run measured.
+
+    `tokens`: mean tokens of the texts, by class of lengths and for "stream". `batchings`: how each backend ran the
+    stream; `rates`: items per second of each batching that the pilot tried. `quality`: figures against PyTorch, by
+    backend. `order`: the backends of each block, in the order they ran.
+    """
+
+    task: str
+    artifact: str
+    checkpoint: str
+    command: str
+    created: str
+    machine: Machine
+    versions: Mapping[str, str]
+    settings: Settings
+    unit: str
+    stream_items: int
+    tokens: Mapping[str, float]
+    backends: Sequence[str]
+    batchings: Mapping[str, str]
+    rates: Mapping[str, Mapping[str, float]]
+    quality: Mapping[str, Mapping[str, float]]
+    order: Sequence[Sequence[str]]
+    runs: Sequence[Run]
+    failures: Sequence[Failure]
+    interrupted: bool
+
+    def to_json(self) -> str:
+        """The raw record and the figures made of it, indented, with a final newline."""
+        from onnxpress_bench.measures import summarize
+
+        rows = [asdict(row) for row in summarize(self)]
+        value: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self), "summary": rows}
+        return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

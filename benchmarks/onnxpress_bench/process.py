@@ -1,0 +1,65 @@
+"""The parent's side of a worker: start it, hand it a job, read its answer or its last words.
+
+Knows nothing of what the jobs are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from onnxpress_bench.errors import WorkerFailed
+
+TIMEOUT_S = 1800.0
+
+#: Libraries that start threads by themselves get the same number in every worker.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+
+#: Files are local by now: no backend should lose time asking the Hub.
+_QUIET = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+
+
+def ask(job: Mapping[str, Any], *, threads: int, offline: bool = True, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    """The answer of a fresh worker to `job`, which also learns when it was started (`spawned_at`, monotonic seconds).
+
+    Raises:
+        WorkerFailed: it ended without an answer, or took longer than `timeout_s`.
+    """
+    environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **(_QUIET if offline else {})}
+    # -P: nothing in the current folder may stand in for a library.
+    command = [sys.executable, "-P", "-m", "onnxpress_bench.worker"]
+    spawned_at = time.monotonic()
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    try:
+        given = json.dumps({**job, "spawned_at": spawned_at}).encode("ascii")
+        output, errors = process.communicate(given, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise WorkerFailed(f"no answer within {timeout_s:.0f} s") from None
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        raise WorkerFailed(_last_words(process.returncode, errors))
+    try:
+        answer: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        raise WorkerFailed("it ended without an answer") from None
+    return answer
+
+
+def _last_words(code: int, errors: bytes) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        hint = ": perhaps out of memory" if name == "SIGKILL" else ""
+        return f"killed by {name}{hint}"
+    lines = [line.strip() for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit code {code}"

@@ -1,0 +1,113 @@
+"""How far a backend's answers are from PyTorch's, per task. Pure: answers in, figures out.
+
+Answers are plain JSON values in the schema of the task's pipeline. Knows nothing of backends or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Answers = Sequence[Any]
+Figures = dict[str, float]
+
+#: figure -> the worst value that still counts as the same answers: a floor, or for differences a ceiling.
+FLOORS: Mapping[str, float] = {"cosine, worst": 0.99, "agreement": 0.99}
+CEILINGS: Mapping[str, float] = {"largest score difference": 0.05}
+
+
+def compare_answers(task: str, reference: Answers, answers: Answers) -> Figures:
+    """Figures by name. Agreements and cosines are 1 for equal answers, differences 0."""
+    return _QUALITY[task](reference, answers)
+
+
+def is_wrong(name: str, value: float) -> bool:
+    """Whether a figure is so far from perfect that speed means little beside it. NaN is wrong."""
+    floors = [floor for end, floor in FLOORS.items() if name.endswith(end)]
+    ceilings = [ceiling for end, ceiling in CEILINGS.items() if name.endswith(end)]
+    return any(not value >= floor for floor in floors) or any(not value <= ceiling for ceiling in ceilings)
+
+
+def _cosines(reference: Answers, answers: Answers) -> Figures:
+    """One vector per text; hidden states are compared as one long vector."""
+    cosines = [_cosine(np.ravel(a), np.ravel(b)) for a, b in zip(reference, answers, strict=True)]
+    return {"cosine, mean": float(np.mean(cosines)), "cosine, worst": float(np.min(cosines))}
+
+
+def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
+    if a.shape != b.shape:
+        return -1.0
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / lengths if lengths else float(np.array_equal(a, b))
+
+
+def _labels(reference: Answers, answers: Answers) -> Figures:
+    """[{"label", "score"}, ...] for each text, all labels."""
+    tops = [max(a, key=_score)["label"] == max(b, key=_score)["label"] for a, b in zip(reference, answers, strict=True)]
+    scores = [(_by("label", a), _by("label", b)) for a, b in zip(reference, answers, strict=True)]
+    return {"label agreement": float(np.mean(tops)), "largest score difference": _largest(scores)}
+
+
+def _zero_shot(reference: Answers, answers: Answers) -> Figures:
+    tops = [a["labels"][0] == b["labels"][0] for a, b in zip(reference, answers, strict=True)]
+    scores = [
+        (dict(zip(a["labels"], a["scores"], strict=True)), dict(zip(b["labels"], b["scores"], strict=True)))
+        for a, b in zip(reference, answers, strict=True)
+    ]
+    return {"label agreement": float(np.mean(tops)), "largest score difference": _largest(scores)}
+
+
+def _entities(reference: Answers, answers: Answers) -> Figures:
+    """Spans with their group: shared ones over all of either, of all texts together."""
+    shared = either = 0
+    for a, b in zip(reference, answers, strict=True):
+        first, second = ({(one["entity_group"], one["start"], one["end"]) for one in some} for some in (a, b))
+        shared, either = shared + len(first & second), either + len(first | second)
+    return {"span agreement": shared / either if either else 1.0}
+
+
+def _answers(reference: Answers, answers: Answers) -> Figures:
+    same = [(a["start"], a["end"]) == (b["start"], b["end"]) for a, b in zip(reference, answers, strict=True)]
+    scores = [({"": a["score"]}, {"": b["score"]}) for a, b in zip(reference, answers, strict=True)]
+    return {"span agreement": float(np.mean(same)), "largest score difference": _largest(scores)}
+
+
+def _fillings(reference: Answers, answers: Answers) -> Figures:
+    tops = [a[0]["token"] == b[0]["token"] for a, b in zip(reference, answers, strict=True)]
+    scores = [({"": a[0]["score"]}, {"": b[0]["score"]}) for a, b in zip(reference, answers, strict=True)]
+    return {"top token agreement": float(np.mean(tops)), "largest score difference": _largest(scores)}
+
+
+def _rankings(reference: Answers, answers: Answers) -> Figures:
+    same = [[one["index"] for one in a] == [one["index"] for one in b] for a, b in zip(reference, answers, strict=True)]
+    scores = [(_by("index", a), _by("index", b)) for a, b in zip(reference, answers, strict=True)]
+    return {"order agreement": float(np.mean(same)), "largest score difference": _largest(scores)}
+
+
+def _by(key: str, entries: Sequence[Mapping[str, Any]]) -> dict[Any, float]:
+    return {entry[key]: float(entry["score"]) for entry in entries}
+
+
+def _score(entry: Mapping[str, Any]) -> float:
+    return float(entry["score"])
+
+
+def _largest(pairs: Sequence[Any]) -> float:
+    """The largest difference of one score; a name that only one side has counts as a score of 0."""
+    gaps = [abs(a.get(key, 0.0) - b.get(key, 0.0)) for a, b in pairs for key in a.keys() | b.keys()]
+    return float(max(gaps, default=0.0))
+
+
+_QUALITY: Mapping[str, Callable[[Answers, Answers], Figures]] = {
+    "feature-extraction": _cosines,
+    "fill-mask": _fillings,
+    "question-answering": _answers,
+    "sentence-similarity": _cosines,
+    "text-classification": _labels,
+    "text-ranking": _rankings,
+    "token-classification": _entities,
+    "zero-shot-classification": _zero_shot,
+}

@@ -1,0 +1,82 @@
+"""Pure functions on samples: percentiles, when a warm-up is over, and the paired ratio with its interval.
+
+Knows nothing of backends or of what the samples mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Verdict = Literal["better", "worse", "no difference shown"]
+
+RESAMPLES = 2000
+
+#: Student's t, two-sided 95%, by degrees of freedom 1, 2, ...; beyond the table the normal distribution's 1.96 serves.
+_T_95 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
+    *(2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How many times better, with its 95% interval; `low` and `high` are None if there was only one block."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """A difference is claimed only where the interval excludes 1."""
+        if self.low is None or self.high is None or self.low <= 1 <= self.high:
+            return "no difference shown"
+        return "better" if self.low > 1 else "worse"
+
+
+def percentile(samples: Sequence[float], q: float) -> float:
+    """The q-th percentile, 0 to 100, interpolated linearly."""
+    return float(np.percentile(np.asarray(samples, dtype=np.float64), q))
+
+
+def paired_gain(base: Sequence[float], other: Sequence[float], *, lower_is_better: bool, seed: int = 0) -> Gain:
+    """How many times better `other` is than `base`, one value per block in each, block by block.
+
+    The estimate is the median of the blocks' ratios. Its interval is made on the logarithm of the ratios, so that
+    swapping the two sides inverts it: the median's standard error by the bootstrap over blocks, times Student's t.
+    The plain percentile bootstrap is too narrow for a handful of blocks: it covers 84% with five where 95% is
+    promised. (T. Hesterberg, What Teachers Should Know about the Bootstrap, 2015, on both.)
+
+    Raises:
+        ValueError: not the same number of values, none, or one that is not positive.
+    """
+    first, second = np.asarray(base, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 1 or first.size == 0:
+        raise ValueError(f"{first.size} and {second.size} blocks cannot be paired")
+    if not (np.all(first > 0) and np.all(second > 0)):
+        raise ValueError("ratios need positive values")
+    logs = np.log(first) - np.log(second)
+    logs = logs if lower_is_better else -logs
+    middle, blocks = float(np.median(logs)), logs.size
+    if blocks == 1:
+        return Gain(float(np.exp(middle)), None, None)
+    picks = np.random.default_rng(seed).integers(blocks, size=(RESAMPLES, blocks))
+    # The bootstrap's variance is that of a population; blocks / (blocks - 1) makes it that of a sample.
+    error = float(np.median(logs[picks], axis=1).std()) * np.sqrt(blocks / (blocks - 1))
+    reach = error * (_T_95[blocks - 2] if blocks - 2 < len(_T_95) else 1.96)
+    # A heavy tail may overflow exp: an interval without an upper end is then an honest answer.
+    with np.errstate(over="ignore"):
+        low, ratio, high = np.exp([middle - reach, middle, middle + reach])
+    return Gain(float(ratio), float(low), float(high))
+
+
+def is_stable(samples: Sequence[float], window: int = 5, tolerance: float = 0.05) -> bool:
+    """Whether the median of the last `window` samples is within `tolerance` of that of the `window` before them."""
+    if len(samples) < 2 * window:
+        return False
+    before, last = np.median(samples[-2 * window : -window]), np.median(samples[-window:])
+    return bool(abs(last - before) <= tolerance * before)
