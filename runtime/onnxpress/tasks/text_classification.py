@@ -138,9 +138,9 @@ def _texts(item: Any) -> tuple[str, str | None]:
         case str(text):
             return text, None
         case {"text": str(text), **rest} if not rest or set(rest) == {"text_pair"}:
-            pair = rest.get("text_pair")
+            pair = rest.get("text_pair") or None  # transformers drops an empty second text
             if pair is None or isinstance(pair, str):
                 return text, pair
         case [[str(text), str(pair)]]:  # the form of a pair before dictionaries
-            return text, pair
+            return text, pair or None
     raise InputError(f'Expected a text or {{"text": ..., "text_pair": ...}}, got {type(item).__name__} {item!r:.60}.')

@@ -6,7 +6,7 @@ How tokens become words and entities is in entities.py; this module reads calls 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from numpy.typing import NDArray
@@ -75,9 +75,8 @@ class TokenClassification(TextPipeline[Options]):
     options_type = Options
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        chosen = self._options(
-            self.options, {name: value for name, value in options.items() if name not in ("batch_size", "num_workers")}
-        )
+        own = {field.name for field in fields(Options)}
+        chosen = self._options(self.options, {name: options[name] for name in own & set(options)})
         if chosen.stride is not None and chosen.aggregation_strategy == "none":
             raise InputError('stride needs an aggregation_strategy other than "none", such as "simple".')
         if chosen.is_split_into_words and isinstance(inputs, (list, tuple)) and _is_words(inputs):

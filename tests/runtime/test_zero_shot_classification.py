@@ -1,0 +1,41 @@
+"""What zero-shot-classification's options take and refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from onnxpress import InputError
+from onnxpress.tasks.zero_shot_classification import Options
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a, b ,,c", ("a", "b", "c")),
+        ("", ()),
+        (["a, b"], ("a, b",)),
+        (("a", "a"), ("a", "a")),
+        (iter(["a", "b"]), ("a", "b")),
+    ],
+)
+def test_labels(given: Any, kept: tuple[str, ...]) -> None:
+    assert Options(candidate_labels=given).candidate_labels == kept
+
+
+@pytest.mark.parametrize("wrong", [None, 5, [5], [["a"]], [b"a"]])
+def test_wrong_labels(wrong: Any) -> None:
+    with pytest.raises(InputError, match="candidate_labels must be strings"):
+        Options(candidate_labels=wrong)
+
+
+def test_hypotheses() -> None:
+    options = Options(candidate_labels=["a {b}", "c"], hypothesis_template="About {}: {0}?".replace("{0}", "{{x}}"))
+    assert options.hypotheses() == ["About a {b}: {x}?", "About c: {x}?"]
+
+
+@pytest.mark.parametrize("wrong", ["", "none", "{label}", "{} {}", "{", "{{}}", "{0.a}", None, 5])
+def test_wrong_templates(wrong: Any) -> None:
+    with pytest.raises(InputError, match="hypothesis_template"):
+        Options(hypothesis_template=wrong)
