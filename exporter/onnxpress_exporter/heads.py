@@ -121,6 +121,8 @@ def _task_of_class(class_name: str) -> str | None:
             loader = manager.get_model_class_for_task(task)
         except (KeyError, ValueError, AttributeError):
             continue
+        if loader.__name__ == "AutoModel":  # what optimum gives tasks without an auto class; it has every bare model
+            continue
         mapping = getattr(loader, "_model_mapping", None)
         if mapping is not None and class_name in _class_names(mapping._model_mapping):
             return str(task)
