@@ -1,0 +1,1 @@
+"""The models by name: one module each says which text, tokenizer, architecture and schedule."""

@@ -1,0 +1,147 @@
+"""Tokenizers trained on a corpus, of each kind that checkpoints come with, the same at every run.
+
+The trainers of `tokenizers` number an alphabet they discover in hash order, which also decides
+ties between merges; so the alphabet is given in sorted order here and scores are rounded. It does
+not know which model uses which kind.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import string
+from collections.abc import Sequence
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AddedToken, PreTrainedTokenizerFast
+
+_BASE_ALPHABET = set(string.digits + string.ascii_letters + string.punctuation + "’“”–—…°€£")
+
+
+def wordpiece(
+    kind: type[PreTrainedTokenizerFast],
+    special: Sequence[str],
+    corpus: Sequence[str],
+    vocab_size: int,
+    max_length: int,
+    **settings: Any,
+) -> PreTrainedTokenizerFast:
+    """A BERT-like tokenizer of class `kind`; characters outside the corpus become its unk token."""
+    core = kind(**settings).backend_tokenizer
+    alphabet = sorted(_alphabet(core, corpus))
+    raw = Tokenizer(models.WordPiece())
+    raw.normalizer, raw.pre_tokenizer = core.normalizer, core.pre_tokenizer
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[*special, *alphabet, *(f"##{letter}" for letter in alphabet)],
+        show_progress=False,
+    )
+    raw.train_from_iterator(corpus, trainer)
+    return kind(vocab=raw.get_vocab(), model_max_length=max_length, **settings)
+
+
+def unigram(
+    kind: type[PreTrainedTokenizerFast],
+    special: Sequence[str],
+    corpus: Sequence[str],
+    vocab_size: int,
+    max_length: int,
+    **settings: Any,
+) -> PreTrainedTokenizerFast:
+    """A SentencePiece-like tokenizer of class `kind`, with its unk token for unseen characters.
+
+    The pieces are those of a BPE that never crosses punctuation; their scores are the logarithms
+    of how often the Viterbi segmentation uses them, re-estimated a few times.
+    """
+    core = kind(**settings).backend_tokenizer
+    texts = [core.normalizer.normalize_str(text) if core.normalizer else text for text in corpus]
+    alphabet = sorted(_alphabet(core, corpus) | {"▁"})
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always"),
+            pre_tokenizers.Punctuation("isolated"),
+        ]
+    )
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size - len(special), initial_alphabet=alphabet, show_progress=False)
+    raw.train_from_iterator(texts, trainer)
+    pieces = sorted(raw.get_vocab())
+    scores = dict.fromkeys(pieces, -math.log(len(pieces)))
+    for _ in range(4):
+        scores = _reestimate(scores, raw.pre_tokenizer, texts)
+    ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    vocab = [*((token, 0.0) for token in special), *ranked]
+    return kind(vocab=vocab, model_max_length=max_length, **settings)
+
+
+def _reestimate(
+    scores: dict[str, float], pre_tokenizer: pre_tokenizers.PreTokenizer, texts: Sequence[str]
+) -> dict[str, float]:
+    """One round of hard EM: segment the texts, count, take logarithms; one count is given free."""
+    pieces = list(scores)
+    model = Tokenizer(models.Unigram([("<unk>", 0.0), *scores.items()], 0, False))
+    model.pre_tokenizer = pre_tokenizer
+    counts = [1] * len(pieces)
+    for encoding in model.encode_batch(list(texts), add_special_tokens=False):
+        for index in encoding.ids:
+            if index:
+                counts[index - 1] += 1
+    total = sum(counts)
+    return {p: round(math.log(n / total), 4) for p, n in zip(pieces, counts, strict=True)}
+
+
+def byte_level(
+    kind: type[PreTrainedTokenizerFast],
+    special: Sequence[str],
+    corpus: Sequence[str],
+    vocab_size: int,
+    max_length: int,
+) -> PreTrainedTokenizerFast:
+    """A RoBERTa-like tokenizer of class `kind`: BPE over bytes, so no character is unknown."""
+    vocab, merges = _byte_level_bpe(corpus, vocab_size, special)
+    return kind(vocab=vocab, merges=merges, model_max_length=max_length)
+
+
+def modernbert(corpus: Sequence[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with BERT's special tokens and a template, as ModernBERT checkpoints have it."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocab, merges = _byte_level_bpe(corpus, vocab_size, special)
+    core = Tokenizer(models.BPE(vocab=vocab, merges=merges))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B [SEP]",
+        special_tokens=[(token, vocab[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=core,
+        mask_token=AddedToken("[MASK]", lstrip=True, special=True),
+        **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")},
+        model_max_length=max_length,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _byte_level_bpe(
+    corpus: Sequence[str], vocab_size: int, special: Sequence[str]
+) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(special),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    raw.train_from_iterator(corpus, trainer)
+    merges = json.loads(raw.to_str())["model"]["merges"]
+    return raw.get_vocab(), [(left, right) for left, right in merges]
+
+
+def _alphabet(core: Tokenizer, corpus: Sequence[str]) -> set[str]:
+    """Every character that the normalizer leaves of the corpus and of plain ASCII text."""
+    letters = _BASE_ALPHABET.union(*map(set, corpus))
+    text = core.normalizer.normalize_str(" ".join(sorted(letters))) if core.normalizer else ""
+    return {letter for letter in text or letters if not letter.isspace()}
