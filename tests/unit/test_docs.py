@@ -1,0 +1,39 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from onnxpress import manifest
+from onnxpress.tasks import ALIASES, TASKS
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = [value for value in vars(manifest).values() if dataclasses.is_dataclass(value) and isinstance(value, type)]
+
+
+@pytest.mark.parametrize("kind", SCHEMA, ids=lambda kind: kind.__name__)
+def test_every_field_of_the_manifest_is_described(kind: type) -> None:
+    text = (ROOT / "docs" / "artifact.md").read_text()
+    missing = [field.name for field in dataclasses.fields(kind) if f"`{field.name}`" not in text]
+    assert not missing
+
+
+def test_the_readme_lists_every_task() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert all(f"| {task}" in text for task in TASKS)
+    assert set(re.findall(r"^\| [a-z-]+ \(([a-z-]+)\) \|", text, re.MULTILINE)) <= set(ALIASES)
+
+
+def test_every_precision_is_described() -> None:
+    text = (ROOT / "docs" / "artifact.md").read_text()
+    assert all(f"`{name}`" in text for name in manifest.PRECISION_SUFFIX)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/**/*.md")) + [ROOT / "README.md"], ids=lambda path: path.name)
+def test_files_that_documents_name_exist(path: Path) -> None:
+    for name in re.findall(r"`((?:runtime|exporter|benchmarks|tests|models|docs)/[\w./-]+)`", path.read_text()):
+        assert "NAME" in name or (ROOT / name).exists(), name
