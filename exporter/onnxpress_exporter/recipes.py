@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 import onnx_ir
 
 from onnxpress_exporter.errors import PassError
+from onnxpress_exporter.passes.first_token_only import first_token_only
+from onnxpress_exporter.passes.fuse_attention import fuse_attention
+from onnxpress_exporter.passes.residual_sum import residual_sum
+from onnxpress_exporter.passes.simplify_mask import simplify_mask
 
-Pass = Callable[[onnx_ir.Model], int]
+
+class Pass(Protocol):
+    """A rewrite of a model in place that says how often it applied."""
+
+    __name__: str
+
+    def __call__(self, model: onnx_ir.Model, /) -> int: ...
+
 
 RECIPES: Mapping[str, tuple[Pass, ...]] = {
-    "fp32": (),
+    "fp32": (simplify_mask, fuse_attention, first_token_only, residual_sum),
 }
 
 
@@ -24,7 +36,7 @@ def apply_recipe(model: onnx_ir.Model, precision: str) -> dict[str, int]:
         raise PassError(f"There is no recipe for {precision!r}. Known: {', '.join(RECIPES)}.")
     counts: dict[str, int] = {}
     for one in RECIPES[precision]:
-        name = one.__module__.rpartition(".")[2]
+        name = one.__name__
         try:
             counts[name] = one(model)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:

@@ -78,13 +78,13 @@ _OUTPUTS: Mapping[str, Callable[[Any], tuple[TensorSpec, ...]]] = {
 
 
 def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Whether segment ids change the answer: the model embeds more than one type of segment.
+    """Whether segment ids are passed by transformers and change the answer.
 
-    A model that embeds a single type (RoBERTa) gets zeros inside the graph instead, unless its
-    tokenizer makes segment ids, which transformers would then pass.
+    A tokenizer that does not make them leaves the choice to the model, inside the graph: BERT then
+    takes zeros, GPT-2 adds nothing at all. With one type of segment or none there is no choice.
     """
     types = getattr(model.config, "type_vocab_size", None)
-    return (types is None or types > 1) or "token_type_ids" in tokenizer.model_input_names
+    return "token_type_ids" in tokenizer.model_input_names and (types is None or types > 1)
 
 
 def text_encoder_spec(task: str, model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast) -> GraphSpec:
