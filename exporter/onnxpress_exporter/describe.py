@@ -6,6 +6,7 @@ Values in, manifest parts out; traces nothing and verifies nothing.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -137,11 +138,19 @@ def _weights_sha256(folder: Path) -> str:
 
 
 def copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
-    """Copy the checkpoint's own settings files, resolving links."""
+    """Copy the checkpoint's own settings files, resolving links, once the graphs are in `folder`.
+
+    transformers.js has to be told in config.json which graphs keep their weights in a file of their own.
+    """
     for name in COPIED:
         source = checkpoint.model_folder / name
         if source.is_file():
             shutil.copyfile(source, folder / name)
+    external = sorted(path.name.removesuffix("_data") for path in folder.glob("onnx/*.onnx_data"))
+    if external:
+        hint = {"use_external_data_format": dict.fromkeys(external, 1)}
+        config = {**checkpoint.config, "transformers.js_config": hint}
+        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def file_table(folder: Path) -> dict[str, FileInfo]:

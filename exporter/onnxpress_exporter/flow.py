@@ -130,13 +130,13 @@ def _build(
     if sentence is not None and (head := specs.sentence_head_spec(sentence)) is not None:
         module = specs.load_sentence_head(sentence, allow_pickled_weights=allow_pickled_weights)
         parts.append(Traceable(head, module, specs.head_example_inputs(sentence)))
-    describe.copy_settings(checkpoint, folder)
     write_tokenizer(tokenizer, folder)
     settings = describe.tokenizer(tokenizer, model.config)
     say("trace")
     traced = {part.spec.name: trace(part.module, part.spec, part.inputs) for part in parts}
     say("save")
     saved = {precision: _save(traced, precision, folder) for precision in precisions}
+    describe.copy_settings(checkpoint, folder)
     say("reference")
     runtime_tokenizer = Tokenizer(folder / settings.file, settings)
     comparison = Comparison(task, [(part.spec, part.module) for part in parts], tokenizer, runtime_tokenizer)

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import onnx_ir
 
-# protobuf stops at 2 GiB; below this, one file is simpler to copy, cache and load.
-EXTERNAL_ABOVE_BYTES = 1_500_000_000
+# Weights beside the graph are mapped into memory, not parsed: about half the peak memory and half the time to load.
+# Below this size that does not matter, and one file is simpler.
+EXTERNAL_ABOVE_BYTES = 10_000_000
 
 
 def save(model: onnx_ir.Model, path: Path) -> tuple[Path, ...]:
     """Write `model` to `path`; the files written, the graph first.
 
-    Weights over 1.5 GB in total go to `<path>_data` beside it, as the Hub and transformers.js name
+    Weights over 10 MB in total go to `<path>_data` beside it, as the Hub and transformers.js name
     it (`model.onnx_data`).
     """
     total_bytes = sum(

@@ -7,7 +7,6 @@ This module knows nothing of sessions, tokenizers or tasks.
 
 from __future__ import annotations
 
-import glob
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -54,6 +53,8 @@ class Artifact:
         folder = Path(source)
         if folder.is_dir():
             return _open_folder(folder)
+        from glob import escape
+
         from onnxpress import hub
 
         if not isinstance(source, str) or not hub.looks_like_repo_id(source):
@@ -62,7 +63,7 @@ class Artifact:
         artifact = _open_folder(snapshot.folder)
         variant = choose_precision(artifact.manifest, precision)
         names = sorted(variant_files(artifact.manifest, variant) | other_files(artifact.manifest))
-        patterns = [FILE_NAME, *(glob.escape(name) for name in names)]
+        patterns = [FILE_NAME, *(escape(name) for name in names)]
         return _open_folder(hub.fetch(source, snapshot.commit, patterns).folder)
 
     def file(self, name: str) -> Path:

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from onnxpress.errors import (
     CorruptFile,
     DeviceUnavailable,
@@ -25,12 +23,13 @@ from onnxpress.errors import (
 )
 from onnxpress.machine import usable_cores
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
     from types import ModuleType
 
+    from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
-Arrays = Mapping[str, NDArray[Any]]
+    Arrays = Mapping[str, NDArray[Any]]
 
 #: device family -> ONNX Runtime's name for what runs it.
 PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

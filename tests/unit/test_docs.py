@@ -33,7 +33,7 @@ def test_every_precision_is_described() -> None:
     assert all(f"`{name}`" in text for name in manifest.PRECISION_SUFFIX)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/**/*.md")) + [ROOT / "README.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*sorted(ROOT.glob("docs/**/*.md")), ROOT / "README.md"], ids=lambda path: path.name)
 def test_files_that_documents_name_exist(path: Path) -> None:
     for name in re.findall(r"`((?:runtime|exporter|benchmarks|tests|models|docs)/[\w./-]+)`", path.read_text()):
         assert "NAME" in name or (ROOT / name).exists(), name
