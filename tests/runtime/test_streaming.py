@@ -1,0 +1,323 @@
+"""Long streams: read lazily, answered in order, with flat memory, stopped cleanly; threads, forks, pickles, close."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxpress import InputError, pipeline
+from onnxpress.batching import WINDOW_ROWS
+from tests.fixtures.artifacts import write_artifact
+from tests.fixtures.embedder import DIMENSIONS, write_embedder
+
+TEXTS = tuple(
+    " ".join(random.Random(number).choices(("good", "bad", "film", "very", "a"), k=1 + number * 7 % 13))
+    for number in range(1200)
+)
+EXACT = {"function_to_apply": "none", "top_k": None}
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_embedder(tmp_path_factory.mktemp("embedder") / "artifact")
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_artifact(tmp_path_factory.mktemp("classifier") / "artifact")
+
+
+class Source:
+    """Texts that count how many of them were taken, and notice when nobody wants more."""
+
+    def __init__(self, texts: tuple[str, ...] = TEXTS) -> None:
+        self.texts, self.taken, self.closed = texts, 0, False
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for text in self.texts:
+                self.taken += 1
+                yield text
+        finally:
+            self.closed = True
+
+
+def test_nothing_is_read_before_the_first_result_is_wanted(embedder: Path) -> None:
+    source = Source()
+    results = pipeline(model=embedder)(iter(source))
+    assert source.taken == 0
+    next(results)
+    assert source.taken == 1
+
+
+def test_at_most_a_window_is_read_ahead(embedder: Path) -> None:
+    source, ahead = Source(), []
+    for number, _ in enumerate(pipeline(model=embedder)(iter(source))):
+        ahead.append(source.taken - number)
+    assert ahead[0] == 1
+    assert max(ahead) == WINDOW_ROWS
+    assert source.taken == len(TEXTS)
+
+
+@pytest.mark.parametrize("task", ["embedder", "classifier"])
+def test_batch_size_1_reads_one_at_a_time(task: str, request: pytest.FixtureRequest) -> None:
+    source = Source()
+    for number, _ in enumerate(pipeline(model=request.getfixturevalue(task))(iter(source), batch_size=1)):
+        assert source.taken == number + 1
+
+
+def test_results_come_in_the_order_of_the_inputs(classifier: Path) -> None:
+    pipe = pipeline(model=classifier)
+    streamed = list(pipe((text for text in TEXTS), **EXACT))
+    assert streamed == pipe(list(TEXTS), **EXACT)
+    for text, result in zip(TEXTS, streamed, strict=True):
+        scores = {entry["label"]: entry["score"] for entry in result}
+        assert scores == {"good": text.split().count("good"), "bad": text.split().count("bad")}
+
+
+def test_an_abandoned_stream_lets_its_source_go(embedder: Path) -> None:
+    source = Source()
+    results = pipeline(model=embedder)(iter(source), progress=True)
+    next(results)
+    results.close()
+    assert source.closed
+    with pytest.raises(StopIteration):
+        next(results)
+
+
+def test_a_failing_source_fails_the_stream_with_its_own_error(embedder: Path) -> None:
+    def broken() -> Iterator[str]:
+        yield "good"
+        raise ConnectionResetError("the other end is gone")
+
+    results = pipeline(model=embedder)(broken())
+    assert next(results).shape == (DIMENSIONS,)
+    with pytest.raises(ConnectionResetError, match="the other end"):
+        next(results)
+
+
+def test_threads_get_the_answers_that_one_gets(classifier: Path) -> None:
+    """Each thread cuts texts to a length of its own: truncation is a state of the tokenizer that they share."""
+    pipe = pipeline(model=classifier)
+    texts = list(TEXTS[:200])
+    options = [{**EXACT, "truncation": True, "max_length": 4 + number} for number in range(8)]
+    expected = [pipe(texts, **one) for one in options]
+    assert expected[0] != expected[7]
+    obtained: dict[int, list[Any]] = {}
+
+    def work(number: int) -> None:
+        obtained[number] = [[pipe(text, **options[number]) for text in texts], pipe(texts, **options[number])]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(8):
+        assert obtained[number] == [expected[number], expected[number]]
+
+
+def test_pickled_pipeline_answers_here_and_in_another_process(embedder: Path, tmp_path: Path) -> None:
+    pipe = pipeline(model=embedder, dimensions=5)
+    before = pipe(list(TEXTS[:9]))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(pipe))(list(TEXTS[:9])), before)
+    (tmp_path / "pipe.pickle").write_bytes(pickle.dumps(pipe))
+    program = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb'))('good film').tolist())"
+    done = _run(program, tmp_path / "pipe.pickle")
+    assert (done.returncode, done.stderr) == (0, "")
+    np.testing.assert_allclose(eval(done.stdout), pipe("good film"), atol=1e-6)
+
+
+def test_closed_pipeline_refuses_to_run_and_so_does_its_pickle(embedder: Path) -> None:
+    with pipeline(model=embedder) as pipe:
+        pipe("good")
+        results = pipe(iter(TEXTS))
+        next(results)
+    for closed in (pipe, pickle.loads(pickle.dumps(pipe))):
+        with pytest.raises(InputError, match="was closed"):
+            closed("good")
+    with pytest.raises(InputError, match="was closed"):
+        next(results)
+    pipe.close()  # twice does no harm
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not give freed memory back at once")
+def test_close_frees_the_memory(tmp_path: Path) -> None:
+    megabytes = 128
+    folder = write_embedder(tmp_path / "artifact", table_rows=megabytes * 4096)
+    program = """
+import sys, psutil, onnxpress
+rss = lambda: psutil.Process().memory_info().rss / 2**20
+onnxpress.pipeline(model=sys.argv[2])("good")
+before = rss()
+pipe = onnxpress.pipeline(model=sys.argv[1])
+pipe("good")
+used = rss()
+pipe.close()
+print(before, used, rss())
+"""
+    done = _run(program, folder, write_embedder(tmp_path / "small"))
+    assert (done.returncode, done.stderr) == (0, "")
+    before, used, after = map(float, done.stdout.split())
+    assert used - before > megabytes * 0.9
+    assert after - before < megabytes * 0.25
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no fork")
+def test_forked_children_answer(embedder: Path) -> None:
+    """By fork itself and by a pool that forks, after the parent has used the pipeline, from a thread as well."""
+    program = """
+import multiprocessing, os, sys, threading, warnings
+import numpy as np, onnxpress
+warnings.simplefilter("ignore")  # Python 3.12 warns of any fork beside threads
+pipe = onnxpress.pipeline(model=sys.argv[1])
+expected = pipe(["good film", "bad"])
+worker = threading.Thread(target=lambda: [pipe("very good") for _ in range(2000)])
+worker.start()
+for _ in range(5):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(pipe(["good film", "bad"]), expected) else 3)
+    assert os.waitpid(child, 0)[1] == 0
+worker.join()
+
+def embed(text):
+    return pipe(text)
+
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    for obtained, wanted in zip(pool.map(embed, ["good film", "bad"]), expected):
+        assert np.array_equal(obtained, wanted)
+assert np.array_equal(pipe(["good film", "bad"]), expected)
+print("done")
+"""
+    done = _run(program, embedder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+FLAT = """
+import sys, psutil, onnxpress
+count, marks = int(sys.argv[2]), []
+texts = (" ".join(["good", "bad", "film"][: 1 + n % 3]) + " a" * (n % 11) for n in range(count))
+for number, vector in enumerate(onnxpress.pipeline(model=sys.argv[1])(texts)):
+    if number in (count // 10, count - 1):
+        marks.append(psutil.Process().memory_info().rss / 2**20)
+print(vector.shape[0], *marks)
+"""
+
+
+def test_memory_of_a_long_stream_is_flat(embedder: Path) -> None:
+    done = _run(FLAT, embedder, 20_000)
+    assert (done.returncode, done.stderr) == (0, "")
+    dimensions, early, late = map(float, done.stdout.split())
+    assert dimensions == DIMENSIONS
+    # The vectors of the last 18,000 texts alone, if anything kept them, would be 4.6 MB and their objects as much.
+    assert late - early < 4
+
+
+INTERRUPTED = """
+import itertools, sys, onnxpress
+import onnxpress.tasks.base as base
+base._BAR_DELAY_S = 0.0
+pipe = onnxpress.pipeline(model=sys.argv[1])
+expected = pipe("good film").tolist()
+how = sys.argv[2]
+endless = itertools.cycle(["good film", "bad", "a very good film"])
+try:
+    if how == "list":
+        print("started", flush=True)
+        while True:
+            pipe(list(itertools.islice(endless, 50_000)), progress=True)
+    for number, vector in enumerate(pipe(endless, progress=True)):
+        if number == 2000:
+            print("started", flush=True)
+except KeyboardInterrupt:
+    if how == "uncaught":
+        raise
+    print("interrupted", pipe("good film").tolist() == expected, len(pipe(["bad"] * 9)), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
+@pytest.mark.parametrize("how", ["generator", "list", "uncaught"])
+def test_ctrl_c(how: str, embedder: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(embedder), how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "started\n"
+    time.sleep(0.5)
+    sent = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert time.monotonic() - sent < 10
+    bar, _, rest = err.rpartition("inputs/s]")
+    assert "sentence-similarity" in bar
+    if how == "uncaught":
+        assert child.returncode == -signal.SIGINT
+        assert rest.rstrip().endswith("KeyboardInterrupt")
+        assert "Exception ignored" not in err
+    else:
+        assert (child.returncode, out) == (0, "interrupted True 9\n")
+        assert rest == "\n"  # the bar was closed: nothing is drawn after it, and the cursor is on a line of its own
+
+
+def test_progress_is_drawn_only_when_asked_for_and_slow(
+    embedder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = pipeline(model=embedder)
+    texts = list(TEXTS[:50])
+    expected = pipe(texts)
+    np.testing.assert_array_equal(pipe(texts, progress=True), expected)
+    assert capfd.readouterr() == ("", ""), "50 short texts do not take 2 s"
+    monkeypatch.setattr("onnxpress.tasks.base._BAR_DELAY_S", 0.0)
+    pipe(texts)
+    pipe("good", progress=True)
+    assert capfd.readouterr() == ("", "")
+    np.testing.assert_array_equal(pipe(texts, progress=True), expected)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "50/50" in err
+    list(pipe(iter(texts), progress=True))
+    assert "50 inputs" in capfd.readouterr().err
+    asked = pipeline(model=embedder, progress=True)
+    asked(texts)
+    assert "50/50" in capfd.readouterr().err
+    asked(texts, progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_counts_inputs_batch_by_batch(embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxpress.tasks.base as base
+
+    seen: list[int] = []
+    advance = base._advance
+
+    def watch(bar: Any, done: int) -> None:
+        seen.append(done)
+        advance(bar, done)
+
+    monkeypatch.setattr(base, "_advance", watch)
+    pipeline(model=embedder)(list(TEXTS), progress=True, batch_size=16)
+    assert seen == sorted(seen)
+    assert seen[-1] == len(TEXTS)
+    assert len(seen) >= len(TEXTS) // 16
+
+
+def _run(program: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
+    )
