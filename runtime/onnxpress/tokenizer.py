@@ -70,7 +70,7 @@ class Tokenizer:
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._truncation: Truncation | None = None
+        self._truncation: Truncation | Literal["unknown"] | None = None
         self._rust = _load(self.file)
 
     def encode(
@@ -157,6 +157,7 @@ class Tokenizer:
     def _set(self, truncation: Truncation | None) -> None:
         if truncation == self._truncation:
             return
+        self._truncation = "unknown"  # until it is done: Ctrl-C may come between any two of these lines
         if truncation is None:
             self._rust.no_truncation()
         else:
@@ -169,8 +170,6 @@ class Tokenizer:
                     direction=side,
                 )
             except Exception as error:
-                self._truncation = None
-                self._rust.no_truncation()
                 raise InputError(_encode_error(error, truncation)) from None
         self._truncation = truncation
 
