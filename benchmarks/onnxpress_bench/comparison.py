@@ -54,6 +54,7 @@ class Failure:
 class Comparison:
     """Everything that one run measured.
 
+    `same_weights`: whether the checkpoint's weights are those that the artifact was made from; None: not known.
     `tokens`: mean tokens of the texts, by class of lengths and for "stream". `batchings`: how each backend ran the
     stream; `rates`: items per second of each batching that the pilot tried. `quality`: figures against PyTorch, by
     backend. `order`: the backends of each block, in the order they ran.
@@ -62,6 +63,7 @@ class Comparison:
     task: str
     artifact: str
     checkpoint: str
+    same_weights: bool | None
     command: str
     created: str
     machine: Machine

@@ -29,16 +29,23 @@ STREAM_ITEMS = 512
 
 DOCUMENTS_PER_QUERY = 4
 
+LABELS = ("business", "travel", "complaint")
+
 #: task -> arguments of the call, for every backend.
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "feature-extraction": {"return_tensors": "np"},
     "text-classification": {"top_k": None},
     "token-classification": {"aggregation_strategy": "simple"},
-    "zero-shot-classification": {"candidate_labels": ["business", "travel", "complaint"]},
+    "zero-shot-classification": {"candidate_labels": list(LABELS)},
 }
 
-#: task -> tokens that the task adds to a text: a question, a query or a hypothesis.
-_ADDED_TOKENS: Mapping[str, int] = {"question-answering": 16, "text-ranking": 24, "zero-shot-classification": 24}
+QUERY_TOKENS = 12
+
+#: task -> the longest text that it puts beside one of ours: a question, a query or a hypothesis.
+_BESIDE: Mapping[str, Sequence[str]] = {
+    "question-answering": QUESTIONS,
+    "zero-shot-classification": [f"This example is {label}." for label in LABELS],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,8 @@ def make_inputs(artifact: Artifact, seed: int) -> Inputs:
 
     embedding = manifest.postprocessing.embedding
     limits = [n for n in (settings.max_length, embedding and embedding.max_length) if n]
-    limit = max(4, min(limits, default=1_000_000) - _ADDED_TOKENS.get(task, 0))
+    beside = QUERY_TOKENS if task == "text-ranking" else max(map(count, _BESIDE.get(task, ())), default=0)
+    limit = max(4, min(limits, default=1_000_000) - beside)
     rng = np.random.default_rng(seed)
     lengths = {name: [min(tokens, limit)] * TEXTS_PER_LENGTH for name, tokens in LENGTHS.items()}
     drawn = rng.lognormal(np.log(STREAM_MEDIAN_TOKENS), STREAM_SIGMA, STREAM_ITEMS)
@@ -101,7 +109,7 @@ def _question(tokens: int, *, settings: TokenizerSettings, count: Count, rng: Ge
 
 def _query(tokens: int, *, settings: TokenizerSettings, count: Count, rng: Generator) -> dict[str, Any]:
     documents = [text_of(tokens, count, rng) for _ in range(DOCUMENTS_PER_QUERY)]
-    return {"query": text_of(12, count, rng), "documents": documents}
+    return {"query": text_of(QUERY_TOKENS, count, rng), "documents": documents}
 
 
 _SHAPES: Mapping[str, Callable[..., Any]] = {

@@ -35,18 +35,16 @@ def ask(job: Mapping[str, Any], *, threads: int, offline: bool = True, timeout_s
     # -P: nothing in the current folder may stand in for a library.
     command = [sys.executable, "-P", "-m", "onnxpress_bench.worker"]
     spawned_at = time.monotonic()
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
-    try:
-        given = json.dumps({**job, "spawned_at": spawned_at}).encode("ascii")
-        output, errors = process.communicate(given, timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        raise WorkerFailed(f"no answer within {timeout_s:.0f} s") from None
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process:
+        try:
+            given = json.dumps({**job, "spawned_at": spawned_at}).encode("ascii")
+            output, errors = process.communicate(given, timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise WorkerFailed(f"no answer within {timeout_s:.0f} s") from None
+        finally:
+            if process.poll() is None:
+                process.kill()
     if process.returncode != 0:
         raise WorkerFailed(_last_words(process.returncode, errors))
     try:

@@ -6,6 +6,7 @@ model is called directly, as its documentation shows. The only importer of torch
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,8 @@ class PyTorch:
             allow_pickled_weights=settings["allow_pickled_weights"],
             trust_remote_code=settings["trust_remote_code"],
         )
-        return replace(spec, folder=str(found.model_folder), settings={**settings, "root": str(found.folder)})
+        own = {"root": str(found.folder), "weights_sha256": _weights_sha256(found.model_folder)}
+        return replace(spec, folder=str(found.model_folder), settings={**settings, **own})
 
     def load_libraries(self) -> None:
         import torch
@@ -61,6 +63,15 @@ class PyTorch:
             order.sort(key=lambda index: weight(items[index]))
         answers = self._call([items[index] for index in order], batching.rows or 1)
         return [answer for _, answer in sorted(zip(order, answers, strict=True), key=lambda pair: pair[0])]
+
+
+def _weights_sha256(folder: Path) -> str | None:
+    """Of the weights, if they are one file: what an artifact records of them. None otherwise."""
+    weights = list(folder.glob("model*.safetensors")) or list(folder.glob("pytorch_model*.bin"))
+    if len(weights) != 1:
+        return None
+    with weights[0].open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _not_loaded(items: list[Any], rows: int) -> Sequence[Any]:

@@ -84,6 +84,11 @@ def _warnings(comparison: Comparison) -> list[str]:
             f"WARNING: the machine was busy ({machine.busy_share:.0%} of the usable cores, load average "
             f"{machine.load_average}) when the run began. Trust the gains more than the times, and neither very much."
         )
+    if comparison.same_weights is False:
+        lines.append(
+            f"WARNING: the weights of {comparison.checkpoint} are not those that the artifact was made from. Export it "
+            "again, or name the right checkpoint."
+        )
     for backend, figures in comparison.quality.items():
         for name, value in figures.items():
             if is_wrong(name, value):

@@ -115,6 +115,7 @@ def run(
         task=artifact.manifest.task,
         artifact=str(artifact.folder),
         checkpoint=specs[0].folder,
+        same_weights=_same_weights(artifact, pilots),
         command=command,
         created=created,
         machine=machine,
@@ -214,6 +215,11 @@ def _block(pilot: Mapping[str, Any], inputs: Inputs, stream: Sequence[Any], sett
     job = {"do": "block", "backend": pilot["backend"], "first": first, "work": work, "scenarios": list(SCENARIOS)}
     samples: dict[str, Any] = ask(job, threads=settings.threads)["samples"]
     return samples
+
+
+def _same_weights(artifact: Artifact, pilots: Mapping[str, Mapping[str, Any]]) -> bool | None:
+    found = pilots[BASE]["backend"]["settings"]["weights_sha256"] if BASE in pilots else None
+    return None if found is None else bool(found == artifact.manifest.provenance.weights_sha256)
 
 
 def _stream_items(pilots: Mapping[str, Mapping[str, Any]], settings: Settings) -> int:
