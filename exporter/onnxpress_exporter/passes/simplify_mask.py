@@ -4,8 +4,8 @@
    GatherND(mask, Concat(range over batch, range over keys)) -> Unsqueeze(mask, [1, 2])
 2. "Every query position is at least 0" is true, so it need not be computed nor broadcast:
    And(GreaterOrEqual(range from 0, 0), mask) -> mask
-3. The lowest float in a mask -> MASKED, which softmax turns into the same zero, and which neither
-   overflows when masks are added nor stretches the range that calibration sees.
+3. The lowest float in a mask -> MASKED, which softmax turns into the same zero, and which does not
+   overflow when masks are added.
 
 Fully masked rows (padding's own rows) may change; nothing that is not padding reads them.
 """
@@ -29,8 +29,10 @@ from onnxpress_exporter.passes.graph import (
     scalar,
 )
 
-# exp(MASKED + any attention score) is 0 in float32; float16 holds it too.
-MASKED = -10000.0
+# exp(MASKED + score) is 0 in float32 for any score; models without LayerNorm have scores in the
+# tens of thousands, so less will not do. Two of them do not add up to an infinity. float16 cannot
+# hold it: whatever converts a graph to float16 has to choose another.
+MASKED = -1e9
 _LOWEST = -1e30
 
 
