@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _BATCH, _SEQUENCE = "batch", "sequence"
+
+# Models whose steps depend on the length in a way that one graph cannot follow.
+_LENGTH_DEPENDENT: Mapping[str, str] = {
+    "led": "it pads its input to a multiple of its attention window",
+    "longformer": "it pads its input to a multiple of its attention window",
+    "nystromformer": "its attention changes form at one length",
+    "reformer": "it hashes and sorts its input in chunks of a fixed length",
+}
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -87,11 +95,25 @@ def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerFast) -> bool:
     return "token_type_ids" in tokenizer.model_input_names and (types is None or types > 1)
 
 
+def _refuse_length_dependent(model: Any) -> None:
+    kind = str(model.config.model_type)
+    if kind in _LENGTH_DEPENDENT:
+        raise UnsupportedCheckpoint(
+            f"{type(model).__name__} cannot be one graph for all lengths: {_LENGTH_DEPENDENT[kind]}."
+        )
+    if getattr(model.config, "attention_type", None) == "block_sparse":
+        raise UnsupportedCheckpoint(
+            f"{type(model).__name__} attends to blocks above some length and to everything below it, which cannot be "
+            'one graph. Set "attention_type": "original_full" in its config.json to export it with full attention.'
+        )
+
+
 def text_encoder_spec(task: str, model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast) -> GraphSpec:
     """The graph named "model" for `task`: int64 (batch, sequence) inputs that `model` reads.
 
     Raises UnsupportedCheckpoint if the model does not read token ids.
     """
+    _refuse_length_dependent(model)
     parameters = inspect.signature(model.forward).parameters
     if "input_ids" not in parameters:
         raise UnsupportedCheckpoint(f"{type(model).__name__} does not take token ids.")
