@@ -108,7 +108,7 @@ def _notes(comparison: Comparison) -> list[str]:
     return [
         "gain: how many times better than PyTorch, more than 1 is better; a difference is claimed only where the "
         "interval excludes 1.",
-        f"Figures are medians of {done} blocks (seed {settings.seed}), each a fresh process per backend, in random "
+        f"Figures are medians of {done} block{'' if done == 1 else 's'} (seed {settings.seed}), each a fresh process per backend, in random "
         "order; tokenization included.",
         f"The stream: {comparison.stream_items} {comparison.unit} with {comparison.tokens['stream']:.0f} tokens on "
         f"average; {stream}.",
