@@ -1,0 +1,94 @@
+"""From the Hub and back: a checkpoint is exported by its id, an artifact is opened by its id."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import onnxpress
+from onnxpress.errors import CorruptFile, HubError, MissingFile
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+
+from ..fixtures.artifacts import DATA, GRAPH, write_artifact
+from .server import HubServer
+
+SENTIMENT = Path(__file__).parents[2] / "models" / "tiny-sentiment"
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_an_artifact_is_opened_by_its_id(hub: HubServer, tmp_path: Path, external: bool) -> None:
+    commit = hub.add_folder("org/artifact", write_artifact(tmp_path / "made", external=external))
+    with onnxpress.pipeline(model="org/artifact") as pipe:
+        assert pipe("good")[0]["label"] == "good"
+    before = len(hub.downloads())
+    assert onnxpress.pipeline(model="org/artifact", revision=commit)("bad")[0]["label"] == "bad"
+    assert len(hub.downloads()) == before  # all of it is in the cache
+
+
+def test_only_the_files_of_one_variant_are_downloaded(hub: HubServer, tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "made")
+    manifest = json.loads((folder / "onnxpress.json").read_text())
+    (folder / "onnx" / "model_fp16.onnx").write_bytes(b"half")
+    manifest["files"]["onnx/model_fp16.onnx"] = {"bytes": 4, "sha256": "0" * 64}
+    half = json.loads(json.dumps(manifest["variants"]["fp32"]))
+    half["graphs"]["model"]["file"] = "onnx/model_fp16.onnx"
+    manifest["variants"]["fp16"] = half
+    (folder / "onnxpress.json").write_text(json.dumps(manifest))
+    hub.add_folder("org/artifact", folder)
+    artifact = onnxpress.Artifact.open("org/artifact", precision="fp32")
+    assert [path.name for path in (artifact.folder / "onnx").iterdir()] == [Path(GRAPH).name]
+    assert not hub.requests(pattern="*fp16*")
+
+
+def test_a_file_that_differs_from_the_manifest_is_refused(hub: HubServer, tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "made", external=True)
+    data = bytearray((folder / "onnx" / DATA).read_bytes())
+    data[0] ^= 1
+    (folder / "onnx" / DATA).write_bytes(data)
+    hub.add_folder("org/artifact", folder)
+    with pytest.raises(CorruptFile, match="SHA-256"):
+        onnxpress.pipeline(model="org/artifact")
+
+
+def test_a_repository_without_an_artifact(hub: HubServer) -> None:
+    hub.add("org/model", {"config.json": b"{}"})
+    with pytest.raises((MissingFile, HubError), match=r"onnxpress\.json"):
+        onnxpress.Artifact.open("org/model")
+
+
+def test_a_repository_that_is_not_there(hub: HubServer) -> None:
+    with pytest.raises(HubError, match="org/none"):
+        onnxpress.pipeline(model="org/none")
+
+
+def test_a_checkpoint_is_exported_by_its_id(hub: HubServer, tmp_path: Path) -> None:
+    from onnxpress_exporter import export
+
+    commit = hub.add_folder("org/tiny-sentiment", SENTIMENT, revision="v1")
+    artifact = export("org/tiny-sentiment", tmp_path / "out", revision="v1")
+    provenance = artifact.manifest.provenance
+    assert (provenance.source, provenance.revision, provenance.commit) == ("org/tiny-sentiment", "v1", commit)
+    assert not [path for path in hub.downloads() if path.endswith("examples.jsonl")]
+    assert not any(path.is_symlink() for path in artifact.folder.rglob("*"))
+    row = json.loads((SENTIMENT / "examples.jsonl").read_text().splitlines()[0])
+    assert onnxpress.pipeline(model=artifact)(row["text"])[0]["label"] == row["label"]
+
+
+def test_pickled_weights_are_not_even_downloaded(hub: HubServer, tmp_path: Path) -> None:
+    from onnxpress_exporter import export
+
+    hub.add("org/old", {"config.json": b'{"model_type": "bert"}', "pytorch_model.bin": b"\x80\x04pickle"})
+    with pytest.raises(UnsupportedCheckpoint, match="pickle"):
+        export("org/old", tmp_path / "out")
+    assert not [path for path in hub.downloads() if path.endswith(".bin")]
+    assert list(tmp_path.glob("out*")) == []
+
+
+def test_the_runtime_alone_never_asks_the_hub(hub: HubServer, tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "made")
+    onnxpress.pipeline(model=folder)("good")
+    assert hub.requests() == []
+    assert "onnxpress.tasks.text_classification" in sys.modules
