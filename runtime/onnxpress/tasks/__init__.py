@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress.artifact import Artifact, choose_precision
 from onnxpress.errors import ArtifactError, UnknownTask
-from onnxpress.session import Session, parse_device
+from onnxpress.session import Session, import_onnxruntime, parse_device
 from onnxpress.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -102,8 +102,14 @@ def pipeline(
     settings = artifact.manifest.tokenizer
     if settings is None:
         raise ArtifactError(f"{artifact.folder}: no tokenizer, so {name} cannot run. Export again.")
-    tokenizer = Tokenizer(artifact.file(settings.file), settings)
-    session = Session(artifact.graphs(chosen), device=place, threads=threads)
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Hashing the weights and loading the tokenizer take about as long, and neither holds the interpreter's lock.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        graphs = pool.submit(artifact.graphs, chosen)
+        tokenizer = Tokenizer(artifact.file(settings.file), settings)
+        import_onnxruntime()
+        session = Session(graphs.result(), device=place, threads=threads)
     return task_class(artifact, session, tokenizer, chosen, options)
 
 
