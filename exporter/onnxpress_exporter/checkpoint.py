@@ -287,6 +287,13 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
         raise UnsupportedCheckpoint(
             f"transformers cannot load the tokenizer of {checkpoint.model_folder}: {_first_line(error)}"
         ) from error
+    # Without a vocabulary transformers makes up an almost empty one, and says nothing.
+    names = {"tokenizer.json", *type(tokenizer).vocab_files_names.values()}
+    if not any((checkpoint.model_folder / name).is_file() for name in names):
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.model_folder} has no tokenizer: expected tokenizer.json or another of "
+            f"{', '.join(sorted(names))}. Save the tokenizer beside the model."
+        )
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UnsupportedCheckpoint(
             f"{type(tokenizer).__name__} of {checkpoint.source} has no exact version in the Rust "

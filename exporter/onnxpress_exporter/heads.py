@@ -113,7 +113,7 @@ def _task_of_class(class_name: str) -> str | None:
     import transformers.models.auto.modeling_auto as auto
 
     manager = _tasks_manager()
-    known = [*(head.tasks[0] for head in HEADS if head is not BARE), *sorted(_hub_tasks())]
+    known = [*(head.tasks[0] for head in HEADS if head is not BARE), *sorted(manager.get_all_tasks())]
     for task in [*dict.fromkeys(known)]:
         if task in BARE.tasks:
             continue

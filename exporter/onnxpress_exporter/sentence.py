@@ -85,6 +85,8 @@ def sentence_modules(folder: Path) -> tuple[SentenceModule, ...]:
         return ()
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(entries, list) or not entries:
+            raise TypeError("expected a list with something in it")
         entries = sorted(entries, key=lambda entry: entry.get("idx", 0))
         modules = [(str(entry["type"]), str(entry.get("path", ""))) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
