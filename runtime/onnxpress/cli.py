@@ -181,7 +181,4 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:  # the reader, such as `head`, has enough
-        sys.stderr.close()
-        sys.exit(141)
     sys.exit(0)

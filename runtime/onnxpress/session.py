@@ -57,7 +57,7 @@ class Session:
         self.graphs = dict(graphs)
         self.device = parse_device(device)
         self.threads = threads
-        _check_available(self.device)
+        require_device(self.device)
         self._reset()
 
     def _reset(self) -> None:
@@ -143,7 +143,13 @@ def parse_device(device: object) -> str:
     raise InputError(f'{device!r} is not a device. Use "cpu", "cuda" or "cuda:N".')
 
 
-def _check_available(device: str) -> None:
+def require_device(device: str) -> None:
+    """Make sure that the installed ONNX Runtime can use a device, named as `parse_device` names it.
+
+    Raises:
+        DeviceUnavailable: it cannot.
+        MissingDependency: onnxruntime is not installed.
+    """
     family = device.partition(":")[0]
     available = import_onnxruntime().get_available_providers()
     if PROVIDERS[family] not in available:

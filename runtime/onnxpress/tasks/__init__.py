@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress.artifact import Artifact, choose_precision
 from onnxpress.errors import ArtifactError, UnknownTask
-from onnxpress.session import Session, import_onnxruntime, parse_device
+from onnxpress.session import Session, import_onnxruntime, parse_device, require_device
 from onnxpress.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def pipeline(
     name = _served_task(artifact, wanted)
     module, class_name = TASKS[name]
     task_class: type[TextPipeline[Any]] = getattr(import_module(f"onnxpress.tasks.{module}"), class_name)
+    if place != "cpu":
+        require_device(place)
     chosen = choose_precision(artifact.manifest, precision, place)
     settings = artifact.manifest.tokenizer
     if settings is None:

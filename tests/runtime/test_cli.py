@@ -1,0 +1,151 @@
+"""The command line: what it prints, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from onnxpress.cli import program
+from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.inspection import size, table
+from onnxpress.manifest import parse
+
+from ..fixtures.artifacts import write_artifact
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_artifact(tmp_path_factory.mktemp("cli") / "artifact")
+
+
+def _call(*arguments: object, text: str | None = None) -> Result:
+    return CliRunner().invoke(program, [str(argument) for argument in arguments], input=text)
+
+
+def _process(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "onnxpress", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_each_input_gets_a_line_of_json(artifact: Path) -> None:
+    result = _call("run", artifact, "good", "a bad film", "--json")
+    assert result.exit_code == 0, result.output
+    assert [json.loads(line)["label"] for line in result.output.splitlines()] == ["good", "bad"]
+
+
+def test_people_see_the_input_and_its_answer(artifact: Path) -> None:
+    lines = _call("run", artifact, "very good").output.splitlines()
+    assert lines[0] == "very good"
+    assert lines[1].split() == ["label:", "good", "score:", "0.7311"]  # softmax of (1, 0)
+
+
+def test_standard_input_is_read_line_by_line(artifact: Path) -> None:
+    result = _call("run", artifact, "--json", text="good\nbad\r\n\nfilm")
+    assert [json.loads(line)["label"] for line in result.output.splitlines()] == ["good", "bad", "good", "good"]
+
+
+def test_an_object_is_the_argument_of_a_call(artifact: Path) -> None:
+    result = _call("run", artifact, '{"text": "good", "text_pair": "bad bad"}', "--json")
+    assert json.loads(result.output)["label"] == "bad"
+    assert json.loads(_call("run", artifact, "{not json} good", "--json").output)["label"] == "good"
+
+
+def test_settings_are_json_text_or_a_file(artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "function").write_text("none")
+    settings = ("-s", "top_k=null", "-s", f"function_to_apply=@{tmp_path / 'function'}")
+    result = _call("run", artifact, "good", *settings, "--json")
+    assert json.loads(result.output) == [{"label": "good", "score": 1.0}, {"label": "bad", "score": 0.0}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("-s", "topk=1"), "has no argument 'topk'. It takes: .*top_k"),
+        (("-s", "function_to_apply=@/not/here"), "cannot read '/not/here'"),
+        (("--task", "ner"), "exported for text-classification"),
+        (("--task", "dreaming"), "Unknown task 'dreaming'. Tasks: "),
+        (("--precision", "int8"), "no int8 variant. It has: fp32"),
+        (("--device", "tpu"), "not a device"),
+        (("--device", "cuda"), r"onnxpress\[gpu\]"),
+    ],
+)
+def test_a_wrong_argument_is_named(artifact: Path, arguments: tuple[str, ...], says: str) -> None:
+    result = _call("run", artifact, "good", *arguments)
+    assert isinstance(result.exception, OnnxpressError)
+    with pytest.raises(type(result.exception), match=says):
+        raise result.exception
+
+
+@pytest.mark.parametrize("setting", ["top_k", "=1", "a b=1"])
+def test_a_setting_without_a_name_is_a_usage_error(artifact: Path, setting: str) -> None:
+    result = _call("run", artifact, "good", "-s", setting)
+    assert result.exit_code == 2
+    assert "NAME=VALUE" in result.output
+
+
+def test_a_text_beyond_the_limit_names_the_way_out(artifact: Path) -> None:
+    result = _call("run", artifact, "good " * 40)
+    assert isinstance(result.exception, InputError)
+    assert "42 tokens, the model takes at most 16. Pass truncation=True" in str(result.exception)
+    assert _call("run", artifact, "good " * 40, "-s", "truncation=true").exit_code == 0
+
+
+def test_inspect(artifact: Path) -> None:
+    text = _call("inspect", artifact).output
+    for part in ("text-classification", "BertForSequenceClassification", "good, bad", "16 tokens", "fp32", "input_ids"):
+        assert part in text
+    result = _call("inspect", artifact, "--json")
+    assert parse(result.output) == parse((artifact / "onnxpress.json").read_text())
+
+
+def test_answers_stream_while_input_is_still_open(artifact: Path) -> None:
+    with _process("run", artifact, "--json", "-s", "batch_size=1") as process:
+        assert process.stdin is not None and process.stdout is not None
+        for word in ("good", "bad", "good"):
+            process.stdin.write(word + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["label"] == word
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
+def test_an_interrupt_ends_it_quietly(artifact: Path) -> None:
+    with _process("run", artifact, "--json", "-s", "batch_size=1") as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write("good\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read().strip() == "interrupted"
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(artifact: Path) -> None:
+    with _process("run", artifact, "--json") as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        process.stdin.write("good\n" * 5000)
+        process.stdin.close()
+        assert process.wait(timeout=60) == 1  # click's code for a closed pipe
+        assert process.stderr.read() == ""
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "onnxpress", "exprot"], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert done.returncode == 2
+    assert "No such command" in done.stderr
+
+
+def test_sizes_and_tables() -> None:
+    assert [size(n) for n in (0, 999, 1000, 90_400_000, 2.5e12)] == ["0 B", "999 B", "1.0 KB", "90.4 MB", "2.5 TB"]
+    assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\n---  --\nccc  d"
