@@ -104,11 +104,12 @@ def _warnings(comparison: Comparison) -> list[str]:
 def _notes(comparison: Comparison) -> list[str]:
     settings = comparison.settings
     done = max((run.block + 1 for run in comparison.runs), default=0)
+    blocks = "1 block" if done == 1 else f"{done} blocks"
     stream = ", ".join(f"{backend} {batching}" for backend, batching in comparison.batchings.items())
     return [
         "gain: how many times better than PyTorch, more than 1 is better; a difference is claimed only where the "
         "interval excludes 1.",
-        f"Figures are medians of {done} block{'' if done == 1 else 's'} (seed {settings.seed}), each a fresh process per backend, in random "
+        f"Figures are medians of {blocks} (seed {settings.seed}), each a fresh process per backend, in random "
         "order; tokenization included.",
         f"The stream: {comparison.stream_items} {comparison.unit} with {comparison.tokens['stream']:.0f} tokens on "
         f"average; {stream}.",
