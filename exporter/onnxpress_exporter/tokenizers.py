@@ -144,15 +144,13 @@ def tokenizer_settings(tokenizer: PreTrainedTokenizerFast, config: Any) -> dict[
 
     Keys: model_max_length (tokens or None), padding_side, truncation_side, pad_token, pad_token_id
     (None if the tokenizer has none), pad_token_type_id, special_tokens ({"cls": {"token", "id"},
-    ...} for those there are), model_input_names, clean_up_tokenization_spaces, add_prefix_space
-    (None where the notion does not apply).
+    ...} for those there are), model_input_names, clean_up_tokenization_spaces, add_prefix_space.
     """
     special: dict[str, dict[str, Any]] = {}
     for kind in _SPECIAL_TOKENS:
         token, number = getattr(tokenizer, f"{kind}_token"), getattr(tokenizer, f"{kind}_token_id")
         if token is not None and number is not None:
             special[kind] = {"token": str(token), "id": int(number)}
-    prefix = getattr(tokenizer, "add_prefix_space", None)
     pad = tokenizer.pad_token
     return {
         "model_max_length": max_length_tokens(tokenizer, config),
@@ -164,5 +162,5 @@ def tokenizer_settings(tokenizer: PreTrainedTokenizerFast, config: Any) -> dict[
         "special_tokens": special,
         "model_input_names": list(tokenizer.model_input_names),
         "clean_up_tokenization_spaces": bool(tokenizer.clean_up_tokenization_spaces),
-        "add_prefix_space": None if prefix is None else bool(prefix),
+        "add_prefix_space": bool(getattr(tokenizer, "add_prefix_space", False)),
     }

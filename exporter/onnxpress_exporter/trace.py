@@ -59,11 +59,12 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
 
 
 def _reason(error: BaseException) -> str:
-    """The first line that says something, of the innermost error that has one."""
+    """What the innermost error says: that an axis was fixed if so, otherwise its first line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0] if lines else 'no reason given'} ({type(error).__name__})"
+    lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+    fixed = [line for line in lines if "static shape" in line or "constant" in line]
+    return f"{(fixed or lines or ['no reason given'])[0]} ({type(error).__name__})"
 
 
 def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:

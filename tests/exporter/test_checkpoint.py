@@ -270,7 +270,7 @@ def test_cross_encoders_and_sentence_transformers_are_known_by_their_files(
 def test_a_task_without_a_head_is_refused_with_what_there_is(classifier: Path) -> None:
     checkpoint = open_checkpoint(classifier)
     assert load_model(checkpoint, "zero-shot-classification") is not None
-    with pytest.raises(UnsupportedCheckpoint, match="no head for token-classification.*It offers: text-class"):
+    with pytest.raises(UnsupportedCheckpoint, match=r"no head for token-classification.*It offers: text-class"):
         load_model(checkpoint, "token-classification")
 
 
@@ -343,7 +343,7 @@ def test_an_unused_pooler_may_be_missing_and_tied_weights_are_not(made: Callable
 
 def test_weights_that_do_not_fit_the_config(classifier: Path) -> None:
     change_config(classifier, intermediate_size=64)
-    with pytest.raises(UnsupportedCheckpoint, match="weights do not fit config.json, first bert"):
+    with pytest.raises(UnsupportedCheckpoint, match=r"weights do not fit config\.json, first bert"):
         load_model(open_checkpoint(classifier), "text-classification")
 
 

@@ -74,7 +74,8 @@ def _always_true(node: onnx_ir.Node, graph: onnx_ir.Graph) -> bool:
     if scalar(node.inputs[1]) != 0 or not _range_from_zero(node.inputs[0]):
         return False
     # Only masks that are combined and broadcast again may lose their shape here.
-    if any(one.op_type != "And" for one in consumers(node.outputs[0])):
+    readers = consumers(node.outputs[0])
+    if any(one.op_type != "And" or not _broadcasts(one.outputs[0]) for one in readers):
         return False
     replace(node.outputs[0], add_constant(graph, "always_true", np.array(True)))
     return True

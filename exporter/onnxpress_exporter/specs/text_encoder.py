@@ -20,6 +20,7 @@ _BATCH, _SEQUENCE = "batch", "sequence"
 
 # Models whose steps depend on the length in a way that one graph cannot follow.
 _LENGTH_DEPENDENT: Mapping[str, str] = {
+    "funnel": "it counts its relative positions in Python, for one length",
     "led": "it pads its input to a multiple of its attention window",
     "longformer": "it pads its input to a multiple of its attention window",
     "nystromformer": "its attention changes form at one length",

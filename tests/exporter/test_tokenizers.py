@@ -1,0 +1,160 @@
+"""Tokenizers: each kind gives an exact tokenizer.json, anything else is refused, and limits are the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.quiet import quiet
+from onnxpress_exporter.tokenizers import tokenizer_settings, write_tokenizer
+from tests.fixtures.tiny_tokenizers import KINDS, tiny_tokenizer
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with quiet():
+        yield
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_exact(kind: str, tmp_path: Path) -> None:
+    """As made, and as read back from what transformers saved: `write_tokenizer` compares them itself."""
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    tokenizer = tiny_tokenizer(kind)
+    write_tokenizer(tokenizer, tmp_path)
+    exact = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert exact.encode("The quick, brown fox").ids == tokenizer("The quick, brown fox").input_ids
+    saved, again = tmp_path / "saved", tmp_path / "again"
+    again.mkdir()
+    tokenizer.save_pretrained(saved)
+    write_tokenizer(AutoTokenizer.from_pretrained(saved), again)
+    assert (again / "tokenizer.json").read_bytes() == (tmp_path / "tokenizer.json").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm_roberta"])
+def test_exact_on_any_text(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    from tokenizers import Tokenizer
+
+    folder = tmp_path_factory.mktemp("exact")
+    tokenizer = tiny_tokenizer(kind)
+    write_tokenizer(tokenizer, folder)
+    exact = Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.text(max_size=60), st.text(min_size=1, max_size=20))
+    def same(first: str, second: str) -> None:
+        assert exact.encode(first).ids == tokenizer(first).input_ids
+        assert exact.encode(first, second).ids == tokenizer(first, second).input_ids
+
+    same()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"do_lower_case": False},
+        {"strip_accents": False},
+        {"tokenize_chinese_chars": False},
+        {"additional_special_tokens": ["<ent>", "</ent>"]},
+    ],
+)
+def test_options_of_the_tokenizer_are_in_the_file(options: dict[str, Any], tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    tokenizer = tiny_tokenizer("bert", **options)
+    write_tokenizer(tokenizer, tmp_path)
+    text = "CAFÉ 你好 <ent>fox</ent>"
+    assert Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode(text).ids == tokenizer(text).input_ids
+
+
+def test_no_limit_and_no_padding_is_left_in_the_file(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    tokenizer = tiny_tokenizer("bert")
+    tokenizer(["a", "b c"], truncation=True, max_length=4, padding="max_length")
+    assert tokenizer.backend_tokenizer.truncation is not None
+    write_tokenizer(tokenizer, tmp_path)
+    written = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert written.truncation is None and written.padding is None
+
+
+def test_what_python_adds_to_the_ids_is_refused(tmp_path: Path) -> None:
+    from transformers import BertTokenizer
+
+    class Shifting(BertTokenizer):  # type: ignore[misc, no-any-unimported, unused-ignore]
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            encoded = super().__call__(*args, **kwargs)
+            encoded["input_ids"] = [0, *encoded["input_ids"]]
+            return encoded
+
+    tokenizer = Shifting(vocab=tiny_tokenizer("bert").get_vocab())
+    with pytest.raises(UnsupportedCheckpoint, match=r"Shifting has no exact tokenizer\.json: for ''"):
+        write_tokenizer(tokenizer, tmp_path)
+
+
+def test_a_tokenizer_in_python_only_is_refused(tmp_path: Path) -> None:
+    from transformers import CanineTokenizer
+
+    with pytest.raises(UnsupportedCheckpoint, match="CanineTokenizer"):
+        write_tokenizer(CanineTokenizer(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own_limit", "config", "limit"),
+    [
+        ("bert", None, {"model_type": "bert", "max_position_embeddings": 512}, 512),
+        ("bert", 128, {"model_type": "bert", "max_position_embeddings": 512}, 128),
+        ("bert", None, {"model_type": "bert"}, 512),  # config.json left the default out
+        ("roberta", None, {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ("roberta", 512, {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ("xlm_roberta", None, {"model_type": "xlm-roberta", "max_position_embeddings": 8194}, 8192),
+        ("mpnet", None, {"model_type": "mpnet", "max_position_embeddings": 514}, 512),
+        ("t5", None, {"model_type": "t5"}, None),
+        ("xlnet", None, {"model_type": "xlnet"}, None),
+    ],
+)
+def test_the_longest_input(kind: str, own_limit: int | None, config: dict[str, Any], limit: int | None) -> None:
+    options = {} if own_limit is None else {"model_max_length": own_limit}
+    found = tokenizer_settings(tiny_tokenizer(kind, **options), config)
+    assert found["model_max_length"] == limit
+
+
+@pytest.mark.parametrize("architecture", ["roberta", "camembert", "mpnet", "data2vec_text", "ibert", "xmod", "bert"])
+def test_the_limit_is_what_the_model_really_holds(architecture: str) -> None:
+    """The longest input runs, one token more does not: the table of offsets is right for the architecture."""
+    import torch
+
+    from tests.exporter.test_specs import model_and_tokenizer
+
+    model, tokenizer = model_and_tokenizer(architecture, "AutoModel")
+    limit = tokenizer_settings(tokenizer, model.config)["model_max_length"]
+    token = tokenizer("fox", add_special_tokens=False).input_ids[-1]
+    with torch.inference_mode():
+        model.eval()(input_ids=torch.full((1, limit), token))
+        with pytest.raises((IndexError, RuntimeError)):
+            model(input_ids=torch.full((1, limit + 1), token))
+
+
+def test_settings_hold_what_the_file_lacks() -> None:
+    found = tokenizer_settings(
+        tiny_tokenizer("qwen2", padding_side="left"),
+        {
+            "model_type": "qwen2",
+            "max_position_embeddings": 64,
+        },
+    )
+    assert (found["padding_side"], found["truncation_side"], found["pad_token"]) == ("left", "right", "<|pad|>")
+    bert = tokenizer_settings(tiny_tokenizer("bert"), {"model_type": "bert"})
+    assert bert["special_tokens"]["mask"] == {"token": "[MASK]", "id": 4}
+    assert set(bert["special_tokens"]) == {"unk", "cls", "sep", "mask"}
+    assert (bert["pad_token_id"], bert["pad_token_type_id"], bert["add_prefix_space"]) == (0, 0, False)
+    words = tiny_tokenizer("roberta", add_prefix_space=True)
+    assert tokenizer_settings(words, {"model_type": "roberta"})["add_prefix_space"] is True
