@@ -86,15 +86,24 @@ def test_options_of_the_pipeline_are_defaults_of_the_call(
     assert_alike(pipe(LONG, top_k=1), pipes[1](LONG, top_k=1, truncation=True))
 
 
-@pytest.mark.parametrize("problem_type", ["regression", "multi_label_classification", "single_label_classification"])
-@pytest.mark.parametrize("task", [TASK, "text-ranking"], ids=["three labels", "one label"])
+@pytest.mark.parametrize(
+    ("task", "problem_type"),
+    [
+        (TASK, "regression"),
+        (TASK, "multi_label_classification"),
+        (TASK, "single_label_classification"),
+        ("text-ranking", "regression"),  # an artifact with one label, which serves this task as well
+        ("text-ranking", "multi_label_classification"),
+        ("text-ranking", None),
+    ],
+)
 def test_function_follows_the_problem_type(
     tiny: Callable[..., Path],
     exported: Callable[..., Artifact],
     reference: Callable[..., Any],
     tmp_path: Path,
     task: str,
-    problem_type: str,
+    problem_type: str | None,
 ) -> None:
     # The graph is the same whatever the problem type, so one export serves: only the settings are changed.
     checkpoint = Path(shutil.copytree(tiny("bert", task), tmp_path / "checkpoint"))
