@@ -67,8 +67,8 @@ class Comparison:
             _verify_head(precision, spec, module, session)
         return verify(precision, self._reference, session.run, self._collate, self._samples, self._outputs)
 
-    def speed(self, session: Session) -> Speed:
-        """Time a variant beside PyTorch, on the ids of a real sentence."""
+    def speed(self, session: Session) -> Speed | None:
+        """Time a variant beside PyTorch, on the ids of a real sentence; None where the machine is busy."""
         longest = max(self._samples, key=lambda sample: len(sample.row.ids))
         limit = self._tokenizer.settings.max_length
         return timing.measure(self._pytorch, session.run, self._collate, longest.row.ids, limit)

@@ -32,7 +32,8 @@ def describe(manifest: Manifest) -> str:
             [_variant(name, variant) for name, variant in manifest.variants.items()],
         ),
         "error: largest difference from PyTorch; batch error: largest difference between a text alone and in a batch;\n"
-        "both as fractions of the output's range. speed: PyTorch eager's time over this variant's, when exported.",
+        "both as fractions of the output's range. speed: PyTorch eager's time over this variant's, when exported\n"
+        "on a quiet machine; `onnxpress bench` measures here and now.",
     ]
     return "\n\n".join(sections)
 
@@ -108,7 +109,7 @@ def _variant(name: str, variant: Variant) -> tuple[str, ...]:
     measured = ("-", "-", "-")
     if quality is not None:
         measured = (f"{quality.max_error:.1e}", f"{quality.batch_error:.1e}", str(quality.inputs))
-    ratios = "-"
+    ratios = "not measured"
     if speed is not None:
         ratios = ", ".join(
             f"{t.pytorch_milliseconds / t.milliseconds:.1f}x at {t.batch}x{t.sequence}" for t in speed.timings
