@@ -114,6 +114,9 @@ def test_max_length_cuts_shorter(pipe: Any) -> None:
         ((QUERY, ["a"]), {"function_to_apply": "softmax"}),
         ((QUERY, ["a"]), {"function_to_apply": "tanh"}),
         ((QUERY, ["a"]), {"max_length": 2}),
+        ((QUERY, ["a"]), {"max_length": "9"}),
+        ((), {"documents": ["a"]}),
+        ((), {}),
         ((QUERY, ["a"]), {"return_documents": True}),
     ],
 )

@@ -36,6 +36,8 @@ class Options:
             raise InputError(f"top_k is {self.top_k!r}; it must be a number of documents, or None for all of them.")
         if self.function_to_apply is not None and function_name(self.function_to_apply) == "softmax":
             raise InputError("function_to_apply cannot be softmax: a pair has one score. Use sigmoid or none.")
+        if self.max_length is not None and (not isinstance(self.max_length, int) or self.max_length < 1):
+            raise InputError(f"max_length is {self.max_length!r}; it must be a positive number of tokens, or None.")
 
 
 class TextRanking(TextPipeline[Options]):
@@ -60,7 +62,7 @@ class TextRanking(TextPipeline[Options]):
             )
 
     def __call__(  # type: ignore[override]  # `inputs` is `query` here
-        self, query: Any, documents: Any = None, **options: Any
+        self, query: Any = None, documents: Any = None, **options: Any
     ) -> Any:
         """Rank documents.
 
