@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,15 +26,11 @@ from onnxpress.manifest import (
     GraphInfo,
     Postprocessing,
     Provenance,
-    SpecialToken,
     TensorInfo,
-    TokenizerSettings,
 )
 from onnxpress_exporter.checkpoint import Checkpoint
-from onnxpress_exporter.sentence import SentenceSettings, ranking_activation
+from onnxpress_exporter.sentence import SentenceSettings, is_cross_encoder, ranking_activation
 from onnxpress_exporter.specs import GraphSpec, TensorSpec
-from onnxpress_exporter.tokenizers import FILE_NAME as TOKENIZER_FILE
-from onnxpress_exporter.tokenizers import tokenizer_settings
 
 #: Files copied from the checkpoint as they are, for readers such as transformers.js.
 COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -60,33 +55,14 @@ def graph_files(model: onnx_ir.Model, files: tuple[Path, ...], folder: Path) -> 
     return GraphFiles(first, tuple(external), dict(sorted(model.opset_imports.items())))
 
 
-def tokenizer(tokenizer: Any, config: Any) -> TokenizerSettings:
-    """What the runtime needs and tokenizer.json lacks. Without a padding token, the model's config or 0 fills rows:
-    padded positions are masked."""
-    found = tokenizer_settings(tokenizer, config)
-    pads = (found["pad_token_id"], getattr(config, "pad_token_id", None), 0)
-    return TokenizerSettings(
-        file=TOKENIZER_FILE,
-        input_names=tuple(found["model_input_names"]),
-        max_length=found["model_max_length"],
-        pad_token_id=next(int(pad) for pad in pads if pad is not None),
-        pad_token_type_id=found["pad_token_type_id"],
-        padding_side=found["padding_side"],
-        truncation_side=found["truncation_side"],
-        clean_up_tokenization_spaces=found["clean_up_tokenization_spaces"],
-        special_tokens={kind: SpecialToken(one["token"], one["id"]) for kind, one in found["special_tokens"].items()},
-    )
-
-
-def postprocessing(
-    task: str, config: Mapping[str, Any], model: Any, sentence: SentenceSettings | None
-) -> Postprocessing:
+def postprocessing(task: str, checkpoint: Checkpoint, model: Any, sentence: SentenceSettings | None) -> Postprocessing:
     """Labels and functions from the model's config; pooling from its sentence-transformers files."""
     labels: tuple[str, ...] = ()
     if task in CLASSIFIES:
         named = {int(index): str(label) for index, label in model.config.id2label.items()}
         labels = tuple(named.get(i, f"LABEL_{i}") for i in range(model.config.num_labels))
-    function = ranking_activation(config) if task == "text-ranking" else None
+    scores_pairs = task == "text-classification" and is_cross_encoder(checkpoint.folder, checkpoint.config)
+    function = ranking_activation(checkpoint.config) if task == "text-ranking" or scores_pairs else None
     return Postprocessing(
         labels=labels,
         problem_type=getattr(model.config, "problem_type", None) if labels else None,

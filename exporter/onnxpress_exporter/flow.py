@@ -43,7 +43,7 @@ from onnxpress_exporter.recipes import RECIPES, apply_recipe
 from onnxpress_exporter.save import save
 from onnxpress_exporter.sentence import read_sentence_settings
 from onnxpress_exporter.specs.text_encoder import hidden_size
-from onnxpress_exporter.tokenizers import write_tokenizer
+from onnxpress_exporter.tokenizers import tokenizer_settings, write_tokenizer
 from onnxpress_exporter.trace import trace
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
@@ -131,7 +131,7 @@ def _build(
         module = specs.load_sentence_head(sentence, allow_pickled_weights=allow_pickled_weights)
         parts.append(Traceable(head, module, specs.head_example_inputs(sentence)))
     write_tokenizer(tokenizer, folder)
-    settings = describe.tokenizer(tokenizer, model.config)
+    settings = tokenizer_settings(tokenizer, model.config)
     say("trace")
     traced = {part.spec.name: trace(part.module, part.spec, part.inputs) for part in parts}
     say("save")
@@ -158,7 +158,7 @@ def _build(
         graphs={part.spec.name: describe.graph_info(part.spec) for part in parts},
         variants={p: Variant(graphs, 0, quality=qualities[p], speed=speeds[p]) for p, graphs in saved.items()},
         tokenizer=settings,
-        postprocessing=describe.postprocessing(task, checkpoint.config, model, sentence),
+        postprocessing=describe.postprocessing(task, checkpoint, model, sentence),
         provenance=describe.provenance(checkpoint, command),
         files=describe.file_table(folder),
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onnxpress.manifest import SpecialToken, TokenizerSettings
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 
 if TYPE_CHECKING:
@@ -139,28 +140,33 @@ def max_length_tokens(tokenizer: PreTrainedTokenizerFast, config: Any) -> int | 
     return limit if limit < _UNLIMITED else None
 
 
-def tokenizer_settings(tokenizer: PreTrainedTokenizerFast, config: Any) -> dict[str, Any]:
+def tokenizer_settings(tokenizer: PreTrainedTokenizerFast, config: Any) -> TokenizerSettings:
     """What the runtime needs and tokenizer.json lacks.
 
-    Keys: model_max_length (tokens or None), padding_side, truncation_side, pad_token, pad_token_id
-    (None if the tokenizer has none), pad_token_type_id, special_tokens ({"cls": {"token", "id"},
-    ...} for those there are), model_input_names, clean_up_tokenization_spaces, add_prefix_space.
+    Without a padding token, the one of the model's config or 0 fills rows: padded positions are masked.
     """
-    special: dict[str, dict[str, Any]] = {}
+    special = {}
     for kind in _SPECIAL_TOKENS:
         token, number = getattr(tokenizer, f"{kind}_token"), getattr(tokenizer, f"{kind}_token_id")
         if token is not None and number is not None:
-            special[kind] = {"token": str(token), "id": int(number)}
-    pad = tokenizer.pad_token
-    return {
-        "model_max_length": max_length_tokens(tokenizer, config),
-        "padding_side": str(tokenizer.padding_side),
-        "truncation_side": str(tokenizer.truncation_side),
-        "pad_token": None if pad is None else str(pad),
-        "pad_token_id": tokenizer.pad_token_id,
-        "pad_token_type_id": int(tokenizer.pad_token_type_id),
-        "special_tokens": special,
-        "model_input_names": list(tokenizer.model_input_names),
-        "clean_up_tokenization_spaces": bool(tokenizer.clean_up_tokenization_spaces),
-        "add_prefix_space": bool(getattr(tokenizer, "add_prefix_space", False)),
-    }
+            special[kind] = SpecialToken(str(token), int(number))
+    pads = (tokenizer.pad_token_id, getattr(_full_config(config), "pad_token_id", None), 0)
+    return TokenizerSettings(
+        file=FILE_NAME,
+        input_names=tuple(tokenizer.model_input_names),
+        max_length=max_length_tokens(tokenizer, config),
+        pad_token_id=next(int(pad) for pad in pads if pad is not None),
+        pad_token_type_id=int(tokenizer.pad_token_type_id),
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+        clean_up_tokenization_spaces=_cleans_up(tokenizer),
+        special_tokens=special,
+    )
+
+
+def _cleans_up(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether decoding removes spaces before punctuation: as set, but by default not where it would corrupt BPE."""
+    if not tokenizer.clean_up_tokenization_spaces:
+        return False
+    forced = getattr(tokenizer, "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False)
+    return bool(forced) or type(tokenizer.backend_tokenizer.model).__name__ != "BPE"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onnxpress.manifest import SpecialToken
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.tokenizers import tokenizer_settings, write_tokenizer
@@ -124,7 +125,7 @@ def test_a_tokenizer_in_python_only_is_refused(tmp_path: Path) -> None:
 def test_the_longest_input(kind: str, own_limit: int | None, config: dict[str, Any], limit: int | None) -> None:
     options = {} if own_limit is None else {"model_max_length": own_limit}
     found = tokenizer_settings(tiny_tokenizer(kind, **options), config)
-    assert found["model_max_length"] == limit
+    assert found.max_length == limit
 
 
 @pytest.mark.parametrize("architecture", ["roberta", "camembert", "mpnet", "data2vec_text", "ibert", "xmod", "bert"])
@@ -135,7 +136,8 @@ def test_the_limit_is_what_the_model_really_holds(architecture: str) -> None:
     from tests.exporter.test_specs import model_and_tokenizer
 
     model, tokenizer = model_and_tokenizer(architecture, "AutoModel")
-    limit = tokenizer_settings(tokenizer, model.config)["model_max_length"]
+    limit = tokenizer_settings(tokenizer, model.config).max_length
+    assert limit is not None
     token = tokenizer("fox", add_special_tokens=False).input_ids[-1]
     with torch.inference_mode():
         model.eval()(input_ids=torch.full((1, limit), token))
@@ -151,10 +153,8 @@ def test_settings_hold_what_the_file_lacks() -> None:
             "max_position_embeddings": 64,
         },
     )
-    assert (found["padding_side"], found["truncation_side"], found["pad_token"]) == ("left", "right", "<|pad|>")
+    assert (found.padding_side, found.truncation_side, found.max_length) == ("left", "right", 64)
     bert = tokenizer_settings(tiny_tokenizer("bert"), {"model_type": "bert"})
-    assert bert["special_tokens"]["mask"] == {"token": "[MASK]", "id": 4}
-    assert set(bert["special_tokens"]) == {"unk", "cls", "sep", "mask"}
-    assert (bert["pad_token_id"], bert["pad_token_type_id"], bert["add_prefix_space"]) == (0, 0, False)
-    words = tiny_tokenizer("roberta", add_prefix_space=True)
-    assert tokenizer_settings(words, {"model_type": "roberta"})["add_prefix_space"] is True
+    assert bert.special_tokens["mask"] == SpecialToken("[MASK]", 4)
+    assert set(bert.special_tokens) == {"unk", "cls", "sep", "mask"}
+    assert (bert.pad_token_id, bert.pad_token_type_id, bert.file) == (0, 0, "tokenizer.json")
