@@ -157,8 +157,8 @@ def tokenizer_settings(tokenizer: PreTrainedTokenizerFast, config: Any) -> Token
         max_length=max_length_tokens(tokenizer, config),
         pad_token_id=next(int(pad) for pad in pads if pad is not None),
         pad_token_type_id=int(tokenizer.pad_token_type_id),
-        padding_side=tokenizer.padding_side,
-        truncation_side=tokenizer.truncation_side,
+        padding_side="left" if tokenizer.padding_side == "left" else "right",
+        truncation_side="left" if tokenizer.truncation_side == "left" else "right",
         clean_up_tokenization_spaces=_cleans_up(tokenizer),
         special_tokens=special,
     )
