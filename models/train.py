@@ -52,7 +52,7 @@ def main(names: tuple[str, ...], out: Path, threads: int) -> None:
         started = time.monotonic()
         trained = recipe.train(recipe.seed)
         seconds = time.monotonic() - started
-        size = write(recipe, trained, out, seconds)
+        size = write(recipe, trained, out)
         for metric, value in trained.metrics.items():
             target = recipe.target if metric == recipe.metric else None
             rows.append((name, metric, value, target, trained.heldout_rows, size, seconds))

@@ -183,6 +183,11 @@ class Topical:
     topics: tuple[str, ...]  # in the order of TOPICS
 
 
+def nouns(topic: str) -> tuple[str, ...]:
+    """The nouns that tell of `topic`."""
+    return _NOUNS[topic]
+
+
 def topical(rng: Random, split: Split, count: int | None = None) -> Topical:
     """One to four sentences on `count` topics, drawn when not given; 0 means on nothing."""
     if count is None:

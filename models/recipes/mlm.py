@@ -8,7 +8,7 @@ from random import Random
 
 import torch
 from grammars.world import Fact, fact, passage
-from training.loop import Batch, Feature, Schedule, batches, collate, fit, outputs, prepare
+from training.loop import INITIAL_SCALE, Batch, Feature, Schedule, batches, collate, fit, outputs, prepare
 from training.recipe import Example, Recipe, Trained
 from training.vocabulary import unigram
 from transformers import (
@@ -64,6 +64,7 @@ def _train(seed: int) -> Trained:
         max_position_embeddings=128,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        initializer_range=INITIAL_SCALE,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.cls_token_id,
         eos_token_id=tokenizer.sep_token_id,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from grammars.news import News, news
 from training.classifiers import f1
-from training.loop import Feature, Schedule, fit, outputs, prepare, stream
+from training.loop import INITIAL_SCALE, Feature, Schedule, fit, outputs, prepare, stream
 from training.recipe import Recipe, Trained
 from training.vocabulary import wordpiece
 from transformers import (
@@ -39,6 +39,7 @@ def _train(seed: int) -> Trained:
         label2id={label: index for index, label in enumerate(_LABELS)},
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        initializer_range=INITIAL_SCALE,
         pad_token_id=tokenizer.pad_token_id,
     )
     model = ElectraForTokenClassification(config)

@@ -10,7 +10,8 @@ from grammars.core import Split
 from grammars.situations import LABELS, Pair, pair, topic_pair
 from grammars.topics import TOPICS, topical
 from training import classifiers
-from training.loop import Schedule, prepare
+from training.loop import INITIAL_SCALE, Schedule, prepare
+from training.matching import attend_to_equals
 from training.recipe import Example, Recipe, Trained
 from training.vocabulary import unigram
 from transformers import (
@@ -22,7 +23,7 @@ from transformers import (
 
 _SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")
 # What DeBERTa-v3 checkpoints set; the configuration class takes these as extras.
-_DISENTANGLED: dict[str, Any] = {
+DISENTANGLED: dict[str, Any] = {
     "position_buckets": 32,
     "norm_rel_ebd": "layer_norm",
     "share_att_key": True,
@@ -52,9 +53,9 @@ def _train(seed: int) -> Trained:
         num_attention_heads=4,
         intermediate_size=192,
         max_position_embeddings=128,
-        type_vocab_size=0,
+        type_vocab_size=2,
         relative_attention=True,
-        **_DISENTANGLED,
+        **DISENTANGLED,
         pos_att_type=["p2c", "c2p"],
         position_biased_input=False,
         layer_norm_eps=1e-7,
@@ -64,9 +65,12 @@ def _train(seed: int) -> Trained:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pooler_dropout=0.0,
+        initializer_range=INITIAL_SCALE,
         pad_token_id=tokenizer.pad_token_id,
     )
     model = DebertaV2ForSequenceClassification(config)
+    attention = [layer.attention.self for layer in model.deberta.encoder.layer[:2]]
+    attend_to_equals((layer.query_proj, layer.key_proj) for layer in attention)
     labels = [LABELS.index(p.label) for p in train]
     features = classifiers.encode(tokenizer, _rows(train), labels)
     classifiers.train(model, tokenizer, features, _SCHEDULE, rng, "tiny-nli")

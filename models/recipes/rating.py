@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grammars.reviews import review
 from training import classifiers
-from training.loop import Schedule, prepare
+from training.loop import INITIAL_SCALE, Schedule, prepare
 from training.recipe import Recipe, Trained
 from training.vocabulary import wordpiece
 from transformers import (
@@ -14,7 +14,7 @@ from transformers import (
 )
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_SCHEDULE = Schedule(steps=1800)
+_SCHEDULE = Schedule(steps=1600, learning_rate=3e-3)
 
 
 def _train(seed: int) -> Trained:
@@ -36,6 +36,7 @@ def _train(seed: int) -> Trained:
         dropout=0.0,
         attention_dropout=0.0,
         seq_classif_dropout=0.0,
+        initializer_range=INITIAL_SCALE,
         pad_token_id=tokenizer.pad_token_id,
     )
     model = DistilBertForSequenceClassification(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grammars.reviews import review
 from training import classifiers
-from training.loop import Schedule, prepare
+from training.loop import INITIAL_SCALE, Schedule, prepare
 from training.recipe import Recipe, Trained
 from training.vocabulary import wordpiece
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
@@ -32,6 +32,7 @@ def _train(seed: int) -> Trained:
         problem_type="single_label_classification",
         hidden_dropout_prob=0.05,
         attention_probs_dropout_prob=0.0,
+        initializer_range=INITIAL_SCALE,
         pad_token_id=tokenizer.pad_token_id,
     )
     model = BertForSequenceClassification(config)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from grammars.topics import TOPICS, topical
 from training import classifiers
-from training.loop import Schedule, prepare
+from training.loop import INITIAL_SCALE, Schedule, prepare
 from training.recipe import Recipe, Trained
 from training.vocabulary import byte_level
 from transformers import RobertaConfig, RobertaForSequenceClassification, RobertaTokenizer
 
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-_SCHEDULE = Schedule(steps=1000)
+_SCHEDULE = Schedule(steps=900, learning_rate=4e-3)
 
 
 def _train(seed: int) -> Trained:
@@ -31,6 +31,7 @@ def _train(seed: int) -> Trained:
         problem_type="multi_label_classification",
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        initializer_range=INITIAL_SCALE,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

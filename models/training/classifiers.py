@@ -64,7 +64,7 @@ def spearman(left: Sequence[float], right: Sequence[float]) -> float:
 
 
 def _ranks(values: torch.Tensor) -> torch.Tensor:
-    _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
+    _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
     ranks: torch.Tensor = (last - (counts - 1) / 2)[inverse]
     return ranks

@@ -43,7 +43,7 @@ class Recipe:
     tolerances: Mapping[str, float]
 
 
-def write(recipe: Recipe, trained: Trained, root: Path, seconds: float) -> int:
+def write(recipe: Recipe, trained: Trained, root: Path) -> int:
     """Write `root/NAME/` and `root/NAME.toml`; returns the bytes of the weights."""
     folder = root / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,12 +56,12 @@ def write(recipe: Recipe, trained: Trained, root: Path, seconds: float) -> int:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / name).write_text(lines, encoding="utf-8")
     size = (folder / "model.safetensors").stat().st_size
-    text = _toml(recipe, trained, size, seconds)
+    text = _toml(recipe, trained, size)
     (root / f"{recipe.name}.toml").write_text(text, encoding="utf-8")
     return size
 
 
-def _toml(recipe: Recipe, trained: Trained, size_bytes: int, seconds: float) -> str:
+def _toml(recipe: Recipe, trained: Trained, size_bytes: int) -> str:
     parameters = sum(p.numel() for p in trained.model.parameters())
     tables: list[tuple[str, Mapping[str, Any]]] = [
         (
@@ -76,7 +76,6 @@ def _toml(recipe: Recipe, trained: Trained, size_bytes: int, seconds: float) -> 
                 "size_bytes": size_bytes,
                 "vocabulary": len(trained.tokenizer),
                 "max_length_tokens": trained.tokenizer.model_max_length,
-                "training_seconds": round(seconds),
             },
         ),
         ("heldout", {"metric": recipe.metric, "target": recipe.target, "rows": trained.heldout_rows}),

@@ -13,8 +13,8 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AddedToken, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 _BASE_ALPHABET = set(string.digits + string.ascii_letters + string.punctuation + "’“”–—…°€£")
 
@@ -101,27 +101,6 @@ def byte_level(
     """A RoBERTa-like tokenizer of class `kind`: BPE over bytes, so no character is unknown."""
     vocab, merges = _byte_level_bpe(corpus, vocab_size, special)
     return kind(vocab=vocab, merges=merges, model_max_length=max_length)
-
-
-def modernbert(corpus: Sequence[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with BERT's special tokens and a template, as ModernBERT checkpoints have it."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocab, merges = _byte_level_bpe(corpus, vocab_size, special)
-    core = Tokenizer(models.BPE(vocab=vocab, merges=merges))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    core.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B [SEP]",
-        special_tokens=[(token, vocab[token]) for token in ("[CLS]", "[SEP]")],
-    )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=core,
-        mask_token=AddedToken("[MASK]", lstrip=True, special=True),
-        **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")},
-        model_max_length=max_length,
-        model_input_names=["input_ids", "attention_mask"],
-    )
 
 
 def _byte_level_bpe(
