@@ -7,6 +7,7 @@ text the rules are written out here once more, span by span, over PyTorch's logi
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -151,16 +152,25 @@ def test_any_text_against_the_model_itself(
     check()
 
 
+def _heldout(checkpoint: Path) -> list[dict[str, Any]]:
+    """Questions that training did not see: question, context, answers."""
+    lines = (checkpoint / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _is_right(answer: dict[str, Any], example: dict[str, Any]) -> bool:
+    # As in version 4, the tokens of this tokenizer have the space before them, and so has the answer.
+    return answer["answer"].strip() in (example["answers"]["text"] or [""])
+
+
 def test_trained_model_answers_its_heldout_questions(trained: Callable[[str], Path], ours: Callable[..., Any]) -> None:
     checkpoint = trained("tiny-qa")
-    pipe = ours(checkpoint, TASK)
-    examples = [json.loads(line) for line in (checkpoint / "examples.jsonl").read_text(encoding="utf-8").splitlines()]
+    measured = tomllib.loads((checkpoint.parent / "tiny-qa.toml").read_text(encoding="utf-8"))["heldout"]["measured"]
+    examples = _heldout(checkpoint)
     items = [{key: example[key] for key in ("question", "context")} for example in examples]
-    obtained = pipe(items, handle_impossible_answer=True)
-    right = [
-        one["answer"] in (example["answers"]["text"] or [""]) for one, example in zip(obtained, examples, strict=True)
-    ]
-    assert np.mean(right) > 0.7
+    obtained = ours(checkpoint, TASK)(items, handle_impossible_answer=True)
+    right = [_is_right(answer, example) for answer, example in zip(obtained, examples, strict=True)]
+    assert np.mean(right) > measured["exact_match"] - 0.1
 
 
 def test_answer_at_any_place_of_a_long_context_is_found(
@@ -169,25 +179,23 @@ def test_answer_at_any_place_of_a_long_context_is_found(
     """Also where a window ends inside the answer: the next window has it whole."""
     checkpoint = trained("tiny-qa")
     pipe = ours(checkpoint, TASK)
-    examples = [json.loads(line) for line in (checkpoint / "examples.jsonl").read_text(encoding="utf-8").splitlines()]
-    options = {"max_seq_len": 96, "doc_stride": 40}
-    sure = [
-        (example, answer)
-        for example in examples
+    known = [
+        (answer["score"], example["question"], example["context"], example["answers"]["text"][0])
+        for example in _heldout(checkpoint)
         if example["answers"]["text"]
-        and (answer := pipe(question=example["question"], context=example["context"]))["score"] > 0.8
-        and answer["answer"] == example["answers"]["text"][0]
+        and _is_right(answer := pipe(question=example["question"], context=example["context"]), example)
         and len(pipe.tokenizer.encode(example["context"]).ids) < 50
-    ][:4]
-    assert sure
-    found = 0
-    for example, _ in sure:
-        for words in range(0, 120, 3):  # the answer wanders through the windows
-            context = "and so on " * (words // 3) + example["context"] + " and so on" * 30
-            result = pipe(question=example["question"], context=context, **options)
-            assert context[result["start"] : result["end"]] == result["answer"]
-            found += result["answer"] == example["answers"]["text"][0]
-    assert found / (len(sure) * 40) > 0.9
+    ]
+    surest = sorted(known, reverse=True)[:6]
+    assert len(surest) == 6
+    found = []
+    for _, question, context, expected in surest:
+        for before in range(30):  # the answer wanders through the windows
+            long = "It rained all day. " * before + context + " It rained all day." * 20
+            result = pipe(question=question, context=long, max_seq_len=96, doc_stride=40)
+            assert long[result["start"] : result["end"]] == result["answer"]
+            found.append(result["answer"].strip() == expected)
+    assert np.mean(found) > 0.95
 
 
 def test_windows_overlap_so_that_every_span_is_whole_in_one(pipe: Any) -> None:
