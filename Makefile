@@ -27,7 +27,7 @@ check: $(STAMP) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo --no-cache 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo --no-cache
 
 test: check ## all checks and all tests, the fast ones first
 	$(BIN)/python -m pytest -q --durations=15 tests
