@@ -30,7 +30,8 @@ check: $(STAMP) ## format, lint, types, import contracts
 	$(BIN)/lint-imports --no-logo --no-cache
 
 test: check ## all checks and all tests, the fast ones first
-	$(BIN)/python -m pytest -q --durations=15 tests
+	$(BIN)/python -m pytest -q tests/unit tests/runtime
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=12 tests/exporter tests/hub tests/packaging tests/parity
 
 bench: $(STAMP) ## measure the real model against PyTorch: make bench ARTIFACT=folder
 	$(BIN)/python -m onnxpress_bench $(ARTIFACT)
