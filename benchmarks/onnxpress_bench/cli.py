@@ -43,6 +43,7 @@ def bench_command(
 
     Every backend runs in fresh processes, in random order, with the same texts and threads.
     """
+    from onnxpress_bench.record import to_json
     from onnxpress_bench.report import render
     from onnxpress_bench.run import Trust, run, settings_for
 
@@ -60,7 +61,7 @@ def bench_command(
             progress=show,
         )
     if json_file is not None:
-        json_file.write_text(comparison.to_json(), encoding="utf-8")
+        json_file.write_text(to_json(comparison), encoding="utf-8")
     click.echo(render(comparison))
     if comparison.interrupted:
         sys.exit(130)

@@ -1,19 +1,11 @@
-"""The record of one run: settings, what was measured, what failed. Data only, and its JSON.
-
-The JSON's format is versioned: readers refuse a `format_version` that they do not know.
-"""
+"""The record of one run: settings, what was measured, what failed. Data only."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from onnxpress_bench.machine import Machine
-
-FORMAT = "onnxpress-bench"
-FORMAT_VERSION = 1
 
 #: The backend that the others are compared with.
 BASE = "pytorch"
@@ -80,11 +72,3 @@ class Comparison:
     runs: Sequence[Run]
     failures: Sequence[Failure]
     interrupted: bool
-
-    def to_json(self) -> str:
-        """The raw record and the figures made of it, indented, with a final newline."""
-        from onnxpress_bench.measures import summarize
-
-        rows = [asdict(row) for row in summarize(self)]
-        value: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self), "summary": rows}
-        return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

@@ -10,9 +10,8 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-from onnxpress.machine import usable_cores
+from onnxpress.machine import processor_name, usable_cores
 
 PACKAGES = ("onnxpress", "onnxruntime", "tokenizers", "numpy", "torch", "transformers")
 
@@ -46,7 +45,7 @@ def describe_machine() -> Machine:
     usable = usable_cores()
     busy_cores = psutil.cpu_percent(interval=1.0) / 100 * cores
     return Machine(
-        processor=_processor(),
+        processor=processor_name(),
         cores=cores,
         usable_cores=usable,
         memory_bytes=int(psutil.virtual_memory().total),
@@ -65,12 +64,3 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

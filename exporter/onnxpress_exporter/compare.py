@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from onnxpress.batching import Row, pad
 from onnxpress.machine import usable_cores
-from onnxpress.manifest import Quality, Speed, TensorInfo
+from onnxpress.manifest import Quality, Speed
 from onnxpress.session import Session
 from onnxpress.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter import timing
@@ -46,7 +46,7 @@ class Comparison:
         self._tokenizer = runtime_tokenizer
         spec, module = parts[0]
         self._names = [tensor.name for tensor in spec.inputs]
-        self._outputs = tuple(TensorInfo(one.name, one.dtype, one.axes) for one in spec.outputs)
+        self._outputs = spec.outputs
         self._module = module
         chosen = samples(pairs=task in TAKES_PAIRS, mask_token=tokenizer.mask_token if task == "fill-mask" else None)
         self._samples = [named for sample in chosen if (named := self._encode(sample, tokenizer)) is not None]

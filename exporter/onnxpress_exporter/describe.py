@@ -23,14 +23,11 @@ from onnxpress.manifest import (
     EmbeddingSettings,
     FileInfo,
     GraphFiles,
-    GraphInfo,
     Postprocessing,
     Provenance,
-    TensorInfo,
 )
 from onnxpress_exporter.checkpoint import Checkpoint
 from onnxpress_exporter.sentence import SentenceSettings, is_cross_encoder, ranking_activation
-from onnxpress_exporter.specs import GraphSpec, TensorSpec
 
 #: Files copied from the checkpoint as they are, for readers such as transformers.js.
 COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -38,15 +35,6 @@ COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
 PACKAGES = ("onnxpress", "transformers", "torch", "onnxruntime", "onnx", "onnxscript", "tokenizers")
 
 CLASSIFIES = frozenset({"text-classification", "zero-shot-classification", "text-ranking", "token-classification"})
-
-
-def graph_info(spec: GraphSpec) -> GraphInfo:
-    """The manifest's view of a spec."""
-
-    def tensors(specs: tuple[TensorSpec, ...]) -> tuple[TensorInfo, ...]:
-        return tuple(TensorInfo(one.name, one.dtype, one.axes) for one in specs)
-
-    return GraphInfo(tensors(spec.inputs), tensors(spec.outputs))
 
 
 def graph_files(model: onnx_ir.Model, files: tuple[Path, ...], folder: Path) -> GraphFiles:

@@ -155,7 +155,7 @@ def _build(
         model_type=checkpoint.model_type,
         architecture=type(model).__name__,
         padding=comparison.padding,
-        graphs={part.spec.name: describe.graph_info(part.spec) for part in parts},
+        graphs={part.spec.name: part.spec.info for part in parts},
         variants={p: Variant(graphs, 0, quality=qualities[p], speed=speeds[p]) for p, graphs in saved.items()},
         tokenizer=settings,
         postprocessing=describe.postprocessing(task, checkpoint, model, sentence),

@@ -8,14 +8,13 @@ module knows neither torch nor ONNX.
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onnxpress.batching import Row
-from onnxpress.machine import usable_cores
+from onnxpress.machine import processor_name, usable_cores
 from onnxpress.manifest import Speed, Timing
 from onnxpress_exporter.verify import Collate, Runner
 
@@ -47,7 +46,7 @@ def measure(
     elapsed = time.perf_counter() - start
     if _others_s() - others > BUSY_SHARE * elapsed * usable_cores():
         return None
-    return Speed(machine=machine_name(), threads=usable_cores(), timings=tuple(timings))
+    return Speed(machine=processor_name(), threads=usable_cores(), timings=tuple(timings))
 
 
 def _alternate(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
@@ -73,13 +72,3 @@ def _others_s() -> float:
     # proc(5): user, nice, system, idle, iowait, irq, softirq, steal, in clock ticks.
     user, nice, system, _, _, irq, softirq, steal = map(int, fields[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
-
-
-def machine_name() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""How many processor cores this process may really use.
+"""The processor, and how many of its cores this process may really use.
 
 A container often sees all cores of its host and may use the time of two. Starting a thread for each visible core
 then makes every matrix product slower. The count here is the smallest of the affinity mask and the cgroup quotas.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,16 @@ def usable_cores(root: Path = CGROUP_ROOT, membership: Path = PROC_CGROUP) -> in
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota) for quota in _quotas(root, membership)]
     return max(1, min([allowed, *quotas]))
+
+
+def processor_name() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _quotas(root: Path, membership: Path) -> Iterator[float]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from onnxpress.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.specs import GraphSpec, TensorSpec, example_inputs, text_encoder_spec
+from onnxpress_exporter.specs import GraphSpec, example_inputs, text_encoder_spec
 from tests.fixtures.tiny import ARCHITECTURES, HIDDEN, _config
 from tests.fixtures.tiny_tokenizers import tiny_tokenizer
 
@@ -85,14 +86,14 @@ def test_outputs_by_task(task: str, head: str, outputs: dict[str, tuple[Any, ...
     model, tokenizer = model_and_tokenizer("bert", f"AutoModelFor{head}")
     spec = text_encoder_spec(task, model, tokenizer)
     assert spec.name == "model"
-    assert spec.outputs == tuple(TensorSpec(name, "float32", axes) for name, axes in outputs.items())
+    assert spec.outputs == tuple(TensorInfo(name, "float32", axes) for name, axes in outputs.items())
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "gpt2", "xlnet", "t5"])
 def test_the_hidden_size_by_any_name(architecture: str) -> None:
     model, tokenizer = model_and_tokenizer(architecture, "AutoModel")
     spec = text_encoder_spec("feature-extraction", model, tokenizer)
-    assert spec.outputs == (TensorSpec("last_hidden_state", "float32", ("batch", "sequence", HIDDEN)),)
+    assert spec.outputs == (TensorInfo("last_hidden_state", "float32", ("batch", "sequence", HIDDEN)),)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "qwen3", "t5"])

@@ -12,6 +12,7 @@ import onnx_ir
 import onnxruntime
 import pytest
 
+from onnxpress.manifest import TensorInfo
 from onnxpress_exporter.checkpoint import load_model, load_tokenizer, open_checkpoint
 from onnxpress_exporter.errors import PassError, TraceError
 from onnxpress_exporter.quiet import quiet
@@ -20,7 +21,6 @@ from onnxpress_exporter.save import EXTERNAL_ABOVE_BYTES, save
 from onnxpress_exporter.sentence import read_sentence_settings
 from onnxpress_exporter.specs import (
     GraphSpec,
-    TensorSpec,
     example_inputs,
     head_example_inputs,
     load_sentence_head,
@@ -162,7 +162,7 @@ def test_the_layers_after_pooling_are_a_graph_of_their_own(tmp_path: Path) -> No
 
 
 def _spec(axes: tuple[str | int, ...]) -> GraphSpec:
-    return GraphSpec("model", (TensorSpec("x", "float32", axes),), (TensorSpec("y", "float32", axes),))
+    return GraphSpec("model", (TensorInfo("x", "float32", axes),), (TensorInfo("y", "float32", axes),))
 
 
 def test_an_axis_that_the_model_fixes_is_an_error_not_a_wrong_graph() -> None:

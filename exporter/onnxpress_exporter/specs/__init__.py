@@ -5,7 +5,7 @@ Names and axes only. Nothing here runs a model or writes a file.
 
 from __future__ import annotations
 
-from onnxpress_exporter.specs.base import GraphSpec, TensorSpec
+from onnxpress_exporter.specs.base import GraphSpec
 from onnxpress_exporter.specs.sentence_head import (
     head_example_inputs,
     load_sentence_head,
@@ -15,7 +15,6 @@ from onnxpress_exporter.specs.text_encoder import example_inputs, text_encoder_s
 
 __all__ = [
     "GraphSpec",
-    "TensorSpec",
     "example_inputs",
     "head_example_inputs",
     "load_sentence_head",

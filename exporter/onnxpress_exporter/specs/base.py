@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """A graph's input or output: dtype as numpy names it, and axes, named where they vary."""
-
-    name: str
-    dtype: str
-    axes: tuple[str | int, ...]
+from onnxpress.manifest import GraphInfo, TensorInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +12,10 @@ class GraphSpec:
     """One graph: its name in the artifact, what goes in and what comes out, in order."""
 
     name: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+    @property
+    def info(self) -> GraphInfo:
+        """The spec as the manifest says it."""
+        return GraphInfo(self.inputs, self.outputs)

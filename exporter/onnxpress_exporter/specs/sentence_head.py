@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnxpress.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.sentence import HeadLayer, SentenceSettings
-from onnxpress_exporter.specs.base import GraphSpec, TensorSpec
+from onnxpress_exporter.specs.base import GraphSpec
 from onnxpress_exporter.weights import SAFETENSORS, check_weights
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def sentence_head_spec(settings: SentenceSettings) -> GraphSpec | None:
         return None
     return GraphSpec(
         name="head",
-        inputs=(TensorSpec(_POOLED, "float32", ("batch", settings.dense[0].in_features)),),
-        outputs=(TensorSpec(_NAME, "float32", ("batch", settings.dense[-1].out_features)),),
+        inputs=(TensorInfo(_POOLED, "float32", ("batch", settings.dense[0].in_features)),),
+        outputs=(TensorInfo(_NAME, "float32", ("batch", settings.dense[-1].out_features)),),
     )
 
 

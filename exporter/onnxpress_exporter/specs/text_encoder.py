@@ -9,8 +9,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from onnxpress.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.specs.base import GraphSpec, TensorSpec
+from onnxpress_exporter.specs.base import GraphSpec
 
 if TYPE_CHECKING:
     import torch
@@ -40,23 +41,23 @@ def _vocabulary(model: Any) -> int:
     return int(model.config.vocab_size if weight is None else weight.shape[0])
 
 
-def _sequence_logits(model: Any) -> tuple[TensorSpec, ...]:
-    return (TensorSpec("logits", "float32", (_BATCH, _num_labels(model))),)
+def _sequence_logits(model: Any) -> tuple[TensorInfo, ...]:
+    return (TensorInfo("logits", "float32", (_BATCH, _num_labels(model))),)
 
 
-def _token_logits(model: Any) -> tuple[TensorSpec, ...]:
-    return (TensorSpec("logits", "float32", (_BATCH, _SEQUENCE, _num_labels(model))),)
+def _token_logits(model: Any) -> tuple[TensorInfo, ...]:
+    return (TensorInfo("logits", "float32", (_BATCH, _SEQUENCE, _num_labels(model))),)
 
 
-def _vocabulary_logits(model: Any) -> tuple[TensorSpec, ...]:
-    return (TensorSpec("logits", "float32", (_BATCH, _SEQUENCE, _vocabulary(model))),)
+def _vocabulary_logits(model: Any) -> tuple[TensorInfo, ...]:
+    return (TensorInfo("logits", "float32", (_BATCH, _SEQUENCE, _vocabulary(model))),)
 
 
-def _span_logits(_: Any) -> tuple[TensorSpec, ...]:
+def _span_logits(_: Any) -> tuple[TensorInfo, ...]:
     axes = (_BATCH, _SEQUENCE)
     return (
-        TensorSpec("start_logits", "float32", axes),
-        TensorSpec("end_logits", "float32", axes),
+        TensorInfo("start_logits", "float32", axes),
+        TensorInfo("end_logits", "float32", axes),
     )
 
 
@@ -69,12 +70,12 @@ def hidden_size(model: Any) -> int:
     raise UnsupportedCheckpoint(f"{type(config).__name__} does not tell the model's hidden size.")
 
 
-def _hidden_states(model: Any) -> tuple[TensorSpec, ...]:
+def _hidden_states(model: Any) -> tuple[TensorInfo, ...]:
     axes = (_BATCH, _SEQUENCE, hidden_size(model))
-    return (TensorSpec("last_hidden_state", "float32", axes),)
+    return (TensorInfo("last_hidden_state", "float32", axes),)
 
 
-_OUTPUTS: Mapping[str, Callable[[Any], tuple[TensorSpec, ...]]] = {
+_OUTPUTS: Mapping[str, Callable[[Any], tuple[TensorInfo, ...]]] = {
     "text-classification": _sequence_logits,
     "zero-shot-classification": _sequence_logits,
     "text-ranking": _sequence_logits,
@@ -124,7 +125,7 @@ def text_encoder_spec(task: str, model: torch.nn.Module, tokenizer: PreTrainedTo
     axes = (_BATCH, _SEQUENCE)
     return GraphSpec(
         name="model",
-        inputs=tuple(TensorSpec(name, "int64", axes) for name in names),
+        inputs=tuple(TensorInfo(name, "int64", axes) for name in names),
         outputs=_OUTPUTS[task](model),
     )
 
