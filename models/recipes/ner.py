@@ -18,7 +18,7 @@ from transformers import (
 
 _LABELS = ("O", *(f"{tag}-{kind}" for kind in ("PER", "ORG", "LOC", "MISC") for tag in "BI"))
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_SCHEDULE = Schedule(steps=2000)
+_SCHEDULE = Schedule(steps=2200)
 _Span = tuple[int, int, str]
 
 

@@ -1,0 +1,206 @@
+"""The committed checkpoints of models/: small, plain, loadable, and right on held-out examples.
+
+Every answer comes from transformers (or sentence-transformers) directly: this is what the
+exporter's results are compared with elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+NAMES = tuple(sorted(path.stem for path in MODELS.glob("*.toml")))
+TASKS = {
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "fill-mask",
+    "zero-shot-classification",
+    "text-ranking",
+    "sentence-similarity",
+}
+AWKWARD = ("", " ", "日本語のテキスト", "שלום עולם", "🤗👩‍👩‍👧 naïve café", "a\u0000b\n\tc", "x" * 2000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Any:
+    """Tiny matrices: more threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def record(name: str) -> dict[str, Any]:
+    return tomllib.loads((MODELS / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def rows(name: str, count: int, file: str = "examples.jsonl") -> list[dict[str, Any]]:
+    with (MODELS / name / file).open(encoding="utf-8") as lines:
+        return [json.loads(line) for _, line in zip(range(count), lines, strict=False)]
+
+
+def load(name: str) -> tuple[Any, Any]:
+    """The model of the class that config.json names, and its tokenizer."""
+    architecture = json.loads((MODELS / name / "config.json").read_text())["architectures"][0]
+    model = getattr(transformers, architecture).from_pretrained(MODELS / name)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(MODELS / name)
+
+
+@torch.no_grad()
+def run(model: Any, tokenizer: Any, *texts: Any, **settings: Any) -> Any:
+    return model(**tokenizer(*texts, padding=True, truncation=True, return_tensors="pt", **settings))
+
+
+def test_every_task_has_a_model_and_five_architectures_occur() -> None:
+    records = [record(name) for name in NAMES]
+    assert {row["task"] for row in records} == TASKS
+    assert len({row["architecture"].split("For")[0] for row in records}) >= 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpoint_is_small_and_plain(name: str) -> None:
+    folder = MODELS / name
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= files
+    assert {Path(file).suffix for file in files} <= {".json", ".jsonl", ".safetensors"}
+    assert sum((folder / file).stat().st_size for file in files) < 2_000_000
+    assert (folder / "model.safetensors").stat().st_size == record(name)["size_bytes"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_measured_metric_reaches_its_target(name: str) -> None:
+    heldout = record(name)["heldout"]
+    assert heldout["measured"][heldout["metric"]] >= heldout["target"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loads_with_auto_classes_and_survives_any_text(name: str) -> None:
+    model, tokenizer = load(name)
+    assert tokenizer.is_fast
+    assert tokenizer.backend_tokenizer is not None
+    limit = tokenizer.model_max_length
+    assert limit <= record(name)["max_length_tokens"] <= model.config.max_position_embeddings
+    output = run(model, tokenizer, list(AWKWARD))
+    assert torch.isfinite(output[0]).all()
+    assert torch.isfinite(run(model, tokenizer, ["x" * 2000], ["y " * 200])[0]).all()
+
+
+def _label(name: str) -> float:
+    model, tokenizer = load(name)
+    examples = rows(name, 48)
+    pairs = [[row["text_pair"] for row in examples]] if "text_pair" in examples[0] else []
+    best = run(model, tokenizer, [row["text"] for row in examples], *pairs).logits.argmax(-1)
+    right = [model.config.id2label[int(i)] == row["label"] for i, row in zip(best, examples, strict=True)]
+    return sum(right) / len(right)
+
+
+def _labels(name: str) -> float:
+    model, tokenizer = load(name)
+    examples = rows(name, 48)
+    assert model.config.problem_type == "multi_label_classification"
+    on = run(model, tokenizer, [row["text"] for row in examples]).logits > 0
+    found = [{model.config.id2label[int(i)] for i in row.nonzero()} for row in on]
+    return sum(f == set(row["labels"]) for f, row in zip(found, examples, strict=True)) / len(found)
+
+
+def _number(name: str) -> float:
+    model, tokenizer = load(name)
+    examples = rows(name, 48)
+    assert model.config.problem_type == "regression"
+    found = run(model, tokenizer, [row["text"] for row in examples]).logits[:, 0]
+    gold = torch.tensor([row["score"] for row in examples])
+    return float(torch.corrcoef(torch.stack([found, gold]))[0, 1])
+
+
+def _entities(name: str) -> float:
+    pipe = transformers.pipeline("token-classification", model=str(MODELS / name), aggregation_strategy="simple")
+    hits = total = 0
+    for row in rows(name, 24):
+        found = {(e["start"], e["end"], e["entity_group"]) for e in pipe(row["text"])}
+        gold = {(e["start"], e["end"], e["label"]) for e in row["entities"]}
+        assert all(row["text"][e["start"] : e["end"]] == e["text"] for e in row["entities"])
+        hits, total = hits + 2 * len(found & gold), total + len(found) + len(gold)
+    return hits / total
+
+
+def _answer(name: str) -> float:
+    model, tokenizer = load(name)
+    right = []
+    examples = rows(name, 32)
+    assert {bool(row["answers"]["text"]) for row in examples} == {True, False}
+    for row in examples:
+        encoded = tokenizer(row["question"], row["context"], return_offsets_mapping=True)
+        output = run(model, tokenizer, [row["question"]], [row["context"]])
+        start, end = int(output.start_logits.argmax()), int(output.end_logits.argmax())
+        first, last = encoded["offset_mapping"][start][0], encoded["offset_mapping"][end][1]
+        found = row["context"][first:last].strip() if start else ""
+        right.append(found == (row["answers"]["text"] or [""])[0])
+    return sum(right) / len(right)
+
+
+def _word(name: str) -> float:
+    model, tokenizer = load(name)
+    examples = rows(name, 48)
+    texts = [row["text"] for row in examples]
+    encoded = tokenizer(texts, padding=True, return_tensors="pt")
+    best = run(model, tokenizer, texts).logits[encoded["input_ids"] == tokenizer.mask_token_id]
+    words = [tokenizer.decode([int(i)]).strip() for i in best.argmax(-1)]
+    return sum(w == row["target"] for w, row in zip(words, examples, strict=True)) / len(words)
+
+
+def _zero_shot(name: str) -> float:
+    pipe = transformers.pipeline("zero-shot-classification", model=str(MODELS / name))
+    examples = rows(name, 16, "zero-shot.jsonl")
+    found = [pipe(row["text"], row["candidate_labels"])["labels"][0] for row in examples]
+    return sum(f == row["label"] for f, row in zip(found, examples, strict=True)) / len(found)
+
+
+def _reciprocal_rank(name: str) -> float:
+    model, tokenizer = load(name)
+    assert model.config.sentence_transformers["activation_fn"].endswith("Identity")
+    total = 0.0
+    examples = rows(name, 16)
+    for row in examples:
+        documents = row["documents"]
+        scores = run(model, tokenizer, [row["query"]] * len(documents), documents).logits[:, 0]
+        total += 1 / (1 + scores.argsort(descending=True).tolist().index(row["relevant"][0]))
+    return total / len(examples)
+
+
+def _nearest(name: str) -> float:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    model = sentence_transformers.SentenceTransformer(str(MODELS / name), device="cpu")
+    examples = rows(name, 48)
+    left = model.encode([row["query"] for row in examples], prompt_name="query")
+    right = model.encode([row["document"] for row in examples], prompt_name="document")
+    assert left.shape == (48, 64)
+    assert abs((left**2).sum(-1) - 1).max() < 1e-5
+    return float(((left @ right.T).argmax(-1) == range(48)).mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "measure", "at_least"),
+    [
+        ("tiny-sentiment", _label, 0.9),
+        ("tiny-topics-multilabel", _labels, 0.9),
+        ("tiny-rating-regression", _number, 0.9),
+        ("tiny-nli", _label, 0.85),
+        ("tiny-nli", _zero_shot, 0.8),
+        ("tiny-ner", _entities, 0.85),
+        ("tiny-qa", _answer, 0.8),
+        ("tiny-mlm", _word, 0.5),
+        ("tiny-reranker", _reciprocal_rank, 0.85),
+        ("tiny-embedder", _nearest, 0.9),
+    ],
+)
+def test_heldout_examples_are_answered_right(name: str, measure: Callable[[str], float], at_least: float) -> None:
+    assert measure(name) >= at_least
