@@ -19,7 +19,7 @@ from grammars import howto
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from torch import Tensor
-from training.loop import INITIAL_SCALE, Batch, Schedule, collate, fit, prepare
+from training.loop import Batch, Schedule, collate, fit, prepare
 from training.recipe import Recipe, Trained
 from training.vocabulary import wordpiece
 from transformers import MPNetConfig, MPNetModel, MPNetTokenizer, PreTrainedTokenizerFast
@@ -112,7 +112,6 @@ def _train(seed: int) -> Trained:
         max_position_embeddings=130,  # two more than the longest text: positions start after the pad id
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        initializer_range=INITIAL_SCALE,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
