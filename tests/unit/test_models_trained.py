@@ -192,7 +192,7 @@ def _nearest(name: str) -> float:
     [
         ("tiny-sentiment", _label, 0.9),
         ("tiny-topics-multilabel", _labels, 0.9),
-        ("tiny-rating-regression", _number, 0.9),
+        ("tiny-rating-regression", _number, 0.85),
         ("tiny-nli", _label, 0.85),
         ("tiny-nli", _zero_shot, 0.8),
         ("tiny-ner", _entities, 0.85),
