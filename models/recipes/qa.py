@@ -54,8 +54,7 @@ def _train(seed: int) -> Trained:
         **DISENTANGLED,
     )
     model = DebertaV2ForQuestionAnswering(config)
-    attention = [layer.attention.self for layer in model.deberta.encoder.layer[:2]]
-    attend_to_equals((layer.query_proj, layer.key_proj) for layer in attention)
+    attend_to_equals(model, layers=2)
     pad = tokenizer.pad_token_id
     lessons = [
         islice(stream(_encode(tokenizer, first), pad, _SCHEDULE, rng), _FIRST_STEPS),

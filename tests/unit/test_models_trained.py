@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,12 @@ def load(name: str) -> tuple[Any, Any]:
     architecture = json.loads((MODELS / name / "config.json").read_text())["architectures"][0]
     model = getattr(transformers, architecture).from_pretrained(MODELS / name)
     return model.eval(), transformers.AutoTokenizer.from_pretrained(MODELS / name)
+
+
+def share(right: Iterable[object]) -> float:
+    """How many of the answers are right, of 1."""
+    marks = [bool(one) for one in right]
+    return sum(marks) / len(marks)
 
 
 @torch.no_grad()
@@ -100,7 +106,7 @@ def _label(name: str) -> float:
     pairs = [[row["text_pair"] for row in examples]] if "text_pair" in examples[0] else []
     best = run(model, tokenizer, [row["text"] for row in examples], *pairs).logits.argmax(-1)
     right = [model.config.id2label[int(i)] == row["label"] for i, row in zip(best, examples, strict=True)]
-    return sum(right) / len(right)
+    return share(right)
 
 
 def _labels(name: str) -> float:
@@ -109,7 +115,7 @@ def _labels(name: str) -> float:
     assert model.config.problem_type == "multi_label_classification"
     on = run(model, tokenizer, [row["text"] for row in examples]).logits > 0
     found = [{model.config.id2label[int(i)] for i in row.nonzero()} for row in on]
-    return sum(f == set(row["labels"]) for f, row in zip(found, examples, strict=True)) / len(found)
+    return share(f == set(row["labels"]) for f, row in zip(found, examples, strict=True))
 
 
 def _number(name: str) -> float:
@@ -123,7 +129,7 @@ def _number(name: str) -> float:
 
 def _entities(name: str) -> float:
     pipe = transformers.pipeline("token-classification", model=str(MODELS / name), aggregation_strategy="simple")
-    hits = total = 0
+    hits, total = 0, 0
     for row in rows(name, 24):
         found = {(e["start"], e["end"], e["entity_group"]) for e in pipe(row["text"])}
         gold = {(e["start"], e["end"], e["label"]) for e in row["entities"]}
@@ -144,7 +150,7 @@ def _answer(name: str) -> float:
         first, last = encoded["offset_mapping"][start][0], encoded["offset_mapping"][end][1]
         found = row["context"][first:last].strip() if start else ""
         right.append(found == (row["answers"]["text"] or [""])[0])
-    return sum(right) / len(right)
+    return share(right)
 
 
 def _word(name: str) -> float:
@@ -154,14 +160,14 @@ def _word(name: str) -> float:
     encoded = tokenizer(texts, padding=True, return_tensors="pt")
     best = run(model, tokenizer, texts).logits[encoded["input_ids"] == tokenizer.mask_token_id]
     words = [tokenizer.decode([int(i)]).strip() for i in best.argmax(-1)]
-    return sum(w == row["target"] for w, row in zip(words, examples, strict=True)) / len(words)
+    return share(w == row["target"] for w, row in zip(words, examples, strict=True))
 
 
 def _zero_shot(name: str) -> float:
     pipe = transformers.pipeline("zero-shot-classification", model=str(MODELS / name))
     examples = rows(name, 16, "zero-shot.jsonl")
     found = [pipe(row["text"], row["candidate_labels"])["labels"][0] for row in examples]
-    return sum(f == row["label"] for f, row in zip(found, examples, strict=True)) / len(found)
+    return share(f == row["label"] for f, row in zip(found, examples, strict=True))
 
 
 def _reciprocal_rank(name: str) -> float:
