@@ -7,6 +7,7 @@ nothing of any one task.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -52,7 +53,7 @@ class Common:
 _COMMON = frozenset(field.name for field in fields(Common))
 
 
-class TextPipeline(Generic[Options]):
+class TextPipeline(ABC, Generic[Options]):
     """A callable: preprocess -> batches -> session -> postprocess.
 
     Thread-safe, usable after a fork, picklable (the session reopens lazily). `close` frees the model's memory; the
@@ -83,11 +84,17 @@ class TextPipeline(Generic[Options]):
 
     # What a task writes.
 
+    @abstractmethod
     def prepare(self, item: Any, options: Options) -> Request[Any]:
-        raise NotImplementedError
+        """The rows that one input becomes.
 
+        Raises:
+            InputError: not an input of this task, or too long for the model.
+        """
+
+    @abstractmethod
     def finish(self, context: Any, values: list[Any], options: Options) -> Any:
-        raise NotImplementedError
+        """The result of one input, of its request's context and the values of its rows."""
 
     def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> Sequence[Any]:
         """One value per row: by default, every output of the graph without its padding, copied out of the batch."""
