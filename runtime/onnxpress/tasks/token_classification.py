@@ -115,12 +115,14 @@ class TokenClassification(TextPipeline[Options]):
         """The tokens of the text, special tokens left out."""
         unknown, whole_words = self.tokenizer.special("unk"), self.tokenizer.marks_subwords
         offsets = document.offsets if document.offsets is not None else window.offsets
+        # Each of the encoding's properties is a new list: read once, not once per token.
+        special, word_ids = window.special_tokens_mask, window.word_ids
         tokens = []
         for index, token_id in enumerate(window.ids):
-            if window.special_tokens_mask[index]:
+            if special[index]:
                 continue
             start, end = offsets[index]
-            word_id = window.word_ids[index]
+            word_id = word_ids[index]
             if document.word_starts is not None and word_id is not None:
                 start, end = start + document.word_starts[word_id], end + document.word_starts[word_id]
             word, written = self.tokenizer.token(token_id), document.text[start:end]
