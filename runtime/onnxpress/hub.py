@@ -121,12 +121,6 @@ def list_files(repo_id: str, revision: str | None) -> tuple[str, ...]:
             return tuple(_files_in(cached))
 
 
-def blob_root(folder: Path) -> Path | None:
-    """The `blobs` folder that a snapshot of the Hub's cache links into; None if `folder` is no such snapshot."""
-    roots = blob_roots(folder)
-    return roots[0] if roots else None
-
-
 def blob_roots(folder: Path) -> tuple[Path, ...]:
     """All folders that links in a snapshot of the Hub's cache may lead to; empty if `folder` is no such snapshot.
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from onnxpress.errors import HubError
-from onnxpress.hub import Snapshot, blob_root, blob_roots, fetch, list_files, looks_like_repo_id
+from onnxpress.hub import Snapshot, blob_roots, fetch, list_files, looks_like_repo_id
 
 from .server import HubServer
 
@@ -118,15 +118,14 @@ def test_unchanged_files_of_a_new_commit_are_not_sent_again(hub: HubServer) -> N
     assert [path.rsplit("/", 1)[1] for path in hub.downloads()[len(before) :]] == ["config.json"]
 
 
-def test_blob_root(hub: HubServer, tmp_path: Path) -> None:
+def test_blob_roots(hub: HubServer, tmp_path: Path) -> None:
     hub.add("org/model", FILES)
     folder = fetch("org/model", None, ["*"]).folder
-    root = blob_root(folder)
+    root = blob_roots(folder)[0]
     assert root == tmp_path / "hf/hub/models--org--model/blobs"
     assert all(path.resolve().parent == root for path in folder.rglob("*") if path.is_file())
     assert blob_roots(folder) == (root, tmp_path / "hf/hub/blobs")
     for other in (folder.parent, folder / "onnx", tmp_path, tmp_path / "models--a--b" / "snapshots" / ("0" * 40)):
-        assert blob_root(other) is None
         assert blob_roots(other) == ()
 
 
