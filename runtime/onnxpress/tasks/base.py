@@ -36,18 +36,21 @@ _BAR_DELAY_S = 2.0
 class Common:
     """The arguments that every task takes.
 
-    `batch_size`: at most so many rows in a batch; None: as many as are fast. `progress`: draw a bar on stderr if a
-    list or stream takes more than 2 s. `num_workers` is transformers' and has no meaning here.
+    `batch_size`: at most so many rows in a batch; None: as many as are fast. `budget_tokens`: at most so many tokens in a
+    batch, padding included; None: what suits the device. `progress`: draw a bar on stderr if a list or stream takes more
+    than 2 s. `num_workers` is transformers' and has no meaning here.
     """
 
     batch_size: int | None = None
+    budget_tokens: int | None = None
     progress: bool = False
     num_workers: Any = None
 
     def __post_init__(self) -> None:
-        size = self.batch_size
-        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise InputError(f"batch_size must be a positive integer or None, not {size!r}.")
+        for name in ("batch_size", "budget_tokens"):
+            size = getattr(self, name)
+            if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+                raise InputError(f"{name} must be a positive integer or None, not {size!r}.")
 
 
 _COMMON = frozenset(field.name for field in fields(Common))
@@ -126,9 +129,9 @@ class TextPipeline(ABC, Generic[Options]):
             return stream(
                 _items(inputs),
                 lambda item: self.prepare(item, options),
-                lambda rows: self._run(rows, options),
+                lambda rows: self.compute(rows, options),
                 lambda context, values: self.finish(context, values, options),
-                budget_tokens=self._budget_tokens,
+                budget_tokens=common.budget_tokens or self._budget_tokens,
                 max_rows=common.batch_size,
                 padding=self.manifest.padding,
                 first_window_rows=window or 1,
@@ -139,7 +142,8 @@ class TextPipeline(ABC, Generic[Options]):
             return results(lambda done: None)
         return _watched(results, self.task, len(inputs) if hasattr(inputs, "__len__") else None)
 
-    def _run(self, rows: Sequence[Row], options: Options) -> Sequence[Any]:
+    def compute(self, rows: Sequence[Row], options: Options) -> Sequence[Any]:
+        """One batch: rows -> one value per row, as `finish` takes them."""
         settings = self.tokenizer_settings
         batch = pad(
             rows,

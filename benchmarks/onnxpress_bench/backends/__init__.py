@@ -1,0 +1,175 @@
+"""What can be measured: the protocols and the table of backends.
+
+A new backend is one class and one row in BACKENDS. This module knows nothing of time or of any one library, and
+imports nothing but the standard library: a worker measures how long a backend's own imports take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """Everything a worker needs to build a backend, as plain JSON values.
+
+    `folder`: the artifact, or the checkpoint as the user named it, until `prepare` has found its files. `workspace`: where
+    `prepare` may keep what it converts, the same for all runs with the same source. `options`: arguments of every
+    call. `settings`: what the model needs, and what only one kind of backend needs.
+    """
+
+    name: str
+    kind: str
+    task: str
+    folder: str
+    threads: int
+    device: str = "cpu"
+    workspace: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How a stream is cut into batches. `rows` None: the backend decides."""
+
+    rows: int | None = None
+    sort: bool = False
+
+    def __str__(self) -> str:
+        if self.rows is None:
+            return "its own batching"
+        return f"batch {self.rows}" + (", sorted by length" if self.sort else "")
+
+
+class Backend(Protocol):
+    """One way to run the task's model, in this process. `batchings`: what it may choose from for throughput, the
+    first being one item at a time, or its own. `distributions`: what a user has to install, as pip names it.
+
+    What a kind of model needs beyond that is a protocol of its own: Split, Generates, Transcribes.
+    """
+
+    batchings: Sequence[Batching]
+    distributions: Sequence[str]
+
+    def __init__(self, spec: BackendSpec) -> None: ...
+
+    @staticmethod
+    def prepare(spec: BackendSpec) -> BackendSpec:
+        """What has to be done once, unmeasured: downloads, conversions and checks. Returns the spec that is measured."""
+
+    def load_libraries(self) -> None:
+        """Import what is needed."""
+
+    def load(self) -> None:
+        """Load the model and the tokenizer."""
+
+    def model_files(self) -> Sequence[Path]:
+        """The files of the model: weights and graph."""
+
+    def one(self, item: Any) -> Any:
+        """The answer to one item."""
+
+    def many(self, items: Sequence[Any], batching: Batching) -> Sequence[Any]:
+        """The answers to many items, in their order."""
+
+
+@runtime_checkable
+class Split(Protocol):
+    """A backend whose tokenization can be left out of a measurement."""
+
+    def tokenize(self, items: Sequence[Any]) -> Any:
+        """Items that are one batch, ready for the model."""
+
+    def compute(self, batch: Any) -> Any:
+        """The model's part of the answer."""
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """A backend for text-generation: token ids in, token ids out one by one, greedily."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, without special tokens."""
+
+    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        """Exactly `new_tokens` ids, each as soon as it is known; an end-of-text token does not end it."""
+
+
+@runtime_checkable
+class Transcribes(Protocol):
+    """A backend for automatic-speech-recognition."""
+
+    def transcribe(self, audio: Sequence[float], rate_hz: int) -> str:
+        """The text of mono audio, samples in [-1, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of BACKENDS. `tasks` empty: every task. `peer`: the environment of its own that it runs in (environments.py);
+    None: that of onnxpress. `settings` are added to those of every spec of this kind."""
+
+    module: str
+    name: str
+    about: str
+    tasks: frozenset[str] = frozenset()
+    peer: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+_ENCODERS = frozenset({"feature-extraction", "sentence-similarity", "text-classification"})
+
+#: What users name with --backend.
+BACKENDS: Mapping[str, Kind] = {
+    "onnxpress": Kind("onnxpress", "Onnxpress", "an artifact's variants through onnxpress.pipeline"),
+    "pytorch": Kind("pytorch", "PyTorch", "PyTorch in float32, eager"),
+    "pytorch-bf16": Kind("pytorch", "PyTorch", "PyTorch in bfloat16, eager", settings={"dtype": "bfloat16"}),
+    "torch.compile": Kind("pytorch", "PyTorch", "PyTorch in float32, torch.compile", settings={"compile": True}),
+    "transformers": Kind("pytorch", "PyTorch", "transformers' pipeline, float32", settings={"pipeline": True}),
+    "onnxruntime": Kind("onnxruntime", "OnnxRuntime", "the artifact's graph in ONNX Runtime, by hand", tasks=_ENCODERS),
+    "tokenizer+session": Kind(
+        "onnxruntime",
+        "OnnxRuntime",
+        "the same, ending with the graph's output",
+        tasks=_ENCODERS,
+        settings={"bare": True},
+    ),
+}
+
+
+def backend_class(kind: str) -> type[Backend]:
+    """The class of a kind of backend."""
+    row = BACKENDS[kind]
+    found: type[Backend] = getattr(import_module(f"onnxpress_bench.backends.{row.module}"), row.name)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """An answer as JSON values: arrays and tensors become lists."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def weight(item: Any) -> int:
+    """Characters of an item: what sorting by length sorts by."""
+    if isinstance(item, str):
+        return len(item)
+    return sum(map(weight, item.values() if isinstance(item, Mapping) else item))
+
+
+def in_batches(items: Sequence[Any], batching: Batching) -> list[list[int]]:
+    """Indices of `items`, cut as `batching` says. Its `rows` must be given."""
+    order = list(range(len(items)))
+    if batching.sort:
+        order.sort(key=lambda index: weight(items[index]))
+    rows = batching.rows or 1
+    return [order[i : i + rows] for i in range(0, len(order), rows)]
