@@ -35,13 +35,14 @@ def compare(
     """
     from onnxpress import Artifact
     from onnxpress_bench.run import run, settings_for
+    from onnxpress_bench.subject import of_artifact
 
-    settings = settings_for(quick, blocks=None, threads=None, seed=0)
-    return run(Artifact.open(artifact_folder), checkpoint, settings, progress=progress)
+    settings = settings_for(quick)
+    return run(of_artifact(Artifact.open(artifact_folder), checkpoint, settings), settings, progress=progress)
 
 
 def render(comparison: Comparison) -> str:
     """The comparison as tables for a terminal."""
-    from onnxpress_bench import report
+    from onnxpress_bench.report import terminal
 
-    return report.render(comparison)
+    return terminal.render(comparison)

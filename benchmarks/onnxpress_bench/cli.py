@@ -6,62 +6,143 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from onnxpress import Artifact
 from onnxpress.errors import InputError
+from onnxpress_bench.backends import BACKENDS
+from onnxpress_bench.scenarios import SCENARIOS
+
+_BACKENDS = "; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """A list separated by commas."""
+    return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+
+
+def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    names = _names(context, parameter, value)
+    for name in names:
+        if name not in SCENARIOS:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(SCENARIOS)}.")
+    return names
 
 
 @click.command("bench")
 @click.argument("artifact")
 @click.option("--checkpoint", metavar="DIR_OR_ID", help="PyTorch model (default: the one ARTIFACT was made from).")
-@click.option("--precision", help="Variants to measure, separated by commas (default: all).")
+@click.option(
+    "--backend",
+    "backends",
+    default="pytorch,onnxpress",
+    show_default=True,
+    callback=_names,
+    help=f"What to compare, separated by commas; KIND@ROWS sets the rows of a batch. {_BACKENDS}.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    default="single-stream,mixed",
+    show_default=True,
+    callback=_scenarios,
+    help=f"Separated by commas: {', '.join(SCENARIOS)}. Cold start and memory are always measured.",
+)
+@click.option(
+    "--shape", "shapes", default="1x16,1x128", show_default=True, callback=_names, help="ROWSxTOKENS, separated by commas."
+)
+@click.option(
+    "--lengths",
+    default="mixed",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Of the stream: mixed, queries, documents; or a file with a text, or a number of tokens, on each line.",
+)
+@click.option("--tokenization", type=click.Choice(["included", "apart"]), default="included", show_default=True)
+@click.option("--precision", default="", callback=_names, help="Variants to measure, separated by commas (default: all).")
+@click.option("--p99-ms", type=click.FloatRange(min=0, min_open=True), help="Server: find the highest rate within this.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Server: measure at this rate, per second.")
 @click.option("--blocks", type=click.IntRange(min=1), help="Fresh processes per backend (default: 10, quick: 5).")
 @click.option("--threads", type=click.IntRange(min=1), help="For every backend (default: the usable cores).")
-@click.option("--quick", is_flag=True, help="Fewer and shorter blocks: about a minute for a small model.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--quick", is_flag=True, help="Fewer and shorter blocks, no A/A control: about a minute for a small model.")
+@click.option("--control/--no-control", default=None, help="Run one backend twice, as an A/A control of the method.")
+@click.option("--limits/--no-limits", default=None, help="Measure what this machine can do at most (a roofline), too.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of inputs and order.")
 @click.option("--revision", help="Branch, tag or commit of ARTIFACT on the Hub.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
 @click.option("--allow-pickled-weights", is_flag=True, help="Load the checkpoint's weights even if they are pickles.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint's own Python code run.")
 def bench_command(
     artifact: str,
     checkpoint: str | None,
-    precision: str | None,
+    backends: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    shapes: tuple[str, ...],
+    lengths: str,
+    tokenization: str,
+    precision: tuple[str, ...],
+    p99_ms: float | None,
+    rate: float | None,
     blocks: int | None,
     threads: int | None,
+    device: str,
     quick: bool,
+    control: bool | None,
+    limits: bool | None,
     seed: int,
     revision: str | None,
     json_file: Path | None,
+    html_file: Path | None,
     allow_pickled_weights: bool,
     trust_remote_code: bool,
 ) -> None:
-    """Measure ARTIFACT (a folder or a Hub id) against PyTorch: latency, throughput, cold start, memory, quality.
+    """Measure ARTIFACT (a folder or a Hub id) against PyTorch and others: latency, throughput, cold start, memory, quality.
 
     Every backend runs in fresh processes, in random order, with the same texts and threads.
     """
-    from onnxpress_bench.record import to_json
-    from onnxpress_bench.report import render
-    from onnxpress_bench.run import Trust, run, settings_for
+    from onnxpress_bench.record import write_record
+    from onnxpress_bench.report.terminal import render
+    from onnxpress_bench.run import run, settings_for
+    from onnxpress_bench.subject import Trust, of_artifact
 
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise InputError(f"--json: there is no folder {json_file.parent}.")
-    precisions = precision.split(",") if precision else []
+    for option, file in (("--json", json_file), ("--html", html_file)):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise InputError(f"{option}: there is no folder {file.parent}.")
+    if "server" in scenarios and not (p99_ms or rate):
+        raise InputError("The server scenario needs --p99-ms MS (find the highest rate) or --rate N (measure at it).")
+    settings = replace(
+        settings_for(quick, blocks, threads, seed),
+        device=device,
+        scenarios=scenarios,
+        shapes=shapes,
+        lengths=lengths,
+        tokenization=tokenization,
+        server_p99_ms=p99_ms,
+        server_rate_per_s=rate,
+    )
+    settings = replace(settings, control=settings.control if control is None else control)
+    opened = Artifact.open(artifact, revision=revision, precision=precision[0] if precision else None)
+    trust = Trust(allow_pickled_weights, trust_remote_code)
+    subject = of_artifact(opened, checkpoint, settings, backends=backends, precisions=precision, trust=trust)
     with display() as show:
         comparison = run(
-            Artifact.open(artifact, revision=revision, precision=precisions[0] if precisions else None),
-            checkpoint,
-            settings_for(quick, blocks, threads, seed),
-            precisions=precisions,
-            trust=Trust(allow_pickled_weights, trust_remote_code),
+            subject,
+            settings,
             command=shlex.join(["onnxpress", *sys.argv[1:]]),
+            measure_limits=not quick if limits is None else limits,
             progress=show,
         )
     if json_file is not None:
-        json_file.write_text(to_json(comparison), encoding="utf-8")
+        write_record(comparison, json_file)
+    if html_file is not None:
+        from onnxpress_bench.report.page import write_page
+
+        write_page(comparison, html_file)
     click.echo(render(comparison))
     if comparison.interrupted:
         sys.exit(130)
@@ -77,7 +158,7 @@ def display() -> Iterator[Callable[[str, int, int], None]]:
     with tqdm(
         disable=not sys.stderr.isatty(),
         file=sys.stderr,
-        bar_format="{desc:<32} |{bar:24}| {elapsed}",
+        bar_format="{desc:<40} |{bar:24}| {elapsed}",
         leave=False,
     ) as bar:
 

@@ -6,8 +6,9 @@ An item is what the task's pipeline takes, as plain JSON. This module knows noth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,18 @@ from onnxpress.manifest import TokenizerSettings
 from onnxpress.tokenizer import Tokenizer
 from onnxpress_bench.texts import QUESTIONS, Count, text_of
 
-#: Length classes of the latency scenario: name -> tokens, special ones included.
-LENGTHS: Mapping[str, int] = {"short": 16, "long": 128}
-TEXTS_PER_LENGTH = 12
+#: Queries of a shape: enough to vary, few enough to be gone through whole.
+QUERIES_ALONE = 12
+QUERIES_TOGETHER = 3
 
-#: The mixed stream: lengths are log-normal, with many short texts and a long tail (mean 40 tokens, p95 near 120).
-STREAM_MEDIAN_TOKENS = 27.0
-STREAM_SIGMA = 0.9
+#: Tokens of each text of the offline scenario.
+UNIFORM_TOKENS = 128
 STREAM_ITEMS = 512
+
+#: Distributions of lengths that --lengths knows: median tokens and sigma of a log-normal. "mixed" has many short texts and a
+#: long tail (mean 40 tokens, 95% under 120), as sentences, comments and messages have; "queries" are what people type
+#: into a search box; "documents" are passages and mails.
+LENGTHS: Mapping[str, tuple[float, float]] = {"mixed": (27.0, 0.9), "queries": (9.0, 0.45), "documents": (160.0, 0.6)}
 
 DOCUMENTS_PER_QUERY = 4
 
@@ -50,19 +55,28 @@ _BESIDE: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """`by_length`: class -> items. `stream`: items of mixed length. `tokens`: mean tokens of the texts in each."""
+    """`shapes`: "rows x tokens" -> queries, each of so many items. `stream`: items of mixed length, with their
+    `stream_tokens`; `uniform`: of one. `tokens`: mean tokens of an item, by shape, and of "stream" and "uniform".
+    `first`: the item of the cold start."""
 
     unit: str
-    by_length: Mapping[str, Sequence[Any]]
+    first: Any
+    shapes: Mapping[str, Sequence[Sequence[Any]]]
     stream: Sequence[Any]
+    stream_tokens: Sequence[int]
+    uniform: Sequence[Any]
     tokens: Mapping[str, float]
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def make_inputs(artifact: Artifact, seed: int) -> Inputs:
+def make_inputs(artifact: Artifact, seed: int, shapes: Sequence[str] = ("1x16", "1x128"), lengths: str = "mixed") -> Inputs:
     """The items for `artifact`'s task; the same seed and tokenizer give the same items.
 
+    Args:
+        lengths: a row of LENGTHS, or a file: of texts, one a line, which are the stream then; or of numbers of tokens.
+
     Raises:
-        InputError: the artifact's task is not one of text.
+        InputError: the artifact's task is not one of text, or `shapes` or `lengths` cannot be read.
     """
     manifest, settings = artifact.manifest, artifact.manifest.tokenizer
     task = manifest.task
@@ -78,17 +92,59 @@ def make_inputs(artifact: Artifact, seed: int) -> Inputs:
     beside = QUERY_TOKENS if task == "text-ranking" else max(map(count, _BESIDE.get(task, ())), default=0)
     limit = max(4, min(limits, default=1_000_000) - beside)
     rng = np.random.default_rng(seed)
-    lengths = {name: [min(tokens, limit)] * TEXTS_PER_LENGTH for name, tokens in LENGTHS.items()}
-    drawn = rng.lognormal(np.log(STREAM_MEDIAN_TOKENS), STREAM_SIGMA, STREAM_ITEMS)
-    lengths["stream"] = np.clip(np.rint(drawn), 4, limit).astype(int).tolist()
-    shape = partial(_SHAPES.get(task, _plain), settings=settings, count=count, rng=rng)
-    items = {name: [shape(tokens) for tokens in wanted] for name, wanted in lengths.items()}
+    shape_of = partial(_SHAPES.get(task, _plain), settings=settings, count=count, rng=rng)
+    queries = {}
+    for name in shapes:
+        rows, tokens = parse_shape(name)
+        number = QUERIES_ALONE if rows == 1 else QUERIES_TOGETHER
+        queries[name] = [[shape_of(min(tokens, limit)) for _ in range(rows)] for _ in range(number)]
+    uniform = [shape_of(min(UNIFORM_TOKENS, limit)) for _ in range(STREAM_ITEMS // 8)]
+    drawn = _stream(lengths, limit, rng)
+    if drawn and isinstance(drawn[0], str) and task in _SHAPES:
+        raise InputError(f"--lengths {lengths}: {task} does not take plain texts; give numbers of tokens, one a line.")
+    stream = [one if isinstance(one, str) else shape_of(one) for one in drawn]
+    counted = {name: [count(_text(item)) for query in some for item in query] for name, some in queries.items()}
+    stream_tokens = [min(count(_text(item)), limit) for item in stream]
+    counted |= {"stream": stream_tokens, "uniform": [count(_text(item)) for item in uniform]}
     return Inputs(
         unit="queries" if task == "text-ranking" else "texts",
-        by_length={name: items[name] for name in LENGTHS},
-        stream=items["stream"],
-        tokens={name: float(np.mean([count(_text(item)) for item in some])) for name, some in items.items()},
+        first=next((some[0][0] for some in queries.values()), stream[0]),
+        shapes=queries,
+        stream=stream,
+        stream_tokens=stream_tokens,
+        uniform=uniform,
+        tokens={name: float(np.mean(some)) for name, some in counted.items()},
     )
+
+
+def parse_shape(name: str) -> tuple[int, int]:
+    """Rows and tokens of "8x128".
+
+    Raises:
+        InputError: not a shape.
+    """
+    rows, _, tokens = name.partition("x")
+    if not (rows.isdecimal() and tokens.isdecimal() and int(rows) and int(tokens) > 3):
+        raise InputError(f"{name!r} is not a shape. Write ROWSxTOKENS, for instance 8x128, with at least 4 tokens.")
+    return int(rows), int(tokens)
+
+
+def _stream(lengths: str, limit: int, rng: Generator) -> list[int] | list[str]:
+    """Tokens of each text of the stream, or the user's own texts."""
+    if lengths in LENGTHS:
+        median, sigma = LENGTHS[lengths]
+        drawn = rng.lognormal(np.log(median), sigma, STREAM_ITEMS)
+        found: list[int] = np.clip(np.rint(drawn), 4, limit).astype(int).tolist()
+        return found
+    path = Path(lengths)
+    if not path.is_file():
+        raise InputError(f"--lengths {lengths}: neither a file nor one of {', '.join(LENGTHS)}.")
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        raise InputError(f"--lengths {lengths}: the file is empty. Write one text, or one number of tokens, a line.")
+    if all(line.strip().isdecimal() for line in lines):
+        return [min(max(int(line), 4), limit) for line in lines]
+    return lines
 
 
 def _plain(tokens: int, *, settings: TokenizerSettings, count: Count, rng: Generator) -> str:

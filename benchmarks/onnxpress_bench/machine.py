@@ -10,6 +10,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from onnxpress.machine import processor_name, usable_cores
 
@@ -18,10 +19,16 @@ PACKAGES = ("onnxpress", "onnxruntime", "tokenizers", "numpy", "torch", "transfo
 #: Other processes may use this share of the usable cores before the report calls the machine busy.
 BUSY_SHARE = 0.15
 
+_CPU = Path("/sys/devices/system/cpu")
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`load_average` is of the last minute, `busy_share` of the second before the run: 1 means all usable cores."""
+    """`load_average` is of the last minute, `busy_share` of the second before the run: 1 means all usable cores.
+
+    `affinity`: the cores that the process may run on. The power state, as far as the system tells: the `governor` of
+    the clock, whether it may `boost` above its nominal rate, whether the machine runs `on_battery`.
+    """
 
     processor: str
     cores: int
@@ -30,6 +37,14 @@ class Machine:
     system: str
     load_average: float
     busy_share: float
+    affinity: tuple[int, ...] = ()
+    threads_per_core: int | None = None
+    frequency_mhz: float | None = None
+    governor: str | None = None
+    boost: bool | None = None
+    on_battery: bool | None = None
+    virtual: bool | None = None
+    gpu: str | None = None
 
     @property
     def busy(self) -> bool:
@@ -44,6 +59,11 @@ def describe_machine() -> Machine:
     cores = os.cpu_count() or 1
     usable = usable_cores()
     busy_cores = psutil.cpu_percent(interval=1.0) / 100 * cores
+    physical = psutil.cpu_count(logical=False)
+    clock = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    boost = _read(_CPU / "cpufreq" / "boost")
+    no_turbo = _read(_CPU / "intel_pstate" / "no_turbo")
     return Machine(
         processor=processor_name(),
         cores=cores,
@@ -52,7 +72,38 @@ def describe_machine() -> Machine:
         system=f"{platform.system()} {platform.machine()}",
         load_average=round(float(psutil.getloadavg()[0]), 2),
         busy_share=round(min(1.0, busy_cores / usable), 2),
+        affinity=tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (),
+        threads_per_core=cores // physical if physical else None,
+        frequency_mhz=round(float(clock.current)) if clock else None,
+        governor=_read(_CPU / "cpu0" / "cpufreq" / "scaling_governor"),
+        boost=boost == "1" if boost else (no_turbo == "0" if no_turbo else None),
+        on_battery=None if battery is None else not battery.power_plugged,
+        virtual=_virtual(),
+        gpu=_gpu(),
     )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip() or None
+    except OSError:
+        return None
+
+
+def _virtual() -> bool | None:
+    """Whether a hypervisor is below, which hides heat and neighbours."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return "hypervisor" in flags.split() if "flags" in flags else None
+
+
+def _gpu() -> str | None:
+    """The first GPU that NVIDIA's driver knows."""
+    files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    lines = files[0].read_text(encoding="utf-8").splitlines() if files else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("Model:")), None)
 
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.errors import WorkerFailed
@@ -25,33 +27,76 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 _QUIET = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 
-def ask(job: Mapping[str, Any], *, threads: int, offline: bool = True, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python to run a worker with, and a folder that its packages are found in besides its own; None: ours."""
+
+    executable: Path
+    packages: Path | None = None
+
+
+OURS = Interpreter(Path(sys.executable))
+
+
+def ask(
+    job: Mapping[str, Any],
+    *,
+    threads: int,
+    offline: bool = True,
+    timeout_s: float = TIMEOUT_S,
+    interpreter: Interpreter = OURS,
+) -> dict[str, Any]:
     """The answer of a fresh worker to `job`, which also learns when it was started (`spawned_at`, monotonic seconds).
 
     Raises:
         WorkerFailed: it ended without an answer, or took longer than `timeout_s`.
     """
-    environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **(_QUIET if offline else {})}
-    # -P: nothing in the current folder may stand in for a library.
-    command = [sys.executable, "-P", "-m", "onnxpress_bench.worker"]
-    spawned_at = time.monotonic()
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process:
+    with Worker(job, threads=threads, offline=offline, interpreter=interpreter) as worker:
+        return worker.answer(timeout_s)
+
+
+class Worker:
+    """A worker at work. Several may run at once; leaving the context ends one that has not answered."""
+
+    def __init__(
+        self, job: Mapping[str, Any], *, threads: int, offline: bool = True, interpreter: Interpreter = OURS
+    ) -> None:
+        environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **(_QUIET if offline else {})}
+        if interpreter.packages is not None:
+            environment |= {"PYTHONPATH": str(interpreter.packages), "PYTHONNOUSERSITE": "1"}
+        # -P: nothing in the current folder may stand in for a library.
+        command = [str(interpreter.executable), "-P", "-m", "onnxpress_bench.worker"]
+        spawned_at = time.monotonic()
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
+        self._given = json.dumps({**job, "spawned_at": spawned_at}).encode("ascii")
+
+    def answer(self, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        """Wait for it.
+
+        Raises:
+            WorkerFailed: it ended without an answer, or took longer than `timeout_s`.
+        """
         try:
-            given = json.dumps({**job, "spawned_at": spawned_at}).encode("ascii")
-            output, errors = process.communicate(given, timeout=timeout_s)
+            output, errors = self._process.communicate(self._given, timeout=timeout_s)
         except subprocess.TimeoutExpired:
             raise WorkerFailed(f"no answer within {timeout_s:.0f} s") from None
-        finally:
-            if process.poll() is None:
-                process.kill()
-    if process.returncode != 0:
-        raise WorkerFailed(_last_words(process.returncode, errors))
-    try:
-        answer: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        raise WorkerFailed("it ended without an answer") from None
-    return answer
+        if self._process.returncode != 0:
+            raise WorkerFailed(_last_words(self._process.returncode, errors))
+        try:
+            answer: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+        except (ValueError, IndexError):
+            raise WorkerFailed("it ended without an answer") from None
+        return answer
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        with self._process:  # closes the pipes and waits
+            pass
 
 
 def _last_words(code: int, errors: bytes) -> str:

@@ -1,28 +1,78 @@
-"""A comparison as JSON, raw samples and summary together.
+"""A comparison as JSON lines: the run, its blocks with all raw samples, and the summary; and back.
 
-The format is versioned: readers refuse a `format_version` that they do not know. Pure: a comparison in, text out.
+Line 1 has "type": "run" with everything that holds for the whole run; then one line "block" for each process, in the order
+they ran; then one line "summary" with the figures that the report shows. The format is versioned: a reader refuses a
+`format_version` that it does not know. docs/bench-record.md describes the fields.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.comparison import Comparison
+from onnxpress.errors import ArtifactError
+from onnxpress.files import write_file
+from onnxpress.schema import decode, encode
+from onnxpress_bench.comparison import Comparison, Run
+from onnxpress_bench.errors import BenchError
 from onnxpress_bench.measures import summarize
 
 FORMAT = "onnxpress-bench"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
-def to_json(comparison: Comparison) -> str:
-    """The raw record and the figures made of it, indented, with a final newline."""
-    rows = [asdict(row) for row in summarize(comparison)]
-    value: dict[str, Any] = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **asdict(comparison),
-        "summary": rows,
-    }
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+def to_lines(comparison: Comparison) -> str:
+    """The record. Samples keep five significant digits."""
+    head = {key: value for key, value in encode(comparison).items() if key != "runs"}
+    lines: list[dict[str, Any]] = [{"type": "run", "format": FORMAT, "format_version": FORMAT_VERSION, **head}]
+    for run in comparison.runs:
+        samples = {name: [float(f"{value:.5g}") for value in values] for name, values in run.samples.items()}
+        noise = {name: float(f"{value:.5g}") for name, value in run.noise.items()}
+        lines.append({"type": "block", "backend": run.backend, "block": run.block, "samples": samples, "noise": noise})
+    lines.append({"type": "summary", "rows": [asdict(row) for row in summarize(comparison)]})
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def write_record(comparison: Comparison, path: Path) -> None:
+    """Whole or not at all."""
+    write_file(path, to_lines(comparison).encode())
+
+
+def read_record(path: Path) -> Comparison:
+    """The comparison that `write_record` wrote. The summary is made anew from the samples.
+
+    Raises:
+        BenchError: the file is not there, is no record, or is one of another version.
+    """
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise _no_record(path) from None
+    if not lines or not all(isinstance(line, dict) for line in lines) or lines[0].get("format") != FORMAT:
+        raise _no_record(path)
+    head = dict(lines[0])
+    version = head.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        raise BenchError(
+            f"{path} has format version {version}; this onnxpress reads {FORMAT_VERSION}. Use the onnxpress that wrote it "
+            f"({head.get('versions', {}).get('onnxpress', 'unknown')}), or measure again."
+        )
+    for name in ("type", "format"):
+        del head[name]
+    try:
+        runs = [
+            encode(decode(Run, {key: value for key, value in line.items() if key != "type"}, f"line {number}"))
+            for number, line in enumerate(lines[1:], start=2)
+            if line.get("type") == "block"
+        ]
+        return decode(Comparison, {**head, "runs": runs}, "line 1")
+    except ArtifactError as error:
+        raise BenchError(f"{path} is a damaged record: {str(error).removesuffix(' Export again.')}") from None
+
+
+def _no_record(path: Path) -> BenchError:
+    return BenchError(f"{path} is not a record of `onnxpress bench`. Write one with `onnxpress bench ... --json {path}`.")

@@ -5,235 +5,279 @@ This process imports neither torch nor onnxruntime: everything measured happens 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onnxpress import Artifact, MissingDependency
-from onnxpress.artifact import choose_precision
 from onnxpress.machine import usable_cores
-from onnxpress.schema import encode
-from onnxpress_bench.backends import BackendSpec, Batching
-from onnxpress_bench.comparison import BASE, Comparison, Failure, Run, Settings
+from onnxpress.schema import decode
+from onnxpress_bench import environments
+from onnxpress_bench.backends import BACKENDS, BackendSpec, Batching
+from onnxpress_bench.comparison import BASE, BackendInfo, Comparison, Failure, Run, Settings
 from onnxpress_bench.errors import BenchError, WorkerFailed
-from onnxpress_bench.inputs import OPTIONS, Inputs, make_inputs
+from onnxpress_bench.limits import Limits
 from onnxpress_bench.machine import describe_machine, versions
-from onnxpress_bench.process import ask
+from onnxpress_bench.padding import padding_share
+from onnxpress_bench.process import OURS, Interpreter, ask
 from onnxpress_bench.quality import compare_answers
-from onnxpress_bench.scenarios import SCENARIOS
+from onnxpress_bench.subject import Subject
 
 #: Called before each worker with what it does, how many are done and how many there will be.
 Progress = Callable[[str, int, int], None]
 
 QUALITY_ITEMS = 32
-MIN_STREAM_ITEMS = 32
+MIN_STREAM_ITEMS = 16
 PILOT_S = 2.0
 
-_EXTRAS: Mapping[str, str] = {"psutil": "bench", "torch": "export", "transformers": "export", "onnxruntime": "cpu"}
+#: Scenarios that take the stream of mixed lengths, and so need to know how fast each backend is with it.
+_STREAMED = frozenset({"mixed", "offline", "server"})
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """What the user allows when the checkpoint is opened."""
-
-    allow_pickled_weights: bool = False
-    trust_remote_code: bool = False
-
-
-def settings_for(quick: bool, blocks: int | None, threads: int | None, seed: int) -> Settings:
+def settings_for(quick: bool, blocks: int | None = None, threads: int | None = None, seed: int = 0) -> Settings:
     """The usual durations, or the short ones."""
     chosen = threads or usable_cores()
     if quick:
-        return Settings(blocks or 5, latency_s=0.5, warm_up_s=1.0, stream_s=2.0, threads=chosen, seed=seed)
-    return Settings(blocks or 10, latency_s=2.0, warm_up_s=3.0, stream_s=6.0, threads=chosen, seed=seed)
+        return Settings(blocks or 5, 0.5, 1.0, 2.0, threads=chosen, seed=seed, control=False, server_queries=100)
+    return Settings(blocks or 10, 2.0, 3.0, 6.0, threads=chosen, seed=seed)
 
 
 def run(
-    artifact: Artifact,
-    checkpoint: str | None,
+    subject: Subject,
     settings: Settings,
     *,
-    precisions: Sequence[str] = (),
-    trust: Trust | None = None,
     command: str = "",
+    measure_limits: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Measure `artifact`'s variants and PyTorch.
-
-    Args:
-        checkpoint: folder or Hub id of the PyTorch model; None: the one that the artifact was made from.
-        precisions: variants to measure; empty: all that are there.
+    """Measure a subject's backends.
 
     Raises:
-        BenchError: the checkpoint is not there, or no backend could be measured.
-        MissingDependency: psutil, torch, transformers or onnxruntime is not installed.
+        BenchError: no backend could be measured.
         KeyboardInterrupt: before anything was measured. After that, the record says `interrupted`.
     """
-    check_installed()
-    show = progress or _silent
-    specs = [_pytorch(artifact, checkpoint, settings, trust or Trust()), *_variants(artifact, precisions, settings)]
-    inputs = make_inputs(artifact, settings.seed)
-    created, machine = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), describe_machine()
-    total = len(specs) * (1 + settings.blocks)
+    with ExitStack() as stack:
+        return _Bench(subject, settings, progress or _silent, stack).run(command, measure_limits)
 
-    failures: list[Failure] = []
-    pilots: dict[str, dict[str, Any]] = {}
-    for done, spec in enumerate(specs):
-        show(f"{spec.name}: checking answers", done, total)
+
+class _Bench:
+    """One run at work: what its steps share."""
+
+    def __init__(self, subject: Subject, settings: Settings, show: Progress, stack: ExitStack) -> None:
+        self._subject, self._settings, self._show = subject, settings, show
+        self._packages = stack.enter_context(environments.packages_folder())
+        self._specs = list(subject.specs)
+        self._base = next((one.name for one in self._specs if one.name == BASE), self._specs[0].name)
+        self._copies: dict[str, str] = {}
+        if settings.control:
+            # The copy is of a backend that is quick, for it costs as much again.
+            original = next((one for one in self._specs if one.kind == "onnxpress"), self._specs[-1])
+            self._copies = {f"{original.name} (control)": original.name}
+            self._specs += [replace(original, name=name) for name in self._copies]
+        self._failures: list[Failure] = []
+        self._pilots: dict[str, dict[str, Any]] = {}
+
+    def run(self, command: str, measure_limits: bool) -> Comparison:
+        created, machine = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), describe_machine()
+        self._steps = len(self._specs) * (1 + self._settings.blocks) + measure_limits
+        limits = self._limits() if measure_limits else None
+        self._pilot_all()
+        if not self._pilots:
+            reasons = " ".join(f"{one.backend}: {one.message}." for one in self._failures)
+            raise BenchError(f"Nothing could be measured. {reasons}")
+        flops, product_bytes = self._flops()
+        count = self._stream_items()
+        order, runs, interrupted = self._blocks(count)
+        subject = self._subject
+        return Comparison(
+            task=subject.task,
+            model=subject.model,
+            checkpoint=subject.checkpoint,
+            same_weights=self._same_weights(),
+            command=command,
+            created=created,
+            machine=machine,
+            versions=versions(),
+            settings=self._settings,
+            base=self._base,
+            unit=subject.inputs.unit,
+            stream_items=count,
+            tokens=subject.inputs.tokens,
+            flops=flops,
+            product_bytes=product_bytes,
+            limits=limits,
+            backends=tuple(self._info(spec, count) for spec in self._specs),
+            order=order,
+            runs=runs,
+            failures=tuple(self._failures),
+            interrupted=interrupted,
+        )
+
+    # The steps.
+
+    def _limits(self) -> Limits | None:
+        self._show("the machine's limits", 0, self._steps)
+        threads = self._settings.threads
         try:
-            pilots[spec.name] = _pilot(spec, inputs, settings)
+            return decode(Limits, ask({"do": "limits", "threads": threads}, threads=threads), "limits")
         except WorkerFailed as error:
-            failures.append(Failure(spec.name, None, str(error)))
-    if not pilots:
-        raise BenchError("Nothing could be measured. " + " ".join(f"{one.backend}: {one.message}." for one in failures))
+            self._failures.append(Failure("limits", None, str(error)))
+            return None
 
-    stream = inputs.stream[: _stream_items(pilots, settings)]
-    order, runs, interrupted = [], [], False
-    dice = np.random.default_rng(settings.seed)
-    try:
-        for block in range(settings.blocks):
-            order.append([str(name) for name in dice.permutation([n for n in pilots if not _failed(n, failures)])])
-            for name in order[-1]:
-                done = len(specs) * (1 + block) + order[-1].index(name)
-                show(f"{name}: block {block + 1} of {settings.blocks}", done, total)
-                try:
-                    runs.append(Run(name, block, _block(pilots[name], inputs, stream, settings)))
-                except WorkerFailed as error:
-                    failures.append(Failure(name, block, str(error)))
-    except KeyboardInterrupt:
-        if not runs:
-            raise
-        interrupted = True
-    show("done", total, total)
+    def _pilot_all(self) -> None:
+        """One process to prepare and one to look, for each backend; a copy takes over what its original found."""
+        for done, spec in enumerate(self._specs):
+            original = self._copies.get(spec.name)
+            if original is not None:
+                if original in self._pilots:
+                    self._pilots[spec.name] = self._pilots[original]
+                continue
+            self._show(f"{spec.name}: checking answers", done, self._steps)
+            try:
+                self._pilots[spec.name] = self._pilot(spec)
+            except BenchError as error:  # a worker that failed, or an environment that is not there
+                self._failures.append(Failure(spec.name, None, str(error)))
 
-    return Comparison(
-        task=artifact.manifest.task,
-        artifact=str(artifact.folder),
-        checkpoint=specs[0].folder,
-        same_weights=_same_weights(artifact, pilots),
-        command=command,
-        created=created,
-        machine=machine,
-        versions=versions(),
-        settings=settings,
-        unit=inputs.unit,
-        stream_items=len(stream),
-        tokens=inputs.tokens,
-        backends=[spec.name for spec in specs],
-        batchings={name: str(Batching(**pilot["batching"])) for name, pilot in pilots.items()},
-        rates={name: pilot["rates"] for name, pilot in pilots.items()},
-        quality=_quality(artifact.manifest.task, pilots),
-        order=order,
-        runs=runs,
-        failures=failures,
-        interrupted=interrupted,
-    )
+    def _pilot(self, spec: BackendSpec) -> dict[str, Any]:
+        interpreter = self._interpreter(spec)
+        spec = self._located(spec)
+        # The one worker that may ask the Hub.
+        job = {"do": "prepare", "backend": asdict(spec)}
+        prepared = ask(job, threads=self._settings.threads, offline=False, interpreter=interpreter)["backend"]
+        inputs = self._subject.inputs
+        streamed = bool(_STREAMED & set(self._settings.scenarios))
+        job = {
+            "do": "pilot",
+            "backend": prepared,
+            "quality": inputs.stream[:QUALITY_ITEMS],
+            "stream": inputs.stream if streamed else [],
+            "budget_s": PILOT_S,
+        }
+        return {"backend": prepared, **ask(job, threads=self._settings.threads, interpreter=interpreter)}
+
+    def _located(self, spec: BackendSpec) -> BackendSpec:
+        """A peer is given the checkpoint's own folder, and one of its own for what it converts."""
+        if BACKENDS[spec.kind].peer is None:
+            return spec
+        if not hasattr(self, "_resolved"):
+            plain = BackendSpec("checkpoint", "pytorch", spec.task, spec.folder, spec.threads, settings=spec.settings)
+            job = {"do": "prepare", "backend": asdict(plain)}
+            self._resolved: dict[str, Any] = ask(job, threads=1, offline=False)["backend"]
+        folder, own = self._resolved["folder"], self._resolved["settings"]
+        key = (own["weights_sha256"] or Path(folder).name)[:16]
+        workspace = environments.home() / "models" / f"{key}-{spec.task}" / spec.kind
+        workspace.parent.mkdir(parents=True, exist_ok=True)
+        return replace(spec, folder=folder, workspace=str(workspace), settings={**own, **spec.settings})
+
+    def _interpreter(self, spec: BackendSpec) -> Interpreter:
+        peer = BACKENDS[spec.kind].peer
+        return OURS if peer is None else Interpreter(environments.interpreter(peer), self._packages)
+
+    def _flops(self) -> tuple[dict[str, float], float | None]:
+        """PyTorch's count; without PyTorch there is none."""
+        if BASE not in self._pilots or not self._subject.inputs.shapes:
+            return {}, None
+        queries = {shape: some[0] for shape, some in self._subject.inputs.shapes.items()}
+        job = {"do": "flops", "backend": self._pilots[BASE]["backend"], "queries": queries}
+        try:
+            found = ask(job, threads=self._settings.threads)
+        except WorkerFailed:
+            return {}, None  # an architecture that cannot be switched to the countable kernel: nothing else is lost
+        return found["flops"], found["product_bytes"]
+
+    def _blocks(self, count: int) -> tuple[tuple[tuple[str, ...], ...], tuple[Run, ...], bool]:
+        settings, order, runs = self._settings, [], []
+        dice = np.random.default_rng(settings.seed)
+        try:
+            for block in range(settings.blocks):
+                failed = {failure.backend for failure in self._failures}
+                names = [name for name in self._pilots if name not in failed and self._copies.get(name) not in failed]
+                order.append(tuple(str(name) for name in dice.permutation(names)))
+                for place, name in enumerate(order[-1]):
+                    done = len(self._specs) * (1 + block) + place
+                    self._show(f"{name}: block {block + 1} of {settings.blocks}", done, self._steps)
+                    try:
+                        runs.append(self._block(name, block, count))
+                    except WorkerFailed as error:
+                        self._failures.append(Failure(name, block, str(error)))
+        except KeyboardInterrupt:
+            if not runs:
+                raise
+            self._show("interrupted", self._steps, self._steps)
+            return tuple(order), tuple(runs), True
+        self._show("done", self._steps, self._steps)
+        return tuple(order), tuple(runs), False
+
+    def _block(self, name: str, block: int, count: int) -> Run:
+        settings, inputs, pilot = self._settings, self._subject.inputs, self._pilots[name]
+        server = {
+            "queries": settings.server_queries,
+            "seed": settings.seed,
+            "rate_per_s": settings.server_rate_per_s,
+            "p99_ms": settings.server_p99_ms,
+        }
+        job = {
+            "do": "block",
+            "backend": pilot["backend"],
+            "first": inputs.first,
+            "scenarios": settings.scenarios,
+            "work": {
+                "shapes": inputs.shapes,
+                "stream": inputs.stream[:count],
+                "uniform": inputs.uniform[: max(8, count // 4)],
+                "batching": pilot["batching"],
+                "latency_s": settings.latency_s,
+                "warm_up_s": settings.warm_up_s,
+                "tokenization": settings.tokenization,
+                "parameters": {"server": server, **inputs.parameters},
+            },
+        }
+        interpreter = self._interpreter(BackendSpec(**pilot["backend"]))
+        answer = ask(job, threads=settings.threads, interpreter=interpreter)
+        return Run(name, block, {key: tuple(some) for key, some in answer["samples"].items()}, answer["noise"])
+
+    # What is known besides.
+
+    def _info(self, spec: BackendSpec, count: int) -> BackendInfo:
+        info = BackendInfo(spec.name, spec.kind, BACKENDS[spec.kind].about, control_of=self._copies.get(spec.name))
+        pilot = self._pilots.get(spec.name)
+        if pilot is None:
+            return info
+        batching = Batching(**pilot["batching"])
+        inputs = self._subject.inputs
+        streamed = "mixed" in self._settings.scenarios
+        return replace(
+            info,
+            batching=str(batching),
+            rates=pilot["rates"],
+            quality=self._quality(spec.name),
+            versions=pilot["versions"],
+            model_bytes=pilot["model_bytes"],
+            install_bytes=pilot["install_bytes"],
+            padding_share=padding_share(spec, batching, inputs.stream[:count], inputs.stream_tokens) if streamed else None,
+        )
+
+    def _quality(self, name: str) -> Mapping[str, float]:
+        if self._base not in self._pilots or name == self._base or not self._pilots[name]["answers"]:
+            return {}
+        return compare_answers(self._subject.task, self._pilots[self._base]["answers"], self._pilots[name]["answers"])
+
+    def _stream_items(self) -> int:
+        """As many as the slowest backend, at its best batching, runs in the time for the stream."""
+        rates = [max(pilot["rates"].values()) for pilot in self._pilots.values() if pilot["rates"]]
+        wanted = int(min(rates, default=0) * self._settings.stream_s)
+        return min(max(MIN_STREAM_ITEMS, wanted), len(self._subject.inputs.stream))
+
+    def _same_weights(self) -> bool | None:
+        settings = self._pilots[BASE]["backend"]["settings"] if BASE in self._pilots else {}
+        found = settings.get("weights_sha256")
+        return None if found is None else bool(found == self._subject.weights_sha256)
 
 
 def _silent(title: str, done: int, total: int) -> None:
     """No progress shown."""
 
-
-def check_installed() -> None:
-    """Raises MissingDependency, naming the `pip install`, if something that is measured with is absent."""
-    for package, extra in _EXTRAS.items():
-        if find_spec(package) is None:
-            raise MissingDependency(f"`onnxpress bench` needs {package}: `pip install 'onnxpress[{extra}]'`.")
-
-
-def _pytorch(artifact: Artifact, checkpoint: str | None, settings: Settings, trust: Trust) -> BackendSpec:
-    manifest, provenance = artifact.manifest, artifact.manifest.provenance
-    source = provenance.source if checkpoint is None else checkpoint
-    # A source without a commit was a folder; were it taken for a Hub id now, a stranger's model would be measured.
-    if checkpoint is None and provenance.commit is None and not Path(source).is_dir():
-        raise BenchError(
-            f"{artifact.folder} was made from the folder {source}, which is not here. Name the PyTorch checkpoint with "
-            "--checkpoint FOLDER_OR_HUB_ID."
-        )
-    post, tokenizer = manifest.postprocessing, manifest.tokenizer
-    own = {
-        "revision": (provenance.commit or provenance.revision) if checkpoint is None else None,
-        "architecture": manifest.architecture,
-        "has_head": "head" in manifest.graphs,
-        "embedding": encode(post.embedding),
-        "function_to_apply": post.function_to_apply,
-        "max_length": tokenizer and tokenizer.max_length,
-        **asdict(trust),
-    }
-    return _spec(artifact, BASE, "pytorch", source, settings, own)
-
-
-def _variants(artifact: Artifact, precisions: Sequence[str], settings: Settings) -> list[BackendSpec]:
-    """One backend for each precision asked for, or for each whose files are there."""
-    manifest, folder = artifact.manifest, artifact.folder
-    for precision in precisions:
-        choose_precision(manifest, precision)
-    present = [
-        precision
-        for precision, variant in manifest.variants.items()
-        if all((folder / files.file).is_file() for files in variant.graphs.values())
-    ]
-    return [
-        _spec(artifact, f"onnxpress {precision}", "onnxpress", str(folder), settings, {"precision": precision})
-        for precision in (dict.fromkeys(precisions) or present)
-    ]
-
-
-def _spec(
-    artifact: Artifact, name: str, kind: str, folder: str, settings: Settings, own: Mapping[str, Any]
-) -> BackendSpec:
-    task = artifact.manifest.task
-    return BackendSpec(name, kind, task, folder, settings.threads, OPTIONS.get(task, {}), own)
-
-
-def _pilot(spec: BackendSpec, inputs: Inputs, settings: Settings) -> dict[str, Any]:
-    job = {
-        "do": "pilot",
-        "backend": asdict(spec),
-        "quality": inputs.stream[:QUALITY_ITEMS],
-        "stream": inputs.stream,
-        "budget_s": PILOT_S,
-    }
-    # The one worker that may ask the Hub.
-    return ask(job, threads=settings.threads, offline=False)
-
-
-def _block(pilot: Mapping[str, Any], inputs: Inputs, stream: Sequence[Any], settings: Settings) -> dict[str, Any]:
-    work = {
-        "by_length": inputs.by_length,
-        "stream": stream,
-        "batching": pilot["batching"],
-        "latency_s": settings.latency_s,
-        "warm_up_s": settings.warm_up_s,
-    }
-    first = next(iter(inputs.by_length.values()))[0]
-    job = {"do": "block", "backend": pilot["backend"], "first": first, "work": work, "scenarios": list(SCENARIOS)}
-    samples: dict[str, Any] = ask(job, threads=settings.threads)["samples"]
-    return samples
-
-
-def _same_weights(artifact: Artifact, pilots: Mapping[str, Mapping[str, Any]]) -> bool | None:
-    found = pilots[BASE]["backend"]["settings"]["weights_sha256"] if BASE in pilots else None
-    return None if found is None else bool(found == artifact.manifest.provenance.weights_sha256)
-
-
-def _stream_items(pilots: Mapping[str, Mapping[str, Any]], settings: Settings) -> int:
-    """As many as the slowest backend, at its best batching, runs in the time for the stream."""
-    slowest = min(max(pilot["rates"].values()) for pilot in pilots.values())
-    return max(MIN_STREAM_ITEMS, int(slowest * settings.stream_s))
-
-
-def _failed(name: str, failures: Sequence[Failure]) -> bool:
-    return any(failure.backend == name for failure in failures)
-
-
-def _quality(task: str, pilots: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    if BASE not in pilots:
-        return {}
-    reference = pilots[BASE]["answers"]
-    return {name: compare_answers(task, reference, one["answers"]) for name, one in pilots.items() if name != BASE}

@@ -12,25 +12,54 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from onnxpress_bench import resources
 from onnxpress_bench.backends import Backend, BackendSpec, Batching, backend_class, plain
 
 
+def prepare(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
+    """Downloads, conversions and checks, in a process whose memory and imports nobody counts."""
+    spec = BackendSpec(**job["backend"])
+    return {"backend": asdict(backend_class(spec.kind).prepare(spec))}
+
+
 def pilot(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
-    """Once per backend, before anything is timed: prepare, answer the quality items, find the best batching."""
-    from onnxpress_bench.scenarios import fastest_batching
+    """Once per backend, before anything is timed: answer the quality items, find the best batching, look at sizes."""
+    from onnxpress_bench.install import closure
+    from onnxpress_bench.scenarios.closed import fastest_batching
 
     spec = BackendSpec(**job["backend"])
-    kind = backend_class(spec.kind)
-    spec = kind.prepare(spec)
-    backend = kind(spec)
-    backend.load_libraries()
-    backend.load()
-    answers = [plain(answer) for answer in backend.many(job["quality"], backend.batchings[0])]
-    batching, rates = fastest_batching(backend, job["stream"], job["budget_s"])
-    return {"backend": asdict(spec), "answers": answers, "batching": asdict(batching), "rates": rates}
+    backend = _loaded(spec)
+    rows = spec.settings.get("rows")
+    first = Batching(rows) if rows else backend.batchings[0]
+    answers = [plain(answer) for answer in backend.many(job["quality"], first)] if job["quality"] else []
+    batching, rates = first, {}
+    if job["stream"] and not rows:
+        batching, rates = fastest_batching(backend, job["stream"], job["budget_s"])
+    installed = closure(backend.distributions)
+    return {
+        "answers": answers,
+        "batching": asdict(batching),
+        "rates": rates,
+        "versions": installed.versions,
+        "install_bytes": installed.size_bytes,
+        "model_bytes": sum(file.stat().st_size for file in backend.model_files()),
+    }
+
+
+def flops(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
+    """Floating point operations of one query of each shape, and the weights' bytes, as PyTorch counts them."""
+    backend: Any = _loaded(BackendSpec(**job["backend"]))
+    counted = {shape: backend.flops(query) for shape, query in job["queries"].items()}
+    return {"flops": counted, "product_bytes": backend.product_bytes()}
+
+
+def limits(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
+    """The machine's own limits."""
+    from onnxpress_bench.limits import measure_limits
+
+    return asdict(measure_limits(job["threads"]))
 
 
 def block(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
@@ -38,43 +67,56 @@ def block(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
     spec = BackendSpec(**job["backend"])
     backend: Backend = backend_class(spec.kind)(spec)
     marks = [job["spawned_at"], entered]
-    steps: tuple[Callable[[], Any], ...] = (backend.load_libraries, backend.load, lambda: backend.one(job["first"]))
+    memory: list[int | None] = []
+    steps: list[Callable[[], Any]] = [backend.load_libraries, backend.load]
+    if job["first"] is not None:
+        steps.append(lambda: backend.one(job["first"]))
     for step in steps:
         step()
         marks.append(time.monotonic())
+        memory.append(resources.memory_bytes())
     parts = ("python", "import", "load", "first_call")
-    samples = {f"cold_{part}_s": [marks[i + 1] - marks[i]] for i, part in enumerate(parts)}
-    samples |= {"cold_start_s": [marks[-1] - marks[0]], "memory_first_bytes": [float(peak_memory_bytes())]}
+    samples = {f"cold_{part}_s": [last - first] for part, first, last in zip(parts, marks, marks[1:], strict=False)}
+    samples |= {"cold_start_s": [marks[-1] - marks[0]], "memory_first_bytes": [float(resources.peak_memory_bytes())]}
+    if memory[0] is not None and memory[1] is not None:
+        samples["memory_model_bytes"] = [float(max(0, memory[1] - memory[0]))]
 
-    from onnxpress_bench.scenarios import SCENARIOS, Work
+    from onnxpress_bench.scenarios import Work, scenario
 
     work = Work(**{**job["work"], "batching": Batching(**job["work"]["batching"])})
-    for scenario in job["scenarios"]:
-        samples |= SCENARIOS[scenario](backend, work)
-    samples["memory_peak_bytes"] = [float(peak_memory_bytes())]
-    return {"samples": samples}
+    spin, start, gpu = resources.spin_ms(), resources.read(), resources.gpu_energy_j()
+    for name in job["scenarios"]:
+        before, begin = resources.read(), time.perf_counter()
+        samples |= scenario(name)(backend, work)
+        used = resources.between(before, resources.read()).get("energy_j")
+        if used is not None:
+            samples[f"power_{name}_w"] = [used / (time.perf_counter() - begin)]
+    noise = resources.between(start, resources.read())
+    after, gpu_after = resources.spin_ms(), resources.gpu_energy_j()
+    noise |= {"spin_before_ms": spin, "spin_after_ms": after}
+    if gpu is not None and gpu_after is not None:
+        noise["gpu_energy_j"] = gpu_after - gpu
+    samples["memory_peak_bytes"] = [float(resources.peak_memory_bytes())]
+    group = resources.cgroup_peak_bytes()
+    if group is not None:
+        noise["cgroup_peak_bytes"] = float(group)
+    return {"samples": samples, "noise": noise}
 
 
-JOBS: Mapping[str, Callable[[Mapping[str, Any], float], dict[str, Any]]] = {"pilot": pilot, "block": block}
+def _loaded(spec: BackendSpec) -> Backend:
+    backend = backend_class(spec.kind)(spec)
+    backend.load_libraries()
+    backend.load()
+    return backend
 
 
-def peak_memory_bytes() -> int:
-    """The most memory that this process has had resident.
-
-    Linux's `ru_maxrss` will not do: it starts with the peak of the process that started this one. VmHWM starts anew.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+JOBS: Mapping[str, Callable[[Mapping[str, Any], float], dict[str, Any]]] = {
+    "prepare": prepare,
+    "pilot": pilot,
+    "flops": flops,
+    "limits": limits,
+    "block": block,
+}
 
 
 def main() -> int:

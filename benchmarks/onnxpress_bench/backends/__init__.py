@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +111,14 @@ class Transcribes(Protocol):
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A row of BACKENDS. `tasks` empty: every task. `peer`: the environment of its own that it runs in (environments.py);
-    None: that of onnxpress. `settings` are added to those of every spec of this kind."""
+    None: that of onnxpress. `reads`: what the spec's folder is. `settings` are added to those of every spec of this kind."""
 
     module: str
     name: str
     about: str
     tasks: frozenset[str] = frozenset()
     peer: str | None = None
+    reads: Literal["artifact", "checkpoint"] = "checkpoint"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -125,17 +126,18 @@ _ENCODERS = frozenset({"feature-extraction", "sentence-similarity", "text-classi
 
 #: What users name with --backend.
 BACKENDS: Mapping[str, Kind] = {
-    "onnxpress": Kind("onnxpress", "Onnxpress", "an artifact's variants through onnxpress.pipeline"),
+    "onnxpress": Kind("onnxpress", "Onnxpress", "an artifact's variants through onnxpress.pipeline", reads="artifact"),
     "pytorch": Kind("pytorch", "PyTorch", "PyTorch in float32, eager"),
     "pytorch-bf16": Kind("pytorch", "PyTorch", "PyTorch in bfloat16, eager", settings={"dtype": "bfloat16"}),
     "torch.compile": Kind("pytorch", "PyTorch", "PyTorch in float32, torch.compile", settings={"compile": True}),
     "transformers": Kind("pytorch", "PyTorch", "transformers' pipeline, float32", settings={"pipeline": True}),
-    "onnxruntime": Kind("onnxruntime", "OnnxRuntime", "the artifact's graph in ONNX Runtime, by hand", tasks=_ENCODERS),
+    "onnxruntime": Kind("onnxruntime", "OnnxRuntime", "the artifact's graph in ONNX Runtime, by hand", tasks=_ENCODERS, reads="artifact"),
     "tokenizer+session": Kind(
         "onnxruntime",
         "OnnxRuntime",
         "the same, ending with the graph's output",
         tasks=_ENCODERS,
+        reads="artifact",
         settings={"bare": True},
     ),
 }

@@ -39,7 +39,7 @@ class OnnxRuntime(Encoder):
         self._session = ort.InferenceSession(self.spec.settings["graph_files"][0], options, providers=providers)
 
     def model_files(self) -> Sequence[Path]:
-        return [Path(name) for name in self.spec.settings["graph_files"]]
+        return [Path(name) for name in self.spec.settings["model_files"]]
 
     def forward(self, arrays: Arrays) -> NDArray[Any]:
         output: NDArray[Any] = self._session.run(None, dict(arrays))[0]

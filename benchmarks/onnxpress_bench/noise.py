@@ -1,0 +1,113 @@
+"""How far a run can be trusted: what disturbed it, and what its A/A control shows. Pure: a record in, findings out."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxpress_bench.comparison import Comparison, Run
+from onnxpress_bench.measures import Row, gain_between, summarize
+from onnxpress_bench.statistics import Gain
+
+#: Cores that others may use, and that the hypervisor may take, during a block before it counts as disturbed.
+OTHERS_CORES, STOLEN_CORES = 0.15, 0.05
+
+#: A fixed piece of work may take so much longer in one block than in the quickest before the clock is called unsteady.
+SPIN_SHARE = 0.15
+
+#: Quartiles of a backend's blocks further apart than this share of the median: too noisy to compare closely.
+SPREAD_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A measure in which a backend was compared with a copy of itself."""
+
+    row: str
+    title: str
+    gain: Gain
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`floor`: by how much identical backends differed, as a share: 0.02 is 2%, of the median measure; None without a control.
+    `false_alarms`: controls whose interval excludes 1. `disturbed`: (backend, block) of disturbed blocks.
+    `warnings`: sentences for the report."""
+
+    controls: tuple[Control, ...]
+    floor: float | None
+    false_alarms: tuple[str, ...]
+    disturbed: tuple[tuple[str, int], ...]
+    warnings: tuple[str, ...]
+
+
+def findings(comparison: Comparison, rows: Sequence[Row] | None = None) -> Findings:
+    """What a reader must know before trusting the figures."""
+    rows = summarize(comparison) if rows is None else rows
+    controls = _controls(comparison, rows)
+    floor = statistics.median(abs(math.log(one.gain.ratio)) for one in controls) if controls else None
+    alarms = tuple(one.title for one in controls if one.gain.verdict != "no difference shown")
+    disturbed = tuple((run.backend, run.block) for run in comparison.runs if _disturbed(run))
+    return Findings(controls, floor, alarms, disturbed, tuple(_warnings(comparison, rows, alarms, len(controls), disturbed)))
+
+
+def _controls(comparison: Comparison, rows: Sequence[Row]) -> tuple[Control, ...]:
+    copy = comparison.control
+    if copy is None or copy.control_of is None:
+        return ()
+    found = []
+    for row in rows:
+        gain = gain_between(comparison, row.name, copy.control_of, copy.name) if row.gains else None
+        if gain is not None and gain.low is not None:
+            found.append(Control(row.name, row.title, gain))
+    return tuple(found)
+
+
+def _disturbed(run: Run) -> bool:
+    return run.noise.get("others_cores", 0.0) > OTHERS_CORES or run.noise.get("stolen_cores", 0.0) > STOLEN_CORES
+
+
+def _warnings(
+    comparison: Comparison,
+    rows: Sequence[Row],
+    alarms: Sequence[str],
+    controls: int,
+    disturbed: Sequence[tuple[str, int]],
+) -> list[str]:
+    machine, found = comparison.machine, []
+    if machine.busy:
+        found.append(
+            f"The machine was busy ({machine.busy_share:.0%} of the usable cores, load average {machine.load_average}) when "
+            "the run began. Trust the gains more than the times, and neither very much."
+        )
+    if disturbed:
+        found.append(
+            f"Other processes, or the hypervisor, took time from {len(disturbed)} of {len(comparison.runs)} blocks. Close "
+            "what else runs and measure again before relying on small differences."
+        )
+    spins = [run.noise[name] for run in comparison.runs for name in ("spin_before_ms", "spin_after_ms") if name in run.noise]
+    if spins and max(spins) > min(spins) * (1 + SPIN_SHARE) and statistics.quantiles(spins, n=10)[-1] > min(spins) * (1 + SPIN_SHARE):
+        found.append(
+            f"The processor's speed was unsteady: a fixed piece of work took between {min(spins):.1f} and {max(spins):.1f} ms "
+            "(heat, power saving or neighbours)."
+        )
+    if machine.governor not in (None, "performance"):
+        found.append(f"The clock's governor is {machine.governor!r}; with 'performance' times are steadier.")
+    if machine.on_battery:
+        found.append("The machine ran on battery, which may slow it down.")
+    noisy = [row.title for row in rows if any((one or 0) > SPREAD_SHARE for one in row.spreads.values()) and row.gains]
+    if noisy:
+        found.append(f"Too noisy for close comparisons (a backend's blocks spread by over {SPREAD_SHARE:.0%}): {_listed(noisy)}.")
+    # One false alarm in twenty is what intervals of 95% promise.
+    if len(alarms) > max(1, round(controls / 10)):
+        found.append(
+            f"The A/A control, one backend against its own copy, found a difference where there is none: {_listed(alarms)}. "
+            "The machine changes too quickly for this many blocks; measure with more."
+        )
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

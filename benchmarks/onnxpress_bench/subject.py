@@ -1,0 +1,169 @@
+"""What is measured: a model, as an artifact, as a checkpoint, or both; the inputs for it; and a spec for each backend.
+
+Nothing is measured here, and no library of a backend is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from onnxpress import Artifact, MissingDependency
+from onnxpress.artifact import choose_precision
+from onnxpress.errors import InputError
+from onnxpress.manifest import Manifest
+from onnxpress.schema import encode
+from onnxpress_bench.backends import BACKENDS, BackendSpec
+from onnxpress_bench.comparison import Settings
+from onnxpress_bench.errors import BenchError
+from onnxpress_bench.inputs import OPTIONS, Inputs, make_inputs
+
+_EXTRAS: Mapping[str, str] = {"psutil": "bench", "torch": "export", "transformers": "export", "onnxruntime": "cpu"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the user allows when the checkpoint is opened."""
+
+    allow_pickled_weights: bool = False
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`checkpoint`: folder or Hub id of the PyTorch model. `settings`: what backends must know of the model.
+    `weights_sha256`: of the checkpoint that the artifact was made from. `specs`: the backends."""
+
+    task: str
+    model: str
+    checkpoint: str
+    weights_sha256: str | None
+    inputs: Inputs
+    specs: tuple[BackendSpec, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of_artifact(
+    artifact: Artifact,
+    checkpoint: str | None,
+    settings: Settings,
+    *,
+    backends: Sequence[str] = ("pytorch", "onnxpress"),
+    precisions: Sequence[str] = (),
+    trust: Trust | None = None,
+) -> Subject:
+    """An artifact, and the checkpoint that it was made from or `checkpoint`.
+
+    Raises:
+        BenchError: the checkpoint is not there.
+        InputError: a backend that does not exist, or does not know the task.
+        MissingDependency: what measuring needs is not installed.
+    """
+    manifest = artifact.manifest
+    kinds = _kinds(backends, manifest.task)
+    reads_checkpoint = any(BACKENDS[kind].reads == "checkpoint" for kind, _ in kinds)
+    check_installed(("psutil", "onnxruntime", *(("torch", "transformers") if reads_checkpoint else ())))
+    source = _source(artifact, checkpoint) if reads_checkpoint else ""
+    known = _of_manifest(artifact, checkpoint, trust or Trust())
+    specs: list[BackendSpec] = []
+    for kind, rows in kinds:
+        own = {**known, **BACKENDS[kind].settings} | ({"rows": rows} if rows else {})
+        options = OPTIONS.get(manifest.task, {})
+        spec = BackendSpec(kind, kind, manifest.task, source, settings.threads, settings.device, "", options, own)
+        if BACKENDS[kind].reads == "checkpoint":
+            specs.append(replace(spec, name=f"{kind} batch {rows}" if rows else kind))
+            continue
+        for precision in _precisions(artifact, precisions):
+            graphs = manifest.variants[precision].graphs.values()
+            found = {
+                **own,
+                "precision": precision,
+                "graph_files": [str(artifact.folder / one.file) for one in graphs],
+                "model_files": [str(artifact.folder / name) for one in graphs for name in (one.file, *one.external)],
+            }
+            specs.append(replace(spec, name=f"{kind} {precision}", folder=str(artifact.folder), settings=found))
+    inputs = make_inputs(artifact, settings.seed, settings.shapes, settings.lengths)
+    weights = manifest.provenance.weights_sha256
+    return Subject(manifest.task, str(artifact.folder), source, weights, inputs, tuple(specs), known)
+
+
+def check_installed(packages: Sequence[str] = tuple(_EXTRAS)) -> None:
+    """Raises MissingDependency, naming the `pip install`, if something that is measured with is absent."""
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingDependency(f"`onnxpress bench` needs {package}: `pip install 'onnxpress[{_EXTRAS[package]}]'`.")
+
+
+def _kinds(names: Sequence[str], task: str) -> list[tuple[str, int | None]]:
+    """Kind and, for "pytorch@32", rows in a batch."""
+    found = []
+    for name in dict.fromkeys(names):
+        kind, _, rows = name.partition("@")
+        if kind not in BACKENDS or (rows and not (rows.isdecimal() and int(rows))):
+            known = ", ".join(BACKENDS)
+            raise InputError(f"There is no backend {name!r}. There are: {known}; KIND@ROWS sets the rows of a batch.")
+        tasks = BACKENDS[kind].tasks
+        if tasks and task not in tasks:
+            raise InputError(f"The backend {kind} knows {', '.join(sorted(tasks))}, not {task}.")
+        found.append((kind, int(rows) if rows else None))
+    return found
+
+
+def _source(artifact: Artifact, checkpoint: str | None) -> str:
+    provenance = artifact.manifest.provenance
+    # A source without a commit was a folder; were it taken for a Hub id now, a stranger's model would be measured.
+    if checkpoint is None and provenance.commit is None and not Path(provenance.source).is_dir():
+        raise BenchError(
+            f"{artifact.folder} was made from the folder {provenance.source}, which is not here. Name the PyTorch "
+            "checkpoint with --checkpoint FOLDER_OR_HUB_ID."
+        )
+    return provenance.source if checkpoint is None else checkpoint
+
+
+def _of_manifest(artifact: Artifact, checkpoint: str | None, trust: Trust) -> dict[str, Any]:
+    manifest, provenance = artifact.manifest, artifact.manifest.provenance
+    post, tokenizer = manifest.postprocessing, manifest.tokenizer
+    return {
+        "revision": (provenance.commit or provenance.revision) if checkpoint is None else None,
+        "model_type": manifest.model_type,
+        "architecture": manifest.architecture,
+        "has_head": "head" in manifest.graphs,
+        "embedding": encode(post.embedding),
+        "labels": list(post.labels),
+        "function_to_apply": _function(manifest),
+        "tokenizer_file": str(artifact.file(tokenizer.file)) if tokenizer else None,
+        "max_length": tokenizer and tokenizer.max_length,
+        "pad_token_id": tokenizer and tokenizer.pad_token_id,
+        "pad_token_type_id": tokenizer and tokenizer.pad_token_type_id,
+        "padding_side": tokenizer and tokenizer.padding_side,
+        "input_names": [tensor.name for tensor in manifest.graphs["model"].inputs],
+        **asdict(trust),
+    }
+
+
+def _function(manifest: Manifest) -> str | None:
+    """What transformers' pipeline applies to the scores of a classifier."""
+    post = manifest.postprocessing
+    if manifest.task != "text-classification":
+        return post.function_to_apply
+    if post.function_to_apply is not None:
+        return post.function_to_apply
+    if post.problem_type == "regression":
+        return "none"
+    return "sigmoid" if post.problem_type == "multi_label_classification" or len(post.labels) == 1 else "softmax"
+
+
+def _precisions(artifact: Artifact, wanted: Sequence[str]) -> list[str]:
+    """Those asked for, or those whose files are there."""
+    manifest, folder = artifact.manifest, artifact.folder
+    for precision in wanted:
+        choose_precision(manifest, precision)
+    present = [
+        precision
+        for precision, variant in manifest.variants.items()
+        if all((folder / files.file).is_file() for files in variant.graphs.values())
+    ]
+    return list(dict.fromkeys(wanted)) or present
