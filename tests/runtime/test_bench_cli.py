@@ -37,7 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "onnxpress_bench", *map(str, arguments), "--quick", "--threads", "1"]
+    command = [sys.executable, "-m", "onnxpress", "bench", *map(str, arguments), "--quick", "--threads", "1"]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 

@@ -1,0 +1,36 @@
+"""The project's own results: tables of cases, run by `make bench`, that back every figure in the README.
+
+A suite is a tuple of cases in one file; SUITES names them. Add a case, or a suite, and it is run, recorded in
+benchmarks/results/ and shown. This module knows nothing of how a case is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from onnxpress_bench.suites.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run of the harness. `model`: a row of shapes.MODELS. `settings`: what differs from a full run's settings."""
+
+    name: str
+    model: str
+    backends: Sequence[str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    targets: Sequence[Target] = ()
+    measure_limits: bool = False
+
+
+#: name -> module of this package with its CASES.
+SUITES: Mapping[str, str] = {"fp32": "fp32"}
+
+
+def cases(suite: str) -> tuple[Case, ...]:
+    """The cases of a suite, in the order they run."""
+    found: tuple[Case, ...] = import_module(f"onnxpress_bench.suites.{SUITES[suite]}").CASES
+    return found

