@@ -1,8 +1,8 @@
 """Environments of peers: each library that onnxpress is compared with, installed apart from all others.
 
-Their requirements clash (optimum-onnx wants transformers 4, onnxpress 5), and an import must cost a peer what it costs its
-users. An environment is a venv in a folder of `home()`; the record `NAME.json` beside it, written last, names the folder:
-what no record names is not installed. This module knows nothing of backends or of what the peers do.
+Their requirements clash (optimum-onnx wants transformers 4, onnxpress 5), and an import must cost a peer what it costs
+its users. An environment is a venv in a folder of `home()`; the record `NAME.json` beside it, written last, names the
+folder: what no record names is not installed. This module knows nothing of backends or of what the peers do.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ PEERS: Mapping[str, Peer] = {
         Peer(
             "ctranslate2",
             "CTranslate2, Transformer encoders and decoders in C++",
-            ("ctranslate2>=4.8", "tokenizers", "transformers", "safetensors", _TORCH),
+            ("ctranslate2>=4.8", "tokenizers", "transformers<5", _TORCH),
         ),
         # fastembed exports nothing; its users' ONNX files come from optimum, and so do the ones here.
         Peer(

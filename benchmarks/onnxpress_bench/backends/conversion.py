@@ -1,0 +1,60 @@
+"""What peers share before anything is measured: the checkpoint in PyTorch, and a place for what is made from it.
+
+Runs in the peer's environment, in a process that nobody measures. Knows no peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from onnxpress_bench.backends import BackendSpec
+
+#: task -> the class of transformers that loads its model.
+AUTO_CLASSES: Mapping[str, str] = {
+    "feature-extraction": "AutoModel",
+    "sentence-similarity": "AutoModel",
+    "text-classification": "AutoModelForSequenceClassification",
+}
+
+POOLINGS = (["mean"], ["cls"])
+
+
+def check_servable(spec: BackendSpec) -> None:
+    """Raises NotImplementedError where a sentence embedding is made in a way that peers' backends do not follow."""
+    settings = spec.settings["embedding"]
+    if spec.task != "sentence-similarity":
+        return
+    if spec.settings["has_head"] or settings["pooling"] not in POOLINGS:
+        raise NotImplementedError("embeddings are pooled by mean or cls here, without layers after that")
+    if settings["prompts"].get(settings["default_prompt_name"]) or settings["do_lower_case"]:
+        raise NotImplementedError("texts are embedded as they are here, without a prompt and without lower-casing them")
+
+
+def conversion(spec: BackendSpec, libraries: Sequence[str], write: Callable[[Path], None]) -> Path:
+    """The folder that `write` filled for the same task and versions of `libraries`, now or in an earlier run.
+
+    It gets its name when it is complete, so that what is there can be used.
+    """
+    from onnxpress.files import staged_folder
+
+    parts = [spec.task, *(f"{name}-{version(name)}" for name in libraries)]
+    folder = Path(spec.workspace) / "+".join(parts)
+    if not folder.is_dir():
+        with staged_folder(folder) as staging:
+            write(staging)
+    return folder
+
+
+def torch_model(spec: BackendSpec) -> Any:
+    """The checkpoint as transformers loads it, in float32."""
+    import torch
+    import transformers
+
+    architecture, settings = spec.settings["architecture"], spec.settings
+    encoder = spec.task == "sentence-similarity" and architecture.endswith("EncoderModel")
+    loader = getattr(transformers, architecture if encoder else AUTO_CLASSES[spec.task])
+    model = loader.from_pretrained(spec.folder, dtype=torch.float32, trust_remote_code=settings["trust_remote_code"])
+    return model.eval()
