@@ -17,7 +17,7 @@ import numpy as np
 from onnxpress.machine import usable_cores
 from onnxpress.schema import decode
 from onnxpress_bench import environments
-from onnxpress_bench.backends import BACKENDS, BackendSpec, Batching
+from onnxpress_bench.backends import BackendSpec, Batching, Kind, kind_of
 from onnxpress_bench.comparison import BASE, BackendInfo, Comparison, Failure, Run, Settings
 from onnxpress_bench.errors import BenchError, WorkerFailed
 from onnxpress_bench.limits import Limits
@@ -161,7 +161,7 @@ class _Bench:
 
     def _located(self, spec: BackendSpec) -> BackendSpec:
         """A peer is given the checkpoint's own folder, and one of its own for what it converts."""
-        if BACKENDS[spec.kind].peer is None:
+        if _kind(spec).peer is None:
             return spec
         if not hasattr(self, "_resolved"):
             plain = BackendSpec("checkpoint", "pytorch", spec.task, spec.folder, spec.threads, settings=spec.settings)
@@ -174,7 +174,7 @@ class _Bench:
         return replace(spec, folder=folder, workspace=str(workspace), settings={**own, **spec.settings})
 
     def _interpreter(self, spec: BackendSpec) -> Interpreter:
-        peer = BACKENDS[spec.kind].peer
+        peer = _kind(spec).peer
         return OURS if peer is None else Interpreter(environments.interpreter(peer), self._packages)
 
     def _flops(self) -> tuple[dict[str, float], float | None]:
@@ -243,7 +243,7 @@ class _Bench:
     # What is known besides.
 
     def _info(self, spec: BackendSpec, count: int) -> BackendInfo:
-        info = BackendInfo(spec.name, spec.kind, BACKENDS[spec.kind].about, control_of=self._copies.get(spec.name))
+        info = BackendInfo(spec.name, spec.kind, _kind(spec).about, control_of=self._copies.get(spec.name))
         pilot = self._pilots.get(spec.name)
         if pilot is None:
             return info
@@ -276,6 +276,12 @@ class _Bench:
         settings = self._pilots[BASE]["backend"]["settings"] if BASE in self._pilots else {}
         found = settings.get("weights_sha256")
         return None if found is None else bool(found == self._subject.weights_sha256)
+
+
+def _kind(spec: BackendSpec) -> Kind:
+    kind = kind_of(spec.kind)
+    assert kind is not None  # the spec was made from it
+    return kind
 
 
 def _silent(title: str, done: int, total: int) -> None:

@@ -16,7 +16,7 @@ from onnxpress.artifact import choose_precision
 from onnxpress.errors import InputError
 from onnxpress.manifest import Manifest
 from onnxpress.schema import encode
-from onnxpress_bench.backends import BACKENDS, BackendSpec
+from onnxpress_bench.backends import BACKENDS, BackendSpec, Kind, kind_of
 from onnxpress_bench.comparison import Settings
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.inputs import OPTIONS, Inputs, make_inputs
@@ -64,19 +64,20 @@ def of_artifact(
     """
     manifest = artifact.manifest
     kinds = _kinds(backends, manifest.task)
-    reads_checkpoint = any(BACKENDS[kind].reads == "checkpoint" for kind, _ in kinds)
+    reads_checkpoint = any(kind.reads == "checkpoint" for _, kind, _ in kinds)
     check_installed(("psutil", "onnxruntime", *(("torch", "transformers") if reads_checkpoint else ())))
     source = _source(artifact, checkpoint) if reads_checkpoint else ""
     known = _of_manifest(artifact, checkpoint, trust or Trust())
     specs: list[BackendSpec] = []
-    for kind, rows in kinds:
-        own = {**known, **BACKENDS[kind].settings} | ({"rows": rows} if rows else {})
+    for name, kind, rows in kinds:
+        own = {**known, **kind.settings} | ({"rows": rows} if rows else {})
         options = OPTIONS.get(manifest.task, {})
-        spec = BackendSpec(kind, kind, manifest.task, source, settings.threads, settings.device, "", options, own)
-        if BACKENDS[kind].reads == "checkpoint":
-            specs.append(replace(spec, name=f"{kind} batch {rows}" if rows else kind))
+        spec = BackendSpec(name, name, manifest.task, source, settings.threads, settings.device, "", options, own)
+        shown = f"{name} batch {rows}" if rows else name.rpartition(":")[2]
+        if kind.reads == "checkpoint":
+            specs.append(replace(spec, name=shown))
             continue
-        for precision in _precisions(artifact, precisions):
+        for precision in precisions_of(artifact, precisions):
             graphs = manifest.variants[precision].graphs.values()
             found = {
                 **own,
@@ -84,7 +85,7 @@ def of_artifact(
                 "graph_files": [str(artifact.folder / one.file) for one in graphs],
                 "model_files": [str(artifact.folder / name) for one in graphs for name in (one.file, *one.external)],
             }
-            specs.append(replace(spec, name=f"{kind} {precision}", folder=str(artifact.folder), settings=found))
+            specs.append(replace(spec, name=f"{shown} {precision}", folder=str(artifact.folder), settings=found))
     inputs = make_inputs(artifact, settings.seed, settings.shapes, settings.lengths)
     weights = manifest.provenance.weights_sha256
     return Subject(manifest.task, str(artifact.folder), source, weights, inputs, tuple(specs), known)
@@ -97,18 +98,20 @@ def check_installed(packages: Sequence[str] = tuple(_EXTRAS)) -> None:
             raise MissingDependency(f"`onnxpress bench` needs {package}: `pip install 'onnxpress[{_EXTRAS[package]}]'`.")
 
 
-def _kinds(names: Sequence[str], task: str) -> list[tuple[str, int | None]]:
-    """Kind and, for "pytorch@32", rows in a batch."""
+def _kinds(names: Sequence[str], task: str) -> list[tuple[str, Kind, int | None]]:
+    """Name, kind and, for "pytorch@32", rows in a batch."""
     found = []
-    for name in dict.fromkeys(names):
-        kind, _, rows = name.partition("@")
-        if kind not in BACKENDS or (rows and not (rows.isdecimal() and int(rows))):
-            known = ", ".join(BACKENDS)
-            raise InputError(f"There is no backend {name!r}. There are: {known}; KIND@ROWS sets the rows of a batch.")
-        tasks = BACKENDS[kind].tasks
-        if tasks and task not in tasks:
-            raise InputError(f"The backend {kind} knows {', '.join(sorted(tasks))}, not {task}.")
-        found.append((kind, int(rows) if rows else None))
+    for given in dict.fromkeys(names):
+        name, _, rows = given.partition("@")
+        kind = kind_of(name)
+        if kind is None or (rows and not (rows.isdecimal() and int(rows))):
+            raise InputError(
+                f"There is no backend {given!r}. There are: {', '.join(BACKENDS)}, or your own as package.module:Class; "
+                "KIND@ROWS sets the rows of a batch."
+            )
+        if kind.tasks and task not in kind.tasks:
+            raise InputError(f"The backend {name} knows {', '.join(sorted(kind.tasks))}, not {task}.")
+        found.append((name, kind, int(rows) if rows else None))
     return found
 
 
@@ -156,7 +159,7 @@ def _function(manifest: Manifest) -> str | None:
     return "sigmoid" if post.problem_type == "multi_label_classification" or len(post.labels) == 1 else "softmax"
 
 
-def _precisions(artifact: Artifact, wanted: Sequence[str]) -> list[str]:
+def precisions_of(artifact: Artifact, wanted: Sequence[str]) -> list[str]:
     """Those asked for, or those whose files are there."""
     manifest, folder = artifact.manifest, artifact.folder
     for precision in wanted:

@@ -103,6 +103,29 @@ def block(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
     return {"samples": samples, "noise": noise}
 
 
+def serve(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
+    """One replica of a service: open-loop queries from a common moment on, so that replicas run side by side."""
+    backend = _loaded(BackendSpec(**job["backend"]))
+
+    from onnxpress_bench.scenarios.server import serve as run
+    from onnxpress_bench.scenarios.server import unit_gaps
+
+    batching = Batching(job["rows"])
+    gaps = unit_gaps(job["queries"], job["seed"])
+    items = [job["items"][i % len(job["items"])] for i in range(len(gaps))]
+    for size in (1, job["rows"]):
+        backend.many(items[:size], batching)
+    ready = time.monotonic()
+    time.sleep(max(0.0, job["start_at"] - ready))
+    times, _ = run(backend, items, gaps, job["rate_per_s"], batching, bound_ms=job["bound_ms"])
+    return {
+        "latencies_ms": times,
+        "ready_s": ready - job["spawned_at"],
+        "late_s": max(0.0, ready - job["start_at"]),
+        "memory_peak_bytes": resources.peak_memory_bytes(),
+    }
+
+
 def _loaded(spec: BackendSpec) -> Backend:
     backend = backend_class(spec.kind)(spec)
     backend.load_libraries()
@@ -116,6 +139,7 @@ JOBS: Mapping[str, Callable[[Mapping[str, Any], float], dict[str, Any]]] = {
     "flops": flops,
     "limits": limits,
     "block": block,
+    "serve": serve,
 }
 
 

@@ -143,10 +143,25 @@ BACKENDS: Mapping[str, Kind] = {
 }
 
 
-def backend_class(kind: str) -> type[Backend]:
-    """The class of a kind of backend."""
-    row = BACKENDS[kind]
-    found: type[Backend] = getattr(import_module(f"onnxpress_bench.backends.{row.module}"), row.name)
+def kind_of(name: str) -> Kind | None:
+    """A row of BACKENDS; or "package.module:Class", someone else's backend, which is given the artifact."""
+    module, _, own = name.partition(":")
+    if own and module.replace(".", "_").isidentifier() and own.isidentifier():
+        return Kind(module, own, f"{own} of {module}", reads="artifact")
+    return BACKENDS.get(name)
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class of a kind of backend.
+
+    Raises:
+        KeyError: there is no such kind.
+    """
+    row = kind_of(name)
+    if row is None:
+        raise KeyError(name)
+    module = row.module if ":" in name else f"onnxpress_bench.backends.{row.module}"
+    found: type[Backend] = getattr(import_module(module), row.name)
     return found
 
 
