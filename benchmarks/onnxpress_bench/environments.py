@@ -76,6 +76,22 @@ PEERS: Mapping[str, Peer] = {
             "fastembed, embeddings with ONNX Runtime",
             ("fastembed>=0.9", "optimum-onnx[onnxruntime]==0.1.0", _TORCH),
         ),
+        Peer(
+            "faster-whisper",
+            "faster-whisper, Whisper in CTranslate2",
+            ("faster-whisper>=1.2", "transformers<5", _TORCH),
+        ),
+        # Built from source by pip, which needs a C++ compiler and some minutes. The converter comes with the same source.
+        Peer(
+            "llama-cpp-python",
+            "llama.cpp, through its Python bindings",
+            ("llama-cpp-python>=0.3.36", "sentencepiece", "transformers>=5", _TORCH),
+        ),
+        Peer(
+            "onnxruntime-genai",
+            "onnxruntime-genai, with its model builder",
+            ("onnxruntime-genai>=0.18", "onnx-ir", "transformers>=5", _TORCH),
+        ),
         Peer("openvino", "OpenVINO", ("openvino>=2026.4", "tokenizers", "transformers", _TORCH)),
         Peer("optimum-onnx", "optimum-onnx, with transformers 4", ("optimum-onnx[onnxruntime]==0.1.0", _TORCH)),
     )

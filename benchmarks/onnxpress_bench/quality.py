@@ -16,7 +16,7 @@ Figures = dict[str, float]
 
 #: figure -> the worst value that still counts as the same answers: a floor, or for differences a ceiling.
 FLOORS: Mapping[str, float] = {"cosine, worst": 0.99, "agreement": 0.99}
-CEILINGS: Mapping[str, float] = {"largest score difference": 0.05}
+CEILINGS: Mapping[str, float] = {"largest score difference": 0.05, "word error": 0.05}
 
 
 def compare_answers(task: str, reference: Answers, answers: Answers) -> Figures:
@@ -87,6 +87,35 @@ def _rankings(reference: Answers, answers: Answers) -> Figures:
     return {"order agreement": float(np.mean(same)), "largest score difference": _largest(scores)}
 
 
+def _continuations(reference: Answers, answers: Answers) -> Figures:
+    """{"ids": [...]} for each prompt. After one other token a continuation goes its own way, so that the share of
+    tokens before it tells more than how many agree."""
+    agreements, prefixes = [], []
+    for a, b in zip(reference, answers, strict=True):
+        same = [x == y for x, y in zip(a["ids"], b["ids"], strict=True)]
+        agreements.append(float(np.mean(same)))
+        prefixes.append(same.index(False) / len(same) if False in same else 1.0)
+    return {"token agreement": float(np.mean(agreements)), "equal prefix, mean": float(np.mean(prefixes))}
+
+
+def _transcripts(reference: Answers, answers: Answers) -> Figures:
+    """{"text": ...} for each recording: words to insert, remove or replace, of all together, over the reference's words."""
+    pairs = [(a["text"].split(), b["text"].split()) for a, b in zip(reference, answers, strict=True)]
+    words = sum(len(expected) for expected, _ in pairs)
+    edits = sum(edit_distance(expected, found) for expected, found in pairs)
+    return {"word error": edits / words if words else float(edits > 0)}
+
+
+def edit_distance(first: Sequence[str], second: Sequence[str]) -> int:
+    """Insertions, removals and replacements between two sequences. (R. Wagner, M. Fischer, J. ACM 21, 1974.)"""
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, start=1):
+        above, row = row, [i]
+        for j, b in enumerate(second, start=1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (a != b)))
+    return row[-1]
+
+
 def _by(key: str, entries: Sequence[Mapping[str, Any]]) -> dict[Any, float]:
     return {entry[key]: float(entry["score"]) for entry in entries}
 
@@ -102,11 +131,13 @@ def _largest(pairs: Sequence[Any]) -> float:
 
 
 _QUALITY: Mapping[str, Callable[[Answers, Answers], Figures]] = {
+    "automatic-speech-recognition": _transcripts,
     "feature-extraction": _cosines,
     "fill-mask": _fillings,
     "question-answering": _answers,
     "sentence-similarity": _cosines,
     "text-classification": _labels,
+    "text-generation": _continuations,
     "text-ranking": _rankings,
     "token-classification": _entities,
     "zero-shot-classification": _zero_shot,

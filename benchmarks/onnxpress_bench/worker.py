@@ -21,7 +21,7 @@ from onnxpress_bench.backends import Backend, BackendSpec, Batching, backend_cla
 def prepare(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
     """Downloads, conversions and checks, in a process whose memory and imports nobody counts."""
     spec = BackendSpec(**job["backend"])
-    return {"backend": asdict(backend_class(spec.kind).prepare(spec))}
+    return {"backend": asdict(backend_class(spec.kind, spec.task).prepare(spec))}
 
 
 def pilot(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def limits(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
 def block(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
     """Cold start, then every scenario, then the peak of memory."""
     spec = BackendSpec(**job["backend"])
-    backend: Backend = backend_class(spec.kind)(spec)
+    backend: Backend = backend_class(spec.kind, spec.task)(spec)
     marks = [job["spawned_at"], entered]
     memory: list[int | None] = []
     steps: list[Callable[[], Any]] = [backend.load_libraries, backend.load]
@@ -127,7 +127,7 @@ def serve(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
 
 
 def _loaded(spec: BackendSpec) -> Backend:
-    backend = backend_class(spec.kind)(spec)
+    backend = backend_class(spec.kind, spec.task)(spec)
     backend.load_libraries()
     backend.load()
     return backend

@@ -111,7 +111,8 @@ class Transcribes(Protocol):
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A row of BACKENDS. `tasks` empty: every task. `peer`: the environment of its own that it runs in (environments.py);
-    None: that of onnxpress. `reads`: what the spec's folder is. `settings` are added to those of every spec of this kind."""
+    None: that of onnxpress. `reads`: what the spec's folder is. `settings` are added to those of every spec of this kind.
+    `by_task`: module and class of the tasks that are served by others than `module` and `name`."""
 
     module: str
     name: str
@@ -120,15 +121,26 @@ class Kind:
     peer: str | None = None
     reads: Literal["artifact", "checkpoint"] = "checkpoint"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    by_task: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 _ENCODERS = frozenset({"feature-extraction", "sentence-similarity", "text-classification"})
 
+_TEXT, _SPEECH = "text-generation", "automatic-speech-recognition"
+_PYTORCH = {_TEXT: ("pytorch_generation", "PyTorchGeneration"), _SPEECH: ("pytorch_speech", "PyTorchSpeech")}
+
+
+def _text(module: str, name: str, about: str, peer: str, **settings: str) -> Kind:
+    return Kind(module, name, about, tasks=frozenset({_TEXT}), peer=peer, settings=settings)
+
+
 #: What users name with --backend.
 BACKENDS: Mapping[str, Kind] = {
     "onnxpress": Kind("onnxpress", "Onnxpress", "an artifact's variants through onnxpress.pipeline", reads="artifact"),
-    "pytorch": Kind("pytorch", "PyTorch", "PyTorch in float32, eager"),
-    "pytorch-bf16": Kind("pytorch", "PyTorch", "PyTorch in bfloat16, eager", settings={"dtype": "bfloat16"}),
+    "pytorch": Kind("pytorch", "PyTorch", "PyTorch in float32, eager", by_task=_PYTORCH),
+    "pytorch-bf16": Kind(
+        "pytorch", "PyTorch", "PyTorch in bfloat16, eager", settings={"dtype": "bfloat16"}, by_task=_PYTORCH
+    ),
     "torch.compile": Kind("pytorch", "PyTorch", "PyTorch in float32, torch.compile", settings={"compile": True}),
     "transformers": Kind("pytorch", "PyTorch", "transformers' pipeline, float32", settings={"pipeline": True}),
     "onnxruntime": Kind("onnxruntime", "OnnxRuntime", "the artifact's graph in ONNX Runtime, by hand", tasks=_ENCODERS, reads="artifact"),
@@ -139,6 +151,14 @@ BACKENDS: Mapping[str, Kind] = {
         tasks=_ENCODERS,
         reads="artifact",
         settings={"bare": True},
+    ),
+    "llama.cpp": _text("llama_cpp", "LlamaCpp", "llama.cpp, float32", "llama-cpp-python", quantization="f32"),
+    "llama.cpp-q8_0": _text("llama_cpp", "LlamaCpp", "llama.cpp, Q8_0", "llama-cpp-python", quantization="q8_0"),
+    "llama.cpp-q4_0": _text("llama_cpp", "LlamaCpp", "llama.cpp, Q4_0", "llama-cpp-python", quantization="q4_0"),
+    "onnxruntime-genai": _text("genai", "GenAI", "onnxruntime-genai, float32", "onnxruntime-genai", precision="fp32"),
+    "onnxruntime-genai-int4": _text("genai", "GenAI", "onnxruntime-genai, int4", "onnxruntime-genai", precision="int4"),
+    "faster-whisper": Kind(
+        "faster_whisper", "FasterWhisper", "faster-whisper, float32", tasks=frozenset({_SPEECH}), peer="faster-whisper"
     ),
 }
 
@@ -151,8 +171,8 @@ def kind_of(name: str) -> Kind | None:
     return BACKENDS.get(name)
 
 
-def backend_class(name: str) -> type[Backend]:
-    """The class of a kind of backend.
+def backend_class(name: str, task: str) -> type[Backend]:
+    """The class of a kind of backend, for a task.
 
     Raises:
         KeyError: there is no such kind.
@@ -160,8 +180,8 @@ def backend_class(name: str) -> type[Backend]:
     row = kind_of(name)
     if row is None:
         raise KeyError(name)
-    module = row.module if ":" in name else f"onnxpress_bench.backends.{row.module}"
-    found: type[Backend] = getattr(import_module(module), row.name)
+    module, own = row.by_task.get(task, (row.module, row.name))
+    found: type[Backend] = getattr(import_module(module if ":" in name else f"onnxpress_bench.backends.{module}"), own)
     return found
 
 

@@ -47,6 +47,8 @@ SCENARIOS: Mapping[str, tuple[str, str]] = {
     "offline": ("closed", "offline"),
     "mixed": ("closed", "mixed"),
     "server": ("server", "server"),
+    "generation": ("generation", "generation"),
+    "audio": ("audio", "audio"),
 }
 
 
