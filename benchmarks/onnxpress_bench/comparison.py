@@ -59,7 +59,7 @@ class BackendInfo:
     """What is known of a backend before anything is timed.
 
     `batching`: how it ran the stream; `rates`: items per second of each batching that the pilot tried. `quality`: figures
-    against the base's answers. `model_bytes` and `install_bytes` on disk. `padding_share`: of all tokens it computed for the
+    against the base's answers, None for what is no number. `model_bytes` and `install_bytes` on disk. `padding_share`: of all tokens it computed for the
     stream, those that were padding. `control_of`: the backend that this one is a copy of.
     """
 
@@ -68,7 +68,7 @@ class BackendInfo:
     about: str
     batching: str = ""
     rates: Mapping[str, float] = field(default_factory=dict)
-    quality: Mapping[str, float] = field(default_factory=dict)
+    quality: Mapping[str, float | None] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     model_bytes: int | None = None
     install_bytes: int | None = None

@@ -8,6 +8,7 @@ they ran; then one line "summary" with the figures that the report shows. The fo
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,15 @@ def to_lines(comparison: Comparison) -> str:
         samples = {name: [float(f"{value:.5g}") for value in values] for name, values in run.samples.items()}
         noise = {name: float(f"{value:.5g}") for name, value in run.noise.items()}
         lines.append({"type": "block", "backend": run.backend, "block": run.block, "samples": samples, "noise": noise})
-    lines.append({"type": "summary", "rows": [asdict(row) for row in summarize(comparison)]})
+    lines.append({"type": "summary", "rows": [_finite(asdict(row)) for row in summarize(comparison)]})
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no infinity: the end of an interval that has none is null."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_record(comparison: Comparison, path: Path) -> None:
