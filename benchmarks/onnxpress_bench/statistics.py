@@ -1,4 +1,4 @@
-"""Pure functions on samples: percentiles, when a warm-up is over, and the paired ratio with its interval.
+"""Pure functions on samples: percentiles, when a warm-up is over, and ratios with their intervals.
 
 Knows nothing of backends or of what the samples mean.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 Verdict = Literal["better", "worse", "no difference shown"]
 
@@ -64,10 +65,53 @@ def paired_gain(base: Sequence[float], other: Sequence[float], *, lower_is_bette
     middle, blocks = float(np.median(logs)), logs.size
     if blocks == 1:
         return Gain(float(np.exp(middle)), None, None)
-    picks = np.random.default_rng(seed).integers(blocks, size=(RESAMPLES, blocks))
+    error = _median_error(logs, np.random.default_rng(seed))
+    return _gain(middle, error * _t_95(blocks - 1))
+
+
+def unpaired_gain(before: Sequence[float], after: Sequence[float], *, lower_is_better: bool, seed: int = 0) -> Gain:
+    """How many times better `after` is than `before`, one value per block in each, blocks not belonging together.
+
+    That is so for two runs: their blocks met the machine in different hours, and need not be equally many. The
+    estimate is the ratio of the medians; its interval is that of the difference of the medians of the logarithms: each
+    side's standard error by the bootstrap, resampled apart (B. Efron and R. Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapter 8), times Student's t with Welch's degrees of freedom, since one run may be noisier than
+    the other (B. L. Welch, The Generalization of "Student's" Problem when Several Different Population Variances are
+    Involved, Biometrika 34, 1947).
+
+    Raises:
+        ValueError: a side without values, or a value that is not positive.
+    """
+    sides = [np.asarray(side, dtype=np.float64) for side in (before, after)]
+    if any(side.ndim != 1 or side.size == 0 for side in sides):
+        raise ValueError(f"{sides[0].size} and {sides[1].size} blocks cannot be compared")
+    if not all(np.all(side > 0) for side in sides):
+        raise ValueError("ratios need positive values")
+    first, second = (np.log(side) for side in (sides if lower_is_better else reversed(sides)))
+    middle = float(np.median(first) - np.median(second))
+    if min(first.size, second.size) == 1:
+        return Gain(float(np.exp(middle)), None, None)
+    dice = np.random.default_rng(seed)
+    variances = [_median_error(logs, dice) ** 2 for logs in (first, second)]
+    total = sum(variances)
+    spread = sum(variance**2 / (logs.size - 1) for variance, logs in zip(variances, (first, second), strict=True))
+    freedom = total**2 / spread if spread else min(first.size, second.size) - 1
+    return _gain(middle, float(np.sqrt(total)) * _t_95(int(freedom)))
+
+
+def _median_error(logs: NDArray[np.float64], dice: np.random.Generator) -> float:
+    """The standard error of the median of float64 (blocks,), by the bootstrap."""
+    blocks = logs.size
+    picks = dice.integers(blocks, size=(RESAMPLES, blocks))
     # The bootstrap's variance is that of a population; blocks / (blocks - 1) makes it that of a sample.
-    error = float(np.median(logs[picks], axis=1).std()) * np.sqrt(blocks / (blocks - 1))
-    reach = error * (_T_95[blocks - 2] if blocks - 2 < len(_T_95) else 1.96)
+    return float(np.median(logs[picks], axis=1).std()) * float(np.sqrt(blocks / (blocks - 1)))
+
+
+def _t_95(freedom: int) -> float:
+    return _T_95[freedom - 1] if freedom <= len(_T_95) else 1.96
+
+
+def _gain(middle: float, reach: float) -> Gain:
     # A heavy tail may overflow exp: an interval without an upper end is then an honest answer.
     with np.errstate(over="ignore"):
         low, ratio, high = np.exp([middle - reach, middle, middle + reach])

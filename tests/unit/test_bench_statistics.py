@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxpress_bench.quality import compare_answers, is_wrong
-from onnxpress_bench.statistics import is_stable, paired_gain, percentile
+from onnxpress_bench.statistics import is_stable, paired_gain, percentile, unpaired_gain
 from onnxpress_bench.texts import text_of
 
 times = st.floats(min_value=1e-3, max_value=1e6)
@@ -76,6 +76,56 @@ def test_one_block_has_no_interval_and_no_verdict() -> None:
 def test_what_cannot_be_paired_is_refused(base: list[float], other: list[float]) -> None:
     with pytest.raises(ValueError, match=r"pair|positive"):
         paired_gain(base, other, lower_is_better=True)
+
+
+def _unpaired_verdicts(slowdown: float, first: int, second: int, noise: float = 0.03) -> list[str]:
+    """Verdicts of 400 pairs of runs: each process adds 3% (in the second run `noise`), one in ten meets a neighbour."""
+    rng = np.random.default_rng(11)
+    found = []
+    for _ in range(400):
+        sides = [
+            factor * np.exp(rng.normal(0, spread, count)) * (1 + 0.3 * (rng.random(count) < 0.1))
+            for factor, spread, count in ((1.0, 0.03, first), (slowdown, noise, second))
+        ]
+        found.append(unpaired_gain(*sides, lower_is_better=True).verdict)
+    return found
+
+
+PAIRS = [(3, 3, 0.03), (3, 10, 0.1), (5, 5, 0.03), (10, 10, 0.1), (20, 20, 0.03)]
+
+
+@pytest.mark.parametrize(("first", "second", "noise"), PAIRS)
+def test_identical_runs_differ_in_at_most_one_pair_of_twenty(first: int, second: int, noise: float) -> None:
+    verdicts = _unpaired_verdicts(1.0, first, second, noise)
+    assert verdicts.count("no difference shown") / len(verdicts) >= 0.95
+
+
+def test_a_run_slower_by_a_tenth_is_found_in_twenty_blocks() -> None:
+    verdicts = _unpaired_verdicts(1.1, 20, 20)
+    assert verdicts.count("worse") / len(verdicts) >= 0.9
+    assert verdicts.count("better") == 0
+
+
+@settings(deadline=None)
+@given(st.lists(times, min_size=2, max_size=9), st.lists(times, min_size=2, max_size=9))
+def test_swapping_two_runs_inverts_what_is_said_of_them(first: list[float], second: list[float]) -> None:
+    forth = unpaired_gain(first, second, lower_is_better=True)
+    assert forth.low is not None and forth.high is not None
+    assert forth.low <= forth.ratio * (1 + 1e-9) and forth.ratio <= forth.high * (1 + 1e-9)
+    back = unpaired_gain(second, first, lower_is_better=True)
+    assert back.ratio == pytest.approx(1 / forth.ratio, rel=1e-9)
+    assert unpaired_gain(second, first, lower_is_better=False).ratio == pytest.approx(forth.ratio, rel=1e-9)
+
+
+def test_a_run_of_one_block_has_no_interval() -> None:
+    gain = unpaired_gain([2.0], [1.0, 1.0, 1.0], lower_is_better=True)
+    assert (gain.ratio, gain.low, gain.high, gain.verdict) == (2.0, None, None, "no difference shown")
+
+
+@pytest.mark.parametrize(("before", "after"), [([], [1.0]), ([1.0], []), ([0.0], [1.0]), ([1.0], [float("nan")])])
+def test_what_cannot_be_compared_is_refused(before: list[float], after: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"compared|positive"):
+        unpaired_gain(before, after, lower_is_better=True)
 
 
 @settings(deadline=None)
