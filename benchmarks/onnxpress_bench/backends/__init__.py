@@ -152,6 +152,12 @@ BACKENDS: Mapping[str, Kind] = {
         reads="artifact",
         settings={"bare": True},
     ),
+    "openvino": Kind("openvino", "OpenVINO", "OpenVINO, float32", tasks=_ENCODERS, peer="openvino"),
+    "ctranslate2": Kind("ctranslate2", "CTranslate2", "CTranslate2, float32", tasks=_ENCODERS, peer="ctranslate2"),
+    "optimum-onnx": Kind("optimum", "Optimum", "optimum-onnx, float32", tasks=_ENCODERS, peer="optimum-onnx"),
+    "fastembed": Kind(
+        "fastembed", "FastEmbed", "fastembed, float32", tasks=frozenset({"sentence-similarity"}), peer="fastembed"
+    ),
     "llama.cpp": _text("llama_cpp", "LlamaCpp", "llama.cpp, float32", "llama-cpp-python", quantization="f32"),
     "llama.cpp-q8_0": _text("llama_cpp", "LlamaCpp", "llama.cpp, Q8_0", "llama-cpp-python", quantization="q8_0"),
     "llama.cpp-q4_0": _text("llama_cpp", "LlamaCpp", "llama.cpp, Q4_0", "llama-cpp-python", quantization="q4_0"),
