@@ -45,15 +45,16 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`installed`: ready to use; an environment of other requirements than today's is not. `versions`: all that is
-    installed in it, by distribution."""
+    """`installed`: ready to use; an environment of other requirements than today's is not. `version`: of the peer, which
+    is the first thing required. `versions`: of all that is in its environment, by distribution."""
 
     name: str
     about: str
     requirements: tuple[str, ...]
     installed: bool
     folder: str | None = None
-    bytes: int = 0
+    size_bytes: int = 0
+    version: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -81,7 +82,7 @@ PEERS: Mapping[str, Peer] = {
             "faster-whisper, Whisper in CTranslate2",
             ("faster-whisper>=1.2", "transformers<5", _TORCH),
         ),
-        # Built from source by pip, which needs a C++ compiler and some minutes. The converter comes with the same source.
+        # Built from source by pip: needs a C++ compiler and some minutes. The converter comes with the same source.
         Peer(
             "llama-cpp-python",
             "llama.cpp, through its Python bindings",
@@ -145,14 +146,19 @@ def install(peer: str, show: Show | None = None) -> None:
 
 def state() -> list[State]:
     """Every peer, by name."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
     found = []
     for name in sorted(PEERS):
         peer, record = PEERS[name], _record(PEERS[name])
         if record is None:
             found.append(State(name, peer.about, peer.requirements, installed=False))
         else:
-            folder = home() / record["folder"]
-            rest = (str(folder), _size(folder), record["versions"])
+            folder, versions = home() / record["folder"], record["versions"]
+            own = {canonicalize_name(one): version for one, version in versions.items()}
+            version = own.get(canonicalize_name(Requirement(peer.requirements[0]).name))
+            rest = (str(folder), _size_bytes(folder), version, versions)
             found.append(State(name, peer.about, peer.requirements, True, *rest))
     return found
 
@@ -281,7 +287,7 @@ def _python(folder: Path) -> Path:
     return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
 
 
-def _size(folder: Path) -> int:
+def _size_bytes(folder: Path) -> int:
     """Bytes of the files of a folder; links are not followed."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 

@@ -5,6 +5,8 @@ Runs in the peer's environment, in a process that nobody measures. Knows no peer
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +23,9 @@ AUTO_CLASSES: Mapping[str, str] = {
 
 POOLINGS = (["mean"], ["cls"])
 
+#: Settings that a conversion may depend on, besides the weights.
+_SHAPING = ("input_names", "max_length", "embedding", "model_type", "pad_token_id", "padding_side")
+
 
 def check_servable(spec: BackendSpec) -> None:
     """Raises NotImplementedError where a sentence embedding is made in a way that peers' backends do not follow."""
@@ -34,14 +39,15 @@ def check_servable(spec: BackendSpec) -> None:
 
 
 def conversion(spec: BackendSpec, libraries: Sequence[str], write: Callable[[Path], None]) -> Path:
-    """The folder that `write` filled for the same task and versions of `libraries`, now or in an earlier run.
+    """The folder that `write` filled for the same task, settings and versions of `libraries`, now or in an earlier run.
 
     It gets its name when it is complete, so that what is there can be used.
     """
     from onnxpress.files import staged_folder
 
-    parts = [spec.task, *(f"{name}-{version(name)}" for name in libraries)]
-    folder = Path(spec.workspace) / "+".join(parts)
+    known = [[spec.settings.get(name) for name in _SHAPING], [version(name) for name in libraries]]
+    digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+    folder = Path(spec.workspace) / f"{libraries[0]}-{version(libraries[0])}-{spec.task}-{digest}"
     if not folder.is_dir():
         with staged_folder(folder) as staging:
             write(staging)

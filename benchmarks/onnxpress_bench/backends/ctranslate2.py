@@ -1,7 +1,8 @@
 """CTranslate2's encoder, converted from PyTorch by its own converter.
 
-It takes lists of ids without padding, as its documentation shows, and batches them without wasting work on padding. The
-layers after the encoder that classify are not its own: its documentation runs them in another library, here it is numpy.
+It takes lists of ids without padding, as its documentation shows, and batches them without wasting work on padding.
+The layers that classify, after the encoder, are not its own: its documentation runs them in another library, here it is
+numpy.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ class CTranslate2(Encoder):
         model_type = spec.settings["model_type"]
         if model_type not in HEADS:
             raise NotImplementedError(
-                f"CTranslate2 is measured with encoders of the kinds {', '.join(HEADS)}, and {model_type} is none of them"
+                f"CTranslate2 is measured with encoders of the kinds {', '.join(HEADS)}; {model_type} is none of them"
             )
         folder = conversion(spec, ("ctranslate2", "torch", "transformers"), lambda target: _convert(spec, target))
         return replace(spec, settings={**spec.settings, "converted": str(folder)})
 
     def load_libraries(self) -> None:
         import ctranslate2  # noqa: F401
-        import numpy  # noqa: F401, ICN001
+        import numpy  # noqa: F401
         import tokenizers  # noqa: F401
 
     def load(self) -> None:
@@ -142,7 +143,7 @@ def _convert(spec: BackendSpec, target: Path) -> None:
     if spec.task != "text-classification":
         return
     model = torch_model(spec)
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name in HEADS[spec.settings["model_type"]].modules:
         layer = model.get_submodule(name)
         arrays |= {f"{name}.weight": layer.weight.detach().numpy(), f"{name}.bias": layer.bias.detach().numpy()}

@@ -1,11 +1,12 @@
 """optimum-onnx: ONNX Runtime behind classes that mirror transformers', on a graph that it exported and optimized.
 
-PyTorch and transformers are imported with it, as they are for its users. Arrays are numpy's in both directions, which it
-documents and which saves it the way through tensors.
+PyTorch and transformers are imported with it, as they are for its users. Arrays are numpy's in both directions, which
+it documents and which saves it the way through tensors.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ class Optimum(Encoder):
         return replace(spec, settings={**spec.settings, "converted": str(folder)})
 
     def load_libraries(self) -> None:
-        import numpy  # noqa: F401, ICN001
+        import numpy  # noqa: F401
         import optimum.onnxruntime  # noqa: F401
         import tokenizers  # noqa: F401
         import torch
@@ -71,16 +72,30 @@ class Optimum(Encoder):
 
 
 def export_onnx(spec: BackendSpec, target: Path) -> None:
-    """The checkpoint as optimum exports it."""
-    from optimum.exporters.onnx import main_export
+    """The checkpoint as optimum exports it, and then fuses its layers ("O2": all that leaves the answers as they are).
 
-    task, _, _ = _TASKS[spec.task]
+    A kind of model that it cannot fuse stays as exported; ONNX Runtime fuses what it knows when it loads either.
+    """
+    from optimum.exporters.onnx import main_export
+    from optimum.onnxruntime import AutoOptimizationConfig, ORTOptimizer
+    from optimum.onnxruntime.utils import ORTConfigManager
+
+    level = AutoOptimizationConfig.O2()
+    plain = target / "plain"
     main_export(
         spec.folder,
-        output=target,
-        task=task,
+        output=plain,
+        task=_TASKS[spec.task][0],
         dtype="fp32",
         device="cpu",
         trust_remote_code=spec.settings["trust_remote_code"],
         library_name="transformers",
     )
+    try:
+        ORTConfigManager.check_optimization_supported_model(spec.settings["model_type"], level)
+    except (KeyError, NotImplementedError):
+        for path in plain.iterdir():
+            path.rename(target / path.name)
+    else:
+        ORTOptimizer.from_pretrained(plain).optimize(save_dir=target, optimization_config=level, file_suffix="")
+    shutil.rmtree(plain)
