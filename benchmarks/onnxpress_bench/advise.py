@@ -1,9 +1,10 @@
 """Which precision, threads, batches and replicas serve a demand on this machine: tried, not guessed.
 
-A demand is a rate of requests and a bound on the 99th percentile of their latency. Candidates are tried as a service would
-run them: replicas are processes side by side, requests arrive by a Poisson process, each replica with its share of the rate,
-and latency counts from the intended arrival. Those that hold are pushed to their highest rate; the one with most room wins,
-and is confirmed with other arrivals. Nothing is printed here, and nothing measured in this process.
+A demand is a rate of requests and a bound on the 99th percentile of their latency. Candidates are tried as a service
+would run them: replicas are processes side by side, requests arrive by a Poisson process, each replica with its share
+of the rate, and latency counts from the intended arrival. Those that hold are pushed to their highest rate; the one
+with most room wins, and is confirmed with other arrivals. Nothing is printed here, and nothing measured in this
+process.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`replicas` processes with `threads` each; a replica takes up to `rows` waiting requests at once, and computes them in
-    batches of at most `budget_tokens` padded tokens."""
+    """`replicas` processes with `threads` each; a replica takes up to `rows` waiting requests at once, and computes
+    them in batches of at most `budget_tokens` padded tokens."""
 
     precision: str
     replicas: int
@@ -70,8 +71,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a candidate did at a rate. `within`: at least 99% of requests were answered within the bound; a trial that is lost
-    ends early, so that its percentiles are lower bounds. `failure`: why it could not run."""
+    """What a candidate did at a rate. `within`: at least 99% of requests were answered within the bound; a trial that
+    is lost ends early, so that its percentiles are lower bounds. `failure`: why it could not run."""
 
     candidate: Candidate
     rate_per_s: float
@@ -85,9 +86,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`best` None: no candidate meets the demand on this machine; then `highest_per_s` is the most that any of them sustains
-    within the bound, 0 if the bound itself is out of reach. `trials`: the evidence, in the order it was taken;
-    `confirmations`: of the winner, with other arrivals."""
+    """`best` None: no candidate meets the demand on this machine; then `highest_per_s` is the most that any of them
+    sustains within the bound, 0 if the bound itself is out of reach. `trials`: the evidence, in the order it was
+    taken; `confirmations`: of the winner, with other arrivals."""
 
     demand: Demand
     machine: Machine
@@ -166,7 +167,8 @@ class _Trials:
         return Advice(self._demand, machine, best, highest, tuple(self._trials), tuple(confirmations), interrupted)
 
     def highest(self, known: Trial) -> float:
-        """The highest rate that a candidate sustains, from what it did at the demanded one; 0: not even an eighth of it."""
+        """The highest rate that a candidate sustains, from what it did at the demanded one; 0: not even an eighth of
+        it."""
         low, high = (known.rate_per_s, math.inf) if known.within else (0.0, known.rate_per_s)
         for _ in range(6):
             if high / max(low, 1e-9) <= PRECISION:

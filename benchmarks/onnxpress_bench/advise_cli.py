@@ -13,8 +13,12 @@ from onnxpress.schema import encode
 
 @click.command("advise")
 @click.argument("artifact")
-@click.option("--p99-ms", type=click.FloatRange(min=0, min_open=True), required=True, help="99% of requests answered within.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), required=True, help="Requests per second, on average.")
+@click.option(
+    "--p99-ms", type=click.FloatRange(min=0, min_open=True), required=True, help="99% of requests answered within."
+)
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), required=True, help="Requests per second, on average."
+)
 @click.option(
     "--lengths",
     default="mixed",

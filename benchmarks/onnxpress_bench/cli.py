@@ -52,7 +52,12 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
     help=f"Separated by commas: {', '.join(SCENARIOS)}. Cold start and memory are always measured.",
 )
 @click.option(
-    "--shape", "shapes", default="1x16,1x128", show_default=True, callback=_names, help="ROWSxTOKENS, separated by commas."
+    "--shape",
+    "shapes",
+    default="1x16,1x128",
+    show_default=True,
+    callback=_names,
+    help="ROWSxTOKENS, separated by commas.",
 )
 @click.option(
     "--lengths",
@@ -62,19 +67,27 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
     help="Of the stream: mixed, queries, documents; or a file with a text, or a number of tokens, on each line.",
 )
 @click.option("--tokenization", type=click.Choice(["included", "apart"]), default="included", show_default=True)
-@click.option("--precision", default="", callback=_names, help="Variants to measure, separated by commas (default: all).")
-@click.option("--p99-ms", type=click.FloatRange(min=0, min_open=True), help="Server: find the highest rate within this.")
+@click.option(
+    "--precision", default="", callback=_names, help="Variants to measure, separated by commas (default: all)."
+)
+@click.option(
+    "--p99-ms", type=click.FloatRange(min=0, min_open=True), help="Server: find the highest rate within this."
+)
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Server: measure at this rate, per second.")
 @click.option("--blocks", type=click.IntRange(min=1), help="Fresh processes per backend (default: 10, quick: 5).")
 @click.option("--threads", type=click.IntRange(min=1), help="For every backend (default: the usable cores).")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option("--quick", is_flag=True, help="Fewer and shorter blocks, no A/A control: about a minute for a small model.")
+@click.option(
+    "--quick", is_flag=True, help="Fewer and shorter blocks, no A/A control: about a minute for a small model."
+)
 @click.option("--control/--no-control", default=None, help="Run one backend twice, as an A/A control of the method.")
 @click.option("--limits/--no-limits", default=None, help="Measure what this machine can do at most (a roofline), too.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of inputs and order.")
 @click.option("--revision", help="Branch, tag or commit of ARTIFACT on the Hub.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
-@click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here.")
+@click.option(
+    "--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
+)
 @click.option("--allow-pickled-weights", is_flag=True, help="Load the checkpoint's weights even if they are pickles.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint's own Python code run.")
 def bench_command(
@@ -101,7 +114,8 @@ def bench_command(
     allow_pickled_weights: bool,
     trust_remote_code: bool,
 ) -> None:
-    """Measure ARTIFACT (a folder or a Hub id) against PyTorch and others: latency, throughput, cold start, memory, quality.
+    """Measure ARTIFACT (a folder or a Hub id) against PyTorch and others: latency, throughput, cold start, memory,
+    quality.
 
     Every backend runs in fresh processes, in random order, with the same texts and threads.
     """

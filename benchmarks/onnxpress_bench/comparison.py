@@ -14,9 +14,10 @@ BASE = "pytorch"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`blocks`: fresh processes per backend. The seconds are per block: for each shape, and for the stream as the slowest
-    backend runs it, which decides how many items the stream has. `tokenization` "apart" leaves it out of latencies.
-    `control`: whether one backend ran twice, under two names. `lengths`: where the stream's lengths come from."""
+    """`blocks`: fresh processes per backend. The seconds are per block: for each shape, and for the stream as the
+    slowest backend runs it, which decides how many items the stream has. `tokenization` "apart" leaves it out of
+    latencies. `control`: whether one backend ran twice, under two names. `lengths`: where the stream's lengths come
+    from."""
 
     blocks: int
     latency_s: float
@@ -58,9 +59,10 @@ class Failure:
 class BackendInfo:
     """What is known of a backend before anything is timed.
 
-    `batching`: how it ran the stream; `rates`: items per second of each batching that the pilot tried. `quality`: figures
-    against the base's answers, None for what is no number. `model_bytes` and `install_bytes` on disk. `padding_share`: of all tokens it computed for the
-    stream, those that were padding. `control_of`: the backend that this one is a copy of.
+    `batching`: how it ran the stream; `rates`: items per second of each batching that the pilot tried. `quality`:
+    figures against the base's answers, None for what is no number. `model_bytes` and `install_bytes` on disk.
+    `padding_share`: of all tokens it computed for the stream, those that were padding. `control_of`: the backend that
+    this one is a copy of.
     """
 
     name: str
@@ -82,8 +84,8 @@ class Comparison:
 
     `base`: the backend that the others are compared with. `same_weights`: whether the checkpoint's weights are those
     that the artifact was made from; None: not known. `tokens`: mean tokens of an item, by shape, and of "stream" and
-    "uniform". `flops`: floating point operations of one query, by shape, and `product_bytes`: the float32 weights that they
-    read (PyTorch's count). `order`: the backends of each block, in the order they ran.
+    "uniform". `flops`: floating point operations of one query, by shape, and `product_bytes`: the float32 weights that
+    they read (PyTorch's count). `order`: the backends of each block, in the order they ran.
     """
 
     task: str

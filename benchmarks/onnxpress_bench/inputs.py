@@ -27,9 +27,9 @@ QUERIES_TOGETHER = 3
 UNIFORM_TOKENS = 128
 STREAM_ITEMS = 512
 
-#: Distributions of lengths that --lengths knows: median tokens and sigma of a log-normal. "mixed" has many short texts and a
-#: long tail (mean 40 tokens, 95% under 120), as sentences, comments and messages have; "queries" are what people type
-#: into a search box; "documents" are passages and mails.
+#: Distributions of lengths that --lengths knows: median tokens and sigma of a log-normal. "mixed" has many short texts
+#: and a long tail (mean 40 tokens, 95% under 120), as sentences, comments and messages have; "queries" are what people
+#: type into a search box; "documents" are passages and mails.
 LENGTHS: Mapping[str, tuple[float, float]] = {"mixed": (27.0, 0.9), "queries": (9.0, 0.45), "documents": (160.0, 0.6)}
 
 DOCUMENTS_PER_QUERY = 4
@@ -69,7 +69,9 @@ class Inputs:
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def make_inputs(artifact: Artifact, seed: int, shapes: Sequence[str] = ("1x16", "1x128"), lengths: str = "mixed") -> Inputs:
+def make_inputs(
+    artifact: Artifact, seed: int, shapes: Sequence[str] = ("1x16", "1x128"), lengths: str = "mixed"
+) -> Inputs:
     """The items for `artifact`'s task; the same seed and tokenizer give the same items.
 
     Args:

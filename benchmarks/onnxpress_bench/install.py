@@ -25,7 +25,7 @@ class Installed:
 def closure(names: Sequence[str]) -> Installed:
     """Of distributions, named as for pip: "onnxpress[cpu]". What their markers exclude here is not counted."""
     found: dict[str, Distribution] = {}
-    complete = all([_collect(name, found) for name in names])
+    complete = sum(_collect(name, found) for name in names) == len(names)  # not all(): every one is collected
     roots = {_key(name): _plain(name) for name in names}
     versions = {roots[key]: one.version for key, one in found.items() if key in roots}
     return Installed(versions, sum(map(_size_bytes, found.values())) if complete else None)
@@ -44,7 +44,7 @@ def _collect(requirement: str, found: dict[str, Distribution]) -> bool:
     try:
         from packaging.requirements import Requirement
     except ImportError:  # a bare environment: pip carries it
-        from pip._vendor.packaging.requirements import Requirement
+        from pip._vendor.packaging.requirements import Requirement  # type: ignore[assignment]
 
     wanted = Requirement(requirement)
     try:

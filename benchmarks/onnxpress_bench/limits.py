@@ -85,7 +85,7 @@ class Limits:
     int8_gemm_by: str | None
     read_gb_per_s: float
     read_bytes: int
-    rounds: Mapping[str, Mapping[str, Sequence[float]]]
+    rounds: Mapping[str, Mapping[str, tuple[float, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def measure_limits(threads: int, seconds: float = 6.0) -> Limits:
         int8_gemm_by=int8_by,
         read_gb_per_s=read_gb_per_s,
         read_bytes=read_bytes,
-        rounds=rounds,
+        rounds={figure: {by: tuple(some) for by, some in marks.items()} for figure, marks in rounds.items()},
     )
 
 

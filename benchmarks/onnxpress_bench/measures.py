@@ -44,10 +44,14 @@ MEASURES: tuple[Measure, ...] = (
     Measure("latency_p99", "latency p99, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _percentile(99), least=100),
     Measure("offline", "offline, {uniform:.0f} tokens", "offline_per_s", "{unit}/s", lower_is_better=False),
     Measure("mixed", "mixed lengths, {stream:.0f} tokens on average", "mixed_per_s", "{unit}/s", lower_is_better=False),
-    Measure("server_rate", "server, highest rate within the bound", "server_rate_per_s", "{unit}/s", lower_is_better=False),
+    Measure(
+        "server_rate", "server, highest rate within the bound", "server_rate_per_s", "{unit}/s", lower_is_better=False
+    ),
     Measure("server_p50", "server, latency p50", "server_latency_ms", "ms", _percentile(50)),
     Measure("server_p99", "server, latency p99", "server_latency_ms", "ms", _percentile(99), least=100),
-    Measure("first_token", "time to first token, prompt {prompt}", r"first_token_(?P<prompt>\d+)_ms", "ms", _percentile(50)),
+    Measure(
+        "first_token", "time to first token, prompt {prompt}", r"first_token_(?P<prompt>\d+)_ms", "ms", _percentile(50)
+    ),
     Measure("prefill", "prefill, prompt {prompt}", r"prefill_(?P<prompt>\d+)_per_s", "tokens/s", lower_is_better=False),
     Measure(
         "between_tokens",

@@ -32,8 +32,8 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`floor`: by how much identical backends differed, as a share: 0.02 is 2%, of the median measure; None without a control.
-    `false_alarms`: controls whose interval excludes 1. `disturbed`: (backend, block) of disturbed blocks.
+    """`floor`: by how much identical backends differed, as a share: 0.02 is 2%, of the median measure; None without a
+    control. `false_alarms`: controls whose interval excludes 1. `disturbed`: (backend, block) of disturbed blocks.
     `warnings`: sentences for the report."""
 
     controls: tuple[Control, ...]
@@ -50,7 +50,9 @@ def findings(comparison: Comparison, rows: Sequence[Row] | None = None) -> Findi
     floor = statistics.median(abs(math.log(one.gain.ratio)) for one in controls) if controls else None
     alarms = tuple(one.title for one in controls if one.gain.verdict != "no difference shown")
     disturbed = tuple((run.backend, run.block) for run in comparison.runs if _disturbed(run))
-    return Findings(controls, floor, alarms, disturbed, tuple(_warnings(comparison, rows, alarms, len(controls), disturbed)))
+    return Findings(
+        controls, floor, alarms, disturbed, tuple(_warnings(comparison, rows, alarms, len(controls), disturbed))
+    )
 
 
 def _controls(comparison: Comparison, rows: Sequence[Row]) -> tuple[Control, ...]:
@@ -79,19 +81,22 @@ def _warnings(
     machine, found = comparison.machine, []
     if machine.busy:
         found.append(
-            f"The machine was busy ({machine.busy_share:.0%} of the usable cores, load average {machine.load_average}) when "
-            "the run began. Trust the gains more than the times, and neither very much."
+            f"The machine was busy ({machine.busy_share:.0%} of the usable cores, load average {machine.load_average}) "
+            "when the run began. Trust the gains more than the times, and neither very much."
         )
     if disturbed:
         found.append(
-            f"Other processes, or the hypervisor, took time from {len(disturbed)} of {len(comparison.runs)} blocks. Close "
-            "what else runs and measure again before relying on small differences."
+            f"Other processes, or the hypervisor, took time from {len(disturbed)} of {len(comparison.runs)} blocks. "
+            "Close what else runs and measure again before relying on small differences."
         )
-    spins = [run.noise[name] for run in comparison.runs for name in ("spin_before_ms", "spin_after_ms") if name in run.noise]
-    if spins and max(spins) > min(spins) * (1 + SPIN_SHARE) and statistics.quantiles(spins, n=10)[-1] > min(spins) * (1 + SPIN_SHARE):
+    spins = [
+        run.noise[name] for run in comparison.runs for name in ("spin_before_ms", "spin_after_ms") if name in run.noise
+    ]
+    # One hiccup is no trend: a tenth of the readings must be slow.
+    if len(spins) > 1 and statistics.quantiles(spins, n=10)[-1] > min(spins) * (1 + SPIN_SHARE):
         found.append(
-            f"The processor's speed was unsteady: a fixed piece of work took between {min(spins):.1f} and {max(spins):.1f} ms "
-            "(heat, power saving or neighbours)."
+            f"The processor's speed was unsteady: a fixed piece of work took between {min(spins):.1f} and "
+            f"{max(spins):.1f} ms (heat, power saving or neighbours)."
         )
     if machine.governor not in (None, "performance"):
         found.append(f"The clock's governor is {machine.governor!r}; with 'performance' times are steadier.")
@@ -99,12 +104,14 @@ def _warnings(
         found.append("The machine ran on battery, which may slow it down.")
     noisy = [row.title for row in rows if any((one or 0) > SPREAD_SHARE for one in row.spreads.values()) and row.gains]
     if noisy:
-        found.append(f"Too noisy for close comparisons (a backend's blocks spread by over {SPREAD_SHARE:.0%}): {_listed(noisy)}.")
+        found.append(
+            f"Too noisy for close comparisons (a backend's blocks spread by over {SPREAD_SHARE:.0%}): {_listed(noisy)}."
+        )
     # One false alarm in twenty is what intervals of 95% promise.
     if len(alarms) > max(1, round(controls / 10)):
         found.append(
-            f"The A/A control, one backend against its own copy, found a difference where there is none: {_listed(alarms)}. "
-            "The machine changes too quickly for this many blocks; measure with more."
+            "The A/A control, one backend against its own copy, found a difference where there is none: "
+            f"{_listed(alarms)}. The machine changes too quickly for this many blocks; measure with more."
         )
     return found
 

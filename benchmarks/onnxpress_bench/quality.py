@@ -24,8 +24,10 @@ def compare_answers(task: str, reference: Answers, answers: Answers) -> Figures:
     return _QUALITY[task](reference, answers)
 
 
-def is_wrong(name: str, value: float) -> bool:
-    """Whether a figure is so far from perfect that speed means little beside it. NaN is wrong."""
+def is_wrong(name: str, value: float | None) -> bool:
+    """Whether a figure is so far from perfect that speed means little beside it. NaN, or None for it, is wrong."""
+    if value is None:
+        return True
     floors = [floor for end, floor in FLOORS.items() if name.endswith(end)]
     ceilings = [ceiling for end, ceiling in CEILINGS.items() if name.endswith(end)]
     return any(not value >= floor for floor in floors) or any(not value <= ceiling for ceiling in ceilings)

@@ -1,8 +1,8 @@
 """A comparison as JSON lines: the run, its blocks with all raw samples, and the summary; and back.
 
-Line 1 has "type": "run" with everything that holds for the whole run; then one line "block" for each process, in the order
-they ran; then one line "summary" with the figures that the report shows. The format is versioned: a reader refuses a
-`format_version` that it does not know. docs/bench-record.md describes the fields.
+Line 1 has "type": "run" with everything that holds for the whole run; then one line "block" for each process, in the
+order they ran; then one line "summary" with the figures that the report shows. The format is versioned: a reader
+refuses a `format_version` that it does not know. docs/bench-record.md describes the fields.
 """
 
 from __future__ import annotations
@@ -25,13 +25,10 @@ FORMAT_VERSION = 2
 
 
 def to_lines(comparison: Comparison) -> str:
-    """The record. Samples keep five significant digits."""
+    """The record as text."""
     head = {key: value for key, value in encode(comparison).items() if key != "runs"}
     lines: list[dict[str, Any]] = [{"type": "run", "format": FORMAT, "format_version": FORMAT_VERSION, **head}]
-    for run in comparison.runs:
-        samples = {name: [float(f"{value:.5g}") for value in values] for name, values in run.samples.items()}
-        noise = {name: float(f"{value:.5g}") for name, value in run.noise.items()}
-        lines.append({"type": "block", "backend": run.backend, "block": run.block, "samples": samples, "noise": noise})
+    lines += [{"type": "block", **encode(run)} for run in comparison.runs]
     lines.append({"type": "summary", "rows": [_finite(asdict(row)) for row in summarize(comparison)]})
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
@@ -66,8 +63,8 @@ def read_record(path: Path) -> Comparison:
     version = head.pop("format_version", None)
     if version != FORMAT_VERSION:
         raise BenchError(
-            f"{path} has format version {version}; this onnxpress reads {FORMAT_VERSION}. Use the onnxpress that wrote it "
-            f"({head.get('versions', {}).get('onnxpress', 'unknown')}), or measure again."
+            f"{path} has format version {version}; this onnxpress reads {FORMAT_VERSION}. Use the onnxpress that "
+            f"wrote it ({head.get('versions', {}).get('onnxpress', 'unknown')}), or measure again."
         )
     for name in ("type", "format"):
         del head[name]
@@ -83,4 +80,6 @@ def read_record(path: Path) -> Comparison:
 
 
 def _no_record(path: Path) -> BenchError:
-    return BenchError(f"{path} is not a record of `onnxpress bench`. Write one with `onnxpress bench ... --json {path}`.")
+    return BenchError(
+        f"{path} is not a record of `onnxpress bench`. Write one with `onnxpress bench ... --json {path}`."
+    )

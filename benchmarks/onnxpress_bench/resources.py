@@ -86,11 +86,11 @@ def energy_j(root: Path = RAPL) -> float | None:
 def gpu_energy_j() -> float | None:
     """Joules that the first GPU has used since the driver was loaded, by NVML (package nvidia-ml-py)."""
     try:
-        import pynvml  # type: ignore[import-untyped, unused-ignore]
+        import pynvml
 
         pynvml.nvmlInit()
         return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(0))) / 1000
-    except Exception:  # noqa: BLE001 - no package, no driver, no GPU, no such counter: all of them mean "not told"
+    except Exception:  # no package, no driver, no GPU, no such counter: all of them mean "not told"
         return None
 
 

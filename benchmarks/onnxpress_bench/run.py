@@ -5,6 +5,7 @@ This process imports neither torch nor onnxruntime: everything measured happens 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -146,7 +147,7 @@ class _Bench:
         interpreter = self._interpreter(spec)
         spec = self._located(spec)
         # The one worker that may ask the Hub.
-        job = {"do": "prepare", "backend": asdict(spec)}
+        job: dict[str, Any] = {"do": "prepare", "backend": asdict(spec)}
         prepared = ask(job, threads=self._settings.threads, offline=False, interpreter=interpreter)["backend"]
         inputs = self._subject.inputs
         streamed = bool(_STREAMED & set(self._settings.scenarios))
@@ -258,13 +259,17 @@ class _Bench:
             versions=pilot["versions"],
             model_bytes=pilot["model_bytes"],
             install_bytes=pilot["install_bytes"],
-            padding_share=padding_share(spec, batching, inputs.stream[:count], inputs.stream_tokens) if streamed else None,
+            padding_share=padding_share(spec, batching, inputs.stream[:count], inputs.stream_tokens)
+            if streamed
+            else None,
         )
 
-    def _quality(self, name: str) -> Mapping[str, float]:
+    def _quality(self, name: str) -> Mapping[str, float | None]:
         if self._base not in self._pilots or name == self._base or not self._pilots[name]["answers"]:
             return {}
-        return compare_answers(self._subject.task, self._pilots[self._base]["answers"], self._pilots[name]["answers"])
+        reference, answers = self._pilots[self._base]["answers"], self._pilots[name]["answers"]
+        found = compare_answers(self._subject.task, reference, answers)
+        return {figure: value if math.isfinite(value) else None for figure, value in found.items()}
 
     def _stream_items(self) -> int:
         """As many as the slowest backend, at its best batching, runs in the time for the stream."""
@@ -286,4 +291,3 @@ def _kind(spec: BackendSpec) -> Kind:
 
 def _silent(title: str, done: int, total: int) -> None:
     """No progress shown."""
-

@@ -95,7 +95,9 @@ def check_installed(packages: Sequence[str] = tuple(_EXTRAS)) -> None:
     """Raises MissingDependency, naming the `pip install`, if something that is measured with is absent."""
     for package in packages:
         if find_spec(package) is None:
-            raise MissingDependency(f"`onnxpress bench` needs {package}: `pip install 'onnxpress[{_EXTRAS[package]}]'`.")
+            raise MissingDependency(
+                f"`onnxpress bench` needs {package}: `pip install 'onnxpress[{_EXTRAS[package]}]'`."
+            )
 
 
 def _kinds(names: Sequence[str], task: str) -> list[tuple[str, Kind, int | None]]:
@@ -106,8 +108,8 @@ def _kinds(names: Sequence[str], task: str) -> list[tuple[str, Kind, int | None]
         kind = kind_of(name)
         if kind is None or (rows and not (rows.isdecimal() and int(rows))):
             raise InputError(
-                f"There is no backend {given!r}. There are: {', '.join(BACKENDS)}, or your own as package.module:Class; "
-                "KIND@ROWS sets the rows of a batch."
+                f"There is no backend {given!r}. There are: {', '.join(BACKENDS)}, or your own as package.module:Class."
+                " KIND@ROWS sets the rows of a batch."
             )
         if kind.tasks and task not in kind.tasks:
             raise InputError(f"The backend {name} knows {', '.join(sorted(kind.tasks))}, not {task}.")

@@ -34,7 +34,7 @@ def pilot(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
     rows = spec.settings.get("rows")
     first = Batching(rows) if rows else backend.batchings[0]
     answers = [plain(answer) for answer in backend.many(job["quality"], first)] if job["quality"] else []
-    batching, rates = first, {}
+    batching, rates = first, dict[str, float]()
     if job["stream"] and not rows:
         batching, rates = fastest_batching(backend, job["stream"], job["budget_s"])
     installed = closure(backend.distributions)
@@ -100,7 +100,12 @@ def block(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
     group = resources.cgroup_peak_bytes()
     if group is not None:
         noise["cgroup_peak_bytes"] = float(group)
-    return {"samples": samples, "noise": noise}
+    return {"samples": {name: _rounded(some) for name, some in samples.items()}, "noise": noise}
+
+
+def _rounded(samples: list[float]) -> list[float]:
+    """Six significant digits: no clock here has more, and what is kept is what was reported."""
+    return [float(f"{value:.6g}") for value in samples]
 
 
 def serve(job: Mapping[str, Any], entered: float) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Whether the method can be trusted, on this machine: `make bench-test`, some minutes, on a machine that does nothing else.
+"""Whether the method can be trusted, on this machine: `make bench-test`, some minutes, on a machine that does nothing
+else.
 
 Real processes, a real model. Not part of `make test`, where nothing is timed.
 """

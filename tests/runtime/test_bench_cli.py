@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from onnxpress_bench import process
-from onnxpress_bench.errors import WorkerFailed
+from onnxpress_bench.errors import BenchError, WorkerFailed
+from onnxpress_bench.record import read_record
+from onnxpress_bench.report.terminal import render
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-LATENCY, THROUGHPUT, COLD = "latency p50", "throughput", "cold start"
+LATENCY, THROUGHPUT, COLD = "latency p50", "mixed lengths", "cold start"
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +51,86 @@ def test_speed_and_quality_stand_side_by_side(folders: tuple[Path, Path], tmp_pa
     for shown in (LATENCY, THROUGHPUT, COLD, "peak memory", "label agreement", "no interval"):
         assert shown in result.stdout
 
-    value = json.loads(record.read_text(encoding="utf-8"))
-    assert (value["format"], value["format_version"], value["interrupted"]) == ("onnxpress-bench", 1, False)
-    assert value["same_weights"] is True
-    assert value["quality"]["onnxpress fp32"]["label agreement"] == 1.0
-    assert value["quality"]["onnxpress fp32"]["largest score difference"] < 1e-4
-    assert sorted(value["order"][0]) == sorted(value["backends"]) == ["onnxpress fp32", "pytorch"]
-    for run in value["runs"]:
-        samples = run["samples"]
-        assert len(samples["latency_short_ms"]) >= 24 and min(samples["latency_short_ms"]) > 0
+    lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    head, blocks, summary = lines[0], lines[1:-1], lines[-1]
+    assert [head["type"], *(line["type"] for line in blocks), summary["type"]] == ["run", "block", "block", "summary"]
+    assert (head["format"], head["format_version"], head["interrupted"]) == ("onnxpress-bench", 2, False)
+    assert head["same_weights"] is True
+    backends = {one["name"]: one for one in head["backends"]}
+    assert backends["onnxpress fp32"]["quality"]["label agreement"] == 1.0
+    assert backends["onnxpress fp32"]["quality"]["largest score difference"] < 1e-4
+    assert backends["onnxpress fp32"]["install_bytes"] < backends["pytorch"]["install_bytes"]
+    assert backends["onnxpress fp32"]["model_bytes"] > 10_000 and backends["pytorch"]["padding_share"] >= 0
+    assert sorted(head["order"][0]) == sorted(backends) == ["onnxpress fp32", "pytorch"]
+    assert head["flops"]["1x128"] > 7 * head["flops"]["1x16"] > 0 and head["product_bytes"] > 0
+    for block in blocks:
+        samples = block["samples"]
+        assert len(samples["latency_1x16_ms"]) >= 24 and min(samples["latency_1x16_ms"]) > 0
         parts = sum(samples[f"cold_{part}_s"][0] for part in ("python", "import", "load", "first_call"))
-        assert samples["cold_start_s"][0] == pytest.approx(parts)
+        assert samples["cold_start_s"][0] == pytest.approx(parts, rel=1e-3)
         assert samples["memory_peak_bytes"][0] >= samples["memory_first_bytes"][0] > 1e7
-    memory = {run["backend"]: run["samples"]["memory_peak_bytes"][0] for run in value["runs"]}
+        assert block["noise"]["wall_s"] > 0
+    memory = {block["backend"]: block["samples"]["memory_peak_bytes"][0] for block in blocks}
     assert memory["onnxpress fp32"] < memory["pytorch"]
+
+
+def test_a_record_is_read_as_it_was_written(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Many scenarios, a control, tokenization apart; the report of what is read is the report that was printed."""
+    record = tmp_path / "record.jsonl"
+    result = bench(
+        *(folders[1], "--backend", "onnxpress,onnxruntime", "--scenario", "single-stream,multi-stream,offline,server"),
+        *("--rate", "200", "--shape", "1x8,3x8", "--tokenization", "apart", "--blocks", "2", "--control"),
+        *("--json", record),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    for shown in ("latency p50, 3 x", "offline", "server, latency p99", "A/A control", "tokenization apart"):
+        assert shown in result.stdout
+    assert render(read_record(record)) == result.stdout.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a record"),
+        ("{}\n", "not a record"),
+        ("[1]\n", "not a record"),
+        ('{"format": "onnxpress-bench", "format_version": 1}\n', "format version 1"),
+        ('{"type": "run", "format": "onnxpress-bench", "format_version": 2, "task": 3}\n', "damaged record"),
+    ],
+)
+def test_what_is_no_record_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(BenchError, match=message):
+        read_record(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backend", "nonsense"], "There is no backend 'nonsense'"),
+        (["--scenario", "nonsense"], "is not one of"),
+        (["--scenario", "server"], "--p99-ms"),
+        (["--shape", "big"], "ROWSxTOKENS"),
+        (["--lengths", "nonsense"], "neither a file nor one of"),
+        (["--html", "no/such/folder/page.html"], "there is no folder"),
+        (["--backend", "fastembed"], "fastembed knows sentence-similarity, not text-classification"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_wrong_arguments_are_named(folders: tuple[Path, Path], arguments: list[str], message: str) -> None:
+    result = bench(folders[1], *arguments)
+    assert result.returncode in (1, 2)
+    assert message in " ".join(result.stderr.split()) and "Traceback" not in result.stderr
+
+
+def test_a_peer_that_is_not_installed_is_reported_and_the_rest_goes_on(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONNXPRESS_BENCH_HOME", str(tmp_path))
+    result = bench(folders[1], "--backend", "onnxpress,openvino", "--blocks", "1")
+    assert result.returncode == 1
+    assert "FAILED: openvino in the pilot: " in result.stdout and "onnxpress peers --install openvino" in result.stdout
+    assert LATENCY in result.stdout
 
 
 def test_a_backend_that_fails_is_reported_and_the_rest_goes_on(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -97,12 +165,14 @@ def test_ctrl_c_keeps_what_was_measured(folders: tuple[Path, Path], tmp_path: Pa
 import _thread, sys
 from onnxpress import Artifact
 from onnxpress_bench.run import run, settings_for
-from onnxpress_bench.report import render
+from onnxpress_bench.report.terminal import render
+from onnxpress_bench.subject import of_artifact
 def progress(title, done, total):
     if "block 2" in title:
         raise KeyboardInterrupt
 settings = settings_for(True, blocks=2, threads=1, seed=0)
-print(render(run(Artifact.open({str(folders[1])!r}), {str(tmp_path)!r}, settings, progress=progress)))
+subject = of_artifact(Artifact.open({str(folders[1])!r}), {str(tmp_path)!r}, settings)
+print(render(run(subject, settings, progress=progress)))
 print("HEAVY", {{"torch", "transformers", "onnxruntime"}} & set(sys.modules))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)

@@ -75,7 +75,9 @@ def test_energy_is_summed_over_packages_and_not_over_their_parts(tmp_path: Path)
     now = resources.read()
     first, last = replace(now, energy_j=5.0), replace(now, wall_s=now.wall_s + 2, energy_j=9.0)
     assert resources.between(first, last)["energy_j"] == 4
-    assert "energy_j" not in resources.between(last, replace(first, wall_s=now.wall_s + 3)), "a counter that wrapped round"
+    assert "energy_j" not in resources.between(last, replace(first, wall_s=now.wall_s + 3)), (
+        "a counter that wrapped round"
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,10 @@ def test_inputs_have_the_wanted_lengths_and_are_repeatable(artifact: Artifact) -
     first = make_inputs(artifact, 1, ("1x8", "4x12"))
     again, other = make_inputs(artifact, 1, ("1x8", "4x12")), make_inputs(artifact, 2, ("1x8", "4x12"))
     assert first == again and first.stream != other.stream
-    assert {shape: {len(query) for query in queries} for shape, queries in first.shapes.items()} == {"1x8": {1}, "4x12": {4}}
+    assert {shape: {len(query) for query in queries} for shape, queries in first.shapes.items()} == {
+        "1x8": {1},
+        "4x12": {4},
+    }
     assert len(first.stream) == len(first.stream_tokens)
 
 

@@ -17,9 +17,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 class BackendSpec:
     """Everything a worker needs to build a backend, as plain JSON values.
 
-    `folder`: the artifact, or the checkpoint as the user named it, until `prepare` has found its files. `workspace`: where
-    `prepare` may keep what it converts, the same for all runs with the same source. `options`: arguments of every
-    call. `settings`: what the model needs, and what only one kind of backend needs.
+    `folder`: the artifact, or the checkpoint as the user named it, until `prepare` has found its files. `workspace`:
+    where `prepare` may keep what it converts, the same for all runs with the same source. `options`: arguments of
+    every call. `settings`: what the model needs, and what only one kind of backend needs.
     """
 
     name: str
@@ -60,7 +60,8 @@ class Backend(Protocol):
 
     @staticmethod
     def prepare(spec: BackendSpec) -> BackendSpec:
-        """What has to be done once, unmeasured: downloads, conversions and checks. Returns the spec that is measured."""
+        """What has to be done once, unmeasured: downloads, conversions and checks. Returns the spec that is
+        measured."""
 
     def load_libraries(self) -> None:
         """Import what is needed."""
@@ -110,9 +111,10 @@ class Transcribes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A row of BACKENDS. `tasks` empty: every task. `peer`: the environment of its own that it runs in (environments.py);
-    None: that of onnxpress. `reads`: what the spec's folder is. `settings` are added to those of every spec of this kind.
-    `by_task`: module and class of the tasks that are served by others than `module` and `name`."""
+    """A row of BACKENDS. `tasks` empty: every task. `peer`: the environment of its own that it runs in
+    (environments.py); None: that of onnxpress. `reads`: what the spec's folder is. `settings` are added to those of
+    every spec of this kind. `by_task`: module and class of the tasks that are served by others than `module` and
+    `name`."""
 
     module: str
     name: str
@@ -143,7 +145,9 @@ BACKENDS: Mapping[str, Kind] = {
     ),
     "torch.compile": Kind("pytorch", "PyTorch", "PyTorch in float32, torch.compile", settings={"compile": True}),
     "transformers": Kind("pytorch", "PyTorch", "transformers' pipeline, float32", settings={"pipeline": True}),
-    "onnxruntime": Kind("onnxruntime", "OnnxRuntime", "the artifact's graph in ONNX Runtime, by hand", tasks=_ENCODERS, reads="artifact"),
+    "onnxruntime": Kind(
+        "onnxruntime", "OnnxRuntime", "the artifact's graph in ONNX Runtime, by hand", tasks=_ENCODERS, reads="artifact"
+    ),
     "tokenizer+session": Kind(
         "onnxruntime",
         "OnnxRuntime",

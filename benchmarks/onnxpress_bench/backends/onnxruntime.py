@@ -24,7 +24,7 @@ class OnnxRuntime(Encoder):
     _session: Any = None
 
     def load_libraries(self) -> None:
-        import numpy  # noqa: F401, ICN001
+        import numpy  # noqa: F401
         import onnxruntime  # noqa: F401
         import tokenizers  # noqa: F401
 

@@ -1,8 +1,8 @@
 """PyTorch with transformers' tokenizer: in float32, eager, the backend that the others are compared with.
 
 The model is called directly, without gradients, as its documentation shows; token-classification, fill-mask and
-zero-shot-classification go through transformers' pipeline, and so does everything with the setting "pipeline". Other settings:
-"dtype", "compile". The only importer of torch and transformers here.
+zero-shot-classification go through transformers' pipeline, and so does everything with the setting "pipeline". Other
+settings: "dtype", "compile". The only importer of torch and transformers here.
 """
 
 from __future__ import annotations
@@ -193,9 +193,12 @@ def _text_classification(spec: BackendSpec) -> tuple[Any, Call]:
 
     tokenizer, model, run = _load(spec, "AutoModelForSequenceClassification")
     labels = model.config.id2label
-    activate = {"softmax": lambda x: torch.softmax(x, dim=-1), "sigmoid": torch.sigmoid}.get(
-        spec.settings["function_to_apply"], lambda x: x
-    )
+    functions: Mapping[str, Callable[[Tensor], Tensor]] = {
+        "softmax": lambda x: torch.softmax(x, dim=-1),
+        "sigmoid": torch.sigmoid,
+        "none": lambda x: x,
+    }
+    activate = functions[spec.settings["function_to_apply"]]
 
     def call(items: list[Any]) -> Sequence[Any]:
         inputs = tokenizer(items, padding=True, truncation=True, return_tensors="pt").to(spec.device)

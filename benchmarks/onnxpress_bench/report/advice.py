@@ -20,8 +20,8 @@ def render(advice: Advice, artifact: Artifact) -> str:
             ["precision, replicas, batches", "rate", "p50", "p99", "memory", "holds"],
             [_line(trial) for trial in advice.trials],
         ),
-        "Each line: replicas side by side in fresh processes, Poisson arrivals, latency from the intended arrival. A trial is "
-        "lost, and ends, once more than 1% are late.",
+        "Each line: replicas side by side in fresh processes, Poisson arrivals, latency from the intended arrival. A "
+        "trial is lost, and ends, once more than 1% are late.",
     ]
     if machine.busy:
         parts.append("WARNING: the machine was busy when this began; idle, it will do better.")
@@ -37,13 +37,13 @@ def _verdict(advice: Advice, artifact: Artifact) -> str:
     if best is None and advice.highest_per_s:
         machines = math.ceil(demand.rate_per_s / advice.highest_per_s)
         return (
-            f"This machine does not meet the demand. Within the bound it sustains about {advice.highest_per_s:.3g} requests/s: "
-            f"{machines} such machines would, or a smaller model, a lower precision, or a wider bound."
+            f"This machine does not meet the demand. Within the bound it sustains about {advice.highest_per_s:.3g} "
+            f"requests/s: {machines} such machines would, or a smaller model, a lower precision, or a wider bound."
         )
     if best is None:
         return (
-            "This machine does not meet the bound at any rate that was tried: a single request takes too long. A smaller "
-            "model, a lower precision, shorter texts or a wider bound would help; more machines would not."
+            "This machine does not meet the bound at any rate that was tried: a single request takes too long. A "
+            "smaller model, a lower precision, shorter texts or a wider bound would help; more machines would not."
         )
     held = sum(trial.within for trial in advice.confirmations)
     shown = ", ".join("-" if one.p99_ms is None else f"{one.p99_ms:.3g} ms" for one in advice.confirmations)
@@ -61,8 +61,9 @@ def _code(best: Candidate, artifact: Artifact) -> list[str]:
     replicas = f"  # in each of {best.replicas} processes" if best.replicas > 1 else ""
     budget = f", budget_tokens={best.budget_tokens}" if best.rows > 1 else ""
     call = "pipe(text)" if best.rows == 1 else f"pipe(waiting[:{best.rows}])  # the requests that wait, together"
+    arguments = f'model="{artifact.folder}", precision="{best.precision}", threads={best.threads}{budget}'
     return [
-        f'  pipe = onnxpress.pipeline(model="{artifact.folder}", precision="{best.precision}", threads={best.threads}{budget}){replicas}',
+        f"  pipe = onnxpress.pipeline({arguments}){replicas}",
         f"  {call}",
     ]
 

@@ -161,10 +161,15 @@ def _limits(comparison: Comparison, rows: list[Row]) -> str:
     text = table(["achieved", *names], lines)
     if limits is None:
         return text
-    int8 = "" if limits.int8_gemm_gops is None else f", int8 product {limits.int8_gemm_gops:.4g} GOP/s ({limits.int8_gemm_by})"
+    int8 = (
+        ""
+        if limits.int8_gemm_gops is None
+        else f", int8 product {limits.int8_gemm_gops:.4g} GOP/s ({limits.int8_gemm_by})"
+    )
     return (
-        f"{text}\n\nThis machine, just now, {limits.threads} threads: multiply-adds {limits.fp32_fma_gflops:.4g} GFLOP/s, fp32 "
-        f"product {limits.fp32_gemm_gflops:.4g} GFLOP/s ({limits.fp32_gemm_by}){int8}, memory {limits.read_gb_per_s:.3g} GB/s."
+        f"{text}\n\nThis machine, just now, {limits.threads} threads: multiply-adds {limits.fp32_fma_gflops:.4g} "
+        f"GFLOP/s, fp32 product {limits.fp32_gemm_gflops:.4g} GFLOP/s ({limits.fp32_gemm_by}){int8}, memory "
+        f"{limits.read_gb_per_s:.3g} GB/s."
     )
 
 
@@ -177,12 +182,14 @@ def _warnings(comparison: Comparison, found: Findings) -> list[str]:
         )
     for backend in comparison.backends:
         for name, value in backend.quality.items():
-            if value is None or is_wrong(name, value):
+            if is_wrong(name, value):
                 shown = "no number" if value is None else f"{value:.4f}"
                 lines.append(f"WARNING: {backend.name} does not give {comparison.base}'s answers ({name} {shown}).")
-    for run in comparison.runs:
-        if "server_unsustained" in run.samples:
-            lines.append(f"WARNING: {run.backend} sustains no rate within the bound (block {run.block + 1}).")
+    lines += [
+        f"WARNING: {run.backend} sustains no rate within the bound (block {run.block + 1})."
+        for run in comparison.runs
+        if "server_unsustained" in run.samples
+    ]
     for failure in comparison.failures:
         when = "pilot" if failure.block is None else f"block {failure.block + 1}"
         lines.append(f"FAILED: {failure.backend} in the {when}: {failure.message}")
@@ -196,8 +203,8 @@ def _notes(comparison: Comparison, found: Findings) -> list[str]:
     done = max((run.block + 1 for run in comparison.runs), default=0)
     blocks = "1 block" if done == 1 else f"{done} blocks"
     notes = [
-        f"gain: how many times better than {comparison.base}, more than 1 is better; a difference is claimed only where "
-        "the interval excludes 1.",
+        f"gain: how many times better than {comparison.base}, more than 1 is better; a difference is claimed only "
+        "where the interval excludes 1.",
         f"Figures are medians of {blocks} (seed {settings.seed}), each a fresh process per backend, in random "
         f"order; tokenization {settings.tokenization}.",
     ]
@@ -209,10 +216,13 @@ def _notes(comparison: Comparison, found: Findings) -> list[str]:
     if "server" in settings.scenarios:
         bound = f"the highest rate whose p99 is within {settings.server_p99_ms:g} ms" if settings.server_p99_ms else ""
         rate = f"{settings.server_rate_per_s:g} {comparison.unit}/s" if settings.server_rate_per_s else bound
-        notes.append(f"Server: Poisson arrivals, {settings.server_queries} queries, {rate}; latency from the intended sending.")
+        notes.append(
+            f"Server: Poisson arrivals, {settings.server_queries} queries, {rate}; latency from the intended sending."
+        )
     if found.floor is not None and comparison.control is not None:
         notes.append(
-            f"A/A control: {comparison.control.control_of} against its own copy differed by {found.floor:.1%} (median of "
-            f"{len(found.controls)} measures); {len(found.false_alarms)} intervals of {len(found.controls)} exclude 1."
+            f"A/A control: {comparison.control.control_of} against its own copy differed by {found.floor:.1%} (median "
+            f"of {len(found.controls)} measures); {len(found.false_alarms)} intervals of {len(found.controls)} "
+            "exclude 1."
         )
     return notes

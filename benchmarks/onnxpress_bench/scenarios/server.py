@@ -5,8 +5,8 @@ actual sending, a stall would delay the queries behind it without being seen in 
 (G. Tene, How NOT to Measure Latency, 2013). One thread takes what is waiting, answers it, and looks again, so that no
 second thread disturbs the measurement, and arrivals are simply a list of times.
 
-Which rate is sustained is found by search: the highest whose 99th percentile stays within a bound. The gaps between arrivals
-are drawn once for rate 1 and divided by the rate, so that all rates and all backends meet the same arrivals.
+Which rate is sustained is found by search: the highest whose 99th percentile stays within a bound. The gaps between
+arrivals are drawn once for rate 1 and divided by the rate, so that all rates and all backends meet the same arrivals.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ PRECISION = 1.05
 _STEP = 1.5
 _MOST_PROBES = 12
 
-#: Below this share of what it does one after the other, queries hardly meet: a bound missed there is missed at any rate.
+#: Below this share of what it does one after the other, queries hardly meet: a bound missed there is missed at any
+#: rate.
 _LOWEST_LOAD = 1 / 8
 
 

@@ -29,7 +29,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, help="Where the records are kept."
 )
-def main(suite: str | None, names: tuple[str, ...], blocks: int | None, only_list: bool, readme: bool, results: Path) -> None:
+def main(
+    suite: str | None, names: tuple[str, ...], blocks: int | None, only_list: bool, readme: bool, results: Path
+) -> None:
     """Measure every case of the suites, write benchmarks/results/, and regenerate the README's figures."""
     from onnxpress_bench.suites.results import write_readme
 

@@ -44,7 +44,9 @@ CASES = (
         ("pytorch", "pytorch@32", "onnxpress"),
         {"scenarios": ("mixed",), "shapes": ("1x16",), "blocks": 7, "stream_s": 12.0},
         (
-            Target("mixed stream against PyTorch at its best batch size", "gain", "mixed", OURS, "pytorch", at_least=1.8),
+            Target(
+                "mixed stream against PyTorch at its best batch size", "gain", "mixed", OURS, "pytorch", at_least=1.8
+            ),
             Target("mixed stream against PyTorch at batch 32", "gain", "mixed", OURS, "pytorch batch 32", at_least=3.4),
         ),
     ),
@@ -54,8 +56,12 @@ CASES = (
         ("transformers", "pytorch", "optimum-onnx", "fastembed", "onnxpress"),
         {"scenarios": (), "shapes": ("1x16",), "blocks": 15},
         (
-            Target("cold start against transformers' pipeline", "gain", "cold_start", OURS, "transformers", at_least=15),
-            Target("memory at first answer, of transformers'", "share", "memory_first", OURS, "transformers", at_most=0.3),
+            Target(
+                "cold start against transformers' pipeline", "gain", "cold_start", OURS, "transformers", at_least=15
+            ),
+            Target(
+                "memory at first answer, of transformers'", "share", "memory_first", OURS, "transformers", at_most=0.3
+            ),
             Target("installation, of transformers'", "install", "", OURS, "transformers", at_most=0.3),
         ),
     ),

@@ -49,7 +49,8 @@ def render(suite: str, records: Records) -> str:
     machine = first.machine
     parts = [
         f"Measured {first.created[:10]} on {machine.processor}, {first.settings.threads} threads, {machine.system}, by "
-        f"`make bench`; {_versions(records)}. Medians, and ratios with 95% intervals. Raw samples: benchmarks/results/{suite}/."
+        f"`make bench`; {_versions(records)}. Medians, and ratios with 95% intervals. Raw samples: "
+        f"benchmarks/results/{suite}/."
     ]
     parts += [part for case in known if (part := _latencies(case, records[case.name]))]
     parts += [part for case in known if (part := _cold_start(case, records[case.name]))]
@@ -67,7 +68,9 @@ def update(text: str, sections: Mapping[str, str]) -> str:
     for suite, section in sections.items():
         begin, end = BEGIN.format(suite), END.format(suite)
         if text.count(begin) != 1 or text.count(end) != 1:
-            raise BenchError(f"The README needs the lines {begin} and {end} once each, around the figures of that suite.")
+            raise BenchError(
+                f"The README needs the lines {begin} and {end} once each, around the figures of that suite."
+            )
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{section}{end}{rest.partition(end)[2]}"
     return text
@@ -118,7 +121,7 @@ def _cell(record: Comparison, row: Row, name: str) -> str:
     if gain is not None:
         interval = "" if gain.low is None or gain.high is None else f" [{gain.low:.2f}, {gain.high:.2f}]"
         text += f", {times(gain.ratio)}{interval}"
-    wrong = [key for key, value in record.backend(name).quality.items() if value is None or is_wrong(key, value)]
+    wrong = [key for key, value in record.backend(name).quality.items() if is_wrong(key, value)]
     return f"{text} **wrong answers**" if wrong else text
 
 
