@@ -279,8 +279,8 @@ class _Bench:
 
     def _same_weights(self) -> bool | None:
         settings = self._pilots[BASE]["backend"]["settings"] if BASE in self._pilots else {}
-        found = settings.get("weights_sha256")
-        return None if found is None else bool(found == self._subject.weights_sha256)
+        found, expected = settings.get("weights_sha256"), self._subject.weights_sha256
+        return None if found is None or expected is None else bool(found == expected)
 
 
 def _kind(spec: BackendSpec) -> Kind:
