@@ -8,11 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench clean help
+.PHONY: demo test check bench bench-test clean help
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onnxpress needs Python 3.11 or newer; pass PYTHON=...")'
@@ -33,8 +33,12 @@ test: check ## all checks and all tests, the fast ones first
 	$(BIN)/python -m pytest -q tests/unit tests/runtime
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=12 tests/exporter tests/hub tests/packaging tests/parity
 
-bench: $(STAMP) ## measure the real model against PyTorch: make bench ARTIFACT=folder
-	$(BIN)/python -m onnxpress_bench $(ARTIFACT)
+# An hour or so on two cores, on a machine that does nothing else. Peers first: .venv/bin/onnxpress peers --install all
+bench: $(STAMP) ## measure every case of the suites, write benchmarks/results, regenerate the README's figures (CASE=name)
+	$(BIN)/python -m onnxpress_bench $(if $(CASE),--case $(CASE))
+
+bench-test: $(STAMP) ## whether the benchmark's method holds on this machine: A/A runs, a known slowdown, a known stall
+	$(BIN)/python -m pytest -q -s benchmarks/tests
 
 clean: ## remove the environment, caches and exported artifacts
 	rm -rf $(VENV) models/artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
