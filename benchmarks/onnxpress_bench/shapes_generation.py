@@ -1,0 +1,180 @@
+"""Checkpoints of named shapes for text-generation and speech recognition, with random weights and tokenizers made here.
+
+Random weights are as fast as trained ones; what they answer means nothing, but must still agree between backends. The same
+arguments give the same checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from onnxpress.files import staged_folder
+from onnxpress_bench.texts import SENTENCES
+
+#: Of Qwen2-0.5B, and so the proportions of other widths.
+_QWEN2_HIDDEN, _QWEN2_FEED_FORWARD, _HEAD = 896, 4864, 64
+
+#: Special tokens of Whisper after its base vocabulary, in its order; the languages come after the second.
+_WHISPER_SPECIAL = ("translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps")
+_TIMESTAMPS = 1501
+_FRAMES_PER_TIMESTAMP = 50
+
+
+def qwen2_checkpoint(
+    folder: Path, *, hidden: int = _QWEN2_HIDDEN, layers: int = 24, vocabulary: int = 151_936, seed: int = 0
+) -> Path:
+    """A Qwen2 decoder in float32: by default of Qwen2-0.5B's shape, embeddings tied to the head. `folder`, made if absent.
+
+    Args:
+        hidden: a multiple of 128, so that there are two heads of 64 for each of the keys' and values'.
+        vocabulary: rows of the embedding; the tokenizer has fewer.
+    """
+    if (folder / "config.json").is_file():
+        return folder
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+
+    vocab, merges = _byte_pairs(2000)
+    with staged_folder(folder) as staging:
+        tokenizer: Any = Qwen2Tokenizer(vocab=vocab, merges=merges)
+        tokenizer.save_pretrained(staging)
+        feed_forward = hidden * _QWEN2_FEED_FORWARD // _QWEN2_HIDDEN // _HEAD * _HEAD
+        config = Qwen2Config(
+            hidden_size=hidden,
+            intermediate_size=feed_forward,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden // _HEAD,
+            num_key_value_heads=2,
+            vocab_size=vocabulary,
+            max_position_embeddings=32_768,
+            rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+            tie_word_embeddings=True,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
+        torch.manual_seed(seed)
+        _spread(Qwen2ForCausalLM(config)).save_pretrained(staging)
+    return folder
+
+
+def whisper_checkpoint(
+    folder: Path, *, hidden: int = 384, layers: int = 4, words: int = 50_257, languages: Sequence[str] = (), seed: int = 0
+) -> Path:
+    """A Whisper model in float32: by default of whisper-tiny's shape and vocabulary. `folder`, made if absent.
+
+    Args:
+        hidden: a multiple of 64.
+        words: tokens before the special ones.
+        languages: codes, "en" among them; none: all that Whisper knows.
+    """
+    if (folder / "config.json").is_file():
+        return folder
+    import torch
+    from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    codes = list(languages or LANGUAGES)[:99]
+    special = ["endoftext", "startoftranscript", *codes, *_WHISPER_SPECIAL]
+    ids = {f"<|{name}|>": words + index for index, name in enumerate(special)}
+    size = words + len(special) + _TIMESTAMPS
+    with staged_folder(folder) as staging:
+        _whisper_tokenizer(staging, words, list(ids))
+        WhisperFeatureExtractor().save_pretrained(staging)
+        end, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
+        marks: dict[str, Any] = {"eos_token_id": end, "bos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
+        config = WhisperConfig(
+            d_model=hidden,
+            encoder_layers=layers,
+            decoder_layers=layers,
+            encoder_attention_heads=hidden // _HEAD,
+            decoder_attention_heads=hidden // _HEAD,
+            encoder_ffn_dim=4 * hidden,
+            decoder_ffn_dim=4 * hidden,
+            vocab_size=size,
+            **marks,
+        )
+        torch.manual_seed(seed)
+        model = _spread(WhisperForConditionalGeneration(config))
+        model.generation_config = GenerationConfig(
+            is_multilingual=True,
+            lang_to_id={f"<|{code}|>": ids[f"<|{code}|>"] for code in codes},
+            task_to_id={task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
+            no_timestamps_token_id=ids["<|notimestamps|>"],
+            max_initial_timestamp_index=_FRAMES_PER_TIMESTAMP,
+            max_length=448,
+            suppress_tokens=list(range(start, size)),  # a trained model would not say these here, this one might
+            begin_suppress_tokens=[end],
+            return_timestamps=False,
+            **marks,
+        )
+        model.save_pretrained(staging)
+    return folder
+
+
+def _spread(model: Any) -> Any:
+    """Wider weights than training starts from: probabilities far enough apart that rounding does not reorder them."""
+    import torch
+
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.mul_(3.0)
+    return model.eval()
+
+
+def _byte_pairs(size: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """A byte-level BPE vocabulary and its merges, trained on the benchmark's sentences with Qwen2's splitting."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import Qwen2Tokenizer
+
+    tokenizer: Any = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = Qwen2Tokenizer(vocab={"a": 0}, merges=[]).backend_tokenizer.pre_tokenizer
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    model: Mapping[str, Any] = json.loads(tokenizer.to_str())["model"]
+    return dict(model["vocab"]), [(first, second) for first, second in model["merges"]]
+
+
+def _whisper_tokenizer(folder: Path, words: int, special: Sequence[str]) -> None:
+    """`words` tokens of text, of which the last are made-up words that only a model says, then the special ones."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+
+    vocab, merges = _byte_pairs(min(words, 2000))
+    for word in _made_up():
+        if len(vocab) == words:
+            break
+        vocab.setdefault(word, len(vocab))
+    tokenizer: Any = Tokenizer(models.BPE(vocab=vocab, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in special])
+    times = [f"<|{0.02 * index:.2f}|>" for index in range(_TIMESTAMPS)]
+    tokenizer.add_tokens([AddedToken(one, special=False, normalized=False) for one in times])
+    end = special[0]
+    around = [("<|startoftranscript|>", special.index("<|startoftranscript|>")), ("<|notimestamps|>", len(special) - 1)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"<|startoftranscript|> <|notimestamps|> $A {end}",
+        special_tokens=[(name, words + index) for name, index in (*around, (end, 0))],
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "WhisperTokenizer",
+        "bos_token": end,
+        "eos_token": end,
+        "pad_token": end,
+        "unk_token": end,
+        "model_max_length": 1024,
+        "processor_class": "WhisperProcessor",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _made_up() -> list[str]:
+    """Over 57,000 words of two or three syllables, each with the space before it."""
+    syllables = [a + b for a, b in product("bdfgklmnprstvz", "aeiou")]
+    return ["Ġ" + "".join(parts) for number in (2, 3) for parts in product(syllables[:38], repeat=number)]
