@@ -45,7 +45,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`installed`: ready to use; an environment of other requirements than today's is not. `version`: of the peer, which
+    """`installed`: ready to use; an environment of other requirements than today's is not. `version`: of the peer, that
     is the first thing required. `versions`: of all that is in its environment, by distribution."""
 
     name: str

@@ -143,7 +143,7 @@ def _convert(spec: BackendSpec, target: Path) -> None:
     if spec.task != "text-classification":
         return
     model = torch_model(spec)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     for name in HEADS[spec.settings["model_type"]].modules:
         layer = model.get_submodule(name)
         arrays |= {f"{name}.weight": layer.weight.detach().numpy(), f"{name}.bias": layer.bias.detach().numpy()}
