@@ -1,0 +1,286 @@
+"""The tables of the page, and what is said beside them. Pure: a record in, HTML out."""
+
+from __future__ import annotations
+
+from onnxpress.inspection import size
+from onnxpress_bench.comparison import BackendInfo, Comparison, Failure
+from onnxpress_bench.limits import attainable_gflops
+from onnxpress_bench.measures import Row
+from onnxpress_bench.quality import is_wrong
+from onnxpress_bench.report.markup import Markup, bullets, element, fields, join, table
+from onnxpress_bench.report.scene import Scene
+from onnxpress_bench.report.terminal import achieved, all_versions, figure, gain_text
+from onnxpress_bench.report.verdict import wrong_figures
+from onnxpress_bench.statistics import Gain
+
+RULE_OF_GAIN = (
+    "A gain says how many times better; more than 1 is better. In brackets: the interval that holds the true gain in "
+    "95 of 100 such runs. A difference is claimed only where it excludes 1."
+)
+RULE_OF_QUALITY = (
+    "Every backend answered the same items in this run, and was compared with the reference. Cosines and agreements "
+    "are 1 for equal answers, differences 0."
+)
+RULE_OF_LIMITS = (
+    "What this machine reached in this run at the most, and how near each backend comes. Operations are counted once, "
+    "for the reference; bytes are those of the weights, read once a query. The limit is fp32's: int8 may exceed it."
+)
+RULE_OF_NOISE = (
+    "One backend ran twice, under two names: these intervals should contain 1, but for one in twenty. How far they "
+    "stray is how far any gain can stray by chance."
+)
+
+
+def badge(backend: BackendInfo) -> Markup:
+    """In words whether the answers are right; nothing where they were not compared."""
+    if wrong_figures(backend):
+        return element("span", "WRONG answers", class_="badge wrong")
+    return element("span", "same answers", class_="badge right") if backend.quality else Markup("")
+
+
+def measures(scene: Scene) -> Markup:
+    """Each backend's figure, and the gain below it."""
+    comparison = scene.comparison
+    header = ["measure", *(join([name, " ", badge(comparison.backend(name))]) for name in comparison.names)]
+    rows = [[_title(row), *(_cell(row, name) for name in comparison.names)] for row in scene.rows]
+    caption = f"Speed, cold start and memory; gains over {comparison.base}"
+    return table(caption, header, rows, ["measure", *comparison.names])
+
+
+def _title(row: Row) -> str:
+    return (
+        row.title if not row.title.startswith(" ") else element("span", "of it: " + row.title.strip(), class_="about")
+    )
+
+
+def _cell(row: Row, name: str) -> Markup:
+    if name not in row.values:
+        return Markup("-")
+    value = element("span", figure(row.values[name], row.unit), class_="value")
+    if name not in row.gains:
+        return value
+    kind = row.verdicts[name].split(" ")[0]
+    return element("span", value, element("span", _gain(row.gains[name]), class_=f"gain {kind}"))
+
+
+def _gain(gain: Gain) -> str:
+    """Its interval on one line."""
+    return gain_text(gain).replace(", ", ",\N{NO-BREAK SPACE}")
+
+
+def quality(scene: Scene) -> Markup:
+    """A row for each backend: how near its answers are, and beside it what it gains."""
+    comparison = scene.comparison
+    shown = [comparison.backend(name) for name in comparison.names]
+    names = list(dict.fromkeys(name for one in shown for name in one.quality))
+    gains = _headlines(scene)
+    if not names:
+        return Markup("")
+    rows = []
+    for one in shown:
+        cells = [_quality_cell(comparison, one, name) for name in names]
+        rows.append(
+            [one.name, *cells, *(_gain(row.gains[one.name]) if one.name in row.gains else "-" for row in gains)]
+        )
+    return table(
+        f"Answers against {comparison.base}'s, and gains", ["backend", *names, *(row.title for row in gains)], rows
+    )
+
+
+def _headlines(scene: Scene) -> list[Row]:
+    """The first and the last latency, and one throughput."""
+    compared = [row for row in scene.rows if row.gains]
+    waits = [row for row in compared if row.name.split(" ")[0] in ("latency_p50", "first_token")]
+    rates = [row for row in compared if row.name.split(" ")[0] in ("offline", "mixed", "decode")]
+    return [*waits[:1], *waits[1:][-1:], *rates[-1:]]
+
+
+def _quality_cell(comparison: Comparison, backend: BackendInfo, name: str) -> str:
+    if name not in backend.quality:
+        return "reference" if backend.name == comparison.base else "-"
+    value = backend.quality[name]
+    shown = "none" if value is None else f"{value:.6f}"
+    return element("span", f"{shown} WRONG", class_="wrong-cell") if is_wrong(name, value) else shown
+
+
+def resources(comparison: Comparison) -> Markup:
+    """Bytes on disk, padding and batches."""
+    shown = [comparison.backend(name) for name in comparison.names]
+    columns = {
+        "model on disk": ["-" if one.model_bytes is None else size(one.model_bytes) for one in shown],
+        "installation": ["-" if one.install_bytes is None else size(one.install_bytes) for one in shown],
+        "padding in the stream": ["-" if one.padding_share is None else f"{one.padding_share:.1%}" for one in shown],
+        "batches in the stream": [one.batching or "-" for one in shown],
+    }
+    columns = {title: cells for title, cells in columns.items() if set(cells) != {"-"}}
+    rows = [[one.name, *(cells[place] for cells in columns.values())] for place, one in enumerate(shown)]
+    return table("Each backend", ["backend", *columns], rows) if columns else Markup("")
+
+
+def batchings(comparison: Comparison) -> Markup:
+    """What the pilot tried, where it had a choice; each backend's best is what was measured."""
+    tried = [one for one in comparison.backends if len(one.rates) > 1 and one.control_of is None]
+    names = list(dict.fromkeys(batching for one in tried for batching in one.rates))
+    rows = [
+        [one.name, *(f"{one.rates[name]:.4g} {comparison.unit}/s" if name in one.rates else "-" for name in names)]
+        for one in tried
+    ]
+    return table(
+        "Batchings that a short pilot tried; each backend then ran with its fastest", ["backend", *names], rows
+    )
+
+
+def limits(scene: Scene) -> Markup:
+    """The machine's ceilings, and what each backend achieved below them."""
+    comparison, found = scene.comparison, scene.comparison.limits
+    rows = []
+    for row in scene.rows:
+        cells = [_achieved(comparison, row, name) for name in comparison.names]
+        if set(cells) != {"-"}:
+            rows.append([row.title.removeprefix("latency p50, "), *cells])
+    own = table("Achieved", ["query", *comparison.names], rows)
+    if found is None:
+        return own
+    int8 = "" if found.int8_gemm_gops is None else f"{found.int8_gemm_gops:.4g} GOP/s ({found.int8_gemm_by})"
+    ceilings = {
+        "threads": str(found.threads),
+        "multiply-adds": f"{found.fp32_fma_gflops:.4g} GFLOP/s",
+        "fp32 product": f"{found.fp32_gemm_gflops:.4g} GFLOP/s ({found.fp32_gemm_by})",
+        "int8 product": int8,
+        "reading memory": f"{found.read_gb_per_s:.3g} GB/s",
+    }
+    return join([fields(ceilings), own])
+
+
+def _achieved(comparison: Comparison, row: Row, name: str) -> str:
+    point = achieved(comparison, row, name) if name in row.values else None
+    if point is None:
+        return "-"
+    found = comparison.limits
+    share = "" if found is None else f" ({point[0] / attainable_gflops(found, point[2]):.0%} of the limit)"
+    return f"{point[0]:.4g} GFLOP/s, {point[1]:.3g} GB/s{share}"
+
+
+def noise(scene: Scene) -> Markup:
+    """The control's intervals, and which blocks were disturbed."""
+    found, copy = scene.found, scene.comparison.control
+    parts = []
+    if copy is not None and found.floor is not None:
+        parts.append(
+            element(
+                "p",
+                f"{copy.control_of} against its own copy differed by {found.floor:.1%} (median of "
+                f"{len(found.controls)} measures); {len(found.false_alarms)} intervals of {len(found.controls)} "
+                "exclude 1.",
+            )
+        )
+        rows = [[one.title, _gain(one.gain)] for one in found.controls]
+        parts.append(table("A/A control", ["measure", "gain of the copy"], rows))
+    if found.disturbed:
+        listed = ", ".join(f"{name} {block + 1}" for name, block in found.disturbed)
+        parts.append(element("p", f"Disturbed blocks: {listed}."))
+    return join(parts)
+
+
+def failed(failure: Failure) -> str:
+    """What failed, when, and the last thing it said."""
+    when = "before anything was timed" if failure.block is None else f"in block {failure.block + 1}"
+    return f"{failure.backend}, {when}: {failure.message}"
+
+
+def doubts(comparison: Comparison) -> list[str]:
+    """Reasons to doubt that lie not in the machine but in what was compared."""
+    found = []
+    if comparison.interrupted:
+        found.append("The run was interrupted: the figures are of what was measured until then.")
+    if comparison.same_weights is False:
+        found.append(
+            f"The weights of {comparison.checkpoint} are not those that the artifact was made from. Export it again, "
+            "or name the right checkpoint."
+        )
+    unsustained = dict.fromkeys(run.backend for run in comparison.runs if "server_unsustained" in run.samples)
+    found += [f"{name} sustained no rate within the server's bound in at least one block." for name in unsustained]
+    if comparison.base not in {run.backend for run in comparison.runs}:
+        found.append(f"{comparison.base} was not measured, so there are no gains.")
+    return found
+
+
+def method(comparison: Comparison) -> Markup:
+    """How it was measured, and with which settings."""
+    settings = comparison.settings
+    said = [
+        "A fresh process for each backend and block. Each block runs every backend once, in an order drawn from the "
+        "seed, so that a drift of the machine meets all alike.",
+        "The same texts, arguments and number of threads for all.",
+        "Each backend is warmed up until its times are stable. A figure is the median of its blocks, a gain the median "
+        "of the blocks' ratios; its interval comes from the bootstrap over blocks and Student's t, on logarithms.",
+        "Cold start: from just before the process is created to its first answer, its files being in the disk cache.",
+        "Memory: the most that the process has had resident.",
+    ]
+    if settings.control:
+        said.append("One backend runs twice, under two names, as a control of the method itself.")
+    if "server" in settings.scenarios:
+        said.append(
+            "Server: queries arrive by a Poisson process and do not wait; latency counts from when each was meant to "
+            "be sent."
+        )
+    tokens = ", ".join(f"{name}: {mean:.0f}" for name, mean in comparison.tokens.items())
+    values = {
+        "blocks": f"{max((run.block + 1 for run in comparison.runs), default=0)} of {settings.blocks}",
+        "seconds per block": f"{settings.latency_s:g} for each shape, {settings.stream_s:g} for the stream",
+        "warm-up": f"until stable, at most {settings.warm_up_s:g} s",
+        "threads": str(settings.threads),
+        "device": settings.device,
+        "seed": str(settings.seed),
+        "scenarios": ", ".join(settings.scenarios),
+        "shapes": ", ".join(settings.shapes),
+        "mean tokens": tokens,
+        "tokenization": settings.tokenization,
+        "stream": f"{comparison.stream_items} {comparison.unit}, lengths: {settings.lengths}",
+        "server": _server(comparison),
+    }
+    return join([bullets(said), fields(values), _backends(comparison)])
+
+
+def _server(comparison: Comparison) -> str:
+    settings = comparison.settings
+    if "server" not in settings.scenarios:
+        return ""
+    if settings.server_rate_per_s:
+        return f"{settings.server_queries} queries at {settings.server_rate_per_s:g}/s"
+    return f"{settings.server_queries} queries, the highest rate whose p99 is within {settings.server_p99_ms or 0:g} ms"
+
+
+def _backends(comparison: Comparison) -> Markup:
+    rows = [
+        [one.name, one.about, f"a copy of {one.control_of}" if one.control_of else ""] for one in comparison.backends
+    ]
+    return table("Backends", ["backend", "what it is", "note"], rows)
+
+
+def machine(comparison: Comparison) -> Markup:
+    """Everything that is known of the machine."""
+    found = comparison.machine
+    shown = {None: "", True: "yes", False: "no"}
+    return fields(
+        {
+            "processor": found.processor,
+            "cores": f"{found.usable_cores} usable of {found.cores}",
+            "affinity": ", ".join(map(str, found.affinity)),
+            "threads per core": str(found.threads_per_core or ""),
+            "clock": f"{found.frequency_mhz:.0f} MHz" if found.frequency_mhz else "",
+            "governor": found.governor or "",
+            "boost": shown[found.boost],
+            "on battery": shown[found.on_battery],
+            "virtual": shown[found.virtual],
+            "memory": size(found.memory_bytes),
+            "GPU": found.gpu or "",
+            "system": found.system,
+            "load before": f"{found.busy_share:.0%} of the usable cores, load average {found.load_average:g}",
+        }
+    )
+
+
+def versions(comparison: Comparison) -> Markup:
+    """Of everything that ran."""
+    return fields(all_versions(comparison))
