@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ class _Bench:
             job = {"do": "prepare", "backend": asdict(plain)}
             self._resolved: dict[str, Any] = ask(job, threads=1, offline=False)["backend"]
         folder, own = self._resolved["folder"], self._resolved["settings"]
-        key = (own["weights_sha256"] or Path(folder).name)[:16]
+        key = _fingerprint(Path(folder), own["weights_sha256"])
         workspace = environments.home() / "models" / f"{key}-{spec.task}" / spec.kind
         workspace.parent.mkdir(parents=True, exist_ok=True)
         return replace(spec, folder=folder, workspace=str(workspace), settings={**own, **spec.settings})
@@ -287,6 +288,17 @@ def _kind(spec: BackendSpec) -> Kind:
     kind = kind_of(spec.kind)
     assert kind is not None  # the spec was made from it
     return kind
+
+
+def _fingerprint(folder: Path, weights_sha256: str | None) -> str:
+    """Of all that a conversion is made from: the weights, or when their files were written, and what lies beside them."""
+    digest = sha256((weights_sha256 or "").encode())
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        small = file.suffix in (".json", ".model", ".txt", ".py")
+        known = file.stat()
+        told = file.read_bytes() if small else f"{known.st_size} {0 if weights_sha256 else known.st_mtime_ns}".encode()
+        digest.update(file.name.encode() + b"\0" + told + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def _silent(title: str, done: int, total: int) -> None:
