@@ -11,7 +11,7 @@ from onnxpress_bench.backends import kind_of
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.scenarios import SCENARIOS
 from onnxpress_bench.suites import SUITES, Case, cases
-from onnxpress_bench.suites.results import BEGIN, END, figures_by_hand, load, render, update
+from onnxpress_bench.suites.results import BEGIN, END, figures_by_hand, load, render, sections_of, update
 from onnxpress_bench.suites.shapes import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,11 +34,11 @@ def test_case_names_are_unique() -> None:
     assert len({(suite, case.name) for suite, case in ALL}) == len(ALL)
 
 
-def test_the_readme_s_figures_are_those_of_the_records() -> None:
+@pytest.mark.parametrize("document", sorted(set(SUITES.values())))
+def test_a_document_s_figures_are_those_of_the_records(document: str) -> None:
     """Regenerate them with `make bench`, or `python -m onnxpress_bench --readme` after a change of the tables."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    records = load(ROOT / "benchmarks" / "results")
-    assert update(text, {suite: render(suite, found) for suite, found in records.items()}) == text
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert update(text, sections_of(document, ROOT / "benchmarks" / "results")) == text
 
 
 @pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md"])

@@ -16,7 +16,9 @@ from onnxpress_bench.suites.targets import Target
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One run of the harness. `model`: a row of shapes.MODELS. `settings`: what differs from a full run's settings."""
+    """One run of the harness. `model`: a row of shapes.MODELS. `settings`: what differs from a full run's settings.
+
+    A `task` without an artifact takes the checkpoint, with `inputs` as `checkpoint_subject.of_checkpoint` does."""
 
     name: str
     model: str
@@ -24,13 +26,15 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     targets: Sequence[Target] = ()
     measure_limits: bool = False
+    task: str = "sentence-similarity"
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-#: name -> module of this package with its CASES.
-SUITES: Mapping[str, str] = {"fp32": "fp32"}
+#: name, which is that of the module with its CASES -> the document that shows its figures.
+SUITES: Mapping[str, str] = {"fp32": "README.md", "peers": "benchmarks/README.md"}
 
 
 def cases(suite: str) -> tuple[Case, ...]:
     """The cases of a suite, in the order they run."""
-    found: tuple[Case, ...] = import_module(f"onnxpress_bench.suites.{SUITES[suite]}").CASES
+    found: tuple[Case, ...] = import_module(f"onnxpress_bench.suites.{suite}").CASES
     return found

@@ -14,10 +14,11 @@ import click
 from onnxpress import Artifact
 from onnxpress_bench.cli import display
 from onnxpress_bench.suites import SUITES, Case, cases
-from onnxpress_bench.suites.shapes import artifact_of
+from onnxpress_bench.suites.shapes import artifact_of, checkpoint_of
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "benchmarks" / "results"
+STORE = ROOT / "models" / "artifacts"
 
 
 @click.command()
@@ -25,15 +26,15 @@ RESULTS = ROOT / "benchmarks" / "results"
 @click.option("--case", "names", multiple=True, help="Only these cases.")
 @click.option("--blocks", type=click.IntRange(min=1), help="Fresh processes per backend, in place of the suite's own.")
 @click.option("--list", "only_list", is_flag=True, help="Print suites and cases, and measure nothing.")
-@click.option("--readme", is_flag=True, help="Only put the figures of the records into the README.")
+@click.option("--readme", is_flag=True, help="Only put the figures of the records into the documents.")
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, help="Where the records are kept."
 )
 def main(
     suite: str | None, names: tuple[str, ...], blocks: int | None, only_list: bool, readme: bool, results: Path
 ) -> None:
-    """Measure every case of the suites, write benchmarks/results/, and regenerate the README's figures."""
-    from onnxpress_bench.suites.results import write_readme
+    """Measure every case of the suites, write benchmarks/results/, and regenerate the figures in the documents."""
+    from onnxpress_bench.suites.results import write_documents
 
     chosen = [(one, case) for one in ([suite] if suite else SUITES) for case in cases(one)]
     chosen = [(one, case) for one, case in chosen if not names or case.name in names]
@@ -46,24 +47,29 @@ def main(
         click.echo(f"\n=== {one}/{case.name}\n")
         failed |= _measure(case, results / one / f"{case.name}.jsonl", blocks)
     if results == RESULTS:
-        write_readme(ROOT / "README.md", results)
+        write_documents(ROOT, results)
     sys.exit(1 if failed else 0)
 
 
 def _measure(case: Case, path: Path, blocks: int | None) -> bool:
     """Whether a backend failed."""
+    from onnxpress_bench.checkpoint_subject import SCENARIO_OF, of_checkpoint
     from onnxpress_bench.record import write_record
     from onnxpress_bench.report.page import write_page
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
     from onnxpress_bench.subject import of_artifact
 
-    # In a process of its own: this one stays light, and without PyTorch's threads.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        folder, checkpoint = pool.submit(artifact_of, case.model, ROOT / "models" / "artifacts").result()
     settings = replace(settings_for(quick=False), **case.settings)
     settings = replace(settings, blocks=blocks or settings.blocks)
-    subject = of_artifact(Artifact.open(folder), str(checkpoint), settings, backends=case.backends)
+    # In a process of its own: this one stays light, and without PyTorch's threads.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        if case.task in SCENARIO_OF:
+            made = pool.submit(checkpoint_of, case.model, STORE).result()
+            subject = of_checkpoint(made, case.task, settings, backends=case.backends, **case.inputs)
+        else:
+            folder, checkpoint = pool.submit(artifact_of, case.model, STORE).result()
+            subject = of_artifact(Artifact.open(folder), str(checkpoint), settings, backends=case.backends)
     # What is committed names no folder of this machine.
     subject = replace(subject, model=case.model, checkpoint=f"{case.model} checkpoint")
     command = shlex.join(["make", "bench", f"CASE={case.name}"])
@@ -71,7 +77,7 @@ def _measure(case: Case, path: Path, blocks: int | None) -> bool:
         comparison = run(subject, settings, command=command, measure_limits=case.measure_limits, progress=show)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_record(comparison, path)
-    pages = ROOT / "models" / "artifacts" / "reports"
+    pages = STORE / "reports"
     pages.mkdir(parents=True, exist_ok=True)
     write_page(comparison, pages / f"{path.parent.name}-{case.name}.html")
     click.echo(render(comparison))

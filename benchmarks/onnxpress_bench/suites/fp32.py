@@ -70,7 +70,7 @@ CASES = (
             f"overhead-{model}",
             model,
             ("tokenizer+session", "onnxpress"),
-            {"scenarios": ("single-stream",), "shapes": ("1x16",), "blocks": 15, "latency_s": 4.0},
+            {"scenarios": ("single-stream",), "shapes": ("1x16",), "blocks": 11, "latency_s": 3.0},
             (
                 Target(
                     f"our pipeline over tokenizer and session alone, {model} 1x16",

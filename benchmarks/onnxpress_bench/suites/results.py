@@ -54,7 +54,8 @@ def render(suite: str, records: Records) -> str:
     ]
     parts += [part for case in known if (part := _latencies(case, records[case.name]))]
     parts += [part for case in known if (part := _cold_start(case, records[case.name]))]
-    parts.append(_targets([(case, records[case.name]) for case in known]))
+    if any(case.targets for case in known):
+        parts.append(_targets([(case, records[case.name]) for case in known]))
     parts.append(_trust([(case.name, records[case.name]) for case in known]))
     return "\n\n".join(parts) + "\n"
 
@@ -69,17 +70,24 @@ def update(text: str, sections: Mapping[str, str]) -> str:
         begin, end = BEGIN.format(suite), END.format(suite)
         if text.count(begin) != 1 or text.count(end) != 1:
             raise BenchError(
-                f"The README needs the lines {begin} and {end} once each, around the figures of that suite."
+                f"The document needs the lines {begin} and {end} once each, around the figures of that suite."
             )
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{section}{end}{rest.partition(end)[2]}"
     return text
 
 
-def write_readme(readme: Path, results: Path) -> None:
-    """Regenerate the README's figures from the records."""
-    sections = {suite: render(suite, records) for suite, records in load(results).items()}
-    write_file(readme, update(readme.read_text(encoding="utf-8"), sections).encode())
+def sections_of(document: str, results: Path) -> dict[str, str]:
+    """suite -> section, of those that a document shows."""
+    return {suite: render(suite, records) for suite, records in load(results).items() if SUITES[suite] == document}
+
+
+def write_documents(root: Path, results: Path) -> None:
+    """Regenerate the figures of all documents from the records."""
+    for document in dict.fromkeys(SUITES.values()):
+        path = root / document
+        text = update(path.read_text(encoding="utf-8"), sections_of(document, results))
+        write_file(path, text.encode())
 
 
 def figures_by_hand(text: str) -> list[str]:
@@ -104,9 +112,15 @@ def _versions(records: Records) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
 
 
+_SHOWN = (
+    *("latency_p50", "mixed", "server_rate", "server_p99", "offline"),
+    *("first_token", "prefill", "between_tokens ", "decode", "real_time"),
+)
+
+
 def _latencies(case: Case, record: Comparison) -> str:
     """Latency by shape, or throughput: what each backend took, and how many times better ours is than each."""
-    rows = [row for row in summarize(record) if row.name.startswith(("latency_p50", "mixed", "server", "offline"))]
+    rows = [row for row in summarize(record) if row.name.startswith(_SHOWN)]
     if not rows:
         return ""
     header = [f"{case.model}, {case.name}" if case.name != case.model else case.model, *record.names]

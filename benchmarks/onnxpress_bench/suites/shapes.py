@@ -15,7 +15,7 @@ from typing import Any
 
 from onnxpress import MissingDependency
 from onnxpress.files import staged_folder
-from onnxpress_bench.errors import BenchError
+from onnxpress_bench.shapes_generation import qwen2_checkpoint, whisper_checkpoint
 
 
 def minilm(folder: Path) -> Path:
@@ -65,18 +65,22 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "bert-base": _embedder("BertConfig", "BertModel", "hidden_size"),
     "distilbert": _embedder("DistilBertConfig", "DistilBertModel", "dim"),
     "minilm": minilm,
+    "qwen2-small": lambda folder: qwen2_checkpoint(folder, hidden=512, layers=8),
+    "whisper-tiny": whisper_checkpoint,
 }
 
 
-def artifact_of(model: str, store: Path) -> tuple[Path, Path]:
-    """The artifact of a model, exported if `store` has none that this exporter made, and its checkpoint.
+def checkpoint_of(model: str, store: Path) -> Path:
+    """The checkpoint of a model, made if `store` has none."""
+    import transformers
 
-    Raises:
-        BenchError: there is no such model.
-    """
-    if model not in MODELS:
-        raise BenchError(f"There is no model {model!r} for suites; there are {', '.join(MODELS)}.")
-    checkpoint = MODELS[model](store / f"bench-{model}-checkpoint")
+    transformers.logging.disable_progress_bar()
+    return MODELS[model](store / f"bench-{model}-checkpoint")
+
+
+def artifact_of(model: str, store: Path) -> tuple[Path, Path]:
+    """The artifact of a model, exported if `store` has none that this exporter made, and its checkpoint."""
+    checkpoint = checkpoint_of(model, store)
     folder = store / f"bench-{model}"
     import onnxpress_exporter
 

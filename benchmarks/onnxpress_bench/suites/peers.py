@@ -1,0 +1,46 @@
+"""The second suite: every other way to run a model that this harness knows, measured at least once.
+
+Embeddings in every scenario; text generation and speech with random weights of real shapes, until onnxpress has them.
+"""
+
+from __future__ import annotations
+
+from onnxpress_bench.suites import Case
+
+CASES = (
+    Case(
+        "embeddings",
+        "minilm",
+        (
+            *("pytorch", "pytorch-bf16", "torch.compile", "transformers", "openvino", "ctranslate2", "optimum-onnx"),
+            *("fastembed", "onnxruntime", "onnxpress"),
+        ),
+        {
+            "scenarios": ("single-stream", "offline", "mixed", "server"),
+            "shapes": ("1x16", "1x128"),
+            "blocks": 5,
+            "stream_s": 4.0,
+            "server_p99_ms": 100.0,
+            "server_queries": 150,
+        },
+    ),
+    Case(
+        "generation",
+        "qwen2-small",
+        (
+            *("pytorch", "llama.cpp", "llama.cpp-q8_0", "llama.cpp-q4_0"),
+            *("onnxruntime-genai", "onnxruntime-genai-int4"),
+        ),
+        {"scenarios": ("generation",), "blocks": 5, "control": False},
+        task="text-generation",
+        inputs={"prompt_tokens": (128,), "new_tokens": (32,)},
+    ),
+    Case(
+        "audio",
+        "whisper-tiny",
+        ("pytorch", "faster-whisper"),
+        {"scenarios": ("audio",), "blocks": 5, "control": False},
+        task="automatic-speech-recognition",
+        inputs={"audio_s": (5,), "transcript_tokens": 32},
+    ),
+)
