@@ -47,9 +47,13 @@ def render_page(comparison: Comparison) -> str:
         [
             _header(comparison, title),
             _cautions(scene),
-            section("The verdict", _cards(scene, verdicts(comparison, scene.rows)), about=sections.RULE_OF_GAIN),
+            section(
+                "The verdict",
+                sections.quality(scene),
+                _cards(scene, verdicts(comparison, scene.rows)),
+                about=sections.RULE_OF_GAIN,
+            ),
             section("Measures", sections.measures(scene), about="Medians; below each, the gain and its 95% interval."),
-            section("Answers beside speed", sections.quality(scene), about=sections.RULE_OF_QUALITY),
             section("Size and batches", sections.resources(comparison), sections.batchings(comparison)),
             section("Plots", _plots(scene)),
             section("This machine's limits", sections.limits(scene), about=sections.RULE_OF_LIMITS),
@@ -119,7 +123,7 @@ def _card(scene: Scene, said: Verdict) -> Markup:
     badge = sections.badge(scene.comparison.backend(said.backend))
     parts = [element("h3", said.backend, " ", badge), element("p", said.answers), element("p", said.summary)]
     for title, kind, items in (
-        ("Better", "better", said.better),
+        ("Better, with wrong answers" if said.wrong else "Better", "wrong" if said.wrong else "better", said.better),
         ("Worse", "worse", said.worse),
         ("No difference shown", "same", said.same),
     ):

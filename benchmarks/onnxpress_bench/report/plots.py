@@ -50,8 +50,8 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         "forest",
         "Gains with their intervals",
-        "More than 1 is better; an interval that contains 1 shows no difference. Hollow grey diamonds are the A/A "
-        "control, a backend against its own copy: as far as these stray from 1, so far can anything else by chance.",
+        "More than 1 is better; an interval that contains 1 shows no difference. Hollow grey diamonds, where a control "
+        "ran, are a backend against its own copy: as far as these stray from 1, so far can anything else by chance.",
         forest,
         legend="backends and control",
     ),

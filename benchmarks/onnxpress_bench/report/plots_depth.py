@@ -24,6 +24,9 @@ COLD_PARTS = {
     "cold_load": "load",
     "cold_first_call": "first call",
 }
+#: Measures whose gains nearly always go with their median's, and are in the table.
+_TAILS = ("latency_p90", "latency_p99", "between_tokens_p99")
+
 PART_SHARES = (0.25, 0.5, 0.75, 1.0)
 
 #: An interval that reaches further than this factor beyond all ratios is cut off, with an arrow.
@@ -35,6 +38,8 @@ def forest(scene: Scene) -> Figure | None:
     controls = {one.row: one.gain for one in scene.found.controls}
     lines: list[tuple[str, Gain | None, Look | None]] = []
     for row in scene.rows:
+        if row.name.startswith(_TAILS):
+            continue
         gains = [(name, row.gains[name]) for name in scene.looks if name in row.gains]
         gains = [(name, gain) for name, gain in gains if gain.low is not None]
         if gains:
@@ -45,7 +50,7 @@ def forest(scene: Scene) -> Figure | None:
     ratios = [gain.ratio for _, gain, _ in lines if gain]
     if not ratios:
         return None
-    figure, (axes,) = canvas.canvas(40 + 11 * len(lines))
+    figure, (axes,) = canvas.canvas(40 + (11 if len(scene.looks) <= 5 else 8.5) * len(lines))
     ends = [
         math.exp(math.log(end))
         for _, gain, _ in lines

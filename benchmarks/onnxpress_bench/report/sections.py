@@ -14,12 +14,9 @@ from onnxpress_bench.report.verdict import wrong_figures
 from onnxpress_bench.statistics import Gain
 
 RULE_OF_GAIN = (
-    "A gain says how many times better; more than 1 is better. In brackets: the interval that holds the true gain in "
-    "95 of 100 such runs. A difference is claimed only where it excludes 1."
-)
-RULE_OF_QUALITY = (
-    "Every backend answered the same items in this run, and was compared with the reference. Cosines and agreements "
-    "are 1 for equal answers, differences 0."
+    "Every backend answered the same items in this run, and its answers were compared with the reference's: cosines "
+    "and agreements are 1 for equal answers, differences 0. A gain says how many times better; in brackets the "
+    "interval that holds the true gain in 95 of 100 such runs. A difference is claimed only where it excludes 1."
 )
 RULE_OF_LIMITS = (
     "What this machine reached in this run at the most, and how near each backend comes. Operations are counted once, "
