@@ -33,8 +33,8 @@ Progress = Callable[[str, int, int], None]
 #: Requests that wait are taken together up to so many rows, in batches of so many padded tokens.
 BATCHES: Sequence[tuple[int, int]] = ((1, 512), (8, 512), (16, 1024))
 
-#: Requests of one trial: enough for a 99th percentile, not more than this many seconds of the demanded rate.
-FEWEST, MOST, TRIAL_S = 120, 4000, 8.0
+#: Requests of one trial: enough for a 99th percentile, and not endlessly many.
+FEWEST, MOST = 120, 4000
 
 #: The highest rate is found to this factor.
 PRECISION = 1.1
@@ -78,6 +78,7 @@ class Trial:
     rate_per_s: float
     within: bool
     requests: int = 0
+    quickest_ms: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
     memory_bytes: int | None = None
@@ -105,9 +106,13 @@ def advise(
     *,
     precisions: Sequence[str] = (),
     cores: int | None = None,
+    trial_s: float = 8.0,
     progress: Progress | None = None,
 ) -> Advice:
     """Try the candidates and choose.
+
+    Args:
+        trial_s: how long requests arrive in one trial, at the demanded rate.
 
     Raises:
         BenchError: no candidate could run at all.
@@ -116,7 +121,8 @@ def advise(
     check_installed(("psutil", "onnxruntime"))
     inputs = make_inputs(artifact, demand.seed, shapes=(), lengths=demand.lengths)
     found = candidates(precisions_of(artifact, precisions), cores or usable_cores())
-    return _Trials(artifact, demand, inputs.stream, progress or (lambda title, done, total: None)).choose(found)
+    show = progress or (lambda title, done, total: None)
+    return _Trials(artifact, demand, inputs.stream, trial_s, show).choose(found)
 
 
 def candidates(precisions: Sequence[str], cores: int) -> list[Candidate]:
@@ -133,8 +139,10 @@ def candidates(precisions: Sequence[str], cores: int) -> list[Candidate]:
 class _Trials:
     """The trials of one demand."""
 
-    def __init__(self, artifact: Artifact, demand: Demand, items: Sequence[object], show: Progress) -> None:
-        self._artifact, self._demand, self._items, self._show = artifact, demand, list(items), show
+    def __init__(
+        self, artifact: Artifact, demand: Demand, items: Sequence[object], trial_s: float, show: Progress
+    ) -> None:
+        self._artifact, self._demand, self._items, self._trial_s, self._show = artifact, demand, items, trial_s, show
         self._trials: list[Trial] = []
         self._load_s = 3.0
         self._total = 0
@@ -169,6 +177,8 @@ class _Trials:
     def highest(self, known: Trial) -> float:
         """The highest rate that a candidate sustains, from what it did at the demanded one; 0: not even an eighth of
         it."""
+        if known.quickest_ms is not None and known.quickest_ms > self._demand.p99_ms:
+            return 0.0  # not even a request that met no other was in time
         low, high = (known.rate_per_s, math.inf) if known.within else (0.0, known.rate_per_s)
         for _ in range(6):
             if high / max(low, 1e-9) <= PRECISION:
@@ -195,7 +205,7 @@ class _Trials:
         return trial
 
     def _run(self, candidate: Candidate, rate_per_s: float, seed: int) -> Trial:
-        requests = int(min(max(rate_per_s * TRIAL_S, FEWEST), MOST))
+        requests = int(min(max(rate_per_s * self._trial_s, FEWEST), MOST))
         each = max(1, requests // candidate.replicas)
         spec = self._spec(candidate)
         # Replicas begin together, once the slowest of them has loaded.
@@ -205,7 +215,7 @@ class _Trials:
                 {
                     "do": "serve",
                     "backend": asdict(spec),
-                    "items": self._items[index:] + self._items[:index],
+                    "items": [*self._items[index:], *self._items[:index]],
                     "queries": each,
                     "rows": candidate.rows,
                     "seed": 1000 * seed + index,
@@ -234,6 +244,7 @@ class _Trials:
             rate_per_s,
             within=complete and p99 <= self._demand.p99_ms,
             requests=len(times),
+            quickest_ms=min(times),
             p50_ms=percentile(times, 50),
             p99_ms=p99,
             memory_bytes=sum(answer["memory_peak_bytes"] for answer in answers),

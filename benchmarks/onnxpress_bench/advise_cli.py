@@ -28,6 +28,13 @@ from onnxpress.schema import encode
 )
 @click.option("--precision", default="", help="Variants to consider, separated by commas (default: all).")
 @click.option("--cores", type=click.IntRange(min=1), help="To share among replicas (default: the usable cores).")
+@click.option(
+    "--trial-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=8.0,
+    show_default=True,
+    help="Seconds that requests arrive in one trial; longer trials are surer.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of texts and arrivals.")
 @click.option("--revision", help="Branch, tag or commit of ARTIFACT on the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print the advice with its evidence as JSON.")
@@ -38,6 +45,7 @@ def advise_command(
     lengths: str,
     precision: str,
     cores: int | None,
+    trial_s: float,
     seed: int,
     revision: str | None,
     as_json: bool,
@@ -53,7 +61,8 @@ def advise_command(
     wanted = [name for name in precision.split(",") if name]
     opened = Artifact.open(artifact, revision=revision, precision=wanted[0] if wanted else None)
     with display() as show:
-        advice = advise(opened, Demand(rate, p99_ms, lengths, seed), precisions=wanted, cores=cores, progress=show)
+        demand = Demand(rate, p99_ms, lengths, seed)
+        advice = advise(opened, demand, precisions=wanted, cores=cores, trial_s=trial_s, progress=show)
     click.echo(json.dumps(encode(advice), indent=1) if as_json else render(advice, opened))
     if advice.interrupted:
         sys.exit(130)
