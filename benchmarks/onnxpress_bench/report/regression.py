@@ -1,0 +1,279 @@
+"""Two records side by side: what became slower, larger or wrong. Pure: records in, changes out.
+
+Blocks of different runs are no pairs, so their values are compared as two groups (`statistics.unpaired_gain`). The
+interval knows how much blocks of one run differ. It does not know what else changed between two runs: another machine,
+or a busier hour. Compared relative to a backend that both runs hold, most of that cancels out.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from onnxpress.errors import InputError
+from onnxpress_bench.comparison import BackendInfo, Comparison, Settings
+from onnxpress_bench.errors import BenchError
+from onnxpress_bench.machine import Machine
+from onnxpress_bench.measures import MEASURES, Row, summarize
+from onnxpress_bench.noise import findings
+from onnxpress_bench.quality import CEILINGS, FLOORS, is_wrong
+from onnxpress_bench.statistics import Gain, unpaired_gain
+
+Verdict = Literal["regressed", "improved", "worse, within the threshold", "no difference shown"]
+
+#: A figure of quality may drop by this share of what still counts as right before that is a regression.
+QUALITY_SHARE = 0.1
+
+#: What makes it a comparison of machines, or of other work. Not scenarios and shapes: what is missing is listed.
+_MACHINE = ("processor", "usable_cores", "system", "gpu", "governor", "boost", "on_battery", "virtual")
+_SETTINGS = tuple(one.name for one in fields(Settings) if one.name not in ("blocks", "scenarios", "shapes", "control"))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A measure of a backend. `gain`: how many times better `after` is; figures are medians in `unit`, or with a
+    reference how many times better than it ("x")."""
+
+    backend: str
+    measure: str
+    title: str
+    unit: str
+    before: float
+    after: float
+    gain: Gain
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class QualityChange:
+    """A figure of quality of a backend; None is no number."""
+
+    backend: str
+    figure: str
+    before: float | None
+    after: float | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """`broken`: what worked before and fails now, which is a regression; `missing`: what was not measured now."""
+
+    threshold: float
+    relative_to: str | None
+    changes: tuple[Change, ...]
+    qualities: tuple[QualityChange, ...]
+    broken: tuple[str, ...]
+    missing: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything is worse by more than the threshold, or broken, or wrong."""
+        verdicts = [*(one.verdict for one in self.changes), *(one.verdict for one in self.qualities)]
+        return bool(self.broken) or "regressed" in verdicts
+
+
+#: Row name -> the row, and backend -> its values, one for each block.
+Values = Mapping[str, tuple[Row, Mapping[str, Sequence[float]]]]
+
+
+def differences(
+    before: Comparison,
+    after: Comparison,
+    *,
+    threshold: float = 0.05,
+    measures: Sequence[str] = (),
+    relative_to: str | None = None,
+) -> Differences:
+    """What changed from one record to the other.
+
+    Args:
+        threshold: a share; how much worse a median must be, besides an interval that excludes 1, to count.
+        measures: names of measures, or of rows ("latency_p50 1x16"); all without.
+        relative_to: a backend of both records that the others are divided by, block by block.
+
+    Raises:
+        BenchError: the records have nothing in common, or not this backend.
+        InputError: a measure that the first record does not have.
+    """
+    if before.task != after.task:
+        raise BenchError(
+            f"The records are of two tasks, {before.task} and {after.task}: nothing in them is comparable."
+        )
+    old, new = (_values(one, relative_to, measures) for one in (before, after))
+    unknown = [name for name in measures if name not in _names(old)]
+    if unknown:
+        known = ", ".join(sorted(_names(_values(before, relative_to, ()))))
+        raise InputError(f"The first record has no measure {unknown[0]!r}. It has: {known}.")
+    old = {name: some for name, some in old.items() if not measures or {name, name.split(" ")[0]} & set(measures)}
+    changes = tuple(_changes(old, new, threshold, relative=relative_to is not None, seed=before.settings.seed))
+    qualities = tuple(_qualities(before, after))
+    broken = tuple(_broken(before, after))
+    if not changes and not broken:
+        raise BenchError(
+            "The records have no measure of any backend in common. Measure the same backends and scenarios: compare "
+            f"their commands, `{before.command}` and `{after.command}`."
+        )
+    return Differences(
+        threshold=threshold,
+        relative_to=relative_to,
+        changes=changes,
+        qualities=qualities,
+        broken=broken,
+        missing=tuple(_missing(before, after, old, new)),
+        warnings=tuple(_warnings(before, after, changes)),
+    )
+
+
+def _names(values: Values) -> set[str]:
+    return {part for name in values for part in (name, name.split(" ")[0])}
+
+
+def _values(comparison: Comparison, reference: str | None, names: Sequence[str]) -> Values:
+    """Each block summarized alone has the block's value as its figure."""
+    if reference is not None and reference not in {run.backend for run in comparison.runs}:
+        measured = ", ".join(dict.fromkeys(run.backend for run in comparison.runs))
+        raise BenchError(f"--relative-to: {reference} was not measured in both records; one of them has {measured}.")
+    wanted = {name.split(" ")[0] for name in names}
+    measures = [one for one in MEASURES if not one.detail and (not names or one.name in wanted)]
+    found: dict[str, tuple[Row, dict[str, list[float]]]] = {}
+    for block in sorted({run.block for run in comparison.runs}):
+        runs = tuple(run for run in comparison.runs if run.block == block)
+        for row in summarize(replace(comparison, runs=runs), measures):
+            values = found.setdefault(row.name, (row, {}))[1]
+            for backend in comparison.names:
+                value = _value(row, backend, reference)
+                if value is not None:
+                    values.setdefault(backend, []).append(value)
+    return found
+
+
+def _value(row: Row, backend: str, reference: str | None) -> float | None:
+    """None where there is nothing to divide by, or no ratio of it."""
+    value = row.values.get(backend, 0.0)
+    if value <= 0 or backend == reference:
+        return None
+    if reference is None:
+        return value
+    base = row.values.get(reference, 0.0)
+    if base <= 0:
+        return None
+    return base / value if row.lower_is_better else value / base
+
+
+def _changes(old: Values, new: Values, threshold: float, *, relative: bool, seed: int) -> Iterator[Change]:
+    for name, (row, values) in old.items():
+        for backend, before in values.items():
+            after = new[name][1].get(backend) if name in new else None
+            if after:
+                gain = unpaired_gain(before, after, lower_is_better=row.lower_is_better and not relative, seed=seed)
+                yield Change(
+                    backend,
+                    name,
+                    row.title,
+                    "x" if relative else row.unit,
+                    statistics.median(before),
+                    statistics.median(after),
+                    gain,
+                    _verdict(gain, threshold),
+                )
+
+
+def _verdict(gain: Gain, threshold: float) -> Verdict:
+    if gain.verdict == "no difference shown":
+        return "no difference shown"
+    if gain.verdict == "better":
+        return "improved"
+    return "regressed" if gain.ratio < 1 / (1 + threshold) else "worse, within the threshold"
+
+
+def _qualities(before: Comparison, after: Comparison) -> Iterator[QualityChange]:
+    for old, new in _shared(before, after):
+        for name, value in old.quality.items():
+            if name in new.quality:
+                now = new.quality[name]
+                yield QualityChange(old.name, name, value, now, _quality_verdict(name, value, now))
+
+
+def _quality_verdict(name: str, before: float | None, after: float | None) -> Verdict:
+    if is_wrong(name, after) != is_wrong(name, before):
+        return "regressed" if is_wrong(name, after) else "improved"
+    if before is None or after is None:
+        return "no difference shown"
+    floor = next((floor for end, floor in FLOORS.items() if name.endswith(end)), None)
+    ceiling = next((ceiling for end, ceiling in CEILINGS.items() if name.endswith(end)), None)
+    if floor is not None:
+        drop, allowed = before - after, QUALITY_SHARE * (1 - floor)
+    elif ceiling is not None:
+        drop, allowed = after - before, QUALITY_SHARE * ceiling
+    else:
+        return "no difference shown"  # what has no bound, another figure beside it judges
+    return "regressed" if drop > allowed else "improved" if -drop > allowed else "no difference shown"
+
+
+def _shared(before: Comparison, after: Comparison) -> Iterable[tuple[BackendInfo, BackendInfo]]:
+    return ((before.backend(name), after.backend(name)) for name in before.names if name in after.names)
+
+
+def _measured(comparison: Comparison) -> list[str]:
+    done = {run.backend for run in comparison.runs}
+    return [name for name in comparison.names if name in done]
+
+
+def _broken(before: Comparison, after: Comparison) -> Iterator[str]:
+    """A backend that failed then as well is no news."""
+    worked = set(_measured(before)) - {one.backend for one in before.failures}
+    for failure in after.failures:
+        if failure.backend in worked:
+            yield f"{failure.backend} fails: {failure.message}"
+    for name in _measured(after):
+        lost, kept = (
+            [run for run in after.runs if run.backend == name and sample in run.samples]
+            for sample in ("server_unsustained", "server_rate_per_s")
+        )
+        sustained = any(run.backend == name and "server_rate_per_s" in run.samples for run in before.runs)
+        if sustained and len(lost) > len(kept):
+            yield f"{name} sustains no rate within the server's bound any more, in {len(lost)} blocks"
+
+
+def _missing(before: Comparison, after: Comparison, old: Values, new: Values) -> Iterator[str]:
+    there, failed = set(_measured(after)), {one.backend for one in after.failures}
+    for name in _measured(before):
+        if name not in there and name not in failed:
+            yield f"{name}, all of it"
+    for name, (row, values) in old.items():
+        for backend in values:
+            if backend in there and not (name in new and new[name][1].get(backend)):
+                yield f"{backend}: {row.title}"
+    for first, second in _shared(before, after):
+        if first.name in there:
+            yield from (f"{first.name}: {name}" for name in first.quality if name not in second.quality)
+
+
+def _warnings(before: Comparison, after: Comparison, changes: Sequence[Change]) -> Iterator[str]:
+    machine = _unlike(before.machine, after.machine, _MACHINE)
+    if machine:
+        yield f"The machines differ, so this compares machines: {machine}."
+    settings = _unlike(before.settings, after.settings, _SETTINGS)
+    if settings:
+        yield f"The settings differ: {settings}."
+    if before.tokens != after.tokens or before.stream_items != after.stream_items or before.unit != after.unit:
+        yield "The inputs differ, in number or in tokens, so what was measured is not the same work."
+    names = sorted(before.versions.keys() | after.versions.keys())
+    pairs = [(name, before.versions.get(name, "none"), after.versions.get(name, "none")) for name in names]
+    if any(old != new for _, old, new in pairs):
+        yield f"Versions differ: {', '.join(f'{name} {old} -> {new}' for name, old, new in pairs if old != new)}."
+    for name, one in (("first", before), ("second", after)):
+        yield from (f"In the {name} record: {warning}" for warning in findings(one).warnings)
+        if one.interrupted:
+            yield f"The {name} run was interrupted."
+    if any(change.gain.low is None for change in changes):
+        yield "With one block there is no interval, and so no regression can be found: use --blocks 5 or more."
+
+
+def _unlike(before: Machine | Settings, after: Machine | Settings, names: Sequence[str]) -> str:
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in names]
+    return ", ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
