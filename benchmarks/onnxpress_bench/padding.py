@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxpress.batching import BUDGET_TOKENS, plan
-from onnxpress_bench.backends import BackendSpec, Batching, in_batches
+from onnxpress_bench.backends import BackendSpec, Batching, backend_class, in_batches
 
 
 def padding_share(spec: BackendSpec, batching: Batching, items: Sequence[Any], tokens: Sequence[int]) -> float | None:
@@ -15,6 +15,8 @@ def padding_share(spec: BackendSpec, batching: Batching, items: Sequence[Any], t
     Args:
         tokens: of each item, special ones included.
     """
+    if not getattr(backend_class(spec.kind, spec.task), "pads", True):
+        return 0.0
     if batching.rows is not None:
         batches = in_batches(items, batching)
     elif spec.kind == "onnxpress":

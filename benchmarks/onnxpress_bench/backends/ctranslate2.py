@@ -47,6 +47,8 @@ HEADS: Mapping[str, Head] = {
 class CTranslate2(Encoder):
     """`settings["converted"]`: the folder of the conversion, which `prepare` sets."""
 
+    #: Lists of ids go in as they are.
+    pads = False
     distributions: Sequence[str] = ("ctranslate2", "tokenizers")
     _encoder: Any = None
     _layers: Sequence[tuple[NDArray[Any], NDArray[Any]]] = ()

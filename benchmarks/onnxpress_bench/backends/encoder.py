@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress_bench.backends import BackendSpec, Batching, in_batches
+from onnxpress_bench.backends.conversion import check_servable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +34,7 @@ class Encoder(ABC):
 
     @staticmethod
     def prepare(spec: BackendSpec) -> BackendSpec:
+        check_servable(spec)
         return spec
 
     # What a subclass writes.
@@ -111,8 +113,6 @@ class Encoder(ABC):
         import numpy as np
 
         settings = self.spec.settings["embedding"]
-        if self.spec.settings["has_head"] or settings["pooling"] not in (["mean"], ["cls"]):
-            raise NotImplementedError("embeddings are pooled by mean or cls here, without layers after that")
         if settings["pooling"] == ["cls"]:
             vectors = hidden[np.arange(len(hidden)), mask.argmax(axis=1)]
         else:
