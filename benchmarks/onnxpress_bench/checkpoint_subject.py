@@ -1,7 +1,7 @@
 """A checkpoint as the subject of a comparison, for tasks that have no artifact: text-generation and speech recognition.
 
-Prompts have an exact number of tokens, by the checkpoint's own tokenizer; recordings are synthesized. The same seed gives
-the same ones. Nothing is measured here, and no library of a backend is imported.
+Prompts have an exact number of tokens, by the checkpoint's own tokenizer; recordings are synthesized. The same seed
+gives the same ones. Nothing is measured here, and no library of a backend is imported.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def of_checkpoint(
     """
     config = _read_config(folder)
     if task not in SCENARIO_OF:
-        raise InputError(f"A checkpoint is measured for {' or '.join(SCENARIO_OF)}, not {task}. Export it and measure the artifact.")
+        known = " or ".join(SCENARIO_OF)
+        raise InputError(f"A checkpoint is measured for {known}, not {task}. Export it and measure the artifact.")
     for name in settings.scenarios:
         if name != SCENARIO_OF[task]:
             raise InputError(f"{task} is measured by the scenario {SCENARIO_OF[task]}, not {name}.")
@@ -151,9 +152,7 @@ def _recordings(seed: int, audio_s: Sequence[int]) -> Inputs:
         raise InputError(f"Lengths of recordings are whole seconds, from 1 to {LONGEST_S}.")
     store = environments.home() / "recordings"
     made = {
-        str(seconds): [
-            {"audio": str(write_recording(store, seconds, seed + index)), "rate_hz": RATE_HZ} for index in range(RECORDINGS)
-        ]
+        str(seconds): [_recording(store, seconds, seed + index) for index in range(RECORDINGS)]
         for seconds in dict.fromkeys(audio_s)
     }
     compared = [item for items in made.values() for item in items]
@@ -167,3 +166,7 @@ def _recordings(seed: int, audio_s: Sequence[int]) -> Inputs:
         tokens={},
         parameters={"audio": {"recordings": made}},
     )
+
+
+def _recording(store: Path, seconds: int, seed: int) -> dict[str, Any]:
+    return {"audio": str(write_recording(store, seconds, seed)), "rate_hz": RATE_HZ}

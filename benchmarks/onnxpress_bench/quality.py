@@ -101,7 +101,7 @@ def _continuations(reference: Answers, answers: Answers) -> Figures:
 
 
 def _transcripts(reference: Answers, answers: Answers) -> Figures:
-    """{"text": ...} for each recording: words to insert, remove or replace, of all together, over the reference's words."""
+    """{"text": ...} for each recording: words to insert, remove or replace, over the words of all references."""
     pairs = [(a["text"].split(), b["text"].split()) for a, b in zip(reference, answers, strict=True)]
     words = sum(len(expected) for expected, _ in pairs)
     edits = sum(edit_distance(expected, found) for expected, found in pairs)

@@ -42,7 +42,8 @@ def synthesize(seconds: int, seed: int) -> NDArray[np.float32]:
     loudness = rng.uniform(0.4, 1.0, syllables) * (rng.random(syllables) > 0.12)
     envelope = loudness[which] * np.sin(np.pi * ((time * _SYLLABLES_PER_S) % 1)) ** 0.5
     sound = sound * envelope + 0.01 * rng.standard_normal(size)
-    return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+    scaled: NDArray[np.float32] = (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+    return scaled
 
 
 def write_recording(store: Path, seconds: int, seed: int) -> Path:

@@ -1,7 +1,7 @@
 """Checkpoints of named shapes for text-generation and speech recognition, with random weights and tokenizers made here.
 
-Random weights are as fast as trained ones; what they answer means nothing, but must still agree between backends. The same
-arguments give the same checkpoint.
+Random weights are as fast as trained ones; what they answer means nothing, but must still agree between backends. The
+same arguments give the same checkpoint.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ _QWEN2_HIDDEN, _QWEN2_FEED_FORWARD, _HEAD = 896, 4864, 64
 
 #: Special tokens of Whisper after its base vocabulary, in its order; the languages come after the second.
 _WHISPER_SPECIAL = ("translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps")
-_TIMESTAMPS = 1501
-_FRAMES_PER_TIMESTAMP = 50
+
+#: Timestamps, one every 0.02 s to 30 s, and the last that a transcript may start with.
+_TIMESTAMPS, _LATEST_START = 1501, 50
 
 
 def qwen2_checkpoint(
     folder: Path, *, hidden: int = _QWEN2_HIDDEN, layers: int = 24, vocabulary: int = 151_936, seed: int = 0
 ) -> Path:
-    """A Qwen2 decoder in float32: by default of Qwen2-0.5B's shape, embeddings tied to the head. `folder`, made if absent.
+    """`folder`, made if absent: a Qwen2 decoder in float32, by default of Qwen2-0.5B's shape, with tied embeddings.
 
     Args:
         hidden: a multiple of 128, so that there are two heads of 64 for each of the keys' and values'.
@@ -39,8 +40,9 @@ def qwen2_checkpoint(
     from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
     vocab, merges = _byte_pairs(2000)
+    made: Any = Qwen2Tokenizer
     with staged_folder(folder) as staging:
-        tokenizer: Any = Qwen2Tokenizer(vocab=vocab, merges=merges)
+        tokenizer = made(vocab=vocab, merges=merges)
         tokenizer.save_pretrained(staging)
         feed_forward = hidden * _QWEN2_FEED_FORWARD // _QWEN2_HIDDEN // _HEAD * _HEAD
         config = Qwen2Config(
@@ -62,9 +64,15 @@ def qwen2_checkpoint(
 
 
 def whisper_checkpoint(
-    folder: Path, *, hidden: int = 384, layers: int = 4, words: int = 50_257, languages: Sequence[str] = (), seed: int = 0
+    folder: Path,
+    *,
+    hidden: int = 384,
+    layers: int = 4,
+    words: int = 50_257,
+    languages: Sequence[str] = (),
+    seed: int = 0,
 ) -> Path:
-    """A Whisper model in float32: by default of whisper-tiny's shape and vocabulary. `folder`, made if absent.
+    """`folder`, made if absent: a Whisper model in float32, by default of whisper-tiny's shape and vocabulary.
 
     Args:
         hidden: a multiple of 64.
@@ -82,10 +90,16 @@ def whisper_checkpoint(
     ids = {f"<|{name}|>": words + index for index, name in enumerate(special)}
     size = words + len(special) + _TIMESTAMPS
     with staged_folder(folder) as staging:
-        _whisper_tokenizer(staging, words, list(ids))
-        WhisperFeatureExtractor().save_pretrained(staging)
+        _write_whisper_tokenizer(staging, words, list(ids))
+        extractor: Any = WhisperFeatureExtractor
+        extractor().save_pretrained(staging)
         end, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
-        marks: dict[str, Any] = {"eos_token_id": end, "bos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
+        marks: dict[str, Any] = {
+            "eos_token_id": end,
+            "bos_token_id": end,
+            "pad_token_id": end,
+            "decoder_start_token_id": start,
+        }
         config = WhisperConfig(
             d_model=hidden,
             encoder_layers=layers,
@@ -99,12 +113,13 @@ def whisper_checkpoint(
         )
         torch.manual_seed(seed)
         model = _spread(WhisperForConditionalGeneration(config))
-        model.generation_config = GenerationConfig(
+        settings: Any = GenerationConfig
+        model.generation_config = settings(
             is_multilingual=True,
             lang_to_id={f"<|{code}|>": ids[f"<|{code}|>"] for code in codes},
             task_to_id={task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
             no_timestamps_token_id=ids["<|notimestamps|>"],
-            max_initial_timestamp_index=_FRAMES_PER_TIMESTAMP,
+            max_initial_timestamp_index=_LATEST_START,
             max_length=448,
             suppress_tokens=list(range(start, size)),  # a trained model would not say these here, this one might
             begin_suppress_tokens=[end],
@@ -140,15 +155,16 @@ def _byte_pairs(size: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
     return dict(model["vocab"]), [(first, second) for first, second in model["merges"]]
 
 
-def _whisper_tokenizer(folder: Path, words: int, special: Sequence[str]) -> None:
+def _write_whisper_tokenizer(folder: Path, words: int, special: Sequence[str]) -> None:
     """`words` tokens of text, of which the last are made-up words that only a model says, then the special ones."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-    vocab, merges = _byte_pairs(min(words, 2000))
+    vocab, merges = _byte_pairs(min(words, 2000) - 1)
     for word in _made_up():
-        if len(vocab) == words:
+        if len(vocab) == words - 1:
             break
         vocab.setdefault(word, len(vocab))
+    vocab[""] = len(vocab)  # as the multilingual Whisper has it, which is what CTranslate2 knows it by
     tokenizer: Any = Tokenizer(models.BPE(vocab=vocab, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -69,7 +69,8 @@ def _build(spec: BackendSpec, target: Path) -> None:
     )
     if cache.is_dir():
         cache.rmdir()
-    # An end-of-text token would end it, and the rest would be padding that costs nothing. Only the file takes an empty list.
+    # An end-of-text token would end it, and the rest would be padding that costs nothing. An empty list is only taken
+    # from the file.
     file = target / _CONFIG
     config = json.loads(file.read_text(encoding="utf-8"))
     config["model"]["eos_token_id"] = []

@@ -14,7 +14,10 @@ from onnxpress_bench.backends import BackendSpec, Batching
 
 
 class Generation(ABC):
-    """One prompt at a time, greedily. `settings` of the spec: context_tokens, the most that prompt and answer have together."""
+    """One prompt at a time, greedily.
+
+    `settings` of the spec: context_tokens, the most that a prompt and its continuation have together.
+    """
 
     batchings: Sequence[Batching] = (Batching(1),)
     distributions: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""A checkpoint as a GGUF file: llama.cpp's converter, which its Python bindings carry in their source, and its quantizer.
+"""A checkpoint as a GGUF file: llama.cpp's converter, which its Python bindings carry in their source; its quantizer.
 
 Runs in the peer's environment, in a process that nobody measures.
 """
@@ -27,8 +27,8 @@ _PARTS = (_CONVERTER, "conversion/", "gguf-py/gguf/")
 #: quantization -> llama.cpp's name for the file's type; "f32" is what the converter writes.
 FILE_TYPES: Mapping[str, str] = {"q4_0": "LLAMA_FTYPE_MOSTLY_Q4_0", "q8_0": "LLAMA_FTYPE_MOSTLY_Q8_0"}
 
-#: Runs the converter. It knows how published tokenizers split text by a hash of what they make of a sample, and refuses all
-#: others; those are taken for Qwen2's here, and `check_tokenizer` compares.
+#: Runs the converter. It knows how published tokenizers split text by a hash of what they make of a sample, and refuses
+#: all others; those are taken for Qwen2's here, and `check_tokenizer` compares.
 _RUN = """
 import runpy, sys
 sys.path.insert(0, sys.argv[1])
@@ -71,7 +71,9 @@ def check_tokenizer(spec: BackendSpec, file: Path) -> None:
     ours: Any = Tokenizer.from_file(str(Path(spec.folder, "tokenizer.json")))
     for text in SENTENCES:
         if theirs.tokenize(text.encode(), add_bos=False) != ours.encode(text, add_special_tokens=False).ids:
-            raise NotImplementedError(f"llama.cpp does not know this checkpoint's tokenizer: it reads {text!r} otherwise")
+            raise NotImplementedError(
+                f"llama.cpp does not know this checkpoint's tokenizer: it reads {text!r} otherwise"
+            )
 
 
 def _tools(store: Path) -> Path:

@@ -1,7 +1,7 @@
 """PyTorch for text-generation: the model's own forward with its cache of keys and values, a token at a time.
 
-That is what transformers' `generate` does for greedy search, without what it checks around every token. In float32, or in
-what the setting "dtype" names; eager.
+That is what transformers' `generate` does for greedy search, without what it checks around every token. In float32, or
+in what the setting "dtype" names; eager.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class PyTorchGeneration(Generation):
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(spec.folder, trust_remote_code=trust)
         self._model = loader.from_pretrained(spec.folder, dtype=dtype, trust_remote_code=trust).to(spec.device).eval()
         # The logits of the prompt's other tokens would be thrown away.
-        self._last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(self._model.forward).parameters else {}
+        known = inspect.signature(self._model.forward).parameters
+        self._last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
 
     def model_files(self) -> Sequence[Path]:
         return PyTorch(self.spec).model_files()

@@ -38,7 +38,8 @@ class PyTorchSpeech(Speech):
         spec, trust = self.spec, self.spec.settings["trust_remote_code"]
         dtype = getattr(torch, spec.settings.get("dtype", "float32"))
         loader: Any = transformers.AutoModelForSpeechSeq2Seq
-        self._processor = transformers.AutoProcessor.from_pretrained(spec.folder, trust_remote_code=trust)
+        processors: Any = transformers.AutoProcessor
+        self._processor = processors.from_pretrained(spec.folder, trust_remote_code=trust)
         self._model = loader.from_pretrained(spec.folder, dtype=dtype, trust_remote_code=trust).to(spec.device).eval()
 
     def model_files(self) -> Sequence[Path]:
@@ -49,7 +50,8 @@ class PyTorchSpeech(Speech):
 
         model, limit = self._model, self.spec.settings["transcript_tokens"]
         several = getattr(model.generation_config, "is_multilingual", False)
-        options = ({"language": "en", "task": "transcribe"} if several else {}) | ({"max_new_tokens": limit} if limit else {})
+        options: dict[str, Any] = {"language": "en", "task": "transcribe"} if several else {}
+        options |= {"max_new_tokens": limit} if limit else {}
         inputs = self._processor(audio, sampling_rate=rate_hz, return_tensors="pt")
         features = inputs.input_features.to(model.device, model.dtype)
         with torch.inference_mode():

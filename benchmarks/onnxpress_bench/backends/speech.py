@@ -1,7 +1,7 @@
 """What backends for automatic-speech-recognition share: the items of the task, on top of what each of them writes.
 
-An item is {"audio": path of a .npy file, "rate_hz": n}, its answer {"text": ...}. A file, because a recording as JSON would
-take longer to read than some models to load. Nothing of any one library is known here.
+An item is {"audio": path of a .npy file, "rate_hz": n}, its answer {"text": ...}. A file, because a recording as JSON
+would take longer to read than some models to load. Nothing of any one library is known here.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onnxpress_bench.backends import BackendSpec, Batching
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class Speech(ABC):
@@ -56,9 +53,8 @@ class Speech(ABC):
         return [self.one(item) for item in items]
 
 
-def read_recording(item: Mapping[str, Any]) -> NDArray[Any]:
-    """float32 (samples,)."""
+def read_recording(item: Mapping[str, Any]) -> Any:
+    """A numpy array: float32 (samples,)."""
     import numpy as np
 
-    samples: NDArray[Any] = np.load(item["audio"])
-    return samples
+    return np.load(item["audio"])

@@ -13,8 +13,8 @@ from onnxpress_bench.scenarios.closed import warm_up
 def audio(backend: Backend, work: Work, now: Callable[[], float] = time.perf_counter) -> Samples:
     """Seconds of work for each second of audio, the real-time factor: under 1 keeps up with a speaker.
 
-    Parameters: `recordings`, seconds -> items of the task. Files are read before; a length's recordings are gone through
-    whole, as often as time allows.
+    Parameters: `recordings`, seconds -> items of the task. Files are read before; a length's recordings are gone
+    through whole, as often as time allows.
     """
     if not isinstance(backend, Transcribes):
         raise NotImplementedError("this backend does not transcribe speech")

@@ -1,7 +1,7 @@
 """Generation: how long a prompt's first token takes, and every token after it.
 
-Each prompt is continued greedily by so many tokens, one prompt at a time. Every gap between two tokens is a sample, so that a
-stall shows in their 99th percentile. The first token takes the prompt (prefill) and is not counted as decoding.
+Each prompt is continued greedily by so many tokens, one prompt at a time. Every gap between two tokens is a sample, so
+that a stall shows in their 99th percentile. The first token takes the prompt (prefill) and is not counted as decoding.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 from onnxpress_bench.backends import Backend, Generates
 from onnxpress_bench.scenarios import Samples, Work
@@ -30,19 +32,20 @@ class Timing:
 def generation(backend: Backend, work: Work, now: Now = time.perf_counter) -> Samples:
     """Prompts of each length, continued to each length: the time to the first token, the gaps, and tokens per second.
 
-    Parameters: `prompts`, tokens -> texts, and `new_tokens`. Each length's prompts are gone through whole, as often as time
-    allows. With tokenization "apart" the time to the first token starts from the ids.
+    Parameters: `prompts`, tokens -> texts, and `new_tokens`. Each length's prompts are gone through whole, as often as
+    time allows. With tokenization "apart" the time to the first token starts from the ids.
     """
     if not isinstance(backend, Generates):
         raise NotImplementedError("this backend does not generate text")
     own, apart, samples = work.parameters["generation"], work.tokenization == "apart", Samples()
     for length, prompts in own["prompts"].items():
         for new in own["new_tokens"]:
-            warm_up(lambda text, new=new: timed(backend, text, new, now), prompts, work.warm_up_s)
+            run = partial(timed, backend, new_tokens=new, now=now)
+            warm_up(run, prompts, work.warm_up_s)
             timings: list[Timing] = []
             end = now() + work.latency_s
             while not timings or now() < end:
-                timings += [timed(backend, text, new, now) for text in prompts]
+                timings += [run(text) for text in prompts]
             first = samples.setdefault(f"first_token_{length}_ms", [])
             first += [1000 * (one.from_ids_s if apart else one.from_text_s) for one in timings]
             prefill = samples.setdefault(f"prefill_{length}_per_s", [])
@@ -61,5 +64,5 @@ def timed(backend: Generates, text: str, new_tokens: int, now: Now = time.perf_c
     marks = [now() for _ in backend.generate(prompt, new_tokens)]
     if len(marks) != new_tokens:
         raise RuntimeError(f"{len(marks)} tokens were generated instead of {new_tokens}")
-    gaps = tuple(later - earlier for earlier, later in zip(marks, marks[1:], strict=False))
+    gaps = tuple(later - earlier for earlier, later in pairwise(marks))
     return Timing(len(prompt), marks[0] - start, marks[0] - encoded, gaps)
