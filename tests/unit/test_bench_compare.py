@@ -23,9 +23,9 @@ BLOCKS = 10
 
 
 def run_of(seed: int, **options: Any) -> Comparison:
-    return quiet_comparison(
-        **{"blocks": BLOCKS, "seed": seed, "noise": 0.01, "limits": False, "control": False, **options}
-    )
+    """Of a machine so quiet that what is found was put there."""
+    quiet = {"blocks": BLOCKS, "noise": 0.01, "limits": False, "control": False, "server_per_s": None}
+    return quiet_comparison(**{**quiet, "seed": seed, **options})
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,6 @@ def test_the_same_work_again_is_no_regression(before: Comparison) -> None:
         "latency_p99 8x32",
         "mixed",
         "offline",
-        "server_p99",
         "cold_start",
         "memory_peak",
     } <= measures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -37,8 +38,17 @@ def render(found: Differences, before: Comparison, after: Comparison) -> str:
 
 
 def to_json(found: Differences) -> dict[str, Any]:
-    """For programs. Gains have `low` and `high` null where a side had one block; no number is null."""
-    return {"format": FORMAT, "format_version": FORMAT_VERSION, "regressed": found.regressed, **asdict(found)}
+    """For programs. A gain's `low` and `high` are null where there is none: one block, or no end."""
+    return {"format": FORMAT, "format_version": FORMAT_VERSION, "regressed": found.regressed, **_finite(asdict(found))}
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _origin(comparison: Comparison) -> str:
