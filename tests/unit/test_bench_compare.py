@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from click.testing import CliRunner, Result
 
 from onnxpress.errors import InputError, OnnxpressError
 from onnxpress_bench.compare_cli import compare_command
-from onnxpress_bench.comparison import BackendInfo, Comparison, Failure, Run
+from onnxpress_bench.comparison import BackendInfo, Comparison, Failure, Run, Settings
 from onnxpress_bench.errors import BenchError
+from onnxpress_bench.limits import Limits
+from onnxpress_bench.machine import Machine
+from onnxpress_bench.measures import MEASURES, Row
 from onnxpress_bench.record import write_record
-from onnxpress_bench.report.regression import Differences, differences
+from onnxpress_bench.report.regression import Change, Differences, differences
+from onnxpress_bench.statistics import Gain
 from tests.fixtures.bench import MACHINE, SPEEDS, quiet_comparison
 
 BLOCKS = 10
@@ -240,3 +245,34 @@ def test_what_is_no_record_is_an_error_of_ours(files: Path, tmp_path: Path) -> N
     for wrong in ("no.jsonl", "gone.jsonl"):
         error = compare(files / "a.jsonl", tmp_path / wrong).exception
         assert isinstance(error, OnnxpressError) and wrong in str(error)
+
+
+RECORD = (Path(__file__).resolve().parents[2] / "docs" / "bench-record.md").read_text(encoding="utf-8")
+#: A group of a measure's pattern -> how the document writes it.
+GROUPS = {
+    "rows": "ROWS",
+    "length": "TOKENS",
+    "prompt": "PROMPT",
+    "new": "NEW",
+    "seconds": "SECONDS",
+    "scenario": "SCENARIO",
+}
+KINDS = (Comparison, Settings, Run, BackendInfo, Failure, Machine, Limits, Row, Gain, Change, Differences)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_field_of_the_record_is_described(kind: type) -> None:
+    missing = [one.name for one in fields(kind) if f"`{one.name}`" not in RECORD and one.name != "runs"]
+    assert not missing
+
+
+def test_the_described_way_to_read_a_record_works(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(files)
+    code = RECORD.partition("```python\n")[2].partition("```")[0].replace("record.jsonl", "a.jsonl")
+    exec(code, {})
+    assert [line.split(" ms")[0].rpartition(" ")[0] for line in capsys.readouterr().out.splitlines()] == list(SPEEDS)
+    for measure in MEASURES:
+        literal = re.sub(r"\(\?P<(\w+)>[^)]*\)", lambda found: GROUPS[found[1]], measure.samples)
+        assert f"`{literal}`" in RECORD, literal
