@@ -57,7 +57,7 @@ def render_page(comparison: Comparison) -> str:
             section("Size and batches", sections.resources(comparison), sections.batchings(comparison)),
             section("Plots", _plots(scene)),
             section("This machine's limits", sections.limits(scene), about=sections.RULE_OF_LIMITS),
-            section("Noise", sections.noise(scene), about=sections.RULE_OF_NOISE),
+            section("Noise", sections.noise(scene)),
             section("Method", sections.method(comparison)),
             section("Machine", sections.machine(comparison), element("h3", "Versions"), sections.versions(comparison)),
             section("Command", element("pre", element("code", comparison.command))) if comparison.command else "",

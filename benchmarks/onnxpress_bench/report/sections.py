@@ -22,10 +22,6 @@ RULE_OF_LIMITS = (
     "What this machine reached in this run at the most, and how near each backend comes. Operations are counted once, "
     "for the reference; bytes are those of the weights, read once a query. The limit is fp32's: int8 may exceed it."
 )
-RULE_OF_NOISE = (
-    "One backend ran twice, under two names: these intervals should contain 1, but for one in twenty. How far they "
-    "stray is how far any gain can stray by chance."
-)
 
 
 def badge(backend: BackendInfo) -> Markup:
@@ -158,11 +154,18 @@ def _achieved(comparison: Comparison, row: Row, name: str) -> str:
     return f"{point[0]:.4g} GFLOP/s, {point[1]:.3g} GB/s{share}"
 
 
+_CONTROL = (
+    "One backend ran twice, under two names: these intervals should contain 1, but for one in twenty. How far they "
+    "stray is how far any gain can stray by chance."
+)
+
+
 def noise(scene: Scene) -> Markup:
     """The control's intervals, and which blocks were disturbed."""
     found, copy = scene.found, scene.comparison.control
     parts = []
     if copy is not None and found.floor is not None:
+        parts.append(element("p", _CONTROL, class_="about"))
         parts.append(
             element(
                 "p",
