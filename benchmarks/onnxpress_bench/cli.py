@@ -122,11 +122,13 @@ def bench_command(
     from onnxpress_bench.record import write_record
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
-    from onnxpress_bench.subject import Trust, of_artifact
+    from onnxpress_bench.subject import Trust, check_installed, of_artifact
 
     for option, file in (("--json", json_file), ("--html", html_file)):
         if file is not None and not file.absolute().parent.is_dir():
             raise InputError(f"{option}: there is no folder {file.parent}.")
+    if html_file is not None:
+        check_installed(("matplotlib",))
     if "server" in scenarios and not (p99_ms or rate):
         raise InputError("The server scenario needs --p99-ms MS (find the highest rate) or --rate N (measure at it).")
     settings = replace(

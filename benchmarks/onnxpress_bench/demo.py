@@ -44,7 +44,9 @@ def main() -> None:
     _title("3. The same model in PyTorch and as artifact, on this machine, just now")
     page = ARTIFACT.with_name("report.html")
     _run("onnxpress", "bench", ARTIFACT, "--checkpoint", checkpoint, "--quick", "--html", page, env=offline)
-    click.echo(f"\nThe report with plots is {page.relative_to(ROOT)}, the artifact is in {ARTIFACT.relative_to(ROOT)}. Try:")
+    click.echo(
+        f"\nThe report with plots is {page.relative_to(ROOT)}, the artifact is in {ARTIFACT.relative_to(ROOT)}. Try:"
+    )
     click.echo(f'  .venv/bin/onnxpress run {ARTIFACT.relative_to(ROOT)} "any text"')
 
 

@@ -30,7 +30,7 @@ def to_lines(comparison: Comparison) -> str:
     lines: list[dict[str, Any]] = [{"type": "run", "format": FORMAT, "format_version": FORMAT_VERSION, **head}]
     lines += [{"type": "block", **encode(run)} for run in comparison.runs]
     lines.append({"type": "summary", "rows": [_finite(asdict(row)) for row in summarize(comparison)]})
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def _finite(value: Any) -> Any:
@@ -52,7 +52,7 @@ def read_record(path: Path) -> Comparison:
         BenchError: the file is not there, is no record, or is one of another version.
     """
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except OSError as error:
         raise BenchError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError:

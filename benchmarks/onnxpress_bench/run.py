@@ -291,7 +291,7 @@ def _kind(spec: BackendSpec) -> Kind:
 
 
 def _fingerprint(folder: Path, weights_sha256: str | None) -> str:
-    """Of all that a conversion is made from: the weights, or when their files were written, and what lies beside them."""
+    """Of all that a conversion is made from: the weights, or when their files were written, and what is beside."""
     digest = sha256((weights_sha256 or "").encode())
     for file in sorted(path for path in folder.iterdir() if path.is_file()):
         small = file.suffix in (".json", ".model", ".txt", ".py")

@@ -21,7 +21,13 @@ from onnxpress_bench.comparison import Settings
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.inputs import OPTIONS, Inputs, make_inputs
 
-_EXTRAS: Mapping[str, str] = {"psutil": "bench", "torch": "export", "transformers": "export", "onnxruntime": "cpu"}
+_EXTRAS: Mapping[str, str] = {
+    "psutil": "bench",
+    "matplotlib": "bench",
+    "torch": "export",
+    "transformers": "export",
+    "onnxruntime": "cpu",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ BACKENDS: Mapping[str, Kind] = {
     "tokenizer+session": Kind(
         "onnxruntime",
         "OnnxRuntime",
-        "the same, ending with the graph's output",
+        "the artifact's graph in ONNX Runtime, by hand, up to the graph's output",
         tasks=_ENCODERS,
         reads="artifact",
         settings={"bare": True},

@@ -72,9 +72,9 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
 
 def checkpoint_of(model: str, store: Path) -> Path:
     """The checkpoint of a model, made if `store` has none."""
-    import transformers
+    from transformers.utils import logging
 
-    transformers.logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     return MODELS[model](store / f"bench-{model}-checkpoint")
 
 
