@@ -21,11 +21,9 @@ from onnxpress_bench.backends import BACKENDS, BackendSpec
 from onnxpress_bench.comparison import Settings
 from onnxpress_bench.inputs import Inputs
 from onnxpress_bench.recordings import RATE_HZ, write_recording
+from onnxpress_bench.scenarios import SCENARIO_OF
 from onnxpress_bench.subject import Subject, Trust, check_installed
 from onnxpress_bench.texts import Count, text_of
-
-#: task -> the one scenario that measures it.
-SCENARIO_OF: Mapping[str, str] = {"text-generation": "generation", "automatic-speech-recognition": "audio"}
 
 #: Of each length: enough to vary, few enough to be gone through whole.
 PROMPTS, RECORDINGS = 4, 3

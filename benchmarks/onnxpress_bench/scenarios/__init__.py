@@ -51,6 +51,9 @@ SCENARIOS: Mapping[str, tuple[str, str]] = {
     "audio": ("audio", "audio"),
 }
 
+#: Tasks without artifacts, of which a checkpoint is measured (checkpoint_subject.py) -> the one scenario that does it.
+SCENARIO_OF: Mapping[str, str] = {"text-generation": "generation", "automatic-speech-recognition": "audio"}
+
 
 def scenario(name: str) -> Scenario:
     """The function of a row of SCENARIOS."""
