@@ -25,6 +25,8 @@ from onnxpress_bench.scenarios import SCENARIO_OF
 from onnxpress_bench.subject import Subject, Trust, check_installed
 from onnxpress_bench.texts import Count, text_of
 
+__all__ = ["SCENARIO_OF", "exact_text", "of_checkpoint"]
+
 #: Of each length: enough to vary, few enough to be gone through whole.
 PROMPTS, RECORDINGS = 4, 3
 
