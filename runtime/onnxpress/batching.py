@@ -99,6 +99,8 @@ def pad(
     side: Literal["left", "right"] = "right",
 ) -> Batch:
     """Rows as the arrays that a graph takes: those of input_ids, attention_mask and token_type_ids in `names`."""
+    if len(rows) == 1:
+        return _alone(rows[0], names)
     lengths = tuple(len(row.ids) for row in rows)
     shape = (len(rows), max(lengths))
     ids = np.full(shape, pad_id, dtype=np.int64)
@@ -114,6 +116,19 @@ def pad(
     arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
     batch.arrays.update({name: array for name in names if (array := arrays.get(name)) is not None})
     return batch
+
+
+def _alone(row: Row, names: Sequence[str]) -> Batch:
+    """A batch of one row, which needs no padding."""
+    ids = np.array([row.ids], dtype=np.int64)
+    made: dict[str, NDArray[np.int64]] = {"input_ids": ids}
+    if "attention_mask" in names:
+        made["attention_mask"] = np.ones_like(ids)
+    if "token_type_ids" in names:
+        made["token_type_ids"] = (
+            np.zeros_like(ids) if row.type_ids is None else np.array([row.type_ids], dtype=np.int64)
+        )
+    return Batch((row,), {name: made[name] for name in names if name in made}, (ids.shape[1],), "right")
 
 
 def stream(
@@ -185,13 +200,23 @@ def _share(report: Callable[[int], None], before: int, requests: int, rows: int)
     return lambda done: report(before + requests * done // rows)
 
 
+def checked(request: Request[Item]) -> Request[Item]:
+    """The request, if every row of it has tokens.
+
+    Raises:
+        InputError: one has none.
+    """
+    for row in request.rows:
+        if len(row.ids) == 0:
+            raise InputError("An input has no tokens at all, and this model adds none of its own.")
+    return request
+
+
 def _window(source: Iterator[Item], prepare: Callable[[Item], Request[Any]], capacity: int) -> list[Request[Any]]:
     requests: list[Request[Any]] = []
     count = tokens = 0
     for item in source:
-        request = prepare(item)
-        if any(len(row.ids) == 0 for row in request.rows):
-            raise InputError("An input has no tokens at all, and this model adds none of its own.")
+        request = checked(prepare(item))
         requests.append(request)
         count += len(request.rows)
         tokens += sum(len(row.ids) for row in request.rows)

@@ -15,7 +15,13 @@ _GAINS = {"1x16": 2.4, "1x128": 1.4, "8x128": 1.05, "32x32": 1.05}
 #: Never slower than a peer by over 3%.
 _PARITY = 1 / 1.03
 
-_LATENCY = {"scenarios": ("single-stream", "multi-stream"), "shapes": SHAPES, "blocks": 7, "control": True}
+_LATENCY = {
+    "scenarios": ("single-stream", "multi-stream"),
+    "shapes": SHAPES,
+    "blocks": 5,
+    "latency_s": 1.5,
+    "warm_up_s": 2.0,
+}
 
 
 def _encoder(model: str, gains: dict[str, float], measure_limits: bool = False) -> Case:
@@ -42,7 +48,7 @@ CASES = (
         "mixed",
         "bert-base",
         ("pytorch", "pytorch@32", "onnxpress"),
-        {"scenarios": ("mixed",), "shapes": ("1x16",), "blocks": 7, "stream_s": 12.0},
+        {"scenarios": ("mixed",), "shapes": ("1x16",), "blocks": 5, "stream_s": 8.0},
         (
             Target(
                 "mixed stream against PyTorch at its best batch size", "gain", "mixed", OURS, "pytorch", at_least=1.8
@@ -54,7 +60,7 @@ CASES = (
         "cold-start",
         "minilm",
         ("transformers", "pytorch", "optimum-onnx", "fastembed", "onnxpress"),
-        {"scenarios": (), "shapes": ("1x16",), "blocks": 15},
+        {"scenarios": (), "shapes": ("1x16",), "blocks": 8},
         (
             Target(
                 "cold start against transformers' pipeline", "gain", "cold_start", OURS, "transformers", at_least=15
@@ -70,7 +76,7 @@ CASES = (
             f"overhead-{model}",
             model,
             ("tokenizer+session", "onnxpress"),
-            {"scenarios": ("single-stream",), "shapes": ("1x16",), "blocks": 11, "latency_s": 3.0},
+            {"scenarios": ("single-stream",), "shapes": ("1x16",), "blocks": 9, "latency_s": 3.0},
             (
                 Target(
                     f"our pipeline over tokenizer and session alone, {model} 1x16",

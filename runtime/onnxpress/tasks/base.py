@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.artifact import Artifact
-from onnxpress.batching import BUDGET_TOKENS, Batch, Request, Row, pad, stream
+from onnxpress.batching import BUDGET_TOKENS, Batch, Request, Row, checked, pad, run_rows, stream
 from onnxpress.errors import InputError, InvalidManifest
 from onnxpress.manifest import TensorInfo, TokenizerSettings
 from onnxpress.session import Session
@@ -111,12 +111,27 @@ class TextPipeline(ABC, Generic[Options]):
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         common = _pop_common(self._common, options)
-        chosen = self._options(self.options, options)
+        chosen = self._options(self.options, options) if options else self.options
         if is_stream(inputs):
             return self._stream(inputs, chosen, common)
         if isinstance(inputs, (list, tuple)):
             return self.collect(self._stream(inputs, chosen, common, window=len(inputs)), len(inputs), chosen)
-        return next(self._stream([inputs], chosen, replace(common, progress=False)))
+        return self._one(inputs, chosen, common)
+
+    def _one(self, item: Any, options: Options, common: Common) -> Any:
+        """What a stream of this one input would give, without the windows, which cost as much as a small layer."""
+        request = checked(self.prepare(item, options))
+        if len(request.rows) == 1:
+            values = list(self.compute(request.rows, options))
+        else:
+            values = run_rows(
+                request.rows,
+                lambda rows: self.compute(rows, options),
+                budget_tokens=common.budget_tokens or self._budget_tokens,
+                max_rows=common.batch_size,
+                padding=self.manifest.padding,
+            )
+        return self.finish(request.context, values, options)
 
     def _stream(
         self,
@@ -229,6 +244,8 @@ class TextPipeline(ABC, Generic[Options]):
 
 def _pop_common(base: Common, options: dict[str, Any]) -> Common:
     """Take the common arguments out of `options`."""
+    if not options:
+        return base
     return replace(base, **{name: options.pop(name) for name in _COMMON & set(options)})
 
 
