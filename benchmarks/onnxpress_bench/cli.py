@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from onnxpress import Artifact
 from onnxpress.errors import InputError
 from onnxpress_bench.backends import BACKENDS
-from onnxpress_bench.scenarios import SCENARIOS
+from onnxpress_bench.scenarios import SCENARIO_OF, SCENARIOS
 
 _BACKENDS = "; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
 
@@ -30,6 +31,14 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
         if name not in SCENARIOS:
             raise click.BadParameter(f"{name!r} is not one of {', '.join(SCENARIOS)}.")
     return names
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas."""
+    names = _names(context, parameter, value)
+    if not names or not all(name.isdecimal() for name in names):
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers, such as 128 or 128,512.")
+    return tuple(map(int, names))
 
 
 @click.command("bench")
@@ -78,6 +87,21 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
 @click.option("--threads", type=click.IntRange(min=1), help="For every backend (default: the usable cores).")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
+    "--task", type=click.Choice(tuple(SCENARIO_OF)), help="For these, ARTIFACT is the folder of a PyTorch checkpoint."
+)
+@click.option(
+    "--prompt-tokens", default="128", show_default=True, callback=_numbers, help="Generation: of each prompt."
+)
+@click.option(
+    "--new-tokens", default="32", show_default=True, callback=_numbers, help="Generation: what follows each prompt."
+)
+@click.option(
+    "--audio-s", default="5", show_default=True, callback=_numbers, help="Audio: seconds of each recording."
+)
+@click.option(
+    "--transcript-tokens", type=click.IntRange(min=1), help="Audio: cut transcripts here (default: the model's limit)."
+)
+@click.option(
     "--quick", is_flag=True, help="Fewer and shorter blocks, no A/A control: about a minute for a small model."
 )
 @click.option("--control/--no-control", default=None, help="Run one backend twice, as an A/A control of the method.")
@@ -104,6 +128,11 @@ def bench_command(
     blocks: int | None,
     threads: int | None,
     device: str,
+    task: str | None,
+    prompt_tokens: tuple[int, ...],
+    new_tokens: tuple[int, ...],
+    audio_s: tuple[int, ...],
+    transcript_tokens: int | None,
     quick: bool,
     control: bool | None,
     limits: bool | None,
@@ -119,6 +148,7 @@ def bench_command(
 
     Every backend runs in fresh processes, in random order, with the same texts and threads.
     """
+    from onnxpress_bench.checkpoint_subject import of_checkpoint
     from onnxpress_bench.record import write_record
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
@@ -129,6 +159,10 @@ def bench_command(
             raise InputError(f"{option}: there is no folder {file.parent}.")
     if html_file is not None:
         check_installed(("matplotlib",))
+    if task is not None:
+        given = click.get_current_context().get_parameter_source
+        backends = ("pytorch",) if given("backends") is ParameterSource.DEFAULT else backends
+        scenarios = (SCENARIO_OF[task],) if given("scenarios") is ParameterSource.DEFAULT else scenarios
     if "server" in scenarios and not (p99_ms or rate):
         raise InputError("The server scenario needs --p99-ms MS (find the highest rate) or --rate N (measure at it).")
     settings = replace(
@@ -142,9 +176,22 @@ def bench_command(
         server_rate_per_s=rate,
     )
     settings = replace(settings, control=settings.control if control is None else control)
-    opened = Artifact.open(artifact, revision=revision, precision=precision[0] if precision else None)
     trust = Trust(allow_pickled_weights, trust_remote_code)
-    subject = of_artifact(opened, checkpoint, settings, backends=backends, precisions=precision, trust=trust)
+    if task is None:
+        opened = Artifact.open(artifact, revision=revision, precision=precision[0] if precision else None)
+        subject = of_artifact(opened, checkpoint, settings, backends=backends, precisions=precision, trust=trust)
+    else:
+        subject = of_checkpoint(
+            Path(artifact),
+            task,
+            settings,
+            backends=backends,
+            prompt_tokens=prompt_tokens,
+            new_tokens=new_tokens,
+            audio_s=audio_s,
+            transcript_tokens=transcript_tokens,
+            trust=trust,
+        )
     with display() as show:
         comparison = run(
             subject,
