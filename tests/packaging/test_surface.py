@@ -61,7 +61,7 @@ def test_importing_brings_neither_the_session_nor_the_tokenizer_library() -> Non
 
 def test_every_command_is_registered_and_has_help() -> None:
     names = {entry.name for entry in entry_points(group="onnxpress.commands")}
-    assert names == {"export", "bench"}
+    assert names == {"export", "bench", "advise", "compare", "peers"}
     for command in ("inspect", "run", *sorted(names)):
         done = subprocess.run(
             [sys.executable, "-m", "onnxpress", command, "--help"], capture_output=True, text=True, check=False
@@ -71,7 +71,7 @@ def test_every_command_is_registered_and_has_help() -> None:
         assert done.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["export", "bench"])
+@pytest.mark.parametrize("command", ["export", "bench", "advise"])
 def test_a_missing_extra_is_named(command: str, tmp_path: Path) -> None:
     """As on a machine that has the runtime alone: the packages of the extra cannot be found."""
     code = """
@@ -85,7 +85,8 @@ from onnxpress.cli import main
 sys.argv = ["onnxpress", *sys.argv[1:]]
 main()
 """
-    done = _python(code, command, write_artifact(tmp_path / "artifact"))
+    arguments = ("--p99-ms", "10", "--rate", "10") if command == "advise" else ()
+    done = _python(code, command, write_artifact(tmp_path / "artifact"), *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "pip install" in done.stderr
