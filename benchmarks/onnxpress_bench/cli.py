@@ -95,9 +95,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option(
     "--new-tokens", default="32", show_default=True, callback=_numbers, help="Generation: what follows each prompt."
 )
-@click.option(
-    "--audio-s", default="5", show_default=True, callback=_numbers, help="Audio: seconds of each recording."
-)
+@click.option("--audio-s", default="5", show_default=True, callback=_numbers, help="Audio: seconds of each recording.")
 @click.option(
     "--transcript-tokens", type=click.IntRange(min=1), help="Audio: cut transcripts here (default: the model's limit)."
 )
