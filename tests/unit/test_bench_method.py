@@ -41,8 +41,17 @@ def test_padding_is_none_alone_and_never_negative(items: list[str]) -> None:
     together = padding_share(spec("pytorch"), Batching(8), items, tokens)
     apart = padding_share(spec("pytorch"), Batching(8, sort=True), items, tokens)
     assert together is not None and apart is not None
-    assert 0 <= apart <= together + 1e-12 < 1 + 1e-12
+    assert 0 <= apart < 1 and 0 <= together < 1
     assert padding_share(spec("fastembed"), Batching(), items, tokens) is None
+
+
+@given(texts)
+def test_sorting_by_length_pads_least_when_every_batch_is_full(items: list[str]) -> None:
+    full = items * 8
+    tokens = [len(item) for item in full]
+    together = padding_share(spec("pytorch"), Batching(8), full, tokens)
+    apart = padding_share(spec("pytorch"), Batching(8, sort=True), full, tokens)
+    assert together is not None and apart is not None and apart <= together + 1e-12
 
 
 def test_padding_of_one_long_text_among_short_ones() -> None:

@@ -47,12 +47,14 @@ CASES = (
     Case(
         "mixed",
         "bert-base",
-        ("pytorch", "pytorch@32", "onnxpress"),
+        ("pytorch", "pytorch@1", "pytorch@8", "pytorch@32", "onnxpress"),
         {"scenarios": ("mixed",), "shapes": ("1x16",), "blocks": 5, "stream_s": 8.0},
         (
             Target(
-                "mixed stream against PyTorch at its best batch size", "gain", "mixed", OURS, "pytorch", at_least=1.8
+                "mixed stream against PyTorch, the best of all ways", "gain", "mixed", OURS, "pytorch", at_least=1.8
             ),
+            Target("mixed stream against PyTorch at batch 1", "gain", "mixed", OURS, "pytorch batch 1", at_least=1.8),
+            Target("mixed stream against PyTorch at batch 8", "gain", "mixed", OURS, "pytorch batch 8", at_least=1.8),
             Target("mixed stream against PyTorch at batch 32", "gain", "mixed", OURS, "pytorch batch 32", at_least=3.4),
         ),
     ),

@@ -96,8 +96,6 @@ def pipeline(
     place = parse_device(device)
     artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision, precision=precision)
     name = _served_task(artifact, wanted)
-    module, class_name = TASKS[name]
-    task_class: type[TextPipeline[Any]] = getattr(import_module(f"onnxpress.tasks.{module}"), class_name)
     if place != "cpu":
         require_device(place)
     chosen = choose_precision(artifact.manifest, precision, place)
@@ -106,12 +104,16 @@ def pipeline(
         raise ArtifactError(f"{artifact.folder}: no tokenizer, so {name} cannot run. Export again.")
     from concurrent.futures import ThreadPoolExecutor
 
-    # Hashing the weights and loading the tokenizer take about as long, and neither holds the interpreter's lock.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        graphs = pool.submit(artifact.graphs, chosen)
-        tokenizer = Tokenizer(artifact.file(settings.file), settings)
+    # Hashing the weights and opening the graphs need no interpreter, importing and the tokenizer do: side by side.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        graphs = beside.submit(artifact.graphs, chosen)
+        module, class_name = TASKS[name]
+        task_class: type[TextPipeline[Any]] = getattr(import_module(f"onnxpress.tasks.{module}"), class_name)
         import_onnxruntime()
         session = Session(graphs.result(), device=place, threads=threads)
+        opened = beside.submit(session.warm)
+        tokenizer = Tokenizer(artifact.file(settings.file), settings)
+        opened.result()
     return task_class(artifact, session, tokenizer, chosen, options)
 
 
