@@ -93,7 +93,7 @@ PEERS: Mapping[str, Peer] = {
             "onnxruntime-genai, with its model builder",
             ("onnxruntime-genai>=0.18", "onnx-ir", "transformers>=5", _TORCH),
         ),
-        Peer("openvino", "OpenVINO", ("openvino>=2026.4", "tokenizers", "transformers", _TORCH)),
+        Peer("openvino", "OpenVINO", ("openvino>=2026.4", "nncf>=3.3", "tokenizers", "transformers", _TORCH)),
         Peer("optimum-onnx", "optimum-onnx, with transformers 4", ("optimum-onnx[onnxruntime]==0.1.0", _TORCH)),
     )
 }

@@ -26,8 +26,8 @@ from onnxpress_bench.limits import Limits
 from onnxpress_bench.machine import describe_machine, versions
 from onnxpress_bench.padding import padding_share
 from onnxpress_bench.process import OURS, Interpreter, ask
-from onnxpress_bench.quality import compare_answers
 from onnxpress_bench.subject import Subject
+from onnxpress_exporter.quality import compare_answers
 
 #: Called before each worker with what it does, how many are done and how many there will be.
 Progress = Callable[[str, int, int], None]

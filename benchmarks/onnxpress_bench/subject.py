@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress import Artifact, MissingDependency
-from onnxpress.artifact import choose_precision
+from onnxpress.choice import choose
 from onnxpress.errors import InputError
 from onnxpress.manifest import Manifest
 from onnxpress.schema import encode
@@ -83,7 +83,7 @@ def of_artifact(
         if kind.reads == "checkpoint":
             specs.append(replace(spec, name=shown))
             continue
-        for precision in precisions_of(artifact, precisions):
+        for precision in [kind.precision] if kind.precision else precisions_of(artifact, precisions):
             graphs = manifest.variants[precision].graphs.values()
             found = {
                 **own,
@@ -91,7 +91,8 @@ def of_artifact(
                 "graph_files": [str(artifact.folder / one.file) for one in graphs],
                 "model_files": [str(artifact.folder / name) for one in graphs for name in (one.file, *one.external)],
             }
-            specs.append(replace(spec, name=f"{shown} {precision}", folder=str(artifact.folder), settings=found))
+            title = shown if kind.precision else f"{shown} {precision}"
+            specs.append(replace(spec, name=title, folder=str(artifact.folder), settings=found))
     inputs = make_inputs(artifact, settings.seed, settings.shapes, settings.lengths)
     weights = manifest.provenance.weights_sha256
     return Subject(manifest.task, str(artifact.folder), source, weights, inputs, tuple(specs), known)
@@ -171,7 +172,7 @@ def precisions_of(artifact: Artifact, wanted: Sequence[str]) -> list[str]:
     """Those asked for, or those whose files are there."""
     manifest, folder = artifact.manifest, artifact.folder
     for precision in wanted:
-        choose_precision(manifest, precision)
+        choose(manifest, precision)
     present = [
         precision
         for precision, variant in manifest.variants.items()

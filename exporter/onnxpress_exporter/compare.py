@@ -7,26 +7,22 @@ of the same text, so that a difference anywhere on the way is caught.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from onnxpress.batching import Row, pad
 from onnxpress.machine import usable_cores
 from onnxpress.manifest import Quality, Speed
 from onnxpress.session import Session
-from onnxpress.tokenizer import Tokenizer, Truncation
+from onnxpress.tokenizer import Encoding, Tokenizer
 from onnxpress_exporter import timing
 from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.probe import Probe
 from onnxpress_exporter.specs import GraphSpec
-from onnxpress_exporter.texts import Sample, samples
-from onnxpress_exporter.verify import Arrays, Collated, Named, reference_answers, verify
-
-TAKES_PAIRS = frozenset({"text-classification", "zero-shot-classification", "text-ranking", "question-answering"})
-
-#: Tokens of the longest sample where the model itself has no limit, or a far one: enough to leave every window.
-LONGEST_TOKENS = 512
+from onnxpress_exporter.texts import Sample
+from onnxpress_exporter.verify import Arrays, Runner, reference_answers, verify
 
 
 class Comparison:
@@ -43,14 +39,12 @@ class Comparison:
         runtime_tokenizer: Tokenizer,
     ) -> None:
         self._parts = parts
-        self._tokenizer = runtime_tokenizer
+        self._limit = runtime_tokenizer.settings.max_length
         spec, module = parts[0]
-        self._names = [tensor.name for tensor in spec.inputs]
         self._outputs = spec.outputs
         self._module = module
-        chosen = samples(pairs=task in TAKES_PAIRS, mask_token=tokenizer.mask_token if task == "fill-mask" else None)
-        self._samples = [named for sample in chosen if (named := self._encode(sample, tokenizer)) is not None]
-        self._reference = reference_answers(self._pytorch, self._collate, self._samples, self._outputs)
+        self._probe = Probe(task, spec.info, runtime_tokenizer, partial(_check_tokens, tokenizer))
+        self._reference = reference_answers(self._pytorch, self._probe.collate, self._probe.samples, self._outputs)
 
     @property
     def padding(self) -> bool:
@@ -65,40 +59,48 @@ class Comparison:
         """
         for spec, module in self._parts[1:]:
             _verify_head(precision, spec, module, session)
-        return verify(precision, self._reference, session.run, self._collate, self._samples, self._outputs)
+        return verify(precision, self._reference, session.run, self._probe.collate, self._probe.samples, self._outputs)
 
-    def speed(self, session: Session) -> Speed | None:
-        """Time a variant beside PyTorch, on the ids of a real sentence; None where the machine is busy."""
-        longest = max(self._samples, key=lambda sample: len(sample.row.ids))
-        limit = self._tokenizer.settings.max_length
-        return timing.measure(self._pytorch, session.run, self._collate, longest.row.ids, limit)
+    def speed(self, session: Session, fp32: Session | None = None) -> Speed | None:
+        """Time a variant beside PyTorch, and the fp32 variant, on the ids of a real text; None on a busy machine."""
+        runners: dict[str, Runner] = {"pytorch": self._pytorch, "variant": session.run}
+        if fp32 is not None:
+            runners["fp32"] = fp32.run
+        return timing.measure(runners, self._probe.collate, self._probe.longest, self._limit)
 
-    def _encode(self, sample: Sample, tokenizer: PreTrainedTokenizerFast) -> Named | None:
-        """A sample as a row; None if it has no tokens at all. Both tokenizers must agree on it."""
-        limit = min(self._tokenizer.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
-        encoding = self._tokenizer.encode(sample.text, sample.pair, truncation=Truncation(limit))
-        expected = tokenizer(sample.text, sample.pair, truncation=True, max_length=limit)["input_ids"]
-        if encoding.ids != list(expected):
-            raise VerificationFailed(
-                f"The runtime's tokenizer differs from transformers' on the input {sample.name!r}: expected "
-                f"{_head(expected)}, obtained {_head(encoding.ids)}. No artifact was written. Please report this "
-                "checkpoint."
-            )
-        return Named(sample.name, Row(encoding.ids, encoding.type_ids)) if encoding.ids else None
-
-    def _collate(self, rows: Sequence[Row]) -> Collated:
-        settings = self._tokenizer.settings
-        batch = pad(
-            rows,
-            names=self._names,
-            pad_id=settings.pad_token_id,
-            pad_type_id=settings.pad_token_type_id,
-            side=settings.padding_side,
-        )
-        return Collated(batch.arrays, tuple(batch.span(i) for i in range(len(rows))))
+    def session(self) -> ModuleSession:
+        """PyTorch in the place of a session, for pipelines."""
+        return ModuleSession(self._parts)
 
     def _pytorch(self, arrays: Arrays) -> Arrays:
         return run_module(self._module, arrays, [tensor.name for tensor in self._outputs])
+
+
+class ModuleSession:
+    """Modules run eagerly, as `Session` runs graphs."""
+
+    device = "cpu"
+
+    def __init__(self, parts: Sequence[tuple[GraphSpec, torch.nn.Module]]) -> None:
+        self._parts = {spec.name: (module, [tensor.name for tensor in spec.outputs]) for spec, module in parts}
+
+    def run(self, inputs: Arrays, graph: str = "model") -> dict[str, Any]:
+        """Named outputs of a module."""
+        module, names = self._parts[graph]
+        return dict(run_module(module, inputs, names))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _check_tokens(tokenizer: PreTrainedTokenizerFast, sample: Sample, encoding: Encoding, limit: int) -> None:
+    expected = tokenizer(sample.text, sample.pair, truncation=True, max_length=limit)["input_ids"]
+    if encoding.ids != list(expected):
+        raise VerificationFailed(
+            f"The runtime's tokenizer differs from transformers' on the input {sample.name!r}: expected "
+            f"{_head(expected)}, obtained {_head(encoding.ids)}. No artifact was written. Please report this "
+            "checkpoint."
+        )
 
 
 def run_module(module: torch.nn.Module, arrays: Arrays, names: Sequence[str]) -> Arrays:

@@ -5,12 +5,18 @@ OnnxpressError
     ├── UnsupportedCheckpoint the checkpoint cannot be exported; the message says why and what can
     ├── TraceError            PyTorch's graph could not be captured
     ├── PassError             a graph rewrite could not be applied
-    └── VerificationFailed    the graph's answers differ from PyTorch's; names input, expected, obtained
+    ├── VerificationFailed    the graph's answers differ from PyTorch's; names input, expected, obtained
+    └── VariantRefused        a quantized variant misses its thresholds; the artifact holds the others
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from onnxpress.errors import OnnxpressError
+
+if TYPE_CHECKING:
+    from onnxpress.artifact import Artifact
 
 
 class ExportError(OnnxpressError):
@@ -31,3 +37,14 @@ class PassError(ExportError):
 
 class VerificationFailed(ExportError):  # noqa: N818
     """The graph's answers differ from PyTorch's."""
+
+
+class VariantRefused(ExportError):  # noqa: N818
+    """A quantized variant misses its thresholds and cannot be repaired.
+
+    `artifact` holds the variants that passed; None where there is none, and nothing was written.
+    """
+
+    def __init__(self, message: str, artifact: Artifact | None = None) -> None:
+        super().__init__(message)
+        self.artifact = artifact

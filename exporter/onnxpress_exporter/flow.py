@@ -7,24 +7,21 @@ error or a kill leaves no artifact.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import onnx_ir
 
-from onnxpress.artifact import Artifact, variant_bytes
-from onnxpress.errors import InputError
-from onnxpress.files import check_target, staged_folder, write_file
+from onnxpress.artifact import Artifact
+from onnxpress.files import check_target, staged_folder
 from onnxpress.manifest import (
-    FILE_NAME,
     FORMAT,
     FORMAT_VERSION,
     PRECISION_SUFFIX,
     GraphFiles,
     Manifest,
     Variant,
-    dump,
 )
 from onnxpress.session import Session
 from onnxpress.tokenizer import Tokenizer
@@ -38,8 +35,11 @@ from onnxpress_exporter.checkpoint import (
     open_checkpoint,
 )
 from onnxpress_exporter.compare import Comparison
+from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.quantization.flow import Settings
+from onnxpress_exporter.quantize import QUANTIZED, Outcome, Verifier, add_variants, finish, precisions, refusal
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.recipes import RECIPES, apply_recipe
+from onnxpress_exporter.recipes import apply_recipe
 from onnxpress_exporter.save import save
 from onnxpress_exporter.sentence import read_sentence_settings
 from onnxpress_exporter.specs.text_encoder import hidden_size
@@ -70,6 +70,7 @@ def export(
     force: bool = False,
     allow_pickled_weights: bool = False,
     trust_remote_code: bool = False,
+    quantization: Settings | None = None,
     command: str | None = None,
     log_file: Path | None = None,
     progress: Progress | None = None,
@@ -80,21 +81,24 @@ def export(
         model: a Hub id or a folder.
         out: the artifact's folder; it must not exist unless `force` is given.
         task: the Hub's name or a synonym; None: found from the checkpoint.
-        precision: the variants to write.
+        precision: the variants to write: fp32, and any of `quantize.QUANTIZED`. All are made from fp32.
         revision: branch, tag or commit on the Hub.
         allow_pickled_weights: load a checkpoint that has no safetensors file.
         trust_remote_code: let the checkpoint's own Python code run.
+        quantization: thresholds of the variants, and how long each may be repaired.
         command: what the manifest records as the command; None: this call.
         log_file: where dependencies' logs, warnings and output go; None: nowhere.
-        progress: called with each of STAGES as it begins.
+        progress: called with each of STAGES as it begins, and with what is done for a variant: "int8: judging".
 
     Raises:
+        VariantRefused: a variant misses its thresholds. The others were written, if there are any.
         ExportError: no artifact was written; the subclass says why.
         HubError: the Hub refused or cannot be reached.
         InputError: the target exists, or an argument is wrong.
     """
     target, say = Path(out).expanduser(), progress or (lambda stage: None)
-    precisions = _precisions(precision)
+    wanted_precisions = precisions(precision, ("fp32", *QUANTIZED))
+    settings = quantization or Settings()
     check_target(target, force=force)
     wanted = None if task is None else normalize_task(task)
     with quiet(log_file):
@@ -104,22 +108,30 @@ def export(
         )
         name = wanted or infer_task(checkpoint)
         with staged_folder(target, force=force) as folder:
-            recorded = command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {precisions!r})"
-            manifest = _build(checkpoint, name, precisions, folder, recorded, allow_pickled_weights, say)
-            write_file(folder / FILE_NAME, dump(manifest).encode())
+            recorded = (
+                command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {wanted_precisions!r})"
+            )
+            manifest, outcome = _build(
+                checkpoint, name, wanted_precisions, folder, recorded, allow_pickled_weights, settings, say
+            )
+            finish(manifest, folder)
         say("done")
-    return Artifact.open(target)
+    artifact = Artifact.open(target)
+    if outcome.refused:
+        raise VariantRefused(refusal(outcome.refused, artifact), artifact)
+    return artifact
 
 
 def _build(
     checkpoint: Checkpoint,
     task: str,
-    precisions: Sequence[str],
+    wanted: Sequence[str],
     folder: Path,
     command: str,
     allow_pickled_weights: bool,
+    quantization: Settings,
     say: Progress,
-) -> Manifest:
+) -> tuple[Manifest, Outcome]:
     say("load")
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
     sentence = None
@@ -135,20 +147,17 @@ def _build(
     say("trace")
     traced = {part.spec.name: trace(part.module, part.spec, part.inputs) for part in parts}
     say("save")
-    saved = {precision: _save(traced, precision, folder) for precision in precisions}
+    saved = _save(traced, folder)
     describe.copy_settings(checkpoint, folder)
     say("reference")
     runtime_tokenizer = Tokenizer(folder / settings.file, settings)
     comparison = Comparison(task, [(part.spec, part.module) for part in parts], tokenizer, runtime_tokenizer)
     say("verify")
-    qualities, speeds = {}, {}
-    for precision, graphs in saved.items():
-        session = Session({name: folder / entry.file for name, entry in graphs.items()})
-        qualities[precision] = comparison.verify(precision, session)
-        speeds[precision] = comparison.speed(session)
-        session.close()
-    say("write")
-    draft = Manifest(
+    session = Session({name: folder / entry.file for name, (entry, _) in saved.items()})
+    quality, speed = comparison.verify("fp32", session), comparison.speed(session)
+    session.close()
+    graphs = {name: entry for name, (entry, _) in saved.items()}
+    manifest = Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
         task=task,
@@ -156,37 +165,50 @@ def _build(
         architecture=type(model).__name__,
         padding=comparison.padding,
         graphs={part.spec.name: part.spec.info for part in parts},
-        variants={p: Variant(graphs, 0, quality=qualities[p], speed=speeds[p]) for p, graphs in saved.items()},
+        variants={"fp32": Variant(graphs, 0, quality=quality, speed=speed)},
         tokenizer=settings,
         postprocessing=describe.postprocessing(task, checkpoint, model, sentence),
         provenance=describe.provenance(checkpoint, command),
-        files=describe.file_table(folder),
+        files={},
     )
-    return _with_bytes(draft)
+    outcome = Outcome()
+    if tuple(wanted) != ("fp32",):
+        outcome = add_variants(
+            Artifact(folder, manifest),
+            folder,
+            {name: graph for name, (_, graph) in saved.items()},
+            comparison.session(),
+            Verifier(comparison.verify, comparison.speed),
+            [name for name in wanted if name != "fp32"],
+            quantization,
+            say,
+        )
+    say("write")
+    variants = {**manifest.variants, **outcome.variants}
+    if "fp32" not in wanted:
+        if not outcome.variants:
+            raise VariantRefused(refusal(outcome.refused, None))
+        variants = _without_fp32(variants, folder)
+    return replace(manifest, variants={name: variants[name] for name in PRECISION_SUFFIX if name in variants}), outcome
 
 
-def _save(traced: Mapping[str, onnx_ir.Model], precision: str, folder: Path) -> dict[str, GraphFiles]:
-    """Apply the recipe to a copy of each graph and write it, named as transformers.js names it."""
+def _save(traced: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, tuple[GraphFiles, onnx_ir.Model]]:
+    """Apply the fp32 recipe to each graph and write it, named as transformers.js names it."""
     (folder / "onnx").mkdir(exist_ok=True)
-    graphs = {}
-    for name, original in traced.items():
-        graph = original.clone()
-        apply_recipe(graph, precision)
-        path = folder / "onnx" / f"{name}{PRECISION_SUFFIX[precision]}.onnx"
-        graphs[name] = describe.graph_files(graph, save(graph, path), folder)
-    return graphs
+    saved = {}
+    for name, graph in traced.items():
+        apply_recipe(graph, "fp32")
+        path = folder / "onnx" / f"{name}{PRECISION_SUFFIX['fp32']}.onnx"
+        saved[name] = (describe.graph_files(graph, save(graph, path), folder), graph)
+    return saved
 
 
-def _with_bytes(draft: Manifest) -> Manifest:
-    from dataclasses import replace
-
-    variants = {name: replace(variant, bytes=variant_bytes(draft, variant)) for name, variant in draft.variants.items()}
-    return replace(draft, variants=variants)
-
-
-def _precisions(precision: Sequence[str] | str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(precision.split(",") if isinstance(precision, str) else precision))
-    unknown = [name for name in names if name not in RECIPES]
-    if unknown or not names:
-        raise InputError(f"precision {unknown or names!r}: this version writes {', '.join(RECIPES)}.")
-    return names
+def _without_fp32(variants: Mapping[str, Variant], folder: Path) -> dict[str, Variant]:
+    """Take out the variant that the others were made from, with the files that only it has."""
+    rest = {name: variant for name, variant in variants.items() if name != "fp32"}
+    needed = {file for one in rest.values() for graph in one.graphs.values() for file in (graph.file, *graph.external)}
+    for graph in variants["fp32"].graphs.values():
+        for file in (graph.file, *graph.external):
+            if file not in needed:
+                (folder / file).unlink()
+    return rest

@@ -1,4 +1,4 @@
-"""How long one forward pass takes, PyTorch and a graph alternating: the figure stored with a variant.
+"""How long one forward pass takes, PyTorch and graphs alternating: the figure stored with a variant.
 
 A first orientation, taken in the exporting process; `onnxpress bench` measures in fresh processes. Where other
 processes keep the cores busy nothing is recorded: threads that wait for each other then give any ratio at all. This
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from onnxpress.batching import Row
@@ -28,11 +29,13 @@ BUSY_SHARE = 0.15
 
 
 def measure(
-    pytorch: Runner, graph: Runner, collate: Collate, ids: Sequence[int], max_length: int | None
+    runners: Mapping[str, Runner], collate: Collate, ids: Sequence[int], max_length: int | None
 ) -> Speed | None:
-    """Median milliseconds of `graph` and `pytorch` at each shape that the model takes; None on a busy machine.
+    """Median milliseconds of each runner at each shape that the model takes; None on a busy machine.
 
-    `ids`: token ids of a real text, repeated to fill a row.
+    Args:
+        runners: "variant", and beside it "pytorch", "fp32" or both.
+        ids: token ids of a real text, repeated to fill a row.
     """
     timings = []
     start, others = time.perf_counter(), _others_s()
@@ -41,26 +44,36 @@ def measure(
             continue
         row = Row([ids[i % len(ids)] for i in range(sequence)])
         arrays = collate([row] * batch).arrays
-        slow, fast = _alternate(lambda: pytorch(arrays), lambda: graph(arrays))  # noqa: B023 - called at once
-        timings.append(Timing(batch, sequence, milliseconds=fast, pytorch_milliseconds=slow))
+        found = _alternate({name: partial(run, arrays) for name, run in runners.items()})
+        timings.append(
+            Timing(
+                batch,
+                sequence,
+                milliseconds=found["variant"],
+                pytorch_milliseconds=found.get("pytorch"),
+                fp32_milliseconds=found.get("fp32"),
+            )
+        )
     elapsed = time.perf_counter() - start
     if _others_s() - others > BUSY_SHARE * elapsed * usable_cores():
         return None
     return Speed(machine=processor_name(), threads=usable_cores(), timings=tuple(timings))
 
 
-def _alternate(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
-    first(), second()  # both warm
-    times: tuple[list[float], list[float]] = ([], [])
-    deadline = time.perf_counter() + BUDGET_S
-    while len(times[0]) < ROUNDS or (len(times[0]) < 10 * ROUNDS and time.perf_counter() < deadline):
-        for run, record in zip((first, second), times, strict=True):
+def _alternate(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    for run in runs.values():
+        run()  # all warm
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    rounds, deadline = 0, time.perf_counter() + BUDGET_S
+    while rounds < ROUNDS or (rounds < 10 * ROUNDS and time.perf_counter() < deadline):
+        for name, run in runs.items():
             start = time.perf_counter()
             run()
-            record.append((time.perf_counter() - start) * 1000)
+            times[name].append((time.perf_counter() - start) * 1000)
+        rounds += 1
         if time.perf_counter() > deadline + BUDGET_S:
             break
-    return round(statistics.median(times[0]), 3), round(statistics.median(times[1]), 3)
+    return {name: round(statistics.median(some), 3) for name, some in times.items()}
 
 
 def _others_s() -> float:

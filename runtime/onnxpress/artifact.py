@@ -11,17 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from onnxpress import files, graph_file
+from onnxpress.choice import choose
 from onnxpress.errors import (
     ArtifactError,
     CorruptFile,
     InvalidManifest,
     MissingFile,
-    UnsupportedFormat,
 )
 from onnxpress.manifest import (
     FILE_NAME,
     MAX_MANIFEST_BYTES,
-    PRECISION_SUFFIX,
     GraphFiles,
     Manifest,
     Variant,
@@ -38,13 +37,16 @@ class Artifact:
     _checked: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
-    def open(source: str | Path, *, revision: str | None = None, precision: str | None = None) -> Artifact:
+    def open(
+        source: str | Path, *, revision: str | None = None, precision: str | None = None, device: str = "cpu"
+    ) -> Artifact:
         """Open a local folder, or download what `precision` needs of a Hub repository.
 
         Args:
             source: a folder, or a Hub id such as "organization/name". A folder that exists wins.
             revision: branch, tag or commit on the Hub.
-            precision: download only this variant; None: the one that `choose_precision` prefers.
+            precision: download only this variant; None: the one that `choice.choose` prefers for `device`.
+            device: as `session.parse_device` names it.
 
         Raises:
             ArtifactError: there is no valid artifact; the subclass says what is wrong.
@@ -61,7 +63,7 @@ class Artifact:
             raise MissingFile(f"{source}: there is no such folder, and it is not a Hub id either.")
         snapshot = hub.fetch(source, revision, [FILE_NAME])
         artifact = _open_folder(snapshot.folder)
-        variant = choose_precision(artifact.manifest, precision)
+        variant = choose(artifact.manifest, precision, device).precision
         names = sorted(variant_files(artifact.manifest, variant) | other_files(artifact.manifest))
         patterns = [FILE_NAME, *(escape(name) for name in names)]
         return _open_folder(hub.fetch(source, snapshot.commit, patterns).folder)
@@ -104,24 +106,6 @@ class Artifact:
                 f"declares for graph {name!r} of {precision}. Do not trust this artifact."
             )
         return path
-
-
-def choose_precision(manifest: Manifest, precision: str | None = None, device: str = "cpu") -> str:
-    """The variant to run: the one asked for, else the first that suits the device, exact precisions first.
-
-    Raises:
-        UnsupportedFormat: there is no such variant; the message lists those there are.
-    """
-    names = ", ".join(manifest.variants)
-    if precision is not None:
-        if precision not in manifest.variants:
-            raise UnsupportedFormat(f"This artifact has no {precision} variant. It has: {names}.")
-        return precision
-    family = device.partition(":")[0]
-    for name in PRECISION_SUFFIX:
-        if name in manifest.variants and family in manifest.variants[name].targets:
-            return name
-    raise UnsupportedFormat(f"No variant of this artifact is made for {family}; it has: {names}. Name one to force it.")
 
 
 def variant_files(manifest: Manifest, precision: str) -> set[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onnxpress.manifest import GraphInfo, Manifest, TensorInfo, Variant
+from onnxpress.choice import choose
+from onnxpress.errors import UnsupportedFormat
+from onnxpress.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
@@ -27,15 +29,14 @@ def describe(manifest: Manifest) -> str:
             }
         ),
         "\n".join(_graph(name, graph) for name, graph in manifest.graphs.items()),
-        table(
-            ("variant", "size", "for", "error", "batch error", "inputs", "speed"),
-            [_variant(name, variant) for name, variant in manifest.variants.items()],
-        ),
-        "error: largest difference from PyTorch; batch error: largest difference between a text alone and in a batch;\n"
-        "both as fractions of the output's range. speed: PyTorch eager's time over this variant's, when exported\n"
-        "on a quiet machine; `onnxpress bench` measures here and now.",
+        table(*variant_rows(manifest)),
+        _kept(manifest),
+        f"On this machine: {_chosen(manifest)}",
+        "quality: the answers' figures against PyTorch, or the largest error as a fraction of the output's range.\n"
+        "in a batch: how much an answer depends on what stands beside it. speed: the other's time over this\n"
+        "variant's, when exported on a quiet machine; `onnxpress bench` measures here and now.",
     ]
-    return "\n\n".join(sections)
+    return "\n\n".join(section for section in sections if section)
 
 
 def present(given: Any, result: Any) -> str:
@@ -104,17 +105,53 @@ def _tensors(tensors: Sequence[TensorInfo]) -> str:
     return ", ".join(f"{t.name} {t.dtype} ({', '.join(map(str, t.axes))})" for t in tensors)
 
 
-def _variant(name: str, variant: Variant) -> tuple[str, ...]:
-    quality, speed = variant.quality, variant.speed
-    measured = ("-", "-", "-")
-    if quality is not None:
-        measured = (f"{quality.max_error:.1e}", f"{quality.batch_error:.1e}", str(quality.inputs))
-    ratios = "not measured"
-    if speed is not None:
-        ratios = ", ".join(
-            f"{t.pytorch_milliseconds / t.milliseconds:.1f}x at {t.batch}x{t.sequence}" for t in speed.timings
-        )
-    return (name, size(variant.bytes), ", ".join(variant.targets), *measured, ratios)
+def variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The table of variants: its header, and a row for each."""
+    header = ("variant", "size", "of fp32", "for", "quality", "in a batch", "speed over fp32", "speed over PyTorch")
+    plain = manifest.variants.get("fp32")
+    return header, [_variant(name, variant, plain) for name, variant in manifest.variants.items()]
+
+
+def _variant(name: str, variant: Variant, plain: Variant | None) -> tuple[str, ...]:
+    share = "-" if plain is None or not plain.bytes else f"{variant.bytes / plain.bytes:.2f}"
+    timings = variant.speed.timings if variant.speed else ()
+    over_fp32 = [(t, t.fp32_milliseconds / t.milliseconds) for t in timings if t.fp32_milliseconds]
+    over_pytorch = [(t, t.pytorch_milliseconds / t.milliseconds) for t in timings if t.pytorch_milliseconds]
+    quality, batch = _quality(variant.quality)
+    places = ", ".join(dict.fromkeys(target.partition(":")[0] for target in variant.targets))
+    return (name, size(variant.bytes), share, places, quality, batch, _ratios(over_fp32), _ratios(over_pytorch))
+
+
+def _ratios(found: Sequence[tuple[Timing, float]]) -> str:
+    return ", ".join(f"{ratio:.1f}x at {t.batch}x{t.sequence}" for t, ratio in found) or "not measured"
+
+
+def _quality(quality: Quality | None) -> tuple[str, str]:
+    """The figures of the answers, and how much they depend on the batch."""
+    if quality is None:
+        return "-", "-"
+    batch = [value for name, value in quality.measures.items() if name.startswith("batch ")]
+    rest = [f"{name} {value:.4f}" for name, value in quality.measures.items() if not name.startswith("batch ")]
+    return "; ".join(rest) or f"error {quality.max_error:.1e}", f"{max(batch, default=quality.batch_error):.1e}"
+
+
+def _kept(manifest: Manifest) -> str:
+    """What was not quantized as the rest of its variant, counted by the reason."""
+    lines = []
+    for name, variant in manifest.variants.items():
+        reasons: dict[str, int] = {}
+        for reason in variant.treatments.values():
+            reasons[reason] = reasons.get(reason, 0) + 1
+        lines += [f"{name}: {count} products {reason}" for reason, count in reasons.items()]
+    return "\n".join(lines)
+
+
+def _chosen(manifest: Manifest) -> str:
+    try:
+        choice = choose(manifest)
+    except UnsupportedFormat as error:
+        return str(error)
+    return f"{choice.precision}, {choice.reason}"
 
 
 def _result(result: Any) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 PROC_CGROUP = Path("/proc/self/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def usable_cores(root: Path = CGROUP_ROOT, membership: Path = PROC_CGROUP) -> int:
@@ -36,6 +37,34 @@ def processor_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+#: Name here -> the names that systems give it. What decides how fast integer products are.
+_FEATURES: Mapping[str, tuple[str, ...]] = {
+    "avx2": ("avx2",),
+    "avx512_vnni": ("avx512_vnni",),
+    "avx_vnni": ("avx_vnni",),
+    "dotprod": ("asimddp",),
+    "i8mm": ("i8mm",),
+}
+
+
+def features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """Which of avx2, avx512_vnni, avx_vnni (x86) and dotprod, i8mm (ARM) the processor has.
+
+    Where the system does not say: avx2 on x86-64, dotprod on 64-bit ARM, which all but the oldest ones have.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    told = next((line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))), "")
+    if told:
+        flags = set(told.split())
+        return frozenset(name for name, names in _FEATURES.items() if flags.intersection(names))
+    usual = {"x86_64": "avx2", "amd64": "avx2", "arm64": "dotprod", "aarch64": "dotprod"}
+    found = usual.get(platform.machine().lower())
+    return frozenset() if found is None else frozenset({found})
 
 
 def _quotas(root: Path, membership: Path) -> Iterator[float]:

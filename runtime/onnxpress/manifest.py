@@ -17,7 +17,7 @@ from onnxpress.schema import decode, encode
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 #: precision -> the suffix of its graph files, as transformers.js names them.
@@ -69,7 +69,10 @@ class GraphFiles:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What verification measured against PyTorch in fp32. Errors are fractions of the output's range."""
+    """What verification measured against PyTorch in fp32. Errors are fractions of the output's range.
+
+    `measures`: figures of the task's answers; `measure_limits`: what each of them had to reach.
+    """
 
     reference: str
     inputs: int
@@ -79,16 +82,21 @@ class Quality:
     batch_error: float
     batch_error_limit: float
     measures: Mapping[str, float] = field(default_factory=dict)
+    measure_limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Median time of one forward pass on the exporting machine, PyTorch and this variant alternating."""
+    """Median time of one forward pass on the exporting machine; this variant, PyTorch and the fp32 variant in turn.
+
+    None for those that were not there.
+    """
 
     batch: int
     sequence: int
     milliseconds: float
-    pytorch_milliseconds: float
+    pytorch_milliseconds: float | None = None
+    fp32_milliseconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +108,20 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One precision of the artifact. `targets` are the devices it suits: "cpu", "cuda"."""
+    """One precision of the artifact.
+
+    `targets` are the machines it suits: "cpu" (any processor), "cuda", or "cpu:FEATURE" for processors with one of
+    `machine.features`. `treatments`: product -> how its weights are stored, where that is not the usual way of the
+    precision. `repair`: what was done, round by round, until the variant passed.
+    """
 
     graphs: Mapping[str, GraphFiles]
     bytes: int
     targets: tuple[str, ...] = ("cpu",)
     quality: Quality | None = None
     speed: Speed | None = None
+    treatments: Mapping[str, str] = field(default_factory=dict)
+    repair: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from onnxpress_bench.comparison import Settings
 from onnxpress_bench.environments import interpreter, packages_folder
 from onnxpress_bench.errors import MissingPeer, WorkerFailed
 from onnxpress_bench.process import OURS, Interpreter, ask
-from onnxpress_bench.quality import compare_answers
+from onnxpress_exporter.quality import compare_answers
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

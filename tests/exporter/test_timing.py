@@ -34,7 +34,7 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quiet_machine")
 def test_shapes_beyond_the_limit_are_left_out_and_the_slower_one_is_slower() -> None:
-    speed = measure(_sleep(0.02), _sleep(0.001), _collate, [5, 6, 7], 64)  # type: ignore[arg-type]
+    speed = measure({"pytorch": _sleep(0.02), "variant": _sleep(0.001)}, _collate, [5, 6, 7], 64)  # type: ignore[arg-type]
     assert speed is not None
     assert [(t.batch, t.sequence) for t in speed.timings] == [shape for shape in SHAPES if shape[1] <= 64]
     assert all(t.pytorch_milliseconds > t.milliseconds > 0 for t in speed.timings)
@@ -43,4 +43,4 @@ def test_shapes_beyond_the_limit_are_left_out_and_the_slower_one_is_slower() -> 
 
 def test_a_busy_machine_gives_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "_others_s", lambda: time.perf_counter() * 8.0)  # eight cores of other work
-    assert measure(_sleep(0.001), _sleep(0.001), _collate, [5], 16) is None  # type: ignore[arg-type]
+    assert measure({"variant": _sleep(0.001)}, _collate, [5], 16) is None  # type: ignore[arg-type]

@@ -17,12 +17,12 @@ from onnxpress_bench.backends import BACKENDS, Batching, backend_class
 from onnxpress_bench.backends.gguf import FILE_TYPES
 from onnxpress_bench.checkpoint_subject import exact_text, of_checkpoint
 from onnxpress_bench.environments import PEERS
-from onnxpress_bench.quality import compare_answers, edit_distance, is_wrong
 from onnxpress_bench.recordings import RATE_HZ, synthesize, write_recording
 from onnxpress_bench.run import settings_for
 from onnxpress_bench.scenarios import Work
 from onnxpress_bench.scenarios.audio import audio
 from onnxpress_bench.scenarios.generation import generation, timed
+from onnxpress_exporter.quality import compare_answers, edit_distance, is_wrong
 from tests.fixtures.generation import Scripted
 
 TEXT, SPEECH = "text-generation", "automatic-speech-recognition"

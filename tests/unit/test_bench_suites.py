@@ -26,8 +26,10 @@ def test_a_case_names_what_exists(suite: str, case: Case) -> None:
     assert all(kind_of(name) for name in known)
     for target in case.targets:
         assert (target.at_least is None) != (target.at_most is None)
-        shown = target.backend.removesuffix(" fp32"), target.base.removesuffix(" fp32").partition(" batch ")[0]
-        assert shown[0] in known and (not shown[1] or shown[1] in known)
+        for shown in (target.backend, target.base):
+            kind, _, rest = shown.partition(" ")
+            assert not shown or kind in known
+            assert not rest or rest in case.precisions or rest.startswith("batch ")
 
 
 def test_case_names_are_unique() -> None:

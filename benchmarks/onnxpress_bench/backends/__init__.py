@@ -113,8 +113,8 @@ class Transcribes(Protocol):
 class Kind:
     """A row of BACKENDS. `tasks` empty: every task. `peer`: the environment of its own that it runs in
     (environments.py); None: that of onnxpress. `reads`: what the spec's folder is. `settings` are added to those of
-    every spec of this kind. `by_task`: module and class of the tasks that are served by others than `module` and
-    `name`."""
+    every spec of this kind. `precision`: the one variant of an artifact that it reads; None: each. `by_task`: module
+    and class of the tasks that are served by others than `module` and `name`."""
 
     module: str
     name: str
@@ -123,6 +123,7 @@ class Kind:
     peer: str | None = None
     reads: Literal["artifact", "checkpoint"] = "checkpoint"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    precision: str | None = None
     by_task: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
@@ -156,8 +157,32 @@ BACKENDS: Mapping[str, Kind] = {
         reads="artifact",
         settings={"bare": True},
     ),
+    "onnxruntime-dynamic-int8": Kind(
+        "onnxruntime_dynamic",
+        "DynamicInt8",
+        "the artifact's fp32 graph through ONNX Runtime's own dynamic quantization",
+        tasks=_ENCODERS,
+        reads="artifact",
+        precision="fp32",
+    ),
     "openvino": Kind("openvino", "OpenVINO", "OpenVINO, float32", tasks=_ENCODERS, peer="openvino"),
+    "openvino-int8": Kind(
+        "openvino",
+        "OpenVINO",
+        "OpenVINO, int8 by NNCF",
+        tasks=_ENCODERS,
+        peer="openvino",
+        settings={"quantization": "int8"},
+    ),
     "ctranslate2": Kind("ctranslate2", "CTranslate2", "CTranslate2, float32", tasks=_ENCODERS, peer="ctranslate2"),
+    "ctranslate2-int8": Kind(
+        "ctranslate2",
+        "CTranslate2",
+        "CTranslate2, int8",
+        tasks=_ENCODERS,
+        peer="ctranslate2",
+        settings={"quantization": "int8"},
+    ),
     "optimum-onnx": Kind("optimum", "Optimum", "optimum-onnx, float32", tasks=_ENCODERS, peer="optimum-onnx"),
     "fastembed": Kind(
         "fastembed", "FastEmbed", "fastembed, float32", tasks=frozenset({"sentence-similarity"}), peer="fastembed"

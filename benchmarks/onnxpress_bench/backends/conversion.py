@@ -24,7 +24,10 @@ AUTO_CLASSES: Mapping[str, str] = {
 POOLINGS = (["mean"], ["cls"])
 
 #: Settings that a conversion may depend on, besides the weights.
-_SHAPING = ("input_names", "max_length", "embedding", "model_type", "pad_token_id", "padding_side")
+_SHAPING = (
+    *("input_names", "max_length", "embedding", "model_type", "pad_token_id", "padding_side"),
+    *("quantization", "graph_sha256"),
+)
 
 
 def check_servable(spec: BackendSpec) -> None:

@@ -1,4 +1,4 @@
-"""CTranslate2's encoder, converted from PyTorch by its own converter.
+"""CTranslate2's encoder, converted from PyTorch by its own converter, in float32 or int8.
 
 It takes lists of ids without padding, as its documentation shows, and batches them without wasting work on padding.
 The layers that classify, after the encoder, are not its own: its documentation runs them in another library, here it is
@@ -79,7 +79,11 @@ class CTranslate2(Encoder):
 
         folder = Path(self.spec.settings["converted"])
         self._encoder = ctranslate2.Encoder(
-            str(folder), device="cpu", inter_threads=1, intra_threads=self.spec.threads, compute_type="float32"
+            str(folder),
+            device="cpu",
+            inter_threads=1,
+            intra_threads=self.spec.threads,
+            compute_type=_quantization(self.spec),
         )
         if self.spec.task == "text-classification":
             with np.load(folder / _HEAD) as stored:
@@ -120,6 +124,10 @@ class CTranslate2(Encoder):
         return super().finish(output, {"attention_mask": mask})
 
 
+def _quantization(spec: BackendSpec) -> str:
+    return str(spec.settings.get("quantization", "float32"))
+
+
 def _relu(values: NDArray[Any]) -> NDArray[Any]:
     kept: NDArray[Any] = values * (values > 0)
     return kept
@@ -141,7 +149,8 @@ def _convert(spec: BackendSpec, target: Path) -> None:
     from ctranslate2.converters import TransformersConverter
 
     trust = spec.settings["trust_remote_code"]
-    TransformersConverter(spec.folder, trust_remote_code=trust).convert(str(target), quantization="float32", force=True)
+    converter = TransformersConverter(spec.folder, trust_remote_code=trust)
+    converter.convert(str(target), quantization=_quantization(spec), force=True)
     if spec.task != "text-classification":
         return
     model = torch_model(spec)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import Row
-from onnxpress_bench.quality import is_wrong
 from onnxpress_bench.report import canvas
 from onnxpress_bench.report.canvas import ALARM, INK, SOFT
 from onnxpress_bench.report.scene import Scene
+from onnxpress_exporter.quality import is_wrong
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

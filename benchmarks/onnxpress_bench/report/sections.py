@@ -6,12 +6,12 @@ from onnxpress.inspection import size
 from onnxpress_bench.comparison import BackendInfo, Comparison, Failure
 from onnxpress_bench.limits import attainable_gflops
 from onnxpress_bench.measures import Row
-from onnxpress_bench.quality import is_wrong
 from onnxpress_bench.report.markup import Markup, bullets, element, fields, join, table
 from onnxpress_bench.report.scene import Scene
 from onnxpress_bench.report.terminal import achieved, all_versions, figure, gain_text
 from onnxpress_bench.report.verdict import wrong_figures
 from onnxpress_bench.statistics import Gain
+from onnxpress_exporter.quality import is_wrong
 
 RULE_OF_GAIN = (
     "Every backend answered the same items in this run, and its answers were compared with the reference's: cosines "

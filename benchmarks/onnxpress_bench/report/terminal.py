@@ -9,8 +9,8 @@ from onnxpress_bench.comparison import BackendInfo, Comparison
 from onnxpress_bench.limits import attainable_gflops
 from onnxpress_bench.measures import Row, summarize
 from onnxpress_bench.noise import Findings, findings
-from onnxpress_bench.quality import is_wrong
 from onnxpress_bench.statistics import Gain
+from onnxpress_exporter.quality import is_wrong
 
 
 def render(comparison: Comparison) -> str:

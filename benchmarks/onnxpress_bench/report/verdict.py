@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from onnxpress_bench.comparison import BackendInfo, Comparison
 from onnxpress_bench.measures import Row
-from onnxpress_bench.quality import CEILINGS, FLOORS, is_wrong
 from onnxpress_bench.report.terminal import times
 from onnxpress_bench.statistics import Gain
+from onnxpress_exporter.quality import CEILINGS, FLOORS, is_wrong
 
 
 @dataclass(frozen=True, slots=True)

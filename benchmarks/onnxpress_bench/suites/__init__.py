@@ -17,6 +17,7 @@ from onnxpress_bench.suites.targets import Target
 @dataclass(frozen=True, slots=True)
 class Case:
     """One run of the harness. `model`: a row of shapes.MODELS. `settings`: what differs from a full run's settings.
+    `precisions`: variants of the artifact that are measured.
 
     A `task` without an artifact takes the checkpoint, with `inputs` as `checkpoint_subject.of_checkpoint` does."""
 
@@ -27,11 +28,12 @@ class Case:
     targets: Sequence[Target] = ()
     measure_limits: bool = False
     task: str = "sentence-similarity"
+    precisions: Sequence[str] = ("fp32",)
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 #: name, which is that of the module with its CASES -> the document that shows its figures.
-SUITES: Mapping[str, str] = {"fp32": "README.md", "peers": "benchmarks/README.md"}
+SUITES: Mapping[str, str] = {"fp32": "README.md", "int8": "README.md", "peers": "benchmarks/README.md"}
 
 
 def cases(suite: str) -> tuple[Case, ...]:

@@ -68,8 +68,11 @@ def _measure(case: Case, path: Path, blocks: int | None) -> bool:
             made = pool.submit(checkpoint_of, case.model, STORE).result()
             subject = of_checkpoint(made, case.task, settings, backends=case.backends, **case.inputs)
         else:
-            folder, checkpoint = pool.submit(artifact_of, case.model, STORE).result()
-            subject = of_artifact(Artifact.open(folder), str(checkpoint), settings, backends=case.backends)
+            folder, checkpoint = pool.submit(artifact_of, case.model, STORE, case.precisions).result()
+            artifact = Artifact.open(folder)
+            subject = of_artifact(
+                artifact, str(checkpoint), settings, backends=case.backends, precisions=case.precisions
+            )
     # What is committed names no folder of this machine.
     subject = replace(subject, model=case.model, checkpoint=f"{case.model} checkpoint")
     command = shlex.join(["make", "bench", f"CASE={case.name}"])

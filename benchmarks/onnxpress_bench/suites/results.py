@@ -16,11 +16,11 @@ from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.measures import Row, summarize
 from onnxpress_bench.noise import findings
-from onnxpress_bench.quality import is_wrong
 from onnxpress_bench.record import read_record
 from onnxpress_bench.report.terminal import figure, times
 from onnxpress_bench.suites import SUITES, Case, cases
 from onnxpress_bench.suites.targets import Outcome, Target, outcome
+from onnxpress_exporter.quality import is_wrong
 
 BEGIN, END = "<!-- measured: begin ({}) -->", "<!-- measured: end ({}) -->"
 

@@ -7,7 +7,7 @@ are made anew from a seed, exported once, and kept in models/artifacts/.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,8 +78,10 @@ def checkpoint_of(model: str, store: Path) -> Path:
     return MODELS[model](store / f"bench-{model}-checkpoint")
 
 
-def artifact_of(model: str, store: Path) -> tuple[Path, Path]:
-    """The artifact of a model, exported if `store` has none that this exporter made, and its checkpoint."""
+def artifact_of(model: str, store: Path, precisions: Sequence[str] = ("fp32",)) -> tuple[Path, Path]:
+    """The artifact of a model with these variants, made if `store` has none by this exporter, and its checkpoint."""
+    from onnxpress import Artifact
+
     checkpoint = checkpoint_of(model, store)
     folder = store / f"bench-{model}"
     import onnxpress_exporter
@@ -87,4 +89,9 @@ def artifact_of(model: str, store: Path) -> tuple[Path, Path]:
     written = (folder / "onnxpress.json").stat().st_mtime if (folder / "onnxpress.json").is_file() else 0.0
     if any(file.stat().st_mtime > written for file in Path(onnxpress_exporter.__file__).parent.rglob("*.py")):
         onnxpress_exporter.export(str(checkpoint), folder, "sentence-similarity", ("fp32",), force=True)
+    missing = [name for name in precisions if name not in Artifact.open(folder).manifest.variants]
+    if missing:
+        from onnxpress_exporter.quantize import quantize
+
+        quantize(folder, missing)
     return folder, checkpoint

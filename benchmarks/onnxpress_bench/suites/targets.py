@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,14 +11,16 @@ from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import gain_between, summarize
 from onnxpress_bench.report.terminal import achieved
 
-Kind = Literal["gain", "share", "efficiency", "overhead", "install"]
+Kind = Literal["gain", "mean gain", "share", "efficiency", "overhead", "install", "size", "quality", "less error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """`kind` says what is looked at: "gain", how many times better `backend` is than `base` in the row called `row`;
-    "share", its inverse, for memory; "overhead", the same less 1; "efficiency", achieved operations over the machine's
-    multiply-adds; "install", size of the installation over that of `base`.
+    "mean gain", the geometric mean of several rows, separated by "; "; "share", its inverse, for memory;
+    "overhead", the same less 1; "efficiency", achieved operations over the machine's multiply-adds; "install",
+    size of the installation over that of `base`; "size", of the model's files; "quality", the
+    figure called `row`; "less error", how many times farther from 1 that figure is for `base`.
     `at_least` or `at_most` is the limit."""
 
     title: str
@@ -86,10 +89,43 @@ def _install(comparison: Comparison, target: Target) -> Outcome:
     return Outcome(own / base if own and base else None)
 
 
+def _mean_gain(comparison: Comparison, target: Target) -> Outcome:
+    gains = [gain_between(comparison, row, target.base, target.backend) for row in target.row.split("; ")]
+    if not all(gains):
+        return Outcome(None)
+    ratios = [gain.ratio for gain in gains if gain is not None]
+    return Outcome(math.exp(sum(map(math.log, ratios)) / len(ratios)))
+
+
+def _size(comparison: Comparison, target: Target) -> Outcome:
+    sizes = {one.name: one.model_bytes for one in comparison.backends}
+    own, base = sizes.get(target.backend), sizes.get(target.base)
+    return Outcome(own / base if own and base else None)
+
+
+def _quality(comparison: Comparison, target: Target) -> Outcome:
+    return Outcome(_figure(comparison, target.backend, target.row))
+
+
+def _figure(comparison: Comparison, backend: str, name: str) -> float | None:
+    return next((one.quality.get(name) for one in comparison.backends if one.name == backend), None)
+
+
+def _less_error(comparison: Comparison, target: Target) -> Outcome:
+    own, base = (_figure(comparison, name, target.row) for name in (target.backend, target.base))
+    if own is None or base is None:
+        return Outcome(None)
+    return Outcome((1 - base) / max(1 - own, 1e-12))
+
+
 _KINDS: Mapping[Kind, Callable[[Comparison, Target], Outcome]] = {
     "gain": _gain,
     "share": _share,
     "overhead": _overhead,
     "efficiency": _efficiency,
     "install": _install,
+    "mean gain": _mean_gain,
+    "size": _size,
+    "quality": _quality,
+    "less error": _less_error,
 }

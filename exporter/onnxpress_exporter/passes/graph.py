@@ -60,6 +60,12 @@ def attribute_int(node: onnx_ir.Node, name: str, default: int) -> int:
     return default if attribute is None else attribute.as_int()
 
 
+def attribute_float(node: onnx_ir.Node, name: str, default: float) -> float:
+    """An attribute that is a number."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_float()
+
+
 def rank(value: onnx_ir.Value | None) -> int | None:
     """Number of axes, if known."""
     return None if value is None or value.shape is None else len(value.shape)

@@ -11,7 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.artifact import Artifact, choose_precision
+from onnxpress.artifact import Artifact
+from onnxpress.choice import choose
 from onnxpress.errors import ArtifactError, UnknownTask
 from onnxpress.session import Session, import_onnxruntime, parse_device, require_device
 from onnxpress.tokenizer import Tokenizer
@@ -60,6 +61,17 @@ def canonical_task(task: str) -> str:
     return name
 
 
+def task_class(task: str) -> type[TextPipeline[Any]]:
+    """The class that serves a task, by the Hub's name or an alias.
+
+    Raises:
+        UnknownTask: there is no such task.
+    """
+    module, class_name = TASKS[canonical_task(task)]
+    found: type[TextPipeline[Any]] = getattr(import_module(f"onnxpress.tasks.{module}"), class_name)
+    return found
+
+
 def pipeline(
     task: str | None = None,
     model: str | Path | Artifact | None = None,
@@ -75,7 +87,8 @@ def pipeline(
     Args:
         task: the Hub's name or an alias ("ner"); None: the task that the artifact was exported for.
         model: an artifact's folder, a Hub id, or an `Artifact`.
-        precision: the variant to run ("fp32", "int8", ...); None: the best one for the device.
+        precision: the variant to run ("fp32", "int8", ...); None: the fastest one that suits the machine. `choice` of
+            the pipeline tells which and why.
         device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
         revision: branch, tag or commit on the Hub.
         threads: threads of one forward pass; None: the cores that this process may use.
@@ -94,11 +107,15 @@ def pipeline(
         raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
     wanted = None if task is None else canonical_task(task)
     place = parse_device(device)
-    artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision, precision=precision)
+    artifact = (
+        model
+        if isinstance(model, Artifact)
+        else Artifact.open(model, revision=revision, precision=precision, device=place)
+    )
     name = _served_task(artifact, wanted)
     if place != "cpu":
         require_device(place)
-    chosen = choose_precision(artifact.manifest, precision, place)
+    choice = choose(artifact.manifest, precision, place)
     settings = artifact.manifest.tokenizer
     if settings is None:
         raise ArtifactError(f"{artifact.folder}: no tokenizer, so {name} cannot run. Export again.")
@@ -106,15 +123,16 @@ def pipeline(
 
     # Hashing the weights and opening the graphs need no interpreter, importing and the tokenizer do: side by side.
     with ThreadPoolExecutor(max_workers=1) as beside:
-        graphs = beside.submit(artifact.graphs, chosen)
-        module, class_name = TASKS[name]
-        task_class: type[TextPipeline[Any]] = getattr(import_module(f"onnxpress.tasks.{module}"), class_name)
+        graphs = beside.submit(artifact.graphs, choice.precision)
+        make = task_class(name)
         import_onnxruntime()
         session = Session(graphs.result(), device=place, threads=threads)
         opened = beside.submit(session.warm)
         tokenizer = Tokenizer(artifact.file(settings.file), settings)
         opened.result()
-    return task_class(artifact, session, tokenizer, chosen, options)
+    pipe = make(artifact, session, tokenizer, choice.precision, options)
+    pipe.choice = choice
+    return pipe
 
 
 def _served_task(artifact: Artifact, wanted: str | None) -> str:

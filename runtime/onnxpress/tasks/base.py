@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from onnxpress.artifact import Artifact
 from onnxpress.batching import BUDGET_TOKENS, Batch, Request, Row, checked, pad, run_rows, stream
+from onnxpress.choice import Choice
 from onnxpress.errors import InputError, InvalidManifest
 from onnxpress.manifest import TensorInfo, TokenizerSettings
 from onnxpress.session import Session
@@ -79,6 +80,8 @@ class TextPipeline(ABC, Generic[Options]):
         self.session = session
         self.tokenizer = tokenizer
         self.precision = precision
+        #: The variant that runs, and why it was chosen.
+        self.choice = Choice(precision, "it was asked for")
         self.manifest = artifact.manifest
         self._graph = artifact.manifest.graphs["model"]
         self._budget_tokens = BUDGET_TOKENS[session.device.partition(":")[0]]

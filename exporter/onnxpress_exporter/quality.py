@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Answers = Sequence[Any]
+
+#: Nearest texts that are compared.
+NEIGHBOURS = 10
 Figures = dict[str, float]
 
 #: figure -> the worst value that still counts as the same answers: a floor, or for differences a ceiling.
@@ -22,6 +25,18 @@ CEILINGS: Mapping[str, float] = {"largest score difference": 0.05, "word error":
 def compare_answers(task: str, reference: Answers, answers: Answers) -> Figures:
     """Figures by name. Agreements and cosines are 1 for equal answers, differences 0."""
     return _QUALITY[task](reference, answers)
+
+
+def together_and_alone(task: str, alone: Answers, together: Answers) -> Figures:
+    """How far answers in a batch are from the same inputs' answers alone: 0 where no answer depends on its neighbours.
+
+    "batch cosine distance" for vectors, "batch disagreement", the share of inputs with another answer, for the rest.
+    """
+    if _QUALITY[task] in (_cosines, _embeddings):
+        return {"batch cosine distance": 1 - _cosines(alone, together)["cosine, worst"]}
+    figures = compare_answers(task, alone, together)
+    agreements = [value for name, value in figures.items() if name.endswith(" agreement")]
+    return {"batch disagreement": 1 - min(agreements)}
 
 
 def is_wrong(name: str, value: float | None) -> bool:
@@ -37,6 +52,30 @@ def _cosines(reference: Answers, answers: Answers) -> Figures:
     """One vector per text; hidden states are compared as one long vector."""
     cosines = [_cosine(np.ravel(a), np.ravel(b)) for a, b in zip(reference, answers, strict=True)]
     return {"cosine, mean": float(np.mean(cosines)), "cosine, worst": float(np.min(cosines))}
+
+
+def _embeddings(reference: Answers, answers: Answers) -> Figures:
+    figures = _cosines(reference, answers)
+    if len(reference) > 2 * NEIGHBOURS:
+        figures["neighbour overlap"] = neighbour_overlap(np.asarray(reference), np.asarray(answers))
+    return figures
+
+
+def neighbour_overlap(reference: NDArray[Any], vectors: NDArray[Any], count: int = NEIGHBOURS) -> float:
+    """Mean share of each text's `count` nearest other texts by cosine that stay among its nearest.
+
+    Both float (texts, dimensions).
+    """
+    near = [_nearest(some, count) for some in (reference, vectors)]
+    return float(np.mean([len(set(a) & set(b)) / count for a, b in zip(*near, strict=True)]))
+
+
+def _nearest(vectors: NDArray[Any], count: int) -> NDArray[np.int64]:
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
+    similar = (vectors / lengths) @ (vectors / lengths).T
+    np.fill_diagonal(similar, -np.inf)
+    found: NDArray[np.int64] = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+    return found
 
 
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
@@ -86,7 +125,20 @@ def _fillings(reference: Answers, answers: Answers) -> Figures:
 def _rankings(reference: Answers, answers: Answers) -> Figures:
     same = [[one["index"] for one in a] == [one["index"] for one in b] for a, b in zip(reference, answers, strict=True)]
     scores = [(_by("index", a), _by("index", b)) for a, b in zip(reference, answers, strict=True)]
-    return {"order agreement": float(np.mean(same)), "largest score difference": _largest(scores)}
+    ordered = [_pairs_in_order(*pair) for pair in scores]
+    return {
+        "order agreement": float(np.mean(same)),
+        "pairs in order": float(np.mean(ordered)),
+        "largest score difference": _largest(scores),
+    }
+
+
+def _pairs_in_order(reference: Mapping[Any, float], scores: Mapping[Any, float]) -> float:
+    """Share of the pairs of documents that both put in the same order: (Kendall's tau + 1) / 2."""
+    names = list(reference)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if reference[a] != reference[b]]
+    same = [(reference[a] > reference[b]) == (scores[a] > scores[b]) for a, b in pairs]
+    return float(np.mean(same)) if same else 1.0
 
 
 def _continuations(reference: Answers, answers: Answers) -> Figures:
@@ -137,7 +189,7 @@ _QUALITY: Mapping[str, Callable[[Answers, Answers], Figures]] = {
     "feature-extraction": _cosines,
     "fill-mask": _fillings,
     "question-answering": _answers,
-    "sentence-similarity": _cosines,
+    "sentence-similarity": _embeddings,
     "text-classification": _labels,
     "text-generation": _continuations,
     "text-ranking": _rankings,

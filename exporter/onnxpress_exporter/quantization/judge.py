@@ -1,0 +1,99 @@
+"""The gate: a variant's answers beside the reference's, through the task's own pipeline, on texts it was not made with.
+
+Two questions: are the answers the reference's, and is each the same alone and in a batch. Knows nothing of graphs or
+of how a variant was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from onnxpress.artifact import Artifact
+from onnxpress.batching import pad
+from onnxpress.tasks import task_class
+from onnxpress.tasks.base import TextPipeline
+from onnxpress.tokenizer import Tokenizer
+from onnxpress_exporter.quality import compare_answers, together_and_alone
+from onnxpress_exporter.quantization.items import OPTIONS, calibration_items, judged_items
+from onnxpress_exporter.quantization.thresholds import Thresholds, misses
+
+
+class Runs(Protocol):
+    """What a pipeline asks of a session."""
+
+    device: str
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
+        """Named outputs of a graph."""
+
+    def close(self) -> None:
+        """Free the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`figures` by name; `missed`: those beyond their threshold, as text; empty where the variant passed."""
+
+    figures: Mapping[str, float]
+    missed: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every figure is within its threshold."""
+        return not self.missed
+
+
+class Judge:
+    """Holds the reference's answers to the judged texts.
+
+    Args:
+        artifact: for its task, tokenizer and postprocessing; no variant of it is read.
+        reference: PyTorch in fp32, or a graph that was verified against it.
+    """
+
+    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, reference: Runs) -> None:
+        self._artifact = artifact
+        self._tokenizer = tokenizer
+        self._task = artifact.manifest.task
+        self._items = judged_items(artifact.manifest)
+        self._answers = list(self._pipeline(reference)(list(self._items)))
+
+    def measure(self, variant: Runs, thresholds: Thresholds) -> Verdict:
+        """A variant's figures and what they miss."""
+        pipe = self._pipeline(variant)
+        together = list(pipe(list(self._items)))
+        # Through a stream of one: some tasks give a single input's answer in another form.
+        alone = [answer for item in self._items for answer in pipe(iter([item]))]
+        figures = compare_answers(self._task, self._answers, alone)
+        figures |= together_and_alone(self._task, alone, together)
+        return Verdict(figures, misses(figures, thresholds))
+
+    def calibration_inputs(self) -> list[dict[str, NDArray[Any]]]:
+        """The calibration's texts as the graph "model" takes them, one row each."""
+        pipe = self._pipeline(_Closed())
+        settings = pipe.tokenizer_settings
+        names = [tensor.name for tensor in self._artifact.manifest.graphs["model"].inputs]
+        rows = [
+            row for item in calibration_items(self._artifact.manifest) for row in pipe.prepare(item, pipe.options).rows
+        ]
+        return [dict(pad([row], names=names, pad_id=settings.pad_token_id).arrays) for row in rows]
+
+    def _pipeline(self, session: Runs) -> TextPipeline[Any]:
+        options = OPTIONS.get(self._task, {})
+        return task_class(self._task)(self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
+
+
+class _Closed:
+    """In place of a session where only the way from texts to rows is wanted."""
+
+    device = "cpu"
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing is open."""

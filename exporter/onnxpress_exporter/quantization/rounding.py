@@ -1,0 +1,171 @@
+"""Weights to integers, so that the product's error on real inputs is small, not the weights'. Pure numpy.
+
+`gptq` rounds one input channel after the other and moves what it got wrong onto the channels not yet rounded, as far as
+they are alike on the calibration's rows (Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, ICLR 2023; the order and the
+damping are theirs). Everything here is deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+#: Share of the mean diagonal that is added to it, so that the inverse exists.
+DAMPING = 0.01
+#: Channels rounded before their errors are moved onto the rest by one matrix product.
+BLOCK = 128
+#: Shares of the largest weight that are tried as the end of the range.
+CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """`integers` int32 (inputs, outputs) of lowest..highest; weights = (integers - zeros) * scales.
+
+    `scales` float32 and `zeros` int32: (groups, outputs), one group for every `inputs / groups` input channels.
+    """
+
+    integers: NDArray[np.int32]
+    scales: Array
+    zeros: NDArray[np.int32]
+
+    def weights(self) -> Array:
+        """The weights that the integers stand for: float32 (inputs, outputs)."""
+        repeat = -(-self.integers.shape[0] // self.scales.shape[0])
+        scales = np.repeat(self.scales, repeat, axis=0)[: self.integers.shape[0]]
+        zeros = np.repeat(self.zeros, repeat, axis=0)[: self.integers.shape[0]]
+        return ((self.integers - zeros) * scales).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The integers that a weight may become. `symmetric`: around a fixed zero; otherwise each group has its own."""
+
+    lowest: int
+    highest: int
+    symmetric: bool = True
+
+    @property
+    def zero(self) -> int:
+        """The integer of weight 0 where it is fixed."""
+        return (self.lowest + self.highest + 1) // 2
+
+
+#: Within 7 bits no sum of two products with unsigned 8-bit activations overflows the 16 bits of AVX2's vpmaddubsw.
+INT7 = Levels(-63, 63)
+INT8 = Levels(-127, 127)
+UINT8 = Levels(0, 255, symmetric=False)
+UINT4 = Levels(0, 15, symmetric=False)
+UINT4_SYMMETRIC = Levels(0, 15)
+UINT8_SYMMETRIC = Levels(0, 255)
+
+
+def round_weights(
+    weights: Array,
+    levels: Levels,
+    hessian: Array | None = None,
+    group: int | None = None,
+    *,
+    compensate: bool = True,
+    clips: Sequence[float] = CLIPS,
+) -> Rounded:
+    """Round float32 (inputs, outputs) weights.
+
+    Args:
+        hessian: float32 (inputs, inputs), the mean of x x^T over calibration rows x; None: all inputs alike.
+        group: input channels that share a scale; None: all, one scale per output.
+        compensate: whether later channels take over the errors of earlier ones. Needs `hessian`.
+        clips: shares of the largest weight that are tried as the end of the range.
+    """
+    inputs = weights.shape[0]
+    group = inputs if group is None else group
+    importance = np.ones(inputs, np.float32) if hessian is None else np.maximum(np.diag(hessian), 1e-12)
+    scales, zeros = _ranges(weights, levels, importance, group, clips)
+    if hessian is None or not compensate:
+        places = np.arange(inputs) // group
+        integers = _to_levels(weights, scales[places], zeros[places], levels)
+    else:
+        integers = gptq(weights, hessian, scales, zeros, levels, group)
+    return Rounded(integers, scales, zeros)
+
+
+def gptq(
+    weights: Array, hessian: Array, scales: Array, zeros: NDArray[np.int32], levels: Levels, group: int
+) -> NDArray[np.int32]:
+    """Integers of float32 (inputs, outputs) weights for given ranges, errors moved on as the module says."""
+    inputs = weights.shape[0]
+    order = np.argsort(-np.diag(hessian), kind="stable")
+    upper = _inverse_factor(hessian[np.ix_(order, order)])
+    rest = weights[order].astype(np.float32)
+    places = order // group
+    result = np.empty(weights.shape, np.int32)
+    for start in range(0, inputs, BLOCK):
+        end = min(start + BLOCK, inputs)
+        errors = np.empty((end - start, weights.shape[1]), np.float32)
+        for i in range(start, end):
+            scale, zero = scales[places[i]], zeros[places[i]]
+            integer = _to_levels(rest[i], scale, zero, levels)
+            result[order[i]] = integer
+            error = (rest[i] - (integer - zero) * scale) / upper[i, i]
+            rest[i + 1 : end] -= np.outer(upper[i, i + 1 : end], error)
+            errors[i - start] = error
+        rest[end:] -= upper[start:end, end:].T @ errors
+    return result
+
+
+def _inverse_factor(hessian: Array) -> Array:
+    """The upper Cholesky factor of the damped Hessian's inverse."""
+    matrix = hessian.astype(np.float64)
+    mean = float(np.mean(np.diag(matrix))) or 1.0
+    damping = DAMPING * mean
+    while True:
+        try:
+            # H = R R^T with R upper, from the Cholesky factor of H backwards; then R^-1 is the factor of H^-1.
+            factor = np.linalg.cholesky((matrix + damping * np.eye(len(matrix)))[::-1, ::-1])[::-1, ::-1]
+            return np.ascontiguousarray(np.linalg.inv(factor).astype(np.float32))
+        except np.linalg.LinAlgError:
+            damping *= 10
+
+
+def _ranges(
+    weights: Array, levels: Levels, importance: Array, group: int, clips: Sequence[float]
+) -> tuple[Array, NDArray[np.int32]]:
+    """Per group of inputs and per output, the scale and zero with the least weighted error of plain rounding."""
+    scales, zeros = [], []
+    for start in range(0, weights.shape[0], group):
+        part, weight = weights[start : start + group], importance[start : start + group]
+        low, high = np.minimum(part.min(axis=0), 0), np.maximum(part.max(axis=0), 0)
+        best: tuple[Any, Any, Any] | None = None
+        for clip in clips:
+            scale, zero = _scale(low * clip, high * clip, levels)
+            integers = _to_levels(part, scale, zero, levels)
+            error = weight @ np.square(part - (integers - zero) * scale)
+            if best is None:
+                best = (error, scale, zero)
+            else:
+                better = error < best[0]
+                best = tuple(np.where(better, a, b) for a, b in zip((error, scale, zero), best, strict=True))  # type: ignore[assignment]
+        assert best is not None
+        scales.append(best[1])
+        zeros.append(best[2])
+    return np.stack(scales).astype(np.float32), np.stack(zeros).astype(np.int32)
+
+
+def _scale(low: Array, high: Array, levels: Levels) -> tuple[Array, NDArray[np.int32]]:
+    if levels.symmetric:
+        reach = levels.highest - levels.zero
+        scale = np.maximum(np.maximum(-low, high) / reach, 1e-12).astype(np.float32)
+        return scale, np.full(low.shape, levels.zero, np.int32)
+    scale = np.maximum((high - low) / (levels.highest - levels.lowest), 1e-12).astype(np.float32)
+    return scale, np.clip(np.rint(levels.lowest - low / scale), levels.lowest, levels.highest).astype(np.int32)
+
+
+def _to_levels(weights: Array, scale: Array, zero: NDArray[np.int32], levels: Levels) -> NDArray[np.int32]:
+    found: NDArray[np.int32] = np.clip(np.rint(weights / scale) + zero, levels.lowest, levels.highest).astype(np.int32)
+    return found

@@ -1,0 +1,154 @@
+"""A plan -> a graph: the fp32 graph, its statistics, and what was already rounded, kept for the next plan.
+
+Repair tries many plans that differ in a few sites; rounding weights is what takes time, and is done once per site and
+treatment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir
+from numpy.typing import NDArray
+
+from onnxpress_exporter.errors import PassError
+from onnxpress_exporter.passes.balance import balance, balance_attention
+from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
+from onnxpress_exporter.passes.graph import constant, nodes
+from onnxpress_exporter.passes.half_precision import half_precision
+from onnxpress_exporter.passes.integer_products import IntegerSite, integer_products
+from onnxpress_exporter.passes.small_embeddings import small_embeddings
+from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
+from onnxpress_exporter.quantization.calibration import Statistics, calibrate
+from onnxpress_exporter.quantization.plan import STORED, Blocks, Integers, Plan, block_weights, integer_site
+from onnxpress_exporter.quantization.ranges import choose_balance
+from onnxpress_exporter.quantization.rounding import INT7
+from onnxpress_exporter.quantization.sites import Site, find_sites, skipped_products
+
+Array = NDArray[np.float32]
+
+#: precision -> how its large embedding tables are stored; None: as they are.
+EMBEDDINGS: Mapping[str, Blocks | None] = {
+    "int8": Blocks(8, 128),
+    "q8": Blocks(8, 128),
+    "q4": Blocks(4, 32),
+    "q4f16": Blocks(4, 32),
+    "fp16": None,
+}
+
+
+class Variants:
+    """Makes variants of one fp32 graph.
+
+    Args:
+        fp32: the verified graph; it is not changed.
+    """
+
+    def __init__(self, fp32: onnx_ir.Model) -> None:
+        self._base = fp32.clone()
+        gemm_as_matmul(self._base)
+        self.sites: tuple[Site, ...] = find_sites(self._base)
+        self.skipped: Mapping[str, str] = skipped_products(self._base, self.sites)
+        self._by_value = {site.value: site for site in self.sites}
+        self._weights = _weights(self._base, self.sites)
+        self._statistics: dict[str, Statistics] = {}
+        self._balanced: set[str] = set()
+        self._rounded: dict[tuple[str, Integers | Blocks], Any] = {}
+
+    @property
+    def fp32(self) -> onnx_ir.Model:
+        """The graph that variants are made from."""
+        return self._base
+
+    def watch(self, inputs: Sequence[Mapping[str, NDArray[Any]]], progress: Callable[[float], None] | None) -> None:
+        """Calibrate on these inputs, one row each, and balance the results of attention, which costs nothing."""
+        self._statistics = calibrate(self._base, self.sites, inputs, progress)
+        for site in self.sites:
+            if site.kind == "attention":
+                self._balance_attention(site)
+        self._weights = _weights(self._base, self.sites)
+
+    def _balance_attention(self, site: Site) -> None:
+        statistics = self._statistics[site.value]
+        factors = choose_balance(statistics, self._together(site), INT7)
+        if factors is not None and balance_attention(self._base, site.value, site.products, factors):
+            self._statistics[site.value] = statistics.divided(factors)
+            self._balanced.add(site.value)
+
+    def _together(self, site: Site) -> Array:
+        found: Array = np.concatenate([self._weights[name] for name in site.products], axis=1)
+        return found
+
+    def build(self, precision: str, plan: Plan) -> onnx_ir.Model:
+        """The graph in which every site is treated as the plan says, with the precision's embeddings."""
+        model = self.with_plan(plan)
+        table = EMBEDDINGS[precision]
+        if table is not None:
+            small_embeddings(model, lambda rows: block_weights(rows, None, table), table.block)
+        if precision.endswith("f16") or precision == "fp16":
+            try:
+                half_precision(model)
+            except ValueError as error:
+                raise PassError(f"This graph cannot be in fp16: {error}.") from None
+        return model
+
+    def with_plan(self, plan: Plan) -> onnx_ir.Model:
+        """The graph in which every site is treated as the plan says, and nothing else is changed."""
+        model = self._base.clone()
+        integers = {value: one for value, one in plan.items() if isinstance(one, Integers)}
+        prepared = {value: self._integers(self._by_value[value], one) for value, one in integers.items()}
+        balance(
+            model,
+            {
+                value: (self._by_value[value].products, factors)
+                for value, (factors, _) in prepared.items()
+                if factors is not None
+            },
+        )
+        integer_products(model, [one for _, one in prepared.values()])
+        blocks: dict[str, BlockWeights] = {}
+        for value, treatment in plan.items():
+            if isinstance(treatment, Blocks):
+                blocks |= self._blocks(self._by_value[value], treatment)
+        weight_only(model, blocks)
+        return model
+
+    def _integers(self, site: Site, treatment: Integers) -> tuple[Array | None, IntegerSite]:
+        key = (site.value, treatment)
+        if key not in self._rounded:
+            statistics = self._statistics[site.value]
+            weights = {name: self._weights[name] for name in site.products}
+            factors = None
+            if treatment.balance and site.value not in self._balanced:
+                levels = STORED[treatment.weights]
+                factors = choose_balance(statistics, self._together(site), levels)
+            if factors is not None:
+                statistics = statistics.divided(factors)
+                weights = {name: one * factors[:, None] for name, one in weights.items()}
+            self._rounded[key] = (factors, integer_site(site, statistics, weights, treatment))
+        found: tuple[Array | None, IntegerSite] = self._rounded[key]
+        return found
+
+    def _blocks(self, site: Site, treatment: Blocks) -> dict[str, BlockWeights]:
+        key = (site.value, treatment)
+        if key not in self._rounded:
+            statistics = self._statistics.get(site.value)
+            hessian = None if statistics is None else statistics.hessian
+            self._rounded[key] = {
+                name: block_weights(self._weights[name], hessian, treatment) for name in site.products
+            }
+        found: dict[str, BlockWeights] = self._rounded[key]
+        return found
+
+
+def _weights(model: onnx_ir.Model, sites: Sequence[Site]) -> dict[str, Array]:
+    wanted = {name for site in sites for name in site.products}
+    found = {}
+    for node in nodes(model, "MatMul"):
+        name = str(node.outputs[0].name)
+        array = constant(node.inputs[1])
+        if name in wanted and array is not None:
+            found[name] = array
+    return found

