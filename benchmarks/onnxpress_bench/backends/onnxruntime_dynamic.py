@@ -33,7 +33,11 @@ class DynamicInt8(OnnxRuntime):
 
 
 def _quantize(spec: BackendSpec, target: Path) -> None:
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    source, copy = spec.settings["graph_files"][0], target / _GRAPH
-    quantize_dynamic(source, copy, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+    graph = onnx.load(spec.settings["graph_files"][0])
+    weights = {one.name for one in graph.graph.initializer}
+    for value in [one for one in graph.graph.value_info if one.name in weights]:
+        graph.graph.value_info.remove(value)  # the quantizer transposes some weights, and forgets their shapes here
+    quantize_dynamic(graph, target / _GRAPH, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)

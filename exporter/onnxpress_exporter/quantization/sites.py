@@ -16,7 +16,7 @@ from onnxpress_exporter.passes.graph import constant, nodes, rank
 #: Fewer rows in the weights than this, and nothing is gained.
 LEAST_WIDTH = 32
 #: Fewer weights than this, and a product stays as it is: a classifier's last layer has few, and decides.
-LEAST_WEIGHTS = 16_384
+LEAST_WEIGHTS = 4_096
 
 _NORMALIZATIONS = ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
 _ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
