@@ -66,7 +66,9 @@ def test_the_same_export_twice_gives_the_same_files(artifact: onnxpress.Artifact
     assert (done.returncode, done.stderr) == (0, "")
     files = json.loads(done.stdout)["files"]
     expected = {name: info.sha256 for name, info in artifact.manifest.files.items()}
-    assert {name: info["sha256"] for name, info in files.items()} == expected
+    found = {name: info["sha256"] for name, info in files.items()}
+    assert expected.pop("README.md") and found.pop("README.md")  # the card tells the speed, which is measured
+    assert found == expected
 
 
 KILLER = """

@@ -6,34 +6,29 @@ graph, which clones keep. This module knows no numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir
 
-from onnxpress_exporter.passes.graph import constant, nodes, rank
+from onnxpress_exporter.passes.graph import constant, nodes, producer, rank
 
 #: Fewer rows in the weights than this, and nothing is gained.
 LEAST_WIDTH = 32
 #: Fewer weights than this, and a product stays as it is: a classifier's last layer has few, and decides.
 LEAST_WEIGHTS = 4_096
 
-_NORMALIZATIONS = ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
 _ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
-#: operator -> what its output cannot be below.
-ONE_SIDED: Mapping[str, float] = {"Gelu": -0.17, "FastGelu": -0.17, "Relu": 0.0, "QuickGelu": -0.17, "Softmax": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """`value` (batch, ..., width) float32 and the outputs of the MatMuls that multiply it by constant weights.
 
-    `kind`: "normalized" (its rows have one length), "attention" (means over the value projection's rows),
-    "one-sided" (an activation function's), or "any".
+    `attention`: its rows are means over those of a value projection.
     """
 
     value: str
-    kind: str
+    attention: bool
     width: int
     products: tuple[str, ...]
 
@@ -56,7 +51,7 @@ def find_sites(model: onnx_ir.Model) -> tuple[Site, ...]:
         value, array = readers[0].inputs[0], constant(readers[0].inputs[1])
         assert value is not None and array is not None
         products = tuple(str(node.outputs[0].name) for node in readers)
-        sites.append(Site(name, _kind(value), int(array.shape[0]), products))
+        sites.append(Site(name, producer(value, *_ATTENTION) is not None, int(array.shape[0]), products))
     return tuple(sites)
 
 
@@ -77,14 +72,3 @@ def skipped_products(model: onnx_ir.Model, sites: tuple[Site, ...]) -> dict[str,
         elif array is not None:
             reasons[name] = "weights of more than two axes"
     return reasons
-
-
-def _kind(value: onnx_ir.Value) -> str:
-    node = value.producer()
-    if node is None:
-        return "any"
-    if node.op_type in _NORMALIZATIONS:
-        return "normalized"
-    if node.op_type in _ATTENTION:
-        return "attention"
-    return "one-sided" if node.op_type in ONE_SIDED else "any"

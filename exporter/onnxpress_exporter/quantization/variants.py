@@ -66,7 +66,7 @@ class Variants:
         """Calibrate on these inputs, one row each, and balance the results of attention, which costs nothing."""
         self._statistics = calibrate(self._base, self.sites, inputs, progress)
         for site in self.sites:
-            if site.kind == "attention":
+            if site.attention:
                 self._balance_attention(site)
         self._weights = _weights(self._base, self.sites)
 
