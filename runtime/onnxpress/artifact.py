@@ -7,6 +7,7 @@ This module knows nothing of sessions, tokenizers or tasks.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,7 @@ from onnxpress import files, graph_file
 from onnxpress.choice import choose
 from onnxpress.errors import (
     ArtifactError,
+    BatchDependenceWarning,
     CorruptFile,
     InvalidManifest,
     MissingFile,
@@ -94,6 +96,13 @@ class Artifact:
             raise CorruptFile(
                 f"{path}: reads external data from {sorted(used)}, but the manifest lists {sorted(entry.external)}. "
                 "Do not trust this artifact."
+            )
+        if found.batch_dependent:
+            warnings.warn(
+                f"{path}: uses {', '.join(found.batch_dependent)}: an answer of this graph depends on what else is in "
+                "the batch. `onnxpress quantize` makes an int8 variant that does not.",
+                BatchDependenceWarning,
+                stacklevel=2,
             )
         declared = self.manifest.graphs[name]
         expected = (

@@ -22,6 +22,10 @@ class OnnxpressError(Exception):
     """Base of all errors that onnxpress raises on purpose."""
 
 
+class BatchDependenceWarning(UserWarning):
+    """A graph whose answer for a text depends on what else is in the batch. Nothing that onnxpress exports is one."""
+
+
 class ArtifactError(OnnxpressError):
     """The artifact cannot be used as it is."""
 

@@ -54,6 +54,10 @@ _MODEL: Final = Message(
 )
 
 
+#: ONNX Runtime's dynamic quantization.
+BATCH_DEPENDENT: Final = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
+
+
 @dataclass(frozen=True, slots=True)
 class GraphFile:
     """What a model file says of itself.
@@ -61,7 +65,8 @@ class GraphFile:
     `opsets` maps operator domains to versions, with "" for ai.onnx. `inputs` leaves out those that
     initializers fill. `external` holds the locations of external data as the file spells them,
     relative to its own folder, sorted. `node_count` and `initializer_bytes` cover subgraphs, functions
-    and external data.
+    and external data. `batch_dependent`: operators that take one range for a whole tensor, so that a row's result
+    depends on what stands beside it.
     """
 
     ir_version: int
@@ -71,6 +76,7 @@ class GraphFile:
     external: tuple[str, ...]
     node_count: int
     initializer_bytes: int
+    batch_dependent: tuple[str, ...] = ()
 
 
 def scan(path: Path, *, root: Path, also: tuple[Path, ...] = ()) -> GraphFile:
@@ -168,7 +174,13 @@ def _judged(parts: _Parts, walk: Walk) -> GraphFile:
         external=tuple(sorted(walk.files.sizes_bytes)),
         node_count=walk.nodes,
         initializer_bytes=walk.initializer_bytes,
+        batch_dependent=tuple(sorted({operator[1].decode() for operator in _called(parts)} & BATCH_DEPENDENT)),
     )
+
+
+def _called(parts: _Parts) -> set[Operator]:
+    bodies = [function.body for function in parts.functions]
+    return {operator for body in (parts.graph, *bodies) if body is not None for operator in body.calls}
 
 
 def _check_ir_version(version: int) -> None:
