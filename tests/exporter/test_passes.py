@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.numpy_helper
-import onnx.parser
 import onnx_ir
 import onnxruntime
 import pytest
@@ -17,35 +15,11 @@ from onnxpress_exporter.passes.fuse_attention import fuse_attention
 from onnxpress_exporter.passes.graph import add_constant, constant, remove_dead
 from onnxpress_exporter.passes.residual_sum import residual_sum
 from onnxpress_exporter.passes.simplify_mask import MASKED, simplify_mask
+from tests.fixtures.graphs import graph, kinds, normal, run
 
 HEADS, SIZE = 2, 4
 WIDTH = HEADS * SIZE
 LOWEST = float(np.finfo(np.float32).min)
-
-
-def graph(text: str, **constants: Any) -> onnx_ir.Model:
-    """A model from ONNX's text format; `constants` become initializers."""
-    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20]>\n{text}')
-    for name, array in constants.items():
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
-    return onnx_ir.from_proto(proto)
-
-
-def run(model: onnx_ir.Model, **inputs: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    content = onnx_ir.to_proto(model).SerializeToString()
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    result: np.ndarray = session.run(None, inputs)[0]
-    return result
-
-
-def kinds(model: onnx_ir.Model) -> list[str]:
-    return [node.op_type for node in model.graph]
-
-
-def normal(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 # Masks.

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import onnx
-import onnx.numpy_helper
-import onnx.parser
 import onnx_ir
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,33 +18,9 @@ from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.weight_only import pack, weight_only
 from onnxpress_exporter.quantization.plan import Blocks, block_weights
 from onnxpress_exporter.quantization.rounding import INT7, round_weights
+from tests.fixtures.graphs import graph, kinds, normal, run
 
 WIDTH, OUTPUTS = 64, 48
-
-
-def graph(text: str, **constants: Any) -> onnx_ir.Model:
-    """A model from ONNX's text format; `constants` become initializers."""
-    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20, "com.microsoft" : 1]>\n{text}')
-    for name, array in constants.items():
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
-    return onnx_ir.from_proto(proto)
-
-
-def run(model: onnx_ir.Model, **inputs: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    content = onnx_ir.to_proto(model).SerializeToString()
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    result: np.ndarray = session.run(None, inputs)[0]
-    return result
-
-
-def kinds(model: onnx_ir.Model) -> list[str]:
-    return [node.op_type for node in model.graph]
-
-
-def normal(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def relative(found: np.ndarray, expected: np.ndarray) -> float:
