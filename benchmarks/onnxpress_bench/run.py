@@ -163,8 +163,10 @@ class _Bench:
 
     def _located(self, spec: BackendSpec) -> BackendSpec:
         """A peer is given the checkpoint's own folder, and one of its own for what it converts."""
-        if _kind(spec).peer is None:
-            return spec
+        kind = _kind(spec)
+        if kind.peer is None:
+            converted = environments.home() / "models" / "artifacts" / spec.kind.replace(":", ".")
+            return replace(spec, workspace=str(converted)) if kind.reads == "artifact" else spec
         if not hasattr(self, "_resolved"):
             plain = BackendSpec("checkpoint", "pytorch", spec.task, spec.folder, spec.threads, settings=spec.settings)
             job = {"do": "prepare", "backend": asdict(plain)}
