@@ -93,7 +93,7 @@ class _Closed:
     device = "cpu"
 
     def run(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
-        raise NotImplementedError
+        raise RuntimeError("no graph is open here")
 
     def close(self) -> None:
         """Nothing is open."""
