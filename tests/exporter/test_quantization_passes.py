@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from onnxpress_exporter.passes.balance import balance, balance_attention
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
 from onnxpress_exporter.passes.half_precision import half_precision
-from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, integer_products
+from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, Range, integer_products
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.weight_only import pack, weight_only
 from onnxpress_exporter.quantization.plan import Blocks, block_weights
-from onnxpress_exporter.quantization.rounding import INT7, round_weights
+from onnxpress_exporter.quantization.ranges import choose_range
+from onnxpress_exporter.quantization.rounding import INT8, round_weights
 from tests.fixtures.graphs import graph, kinds, normal, run
 
 WIDTH, OUTPUTS = 64, 48
@@ -97,26 +98,17 @@ def test_an_attention_whose_values_are_read_elsewhere_is_not_balanced() -> None:
     assert not balance_attention(model, "mixed", ["read"], np.ones(WIDTH, np.float32))
 
 
-def integer_site(x: np.ndarray, *, one_sided: bool = False, unsigned: bool = False) -> IntegerSite:
-    rounded = round_weights(W, INT7)
-    integers = rounded.integers.astype(np.int8)
-    weights = IntegerWeights(integers, rounded.scales[0], 0)
-    if unsigned:
-        weights = IntegerWeights((rounded.integers + 128).astype(np.uint8), rounded.scales[0], 128)
-    zero = 30 if one_sided else 128
-    return IntegerSite(
-        weights={"product": weights},
-        zero=zero,
-        floor=float(-x.min() / zero) if one_sided else 1e-12,
-        one_sided=one_sided,
-    )
+def integer_site(x: np.ndarray, *, each_row: bool = True) -> IntegerSite:
+    rounded = round_weights(W, INT8)
+    weights = IntegerWeights(rounded.integers.astype(np.int8), rounded.scales[0])
+    how = choose_range(x.reshape(-1, WIDTH), np.square(W).sum(axis=1), each_row=each_row)
+    return IntegerSite({"product": weights}, how)
 
 
-@pytest.mark.parametrize("unsigned", [False, True])
-def test_integer_products_are_near_the_real_ones(unsigned: bool) -> None:
+def test_integer_products_are_near_the_real_ones() -> None:
     model, x = product(), normal(3, 7, WIDTH, seed=3)
     before = run(model, x=x)
-    assert integer_products(model, [integer_site(x, unsigned=unsigned)]) == 1
+    assert integer_products(model, [integer_site(x)]) == 1
     assert "MatMulIntegerToFloat" in kinds(model) and "MatMul" not in kinds(model)
     assert relative(run(model, x=x), before) < 0.03
 
@@ -125,9 +117,39 @@ def test_values_after_gelu_use_the_range_above_zero() -> None:
     model = product()
     x = np.maximum(normal(3, 7, WIDTH, seed=3), -0.17)
     before = run(model, x=x)
-    integer_products(model, [integer_site(x, one_sided=True)])
-    assert "ReduceMin" not in kinds(model)
+    integer_products(model, [integer_site(x)])
+    assert "ReduceMax" in kinds(model) and "Abs" not in kinds(model)
     assert relative(run(model, x=x), before) < 0.02
+
+
+def test_one_range_for_all_rows_costs_one_operator() -> None:
+    model, x = product(), normal(3, 7, WIDTH, seed=3)
+    before = run(model, x=x)
+    operators = kinds(model)
+    integer_products(model, [integer_site(x, each_row=False)])
+    assert sorted(kinds(model)) == sorted([*(set(operators) - {"MatMul"}), "MatMulIntegerToFloat", "QuantizeLinear"])
+    assert relative(run(model, x=x), before) < 0.03
+
+
+def test_a_row_beyond_the_one_range_is_cut_and_leaves_the_others_alone() -> None:
+    model, x = product(), normal(1, 7, WIDTH, seed=3)
+    integer_products(model, [integer_site(x, each_row=False)])
+    before, far = run(model, x=x), x.copy()
+    far[:, 3] *= 1000
+    after = run(model, x=far)
+    assert np.isfinite(after).all()
+    np.testing.assert_array_equal(np.delete(after, 3, axis=1), np.delete(before, 3, axis=1))
+
+
+def test_sums_do_not_overflow_where_a_processor_adds_in_16_bits() -> None:
+    """All weights as large as they may be, all activations at the end of their range."""
+    weights = np.where(np.random.default_rng(0).random((WIDTH, OUTPUTS)) < 0.9, 1, -1).astype(np.float32)
+    model, x = graph(PRODUCT, w=weights, b=B), np.full((1, 9, WIDTH), 3, np.float32)
+    before = run(model, x=x)
+    rounded = round_weights(weights, INT8)
+    integers = IntegerWeights(rounded.integers.astype(np.int8), rounded.scales[0])
+    integer_products(model, [IntegerSite({"product": integers}, Range(128, 1 / 127))])
+    np.testing.assert_allclose(run(model, x=x), before - B + x[0, 0] @ (rounded.weights() - weights) + B, rtol=1e-5)
 
 
 rows = st.lists(st.integers(0, 2**31), min_size=1, max_size=6)

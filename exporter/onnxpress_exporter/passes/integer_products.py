@@ -1,10 +1,17 @@
 """MatMul(x, W) in fp32 -> an 8-bit integer product whose row depends on nothing but that row of x.
 
-    m = clip * Max(ReduceMax(x) / (255 - zero), -ReduceMin(x) / zero), at least floor           (..., 1)
-    q = QuantizeLinear(x / m, 1, zero)
-    y = MatMulIntegerToFloat(q, W8, 1, W's scales, zero, W's zero) * m
+One range for all rows, a constant:
 
-ONNX Runtime's own dynamic quantization takes one range for the whole tensor, so that a row's result depends on what
+    q = QuantizeLinear(x, unit, zero)
+    y = MatMulIntegerToFloat(q, W8, unit, W's scales, zero, 0)
+
+or a range for each row, from its largest value (..., 1):
+
+    m = Max(ReduceMax(Abs(x)), floor)
+    q = QuantizeLinear(x / m, unit, zero)
+    y = MatMulIntegerToFloat(q, W8, unit, W's scales, zero, 0) * m
+
+ONNX Runtime's own dynamic quantization takes its range from the whole tensor, so that a row's result depends on what
 stands beside it in the batch. Here it does not, whatever the batch.
 """
 
@@ -31,26 +38,33 @@ from onnxpress_exporter.passes.graph import (
 
 @dataclass(frozen=True, slots=True)
 class IntegerWeights:
-    """`integers` int8 or uint8 (inputs, outputs), `zero` of the same kind; weights = (integers - zero) * scales."""
+    """`integers` int8 (inputs, outputs), `scales` float32 (outputs); weights = integers * scales."""
 
-    integers: NDArray[Any]
+    integers: NDArray[np.int8]
     scales: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """How a value becomes uint8, with `zero` for 0.
+
+    One step of the integers is `unit`; where `each_row` has a range of its own, it is `unit` times the row's largest
+    value, which is `floor` at least. That is the largest size, or, if `one_sided`, the largest value itself.
+    """
+
     zero: int
+    unit: float
+    floor: float = 1e-12
+    each_row: bool = True
+    one_sided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class IntegerSite:
-    """The MatMuls, by their outputs' names, that read one value, and how that value becomes uint8.
-
-    The step of a row is `clip` times what the row needs, and `floor` at least. `zero`: the integer of 0. `one_sided`:
-    the value's least is so near 0 that only its largest sets the range of a row.
-    """
+    """The MatMuls, by their outputs' names, that read one value, and how that value becomes uint8."""
 
     weights: Mapping[str, IntegerWeights]
-    zero: int
-    floor: float
-    clip: float = 1.0
-    one_sided: bool = False
+    range: Range
 
 
 def integer_products(model: onnx_ir.Model, sites: Sequence[IntegerSite]) -> int:
@@ -63,9 +77,11 @@ def integer_products(model: onnx_ir.Model, sites: Sequence[IntegerSite]) -> int:
         value = found[0].inputs[0]
         if value is None:
             raise ValueError(f"{found[0].outputs[0].name} reads nothing")
-        integers, step = _quantize(model.graph, found[0], value, site)
+        before = found[0]
+        largest = _largest(model.graph, before, value, site.range) if site.range.each_row else None
+        integers = _quantize(model.graph, before, value, largest, site.range)
         for node in found:
-            _multiply(model.graph, node, integers, step, site)
+            _multiply(model.graph, node, integers, largest, site)
             count += 1
     if count:
         model.opset_imports[MICROSOFT] = 1
@@ -73,37 +89,33 @@ def integer_products(model: onnx_ir.Model, sites: Sequence[IntegerSite]) -> int:
     return count
 
 
-def _quantize(
-    graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, site: IntegerSite
-) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-    """The value as uint8, and the step of each row."""
-    shape = axes(value)
-    step = _steps(graph, before, value, site)
-    steps = add_node(before, "Div", [value, step], dtype=value.dtype, shape=shape)
-    inputs = [steps, _number(graph, 1.0), _zero(graph, site.zero, np.uint8)]
-    integers = add_node(before, "QuantizeLinear", inputs, dtype=onnx_ir.DataType.UINT8, shape=shape)
-    return integers, step
-
-
-def _steps(graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, site: IntegerSite) -> onnx_ir.Value:
-    """(..., 1): the size of one step of the integers, for each row."""
+def _largest(graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, how: Range) -> onnx_ir.Value:
+    """(..., 1): what the step of each row is in proportion to."""
     shape = axes(value)
     reduced = None if shape is None else (*shape[:-1], 1)
     last = add_constant(graph, "last_axis", np.array([-1], np.int64))
+    sizes = value if how.one_sided else add_node(before, "Abs", [value], dtype=value.dtype, shape=shape)
+    found = add_node(before, "ReduceMax", [sizes, last], dtype=value.dtype, shape=reduced, attributes={"keepdims": 1})
+    return add_node(before, "Max", [found, _number(graph, how.floor)], dtype=value.dtype, shape=reduced)
 
-    def tiny(op_type: str, inputs: Sequence[onnx_ir.Value], **attributes: Any) -> onnx_ir.Value:
-        return add_node(before, op_type, inputs, dtype=value.dtype, shape=reduced, attributes=attributes)
 
-    up = tiny("Mul", [tiny("ReduceMax", [value, last], keepdims=1), _number(graph, site.clip / (255 - site.zero))])
-    ends = [up, _number(graph, site.floor)]
-    if not site.one_sided:
-        down = tiny("Mul", [tiny("ReduceMin", [value, last], keepdims=1), _number(graph, -site.clip / site.zero)])
-        ends.insert(1, down)
-    return tiny("Max", ends)
+def _quantize(
+    graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, largest: onnx_ir.Value | None, how: Range
+) -> onnx_ir.Value:
+    """The value as uint8."""
+    shape = axes(value)
+    if largest is not None:
+        value = add_node(before, "Div", [value, largest], dtype=value.dtype, shape=shape)
+    inputs = [value, _number(graph, how.unit), _zero(graph, how.zero, np.uint8)]
+    return add_node(before, "QuantizeLinear", inputs, dtype=onnx_ir.DataType.UINT8, shape=shape)
 
 
 def _multiply(
-    graph: onnx_ir.Graph, node: onnx_ir.Node, integers: onnx_ir.Value, step: onnx_ir.Value, site: IntegerSite
+    graph: onnx_ir.Graph,
+    node: onnx_ir.Node,
+    integers: onnx_ir.Value,
+    largest: onnx_ir.Value | None,
+    site: IntegerSite,
 ) -> None:
     output = node.outputs[0]
     name = str(output.name)
@@ -111,13 +123,15 @@ def _multiply(
     inputs: list[onnx_ir.Value | None] = [
         integers,
         add_constant(graph, f"{name}_weights", weights.integers),
-        _number(graph, 1.0),
+        _number(graph, site.range.unit),
         add_constant(graph, f"{name}_scales", weights.scales),
-        _zero(graph, site.zero, np.uint8),
-        _zero(graph, weights.zero, weights.integers.dtype.type),
+        _zero(graph, site.range.zero, np.uint8),
+        _zero(graph, 0, np.int8),
     ]
     product = add_node(node, "MatMulIntegerToFloat", inputs, dtype=output.dtype, shape=axes(output), domain=MICROSOFT)
-    replace(output, add_node(node, "Mul", [product, step], dtype=output.dtype, shape=axes(output)))
+    if largest is not None:
+        product = add_node(node, "Mul", [product, largest], dtype=output.dtype, shape=axes(output))
+    replace(output, product)
 
 
 def _number(graph: onnx_ir.Graph, number: float) -> onnx_ir.Value:

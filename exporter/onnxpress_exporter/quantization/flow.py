@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from onnxpress.session import Session
 from onnxpress_exporter.quantization.judge import Judge, Verdict
-from onnxpress_exporter.quantization.plan import LADDERS, Plan
+from onnxpress_exporter.quantization.plan import LADDERS, Plan, first_plan
 from onnxpress_exporter.quantization.repair import Found, search
 from onnxpress_exporter.quantization.thresholds import THRESHOLDS, Thresholds
 from onnxpress_exporter.quantization.variants import Variants
@@ -78,6 +78,7 @@ class Quantizer:
                 self._variants.sites,
                 lambda plan: self._verdict(precision, plan, limits),
                 self._harm,
+                self._variants.will_do,
                 time_s=self._settings.repair_s,
                 say=say,
             )
@@ -113,12 +114,14 @@ class Quantizer:
 
     def _treatments(self, precision: str, plan: Plan) -> dict[str, str]:
         told = dict(self._variants.skipped)
-        ladders = LADDERS.get(precision)
-        for site in self._variants.sites if ladders is not None else ():
+        if precision not in LADDERS:
+            return told
+        first = first_plan(precision, self._variants.sites, self._variants.will_do)
+        for site in self._variants.sites:
             treatment = plan.get(site.value)
             if treatment is None:
                 told |= dict.fromkeys(site.products, "kept in fp32: the answers need it")
-            elif ladders is not None and treatment != ladders[0]:
+            elif treatment != first[site.value]:
                 told |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
         return told
 

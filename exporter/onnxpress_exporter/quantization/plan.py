@@ -6,25 +6,22 @@ into the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights
+from onnxpress_exporter.passes.integer_products import IntegerWeights
 from onnxpress_exporter.passes.weight_only import BlockWeights
 from onnxpress_exporter.quantization.calibration import Statistics
-from onnxpress_exporter.quantization.ranges import choose_range
 from onnxpress_exporter.quantization.rounding import (
-    INT7,
     INT8,
     UINT4,
     UINT4_SYMMETRIC,
     UINT8,
     UINT8_SYMMETRIC,
     Levels,
-    Rounded,
     round_weights,
 )
 from onnxpress_exporter.quantization.sites import Site
@@ -34,17 +31,15 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """A site as integer products: activations of 8 bits, a range for each row.
+    """A site as integer products, 8 bits by 8 bits.
 
-    `weights`: "int7" (exact on every processor), "uint8" (exact too, finer, slower), "int8" (only where the processor
-    has VNNI or its like). `balance`: whether channels are evened out against the weights.
+    `each_row`: a range of activations for each row, or one for all, which is faster.
     """
 
-    weights: str = "int7"
-    balance: bool = True
+    each_row: bool = True
 
     def __str__(self) -> str:
-        return f"{self.weights} weights"
+        return "a range for each row" if self.each_row else "one range for all rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +63,19 @@ _FOUR: tuple[Treatment, ...] = (Blocks(4), Blocks(4, 16), Blocks(8))
 
 #: precision -> treatments, each more exact than the one before. After the last comes higher precision.
 LADDERS: Mapping[str, tuple[Treatment, ...]] = {
-    "int8": (Integers(), Integers("uint8"), Blocks(8)),
+    "int8": (Integers(each_row=False), Integers(), Blocks(8)),
     "q8": (Blocks(8),),
     "q4": _FOUR,
     "q4f16": _FOUR,
 }
 
 
-def first_plan(precision: str, sites: tuple[Site, ...]) -> dict[str, Treatment]:
-    """Every site by the cheapest treatment."""
-    return {site.value: LADDERS[precision][0] for site in sites}
+def first_plan(
+    precision: str, sites: Iterable[Site], will_do: Callable[[Site, Treatment], bool]
+) -> dict[str, Treatment]:
+    """Every site by the cheapest treatment that `will_do` for it."""
+    ladder = LADDERS[precision]
+    return {site.value: next(one for one in ladder if will_do(site, one)) for site in sites}
 
 
 def raised(plan: Plan, precision: str, sites: Iterable[Site]) -> dict[str, Treatment]:
@@ -94,38 +92,35 @@ def raised(plan: Plan, precision: str, sites: Iterable[Site]) -> dict[str, Treat
     return changed
 
 
-#: What integer weights are rounded to.
-STORED: Mapping[str, Levels] = {"int7": INT7, "int8": INT8, "uint8": INT8}
+@dataclass(frozen=True, slots=True)
+class Balanced:
+    """A site whose channels are evened out: `factors` float32 (channels) that its value is divided by, None where it is
+    not; `statistics` and `weights`, by product, of what results."""
+
+    factors: Array | None
+    statistics: Statistics
+    weights: Mapping[str, Array]
+
+    @property
+    def together(self) -> Array:
+        """float32 (channels, outputs): the weights of all products."""
+        found: Array = np.concatenate(list(self.weights.values()), axis=1)
+        return found
+
+    @property
+    def importance(self) -> Array:
+        """float32 (channels): what an error in a channel counts."""
+        found: Array = np.square(self.together).sum(axis=1)
+        return found
 
 
-def integer_site(site: Site, statistics: Statistics, weights: Mapping[str, Array], treatment: Integers) -> IntegerSite:
-    """Ranges and integer weights of a balanced site.
-
-    Args:
-        statistics, weights: of the balanced values, the weights by product.
-    """
-    together = np.concatenate([weights[name] for name in site.products], axis=1)
-    importance = np.square(together).sum(axis=1)
-    found = choose_range(statistics.rows, importance)
-    rounded = round_weights(together, STORED[treatment.weights], statistics.hessian)
-    return IntegerSite(
-        weights=_by_product(site, weights, rounded, treatment.weights),
-        zero=found.zero,
-        floor=found.floor,
-        clip=found.clip,
-        one_sided=found.one_sided,
-    )
-
-
-def _by_product(site: Site, weights: Mapping[str, Array], rounded: Rounded, kind: str) -> dict[str, IntegerWeights]:
+def integer_weights(site: Balanced) -> dict[str, IntegerWeights]:
+    """Integer weights by product."""
+    rounded = round_weights(site.together, INT8, site.statistics.hessian)
     found, start = {}, 0
-    for name in site.products:
-        end = start + weights[name].shape[1]
-        integers, scales = rounded.integers[:, start:end], rounded.scales[0, start:end]
-        if kind == "uint8":
-            found[name] = IntegerWeights((integers + 128).astype(np.uint8), scales, 128)
-        else:
-            found[name] = IntegerWeights(integers.astype(np.int8), scales, 0)
+    for name, weights in site.weights.items():
+        end = start + weights.shape[1]
+        found[name] = IntegerWeights(rounded.integers[:, start:end].astype(np.int8), rounded.scales[0, start:end])
         start = end
     return found
 

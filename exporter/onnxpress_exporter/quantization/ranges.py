@@ -9,66 +9,75 @@ residual connection and a normalization follow, so that their errors count by th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress_exporter.passes.integer_products import Range
 from onnxpress_exporter.quantization.calibration import Statistics
 from onnxpress_exporter.quantization.rounding import Levels, round_weights
 
 Array = NDArray[np.float32]
 
-#: Shares of a row's largest value that are tried as the end of its range.
-_CLIPS = (1.0, 0.9, 0.8, 0.7)
+#: Shares of the largest value that are tried as the end of one range for all rows. (Of a range for each row, nothing
+#: should be cut: a row's largest value is what the row is about.)
+_CLIPS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)
 #: Integers of 0 that are tried where little lies below it.
 _ZEROS_ONE_SIDED = (16, 30, 48)
 _ZERO = 128
+
+#: A range for all rows may have so many times the error of a range for each row, and is still taken: it needs no
+#: look at the row, and no product with its step afterwards.
+SAME_ERROR = 1.25
 
 #: Rows that balances are tried on.
 _ROWS = 256
 #: Exponents of |x|^a / |W|^(1 - a) that are tried; |x| is a channel's largest, a high percentile, or its usual size.
 #: (SmoothQuant, Xiao et al., ICML 2023, has the first of these, and one exponent for the whole model.)
 _EXPONENTS = (0.5, 0.65)
+#: A balance that costs a product for each element must leave less than this share of the error.
+WORTH_ITS_TIME = 0.8
 #: What `gptq` leaves of the error of weights that are rounded plainly: measured at a half to a tenth.
 _LEFT_BY_ROUNDING = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """How a value becomes uint8: the step of a row is `clip` times what the row needs, and `floor` at least."""
-
-    zero: int
-    floor: float
-    clip: float = 1.0
-    one_sided: bool = False
-
-    def restored(self, rows: Array) -> Array:
-        """float32 (rows, channels) after the integers."""
-        ends = [rows.max(axis=1, keepdims=True) / (255 - self.zero)]
-        if not self.one_sided:
-            ends.append(-rows.min(axis=1, keepdims=True) / self.zero)
-        step = np.maximum(np.maximum.reduce(ends) * np.float32(self.clip), np.float32(self.floor))
-        integers = np.clip(np.rint(rows / step) + self.zero, 0, 255)
-        found: Array = ((integers - self.zero) * step).astype(np.float32)
-        return found
+def restored(rows: Array, how: Range) -> Array:
+    """float32 (rows, channels) after the integers."""
+    step: Any = np.float32(how.unit)
+    if how.each_row:
+        largest = (rows if how.one_sided else np.abs(rows)).max(axis=1, keepdims=True)
+        step = np.maximum(largest, np.float32(how.floor)) * step
+    integers = np.clip(np.rint(rows / step) + how.zero, 0, 255)
+    found: Array = ((integers - how.zero) * step).astype(np.float32)
+    return found
 
 
-def choose_range(rows: Array, importance: Array) -> Range:
+def choose_range(rows: Array, importance: Array, *, each_row: bool = True) -> Range:
     """The range with the least error.
 
     Args:
         rows: float32 (sample, channels). importance: (channels), the squared length of each channel's weights.
+        each_row: a range for each row, or one for all.
     """
-    return min(_ranges(rows), key=lambda one: _error(rows, one, importance))
+    return min(_ranges(rows, each_row=each_row), key=lambda one: _error(rows, one, importance))
 
 
-def choose_balance(statistics: Statistics, weights: Array, levels: Levels) -> Array | None:
-    """float32 (channels), geometric mean 1: what to divide activations and multiply weights by; None: better without.
+def one_range_will_do(rows: Array, importance: Array) -> bool:
+    """Whether one range for all rows has about the error that a range for each has. Arguments as in `choose_range`."""
+    each, all_rows = (choose_range(rows, importance, each_row=one) for one in (True, False))
+    return _error(rows, all_rows, importance) <= SAME_ERROR * _error(rows, each, importance)
+
+
+def choose_balance(
+    statistics: Statistics, weights: Array, levels: Levels, worth: float = WORTH_ITS_TIME
+) -> Array | None:
+    """float32 (channels), geometric mean 1: what to divide activations and multiply weights by; None: leave it.
 
     Args:
         weights: float32 (channels, outputs), of all products together.
         levels: what the weights are rounded to.
+        worth: the error must become less than this share of what it is without.
     """
     rows = statistics.rows[:: max(1, len(statistics.rows) // _ROWS)]
     energy = np.diag(statistics.hessian)
@@ -82,7 +91,9 @@ def choose_balance(statistics: Statistics, weights: Array, levels: Levels) -> Ar
         error = _error(balanced, chosen, np.square(scaled).sum(axis=1))
         missed = round_weights(scaled, levels, compensate=False, clips=(1.0,)).weights() - scaled
         error += _LEFT_BY_ROUNDING * float((energy / np.square(divisor)) @ np.square(missed).sum(axis=1))
-        if error < least:
+        if factors is None:
+            least = worth * error
+        elif error < least:
             best, least = factors, error
     return best
 
@@ -107,14 +118,24 @@ def _balances(statistics: Statistics, weights: Array) -> Iterator[Array]:
 
 def _error(rows: Array, chosen: Range, importance: Array) -> float:
     """Mean squared error of the product, less for rows that are larger than most: what follows evens rows out."""
-    errors = np.square(rows - chosen.restored(rows)) @ importance
+    errors = np.square(rows - restored(rows, chosen)) @ importance
     energies = np.square(rows) @ importance
     usual = float(energies.mean()) or 1.0
     return float((2 * errors / (1 + energies / usual)).mean())
 
 
-def _ranges(rows: Array) -> Sequence[Range]:
+def _ranges(rows: Array, *, each_row: bool) -> Sequence[Range]:
+    """Every range that is tried. Two-sided ones use 255 of the 256 integers, so that 0 is in their middle."""
     low, high = float(min(rows.min(), 0)), float(max(rows.max(), 0))
-    if -low > 0.25 * high:
-        return [Range(_ZERO, 1e-12, clip) for clip in _CLIPS]
-    return [Range(zero, max(-low / zero, 1e-12), clip, one_sided=True) for zero in _ZEROS_ONE_SIDED for clip in _CLIPS]
+    one_sided = -low <= 0.25 * high
+    zeros = _ZEROS_ONE_SIDED if one_sided else (_ZERO,)
+    largest = max(high, 0 if one_sided else -low, 1e-12)
+    found = []
+    for zero in zeros:
+        ends = 255 - zero
+        if each_row:
+            floor = max(-low / zero * ends, 1e-12) if one_sided else 1e-12
+            found.append(Range(zero, 1 / ends, floor, one_sided=one_sided))
+        else:
+            found += [Range(zero, clip * largest / ends, each_row=False, one_sided=one_sided) for clip in _CLIPS]
+    return found

@@ -38,6 +38,7 @@ def search(
     sites: Sequence[Site],
     judge: Callable[[Plan], Verdict],
     harm: Callable[[Plan], float],
+    will_do: Callable[[Site, Treatment], bool],
     *,
     time_s: float,
     say: Say,
@@ -47,11 +48,12 @@ def search(
     Args:
         judge: the gate's verdict on a plan.
         harm: how far a plan's raw outputs are from fp32's, squared and relative.
+        will_do: whether a treatment is worth trying on a site.
         time_s: no new round begins after this many seconds.
         say: called with what the search does, for a progress display.
     """
     deadline = time.monotonic() + time_s
-    plan: dict[str, Treatment] = first_plan(precision, tuple(sites))
+    plan: dict[str, Treatment] = first_plan(precision, sites, will_do)
     say("judging the first plan")
     verdict = judge(plan)
     best = Found(plan, verdict, (_told("all sites at their cheapest", verdict),))

@@ -20,8 +20,9 @@ Array = NDArray[np.float32]
 DAMPING = 0.01
 #: Channels rounded before their errors are moved onto the rest by one matrix product.
 BLOCK = 128
-#: Shares of the largest weight that are tried as the end of the range.
+#: Shares of the largest weight that are tried as the end of the range; where two weights share a limit, more than it.
 CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
+CLIPS_OF_PAIRS = (2.0, 1.6, 1.35, 1.15, *CLIPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,15 @@ class Rounded:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """The integers that a weight may become. `symmetric`: around a fixed zero; otherwise each group has its own."""
+    """The integers that a weight may become. `symmetric`: around a fixed zero; otherwise each group has its own.
+
+    `pair`: what integers of one sign may add up to in two neighbours, input channels 2i and 2i + 1, of one output.
+    """
 
     lowest: int
     highest: int
     symmetric: bool = True
+    pair: int | None = None
 
     @property
     def zero(self) -> int:
@@ -57,9 +62,9 @@ class Levels:
         return (self.lowest + self.highest + 1) // 2
 
 
-#: Within 7 bits no sum of two products with unsigned 8-bit activations overflows the 16 bits of AVX2's vpmaddubsw.
-INT7 = Levels(-63, 63)
-INT8 = Levels(-127, 127)
+#: AVX2's vpmaddubsw adds the products of two neighbours with unsigned 8-bit activations in 16 bits: 255 * 128 is within
+#: them. Few pairs are cut by that, where weights of 7 bits, the usual remedy, lose half of the precision.
+INT8 = Levels(-127, 127, pair=128)
 UINT8 = Levels(0, 255, symmetric=False)
 UINT4 = Levels(0, 15, symmetric=False)
 UINT4_SYMMETRIC = Levels(0, 15)
@@ -73,7 +78,7 @@ def round_weights(
     group: int | None = None,
     *,
     compensate: bool = True,
-    clips: Sequence[float] = CLIPS,
+    clips: Sequence[float] | None = None,
 ) -> Rounded:
     """Round float32 (inputs, outputs) weights.
 
@@ -81,15 +86,17 @@ def round_weights(
         hessian: float32 (inputs, inputs), the mean of x x^T over calibration rows x; None: all inputs alike.
         group: input channels that share a scale; None: all, one scale per output.
         compensate: whether later channels take over the errors of earlier ones. Needs `hessian`.
-        clips: shares of the largest weight that are tried as the end of the range.
+        clips: shares of the largest weight that are tried as the end of the range; None: the usual ones.
     """
+    if clips is None:
+        clips = CLIPS if levels.pair is None else CLIPS_OF_PAIRS
     inputs = weights.shape[0]
     group = inputs if group is None else group
     importance = np.ones(inputs, np.float32) if hessian is None else np.maximum(np.diag(hessian), 1e-12)
     scales, zeros = _ranges(weights, levels, importance, group, clips)
     if hessian is None or not compensate:
         places = np.arange(inputs) // group
-        integers = _to_levels(weights, scales[places], zeros[places], levels)
+        integers = _paired(_to_levels(weights, scales[places], zeros[places], levels), levels, importance)
     else:
         integers = gptq(weights, hessian, scales, zeros, levels, group)
     return Rounded(integers, scales, zeros)
@@ -104,13 +111,15 @@ def gptq(
     upper = _inverse_factor(hessian[np.ix_(order, order)])
     rest = weights[order].astype(np.float32)
     places = order // group
-    result = np.empty(weights.shape, np.int32)
+    result = np.zeros(weights.shape, np.int32)
     for start in range(0, inputs, BLOCK):
         end = min(start + BLOCK, inputs)
         errors = np.empty((end - start, weights.shape[1]), np.float32)
         for i in range(start, end):
             scale, zero = scales[places[i]], zeros[places[i]]
             integer = _to_levels(rest[i], scale, zero, levels)
+            if levels.pair is not None and order[i] ^ 1 < inputs:
+                integer = _beside(integer, result[order[i] ^ 1], levels.pair)
             result[order[i]] = integer
             error = (rest[i] - (integer - zero) * scale) / upper[i, i]
             rest[i + 1 : end] -= np.outer(upper[i, i + 1 : end], error)
@@ -144,7 +153,7 @@ def _ranges(
         best: tuple[Any, Any, Any] | None = None
         for clip in clips:
             scale, zero = _scale(low * clip, high * clip, levels)
-            integers = _to_levels(part, scale, zero, levels)
+            integers = _paired(_to_levels(part, scale, zero, levels), levels, weight)
             error = weight @ np.square(part - (integers - zero) * scale)
             if best is None:
                 best = (error, scale, zero)
@@ -168,4 +177,22 @@ def _scale(low: Array, high: Array, levels: Levels) -> tuple[Array, NDArray[np.i
 
 def _to_levels(weights: Array, scale: Array, zero: NDArray[np.int32], levels: Levels) -> NDArray[np.int32]:
     found: NDArray[np.int32] = np.clip(np.rint(weights / scale) + zero, levels.lowest, levels.highest).astype(np.int32)
+    return found
+
+
+def _paired(integers: NDArray[np.int32], levels: Levels, importance: Array) -> NDArray[np.int32]:
+    """Neighbours within what they may add up to: of each pair the less important one gives way."""
+    if levels.pair is None:
+        return integers
+    found = integers.copy()
+    even = len(found) - len(found) % 2
+    first = importance[0:even:2] >= importance[1:even:2]
+    leading = 2 * np.arange(even // 2) + np.where(first, 0, 1)
+    found[leading ^ 1] = _beside(found[leading ^ 1], found[leading], levels.pair)
+    return found
+
+
+def _beside(integers: NDArray[np.int32], others: NDArray[np.int32], limit: int) -> NDArray[np.int32]:
+    """`integers` as far as they may go beside these others; 0 beside others that are not known yet."""
+    found: NDArray[np.int32] = np.clip(integers, -limit - np.minimum(others, 0), limit - np.maximum(others, 0))
     return found

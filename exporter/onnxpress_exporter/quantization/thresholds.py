@@ -21,7 +21,7 @@ _SAME = {"batch cosine distance": 1e-5, "batch disagreement": 0.0}
 _EIGHT_BITS: Thresholds = {
     "cosine, mean": 0.999,
     "cosine, worst": 0.997,
-    "neighbour overlap": 0.95,
+    "neighbour overlap": 0.97,
     "label agreement": 0.98,
     "span agreement": 0.95,
     "top token agreement": 0.95,

@@ -18,13 +18,21 @@ from onnxpress_exporter.passes.balance import balance, balance_attention
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
 from onnxpress_exporter.passes.graph import constant, nodes
 from onnxpress_exporter.passes.half_precision import half_precision
-from onnxpress_exporter.passes.integer_products import IntegerSite, integer_products
+from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, integer_products
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
 from onnxpress_exporter.quantization.calibration import Statistics, calibrate
-from onnxpress_exporter.quantization.plan import STORED, Blocks, Integers, Plan, block_weights, integer_site
-from onnxpress_exporter.quantization.ranges import choose_balance
-from onnxpress_exporter.quantization.rounding import INT7
+from onnxpress_exporter.quantization.plan import (
+    Balanced,
+    Blocks,
+    Integers,
+    Plan,
+    Treatment,
+    block_weights,
+    integer_weights,
+)
+from onnxpress_exporter.quantization.ranges import choose_balance, choose_range, one_range_will_do
+from onnxpress_exporter.quantization.rounding import INT8
 from onnxpress_exporter.quantization.sites import Site, find_sites, skipped_products
 
 Array = NDArray[np.float32]
@@ -55,7 +63,10 @@ class Variants:
         self._weights = _weights(self._base, self.sites)
         self._statistics: dict[str, Statistics] = {}
         self._balanced: set[str] = set()
-        self._rounded: dict[tuple[str, Integers | Blocks], Any] = {}
+        # What was computed for a site stays, for the next plan.
+        self._balances: dict[str, Balanced] = {}
+        self._integer_weights: dict[str, dict[str, IntegerWeights]] = {}
+        self._block_weights: dict[tuple[str, Blocks], dict[str, BlockWeights]] = {}
 
     @property
     def fp32(self) -> onnx_ir.Model:
@@ -72,7 +83,7 @@ class Variants:
 
     def _balance_attention(self, site: Site) -> None:
         statistics = self._statistics[site.value]
-        factors = choose_balance(statistics, self._together(site), INT7)
+        factors = choose_balance(statistics, self._together(site), INT8, worth=1.0)
         if factors is not None and balance_attention(self._base, site.value, site.products, factors):
             self._statistics[site.value] = statistics.divided(factors)
             self._balanced.add(site.value)
@@ -115,32 +126,42 @@ class Variants:
         weight_only(model, blocks)
         return model
 
+    def will_do(self, site: Site, treatment: Treatment) -> bool:
+        """Whether a treatment is worth trying: one range for all rows only where it is about as exact as many."""
+        if not isinstance(treatment, Integers) or treatment.each_row:
+            return True
+        balanced = self._balance(site)
+        return one_range_will_do(balanced.statistics.rows, balanced.importance)
+
     def _integers(self, site: Site, treatment: Integers) -> tuple[Array | None, IntegerSite]:
-        key = (site.value, treatment)
-        if key not in self._rounded:
+        balanced = self._balance(site)
+        if site.value not in self._integer_weights:
+            self._integer_weights[site.value] = integer_weights(balanced)
+        found = choose_range(balanced.statistics.rows, balanced.importance, each_row=treatment.each_row)
+        return balanced.factors, IntegerSite(self._integer_weights[site.value], found)
+
+    def _balance(self, site: Site) -> Balanced:
+        if site.value not in self._balances:
             statistics = self._statistics[site.value]
             weights = {name: self._weights[name] for name in site.products}
             factors = None
-            if treatment.balance and site.value not in self._balanced:
-                levels = STORED[treatment.weights]
-                factors = choose_balance(statistics, self._together(site), levels)
+            if site.value not in self._balanced:
+                factors = choose_balance(statistics, self._together(site), INT8)
             if factors is not None:
                 statistics = statistics.divided(factors)
                 weights = {name: one * factors[:, None] for name, one in weights.items()}
-            self._rounded[key] = (factors, integer_site(site, statistics, weights, treatment))
-        found: tuple[Array | None, IntegerSite] = self._rounded[key]
-        return found
+            self._balances[site.value] = Balanced(factors, statistics, weights)
+        return self._balances[site.value]
 
     def _blocks(self, site: Site, treatment: Blocks) -> dict[str, BlockWeights]:
         key = (site.value, treatment)
-        if key not in self._rounded:
+        if key not in self._block_weights:
             statistics = self._statistics.get(site.value)
             hessian = None if statistics is None else statistics.hessian
-            self._rounded[key] = {
+            self._block_weights[key] = {
                 name: block_weights(self._weights[name], hessian, treatment) for name in site.products
             }
-        found: dict[str, BlockWeights] = self._rounded[key]
-        return found
+        return self._block_weights[key]
 
 
 def _weights(model: onnx_ir.Model, sites: Sequence[Site]) -> dict[str, Array]:
