@@ -22,7 +22,10 @@ def _handlers_to_terminal() -> Iterator[logging.StreamHandler[TextIO]]:
     terminal = {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}
     for logger in loggers:
         for handler in logger.handlers:
-            if isinstance(handler, logging.StreamHandler) and handler.stream in terminal:
+            # One that keeps no stream, as logging's last resort and dill's, looks up sys.stderr at each record: it is
+            # redirected with that, and cannot be set.
+            keeps = isinstance(handler, logging.StreamHandler) and "stream" in vars(handler)
+            if keeps and handler.stream in terminal:
                 yield handler
 
 
