@@ -24,8 +24,9 @@ def _handlers_to_terminal() -> Iterator[logging.StreamHandler[TextIO]]:
         for handler in logger.handlers:
             # One that keeps no stream, as logging's last resort and dill's, looks up sys.stderr at each record: it is
             # redirected with that, and cannot be set.
-            keeps = isinstance(handler, logging.StreamHandler) and "stream" in vars(handler)
-            if keeps and handler.stream in terminal:
+            if not isinstance(handler, logging.StreamHandler) or "stream" not in vars(handler):
+                continue
+            if handler.stream in terminal:
                 yield handler
 
 

@@ -46,7 +46,7 @@ def quantization_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that every command has that measures the task's own metric; they become one argument, `evaluation`."""
+    """The options of commands that measure the task's own metric; they become one argument, `evaluation`."""
 
     @wraps(command)
     def run(

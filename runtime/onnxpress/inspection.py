@@ -35,7 +35,8 @@ def describe(manifest: Manifest) -> str:
         table(*variant_rows(manifest)),
         _kept(manifest),
         f"On this machine: {_chosen(manifest)}",
-        "quality: the answers' figures against PyTorch, or the largest error as a fraction of the output's range.\n"
+        "quality: the answers' figures against PyTorch, or the largest error as a fraction of the output's range; the\n"
+        "task's metric on labelled data stands beside the reference's.\n"
         "in a batch: how much an answer depends on what stands beside it. speed: the other's time over this\n"
         "variant's, when exported on a quiet machine; `onnxpress bench` measures here and now.",
     ]
@@ -134,7 +135,9 @@ def _quality(quality: Quality | None) -> tuple[str, str]:
     if quality is None:
         return "-", "-"
     batch = [value for name, value in quality.measures.items() if name.startswith("batch ")]
-    rest = [figure(name, value, quality.measures) for name, value in quality.measures.items() if _is_shown(name, quality)]
+    rest = [
+        figure(name, value, quality.measures) for name, value in quality.measures.items() if _is_shown(name, quality)
+    ]
     return "; ".join(rest) or f"error {quality.max_error:.1e}", f"{max(batch, default=quality.batch_error):.1e}"
 
 

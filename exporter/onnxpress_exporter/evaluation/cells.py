@@ -1,4 +1,4 @@
-"""One cell of a table -> a text, a number, a list, a label; or an error that says where it stands and what was expected.
+"""One cell of a table -> a text, a number, a list, a label; or an error that names its place.
 
 A cell of a CSV file that begins like JSON is read as JSON where a list is expected.
 """
@@ -96,13 +96,13 @@ def label(cell: Cell, labels: Sequence[str]) -> str:
         if found is not None:
             return found
         value = int(value) if value.strip().isdecimal() else value
-    if isinstance(value, int) and 0 <= value < len(labels):
-        return labels[value]
-    cell.fail(_choice(labels))
+    if not isinstance(value, int) or not 0 <= value < len(labels):
+        cell.fail(_choice(labels))
+    return labels[value]
 
 
 def class_name(cell: Cell) -> str:
-    """The name of a class where there is no list to choose from: a text, or an id of a dataset that brings its names."""
+    """The name of a class where no list says which there are: a text, or an id of a dataset that brings its names."""
     value = _whole(cell.value)
     if isinstance(value, int) and 0 <= value < len(cell.classes):
         return cell.classes[value]

@@ -92,14 +92,15 @@ def _zero_shot(name: str, rows: Sequence[Row], manifest: Manifest) -> Evaluation
 
 def _tokens(name: str, rows: Sequence[Row], manifest: Manifest) -> Evaluation:
     if "tokens" not in rows[0]:
-        return Evaluation(name, "entities", *zip(*(_marked(row) for row in rows), strict=True))
+        marked = [_marked(row) for row in rows]
+        return Evaluation(name, "entities", [text for text, _ in marked], marked)
+    tagged = [_tagged(row, manifest.postprocessing.labels) for row in rows]
     # The label of a word is that of its first token, as taggers are trained and measured.
     options = {"aggregation_strategy": "first"}
-    labels = manifest.postprocessing.labels
-    return Evaluation(name, "entities", *zip(*(_tagged(row, labels) for row in rows), strict=True), options)
+    return Evaluation(name, "entities", [text for text, _ in tagged], tagged, options)
 
 
-def _tagged(row: Row, labels: Sequence[str]) -> tuple[str, tuple[str, frozenset[Any]]]:
+def _tagged(row: Row, labels: Sequence[str]) -> tuple[str, frozenset[Any]]:
     """Words and their tags: the words with spaces between them, and in that text the entities."""
     words = cells.several(row["tokens"], cells.text, "words")
     tags = cells.several(row["tags"], lambda cell: cells.label(cell, labels), "labels")
@@ -113,7 +114,7 @@ def _tagged(row: Row, labels: Sequence[str]) -> tuple[str, tuple[str, frozenset[
     spans = {
         (group, starts[first], starts[last] + len(words[last])) for group, first, last in _runs(tags) if group != "O"
     }
-    return text, (text, frozenset(spans))
+    return text, frozenset(spans)
 
 
 def _runs(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
@@ -129,19 +130,17 @@ def _bare(tag: str) -> str:
     return tag[2:] if tag.startswith(("B-", "I-")) else tag
 
 
-def _marked(row: Row) -> tuple[str, tuple[str, frozenset[Any]]]:
+def _marked(row: Row) -> tuple[str, frozenset[Any]]:
     """A text, and its entities by their characters."""
     text = cells.text(row["text"])
     spans = set()
     for entity in cells.several(row["entities"], lambda cell: cell, "entities"):
         values = cells.mapping(entity)
-        start, end, label = (
-            Cell(values.get(key), f"{entity.place}, {key!r}") for key in ("start", "end", "label")
-        )
+        start, end, label = (Cell(values.get(key), f"{entity.place}, {key!r}") for key in ("start", "end", "label"))
         if not cells.whole(start) < cells.whole(end) <= len(text):
             end.fail(f"a place after {start.value} and up to {len(text)}, where the text ends")
         spans.add((cells.text(label), cells.whole(start), cells.whole(end)))
-    return text, (text, frozenset(spans))
+    return text, frozenset(spans)
 
 
 def _questions(name: str, rows: Sequence[Row], manifest: Manifest) -> Evaluation:

@@ -47,7 +47,7 @@ def score(evaluation: Evaluation, answers: Sequence[Any]) -> Figures:
 
 def beside_reference(reference: Figures, own: Figures) -> Figures:
     """Each figure, the reference's, and what was lost: the reference's less one's own, negative where it grew."""
-    found = {}
+    found: Figures = {}
     for name, value in own.items():
         found |= {name: value, f"{name}{OF_REFERENCE}": reference[name], f"{name}{LOSS}": reference[name] - value}
     return found
@@ -155,8 +155,8 @@ def _words(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
 
 
 def _answers(answers: Sequence[Any], targets: Sequence[Sequence[str]]) -> Figures:
-    """SQuAD's exact match and F1, the best over the right answers (P. Rajpurkar et al., EMNLP 2016); where there is none,
-    only the empty answer is right (P. Rajpurkar, R. Jia, P. Liang, ACL 2018)."""
+    """SQuAD's exact match and F1, the best over the right answers (P. Rajpurkar et al., EMNLP 2016); where there are
+    none, only the empty answer is right (P. Rajpurkar, R. Jia, P. Liang, ACL 2018)."""
     exact, shared = [], []
     for one, right in zip(answers, targets, strict=True):
         found = normalized_answer(one["answer"])

@@ -35,8 +35,8 @@ HARM_ROWS = 24
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`thresholds`: a user's own, over THRESHOLDS. `repair_s`: no new attempt to repair begins after so many seconds.
-    `keep_slow`: keep a variant that is neither smaller nor faster than fp32. `evaluation`: labelled rows, by whose metric
-    variants are judged as well."""
+    `keep_slow`: keep a variant that is neither smaller nor faster than fp32. `evaluation`: labelled rows, by whose
+    metric variants are judged as well."""
 
     thresholds: Thresholds = field(default_factory=dict)
     repair_s: float = 600.0
