@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -16,6 +17,10 @@ from onnxpress import Artifact
 from onnxpress.errors import InputError
 from onnxpress_bench.backends import BACKENDS
 from onnxpress_bench.scenarios import SCENARIO_OF, SCENARIOS
+from onnxpress_exporter.terminal import evaluation_options
+
+if TYPE_CHECKING:
+    from onnxpress_exporter.evaluation.data import EvalData
 
 _BACKENDS = "; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
 
@@ -110,6 +115,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option(
     "--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
 )
+@evaluation_options
 @click.option("--allow-pickled-weights", is_flag=True, help="Load the checkpoint's weights even if they are pickles.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint's own Python code run.")
 def bench_command(
@@ -138,6 +144,7 @@ def bench_command(
     revision: str | None,
     json_file: Path | None,
     html_file: Path | None,
+    evaluation: EvalData | None,
     allow_pickled_weights: bool,
     trust_remote_code: bool,
 ) -> None:
@@ -151,6 +158,8 @@ def bench_command(
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
     from onnxpress_bench.subject import Trust, check_installed, of_artifact
+    from onnxpress_exporter.evaluation.items import read_evaluation
+    from onnxpress_exporter.quiet import quiet
 
     for option, file in (("--json", json_file), ("--html", html_file)):
         if file is not None and not file.absolute().parent.is_dir():
@@ -177,7 +186,15 @@ def bench_command(
     trust = Trust(allow_pickled_weights, trust_remote_code)
     if task is None:
         opened = Artifact.open(artifact, revision=revision, precision=precision[0] if precision else None)
-        subject = of_artifact(opened, checkpoint, settings, backends=backends, precisions=precision, trust=trust)
+        rows = None
+        if evaluation is not None:
+            with quiet():
+                rows = read_evaluation(evaluation, opened.manifest)
+        subject = of_artifact(
+            opened, checkpoint, settings, backends=backends, precisions=precision, trust=trust, evaluation=rows
+        )
+    elif evaluation is not None:
+        raise InputError(f"--eval-data has no metric for {task}, whose answers are compared with PyTorch's alone.")
     else:
         subject = of_checkpoint(
             Path(artifact),

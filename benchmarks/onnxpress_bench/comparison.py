@@ -60,7 +60,8 @@ class BackendInfo:
     """What is known of a backend before anything is timed.
 
     `batching`: how it ran the stream; `rates`: items per second of each batching that the pilot tried. `quality`:
-    figures against the base's answers, None for what is no number. `model_bytes` and `install_bytes` on disk.
+    figures against the base's answers, which the base has none of, and with labelled rows the task's own metric, which
+    all have; None for what is no number. `model_bytes` and `install_bytes` on disk.
     `padding_share`: of all tokens it computed for the stream, those that were padding. `control_of`: the backend that
     this one is a copy of.
     """

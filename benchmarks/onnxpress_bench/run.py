@@ -27,6 +27,7 @@ from onnxpress_bench.machine import describe_machine, versions
 from onnxpress_bench.padding import padding_share
 from onnxpress_bench.process import OURS, Interpreter, ask
 from onnxpress_bench.subject import Subject
+from onnxpress_exporter.evaluation.metrics import score
 from onnxpress_exporter.quality import compare_answers
 
 #: Called before each worker with what it does, how many are done and how many there will be.
@@ -159,7 +160,22 @@ class _Bench:
             "stream": inputs.stream if streamed else [],
             "budget_s": PILOT_S,
         }
-        return {"backend": prepared, **ask(job, threads=self._settings.threads, interpreter=interpreter)}
+        found = {"backend": prepared, **ask(job, threads=self._settings.threads, interpreter=interpreter)}
+        return found | {"scores": self._scores(found, interpreter)}
+
+    def _scores(self, pilot: Mapping[str, Any], interpreter: Interpreter) -> dict[str, float]:
+        """The task's own metric, where there are labelled rows."""
+        evaluation = self._subject.evaluation
+        if evaluation is None:
+            return {}
+        job = {
+            "do": "evaluate",
+            "backend": pilot["backend"],
+            "batching": pilot["batching"],
+            "items": evaluation.items,
+            "options": evaluation.options,
+        }
+        return score(evaluation, ask(job, threads=self._settings.threads, interpreter=interpreter)["answers"])
 
     def _located(self, spec: BackendSpec) -> BackendSpec:
         """A peer is given the checkpoint's own folder, and one of its own for what it converts."""
@@ -268,10 +284,9 @@ class _Bench:
         )
 
     def _quality(self, name: str) -> Mapping[str, float | None]:
-        if self._base not in self._pilots or name == self._base or not self._pilots[name]["answers"]:
-            return {}
-        reference, answers = self._pilots[self._base]["answers"], self._pilots[name]["answers"]
-        found = compare_answers(self._subject.task, reference, answers)
+        answers, found = self._pilots[name]["answers"], dict(self._pilots[name]["scores"])
+        if self._base in self._pilots and name != self._base and answers:
+            found = compare_answers(self._subject.task, self._pilots[self._base]["answers"], answers) | found
         return {figure: value if math.isfinite(value) else None for figure, value in found.items()}
 
     def _stream_items(self) -> int:

@@ -20,6 +20,7 @@ from onnxpress_bench.backends import BACKENDS, BackendSpec, Kind, kind_of
 from onnxpress_bench.comparison import Settings
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.inputs import OPTIONS, Inputs, make_inputs
+from onnxpress_exporter.evaluation.metrics import Evaluation
 
 _EXTRAS: Mapping[str, str] = {
     "psutil": "bench",
@@ -41,7 +42,8 @@ class Trust:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """`checkpoint`: folder or Hub id of the PyTorch model. `settings`: what backends must know of the model.
-    `weights_sha256`: of the checkpoint that the artifact was made from. `specs`: the backends."""
+    `weights_sha256`: of the checkpoint that the artifact was made from. `specs`: the backends. `evaluation`: labelled
+    rows, on which every backend's own metric is measured."""
 
     task: str
     model: str
@@ -50,6 +52,7 @@ class Subject:
     inputs: Inputs
     specs: tuple[BackendSpec, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
 
 
 def of_artifact(
@@ -60,6 +63,7 @@ def of_artifact(
     backends: Sequence[str] = ("pytorch", "onnxpress"),
     precisions: Sequence[str] = (),
     trust: Trust | None = None,
+    evaluation: Evaluation | None = None,
 ) -> Subject:
     """An artifact, and the checkpoint that it was made from or `checkpoint`.
 
@@ -95,7 +99,7 @@ def of_artifact(
             specs.append(replace(spec, name=title, folder=str(artifact.folder), settings=found))
     inputs = make_inputs(artifact, settings.seed, settings.shapes, settings.lengths)
     weights = manifest.provenance.weights_sha256
-    return Subject(manifest.task, str(artifact.folder), source, weights, inputs, tuple(specs), known)
+    return Subject(manifest.task, str(artifact.folder), source, weights, inputs, tuple(specs), known, evaluation)
 
 
 def check_installed(packages: Sequence[str] = tuple(_EXTRAS)) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from onnxpress_bench import resources
@@ -46,6 +46,14 @@ def pilot(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
         "install_bytes": installed.size_bytes,
         "model_bytes": sum(file.stat().st_size for file in backend.model_files()),
     }
+
+
+def evaluate(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
+    """The answers to labelled rows, in a process of its own: its calls have other arguments than those timed."""
+    spec = BackendSpec(**job["backend"])
+    backend = _loaded(replace(spec, options={**spec.options, **job["options"]}))
+    batching = Batching(**job["batching"])
+    return {"answers": [plain(answer) for answer in backend.many(job["items"], batching)]}
 
 
 def flops(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
@@ -141,6 +149,7 @@ def _loaded(spec: BackendSpec) -> Backend:
 JOBS: Mapping[str, Callable[[Mapping[str, Any], float], dict[str, Any]]] = {
     "prepare": prepare,
     "pilot": pilot,
+    "evaluate": evaluate,
     "flops": flops,
     "limits": limits,
     "block": block,

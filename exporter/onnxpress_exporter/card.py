@@ -10,6 +10,7 @@ from pathlib import Path
 from onnxpress.files import write_file
 from onnxpress.inspection import size, variant_rows
 from onnxpress.manifest import Manifest, Variant
+from onnxpress_exporter.evaluation.metrics import OF_REFERENCE
 
 CARD = "README.md"
 
@@ -64,9 +65,13 @@ def _details(name: str, variant: Variant) -> list[str]:
     if quality is None or name == "fp32":
         return []
     lines = ["", f"## {name}", "", f"{size(variant.bytes)}; suits {', '.join(variant.targets)}.", ""]
+    lines += [f"Compared with {quality.reference}:", ""]
     for figure, value in quality.measures.items():
-        limit = quality.measure_limits.get(figure)
-        lines.append(f"- {figure}: {value:.6g}" + (f" (limit {limit:g})" if limit is not None else ""))
+        limit, other = quality.measure_limits.get(figure), quality.measures.get(f"{figure}{OF_REFERENCE}")
+        beside = "" if limit is None else f" (limit {limit:g})"
+        beside = beside if other is None else f" (reference {other:.6g})"
+        if not figure.endswith(OF_REFERENCE):
+            lines.append(f"- {figure}: {value:.6g}{beside}")
     if variant.treatments:
         lines += ["", "Not quantized as the rest:", ""]
         listed = list(variant.treatments.items())

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxpress.inspection import describe
-from onnxpress_exporter.terminal import display, kept_log, quantization_options, quantization_settings, require
+from onnxpress_exporter.terminal import (
+    display,
+    evaluation_options,
+    kept_log,
+    quantization_options,
+    quantization_settings,
+    require,
+)
 
 if TYPE_CHECKING:
     from onnxpress import Artifact
+    from onnxpress_exporter.evaluation.data import EvalData
 
 NEEDS = ("torch", "transformers", "optimum", "requests", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
 
@@ -45,6 +53,7 @@ TITLES = {
 )
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint's own Python code run.")
 @quantization_options
+@evaluation_options
 @click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the dependencies' logs here.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def export_command(
@@ -59,6 +68,7 @@ def export_command(
     thresholds: tuple[str, ...],
     repair_s: float,
     keep_slow: bool,
+    evaluation: EvalData | None,
     log_file: Path | None,
     as_json: bool,
 ) -> None:
@@ -69,7 +79,7 @@ def export_command(
     repaired, or refused with its figures; the others are written, and the exit code is 1.
     """
     require("export", NEEDS)
-    settings = quantization_settings(thresholds, repair_s, keep_slow)
+    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
     target = out or Path(Path(model).absolute().name + "-onnx")
     with kept_log(log_file) as log, display(TITLES) as show:
         show("open")

@@ -14,6 +14,7 @@ from typing import Any
 import onnx_ir
 
 from onnxpress.artifact import Artifact
+from onnxpress.errors import InputError
 from onnxpress.files import check_target, staged_folder
 from onnxpress.manifest import (
     FORMAT,
@@ -36,6 +37,8 @@ from onnxpress_exporter.checkpoint import (
 )
 from onnxpress_exporter.compare import Comparison
 from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.evaluation.data import Table, read
+from onnxpress_exporter.evaluation.items import evaluation_of
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.quantize import QUANTIZED, Outcome, Verifier, add_variants, finish, precisions, refusal
 from onnxpress_exporter.quiet import quiet
@@ -85,7 +88,7 @@ def export(
         revision: branch, tag or commit on the Hub.
         allow_pickled_weights: load a checkpoint that has no safetensors file.
         trust_remote_code: let the checkpoint's own Python code run.
-        quantization: thresholds of the variants, and how long each may be repaired.
+        quantization: thresholds of the variants, how long each may be repaired, and labelled rows to judge them by.
         command: what the manifest records as the command; None: this call.
         log_file: where dependencies' logs, warnings and output go; None: nowhere.
         progress: called with each of STAGES as it begins, and with what is done for a variant: "int8: judging".
@@ -100,9 +103,13 @@ def export(
     wanted_precisions = precisions(precision, ("fp32", *QUANTIZED))
     settings = quantization or Settings()
     check_target(target, force=force)
+    if settings.evaluation is not None and wanted_precisions == ("fp32",):
+        raise InputError(f"--eval-data judges quantized variants. Name some with --precision: {', '.join(QUANTIZED)}.")
     wanted = None if task is None else normalize_task(task)
     with quiet(log_file):
         say("open")
+        # Before anything that takes long.
+        table = None if settings.evaluation is None else read(settings.evaluation)
         checkpoint = open_checkpoint(
             model, revision=revision, allow_pickled_weights=allow_pickled_weights, trust_remote_code=trust_remote_code
         )
@@ -112,7 +119,7 @@ def export(
                 command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {wanted_precisions!r})"
             )
             manifest, outcome = _build(
-                checkpoint, name, wanted_precisions, folder, recorded, allow_pickled_weights, settings, say
+                checkpoint, name, wanted_precisions, folder, recorded, allow_pickled_weights, settings, table, say
             )
             finish(manifest, folder)
         say("done")
@@ -130,6 +137,7 @@ def _build(
     command: str,
     allow_pickled_weights: bool,
     quantization: Settings,
+    table: Table | None,
     say: Progress,
 ) -> tuple[Manifest, Outcome]:
     say("load")
@@ -171,6 +179,9 @@ def _build(
         provenance=describe.provenance(checkpoint, command),
         files={},
     )
+    evaluation = None
+    if table is not None and quantization.evaluation is not None:
+        evaluation = evaluation_of(table, manifest, quantization.evaluation.columns)
     outcome = Outcome()
     if tuple(wanted) != ("fp32",):
         outcome = add_variants(
@@ -182,6 +193,7 @@ def _build(
             [name for name in wanted if name != "fp32"],
             quantization,
             say,
+            evaluation,
         )
     say("write")
     variants = {**manifest.variants, **outcome.variants}

@@ -32,6 +32,8 @@ from onnxpress.tokenizer import Tokenizer
 from onnxpress_exporter import describe, timing
 from onnxpress_exporter.card import CARD, write_card
 from onnxpress_exporter.errors import PassError, VariantRefused, VerificationFailed
+from onnxpress_exporter.evaluation.items import read_evaluation
+from onnxpress_exporter.evaluation.metrics import Evaluation
 from onnxpress_exporter.probe import Probe
 from onnxpress_exporter.quantization.flow import Made, Quantizer, Settings
 from onnxpress_exporter.quantization.judge import Judge, Runs
@@ -98,7 +100,7 @@ def quantize(
         InputError: no such precision, no fp32 variant, or the target exists.
         ArtifactError: the artifact is missing or damaged.
     """
-    source, say = Path(artifact), progress or (lambda stage: None)
+    source, say, chosen = Path(artifact), progress or (lambda stage: None), settings or Settings()
     target = source if out is None else Path(out).expanduser()
     names = precisions(precision)
     opened = Artifact.open(source)
@@ -110,6 +112,10 @@ def quantize(
     for name in opened.manifest.files:
         opened.file(name)
     with quiet(log_file), staged_folder(target, force=force or out is None) as folder:
+        evaluation = None
+        if chosen.evaluation is not None:
+            say("reading the labelled rows")
+            evaluation = read_evaluation(chosen.evaluation, opened.manifest)
         _copy_files(opened, folder, without=names)
         reference = Session(graphs)
         outcome = add_variants(
@@ -119,8 +125,9 @@ def quantize(
             reference,
             _verifier(opened, reference),
             names,
-            settings or Settings(),
+            chosen,
             say,
+            evaluation,
         )
         reference.close()
         if not outcome.variants:
@@ -162,6 +169,7 @@ def add_variants(
     wanted: Sequence[str],
     settings: Settings,
     say: Say,
+    evaluation: Evaluation | None = None,
 ) -> Outcome:
     """Make, judge and save variants.
 
@@ -169,11 +177,13 @@ def add_variants(
         artifact: its manifest tells task and tokenizer, its fp32 variant the files beside the graph "model".
         folder: where the new graphs go, in `onnx/`; it holds the fp32 variant's files already.
         fp32: the graphs of that variant.
+        evaluation: labelled rows, by whose metric variants are judged as well.
     """
     files = {name: folder / entry.file for name, entry in artifact.manifest.variants["fp32"].graphs.items()}
     others = {name: path for name, path in files.items() if name != "model"}
     tokenizer = tokenizer_of(artifact, folder)
-    judge = Judge(artifact, tokenizer, reference)
+    say("asking the reference" if evaluation is None else f"asking the reference, {evaluation.name}")
+    judge = Judge(artifact, tokenizer, reference, evaluation)
     quantizer = Quantizer(fp32["model"], others, judge, settings)
     plain = Session(files)
     variants, refused = {}, {}
@@ -194,7 +204,7 @@ def add_variants(
         session = Session({"model": written[0], **others})
         tell("verifying")
         try:
-            quality = verifier.verify(precision, session)
+            quality = _with_rows(verifier.verify(precision, session), evaluation)
         except VerificationFailed as error:
             refused[precision] = str(error)
         else:
@@ -211,6 +221,13 @@ def add_variants(
                 path.unlink()
     plain.close()
     return Outcome(variants, refused)
+
+
+def _with_rows(quality: Quality, evaluation: Evaluation | None) -> Quality:
+    """With what the metric was measured on: without that it means nothing."""
+    if evaluation is None:
+        return quality
+    return replace(quality, reference=f"{quality.reference}; the task's metric on {evaluation.name}")
 
 
 def finish(manifest: Manifest, folder: Path) -> None:

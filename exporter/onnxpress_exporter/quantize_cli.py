@@ -5,11 +5,22 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from onnxpress.inspection import describe
-from onnxpress_exporter.terminal import display, kept_log, quantization_options, quantization_settings, require
+from onnxpress_exporter.terminal import (
+    display,
+    evaluation_options,
+    kept_log,
+    quantization_options,
+    quantization_settings,
+    require,
+)
+
+if TYPE_CHECKING:
+    from onnxpress_exporter.evaluation.data import EvalData
 
 NEEDS = ("onnx", "onnx_ir", "onnxruntime")
 
@@ -20,6 +31,7 @@ NEEDS = ("onnx", "onnx_ir", "onnxruntime")
 @click.option("--out", type=click.Path(path_type=Path), help="Write a new artifact there (default: into ARTIFACT).")
 @click.option("--force", is_flag=True, help="Make variants anew that are there already; replace the folder of --out.")
 @quantization_options
+@evaluation_options
 @click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the dependencies' logs here.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def quantize_command(
@@ -30,6 +42,7 @@ def quantize_command(
     thresholds: tuple[str, ...],
     repair_s: float,
     keep_slow: bool,
+    evaluation: EvalData | None,
     log_file: Path | None,
     as_json: bool,
 ) -> None:
@@ -39,7 +52,7 @@ def quantize_command(
     refused with its figures; the others are written, and the exit code is 1.
     """
     require("quantize", NEEDS)
-    settings = quantization_settings(thresholds, repair_s, keep_slow)
+    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
     with kept_log(log_file) as log, display({}) as show:
         show("opening")
         from onnxpress_exporter.quantize import quantize

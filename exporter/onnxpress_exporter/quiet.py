@@ -22,7 +22,11 @@ def _handlers_to_terminal() -> Iterator[logging.StreamHandler[TextIO]]:
     terminal = {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}
     for logger in loggers:
         for handler in logger.handlers:
-            if isinstance(handler, logging.StreamHandler) and handler.stream in terminal:
+            # One that keeps no stream, as logging's last resort and dill's, looks up sys.stderr at each record: it is
+            # redirected with that, and cannot be set.
+            if not isinstance(handler, logging.StreamHandler) or "stream" not in vars(handler):
+                continue
+            if handler.stream in terminal:
                 yield handler
 
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from onnxpress.errors import MissingDependency, OnnxpressError
 from onnxpress_exporter.errors import VariantRefused
 
 if TYPE_CHECKING:
+    from onnxpress_exporter.evaluation.data import EvalData
     from onnxpress_exporter.quantization.flow import Settings
 
 
@@ -43,7 +45,66 @@ def quantization_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def quantization_settings(thresholds: Sequence[str], repair_s: float, keep_slow: bool) -> Settings:
+def evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of commands that measure the task's own metric; they become one argument, `evaluation`."""
+
+    @wraps(command)
+    def run(
+        *arguments: Any,
+        eval_data: str | None,
+        eval_split: str | None,
+        eval_limit: int,
+        eval_columns: Sequence[str],
+        **options: Any,
+    ) -> Any:
+        return command(*arguments, evaluation=_evaluation(eval_data, eval_split, eval_limit, eval_columns), **options)
+
+    for option in (
+        click.option(
+            "--eval-column",
+            "eval_columns",
+            multiple=True,
+            metavar="ROLE=COLUMN",
+            help="What a column of --eval-data is, such as text=review, where its name does not tell. Repeatable.",
+        ),
+        click.option(
+            "--eval-limit",
+            type=click.IntRange(min=2),
+            default=1000,
+            show_default=True,
+            help="At most so many rows of --eval-data, drawn with a fixed seed.",
+        ),
+        click.option("--eval-split", help="Split of the dataset (default: test, or else validation)."),
+        click.option(
+            "--eval-data",
+            metavar="FILE_OR_NAME",
+            help="Labelled rows for the task's own metric: a .jsonl, .csv or .parquet file, or a dataset's name, "
+            "DATASET:CONFIGURATION where it has several.",
+        ),
+    ):
+        run = option(run)
+    return run
+
+
+def _evaluation(source: str | None, split: str | None, limit: int, columns: Sequence[str]) -> EvalData | None:
+    from onnxpress_exporter.evaluation.data import EvalData
+
+    if source is None:
+        if split is not None or columns:
+            raise click.UsageError("--eval-split and --eval-column say what --eval-data is; name that, too.")
+        return None
+    given = {}
+    for text in columns:
+        role, sign, column = text.partition("=")
+        if not (sign and role.strip() and column.strip()):
+            raise click.UsageError(f"--eval-column takes ROLE=COLUMN, not {text!r}.")
+        given[role.strip()] = column.strip()
+    return EvalData(source, split, limit, given)
+
+
+def quantization_settings(
+    thresholds: Sequence[str], repair_s: float, keep_slow: bool, evaluation: EvalData | None
+) -> Settings:
     """Options as settings.
 
     Raises:
@@ -60,7 +121,7 @@ def quantization_settings(thresholds: Sequence[str], repair_s: float, keep_slow:
             given[name.strip()] = float(number)
         except ValueError:
             raise click.UsageError(f"--threshold takes FIGURE=NUMBER, not {text!r}.") from None
-    return Settings(parse_thresholds(given), repair_s, keep_slow)
+    return Settings(parse_thresholds(given), repair_s, keep_slow, evaluation)
 
 
 def require(command: str, modules: Sequence[str]) -> None:

@@ -9,6 +9,9 @@ from onnxpress.choice import choose
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant
 
+#: What follows a metric's name where it is the reference's, and where it is the difference (docs/artifact.md).
+_OF_REFERENCE, _LOSS = " of the reference", " loss"
+
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -32,7 +35,8 @@ def describe(manifest: Manifest) -> str:
         table(*variant_rows(manifest)),
         _kept(manifest),
         f"On this machine: {_chosen(manifest)}",
-        "quality: the answers' figures against PyTorch, or the largest error as a fraction of the output's range.\n"
+        "quality: the answers' figures against PyTorch, or the largest error as a fraction of the output's range; the\n"
+        "task's metric on labelled data stands beside the reference's.\n"
         "in a batch: how much an answer depends on what stands beside it. speed: the other's time over this\n"
         "variant's, when exported on a quiet machine; `onnxpress bench` measures here and now.",
     ]
@@ -131,8 +135,22 @@ def _quality(quality: Quality | None) -> tuple[str, str]:
     if quality is None:
         return "-", "-"
     batch = [value for name, value in quality.measures.items() if name.startswith("batch ")]
-    rest = [f"{name} {value:.4f}" for name, value in quality.measures.items() if not name.startswith("batch ")]
+    rest = [
+        figure(name, value, quality.measures) for name, value in quality.measures.items() if _is_shown(name, quality)
+    ]
     return "; ".join(rest) or f"error {quality.max_error:.1e}", f"{max(batch, default=quality.batch_error):.1e}"
+
+
+def figure(name: str, value: float, measures: Mapping[str, float]) -> str:
+    """A figure with its value, and beside it the reference's, where the figure is one that the reference has, too."""
+    other = measures.get(f"{name}{_OF_REFERENCE}")
+    return f"{name} {value:.4f}" + ("" if other is None else f" (reference {other:.4f})")
+
+
+def _is_shown(name: str, quality: Quality) -> bool:
+    """Not what has a column of its own, nor what stands beside another figure or is the difference of two."""
+    beside = name.endswith(_OF_REFERENCE) or f"{name.removesuffix(_LOSS)}{_OF_REFERENCE}" in quality.measures
+    return not name.startswith("batch ") and (not beside or f"{name}{_OF_REFERENCE}" in quality.measures)
 
 
 def _kept(manifest: Manifest) -> str:

@@ -18,6 +18,7 @@ from onnxpress_bench import process
 from onnxpress_bench.errors import BenchError, WorkerFailed
 from onnxpress_bench.record import read_record
 from onnxpress_bench.report.terminal import render
+from tests.fixtures.labelled import write_rows
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -45,10 +46,11 @@ def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_speed_and_quality_stand_side_by_side(folders: tuple[Path, Path], tmp_path: Path) -> None:
     record = tmp_path / "record.json"
-    result = bench(folders[1], "--blocks", "1", "--json", record)
+    rows = write_rows(tmp_path / "rows.jsonl", [{"text": f"text {i}", "label": i % 2} for i in range(20)])
+    result = bench(folders[1], "--blocks", "1", "--json", record, "--eval-data", rows)
     assert (result.returncode, result.stderr) == (0, "")
     assert {"pytorch", "onnxpress fp32"} < set(result.stdout.replace("  ", "\n").split("\n"))
-    for shown in (LATENCY, THROUGHPUT, COLD, "peak memory", "label agreement", "no interval"):
+    for shown in (LATENCY, THROUGHPUT, COLD, "peak memory", "label agreement", "accuracy", "no interval"):
         assert shown in result.stdout
 
     lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
@@ -59,6 +61,9 @@ def test_speed_and_quality_stand_side_by_side(folders: tuple[Path, Path], tmp_pa
     backends = {one["name"]: one for one in head["backends"]}
     assert backends["onnxpress fp32"]["quality"]["label agreement"] == 1.0
     assert backends["onnxpress fp32"]["quality"]["largest score difference"] < 1e-4
+    # The task's own metric is every backend's: the base has nothing else.
+    assert set(backends["pytorch"]["quality"]) == {"accuracy", "F1 macro"}
+    assert backends["onnxpress fp32"]["quality"]["accuracy"] == backends["pytorch"]["quality"]["accuracy"]
     assert backends["onnxpress fp32"]["install_bytes"] < backends["pytorch"]["install_bytes"]
     assert backends["onnxpress fp32"]["model_bytes"] > 10_000 and backends["pytorch"]["padding_share"] >= 0
     assert sorted(head["order"][0]) == sorted(backends) == ["onnxpress fp32", "pytorch"]
@@ -112,6 +117,8 @@ def test_what_is_no_record_is_refused(tmp_path: Path, text: str, message: str) -
         (["--scenario", "server"], "--p99-ms"),
         (["--shape", "big"], "ROWSxTOKENS"),
         (["--lengths", "nonsense"], "neither a file nor one of"),
+        (["--eval-data", "no/such/rows.csv"], "there is no such file"),
+        (["--eval-column", "text=review"], "name that, too"),
         (["--html", "no/such/folder/page.html"], "there is no folder"),
         (["--backend", "fastembed"], "fastembed knows sentence-similarity, not text-classification"),
     ],

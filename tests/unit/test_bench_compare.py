@@ -126,6 +126,9 @@ def test_a_slower_machine_cancels_out_relative_to_a_backend(before: Comparison) 
         ({"largest score difference": 0.01}, {"largest score difference": 0.02}, "regressed"),
         ({"largest score difference": 0.02}, {"largest score difference": 0.01}, "improved"),
         ({"cosine, mean": 0.9}, {"cosine, mean": 0.8}, "no difference shown"),
+        ({"accuracy": 0.96}, {"accuracy": 0.95}, "regressed"),
+        ({"accuracy": 0.96}, {"accuracy": 0.956}, "no difference shown"),
+        ({"entity F1": 0.95}, {"entity F1": 0.96}, "improved"),
     ],
 )
 def test_answers_that_became_wrong_or_dropped_are_regressions(

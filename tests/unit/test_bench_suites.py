@@ -9,10 +9,14 @@ import pytest
 
 from onnxpress_bench.backends import kind_of
 from onnxpress_bench.errors import BenchError
+from onnxpress_bench.report import terminal
+from onnxpress_bench.report.verdict import was_compared
 from onnxpress_bench.scenarios import SCENARIOS
 from onnxpress_bench.suites import SUITES, Case, cases
 from onnxpress_bench.suites.results import BEGIN, END, figures_by_hand, load, render, sections_of, update
 from onnxpress_bench.suites.shapes import MODELS
+from onnxpress_bench.suites.targets import Target, outcome
+from tests.fixtures.bench import quiet_comparison
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [(suite, case) for suite in SUITES for case in cases(suite)]
@@ -69,6 +73,32 @@ def test_markers_must_be_there() -> None:
         update("no markers", {suite: "figures"})
     begin, end = BEGIN.format(suite), END.format(suite)
     assert update(f"a\n{begin}\nold\n{end}\nb", {suite: "new\n"}) == f"a\n{begin}\nnew\n{end}\nb"
+
+
+@pytest.mark.parametrize(
+    ("reference", "own", "met"),
+    [(0.96, 0.957, True), (0.96, 0.97, True), (0.96, 0.954, False), (None, 0.96, None), (0.96, None, None)],
+)
+def test_a_difference_of_two_backends_is_a_target(reference: float | None, own: float | None, met: bool | None) -> None:
+    quality = {"pytorch": {"accuracy": reference}, "onnxpress int8": {"cosine, worst": 0.999, "accuracy": own}}
+    record = quiet_comparison(quality=quality, blocks=1, calls=2)
+    target = Target("int8, accuracy over PyTorch's", "difference", "accuracy", "onnxpress int8", "pytorch", -0.005)
+    assert outcome(record, target).met(target) is met
+
+
+def test_the_task_s_metric_is_shown_for_all_and_says_nothing_of_equal_answers() -> None:
+    quality = {
+        "pytorch": {"accuracy": 0.9625},
+        "onnxpress fp32": {"label agreement": 1.0, "accuracy": 0.9625},
+        "onnxpress int8": {"label agreement": 0.995, "accuracy": 0.96},
+    }
+    record = quiet_comparison(quality=quality, blocks=2, calls=2)
+    lines = [line.split("  ") for line in terminal.render(record).splitlines()]
+    shown = {cells[0]: [cell.strip() for cell in cells[1:] if cell.strip()] for cells in lines}
+    assert shown["accuracy"] == ["0.962500", "0.962500", "0.960000"]
+    assert shown["label agreement"] == ["reference", "1.000000", "0.995000"]
+    assert "answers, against pytorch's and the right ones" in shown
+    assert [was_compared(record.backend(name)) for name in record.names] == [False, True, True]
 
 
 def test_a_suite_without_records_says_so(tmp_path: Path) -> None:

@@ -231,6 +231,16 @@ def plain(value: Any) -> Any:
     return value
 
 
+def text_of(item: Any) -> str:
+    """The text, or the first of two, of an item for text-classification."""
+    return item["text"] if isinstance(item, Mapping) else item  # type: ignore[no-any-return]
+
+
+def pair_of(item: Any) -> str | None:
+    """The second of two texts, if there are two."""
+    return item["text_pair"] if isinstance(item, Mapping) else None
+
+
 def weight(item: Any) -> int:
     """Characters of an item: what sorting by length sorts by."""
     if isinstance(item, str):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxpress_bench.backends import BackendSpec, Batching, in_batches
+from onnxpress_bench.backends import BackendSpec, Batching, in_batches, pair_of, text_of
 from onnxpress_bench.backends.conversion import check_servable
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class Encoder(ABC):
     def tokenize(self, items: Sequence[Any]) -> Arrays:
         import numpy as np
 
-        found = self._tokenizer.encode_batch(list(items))
+        given = [text_of(item) if pair_of(item) is None else (text_of(item), pair_of(item)) for item in items]
+        found = self._tokenizer.encode_batch(given)
         columns = {
             "input_ids": [one.ids for one in found],
             "attention_mask": [one.attention_mask for one in found],

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxpress_bench.backends import BackendSpec, Batching, in_batches
+from onnxpress_bench.backends import BackendSpec, Batching, in_batches, pair_of, text_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -201,7 +201,9 @@ def _text_classification(spec: BackendSpec) -> tuple[Any, Call]:
     activate = functions[spec.settings["function_to_apply"]]
 
     def call(items: list[Any]) -> Sequence[Any]:
-        inputs = tokenizer(items, padding=True, truncation=True, return_tensors="pt").to(spec.device)
+        first, second = [text_of(item) for item in items], [pair_of(item) for item in items]
+        pairs = None if None in second else second
+        inputs = tokenizer(first, pairs, padding=True, truncation=True, return_tensors="pt").to(spec.device)
         rows = activate(run(**inputs).logits.float()).cpu()
         answers = []
         for row in rows:
@@ -300,7 +302,7 @@ def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
 
     transformers 5 has no such pipeline: the span arithmetic is that of version 4, as the runtime has it.
     """
-    from onnxpress.tasks.spans import Window, best_spans, probabilities
+    from onnxpress.tasks.spans import Window, best_spans, null_score, probabilities
 
     tokenizer, model, call = _load(spec, "AutoModelForQuestionAnswering")
 
@@ -319,6 +321,9 @@ def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
                 text = item["context"][low:high]
                 entry = found.setdefault(text.lower(), {"score": 0.0, "start": low, "end": high, "answer": text})
                 entry["score"] += float(span.score)
+            if spec.options.get("handle_impossible_answer"):
+                none = {"score": null_score(window, start, end), "start": 0, "end": 0, "answer": ""}
+                found[""] = max(none, found.get("", none), key=lambda entry: float(entry["score"]))
             answers.append(max(found.values(), key=lambda entry: entry["score"]))
         return answers
 

@@ -19,12 +19,15 @@ from onnxpress_bench.machine import Machine
 from onnxpress_bench.measures import MEASURES, Row, summarize
 from onnxpress_bench.noise import findings
 from onnxpress_bench.statistics import Gain, unpaired_gain
+from onnxpress_exporter.evaluation.metrics import METRICS
 from onnxpress_exporter.quality import CEILINGS, FLOORS, is_wrong
 
 Verdict = Literal["regressed", "improved", "worse, within the threshold", "no difference shown"]
 
 #: A figure of quality may drop by this share of what still counts as right before that is a regression.
 QUALITY_SHARE = 0.1
+#: The task's own metric may drop by so much before that is a regression.
+METRIC_DROP = 0.005
 
 #: What makes it a comparison of machines, or of other work. Not scenarios and shapes: what is missing is listed.
 _MACHINE = ("processor", "usable_cores", "system", "gpu", "governor", "boost", "on_battery", "virtual")
@@ -205,7 +208,9 @@ def _quality_verdict(name: str, before: float | None, after: float | None) -> Ve
         return "no difference shown"
     floor = next((floor for end, floor in FLOORS.items() if name.endswith(end)), None)
     ceiling = next((ceiling for end, ceiling in CEILINGS.items() if name.endswith(end)), None)
-    if floor is not None:
+    if name in METRICS:
+        drop, allowed = before - after, METRIC_DROP
+    elif floor is not None:
         drop, allowed = before - after, QUALITY_SHARE * (1 - floor)
     elif ceiling is not None:
         drop, allowed = after - before, QUALITY_SHARE * ceiling

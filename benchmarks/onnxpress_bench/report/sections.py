@@ -8,8 +8,8 @@ from onnxpress_bench.limits import attainable_gflops
 from onnxpress_bench.measures import Row
 from onnxpress_bench.report.markup import Markup, bullets, element, fields, join, table
 from onnxpress_bench.report.scene import Scene
-from onnxpress_bench.report.terminal import achieved, all_versions, figure, gain_text
-from onnxpress_bench.report.verdict import wrong_figures
+from onnxpress_bench.report.terminal import achieved, all_versions, answers_title, figure, gain_text
+from onnxpress_bench.report.verdict import was_compared, wrong_figures
 from onnxpress_bench.statistics import Gain
 from onnxpress_exporter.quality import is_wrong
 
@@ -28,7 +28,7 @@ def badge(backend: BackendInfo) -> Markup:
     """In words whether the answers are right; nothing where they were not compared."""
     if wrong_figures(backend):
         return element("span", "WRONG answers", class_="badge wrong")
-    return element("span", "same answers", class_="badge right") if backend.quality else Markup("")
+    return element("span", "same answers", class_="badge right") if was_compared(backend) else Markup("")
 
 
 def measures(scene: Scene) -> Markup:
@@ -65,8 +65,9 @@ def quality(scene: Scene) -> Markup:
     """A row for each backend: how near its answers are, and beside it what it gains."""
     comparison = scene.comparison
     shown = [comparison.backend(name) for name in comparison.names]
-    names = list(dict.fromkeys(name for one in shown for name in one.quality))
-    gains = _headlines(scene)
+    # From the last: the base, which is first, has the metric alone.
+    names = list(dict.fromkeys(name for one in reversed(shown) for name in one.quality))
+    gains, title = _headlines(scene), answers_title(comparison)
     if not names:
         return Markup("")
     rows = []
@@ -75,9 +76,7 @@ def quality(scene: Scene) -> Markup:
         rows.append(
             [one.name, *cells, *(_gain(row.gains[one.name]) if one.name in row.gains else "-" for row in gains)]
         )
-    return table(
-        f"Answers against {comparison.base}'s, and gains", ["backend", *names, *(row.title for row in gains)], rows
-    )
+    return table(f"{title[0].upper()}{title[1:]}, and gains", ["backend", *names, *(row.title for row in gains)], rows)
 
 
 def _headlines(scene: Scene) -> list[Row]:

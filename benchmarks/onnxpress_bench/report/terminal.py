@@ -10,6 +10,7 @@ from onnxpress_bench.limits import attainable_gflops
 from onnxpress_bench.measures import Row, summarize
 from onnxpress_bench.noise import Findings, findings
 from onnxpress_bench.statistics import Gain
+from onnxpress_exporter.evaluation.metrics import METRICS
 from onnxpress_exporter.quality import is_wrong
 
 
@@ -88,17 +89,23 @@ def times(ratio: float) -> str:
 
 def _quality(comparison: Comparison) -> str:
     shown = [comparison.backend(name) for name in comparison.names]
-    shown = [one for one in shown if one.quality]
-    if not shown:
-        return ""
-    rows = []
-    for name in shown[0].quality:
-        values = [one.quality.get(name) for one in shown]
-        rows.append([name, "reference", *(_quality_cell(name, value) for value in values)])
-    return table([f"answers, against {comparison.base}'s", comparison.base, *(one.name for one in shown)], rows)
+    shown = [one for one in shown if one.quality or one.name == comparison.base]
+    # Not `names[0]`'s own: the base has the metric alone.
+    names = dict.fromkeys(name for one in reversed(shown) for name in one.quality)
+    rows = [[name, *(_quality_cell(comparison, one, name) for one in shown)] for name in names]
+    return table([answers_title(comparison), *(one.name for one in shown)], rows) if rows else ""
 
 
-def _quality_cell(name: str, value: float | None) -> str:
+def answers_title(comparison: Comparison) -> str:
+    """What answers were held against."""
+    labelled = any(name in METRICS for one in comparison.backends for name in one.quality)
+    return f"answers, against {comparison.base}'s" + (" and the right ones" if labelled else "")
+
+
+def _quality_cell(comparison: Comparison, backend: BackendInfo, name: str) -> str:
+    if name not in backend.quality:
+        return "reference" if backend.name == comparison.base else "-"
+    value = backend.quality[name]
     if value is None:
         return "none WRONG"
     return f"{value:.6f}" + (" WRONG" if is_wrong(name, value) else "")

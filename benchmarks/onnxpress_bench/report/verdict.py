@@ -13,6 +13,7 @@ from onnxpress_bench.comparison import BackendInfo, Comparison
 from onnxpress_bench.measures import Row
 from onnxpress_bench.report.terminal import times
 from onnxpress_bench.statistics import Gain
+from onnxpress_exporter.evaluation.metrics import METRICS
 from onnxpress_exporter.quality import CEILINGS, FLOORS, is_wrong
 
 
@@ -69,12 +70,17 @@ def wrong_figures(backend: BackendInfo) -> list[tuple[str, float | None]]:
     return [(name, value) for name, value in backend.quality.items() if is_wrong(name, value)]
 
 
+def was_compared(backend: BackendInfo) -> bool:
+    """Whether its answers stand beside the base's; the task's own metric does not tell."""
+    return any(name not in METRICS for name in backend.quality)
+
+
 def _answers(backend: BackendInfo, base: str) -> str:
     wrong = wrong_figures(backend)
     if wrong:
         shown = "; ".join(f"{name} {_shown(value)}{_bound(name)}" for name, value in wrong)
         return f"Does not give {base}'s answers: {shown}. Its speed means nothing beside that."
-    if not backend.quality:
+    if not was_compared(backend):
         return f"Its answers were not compared with {base}'s."
     return f"Gives {base}'s answers: {'; '.join(f'{name} {_shown(value)}' for name, value in backend.quality.items())}."
 

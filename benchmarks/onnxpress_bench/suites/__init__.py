@@ -6,18 +6,23 @@ benchmarks/results/ and shown. This module knows nothing of how a case is run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.suites.targets import Target
+from onnxpress_exporter.evaluation.data import Table
+
+#: The repository: suites run in a working copy.
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One run of the harness. `model`: a row of shapes.MODELS. `settings`: what differs from a full run's settings.
-    `precisions`: variants of the artifact that are measured.
+    `precisions`: variants of the artifact that are measured. `eval_data`: makes labelled rows for the task's metric.
 
     A `task` without an artifact takes the checkpoint, with `inputs` as `checkpoint_subject.of_checkpoint` does."""
 
@@ -29,6 +34,7 @@ class Case:
     measure_limits: bool = False
     task: str = "sentence-similarity"
     precisions: Sequence[str] = ("fp32",)
+    eval_data: Callable[[], Table] | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -13,10 +13,9 @@ import click
 
 from onnxpress import Artifact
 from onnxpress_bench.cli import display
-from onnxpress_bench.suites import SUITES, Case, cases
+from onnxpress_bench.suites import ROOT, SUITES, Case, cases
 from onnxpress_bench.suites.shapes import artifact_of, checkpoint_of
 
-ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "benchmarks" / "results"
 STORE = ROOT / "models" / "artifacts"
 
@@ -59,6 +58,7 @@ def _measure(case: Case, path: Path, blocks: int | None) -> bool:
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
     from onnxpress_bench.subject import of_artifact
+    from onnxpress_exporter.evaluation.items import evaluation_of
 
     settings = replace(settings_for(quick=False), **case.settings)
     settings = replace(settings, blocks=blocks or settings.blocks)
@@ -68,10 +68,16 @@ def _measure(case: Case, path: Path, blocks: int | None) -> bool:
             made = pool.submit(checkpoint_of, case.model, STORE).result()
             subject = of_checkpoint(made, case.task, settings, backends=case.backends, **case.inputs)
         else:
-            folder, checkpoint = pool.submit(artifact_of, case.model, STORE, case.precisions).result()
+            folder, checkpoint = pool.submit(artifact_of, case.model, STORE, case.precisions, case.task).result()
             artifact = Artifact.open(folder)
+            rows = None if case.eval_data is None else evaluation_of(case.eval_data(), artifact.manifest)
             subject = of_artifact(
-                artifact, str(checkpoint), settings, backends=case.backends, precisions=case.precisions
+                artifact,
+                str(checkpoint),
+                settings,
+                backends=case.backends,
+                precisions=case.precisions,
+                evaluation=rows,
             )
     # What is committed names no folder of this machine.
     subject = replace(subject, model=case.model, checkpoint=f"{case.model} checkpoint")

@@ -176,7 +176,16 @@ def _value(target: Target, found: Outcome) -> str:
 
 
 def _number(target: Target, value: float) -> str:
-    return f"{value:.1%}" if target.kind in ("overhead", "efficiency") else f"{value:.2f}x"
+    return _FORMATS.get(target.kind, "{:.2f}x").format(value)
+
+
+#: kind of target -> how its numbers are written; the rest are ratios.
+_FORMATS: Mapping[str, str] = {
+    "overhead": "{:.1%}",
+    "efficiency": "{:.1%}",
+    "quality": "{:.4f}",
+    "difference": "{:+.4f}",
+}
 
 
 def _trust(measured: Sequence[tuple[str, Comparison]]) -> str:

@@ -1,4 +1,4 @@
-"""The models that the suites measure: a real one, and checkpoints of known shapes with random weights.
+"""The models that the suites measure: real ones, and checkpoints of known shapes with random weights.
 
 Random weights are as fast as trained ones; what they answer means nothing, but must still agree between backends. They
 are made anew from a seed, exported once, and kept in models/artifacts/.
@@ -16,6 +16,7 @@ from typing import Any
 from onnxpress import MissingDependency
 from onnxpress.files import staged_folder
 from onnxpress_bench.shapes_generation import qwen2_checkpoint, whisper_checkpoint
+from onnxpress_bench.suites import ROOT
 
 
 def minilm(folder: Path) -> Path:
@@ -60,11 +61,19 @@ def _write(path: Path, value: object) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
+def _trained(name: str) -> Callable[[Path], Path]:
+    """A small checkpoint that a script in models/ trained."""
+    return lambda folder: ROOT / "models" / name
+
+
 #: name -> where its checkpoint is, or is made.
 MODELS: Mapping[str, Callable[[Path], Path]] = {
     "bert-base": _embedder("BertConfig", "BertModel", "hidden_size"),
     "distilbert": _embedder("DistilBertConfig", "DistilBertModel", "dim"),
     "minilm": minilm,
+    "tiny-ner": _trained("tiny-ner"),
+    "tiny-qa": _trained("tiny-qa"),
+    "tiny-sentiment": _trained("tiny-sentiment"),
     "qwen2-small": lambda folder: qwen2_checkpoint(folder, hidden=512, layers=8),
     "whisper-tiny": whisper_checkpoint,
 }
@@ -78,7 +87,9 @@ def checkpoint_of(model: str, store: Path) -> Path:
     return MODELS[model](store / f"bench-{model}-checkpoint")
 
 
-def artifact_of(model: str, store: Path, precisions: Sequence[str] = ("fp32",)) -> tuple[Path, Path]:
+def artifact_of(
+    model: str, store: Path, precisions: Sequence[str] = ("fp32",), task: str = "sentence-similarity"
+) -> tuple[Path, Path]:
     """The artifact of a model with these variants, made if `store` has none by this exporter, and its checkpoint."""
     from onnxpress import Artifact
 
@@ -88,7 +99,7 @@ def artifact_of(model: str, store: Path, precisions: Sequence[str] = ("fp32",)) 
 
     written = (folder / "onnxpress.json").stat().st_mtime if (folder / "onnxpress.json").is_file() else 0.0
     if any(file.stat().st_mtime > written for file in Path(onnxpress_exporter.__file__).parent.rglob("*.py")):
-        onnxpress_exporter.export(str(checkpoint), folder, "sentence-similarity", ("fp32",), force=True)
+        onnxpress_exporter.export(str(checkpoint), folder, task, ("fp32",), force=True)
     missing = [name for name in precisions if name not in Artifact.open(folder).manifest.variants]
     if missing:
         from onnxpress_exporter.quantize import quantize

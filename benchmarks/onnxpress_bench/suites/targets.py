@@ -11,7 +11,9 @@ from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import gain_between, summarize
 from onnxpress_bench.report.terminal import achieved
 
-Kind = Literal["gain", "mean gain", "share", "efficiency", "overhead", "install", "size", "quality", "less error"]
+Kind = Literal[
+    "gain", "mean gain", "share", "efficiency", "overhead", "install", "size", "quality", "less error", "difference"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,9 @@ class Target:
     """`kind` says what is looked at: "gain", how many times better `backend` is than `base` in the row called `row`;
     "mean gain", the geometric mean of several rows, separated by "; "; "share", its inverse, for memory;
     "overhead", the same less 1; "efficiency", achieved operations over the machine's multiply-adds; "install",
-    size of the installation over that of `base`; "size", of the model's files; "quality", the
-    figure called `row`; "less error", how many times farther from 1 that figure is for `base`.
-    `at_least` or `at_most` is the limit."""
+    size of the installation over that of `base`; "size", of the model's files; "quality", the figure called `row`;
+    "difference", that figure less the one of `base`; "less error", how many times farther from 1 that figure is for
+    `base`. `at_least` or `at_most` is the limit."""
 
     title: str
     kind: Kind
@@ -118,6 +120,11 @@ def _less_error(comparison: Comparison, target: Target) -> Outcome:
     return Outcome((1 - base) / max(1 - own, 1e-12))
 
 
+def _difference(comparison: Comparison, target: Target) -> Outcome:
+    own, base = (_figure(comparison, name, target.row) for name in (target.backend, target.base))
+    return Outcome(None if own is None or base is None else own - base)
+
+
 _KINDS: Mapping[Kind, Callable[[Comparison, Target], Outcome]] = {
     "gain": _gain,
     "share": _share,
@@ -128,4 +135,5 @@ _KINDS: Mapping[Kind, Callable[[Comparison, Target], Outcome]] = {
     "size": _size,
     "quality": _quality,
     "less error": _less_error,
+    "difference": _difference,
 }

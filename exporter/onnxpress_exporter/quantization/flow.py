@@ -17,6 +17,7 @@ import onnx_ir
 from numpy.typing import NDArray
 
 from onnxpress.session import Session
+from onnxpress_exporter.evaluation.data import EvalData
 from onnxpress_exporter.quantization.judge import Judge, Verdict
 from onnxpress_exporter.quantization.plan import LADDERS, Plan, first_plan
 from onnxpress_exporter.quantization.repair import Found, search
@@ -34,11 +35,13 @@ HARM_ROWS = 24
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`thresholds`: a user's own, over THRESHOLDS. `repair_s`: no new attempt to repair begins after so many seconds.
-    `keep_slow`: keep a variant that is neither smaller nor faster than fp32."""
+    `keep_slow`: keep a variant that is neither smaller nor faster than fp32. `evaluation`: labelled rows, by whose
+    metric variants are judged as well."""
 
     thresholds: Thresholds = field(default_factory=dict)
     repair_s: float = 600.0
     keep_slow: bool = False
+    evaluation: EvalData | None = None
 
 
 @dataclass(frozen=True, slots=True)

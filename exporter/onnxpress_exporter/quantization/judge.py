@@ -1,6 +1,7 @@
 """The gate: a variant's answers beside the reference's, through the task's own pipeline, on texts it was not made with.
 
-Two questions: are the answers the reference's, and is each the same alone and in a batch. Knows nothing of graphs or
+Two questions: are the answers the reference's, and is each the same alone and in a batch. With labelled rows, a third:
+are as many of them right. Knows nothing of graphs or
 of how a variant was made.
 """
 
@@ -17,6 +18,7 @@ from onnxpress.batching import pad
 from onnxpress.tasks import task_class
 from onnxpress.tasks.base import TextPipeline
 from onnxpress.tokenizer import Tokenizer
+from onnxpress_exporter.evaluation.metrics import Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.quality import compare_answers, together_and_alone
 from onnxpress_exporter.quantization.items import OPTIONS, calibration_items, judged_items
 from onnxpress_exporter.quantization.thresholds import Thresholds, misses
@@ -53,14 +55,20 @@ class Judge:
     Args:
         artifact: for its task, tokenizer and postprocessing; no variant of it is read.
         reference: PyTorch in fp32, or a graph that was verified against it.
+        evaluation: labelled rows of the artifact's task; None: answers are only compared.
     """
 
-    def __init__(self, artifact: Artifact, tokenizer: Tokenizer, reference: Runs) -> None:
+    def __init__(
+        self, artifact: Artifact, tokenizer: Tokenizer, reference: Runs, evaluation: Evaluation | None = None
+    ) -> None:
         self._artifact = artifact
         self._tokenizer = tokenizer
         self._task = artifact.manifest.task
         self._items = judged_items(artifact.manifest)
-        self._answers = list(self._pipeline(reference)(list(self._items)))
+        pipe = self._pipeline(reference)
+        self._answers = list(pipe(list(self._items)))
+        self._evaluation = evaluation
+        self._reference_score = self._score(pipe)
 
     def measure(self, variant: Runs, thresholds: Thresholds) -> Verdict:
         """A variant's figures and what they miss."""
@@ -70,6 +78,7 @@ class Judge:
         alone = [answer for item in self._items for answer in pipe(iter([item]))]
         figures = compare_answers(self._task, self._answers, alone)
         figures |= together_and_alone(self._task, alone, together)
+        figures |= beside_reference(self._reference_score, self._score(pipe))
         return Verdict(figures, misses(figures, thresholds))
 
     def calibration_inputs(self) -> list[dict[str, NDArray[Any]]]:
@@ -81,6 +90,12 @@ class Judge:
             row for item in calibration_items(self._artifact.manifest) for row in pipe.prepare(item, pipe.options).rows
         ]
         return [dict(pad([row], names=names, pad_id=settings.pad_token_id).arrays) for row in rows]
+
+    def _score(self, pipe: TextPipeline[Any]) -> Figures:
+        """The task's own metric; nothing without labelled rows."""
+        if self._evaluation is None:
+            return {}
+        return score(self._evaluation, list(pipe(iter(self._evaluation.items), **self._evaluation.options)))
 
     def _pipeline(self, session: Runs) -> TextPipeline[Any]:
         options = OPTIONS.get(self._task, {})

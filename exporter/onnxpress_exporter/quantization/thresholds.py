@@ -1,7 +1,7 @@
 """What a variant's answers have to reach: a table, by precision and figure. Pure.
 
-Figures are those of `quality`. The defaults are what a search or a classifier built on the original would not notice:
-a user may set his own for any of them.
+Figures are those of `quality`, and what is lost of the task's own metric (`evaluation.metrics`). The defaults are what
+a search or a classifier built on the original would not notice: a user may set his own for any of them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from onnxpress.errors import InputError
+from onnxpress_exporter.evaluation.metrics import LOSS, METRICS
 
 Thresholds = Mapping[str, float]
 
+#: What may be lost of each metric on labelled data.
+_LOSSES = tuple(f"{name}{LOSS}" for name in METRICS)
+
 #: Figures that are better the smaller they are; all others, the larger.
-SMALLER_IS_BETTER = frozenset({"largest score difference", "word error", "batch cosine distance", "batch disagreement"})
+SMALLER_IS_BETTER = frozenset(
+    {"largest score difference", "word error", "batch cosine distance", "batch disagreement", *_LOSSES}
+)
 
 #: The same text gives the same answer alone and in a batch, at every precision.
 _SAME = {"batch cosine distance": 1e-5, "batch disagreement": 0.0}
@@ -27,6 +33,7 @@ _EIGHT_BITS: Thresholds = {
     "top token agreement": 0.95,
     "pairs in order": 0.97,
     "largest score difference": 0.15,
+    **dict.fromkeys(_LOSSES, 0.005),
     **_SAME,
 }
 
@@ -40,6 +47,7 @@ _FOUR_BITS: Thresholds = {
     "top token agreement": 0.85,
     "pairs in order": 0.92,
     "largest score difference": 0.3,
+    **dict.fromkeys(_LOSSES, 0.02),
 }
 
 THRESHOLDS: Mapping[str, Thresholds] = {

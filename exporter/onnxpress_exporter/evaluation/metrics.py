@@ -1,0 +1,199 @@
+"""A task's answers and the right ones -> figures between 0 and 1 (correlations: -1 and 1), larger is better. Pure.
+
+Answers are in the schema of the task's pipeline. What a kept library computes is left to it: scikit-learn and scipy;
+they are imported when a figure is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Figures = dict[str, float]
+
+#: Documents of a ranking that count.
+DEPTH = 10
+
+#: What follows a figure's name where it is the reference's, and where it is the difference.
+OF_REFERENCE, LOSS = " of the reference", " loss"
+
+#: Score from which a label of several counts as given.
+HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`name`: what the rows are and how many. `kind`: a row of SCORERS. `items`: what the task's pipeline takes;
+    `targets`: the right answers, as the scorer takes them; `options`: arguments of every call."""
+
+    name: str
+    kind: str
+    items: Sequence[Any]
+    targets: Sequence[Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def score(evaluation: Evaluation, answers: Sequence[Any]) -> Figures:
+    """The figures of one model's answers to `evaluation.items`, in their order."""
+    return SCORERS[evaluation.kind][1](answers, evaluation.targets)
+
+
+def beside_reference(reference: Figures, own: Figures) -> Figures:
+    """Each figure, the reference's, and what was lost: the reference's less one's own, negative where it grew."""
+    found: Figures = {}
+    for name, value in own.items():
+        found |= {name: value, f"{name}{OF_REFERENCE}": reference[name], f"{name}{LOSS}": reference[name] - value}
+    return found
+
+
+def _one_label(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """[{"label", "score"}, ...] for each text, all labels."""
+    return _accuracy([max(one, key=lambda entry: float(entry["score"]))["label"] for one in answers], targets)
+
+
+def _best_label(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """{"labels", "scores"} for each text, best first."""
+    return _accuracy([one["labels"][0] for one in answers], targets)
+
+
+def _accuracy(found: Sequence[str], targets: Sequence[str]) -> Figures:
+    from sklearn.metrics import accuracy_score, f1_score
+
+    # The mean over the labels that the rows have: one that nobody asked for has no F1.
+    labels = sorted(set(targets))
+    macro = f1_score(targets, found, labels=labels, average="macro", zero_division=0)
+    return {"accuracy": float(accuracy_score(targets, found)), "F1 macro": float(macro)}
+
+
+def _several_labels(answers: Sequence[Any], targets: Sequence[frozenset[str]]) -> Figures:
+    given = [{entry["label"] for entry in one if entry["score"] >= HALF} for one in answers]
+    return {"F1 micro": _f1_of_sets(given, targets)}
+
+
+def _entities(answers: Sequence[Any], targets: Sequence[tuple[str, frozenset[Any]]]) -> Figures:
+    """Entities with group, start and end; only all three together are right (E. Tjong Kim Sang, CoNLL 2003)."""
+    found = [{_trimmed(entity, text) for entity in one} for one, (text, _) in zip(answers, targets, strict=True)]
+    return {"entity F1": _f1_of_sets(found, [spans for _, spans in targets])}
+
+
+def _trimmed(entity: Mapping[str, Any], text: str) -> tuple[str, int, int]:
+    """Without the spaces around it, which some tokenizers count as part of a word."""
+    start, end = int(entity["start"]), int(entity["end"])
+    written = text[start:end]
+    start += len(written) - len(written.lstrip())
+    return entity["entity_group"], start, start + len(written.strip())
+
+
+def _f1_of_sets(found: Sequence[Any], targets: Sequence[Any]) -> float:
+    """Micro F1 of what is in sets, over all rows together; 1 where nothing was to be found and nothing was."""
+    from sklearn.metrics import f1_score
+
+    wanted = {(row, one) for row, some in enumerate(targets) for one in some}
+    given = {(row, one) for row, some in enumerate(found) for one in some}
+    either = list(wanted | given)
+    if not either:
+        return 1.0
+    return float(f1_score([one in wanted for one in either], [one in given for one in either], zero_division=0))
+
+
+def _numbers(answers: Sequence[Any], targets: Sequence[float]) -> Figures:
+    from scipy.stats import pearsonr
+
+    values = [float(one[0]["score"]) for one in answers]
+    return {"Spearman": _spearman(values, targets), "Pearson": _correlation(pearsonr, values, targets)}
+
+
+def _similarity(answers: Sequence[Any], targets: Sequence[float]) -> Figures:
+    """One vector for each text, two texts for each target: cosines beside scores."""
+    vectors: NDArray[np.float64] = np.asarray(answers, dtype=np.float64)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
+    return {"Spearman": _spearman((vectors[0::2] * vectors[1::2]).sum(axis=1).tolist(), targets)}
+
+
+def _spearman(values: Sequence[float], targets: Sequence[float]) -> float:
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, values, targets)
+
+
+def _correlation(measure: Callable[..., Any], values: Sequence[float], targets: Sequence[float]) -> float:
+    """A correlation; 0 where a model gives all rows the same, which scipy does not define."""
+    return 0.0 if np.ptp(values) == 0 else float(np.clip(measure(values, targets).statistic, -1, 1))
+
+
+def _rankings(answers: Sequence[Any], targets: Sequence[Sequence[float]]) -> Figures:
+    """[{"index", "score"}, ...] for each query, best first. Queries without a relevant document say nothing of an order
+    and are left out. NDCG: K. Järvelin, J. Kekäläinen, TOIS 20, 2002, with linear gains."""
+    from sklearn.metrics import ndcg_score
+
+    gains, reciprocal = [], []
+    for one, relevance in zip(answers, targets, strict=True):
+        if not any(relevance):
+            continue
+        order = [int(entry["index"]) for entry in one]
+        scores = np.empty(len(order))
+        scores[order] = -np.arange(len(order))
+        gains.append(ndcg_score([list(relevance)], [scores], k=DEPTH))
+        first = next(place for place, index in enumerate(order, 1) if relevance[index])
+        reciprocal.append(1 / first if first <= DEPTH else 0.0)
+    return {f"NDCG@{DEPTH}": float(np.mean(gains)), f"MRR@{DEPTH}": float(np.mean(reciprocal))}
+
+
+def _words(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """The most probable token is the word; case does not count, for many vocabularies have none."""
+    right = [
+        one[0]["token_str"].strip().casefold() == word.casefold() for one, word in zip(answers, targets, strict=True)
+    ]
+    return {"accuracy": float(np.mean(right))}
+
+
+def _answers(answers: Sequence[Any], targets: Sequence[Sequence[str]]) -> Figures:
+    """SQuAD's exact match and F1, the best over the right answers (P. Rajpurkar et al., EMNLP 2016); where there are
+    none, only the empty answer is right (P. Rajpurkar, R. Jia, P. Liang, ACL 2018)."""
+    exact, shared = [], []
+    for one, right in zip(answers, targets, strict=True):
+        found = normalized_answer(one["answer"])
+        wanted = [normalized_answer(text) for text in right or ("",)]
+        exact.append(float(found in wanted))
+        shared.append(max(_shared_words(found, text) for text in wanted))
+    return {"exact match": float(np.mean(exact)), "answer F1": float(np.mean(shared))}
+
+
+def normalized_answer(text: str) -> str:
+    """SQuAD's: lower case, without punctuation and articles, one space between words."""
+    plain = text.lower().translate(str.maketrans("", "", string.punctuation))
+    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", plain).split())
+
+
+def _shared_words(found: str, wanted: str) -> float:
+    """F1 of the words as a bag; with an empty answer on either side, whether both are."""
+    if not found or not wanted:
+        return float(found == wanted)
+    first, second = Counter(found.split()), Counter(wanted.split())
+    return 2 * (first & second).total() / (first.total() + second.total())
+
+
+Scorer = Callable[[Sequence[Any], Sequence[Any]], Figures]
+
+#: kind of an evaluation -> the names of its figures, and what computes them.
+SCORERS: Mapping[str, tuple[tuple[str, ...], Scorer]] = {
+    "answers": (("exact match", "answer F1"), _answers),
+    "best label": (("accuracy", "F1 macro"), _best_label),
+    "entities": (("entity F1",), _entities),
+    "label": (("accuracy", "F1 macro"), _one_label),
+    "number": (("Spearman", "Pearson"), _numbers),
+    "ranking": ((f"NDCG@{DEPTH}", f"MRR@{DEPTH}"), _rankings),
+    "several labels": (("F1 micro",), _several_labels),
+    "similarity": (("Spearman",), _similarity),
+    "word": (("accuracy",), _words),
+}
+
+#: The names of all figures.
+METRICS: tuple[str, ...] = tuple(dict.fromkeys(name for names, _ in SCORERS.values() for name in names))
