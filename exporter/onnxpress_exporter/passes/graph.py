@@ -34,6 +34,21 @@ def constant(value: onnx_ir.Value | None) -> npt.NDArray[Any] | None:
     return None if value.const_value is None else value.const_value.numpy()
 
 
+def stored_weights(value: onnx_ir.Value | None) -> onnx_ir.Value | None:
+    """The constant that a product's weights are, or are the transpose of: the same for all who share them."""
+    node = None if value is None else value.producer()
+    if node is not None and node.op_type == "Transpose" and attribute_ints(node, "perm") in ((), (1, 0)):
+        value = node.inputs[0]
+    return None if value is None or constant(value) is None else value
+
+
+def weights_of(value: onnx_ir.Value | None) -> npt.NDArray[Any] | None:
+    """The array of a constant, or of a constant transposed, as tied and shared weights are read; None for the rest."""
+    stored = stored_weights(value)
+    array = constant(stored)
+    return array.T if array is not None and array.ndim == 2 and stored is not value else constant(value)
+
+
 def scalar(value: onnx_ir.Value | None) -> float | None:
     """The number in a constant of one element."""
     array = constant(value)
@@ -144,6 +159,11 @@ def remove_dead(model: onnx_ir.Model) -> None:
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
+
+
+def all_nodes(model: onnx_ir.Model) -> list[onnx_ir.Node]:
+    """The nodes of the main graph and of all graphs inside it."""
+    return list(onnx_ir.traversal.RecursiveGraphIterator(model.graph))
 
 
 def nodes(model: onnx_ir.Model, *op_types: str) -> Iterator[onnx_ir.Node]:
