@@ -16,13 +16,14 @@ from onnxpress_exporter.passes.graph import (
     MICROSOFT,
     add_constant,
     add_node,
-    attribute_int,
     axes,
     constant,
+    consumers,
     nodes,
     remove_dead,
     replace,
 )
+from onnxpress_exporter.passes.tied_embeddings import reads_rows
 from onnxpress_exporter.passes.weight_only import BlockWeights, pack
 
 #: Tables with fewer numbers stay: token types, and the positions of short models.
@@ -39,13 +40,16 @@ def small_embeddings(model: onnx_ir.Model, rounding: Rounding, block: int) -> in
     """
     count = 0
     for node in nodes(model, "Gather"):
-        table = constant(node.inputs[0])
-        if table is None or table.ndim != 2 or table.dtype != np.float32 or attribute_int(node, "axis", 0) != 0:
+        value, table = node.inputs[0], constant(node.inputs[0])
+        if value is None or table is None or table.ndim != 2 or table.dtype != np.float32:
             continue
-        if table.size < LEAST_NUMBERS or table.shape[1] % block:
+        if table.size < LEAST_NUMBERS or table.shape[1] % block or value.is_graph_output():
+            continue
+        # A table that something else reads whole would stay beside its integers.
+        if not all(reads_rows(model, one, value) for one in consumers(value)):
             continue
         rounded = rounding(np.ascontiguousarray(table.T))
-        name, output = str(node.inputs[0].name if node.inputs[0] is not None else ""), node.outputs[0]
+        name, output = str(value.name), node.outputs[0]
         inputs = [
             add_constant(model.graph, f"{name}_rows", pack(rounded.integers.T.astype(np.uint8), rounded.bits)),
             node.inputs[1],

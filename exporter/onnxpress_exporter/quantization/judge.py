@@ -6,7 +6,7 @@ of how a variant was made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from onnxpress.artifact import Artifact
 from onnxpress.batching import pad
+from onnxpress.errors import InputError
 from onnxpress.tasks import task_class
 from onnxpress.tasks.base import TextPipeline
 from onnxpress.tokenizer import Tokenizer
@@ -59,7 +60,7 @@ class Judge:
         self._artifact = artifact
         self._tokenizer = tokenizer
         self._task = artifact.manifest.task
-        self._items = judged_items(artifact.manifest)
+        self._items = self._that_fit(judged_items(artifact.manifest))
         self._answers = list(self._pipeline(reference)(list(self._items)))
 
     def measure(self, variant: Runs, thresholds: Thresholds) -> Verdict:
@@ -77,10 +78,24 @@ class Judge:
         pipe = self._pipeline(_Closed())
         settings = pipe.tokenizer_settings
         names = [tensor.name for tensor in self._artifact.manifest.graphs["model"].inputs]
-        rows = [
-            row for item in calibration_items(self._artifact.manifest) for row in pipe.prepare(item, pipe.options).rows
-        ]
+        items = self._that_fit(calibration_items(self._artifact.manifest))
+        rows = [row for item in items for row in pipe.prepare(item, pipe.options).rows]
         return [dict(pad([row], names=names, pad_id=settings.pad_token_id).arrays) for row in rows]
+
+    def _that_fit(self, items: Sequence[Any]) -> list[Any]:
+        """Without the texts that the model takes only cut, and its task refuses."""
+        pipe = self._pipeline(_Closed())
+        found, error = [], None
+        for item in items:
+            try:
+                pipe.prepare(item, pipe.options)
+            except InputError as refused:
+                error = refused
+            else:
+                found.append(item)
+        if error is not None and not found:
+            raise error
+        return found
 
     def _pipeline(self, session: Runs) -> TextPipeline[Any]:
         options = OPTIONS.get(self._task, {})
