@@ -113,11 +113,12 @@ def add_node(
     node = onnx_ir.node(op_type, inputs, dict(attributes or {}), domain=domain)
     output = node.outputs[0]
     if like is not None:
-        output.shape, output.type = like.shape, like.type
+        output.shape = like.shape
+        dtype = dtype or like.dtype
     if shape is not None:
         output.shape = onnx_ir.Shape(shape)
     if dtype is not None:
-        # A type object of its own: one taken from `like` belongs to that value as well.
+        # A type object of its own: that of `like` belongs to that value.
         output.type = onnx_ir.TensorType(dtype)
     graph = before.graph
     if graph is None:

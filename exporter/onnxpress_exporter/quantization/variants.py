@@ -7,13 +7,13 @@ treatment.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from onnxpress_exporter.errors import PassError
 from onnxpress_exporter.passes.balance import balance, balance_attention
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
 from onnxpress_exporter.passes.graph import nodes, weights_of
@@ -97,12 +97,9 @@ class Variants:
         model = self.with_plan(plan)
         table = EMBEDDINGS[precision]
         if table is not None:
-            small_embeddings(model, lambda rows: block_weights(rows, None, table), table.block)
+            small_embeddings(model, lambda rows, block: block_weights(rows, None, replace(table, block=block)), table.block)
         if precision.endswith("f16") or precision == "fp16":
-            try:
-                half_precision(model)
-            except ValueError as error:
-                raise PassError(f"This graph cannot be in fp16: {error}.") from None
+            half_precision(model)
         return model
 
     def with_plan(self, plan: Plan) -> onnx_ir.Model:
