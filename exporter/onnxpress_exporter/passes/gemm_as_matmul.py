@@ -20,6 +20,7 @@ from onnxpress_exporter.passes.graph import (
     nodes,
     remove_dead,
     replace,
+    unused_name,
 )
 
 
@@ -55,5 +56,5 @@ def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node, weights: np.ndarray) -> N
     title, is_output = output.name, output.is_graph_output()
     replace(output, made)
     if made is not product or not is_output:
-        output.name = None if is_output else f"{title}_gemm"
-        product.name = f"{title}_product" if is_output else title
+        output.name = None if is_output else unused_name(graph, f"{title}_gemm")
+        product.name = unused_name(graph, f"{title}_product") if is_output else title

@@ -24,8 +24,8 @@ def producer(value: onnx_ir.Value | None, *op_types: str) -> onnx_ir.Node | None
 
 
 def constant(value: onnx_ir.Value | None) -> npt.NDArray[Any] | None:
-    """The array of a constant; None for anything computed or given."""
-    if value is None:
+    """The array of a constant; None for anything computed or given, among it a default that a caller may override."""
+    if value is None or value.is_graph_input():
         return None
     node = value.producer()
     if node is not None:
@@ -141,6 +141,15 @@ def add_constant(graph: onnx_ir.Graph, name: str, array: npt.NDArray[Any]) -> on
     value.shape = onnx_ir.Shape(array.shape)
     graph.register_initializer(value)
     return value
+
+
+def unused_name(graph: onnx_ir.Graph, name: str) -> str:
+    """`name`, with as many underscores after it as make it no other value's."""
+    taken = {output.name for node in graph.all_nodes() for output in node.outputs}
+    taken |= {value.name for value in (*graph.inputs, *graph.initializers.values())}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def replace(old: onnx_ir.Value, new: onnx_ir.Value) -> None:

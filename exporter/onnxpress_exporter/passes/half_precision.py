@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from onnxpress_exporter.passes.graph import add_node, all_nodes, axes
+from onnxpress_exporter.passes.graph import add_node, all_nodes, axes, unused_name
 
 LARGEST = float(np.finfo(np.float16).max)
 SMALLEST = float(np.finfo(np.float16).smallest_subnormal)
@@ -70,7 +70,7 @@ def _halve(value: onnx_ir.Value) -> None:
 
 def _convert_constant(value: onnx_ir.Value) -> bool:
     tensor = value.const_value
-    if tensor is None or tensor.dtype != _FLOAT:
+    if tensor is None or tensor.dtype != _FLOAT or value.is_graph_input():
         return False
     value.const_value = onnx_ir.tensor(_cut(tensor.numpy()), name=value.name)
     value.type = onnx_ir.TensorType(_HALF)
@@ -92,6 +92,7 @@ def _convert_node(node: onnx_ir.Node) -> None:
             del node.attributes[name]
             array = np.asarray(attribute.value, np.float32)
             node.attributes["value"] = onnx_ir.AttrTensor("value", onnx_ir.tensor(_cut(array)))
+            node.outputs[0].type = onnx_ir.TensorType(_FLOAT)
         elif name in _TYPES and attribute.type == onnx_ir.AttributeType.INT and attribute.as_int() == int(_FLOAT):
             node.attributes[name] = onnx_ir.AttrInt64(name, int(_HALF))
         elif name in _MASKS:
@@ -129,7 +130,7 @@ def _cast_input(first: onnx_ir.Node, value: onnx_ir.Value) -> None:
 def _cast_back(model: onnx_ir.Model, place: int, output: onnx_ir.Value) -> None:
     """A graph output as fp32, under its own name."""
     name = output.name
-    output.name = f"{name}_half"
+    output.name = unused_name(model.graph, f"{name}_half")
     cast = onnx_ir.node("Cast", [output], {"to": int(_FLOAT)})
     cast.outputs[0].shape, cast.outputs[0].type = output.shape, onnx_ir.TensorType(_FLOAT)
     cast.outputs[0].name = name

@@ -13,7 +13,7 @@ import onnx_ir
 from onnxpress_exporter.passes.graph import constant
 
 #: Smaller ones are not worth looking at.
-LEAST_BYTES = 1_024
+LEAST_BYTES = 128
 
 
 def share_constants(model: onnx_ir.Model) -> int:

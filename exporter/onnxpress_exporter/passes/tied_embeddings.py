@@ -28,7 +28,7 @@ from onnxpress_exporter.passes.graph import (
     stored_weights,
 )
 from onnxpress_exporter.passes.integer_products import IntegerWeights
-from onnxpress_exporter.passes.weight_only import BlockWeights
+from onnxpress_exporter.passes.weight_only import BlockWeights, block_arrays
 
 Integers = IntegerWeights | BlockWeights
 
@@ -57,6 +57,11 @@ def reads_rows(model: onnx_ir.Model, node: onnx_ir.Node, table: onnx_ir.Value) -
     return node.inputs[0] is table and node.inputs[1] is not table
 
 
+def has_rows(weights: Integers) -> bool:
+    """Whether the integers can be read by rows: no block is filled up."""
+    return isinstance(weights, IntegerWeights) or weights.integers.shape[0] % weights.block == 0
+
+
 def tied_embeddings(model: onnx_ir.Model, ties: Mapping[str, tuple[str, Integers]]) -> int:
     """Let the readers of tables read the integers of products, in place; how many tables.
 
@@ -77,8 +82,9 @@ def tied_embeddings(model: onnx_ir.Model, ties: Mapping[str, tuple[str, Integers
 
 
 def _by_rows(graph: onnx_ir.Graph, product: str, weights: IntegerWeights, readers: list[onnx_ir.Node]) -> None:
-    rows = _stored_otherwise(graph, f"{product}_weights", np.ascontiguousarray(weights.integers.T), "Transpose")
-    scales = graph.initializers[f"{product}_scales"]
+    stored = add_constant(graph, f"{product}_weights", weights.integers)
+    rows = _stored_otherwise(graph, stored, np.ascontiguousarray(weights.integers.T), "Transpose")
+    scales = add_constant(graph, f"{product}_scales", weights.scales)
     one = add_constant(graph, "last_axis", np.array([-1], np.int64))
     for node in readers:
         output, ids = node.outputs[0], node.inputs[1]
@@ -93,34 +99,29 @@ def _by_rows(graph: onnx_ir.Graph, product: str, weights: IntegerWeights, reader
 
 
 def _by_blocks(graph: onnx_ir.Graph, product: str, weights: BlockWeights, readers: list[onnx_ir.Node]) -> None:
-    parts = [f"{product}_{one}" for one in ("blocks", "scales", "zeros")]
     # One row for each output of the product, which is one row of the table.
-    arrays = [graph.initializers[name].const_value for name in parts if name in graph.initializers]
     outputs = weights.integers.shape[1]
+    arrays = block_arrays(weights)
     found = [
-        _stored_otherwise(graph, name, array.numpy().reshape(outputs, -1), "Reshape")
-        for name, array in zip(parts, arrays, strict=False)
-        if array is not None
+        _stored_otherwise(graph, add_constant(graph, f"{product}_{name}", array), array.reshape(outputs, -1), "Reshape")
+        for name, array in arrays.items()
     ]
     for node in readers:
         output = node.outputs[0]
         inputs = [found[0], node.inputs[1], *found[1:]]
         attributes = {"bits": weights.bits, "block_size": weights.block, "gather_axis": 0, "quantize_axis": 1}
-        rows = add_node(
-            node, "GatherBlockQuantized", inputs, like=output, domain=MICROSOFT, attributes=attributes
-        )
+        rows = add_node(node, "GatherBlockQuantized", inputs, like=output, domain=MICROSOFT, attributes=attributes)
         replace(output, rows)
 
 
-def _stored_otherwise(graph: onnx_ir.Graph, name: str, rows: np.ndarray, how: str) -> onnx_ir.Value:
-    """`rows` in the place of the initializer `name`, which its one reader gets back by transposing or reshaping."""
-    old = graph.initializers[name]
+def _stored_otherwise(graph: onnx_ir.Graph, old: onnx_ir.Value, rows: np.ndarray, how: str) -> onnx_ir.Value:
+    """`rows` in the place of the initializer `old`, which its one reader gets back by transposing or reshaping."""
     (reader,) = consumers(old)
-    made = add_constant(graph, f"{name}_rows", rows)
+    made = add_constant(graph, f"{old.name}_rows", rows)
     inputs = [made]
     if how == "Reshape":
-        shape = np.array([int(size) for size in axes(old) or ()], np.int64)
-        inputs.append(add_constant(graph, f"{name}_shape", shape))
+        shape = np.array([int(str(size)) for size in axes(old) or ()], np.int64)
+        inputs.append(add_constant(graph, f"{old.name}_shape", shape))
     attributes = {"perm": (1, 0)} if how == "Transpose" else {}
     restored = add_node(reader, how, inputs, like=old, attributes=attributes)
     reader.replace_input_with(next(i for i, one in enumerate(reader.inputs) if one is old), restored)

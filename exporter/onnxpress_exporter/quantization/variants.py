@@ -21,7 +21,7 @@ from onnxpress_exporter.passes.half_precision import half_precision
 from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, integer_products
 from onnxpress_exporter.passes.share_constants import share_constants
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
-from onnxpress_exporter.passes.tied_embeddings import tied_embeddings, tied_tables
+from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
 from onnxpress_exporter.quantization.calibration import Statistics, calibrate, merged
 from onnxpress_exporter.quantization.plan import STORED, Blocks, Integers, Plan, block_weights, integer_site
@@ -97,7 +97,9 @@ class Variants:
         model = self.with_plan(plan)
         table = EMBEDDINGS[precision]
         if table is not None:
-            small_embeddings(model, lambda rows, block: block_weights(rows, None, replace(table, block=block)), table.block)
+            small_embeddings(
+                model, lambda rows, block: block_weights(rows, None, replace(table, block=block)), table.block
+            )
         if precision.endswith("f16") or precision == "fp16":
             half_precision(model)
         return model
@@ -124,7 +126,11 @@ class Variants:
         integers_of: dict[str, IntegerWeights | BlockWeights] = dict(blocks)
         for _, one in prepared.values():
             integers_of |= one.weights
-        ties = {name: (table, integers_of[name]) for name, table in self._ties.items() if name in integers_of}
+        ties = {
+            name: (table, integers_of[name])
+            for name, table in self._ties.items()
+            if name in integers_of and has_rows(integers_of[name])
+        }
         tied_embeddings(model, ties)
         if self._shared:
             share_constants(model)
