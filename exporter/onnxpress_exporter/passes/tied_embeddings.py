@@ -4,8 +4,8 @@
     -> (Gather(rows, ids) - zero) * Gather(scales, ids) and the product of Transpose(rows)   one scale for each row
     -> GatherBlockQuantized(rows, ids) and the product of Reshape(rows)                      scales of blocks
 
-A language model's head has the words' table as its weights. ONNX Runtime transposes and reshapes constants when it loads
-a graph, so that only loading, not running, pays for the file's being smaller.
+A language model's head has the words' table as its weights. ONNX Runtime transposes and reshapes constants when it
+loads a graph, so that only loading, not running, pays for the file's being smaller.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Integers = IntegerWeights | BlockWeights
 def tied_tables(model: onnx_ir.Model) -> dict[str, str]:
     """Product, by its output's name -> the table whose transpose it multiplies by.
 
-    Only tables that one product and otherwise Gathers of the main graph read: with any other reader the table stays, and
-    nothing is saved.
+    Only tables that one product and otherwise Gathers of the main graph read: with any other reader the table stays,
+    and nothing is saved.
     """
     found = {}
     for node in nodes(model, "MatMul"):

@@ -69,7 +69,7 @@ def merged(several: Sequence[Statistics]) -> Statistics:
     return Statistics(
         low=np.minimum.reduce([one.low for one in several]),
         high=np.maximum.reduce([one.high for one in several]),
-        hessian=sum(one.hessian * np.float32(one.count / max(1, count)) for one in several),
+        hessian=np.sum([one.hessian * np.float32(one.count / max(1, count)) for one in several], axis=0),
         rows=rows[np.unique(np.linspace(0, len(rows) - 1, 2 * SAMPLE_ROWS).round().astype(int))],
         count=count,
     )

@@ -97,9 +97,11 @@ class Variants:
         model = self.with_plan(plan)
         table = EMBEDDINGS[precision]
         if table is not None:
-            small_embeddings(
-                model, lambda rows, block: block_weights(rows, None, replace(table, block=block)), table.block
-            )
+
+            def rounding(rows: Array, block: int) -> BlockWeights:
+                return block_weights(rows, None, replace(table, block=block))
+
+            small_embeddings(model, rounding, table.block)
         if precision.endswith("f16") or precision == "fp16":
             half_precision(model)
         return model
