@@ -72,7 +72,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, hardly_timed: None) -> Cal
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    easy = Settings(thresholds={name: 0.8 for name in THRESHOLDS["int8"] if name.endswith(("agreement", "order"))})
+    figures = {name: 0.5 for name in THRESHOLDS["int8"] if not name.startswith("batch ")}
+    easy = Settings(thresholds=figures | {"largest score difference": 2.0}, repair_s=0)
 
     def make(name: str) -> onnxpress.Artifact:
         folder = shared / f"{name}-quantized"
@@ -197,7 +198,7 @@ CHECKPOINTS = ("tiny-sentiment", "tiny-ner", "tiny-qa", "tiny-nli", "tiny-rerank
 
 
 #: Least agreement with the original's answers, unrepaired.
-LEAST = {"fp16": 0.95, "int8": 0.9, "q8": 0.9, "q4": 0.8, "q4f16": 0.8}
+LEAST = {"fp16": 0.95, "int8": 0.85, "q8": 0.85, "q4": 0.7, "q4f16": 0.7}
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
