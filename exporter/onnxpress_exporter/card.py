@@ -53,7 +53,7 @@ def card(manifest: Manifest) -> str:
         *["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows],
         "",
         "Quality is measured against PyTorch in fp32 on texts that took no part in quantization; speed is fp32's, or",
-        "PyTorch's, time over the variant's on the exporting machine.",
+        "PyTorch's, time over the variant's on the exporting machine, where the variant suits it.",
     ]
     for name, variant in manifest.variants.items():
         lines += _details(name, variant)

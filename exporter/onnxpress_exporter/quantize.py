@@ -14,8 +14,10 @@ from pathlib import Path
 import onnx_ir
 
 from onnxpress.artifact import Artifact, variant_bytes
+from onnxpress.choice import suits
 from onnxpress.errors import InputError
 from onnxpress.files import check_target, staged_folder, write_file
+from onnxpress.machine import features
 from onnxpress.manifest import (
     FILE_NAME,
     FORMAT_VERSION,
@@ -208,8 +210,11 @@ def add_variants(
         except VerificationFailed as error:
             refused[precision] = str(error)
         else:
-            tell("timing")
-            variant = _variant(precision, made, quality, verifier.speed(session, plain), written, artifact, folder)
+            variant = _variant(precision, made, quality, written, artifact, folder)
+            # A processor tells nothing of the speed that a variant for GPUs has there.
+            if suits(variant, "cpu", features()):
+                tell("timing")
+                variant = replace(variant, speed=verifier.speed(session, plain))
             slow = _slow(variant, artifact.manifest, folder)
             if slow and not settings.keep_slow:
                 refused[precision] = slow
@@ -322,7 +327,6 @@ def _variant(
     precision: str,
     made: Made,
     quality: Quality,
-    speed: Speed | None,
     written: tuple[Path, ...],
     artifact: Artifact,
     folder: Path,
@@ -335,7 +339,6 @@ def _variant(
         sum(path.stat().st_size for path in written),
         targets=TARGETS[precision],
         quality=replace(quality, measures=figures, measure_limits=made.limits),
-        speed=speed,
         treatments=made.treatments,
         repair=made.found.rounds if precision in LADDERS and len(made.found.rounds) > 1 else (),
     )

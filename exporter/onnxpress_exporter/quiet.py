@@ -16,7 +16,11 @@ from typing import IO, TextIO
 
 
 def _handlers_to_terminal() -> Iterator[logging.StreamHandler[TextIO]]:
-    """Handlers of every logger that write to this process's standard streams."""
+    """Handlers of every logger that hold one of this process's standard streams.
+
+    A handler that looks up `sys.stderr` each time (logging.lastResort, which `datasets` gives to its loggers) needs no
+    redirection, and does not take one.
+    """
     loggers = [logging.getLogger()]
     loggers += [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
     terminal = {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}

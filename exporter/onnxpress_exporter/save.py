@@ -17,9 +17,9 @@ def save(model: onnx_ir.Model, path: Path) -> tuple[Path, ...]:
     Weights over 10 MB in total go to `<path>_data` beside it, as the Hub and transformers.js name
     it (`model.onnx_data`).
     """
-    total_bytes = sum(
-        value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None
-    )
+    graphs = (model.graph, *model.graph.subgraphs())
+    values = (value for graph in graphs for value in graph.initializers.values())
+    total_bytes = sum(value.const_value.nbytes for value in values if value.const_value is not None)
     if total_bytes <= EXTERNAL_ABOVE_BYTES:
         onnx_ir.save(model, path)
         return (path,)

@@ -5,9 +5,11 @@ The only importer of transformers.exporters and torch.onnx. Knows nothing of tas
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir
@@ -54,6 +56,7 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
     graph_model: onnx_ir.Model = exported.program
     _name_values(graph_model, spec)
     _name_axes(graph_model, spec)
+    _name_products(graph_model)
     _strip(graph_model, spec)
     return graph_model
 
@@ -142,6 +145,44 @@ def _name_axes(model: onnx_ir.Model, spec: GraphSpec) -> None:
         value.shape = onnx_ir.Shape(dims)
     for value, one in zip(graph.outputs, spec.outputs, strict=True):
         value.shape = onnx_ir.Shape(one.axes)
+
+
+#: Where torch.onnx notes the modules that a node comes from, outermost first, and last the operator's own name.
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
+
+
+def _name_products(model: onnx_ir.Model) -> None:
+    """Give the products of constant weights the names of their modules, for whoever reads what became of them.
+
+    A module that is called twice, or that has two products, gives its name with a number.
+    """
+    graph = model.graph
+    taken = {value.name for value in (*_values(model), *graph.initializers.values())}
+    for node in graph:
+        output = node.outputs[0]
+        if node.op_type not in _PRODUCTS or _SCOPES not in node.metadata_props or output.is_graph_output():
+            continue
+        if not _is_constant(node.inputs[1]):
+            continue
+        module = _module(ast.literal_eval(node.metadata_props[_SCOPES]))
+        names = (module if number == 1 else f"{module}.{number}" for number in count(1))
+        output.name = next(name for name in names if name not in taken)
+        taken.add(output.name)
+
+
+def _is_constant(value: onnx_ir.Value | None) -> bool:
+    """An initializer, or one transposed."""
+    maker = None if value is None else value.producer()
+    if maker is not None and maker.op_type == "Transpose":
+        value = maker.inputs[0]
+    return value is not None and value.const_value is not None
+
+
+def _module(scopes: Sequence[str]) -> str:
+    """The innermost module's path in the checkpoint: without the wrapper's attribute, which every path begins with."""
+    path = scopes[-2] if len(scopes) > 1 else ""
+    return path.removeprefix("model.") or scopes[-1]
 
 
 _SYMBOL = re.compile(r"[A-Za-z_]\w*")

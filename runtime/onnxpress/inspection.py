@@ -38,7 +38,7 @@ def describe(manifest: Manifest) -> str:
         "quality: the answers' figures against PyTorch, or the largest error as a fraction of the output's range; the\n"
         "task's metric on labelled data stands beside the reference's.\n"
         "in a batch: how much an answer depends on what stands beside it. speed: the other's time over this\n"
-        "variant's, when exported on a quiet machine; `onnxpress bench` measures here and now.",
+        "variant's, when exported on a quiet machine that suits it; `onnxpress bench` measures here and now.",
     ]
     return "\n\n".join(section for section in sections if section)
 

@@ -207,7 +207,7 @@ def test_embeddings_of_few_bits(bits: int, block: int) -> None:
     table = normal(8192, 128)
     model = graph(EMBEDDING, table=table)
     treatment = Blocks(bits, block)
-    assert small_embeddings(model, lambda rows: block_weights(rows, None, treatment), block) == 1
+    assert small_embeddings(model, lambda rows, size: block_weights(rows, None, treatment), block) == 1
     assert kinds(model) == ["GatherBlockQuantized"]
     ids = np.array([[0, 17, 8191], [5, 5, 4]])
     assert relative(run(model, ids=ids), table[ids]) < (0.12 if bits == 4 else 0.01)
@@ -216,7 +216,7 @@ def test_embeddings_of_few_bits(bits: int, block: int) -> None:
 def test_small_tables_stay() -> None:
     model = graph(EMBEDDING, table=normal(512, 128))
     treatment = Blocks(8, 64)
-    assert small_embeddings(model, lambda rows: block_weights(rows, None, treatment), 64) == 0
+    assert small_embeddings(model, lambda rows, size: block_weights(rows, None, treatment), 64) == 0
 
 
 def test_half_precision_keeps_the_interface() -> None:

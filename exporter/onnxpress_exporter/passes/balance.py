@@ -25,6 +25,7 @@ from onnxpress_exporter.passes.graph import (
     nodes,
     producer,
     remove_dead,
+    weights_of,
 )
 
 Factors = NDArray[np.float32]
@@ -75,7 +76,7 @@ def _readers(model: onnx_ir.Model, name: str, readers: Sequence[str]) -> tuple[o
 
 def _multiply(graph: onnx_ir.Graph, readers: Sequence[onnx_ir.Node], divisor: Factors) -> None:
     for node in readers:
-        weights = constant(node.inputs[1])
+        weights = weights_of(node.inputs[1])
         if weights is None:
             raise ValueError(f"{node.outputs[0].name} has no constant weights")
         array = (weights * divisor[:, None]).astype(np.float32)
@@ -92,7 +93,7 @@ def _divide_projection(
     if {id(node) for node in consumers(value)} != {id(node) for node in readers}:
         return False
     projection = producer(attention.inputs[2], "MatMul")
-    weights = None if projection is None else constant(projection.inputs[1])
+    weights = None if projection is None else weights_of(projection.inputs[1])
     if projection is None or weights is None or weights.ndim != 2 or len(consumers(projection.outputs[0])) != 1:
         return False
     joined = attention.inputs[3] if len(attention.inputs) > 3 else None

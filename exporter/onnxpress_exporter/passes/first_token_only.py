@@ -24,6 +24,7 @@ from onnxpress_exporter.passes.graph import (
     rank,
     remove_dead,
     scalar,
+    unused_name,
 )
 
 # Operators that treat every token alike, given tokens on axis 1 of 3.
@@ -121,6 +122,7 @@ def _rewrite(graph: onnx_ir.Graph, gather: onnx_ir.Node, needed: list[onnx_ir.No
             attributes=dict(node.attributes),
             domain=node.domain,
         )
+        _take_name(graph, node.outputs[0], narrowed[id(node.outputs[0])])
     source = gather.inputs[0]
     if source is not None:
         gather.replace_input_with(0, narrowed[id(source)])
@@ -138,6 +140,12 @@ def _first(
         return value
     narrowed[id(value)] = _slice(graph, node, value, axis=1)
     return narrowed[id(value)]
+
+
+def _take_name(graph: onnx_ir.Graph, old: onnx_ir.Value, new: onnx_ir.Value) -> None:
+    """Products are known by their names: what takes the place of one has it."""
+    if not old.is_graph_output():
+        old.name, new.name = unused_name(graph, f"{old.name}_of_all"), old.name
 
 
 def _slice(graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, axis: int) -> onnx_ir.Value:

@@ -24,14 +24,29 @@ def producer(value: onnx_ir.Value | None, *op_types: str) -> onnx_ir.Node | None
 
 
 def constant(value: onnx_ir.Value | None) -> npt.NDArray[Any] | None:
-    """The array of a constant; None for anything computed or given."""
-    if value is None:
+    """The array of a constant; None for anything computed or given, among it a default that a caller may override."""
+    if value is None or value.is_graph_input():
         return None
     node = value.producer()
     if node is not None:
         attribute = node.attributes.get("value") if node.op_type == "Constant" else None
         return None if attribute is None else attribute.as_tensor().numpy()
     return None if value.const_value is None else value.const_value.numpy()
+
+
+def stored_weights(value: onnx_ir.Value | None) -> onnx_ir.Value | None:
+    """The constant that a product's weights are, or are the transpose of: the same for all who share them."""
+    node = None if value is None else value.producer()
+    if node is not None and node.op_type == "Transpose" and attribute_ints(node, "perm") in ((), (1, 0)):
+        value = node.inputs[0]
+    return None if value is None or constant(value) is None else value
+
+
+def weights_of(value: onnx_ir.Value | None) -> npt.NDArray[Any] | None:
+    """The array of a constant, or of a constant transposed, as tied and shared weights are read; None for the rest."""
+    stored = stored_weights(value)
+    array = constant(stored)
+    return array.T if array is not None and array.ndim == 2 and stored is not value else constant(value)
 
 
 def scalar(value: onnx_ir.Value | None) -> float | None:
@@ -98,11 +113,12 @@ def add_node(
     node = onnx_ir.node(op_type, inputs, dict(attributes or {}), domain=domain)
     output = node.outputs[0]
     if like is not None:
-        output.shape, output.type = like.shape, like.type
+        output.shape = like.shape
+        dtype = dtype or like.dtype
     if shape is not None:
         output.shape = onnx_ir.Shape(shape)
     if dtype is not None:
-        # A type object of its own: one taken from `like` belongs to that value as well.
+        # A type object of its own: that of `like` belongs to that value.
         output.type = onnx_ir.TensorType(dtype)
     graph = before.graph
     if graph is None:
@@ -127,6 +143,15 @@ def add_constant(graph: onnx_ir.Graph, name: str, array: npt.NDArray[Any]) -> on
     return value
 
 
+def unused_name(graph: onnx_ir.Graph, name: str) -> str:
+    """`name`, with as many underscores after it as make it no other value's."""
+    taken = {output.name for node in graph.all_nodes() for output in node.outputs}
+    taken |= {value.name for value in (*graph.inputs, *graph.initializers.values())}
+    while name in taken:
+        name += "_"
+    return name
+
+
 def replace(old: onnx_ir.Value, new: onnx_ir.Value) -> None:
     """Let everything that reads `old` read `new`; a graph output keeps its name."""
     name, is_output = old.name, old.is_graph_output()
@@ -144,6 +169,11 @@ def remove_dead(model: onnx_ir.Model) -> None:
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
+
+
+def all_nodes(model: onnx_ir.Model) -> list[onnx_ir.Node]:
+    """The nodes of the main graph and of all graphs inside it."""
+    return list(onnx_ir.traversal.RecursiveGraphIterator(model.graph))
 
 
 def nodes(model: onnx_ir.Model, *op_types: str) -> Iterator[onnx_ir.Node]:

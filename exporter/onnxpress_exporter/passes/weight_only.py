@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir
@@ -54,14 +55,8 @@ def weight_only(model: onnx_ir.Model, weights: Mapping[str, BlockWeights]) -> in
 
 def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node, name: str, weights: BlockWeights) -> None:
     rows, columns = weights.integers.shape
-    inputs = [
-        node.inputs[0],
-        add_constant(graph, f"{name}_blocks", pack_blocks(weights)),
-        add_constant(graph, f"{name}_scales", np.ascontiguousarray(weights.scales.T).ravel()),
-    ]
-    if not weights.symmetric:
-        zeros = np.ascontiguousarray(weights.zeros.T).astype(np.uint8)
-        inputs.append(add_constant(graph, f"{name}_zeros", pack(zeros, weights.bits).ravel()))
+    arrays = block_arrays(weights)
+    inputs = [node.inputs[0], *(add_constant(graph, f"{name}_{part}", array) for part, array in arrays.items())]
     output = node.outputs[0]
     product = add_node(
         node,
@@ -79,6 +74,18 @@ def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node, name: str, weights: Block
         },
     )
     replace(output, product)
+
+
+def block_arrays(weights: BlockWeights) -> dict[str, NDArray[Any]]:
+    """The constants that MatMulNBits reads, in its order: blocks, scales and, where they are not the middle, zeros."""
+    arrays: dict[str, NDArray[Any]] = {
+        "blocks": pack_blocks(weights),
+        "scales": np.ascontiguousarray(weights.scales.T).ravel(),
+    }
+    if not weights.symmetric:
+        zeros = np.ascontiguousarray(weights.zeros.T).astype(np.uint8)
+        arrays["zeros"] = pack(zeros, weights.bits).ravel()
+    return arrays
 
 
 def pack_blocks(weights: BlockWeights) -> Bytes:

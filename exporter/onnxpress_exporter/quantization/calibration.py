@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,10 @@ class Statistics:
         found: NDArray[np.float32] = np.maximum(np.abs(self.low), np.abs(self.high))
         return found
 
+    def apart(self) -> Statistics:
+        """Of rows whose channels have nothing to do with each other: weights are then rounded each to its nearest."""
+        return replace(self, hessian=np.diag(np.diag(self.hessian)))
+
     def divided(self, factors: NDArray[np.float32]) -> Statistics:
         """Of the same rows, each channel divided by its factor."""
         return Statistics(
@@ -56,6 +60,19 @@ class Statistics:
             self.rows / factors,
             self.count,
         )
+
+
+def merged(several: Sequence[Statistics]) -> Statistics:
+    """Of all their rows together, for sites that share their weights."""
+    count = sum(one.count for one in several)
+    rows = np.concatenate([one.rows for one in several])
+    return Statistics(
+        low=np.minimum.reduce([one.low for one in several]),
+        high=np.maximum.reduce([one.high for one in several]),
+        hessian=np.sum([one.hessian * np.float32(one.count / max(1, count)) for one in several], axis=0),
+        rows=rows[np.unique(np.linspace(0, len(rows) - 1, 2 * SAMPLE_ROWS).round().astype(int))],
+        count=count,
+    )
 
 
 def calibrate(

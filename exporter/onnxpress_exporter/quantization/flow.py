@@ -116,14 +116,16 @@ class Quantizer:
         return harm if np.isfinite(harm) else float(np.finfo(np.float64).max)
 
     def _treatments(self, precision: str, plan: Plan) -> dict[str, str]:
-        told = dict(self._variants.skipped)
+        if precision == "fp16":
+            return {}  # it is fp16 throughout
+        told, kept = dict(self._variants.skipped), "fp16" if precision.endswith("f16") else "fp32"
         if precision not in LADDERS:
             return told
         first = first_plan(precision, self._variants.sites, self._variants.will_do)
         for site in self._variants.sites:
             treatment = plan.get(site.value)
             if treatment is None:
-                told |= dict.fromkeys(site.products, "kept in fp32: the answers need it")
+                told |= dict.fromkeys(site.products, f"kept in {kept}: the answers need it")
             elif treatment != first[site.value]:
                 told |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
         return told

@@ -7,7 +7,7 @@ of how a variant was made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from onnxpress.artifact import Artifact
 from onnxpress.batching import pad
+from onnxpress.errors import InputError
 from onnxpress.tasks import task_class
 from onnxpress.tasks.base import TextPipeline
 from onnxpress.tokenizer import Tokenizer
@@ -64,7 +65,7 @@ class Judge:
         self._artifact = artifact
         self._tokenizer = tokenizer
         self._task = artifact.manifest.task
-        self._items = judged_items(artifact.manifest)
+        self._items = self._that_fit(judged_items(artifact.manifest))
         pipe = self._pipeline(reference)
         self._answers = list(pipe(list(self._items)))
         self._evaluation = evaluation
@@ -86,9 +87,8 @@ class Judge:
         pipe = self._pipeline(_Closed())
         settings = pipe.tokenizer_settings
         names = [tensor.name for tensor in self._artifact.manifest.graphs["model"].inputs]
-        rows = [
-            row for item in calibration_items(self._artifact.manifest) for row in pipe.prepare(item, pipe.options).rows
-        ]
+        items = self._that_fit(calibration_items(self._artifact.manifest))
+        rows = [row for item in items for row in pipe.prepare(item, pipe.options).rows]
         return [dict(pad([row], names=names, pad_id=settings.pad_token_id).arrays) for row in rows]
 
     def _score(self, pipe: TextPipeline[Any]) -> Figures:
@@ -96,6 +96,21 @@ class Judge:
         if self._evaluation is None:
             return {}
         return score(self._evaluation, list(pipe(iter(self._evaluation.items), **self._evaluation.options)))
+
+    def _that_fit(self, items: Sequence[Any]) -> list[Any]:
+        """Without the texts that the model takes only cut, and its task refuses."""
+        pipe = self._pipeline(_Closed())
+        found, error = [], None
+        for item in items:
+            try:
+                pipe.prepare(item, pipe.options)
+            except InputError as refused:
+                error = refused
+            else:
+                found.append(item)
+        if error is not None and not found:
+            raise error
+        return found
 
     def _pipeline(self, session: Runs) -> TextPipeline[Any]:
         options = OPTIONS.get(self._task, {})

@@ -74,7 +74,12 @@ def search(
             break
         say(f"treating {len(worst)} more exactly")
         verdict = judge(plan)
-        rounds.append(_told(f"{len(worst)} more exactly: {_listed(worst)}", verdict))
+        rounds.append(
+            _told(
+                f"{len(worst)} more exactly: {_listed([name for value in worst for name in by_value[value].products])}",
+                verdict,
+            )
+        )
         alone = {value: harms[value, one] for value, one in plan.items() if (value, one) in harms}
         best = Found(dict(plan), verdict, tuple(rounds), alone)
         if verdict.passed:
@@ -101,5 +106,5 @@ def _told(what: str, verdict: Verdict) -> str:
     return f"{what}: {'passed' if verdict.passed else '; '.join(verdict.missed)}"
 
 
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(values[:3]) + (f" and {len(values) - 3} more" if len(values) > 3 else "")
+def _listed(products: Sequence[str]) -> str:
+    return ", ".join(products[:3]) + (f" and {len(products) - 3} more" if len(products) > 3 else "")

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import onnx_ir
 
-from onnxpress_exporter.passes.graph import constant, nodes, producer, rank
+from onnxpress_exporter.passes.graph import all_nodes, constant, nodes, producer, rank, stored_weights, weights_of
 
 #: Fewer rows in the weights than this, and nothing is gained.
 LEAST_WIDTH = 32
 #: Fewer weights than this, and a product stays as it is: a classifier's last layer has few, and decides.
 LEAST_WEIGHTS = 4_096
 
+_PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU"})
 _ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
 
 
@@ -24,13 +25,15 @@ _ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
 class Site:
     """`value` (batch, ..., width) float32 and the outputs of the MatMuls that multiply it by constant weights.
 
-    `attention`: its rows are means over those of a value projection.
+    `attention`: its rows are means over those of a value projection. `weights`: the constants that hold the products'
+    weights; sites that have the same ones share them.
     """
 
     value: str
     attention: bool
     width: int
     products: tuple[str, ...]
+    weights: tuple[str, ...] = ()
 
 
 def find_sites(model: onnx_ir.Model) -> tuple[Site, ...]:
@@ -38,7 +41,7 @@ def find_sites(model: onnx_ir.Model) -> tuple[Site, ...]:
     found: dict[str, list[onnx_ir.Node]] = {}
     for node in nodes(model, "MatMul"):
         value, weights = node.inputs
-        array = None if weights is None else constant(weights)
+        array = weights_of(weights)
         if value is None or array is None or array.ndim != 2 or str(array.dtype) != "float32":
             continue
         if array.shape[0] < LEAST_WIDTH or array.size < LEAST_WEIGHTS or constant(value) is not None:
@@ -48,27 +51,27 @@ def find_sites(model: onnx_ir.Model) -> tuple[Site, ...]:
         found.setdefault(value.name, []).append(node)
     sites = []
     for name, readers in found.items():
-        value, array = readers[0].inputs[0], constant(readers[0].inputs[1])
+        value, array = readers[0].inputs[0], weights_of(readers[0].inputs[1])
         assert value is not None and array is not None
         products = tuple(str(node.outputs[0].name) for node in readers)
-        sites.append(Site(name, producer(value, *_ATTENTION) is not None, int(array.shape[0]), products))
+        stored = tuple(str(one.name) for node in readers if (one := stored_weights(node.inputs[1])) is not None)
+        sites.append(Site(name, producer(value, *_ATTENTION) is not None, int(array.shape[0]), products, stored))
     return tuple(sites)
 
 
 def skipped_products(model: onnx_ir.Model, sites: tuple[Site, ...]) -> dict[str, str]:
-    """Products that no site covers, with the reason: what an artifact's card tells of what stayed in fp32."""
+    """Products that no site covers, with the reason: what an artifact's card tells of what stayed as it was."""
     covered = {name for site in sites for name in site.products}
     reasons = {}
-    for node in nodes(model, "MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU"):
+    for node in all_nodes(model):
         name = str(node.outputs[0].name)
-        if name in covered:
+        if node.op_type not in _PRODUCTS or name in covered:
             continue
+        array = weights_of(node.inputs[1])
         if node.op_type not in ("MatMul", "Gemm"):
-            reasons[name] = f"{node.op_type} stays in fp32"
-            continue
-        array = constant(node.inputs[1])
-        if array is not None and array.ndim == 2:
-            reasons[name] = "few weights"
+            reasons[name] = f"{node.op_type} is not quantized"
+        elif array is not None and node.graph is not model.graph:
+            reasons[name] = "in a subgraph"
         elif array is not None:
-            reasons[name] = "weights of more than two axes"
+            reasons[name] = "few weights" if array.ndim == 2 else "weights of more than two axes"
     return reasons

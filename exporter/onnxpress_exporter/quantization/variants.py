@@ -7,21 +7,23 @@ treatment.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from onnxpress_exporter.errors import PassError
 from onnxpress_exporter.passes.balance import balance, balance_attention
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
-from onnxpress_exporter.passes.graph import constant, nodes
+from onnxpress_exporter.passes.graph import nodes, weights_of
 from onnxpress_exporter.passes.half_precision import half_precision
 from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, integer_products
+from onnxpress_exporter.passes.share_constants import share_constants
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
+from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
-from onnxpress_exporter.quantization.calibration import Statistics, calibrate
+from onnxpress_exporter.quantization.calibration import Statistics, calibrate, merged
 from onnxpress_exporter.quantization.plan import (
     Balanced,
     Blocks,
@@ -60,9 +62,13 @@ class Variants:
         self.sites: tuple[Site, ...] = find_sites(self._base)
         self.skipped: Mapping[str, str] = skipped_products(self._base, self.sites)
         self._by_value = {site.value: site for site in self.sites}
+        self._shared = _shared(self.sites)
         self._weights = _weights(self._base, self.sites)
         self._statistics: dict[str, Statistics] = {}
-        self._balanced: set[str] = set()
+        self._ties = tied_tables(self._base)
+        # A table that a product shares is read as it is: its channels cannot be balanced for the product.
+        self._tied = {site.value for site in self.sites if self._ties.keys() & set(site.products)}
+        self._balanced = set(self._tied)
         # What was computed for a site stays, for the next plan.
         self._balances: dict[str, Balanced] = {}
         self._integer_weights: dict[str, dict[str, IntegerWeights]] = {}
@@ -76,8 +82,13 @@ class Variants:
     def watch(self, inputs: Sequence[Mapping[str, NDArray[Any]]], progress: Callable[[float], None] | None) -> None:
         """Calibrate on these inputs, one row each, and balance the results of attention, which costs nothing."""
         self._statistics = calibrate(self._base, self.sites, inputs, progress)
+        for shared in self._shared:
+            together = merged([self._statistics[value] for value in shared])
+            self._statistics |= dict.fromkeys(shared, together)
+        for value in self._tied:
+            self._statistics[value] = self._statistics[value].apart()
         for site in self.sites:
-            if site.attention:
+            if site.attention and site.value not in self._tied:
                 self._balance_attention(site)
         self._weights = _weights(self._base, self.sites)
 
@@ -97,12 +108,13 @@ class Variants:
         model = self.with_plan(plan)
         table = EMBEDDINGS[precision]
         if table is not None:
-            small_embeddings(model, lambda rows: block_weights(rows, None, table), table.block)
+
+            def rounding(rows: Array, block: int) -> BlockWeights:
+                return block_weights(rows, None, replace(table, block=block))
+
+            small_embeddings(model, rounding, table.block)
         if precision.endswith("f16") or precision == "fp16":
-            try:
-                half_precision(model)
-            except ValueError as error:
-                raise PassError(f"This graph cannot be in fp16: {error}.") from None
+            half_precision(model)
         return model
 
     def with_plan(self, plan: Plan) -> onnx_ir.Model:
@@ -124,6 +136,17 @@ class Variants:
             if isinstance(treatment, Blocks):
                 blocks |= self._blocks(self._by_value[value], treatment)
         weight_only(model, blocks)
+        integers_of: dict[str, IntegerWeights | BlockWeights] = dict(blocks)
+        for _, one in prepared.values():
+            integers_of |= one.weights
+        ties = {
+            name: (table, integers_of[name])
+            for name, table in self._ties.items()
+            if name in integers_of and has_rows(integers_of[name])
+        }
+        tied_embeddings(model, ties)
+        if self._shared:
+            share_constants(model)
         return model
 
     def will_do(self, site: Site, treatment: Treatment) -> bool:
@@ -164,12 +187,21 @@ class Variants:
         return self._block_weights[key]
 
 
+def _shared(sites: Sequence[Site]) -> list[list[str]]:
+    """Values of sites that share all their weights. They get the same integers from the rows of all of them together,
+    so that the weights are still stored once."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for site in sites:
+        groups.setdefault(site.weights, []).append(site.value)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def _weights(model: onnx_ir.Model, sites: Sequence[Site]) -> dict[str, Array]:
     wanted = {name for site in sites for name in site.products}
     found = {}
     for node in nodes(model, "MatMul"):
         name = str(node.outputs[0].name)
-        array = constant(node.inputs[1])
+        array = weights_of(node.inputs[1])
         if name in wanted and array is not None:
             found[name] = array
     return found
