@@ -13,7 +13,7 @@ import pytest
 from onnxpress.session import Session
 from onnxpress_exporter import save as saving
 from onnxpress_exporter.passes.half_precision import half_precision
-from onnxpress_exporter.quantization.plan import LADDERS, first_plan
+from onnxpress_exporter.quantization.plan import LADDERS, first_plans
 from onnxpress_exporter.quantization.variants import Variants
 from onnxpress_exporter.save import save
 from tests.fixtures.graphs import graph, kinds, normal
@@ -34,7 +34,9 @@ def outputs(model: onnx_ir.Model, folder: Path, inputs: Mapping[str, Any]) -> di
 def variant(model: onnx_ir.Model, precision: str, inputs: Mapping[str, Any]) -> onnx_ir.Model:
     variants = Variants(model)
     variants.watch([inputs], None)
-    return variants.build(precision, first_plan(precision, variants.sites) if precision in LADDERS else {})
+    if precision not in LADDERS:
+        return variants.build(precision, {})
+    return variants.build(precision, first_plans(precision, variants.sites, variants.one_range_will_do)[0])
 
 
 def constants_bytes(model: onnx_ir.Model) -> int:

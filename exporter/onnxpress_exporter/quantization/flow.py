@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnxpress.session import Session
 from onnxpress_exporter.evaluation.data import EvalData
 from onnxpress_exporter.quantization.judge import Judge, Verdict
-from onnxpress_exporter.quantization.plan import LADDERS, Plan, first_plan
+from onnxpress_exporter.quantization.plan import LADDERS, Plan, usual
 from onnxpress_exporter.quantization.repair import Found, search
 from onnxpress_exporter.quantization.thresholds import THRESHOLDS, Thresholds
 from onnxpress_exporter.quantization.variants import Variants
@@ -81,7 +81,7 @@ class Quantizer:
                 self._variants.sites,
                 lambda plan: self._verdict(precision, plan, limits),
                 self._harm,
-                self._variants.will_do,
+                self._variants.one_range_will_do,
                 time_s=self._settings.repair_s,
                 say=say,
             )
@@ -121,12 +121,12 @@ class Quantizer:
         told, kept = dict(self._variants.skipped), "fp16" if precision.endswith("f16") else "fp32"
         if precision not in LADDERS:
             return told
-        first = first_plan(precision, self._variants.sites, self._variants.will_do)
+        ordinary = usual(precision)
         for site in self._variants.sites:
             treatment = plan.get(site.value)
             if treatment is None:
                 told |= dict.fromkeys(site.products, f"kept in {kept}: the answers need it")
-            elif treatment != first[site.value]:
+            elif treatment not in ordinary:
                 told |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
         return told
 

@@ -61,21 +61,33 @@ Plan = Mapping[str, Treatment]
 
 _FOUR: tuple[Treatment, ...] = (Blocks(4), Blocks(4, 16), Blocks(8))
 
+#: One constant range for all rows.
+ONE_RANGE = Integers(each_row=False)
+
 #: precision -> treatments, each more exact than the one before. After the last comes higher precision.
 LADDERS: Mapping[str, tuple[Treatment, ...]] = {
-    "int8": (Integers(each_row=False), Integers(), Blocks(8)),
+    "int8": (ONE_RANGE, Integers(), Blocks(8)),
     "q8": (Blocks(8),),
     "q4": _FOUR,
     "q4f16": _FOUR,
 }
 
 
-def first_plan(
-    precision: str, sites: Iterable[Site], will_do: Callable[[Site, Treatment], bool]
-) -> dict[str, Treatment]:
-    """Every site by the cheapest treatment that `will_do` for it."""
+def usual(precision: str) -> tuple[Treatment, ...]:
+    """The treatments that a site gets unless repair finds it another: the last is every site's, those before it are on
+    trial, faster and less exact."""
     ladder = LADDERS[precision]
-    return {site.value: next(one for one in ladder if will_do(site, one)) for site in sites}
+    return ladder[: 1 + next(place for place, one in enumerate(ladder) if one != ONE_RANGE)]
+
+
+def first_plans(precision: str, sites: Iterable[Site], will_do: Callable[[Site], bool]) -> list[dict[str, Treatment]]:
+    """What is tried before any site is looked at alone: what is on trial, where it `will_do`; then without that."""
+    *trials, last = usual(precision)
+    without: dict[str, Treatment] = {site.value: last for site in sites}
+    if not trials:
+        return [without]
+    plan = without | {site.value: trials[0] for site in sites if will_do(site)}
+    return [without] if plan == without else [plan, without]
 
 
 def raised(plan: Plan, precision: str, sites: Iterable[Site]) -> dict[str, Treatment]:

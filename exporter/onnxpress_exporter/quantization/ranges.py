@@ -27,9 +27,9 @@ _CLIPS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)
 _ZEROS_ONE_SIDED = (16, 30, 48)
 _ZERO = 128
 
-#: A range for all rows may have so many times the error of a range for each row, and is still taken: it needs no
-#: look at the row, and no product with its step afterwards.
-SAME_ERROR = 1.25
+#: One range for all rows is tried where its error is at most so many times that of a range for each row: it needs no
+#: look at the row and no product with its step. Whether the answers bear it, the gate says.
+NEAR_ERROR = 3.0
 
 #: Rows that balances are tried on.
 _ROWS = 256
@@ -37,7 +37,7 @@ _ROWS = 256
 #: (SmoothQuant, Xiao et al., ICML 2023, has the first of these, and one exponent for the whole model.)
 _EXPONENTS = (0.5, 0.65)
 #: A balance that costs a product for each element must leave less than this share of the error.
-WORTH_ITS_TIME = 0.8
+WORTH_ITS_TIME = 0.5
 #: What `gptq` leaves of the error of weights that are rounded plainly: measured at a half to a tenth.
 _LEFT_BY_ROUNDING = 0.25
 
@@ -64,9 +64,9 @@ def choose_range(rows: Array, importance: Array, *, each_row: bool = True) -> Ra
 
 
 def one_range_will_do(rows: Array, importance: Array) -> bool:
-    """Whether one range for all rows has about the error that a range for each has. Arguments as in `choose_range`."""
+    """Whether one range for all rows has an error near that of a range for each. Arguments as in `choose_range`."""
     each, all_rows = (choose_range(rows, importance, each_row=one) for one in (True, False))
-    return _error(rows, all_rows, importance) <= SAME_ERROR * _error(rows, each, importance)
+    return _error(rows, all_rows, importance) <= NEAR_ERROR * _error(rows, each, importance)
 
 
 def choose_balance(

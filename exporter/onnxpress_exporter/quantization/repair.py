@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from onnxpress_exporter.quantization.judge import Verdict
-from onnxpress_exporter.quantization.plan import Plan, Treatment, first_plan, raised
+from onnxpress_exporter.quantization.plan import Plan, Treatment, first_plans, raised
 from onnxpress_exporter.quantization.sites import Site
 
 #: Of the whole harm, what the sites treated more exactly in one round stand for.
@@ -38,7 +38,7 @@ def search(
     sites: Sequence[Site],
     judge: Callable[[Plan], Verdict],
     harm: Callable[[Plan], float],
-    will_do: Callable[[Site, Treatment], bool],
+    one_range_will_do: Callable[[Site], bool],
     *,
     time_s: float,
     say: Say,
@@ -48,20 +48,25 @@ def search(
     Args:
         judge: the gate's verdict on a plan.
         harm: how far a plan's raw outputs are from fp32's, squared and relative.
-        will_do: whether a treatment is worth trying on a site.
+        one_range_will_do: whether a site's value may have one range for all rows, if the gate bears it.
         time_s: no new round begins after this many seconds.
         say: called with what the search does, for a progress display.
     """
     deadline = time.monotonic() + time_s
-    plan: dict[str, Treatment] = first_plan(precision, sites, will_do)
-    say("judging the first plan")
-    verdict = judge(plan)
-    best = Found(plan, verdict, (_told("all sites at their cheapest", verdict),))
-    if verdict.passed:
-        return best
+    rounds: list[str] = []
+    best: Found | None = None
+    for plan in first_plans(precision, sites, one_range_will_do):
+        say("judging the first plan" if best is None else "judging without ranges for all rows")
+        tried = "all sites at their cheapest" if best is None else "a range for each row everywhere"
+        verdict = judge(plan)
+        rounds.append(_told(tried, verdict))
+        best = Found(plan, verdict, tuple(rounds))
+        if verdict.passed:
+            return best
+    assert best is not None
+    plan = dict(best.plan)
     by_value = {site.value: site for site in sites}
     harms: dict[tuple[str, Treatment], float] = {}
-    rounds = list(best.rounds)
     while time.monotonic() < deadline:
         for number, (value, treatment) in enumerate(plan.items()):
             if (value, treatment) not in harms:

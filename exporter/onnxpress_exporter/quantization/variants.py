@@ -29,7 +29,6 @@ from onnxpress_exporter.quantization.plan import (
     Blocks,
     Integers,
     Plan,
-    Treatment,
     block_weights,
     integer_weights,
 )
@@ -149,10 +148,8 @@ class Variants:
             share_constants(model)
         return model
 
-    def will_do(self, site: Site, treatment: Treatment) -> bool:
-        """Whether a treatment is worth trying: one range for all rows only where it is about as exact as many."""
-        if not isinstance(treatment, Integers) or treatment.each_row:
-            return True
+    def one_range_will_do(self, site: Site) -> bool:
+        """Whether one range for all rows may be tried: it is about as exact as one for each."""
         balanced = self._balance(site)
         return one_range_will_do(balanced.statistics.rows, balanced.importance)
 
