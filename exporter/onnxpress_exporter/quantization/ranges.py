@@ -37,7 +37,7 @@ _ROWS = 256
 #: (SmoothQuant, Xiao et al., ICML 2023, has the first of these, and one exponent for the whole model.)
 _EXPONENTS = (0.5, 0.65)
 #: A balance that costs a product for each element must leave less than this share of the error.
-WORTH_ITS_TIME = 0.5
+WORTH_ITS_TIME = 0.8
 #: What `gptq` leaves of the error of weights that are rounded plainly: measured at a half to a tenth.
 _LEFT_BY_ROUNDING = 0.25
 
