@@ -29,7 +29,7 @@ _ZERO = 128
 
 #: One range for all rows is tried where its error is at most so many times that of a range for each row: it needs no
 #: look at the row and no product with its step. Whether the answers bear it, the gate says.
-NEAR_ERROR = 3.0
+NEAR_ERROR = 2.0
 
 #: Rows that balances are tried on.
 _ROWS = 256
