@@ -57,7 +57,7 @@ _BESIDE: Mapping[str, Sequence[str]] = {
 class Inputs:
     """`shapes`: "rows x tokens" -> queries, each of so many items. `stream`: items of mixed length, with their
     `stream_tokens`; `uniform`: of one. `tokens`: mean tokens of an item, by shape, and of "stream" and "uniform".
-    `first`: the item of the cold start."""
+    `first`: the item of the cold start. `judged`: what answers are compared on, in place of a few of the stream's."""
 
     unit: str
     first: Any
@@ -67,6 +67,7 @@ class Inputs:
     uniform: Sequence[Any]
     tokens: Mapping[str, float]
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    judged: Sequence[Any] = ()
 
 
 def make_inputs(

@@ -156,7 +156,7 @@ class _Bench:
         job = {
             "do": "pilot",
             "backend": prepared,
-            "quality": inputs.stream[:QUALITY_ITEMS],
+            "quality": inputs.judged or inputs.stream[:QUALITY_ITEMS],
             "stream": inputs.stream if streamed else [],
             "budget_s": PILOT_S,
         }

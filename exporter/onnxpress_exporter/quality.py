@@ -17,9 +17,10 @@ Answers = Sequence[Any]
 NEIGHBOURS = 10
 Figures = dict[str, float]
 
-#: figure -> the worst value that still counts as the same answers: a floor, or for differences a ceiling.
-FLOORS: Mapping[str, float] = {"cosine, worst": 0.99, "agreement": 0.99}
-CEILINGS: Mapping[str, float] = {"largest score difference": 0.05, "word error": 0.05}
+#: figure -> the worst value that still counts as the model's answers: what the gate lets pass of weights of 4 bits,
+#: the loosest of its tables. A floor, or for differences a ceiling.
+FLOORS: Mapping[str, float] = {"cosine, worst": 0.95, "agreement": 0.85}
+CEILINGS: Mapping[str, float] = {"largest score difference": 0.3, "word error": 0.05}
 
 
 def compare_answers(task: str, reference: Answers, answers: Answers) -> Figures:

@@ -156,7 +156,7 @@ ANSWERS: dict[str, list[Any]] = {
 }
 
 WRONG: dict[str, list[Any]] = {
-    "feature-extraction": [[[0.2, 0.1], [0.3, 0.4]], [[1.0, 0.0]]],
+    "feature-extraction": [[[0.2, 0.1], [0.4, 0.1]], [[1.0, 0.0]]],
     "fill-mask": [[{"token": 6, "score": 0.7}, {"token": 5, "score": 0.1}]],
     "question-answering": [{"score": 0.5, "start": 3, "end": 8, "answer": "a wor"}],
     "sentence-similarity": [[0.6, 0.8], [0.9, 0.4]],

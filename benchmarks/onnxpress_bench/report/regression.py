@@ -25,7 +25,7 @@ from onnxpress_exporter.quality import CEILINGS, FLOORS, is_wrong
 Verdict = Literal["regressed", "improved", "worse, within the threshold", "no difference shown"]
 
 #: A figure of quality may drop by this share of what still counts as right before that is a regression.
-QUALITY_SHARE = 0.1
+QUALITY_SHARE = 0.02
 #: The task's own metric may drop by so much before that is a regression.
 METRIC_DROP = 0.005
 

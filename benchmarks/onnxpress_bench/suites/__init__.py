@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[3]
 @dataclass(frozen=True, slots=True)
 class Case:
     """One run of the harness. `model`: a row of shapes.MODELS. `settings`: what differs from a full run's settings.
-    `precisions`: variants of the artifact that are measured. `eval_data`: makes labelled rows for the task's metric.
+    `precisions`: variants of the artifact that are measured. `eval_data`: makes labelled rows for the task's metric;
+    `judged`: the items that answers are compared on, in place of a few of the stream's.
 
     A `task` without an artifact takes the checkpoint, with `inputs` as `checkpoint_subject.of_checkpoint` does."""
 
@@ -35,6 +36,7 @@ class Case:
     task: str = "sentence-similarity"
     precisions: Sequence[str] = ("fp32",)
     eval_data: Callable[[], Table] | None = None
+    judged: Callable[[], Sequence[Any]] | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 

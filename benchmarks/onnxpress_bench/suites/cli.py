@@ -79,6 +79,8 @@ def _measure(case: Case, path: Path, blocks: int | None) -> bool:
                 precisions=case.precisions,
                 evaluation=rows,
             )
+    if case.judged is not None:
+        subject = replace(subject, inputs=replace(subject.inputs, judged=case.judged()))
     # What is committed names no folder of this machine.
     subject = replace(subject, model=case.model, checkpoint=f"{case.model} checkpoint")
     command = shlex.join(["make", "bench", f"CASE={case.name}"])

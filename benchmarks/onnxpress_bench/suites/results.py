@@ -53,6 +53,8 @@ def render(suite: str, records: Records) -> str:
         f"benchmarks/results/{suite}/."
     ]
     parts += [part for case in known if (part := _latencies(case, records[case.name]))]
+    parts += [part for case in known if (part := _quality(case, records[case.name]))]
+    parts += [part for case in known if (part := _distances(case, records[case.name]))]
     parts += [part for case in known if (part := _cold_start(case, records[case.name]))]
     if any(case.targets for case in known):
         parts.append(_targets([(case, records[case.name]) for case in known]))
@@ -137,6 +139,38 @@ def _cell(record: Comparison, row: Row, name: str) -> str:
         text += f", {times(gain.ratio)}{interval}"
     wrong = [key for key, value in record.backend(name).quality.items() if is_wrong(key, value)]
     return f"{text} **wrong answers**" if wrong else text
+
+
+def _quality(case: Case, record: Comparison) -> str:
+    """What is beside speed where variants are compared: answers against the base's, and sizes."""
+    if tuple(case.precisions) == ("fp32",):
+        return ""
+    backends = [record.backend(name) for name in record.names]
+    figures = dict.fromkeys(key for one in backends for key in one.quality)
+    lines = [[key, *(_figure(one.quality.get(key)) for one in backends)] for key in figures]
+    lines.append(["model files", *("-" if one.model_bytes is None else size(one.model_bytes) for one in backends)])
+    return _table([f"{case.name}, answers", *record.names], lines)
+
+
+def _distances(case: Case, record: Comparison) -> str:
+    """How far each backend is from what the machine can do: the time that a query's operations take at the rate of the
+    best int8 product measured here, over the backend's time. Attention's own products are fp32 in all of them."""
+    limits = record.limits
+    if tuple(case.precisions) == ("fp32",) or limits is None or limits.int8_gemm_gops is None or not record.flops:
+        return ""
+    lines = []
+    for row in summarize(record):
+        shape = row.name.partition(" ")[2]
+        if row.name.startswith("latency_p50") and shape in record.flops:
+            best = record.flops[shape] / limits.int8_gemm_gops / 1e6  # ms
+            shares = (f"{best / row.values[name]:.0%}" if name in row.values else "-" for name in record.names)
+            lines.append([shape, figure(best, "ms"), *shares])
+    peaks = f"int8 {limits.int8_gemm_gops:.0f} GOP/s, fp32 {limits.fp32_gemm_gflops:.0f} GFLOP/s"
+    return _table([f"{case.name}, best products here: {peaks}", "at that int8 rate", *record.names], lines)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5f}"
 
 
 def _cold_start(case: Case, record: Comparison) -> str:
