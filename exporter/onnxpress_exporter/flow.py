@@ -27,6 +27,7 @@ from onnxpress.manifest import (
 from onnxpress.session import Session
 from onnxpress.tokenizer import Tokenizer
 from onnxpress_exporter import describe, specs
+from onnxpress_exporter.add_variants import QUANTIZED, Outcome, Verifier, add_variants, finish, precisions, refusal
 from onnxpress_exporter.checkpoint import (
     Checkpoint,
     infer_task,
@@ -40,7 +41,6 @@ from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.evaluation.data import Table, read
 from onnxpress_exporter.evaluation.items import evaluation_of
 from onnxpress_exporter.quantization.flow import Settings
-from onnxpress_exporter.quantize import QUANTIZED, Outcome, Verifier, add_variants, finish, precisions, refusal
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.recipes import apply_recipe
 from onnxpress_exporter.save import save
@@ -84,7 +84,7 @@ def export(
         model: a Hub id or a folder.
         out: the artifact's folder; it must not exist unless `force` is given.
         task: the Hub's name or a synonym; None: found from the checkpoint.
-        precision: the variants to write: fp32, and any of `quantize.QUANTIZED`. All are made from fp32.
+        precision: the variants to write: fp32, and any of `add_variants.QUANTIZED`. All are made from fp32.
         revision: branch, tag or commit on the Hub.
         allow_pickled_weights: load a checkpoint that has no safetensors file.
         trust_remote_code: let the checkpoint's own Python code run.

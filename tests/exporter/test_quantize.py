@@ -25,6 +25,7 @@ import onnxpress
 from onnxpress.errors import InputError
 from onnxpress.session import Session
 from onnxpress_exporter import export, timing
+from onnxpress_exporter.add_variants import QUANTIZED, finish, tokenizer_of
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.quality import together_and_alone
 from onnxpress_exporter.quantization.flow import Settings
@@ -32,7 +33,7 @@ from onnxpress_exporter.quantization.items import OPTIONS
 from onnxpress_exporter.quantization.judge import Judge, Verdict
 from onnxpress_exporter.quantization.texts import JUDGED
 from onnxpress_exporter.quantization.thresholds import THRESHOLDS
-from onnxpress_exporter.quantize import QUANTIZED, finish, quantize, tokenizer_of
+from onnxpress_exporter.quantize import quantize
 from tests.fixtures.outliers import cancelling_checkpoint
 
 MODELS = Path(__file__).parents[2] / "models"
