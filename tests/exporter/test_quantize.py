@@ -38,6 +38,9 @@ from tests.fixtures.outliers import cancelling_checkpoint
 
 MODELS = Path(__file__).parents[2] / "models"
 MADE = ("int8", "q4")
+#: Least agreement with the original's answers, unrepaired; for weights of four bits less.
+LEAST = {"fp16": 0.95, "int8": 0.85, "q8": 0.85}
+FOUR_BITS = ("q4", "q4f16")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,19 +72,22 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, hardly_timed: None) -> o
 def trained(tmp_path_factory: pytest.TempPathFactory, hardly_timed: None) -> Callable[[str], onnxpress.Artifact]:
     """`trained(name)`: a trained checkpoint at every precision, made once for all workers of a parallel run.
 
-    Not repaired: what a variant's plainest form does to answers is seen here, and its batches are the same.
+    Not repaired, which takes its time: what does not agree well enough in its plainest form is refused, and fails here.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    figures = {name: 0.5 for name in THRESHOLDS["int8"] if not name.startswith("batch ")}
-    easy = Settings(thresholds=figures | {"largest score difference": 2.0}, repair_s=0)
+
+    def easy(least: float) -> Settings:
+        figures = {name: least for name in THRESHOLDS["int8"] if not name.startswith("batch ")}
+        return Settings(thresholds=figures | {"largest score difference": 2.0}, repair_s=0)
 
     def make(name: str) -> onnxpress.Artifact:
         folder = shared / f"{name}-quantized"
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
                 task = {"tiny-nli": "zero-shot-classification"}.get(name)
-                export(MODELS / name, folder, task, ("fp32", *QUANTIZED), quantization=easy)
+                export(MODELS / name, folder, task, ("fp32", *LEAST), quantization=easy(0.85))
+                quantize(folder, FOUR_BITS, settings=easy(0.7))
         return onnxpress.Artifact.open(folder)
 
     return make
@@ -198,19 +204,19 @@ def test_a_finished_artifact_gets_a_variant_without_pytorch(sentiment: onnxpress
 CHECKPOINTS = ("tiny-sentiment", "tiny-ner", "tiny-qa", "tiny-nli", "tiny-reranker", "tiny-mlm", "tiny-embedder")
 
 
-#: Least agreement with the original's answers, unrepaired.
-LEAST = {"fp16": 0.95, "int8": 0.85, "q8": 0.85, "q4": 0.7, "q4f16": 0.7}
-
-
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_trained_checkpoints_keep_their_answers(name: str, trained: Callable[[str], onnxpress.Artifact]) -> None:
     variants = trained(name).manifest.variants
     assert set(variants) == {"fp32", *QUANTIZED}
-    for precision, least in LEAST.items():
+    for precision in QUANTIZED:
         quality = variants[precision].quality
         assert quality is not None and quality.measures
-        agreements = [value for figure, value in quality.measures.items() if figure.endswith(" agreement")]
-        assert min(agreements, default=1.0) >= least
+        agreements = [
+            value
+            for figure, value in quality.measures.items()
+            if figure in quality.measure_limits and figure.endswith((" agreement", "in order"))
+        ]
+        assert min(agreements, default=1.0) >= LEAST.get(precision, 0.7)
         assert max(value for figure, value in quality.measures.items() if figure.startswith("batch ")) <= 1e-5
 
 
