@@ -67,12 +67,15 @@ def choose(
         )
     order = list(PRECISION_SUFFIX)
     times = {name: _time(name, one, family) for name, one in suited.items()}
-    chosen = min(suited, key=lambda name: (times[name][0], order.index(name)))
-    if len(suited) == 1:
+    chosen, *others = sorted(suited, key=lambda name: (times[name][0], order.index(name)))
+    if not others:
         return Choice(chosen, f"no other variant suits {family} here")
-    time, measured_on = times[chosen]
+    # fp32 is what times are told in: beside itself, the next one's tells.
+    told = chosen if chosen != "fp32" else others[0]
+    time, measured_on = times[told]
     how = f"measured on {measured_on}" if measured_on else "as is usual; not measured"
-    return Choice(chosen, f"the fastest of {', '.join(suited)}: {time:.2f} of fp32's time, {how}")
+    next_one = "" if told == chosen else f"{told}, the next, takes "
+    return Choice(chosen, f"the fastest of {', '.join(suited)}: {next_one}{time:.2f} of fp32's time, {how}")
 
 
 def suits(variant: Variant, family: str, has: frozenset[str]) -> bool:

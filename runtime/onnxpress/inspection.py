@@ -160,7 +160,10 @@ def _kept(manifest: Manifest) -> str:
         reasons: dict[str, int] = {}
         for reason in variant.treatments.values():
             reasons[reason] = reasons.get(reason, 0) + 1
-        lines += [f"{name}: {count} products {reason}" for reason, count in reasons.items()]
+        lines += [
+            f"{name}, unlike the rest: {reason} ({count} product{'s' * (count > 1)})"
+            for reason, count in reasons.items()
+        ]
     return "\n".join(lines)
 
 
