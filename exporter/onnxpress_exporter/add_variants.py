@@ -16,16 +16,7 @@ from onnxpress.choice import suits
 from onnxpress.errors import InputError
 from onnxpress.files import write_file
 from onnxpress.machine import features
-from onnxpress.manifest import (
-    FILE_NAME,
-    PRECISION_SUFFIX,
-    GraphFiles,
-    Manifest,
-    Quality,
-    Speed,
-    Variant,
-    dump,
-)
+from onnxpress.manifest import FILE_NAME, PRECISION_SUFFIX, GraphFiles, Manifest, Quality, Speed, Variant, dump
 from onnxpress.session import Session
 from onnxpress.tokenizer import Tokenizer
 from onnxpress_exporter import describe
@@ -40,10 +31,8 @@ from onnxpress_exporter.save import save
 
 Say = Callable[[str], None]
 
-
 #: Precisions that `add_variants` makes.
 QUANTIZED: tuple[str, ...] = tuple(THRESHOLDS)
-
 
 #: precision -> the machines it suits (manifest's `targets`). Without integer products in the processor, fp32 is faster
 #: than int8; without a GPU, fp16 is slower than everything.

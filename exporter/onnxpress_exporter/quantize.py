@@ -12,22 +12,10 @@ import onnx_ir
 from onnxpress.artifact import Artifact
 from onnxpress.errors import InputError
 from onnxpress.files import check_target, staged_folder
-from onnxpress.manifest import (
-    FORMAT_VERSION,
-    Quality,
-    Speed,
-)
+from onnxpress.manifest import FORMAT_VERSION, Quality, Speed
 from onnxpress.session import Session
 from onnxpress_exporter import timing
-from onnxpress_exporter.add_variants import (
-    Say,
-    Verifier,
-    add_variants,
-    finish,
-    precisions,
-    refusal,
-    tokenizer_of,
-)
+from onnxpress_exporter.add_variants import Say, Verifier, add_variants, finish, precisions, refusal, tokenizer_of
 from onnxpress_exporter.card import CARD
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.evaluation.items import read_evaluation
@@ -52,7 +40,7 @@ def quantize(
 
     Args:
         artifact: its folder.
-        precision: of QUANTIZED.
+        precision: of `add_variants.QUANTIZED`.
         out: a folder for the artifact with the new variants; None: in its place.
         force: make variants anew that are there already, or replace `out`.
         progress: called with what is being done.

@@ -74,12 +74,20 @@ class Quantizer:
     def make(self, precision: str, say: Say) -> Made:
         """The variant of `precision`, repaired as far as needed and possible; `found.verdict` tells if it passed."""
         limits = {**THRESHOLDS[precision], **self._settings.thresholds}
+        model: onnx_ir.Model | None = None
+
+        def judge(plan: Plan) -> Verdict:
+            nonlocal model
+            model = self._variants.build(precision, plan)
+            with opened(model, self._others) as session:
+                return self._judge.measure(session, limits)
+
         if precision in LADDERS:
             self._calibrate(say)
             found = search(
                 precision,
                 self._variants.sites,
-                lambda plan: self._verdict(precision, plan, limits),
+                judge,
                 self._harm,
                 self._variants.one_range_will_do,
                 time_s=self._settings.repair_s,
@@ -87,8 +95,8 @@ class Quantizer:
             )
         else:
             say("judging")
-            found = Found({}, self._verdict(precision, {}, limits))
-        model = self._variants.build(precision, found.plan)
+            found = Found({}, judge({}))
+        assert model is not None  # the plan found is the last one that was judged
         used = {name: limits[name] for name in found.verdict.figures if name in limits}
         return Made(model, found, self._treatments(precision, found.plan), used)
 
@@ -98,10 +106,6 @@ class Quantizer:
             self._variants.watch(self._inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
             with opened(self._variants.fp32, self._others) as session:
                 self._expected = [session.run(arrays) for arrays in self._inputs[:HARM_ROWS]]
-
-    def _verdict(self, precision: str, plan: Plan, limits: Thresholds) -> Verdict:
-        with opened(self._variants.build(precision, plan), self._others) as session:
-            return self._judge.measure(session, limits)
 
     def _harm(self, plan: Plan) -> float:
         """Squared difference of the outputs from fp32's, over fp32's variance."""

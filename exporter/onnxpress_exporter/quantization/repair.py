@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The plan that passed, or the best one of those that did not; `rounds`: what the search did, for the report."""
+    """The last plan that was judged, which passed or did not; `rounds`: what the search did, for the report."""
 
     plan: Plan
     verdict: Verdict
@@ -79,12 +79,8 @@ def search(
             break
         say(f"treating {len(worst)} more exactly")
         verdict = judge(plan)
-        rounds.append(
-            _told(
-                f"{len(worst)} more exactly: {_listed([name for value in worst for name in by_value[value].products])}",
-                verdict,
-            )
-        )
+        layers = [name for value in worst for name in by_value[value].products]
+        rounds.append(_told(f"{len(worst)} more exactly: {_listed(layers)}", verdict))
         alone = {value: harms[value, one] for value, one in plan.items() if (value, one) in harms}
         best = Found(dict(plan), verdict, tuple(rounds), alone)
         if verdict.passed:
