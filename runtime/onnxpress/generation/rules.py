@@ -1,0 +1,194 @@
+"""What may come next: rules that change the scores of one sequence's next token, in place.
+
+A rule takes the text so far and float32 (vocabulary) scores; what may not come gets minus infinity. Semantics are
+those of transformers' logits processors and warpers. Presence and frequency penalties, which it lacks, are those of the
+OpenAI API: they count what was generated, not the prompt. Knows no graph and draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.arrays import softmax
+
+Scores = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """`ids` int64 (tokens): the prompt's, and after the first `prompt` of them what was generated."""
+
+    ids: Ids
+    prompt: int
+
+    @property
+    def generated(self) -> Ids:
+        """int64 (new tokens)."""
+        return self.ids[self.prompt :]
+
+
+Rule = Callable[[Written, Scores], None]
+
+
+def repetition_penalty(penalty: float) -> Rule:
+    """Scores of tokens that occurred are divided by `penalty`, negative ones multiplied.
+
+    (Keskar, McCann, Varshney, Xiong, Socher: CTRL, 2019.)
+    """
+
+    def rule(written: Written, scores: Scores) -> None:
+        seen = np.unique(written.ids[written.ids < len(scores)])
+        before = scores[seen]
+        scores[seen] = np.where(before < 0, before * penalty, before / penalty)
+
+    return rule
+
+
+def occurrence_penalty(presence: float, frequency: float) -> Rule:
+    """`presence` is taken off tokens that were generated, `frequency` off for each time."""
+
+    def rule(written: Written, scores: Scores) -> None:
+        seen, counts = np.unique(written.generated[written.generated < len(scores)], return_counts=True)
+        scores[seen] -= (presence + frequency * counts).astype(np.float32)
+
+    return rule
+
+
+def no_repeated_ngram(size: int) -> Rule:
+    """No `size` tokens in a row come twice."""
+
+    def rule(written: Written, scores: Scores) -> None:
+        ids = written.ids
+        if len(ids) < size:
+            return
+        windows = np.lib.stride_tricks.sliding_window_view(ids, size)
+        begun = ids[len(ids) + 1 - size :]
+        last = windows[(windows[:, :-1] == begun).all(axis=1), -1]
+        scores[last[last < len(scores)]] = -np.inf
+
+    return rule
+
+
+def no_words(words: Sequence[Sequence[int]]) -> Rule:
+    """None of these sequences of tokens is completed."""
+    alone = np.array(sorted({word[0] for word in words if len(word) == 1}), np.int64)
+    longer = [np.array(word, np.int64) for word in words if len(word) > 1]
+
+    def rule(written: Written, scores: Scores) -> None:
+        scores[alone[alone < len(scores)]] = -np.inf
+        for word in longer:
+            begun = word[:-1]
+            if len(begun) <= len(written.ids) and np.array_equal(written.ids[-len(begun) :], begun):
+                scores[word[-1:][word[-1:] < len(scores)]] = -np.inf
+
+    return rule
+
+
+def not_before(count: int, ends: Collection[int]) -> Rule:
+    """None of the tokens `ends` among the first `count` that are generated."""
+    places = np.array(sorted(ends), np.int64)
+
+    def rule(written: Written, scores: Scores) -> None:
+        if len(written.generated) < count:
+            scores[places] = -np.inf
+
+    return rule
+
+
+def never(tokens: Collection[int], only_first: bool = False) -> Rule:
+    """None of these tokens; `only_first`: not as the first that is generated."""
+    places = np.array(sorted(tokens), np.int64)
+
+    def rule(written: Written, scores: Scores) -> None:
+        if not only_first or not len(written.generated):
+            scores[places] = -np.inf
+
+    return rule
+
+
+def forced(place: int, token: int) -> Rule:
+    """This token and no other as the one number `place` (from 0) that is generated."""
+
+    def rule(written: Written, scores: Scores) -> None:
+        if len(written.generated) == place:
+            scores[:] = -np.inf
+            scores[token] = 0
+
+    return rule
+
+
+def temperature(value: float) -> Rule:
+    """Scores over `value`: above 1 evens them out, below 1 sharpens them."""
+
+    def rule(written: Written, scores: Scores) -> None:
+        scores /= np.float32(value)
+
+    return rule
+
+
+def top_k(count: int) -> Rule:
+    """Only the `count` best, and what equals the last of them. (Fan, Lewis, Dauphin, ACL 2018.)"""
+
+    def rule(written: Written, scores: Scores) -> None:
+        if count < len(scores):
+            scores[scores < np.partition(scores, -count)[-count]] = -np.inf
+
+    return rule
+
+
+def top_p(mass: float, least: int = 1) -> Rule:
+    """Only the fewest best that together have this probability. (Holtzman, Buys, Du, Forbes, Choi, ICLR 2020.)"""
+
+    def rule(written: Written, scores: Scores) -> None:
+        alive, order = _ascending(scores)
+        # Of the worst, those that together have 1 - mass at most.
+        dropped = np.cumsum(softmax(scores[alive][order])) <= 1 - mass
+        dropped[len(dropped) - least :] = False
+        scores[alive[order[dropped]]] = -np.inf
+
+    return rule
+
+
+def min_p(share: float, least: int = 1) -> Rule:
+    """Only what has at least this share of the best one's probability. (Nguyen and others, ICLR 2025.)"""
+
+    def rule(written: Written, scores: Scores) -> None:
+        kept = np.argpartition(scores, -least)[-least:] if least < len(scores) else np.arange(len(scores))
+        probabilities = softmax(scores)
+        dropped = probabilities < share * probabilities.max()
+        dropped[kept] = False
+        scores[dropped] = -np.inf
+
+    return rule
+
+
+def typical_p(mass: float, least: int = 1) -> Rule:
+    """Only the fewest together of this probability whose surprise is nearest to the expected one.
+
+    (Meister, Pimentel, Wiher, Cotterell: Locally Typical Sampling, TACL 2023.)
+    """
+
+    def rule(written: Written, scores: Scores) -> None:
+        alive = np.flatnonzero(np.isfinite(scores))
+        probabilities = softmax(scores[alive])
+        logarithms = scores[alive] - scores[alive].max()
+        logarithms -= np.log(np.exp(logarithms).sum())
+        surprise = np.abs(-logarithms + (probabilities * logarithms).sum())
+        order = np.argsort(surprise, kind="stable")
+        last = min(int((np.cumsum(probabilities[order]) < mass).sum()), len(order) - 1)
+        dropped = surprise[order] > surprise[order[last]]
+        dropped[:least] = False
+        scores[alive[order[dropped]]] = -np.inf
+
+    return rule
+
+
+def _ascending(scores: Scores) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Places of what may still come, and their order from the worst: after `top_k` few are sorted."""
+    alive = np.flatnonzero(np.isfinite(scores))
+    return alive, np.argsort(scores[alive], kind="stable")
