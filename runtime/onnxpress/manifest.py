@@ -176,6 +176,18 @@ class Postprocessing:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How graphs that continue text are called; the defaults of a call are in `generation_config.json`.
+
+    `cache`: "shared" (fused attention writes keys and values in place) or "growing" (a traced graph returns longer ones);
+    `max_length`: the most tokens of a row that is continued, None: no limit.
+    """
+
+    cache: Literal["shared", "growing"]
+    max_length: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter."""
 
@@ -209,6 +221,7 @@ class Manifest:
     postprocessing: Postprocessing
     provenance: Provenance
     files: Mapping[str, FileInfo]
+    generation: GenerationSettings | None = None
 
 
 def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:

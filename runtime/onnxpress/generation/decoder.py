@@ -1,0 +1,74 @@
+"""What the decode loop needs of a model: rows of tokens that are read once and remembered.
+
+Implemented over graphs with a shared cache, over graphs with a growing one, and in tests over PyTorch. Knows no search,
+no sampling and no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+class Decoder(Protocol):
+    """Rows of tokens that were read, each with its past. One call of `generate` has one; not for several threads."""
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Tokens that each row has."""
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens that a row may have; None: no limit."""
+
+    def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
+        """Append tokens, at least one, to one row.
+
+        Returns float32 (keep, vocabulary): what may follow each of the last `keep` of them. A copy.
+        """
+
+    def step(self, ids: Ids) -> Logits:
+        """Append one token to every row: ids int64 (rows).
+
+        Returns float32 (rows, vocabulary), in a buffer that the next call writes over; the caller may change it.
+        """
+
+    def truncate(self, row: int, length: int) -> None:
+        """Forget a row's tokens from `length` on."""
+
+    def select(self, sources: Sequence[int]) -> None:
+        """Row i becomes what row sources[i] was; there are len(sources) rows then.
+
+        After an encoder, rows of one text stand side by side, the same number for each text.
+        """
+
+    def close(self) -> None:
+        """Free the memory."""
+
+
+class Model(Protocol):
+    """A decoder-only model."""
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens that a row may have."""
+
+    def start(self, rows: int, expected_tokens: int) -> Decoder:
+        """Empty rows, with room for so many tokens at first."""
+
+
+class EncoderDecoderModel(Protocol):
+    """A model that reads a text whole, and then writes."""
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens that a row may have."""
+
+    def encode(self, input_ids: Ids, attention_mask: Ids, expected_tokens: int, **more: NDArray[Any]) -> Decoder:
+        """Read texts, int64 (texts, encoder_sequence) both; one empty row for each, which `select` multiplies."""
