@@ -179,7 +179,7 @@ class Postprocessing:
 class GenerationSettings:
     """How graphs that continue text are called; the defaults of a call are in `generation_config.json`.
 
-    `cache`: "shared" (fused attention writes keys and values in place) or "growing" (a traced graph returns longer ones);
+    `cache`: "shared" (fused attention writes keys and values in place) or "growing" (a traced graph returns them);
     `max_length`: the most tokens of a row that is continued, None: no limit.
     """
 
