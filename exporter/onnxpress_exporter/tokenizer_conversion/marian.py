@@ -1,0 +1,40 @@
+"""MarianTokenizer: a sentencepiece model for each language, and one vocabulary for both or one for each.
+
+transformers 5 reads no punctuation normalizer, installed or not: its `normalize` is never called while tokenizing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnxpress.manifest import LanguageSettings
+from onnxpress_exporter.tokenizer_conversion.base import Conversion, names
+from onnxpress_exporter.tokenizer_conversion.sentencepiece_model import Layout, Side, side
+
+
+def convert_marian(tokenizer: Any) -> Conversion:
+    """The source side encodes; it decodes too, unless the target language has a vocabulary of its own."""
+    source = _side(tokenizer, tokenizer.spm_source, tokenizer.encoder, "charsmap.bin")
+    if not tokenizer.separate_vocabs:
+        return Conversion(source, languages=_languages(tokenizer))
+    return Conversion(source, _side(tokenizer, tokenizer.spm_target, tokenizer.target_encoder, "charsmap_target.bin"))
+
+
+def _side(tokenizer: Any, processor: Any, vocabulary: dict[str, int], charsmap_file: str) -> Side:
+    layout = Layout(
+        rows=names(tokenizer, vocabulary),
+        prefix=(),
+        suffix=(int(tokenizer.eos_token_id),),
+        charsmap_file=charsmap_file,
+        leading_code=True,
+        after_special=" ",
+        foreign_pieces=True,
+    )
+    return side(tokenizer, processor, layout)
+
+
+def _languages(tokenizer: Any) -> LanguageSettings | None:
+    """Of a model with several target languages: `>>fr<<` begins the text."""
+    codes = {code[2:-2]: int(tokenizer.encoder[code]) for code in tokenizer.supported_language_codes}
+    target = tokenizer.target_lang if tokenizer.target_lang in codes else None
+    return LanguageSettings(codes, target="text", default_target=target) if codes else None
