@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnxpress.manifest import LanguageSettings, SpecialToken, TokenizerSettings
 from onnxpress.tokenizer import Tokenizer
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.tokenizer_conversion import Side, convert, languages_of
+from onnxpress_exporter.tokenizer_conversion import Conversion, Side, convert, languages_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as RustTokenizer
@@ -24,6 +24,9 @@ TARGET_FILE_NAME = "tokenizer_target.json"
 
 # How many languages are tried when a tokenizer is proved: all of them share one template.
 _LANGUAGES_TRIED = 3
+
+# How many rows of ids are decoded then, and how long.
+_TEXTS_TRIED, _IDS_TOGETHER = 300, 16
 
 # transformers writes about 1e30 where a tokenizer knows no limit.
 _UNLIMITED = 10**9
@@ -82,8 +85,7 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         raise UnsupportedCheckpoint(
             f"{type(tokenizer).__name__} has no exact version in the Rust `tokenizers` library, and no converter here."
         )
-    settings = tokenizer_settings(tokenizer, {})
-    _prove(tokenizer, Tokenizer(folder / FILE_NAME, settings))
+    _prove(tokenizer, Tokenizer(folder / FILE_NAME, _settings(tokenizer, None, conversion)))
 
 
 def _write(side: Side, path: Path) -> None:
@@ -109,9 +111,26 @@ def _prove(tokenizer: PreTrainedTokenizerBase, written: Tokenizer) -> None:
     for first, second in zip(texts, reversed(texts), strict=True):
         if second:  # transformers takes an empty second text for none at all
             _same(tokenizer, written, first, second, True)
+    if written.target.settings.segmentation is not None:
+        _prove_texts(tokenizer, written, written.target.settings.segmentation.vocabulary)
     languages = written.settings.languages
     if languages is not None and languages.source_position is not None:
         _prove_languages(tokenizer, written, languages)
+
+
+def _prove_texts(tokenizer: Any, written: Tokenizer, rows: int) -> None:
+    """Raise UnsupportedCheckpoint unless ids give the same text, neighbours from all over the vocabulary together."""
+    step = max(_IDS_TOGETHER, rows // _TEXTS_TRIED)
+    for start in range(0, rows, step):
+        ids = list(range(start, min(start + _IDS_TOGETHER, rows)))
+        for skip in (True, False):
+            theirs = tokenizer.decode(ids, skip_special_tokens=skip)
+            ours = written.decode(ids, skip_special_tokens=skip)
+            if theirs != ours:
+                raise UnsupportedCheckpoint(
+                    f"{type(tokenizer).__name__} has no exact tokenizer.json: of the ids from {start} on transformers "
+                    f"makes {theirs[:60]!r}, the runtime {ours[:60]!r}."
+                )
 
 
 def _prove_languages(tokenizer: Any, written: Tokenizer, languages: LanguageSettings) -> None:
@@ -187,12 +206,15 @@ def tokenizer_settings(tokenizer: PreTrainedTokenizerBase, config: Any) -> Token
 
     Without a padding token, the one of the model's config or 0 fills rows: padded positions are masked.
     """
+    return _settings(tokenizer, config, convert(tokenizer))
+
+
+def _settings(tokenizer: Any, config: Any, conversion: Conversion | None) -> TokenizerSettings:
     special = {}
     for kind in _SPECIAL_TOKENS:
         token, number = getattr(tokenizer, f"{kind}_token"), getattr(tokenizer, f"{kind}_token_id")
         if token is not None and number is not None:
             special[kind] = SpecialToken(str(token), int(number))
-    conversion = convert(tokenizer)
     pads = (tokenizer.pad_token_id, getattr(_full_config(config), "pad_token_id", None), 0)
     settings = TokenizerSettings(
         file=FILE_NAME,

@@ -36,15 +36,16 @@ def refuse(tokenizer: Any, reason: str) -> UnsupportedCheckpoint:
     return UnsupportedCheckpoint(f"{type(tokenizer).__name__} has no exact tokenizer.json here: {reason}.")
 
 
-def names(tokenizer: Any, tokens: Mapping[str, int]) -> list[str]:
-    """Row number -> token, from the vocabulary and the tokens added to it.
+def names(tokenizer: Any, tokens: Mapping[str, int], *, added: bool = True) -> list[str]:
+    """Row number -> token, from the vocabulary and, unless told otherwise, the tokens added to it.
 
     Raises UnsupportedCheckpoint where two tokens share a row or a row has none.
     """
     rows = {number: token for token, number in tokens.items()}
     if len(rows) != len(tokens):
         raise refuse(tokenizer, "two tokens of its vocabulary share an id")
-    rows |= {number: token.content for number, token in tokenizer.added_tokens_decoder.items()}
+    if added:
+        rows |= {number: token.content for number, token in tokenizer.added_tokens_decoder.items()}
     missing = next((number for number in range(max(rows) + 1) if number not in rows), None)
     if missing is not None:
         raise refuse(tokenizer, f"its vocabulary has no token with the id {missing}")
@@ -55,11 +56,16 @@ def names(tokenizer: Any, tokens: Mapping[str, int]) -> list[str]:
 
 
 def add_tokens(tokenizer: Any, rust: Tokenizer) -> None:
-    """Tell the Rust tokenizer which tokens are taken out of a text before all else, under their own ids."""
+    """Tell the Rust tokenizer which tokens are taken out of a text before all else, under their own ids.
+
+    One whose id is behind the last row belongs to the other side.
+    """
     from tokenizers import AddedToken
 
-    special_ids = set(tokenizer.all_special_ids)
+    special_ids, rows = set(tokenizer.all_special_ids), rust.get_vocab_size()
     for number, token in tokenizer.added_tokens_decoder.items():
+        if number >= rows:
+            continue
         if token.single_word:
             raise refuse(tokenizer, f"the token {token.content!r} is to be found between spaces only")
         copy = AddedToken(token.content, lstrip=token.lstrip, rstrip=token.rstrip, normalized=False)

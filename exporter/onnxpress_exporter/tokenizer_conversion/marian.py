@@ -8,21 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from onnxpress.manifest import LanguageSettings
+from onnxpress.pieces.sentencepiece import UNREACHABLE
 from onnxpress_exporter.tokenizer_conversion.base import Conversion, names
 from onnxpress_exporter.tokenizer_conversion.sentencepiece_model import Layout, Side, side
 
 
 def convert_marian(tokenizer: Any) -> Conversion:
     """The source side encodes; it decodes too, unless the target language has a vocabulary of its own."""
-    source = _side(tokenizer, tokenizer.spm_source, tokenizer.encoder, "charsmap.bin")
+    source = _side(tokenizer, tokenizer.spm_source, names(tokenizer, tokenizer.encoder), "charsmap.bin")
     if not tokenizer.separate_vocabs:
         return Conversion(source, languages=_languages(tokenizer))
-    return Conversion(source, _side(tokenizer, tokenizer.spm_target, tokenizer.target_encoder, "charsmap_target.bin"))
+    return Conversion(source, _side(tokenizer, tokenizer.spm_target, _target_rows(tokenizer), "charsmap_target.bin"))
 
 
-def _side(tokenizer: Any, processor: Any, vocabulary: dict[str, int], charsmap_file: str) -> Side:
+def _side(tokenizer: Any, processor: Any, rows: list[str], charsmap_file: str) -> Side:
     layout = Layout(
-        rows=names(tokenizer, vocabulary),
+        rows=rows,
         prefix=(),
         suffix=(int(tokenizer.eos_token_id),),
         charsmap_file=charsmap_file,
@@ -31,6 +32,16 @@ def _side(tokenizer: Any, processor: Any, vocabulary: dict[str, int], charsmap_f
         foreign_pieces=True,
     )
     return side(tokenizer, processor, layout)
+
+
+def _target_rows(tokenizer: Any) -> list[str]:
+    """Tokens of the target side. transformers decodes special tokens by their ids on the source side, on this one too,
+    so that a token may have two rows; the one of the target's own is marked."""
+    rows = names(tokenizer, tokenizer.target_encoder, added=False)
+    special = {number: token.content for number, token in tokenizer.added_tokens_decoder.items()}
+    taken = {content for number, content in special.items() if number < len(rows)}
+    marked = [UNREACHABLE + row if row in taken else row for row in rows]
+    return [special.get(number, row) for number, row in enumerate(marked)]
 
 
 def _languages(tokenizer: Any) -> LanguageSettings | None:

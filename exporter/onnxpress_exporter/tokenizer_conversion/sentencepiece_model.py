@@ -50,7 +50,8 @@ def side(tokenizer: Any, processor: Any, layout: Layout) -> Side:
     pieces = {piece.piece: piece.score for piece in proto.pieces if piece.type == _NORMAL}
     if not layout.foreign_pieces and any(SPACE in row and row not in pieces for row in layout.rows):
         raise refuse(tokenizer, f"its vocabulary has tokens with {SPACE} that its sentencepiece model lacks")
-    named = [row if row in pieces or row in added else UNREACHABLE + row for row in layout.rows]
+    marked = (UNREACHABLE + row.removeprefix(UNREACHABLE) for row in layout.rows)
+    named = [row if row in pieces or row in added else mark for row, mark in zip(layout.rows, marked, strict=True)]
     named += [piece for piece in pieces if piece not in set(layout.rows)]
     build = _unigram if proto.trainer_spec.model_type == _UNIGRAM else _byte_pairs
     rust = Tokenizer(build(tokenizer, named, pieces))

@@ -74,8 +74,8 @@ class SentencePieces:
         parts: list[str] = []
         run: list[str] = []
         for name in names:
-            if name in special:
-                parts += (self._join_run(run), name, self._settings.after_special)
+            if (token := name.removeprefix(UNREACHABLE)) in special:
+                parts += (self._join_run(run), token, self._settings.after_special)
                 run = []
             else:
                 run.append(name)
