@@ -1,4 +1,4 @@
-"""Pieces of a transformer as ONNX nodes: weights, projections, normalizations, activations, lookups, inputs and outputs.
+"""Pieces of a transformer as ONNX nodes: weights, projections, normalizations, activations, lookups, inputs, outputs.
 
 Every function adds its nodes at the end of a graph and returns the values they make, float32 unless it says otherwise.
 Attention is in `attention.py`. Knows no architecture.
@@ -47,7 +47,7 @@ ACTIVATIONS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """y = x @ weight.T + bias; `weight` (outputs, inputs), also where a checkpoint stores the transpose (a view does)."""
+    """y = x @ weight.T + bias; `weight` (outputs, inputs), a view where a checkpoint stores the transpose."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None = None
@@ -139,9 +139,9 @@ def emit_several(
 
 def constant(graph: onnx_ir.Graph, name: str, values: NDArray[Any] | Sequence[int] | int | float) -> onnx_ir.Value:
     """A constant; integers become int64, numbers float32. One of that name is reused if it holds the same."""
-    array = np.asarray(values)
-    kind = {"i": np.dtype(np.int64), "f": np.dtype(np.float32)}.get(array.dtype.kind, array.dtype)
-    return add_constant(graph, name, array if isinstance(values, np.ndarray) else array.astype(kind))
+    if isinstance(values, np.ndarray):
+        return add_constant(graph, name, values)
+    return add_constant(graph, name, np.asarray(values, np.float32 if isinstance(values, float) else np.int64))
 
 
 def weight(graph: onnx_ir.Graph, name: str, *tensors: torch.Tensor, transposed: bool = False) -> onnx_ir.Value:
@@ -155,7 +155,7 @@ def weight(graph: onnx_ir.Graph, name: str, *tensors: torch.Tensor, transposed: 
     if transposed:
         axes.reverse()
 
-    def read() -> onnx_ir.Tensor:
+    def read() -> onnx_ir.TensorProtocol:
         parts = [one.detach().to(torch.float32).cpu().numpy() for one in tensors]
         array = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return onnx_ir.Tensor(np.ascontiguousarray(array.T if transposed else array), name=name)
@@ -203,7 +203,7 @@ def normalize(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, norm: Norm) -> 
 def add_and_normalize(
     graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, skip: onnx_ir.Value, norm: Norm
 ) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-    """(`x` + `skip` normalized, the sum itself) in one node; both (rows, sequence, width). The sum is `name` + ".sum"."""
+    """(`x` + `skip` normalized, the sum) in one node; both (rows, sequence, width). The sum is called `name` + ".sum"."""
     scale = weight(graph, f"{name}.weight", norm.weight)
     op_type, inputs = "SkipSimplifiedLayerNormalization", [x, skip, scale]
     if norm.kind == "layer":
