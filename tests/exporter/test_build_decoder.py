@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter import generators
+from onnxpress_exporter.errors import NotBuildable
+from onnxpress_exporter.quantization.plan import Blocks
+from onnxpress_exporter.quantization.variants import Variants
 from tests.fixtures.decoders import Floats, Graph, tiny
 
 VOCABULARY = 199
 WINDOW = 9
+LIMIT = 96
+#: Tokens of each row's prompt; what is decoded after it.
+PROMPTS = (1, 7, 40)
+TOKENS = 40 + 3 + 5 + 1
 
 _SMALL = {
     "vocab_size": VOCABULARY,
@@ -24,7 +34,7 @@ _SMALL = {
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 96,
+    "max_position_embeddings": LIMIT,
     "pad_token_id": 0,
     "bos_token_id": 1,
     "eos_token_id": 2,
@@ -34,7 +44,7 @@ _SMALL_GPT2 = {
     "n_embd": 64,
     "n_layer": 3,
     "n_head": 4,
-    "n_positions": 96,
+    "n_positions": LIMIT,
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
@@ -131,7 +141,7 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "falcon new": ("falcon", {**_FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
     "falcon sequential": ("falcon", {**_FALCON, "multi_query": False, "parallel_attn": False, "num_kv_heads": 4}),
     "bloom": ("bloom", _BLOOM),
-    "bloom of six heads": ("bloom", {**_BLOOM, "hidden_size": 96, "n_head": 6, "tie_word_embeddings": False}),
+    "bloom of six heads": ("bloom", {**_BLOOM, "hidden_size": LIMIT, "n_head": 6, "tie_word_embeddings": False}),
     "gptj": ("gptj", {**_SMALL_GPT2, "rotary_dim": 8, "n_embd": 128}),
     "codegen": ("codegen", {**_SMALL_GPT2, "rotary_dim": 16}),
     "gpt2": ("gpt2", _SMALL_GPT2),
@@ -151,7 +161,7 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
             "hidden_size": 64,
             "num_layers": 3,
             "num_heads": 4,
-            "max_position_embeddings": 96,
+            "max_position_embeddings": LIMIT,
             "attention_types": [[["global", "local", "local"], 1]],
             "window_size": WINDOW,
             "bos_token_id": 1,
@@ -180,11 +190,11 @@ def same(found: Floats, wanted: Floats) -> None:
 
 def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Path) -> None:
     assert generators.buildable(case) is None
-    assert generators.context_limit(case) == 96 or generators.context_limit(case) is None
+    assert generators.context_limit(case) == (None if case.config.model_type == "bloom" else LIMIT)
     built = generators.build_decoder(case)
     graph = Graph(built, tmp_path, rows=3)
     rng = np.random.default_rng(0)
-    ids = rng.integers(3, VOCABULARY, (3, CAPACITY_USED))
+    ids = rng.integers(3, VOCABULARY, (3, TOKENS))
     wanted = expected(case, ids)
     # Answers that hardly depend on what was read would pass any comparison.
     assert np.abs(wanted[0] - wanted[1]).max() > 0.1 * np.ptp(wanted)
@@ -205,5 +215,88 @@ def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Pat
         same(graph.feed(ids[row : row + 1, start + 5 : start + 6], row), wanted[row : row + 1, start + 5 : start + 6])
 
 
-PROMPTS = (1, 7, 40)
-CAPACITY_USED = 40 + 3 + 5 + 1
+# What the passes find in a built graph.
+
+
+@pytest.mark.parametrize(("name", "bits"), [("qwen2", 4), ("llama", 4), ("gpt2", 8), ("gemma2", 8)])
+def test_every_product_is_quantized_and_a_tied_table_stored_once(name: str, bits: int, tmp_path: Path) -> None:
+    model_type, config = CASES[name]
+    # Wide enough that the table is a large one.
+    width = "n_embd" if model_type == "gpt2" else "hidden_size"
+    model = tiny(CONFIG_MAPPING[model_type](**{**config, width: 128, "vocab_size": 1000}))
+    built = generators.build_decoder(model)
+    made = Variants(built)
+    plan = {site.value: Blocks(bits) for site in made.sites}
+    small = made.build(f"q{bits}", plan)
+    counts = Counter(node.op_type for node in small.graph)
+    products = sum(node.op_type == "MatMul" for node in built.graph)
+    assert counts["MatMul"] == 0 and counts["MatMulNBits"] == products == 3 * 4 + 1
+
+    (embedding,) = (node for node in small.graph if node.op_type == "GatherBlockQuantized")
+    rows = embedding.inputs[0]
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert rows is not None and tied == (len(rows.uses()) == 2) == (name != "llama")
+
+    ids = np.random.default_rng(0).integers(3, 1000, (1, 12))
+    wanted = expected(model, ids)
+    graph = Graph(small, tmp_path, rows=1)
+    found = np.concatenate([graph.feed(ids[:, :8]), *(graph.feed(ids[:, i : i + 1]) for i in range(8, 12))], axis=1)
+    correlation = np.corrcoef(found.ravel(), wanted.ravel())[0, 1]
+    assert correlation > {4: 0.75, 8: 0.995}[bits]
+
+
+def test_the_graph_is_small() -> None:
+    counts = Counter(node.op_type for node in generators.build_decoder(tiny(CONFIG_MAPPING["qwen2"](**_SMALL))).graph)
+    layer = {
+        "MatMul": 4,
+        "Add": 1,
+        "GroupQueryAttention": 1,
+        "SkipSimplifiedLayerNormalization": 2,
+        "Split": 1,
+        "QuickGelu": 1,
+        "Mul": 1,
+    }
+    around = {"Gather": 2, "MatMul": 1, "SimplifiedLayerNormalization": 1}
+    assert counts == Counter({name: 3 * count for name, count in layer.items()}) + Counter(around)
+
+
+def test_weights_are_not_copied_before_they_are_asked_for() -> None:
+    model = tiny(CONFIG_MAPPING["llama"](**_SMALL))
+    built = generators.build_decoder(model)
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.fill_(3.0)
+    read = built.graph.initializers["layers.0.feed_forward.down.weight"].const_value
+    assert read is not None and (read.numpy() == 3.0).all()
+
+
+# What no reader knows.
+
+
+@pytest.mark.parametrize(
+    ("model_type", "config", "reason"),
+    [
+        ("gpt_bigcode", _SMALL_GPT2, "no reader knows the architecture 'gpt_bigcode'"),
+        ("mixtral", {**_SMALL, "num_local_experts": 2}, "no reader knows the architecture 'mixtral'"),
+        (
+            "llama",
+            {**_SMALL, "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}},
+            "rope_type is 'dynamic'",
+        ),
+        ("gpt2", {**_SMALL_GPT2, "add_cross_attention": True}, "add_cross_attention is True"),
+        ("llama", {**_SMALL, "hidden_act": "mish"}, "activation 'mish' has no operator"),
+        ("phi", {**_SMALL, "hidden_size": 128, "qk_layernorm": True}, "its weight .*layernorm.* is not known"),
+        ("falcon", {**_FALCON, "alibi": True}, "alibi is True"),
+        ("bloom", {**_BLOOM, "apply_residual_connection_post_layernorm": True}, "apply_residual"),
+        ("gemma", {**_SMALL, "use_bidirectional_attention": True}, "use_bidirectional_attention is True"),
+    ],
+)
+def test_what_is_not_known_is_refused(model_type: str, config: dict[str, Any], reason: str) -> None:
+    model = tiny(CONFIG_MAPPING[model_type](**config))
+    assert re.search(reason, generators.buildable(model) or "")
+    with pytest.raises(NotBuildable, match=reason):
+        generators.build_decoder(model)
+
+
+def test_only_language_models_are_read() -> None:
+    model = transformers.AutoModelForSequenceClassification.from_config(CONFIG_MAPPING["gpt2"](**_SMALL_GPT2))
+    assert generators.buildable(model) == "GPT2ForSequenceClassification is not a causal language model"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import onnx_ir
 
-from onnxpress_exporter.generators.blocks import FLOAT, Axes, emit_several, graph_input, graph_output
+from onnxpress_exporter.generators.blocks import Axes, axes_of, emit_several, graph_input, graph_output
 from onnxpress_exporter.passes.graph import MICROSOFT
 
 #: Added to the score of a key that may not be seen.
@@ -131,6 +131,5 @@ def multi_head_attention(
         [query, key, value, None, mask, bias],
         {"num_heads": heads, "scale": scale, "mask_filter_value": HIDDEN},
         domain=MICROSOFT,
-        axes=None if query.shape is None else [one if isinstance(one, int) else one.value for one in query.shape],
-        dtype=FLOAT,
+        axes=axes_of(query.shape),
     )[0]

@@ -41,13 +41,14 @@ READERS: Mapping[str, Callable[[Source], Decoder]] = {
 def read(model: torch.nn.Module) -> Decoder:
     """The architecture of a transformers causal language model; NotBuildable, with the reason, if none is known."""
     kind = getattr(getattr(model, "config", None), "model_type", None)
-    if kind not in READERS:
+    reader = READERS.get(str(kind))
+    if reader is None:
         raise NotBuildable(f"no reader knows the architecture {kind!r}")
     if not type(model).__name__.endswith(("ForCausalLM", "LMHeadModel")):
         raise NotBuildable(f"{type(model).__name__} is not a causal language model")
     source = Source(model)
     try:
-        decoder = READERS[kind](source)
+        decoder = reader(source)
     except (AttributeError, KeyError) as error:
         # Another version of transformers calls it otherwise.
         raise NotBuildable(f"what its reader asks for is not there: {error}") from error

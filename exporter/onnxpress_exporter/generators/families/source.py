@@ -76,7 +76,7 @@ class Source:
 
         def part(tensor: torch.Tensor, which: slice) -> torch.Tensor:
             rest = tensor.shape[1:]
-            return tensor.unflatten(0, (kv_heads, groups + 2, -1))[:, which].reshape(-1, *rest)
+            return tensor.reshape(kv_heads, groups + 2, -1, *rest)[:, which].reshape(-1, *rest)
 
         return [
             Linear(part(packed.weight, which), None if packed.bias is None else part(packed.bias, which))
