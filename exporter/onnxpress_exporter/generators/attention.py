@@ -12,6 +12,8 @@ import onnx_ir
 from onnxpress_exporter.generators.blocks import Axes, axes_of, emit_several, graph_input, graph_output
 from onnxpress_exporter.passes.graph import MICROSOFT
 
+#: GroupQueryAttention takes heads of multiples of this size.
+HEAD_SIZES = 8
 #: Added to the score of a key that may not be seen.
 HIDDEN = -1e9
 
