@@ -1,0 +1,55 @@
+"""Readers: a model of a family -> its architecture. One table, by the config's model_type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from onnxpress_exporter.errors import NotBuildable
+from onnxpress_exporter.generators.architecture import Decoder
+from onnxpress_exporter.generators.families import gemma, gpt2, gptj, llama, neox, phi
+from onnxpress_exporter.generators.families.source import Source
+
+READERS: Mapping[str, Callable[[Source], Decoder]] = {
+    "bloom": neox.bloom,
+    "codegen": gptj.codegen,
+    "falcon": neox.falcon,
+    "gemma": gemma.gemma,
+    "gemma2": gemma.gemma2,
+    "gemma3_text": gemma.gemma3,
+    "gpt2": gpt2.gpt2,
+    "gpt_neo": gpt2.gpt_neo,
+    "gpt_neox": neox.gpt_neox,
+    "gptj": gptj.gptj,
+    "granite": llama.granite,
+    "llama": llama.llama,
+    "mistral": llama.mistral,
+    "olmo": llama.olmo,
+    "olmo2": llama.olmo2,
+    "opt": gpt2.opt,
+    "phi": phi.phi,
+    "phi3": llama.phi3,
+    "qwen2": llama.mistral,
+    "qwen3": llama.mistral,
+    "smollm3": llama.smollm3,
+    "stablelm": phi.stablelm,
+    "starcoder2": phi.starcoder2,
+}
+
+
+def read(model: torch.nn.Module) -> Decoder:
+    """The architecture of a transformers causal language model; NotBuildable, with the reason, if none is known."""
+    kind = getattr(getattr(model, "config", None), "model_type", None)
+    if kind not in READERS:
+        raise NotBuildable(f"no reader knows the architecture {kind!r}")
+    if not type(model).__name__.endswith(("ForCausalLM", "LMHeadModel")):
+        raise NotBuildable(f"{type(model).__name__} is not a causal language model")
+    source = Source(model)
+    try:
+        decoder = READERS[kind](source)
+    except (AttributeError, KeyError) as error:
+        # Another version of transformers calls it otherwise.
+        raise NotBuildable(f"what its reader asks for is not there: {error}") from error
+    source.check_all_read()
+    return decoder
