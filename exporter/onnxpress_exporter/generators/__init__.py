@@ -1,0 +1,1 @@
+"""Graphs of generating models made from their weights instead of traced."""
