@@ -1,0 +1,1 @@
+"""Readers: a checkpoint of one family -> its architecture as data."""
