@@ -99,7 +99,7 @@ def self_attention(
     mask: onnx_ir.Value,
     bias: onnx_ir.Value | None,
 ) -> onnx_ir.Value:
-    """Every token of a text to all that `mask` int32 (texts, length) keeps; biases of projections added by the kernel."""
+    """Every token of a text to all that `mask` int32 (texts, length) keeps; the kernel adds projections' biases."""
     parts = (("query", attention.query), ("key", attention.key), ("value", attention.value))
     q, k, v = (linear(graph, f"{name}.{part}", x, Linear(one.weight)) for part, one in parts)
     given = [one.weight.new_zeros(attention.width) if one.bias is None else one.bias for _, one in parts]
@@ -120,9 +120,7 @@ def self_attention(
     )
 
 
-def _columns(
-    graph: onnx_ir.Graph, positions: onnx_ir.Value, biases: list[DistanceBias | None]
-) -> onnx_ir.Value | None:
+def _columns(graph: onnx_ir.Graph, positions: onnx_ir.Value, biases: list[DistanceBias | None]) -> onnx_ir.Value | None:
     """int64 (queries, keys): the column for key less query, whose middle is distance 0; the spans are all the same."""
     spans = {int(one.table.shape[1]) // 2 for one in biases if one is not None}
     if not spans:
@@ -130,7 +128,9 @@ def _columns(
     (span,) = spans
     square = [TOKENS[1], TOKENS[1]]
     queries = as_column(graph, "distance.queries", positions)
-    shifted = emit(graph, "distance.keys", "Add", [positions, constant(graph, "span", span)], axes=[TOKENS[1]], dtype=INT64)
+    shifted = emit(
+        graph, "distance.keys", "Add", [positions, constant(graph, "span", span)], axes=[TOKENS[1]], dtype=INT64
+    )
     distances = emit(graph, "distance", "Sub", [shifted, queries], axes=square, dtype=INT64)
     return clipped(graph, "distance.clipped", distances, 0, 2 * span)
 
@@ -139,8 +139,10 @@ def _give(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, projection: Linear,
     """Keys or values of a layer of the decoder, split into heads, as the graph's next output."""
     y = linear(graph, f"decoder.{name}", x, projection)
     shape = constant(graph, f"heads_{attention.heads}", [0, 0, attention.heads, attention.size])
-    split = [*TOKENS, attention.heads, attention.size]
-    y = emit(graph, f"decoder.{name}.split", "Reshape", [y, shape], axes=split)
+    texts, length = TOKENS
+    y = emit(
+        graph, f"decoder.{name}.split", "Reshape", [y, shape], axes=[texts, length, attention.heads, attention.size]
+    )
     result = f"present.{name}"
     y = emit(graph, result, "Transpose", [y], {"perm": [0, 2, 1, 3]})
-    graph_output(graph, y, result, [split[0], split[2], split[1], split[3]])
+    graph_output(graph, y, result, [texts, attention.heads, length, attention.size])

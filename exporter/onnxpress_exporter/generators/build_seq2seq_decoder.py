@@ -2,7 +2,7 @@
 
     input_ids: int64 (rows, sequence), rows = texts * k; position_ids as well, where the text has positions
     encoder_attention_mask: int64 (texts, encoder_sequence)
-    seqlens_k: int32 (rows); total_sequence_length: int32 (): tokens so far, this call's included (and, of a row, less one)
+    total_sequence_length: int32 (): tokens so far, this call's included; seqlens_k: int32 (rows): the same, less one
     logits_to_keep: int64 (kept)
     past_key_values.N.decoder.key, .value: float32 (rows, heads, capacity, size), written in place
     past_key_values.N.encoder.key, .value: float32 (texts, heads, encoder_sequence, size), as the encoder returns them
@@ -27,6 +27,7 @@ from onnxpress_exporter.generators.attention import (
 from onnxpress_exporter.generators.blocks import (
     INT32,
     INT64,
+    Axes,
     Linear,
     add,
     constant,
@@ -87,10 +88,10 @@ def build_seq2seq_decoder(model: EncoderDecoder) -> onnx_ir.Model:
     width = decoder.layers[0].cross.width
     call = _Call(
         mask=emit(graph, "mask", "Cast", [given_mask], {"to": int(INT32)}, axes=SOURCE, dtype=INT32),
-        by_text=_shape(graph, "by_text", size_of(graph, "texts", given_mask, 0), constant(graph, "queries", [-1, width])),
-        by_row=_shape(
-            graph, "by_row", constant(graph, "any_rows", [-1]), sequence, constant(graph, "width", [width])
+        by_text=_shape(
+            graph, "by_text", size_of(graph, "texts", given_mask, 0), constant(graph, "queries", [-1, width])
         ),
+        by_row=_shape(graph, "by_row", constant(graph, "any_rows", [-1]), sequence, constant(graph, "width", [width])),
         lengths=Lengths(seqlens_k, total),
         columns=_columns(graph, total, sequence, [layer.bias for layer in decoder.layers]),
         biases={},
@@ -101,10 +102,15 @@ def build_seq2seq_decoder(model: EncoderDecoder) -> onnx_ir.Model:
         branches += _layer(graph, f"decoder.{index}", layer, own[index], encoded[index], call)
     x = run_branches(graph, "decoder", x, branches, decoder.final_norm)
     logits = _head(graph, pick(graph, "kept", x, kept), model.head, table)
-    graph_output(graph, logits, "logits", ["rows", "kept", int(table.shape[0]) if table.shape is not None else None])
+    graph_output(graph, logits, "logits", ["rows", "kept", _vocabulary(model)])
     # Logits come first, by custom.
     graph.outputs.insert(0, graph.outputs.pop())
     return finished(graph)
+
+
+def _vocabulary(model: EncoderDecoder) -> int:
+    weight = model.decoder.embedding.table if model.head.weight is None else model.head.weight
+    return int(weight.shape[0])
 
 
 def _numbered(model: EncoderDecoder) -> list[tuple[int, DecoderLayer]]:
@@ -112,7 +118,7 @@ def _numbered(model: EncoderDecoder) -> list[tuple[int, DecoderLayer]]:
 
 
 def _encoder_input(graph: onnx_ir.Graph, layer: int, cross: Attention) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-    shape = [SOURCE[0], cross.heads, SOURCE[1], cross.size]
+    shape: Axes = [SOURCE[0], cross.heads, SOURCE[1], cross.size]
     key, value = (graph_input(graph, f"past_key_values.{layer}.encoder.{one}", shape) for one in ("key", "value"))
     return key, value
 
@@ -209,10 +215,7 @@ def _columns(
 
 
 def _head(graph: onnx_ir.Graph, x: onnx_ir.Value, head: Head, table: onnx_ir.Value) -> onnx_ir.Value:
-    if head.weight is None:
-        y = tied_linear(graph, "head", x, table)
-    else:
-        y = linear(graph, "head", x, Linear(head.weight))
+    y = tied_linear(graph, "head", x, table) if head.weight is None else linear(graph, "head", x, Linear(head.weight))
     if head.bias is None:
         return y
     return add(graph, "head.biased", y, weight(graph, "head.bias", head.bias))

@@ -1,7 +1,7 @@
 """What an encoder-decoder's graphs are built from: its weights, and how they are put together.
 
-Readers in `families/` make it from a checkpoint; `build_encoder.py` and `build_seq2seq_decoder.py` make graphs of it. Knows
-neither checkpoints nor graphs.
+Readers in `families/` make it from a checkpoint; `build_encoder.py` and `build_seq2seq_decoder.py` make graphs of it.
+Knows neither checkpoints nor graphs.
 """
 
 from __future__ import annotations

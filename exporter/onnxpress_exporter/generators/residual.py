@@ -71,7 +71,8 @@ def add_and_normalize(
 ) -> tuple[onnx_ir.Value, onnx_ir.Value]:
     """(norm(x + y + bias), x + y + bias) in one node."""
     scale = weight(graph, f"{name}.weight", norm.weight)
-    inputs, op_type = [y, x, scale], "SkipSimplifiedLayerNormalization"
+    op_type = "SkipSimplifiedLayerNormalization"
+    inputs: list[onnx_ir.Value | None] = [y, x, scale]
     if norm.kind == "layer":
         op_type = "SkipLayerNormalization"
         inputs.append(None if norm.bias is None else weight(graph, f"{name}.bias", norm.bias))

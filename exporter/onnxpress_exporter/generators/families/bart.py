@@ -1,7 +1,7 @@
 """BART and its kin: layer normalization, biases everywhere, learned or sinusoidal positions.
 
-What differs is read from the modules: a `layer_norm` at a stack's end means that layers normalize what they read. Positions are
-of tokens in a row, from 0 on, also where a token is the padding token (M2M100 skips those).
+What differs is read from the modules: a `layer_norm` at a stack's end means that layers normalize what they read.
+Positions count every token from 0 on, the padding token too, which M2M100 skips.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from onnxpress_exporter.generators.blocks import Linear, Norm
+from onnxpress_exporter.generators.blocks import Norm
 from onnxpress_exporter.generators.encoder_decoder import (
     Attention,
     Decoder,
@@ -23,6 +23,7 @@ from onnxpress_exporter.generators.encoder_decoder import (
     FeedForward,
     Head,
 )
+from onnxpress_exporter.generators.families.modules import layer_norm, linear
 
 
 def read_bart(model: Any) -> EncoderDecoder:
@@ -32,7 +33,9 @@ def read_bart(model: Any) -> EncoderDecoder:
     bias = getattr(model, "final_logits_bias", None)
     activation = model.config.activation_function
     return EncoderDecoder(
-        encoder=Encoder(_embedding(encoder), tuple(_encoder_layer(one, activation) for one in encoder.layers), _final(encoder)),
+        encoder=Encoder(
+            _embedding(encoder), tuple(_encoder_layer(one, activation) for one in encoder.layers), _final(encoder)
+        ),
         decoder=Decoder(
             _decoder_embedding(model),
             tuple(_decoder_layer(one, activation) for one in decoder.layers),
@@ -52,7 +55,7 @@ def _embedding(stack: Any) -> Embedding:
         words.weight,
         scale=float(getattr(words, "embed_scale", getattr(stack, "embed_scale", 1.0))),
         positions=_positions(stack.embed_positions),
-        norm=None if norm is None else _norm(norm),
+        norm=None if norm is None else layer_norm(norm),
     )
 
 
@@ -64,51 +67,44 @@ def _decoder_embedding(model: Any) -> Embedding:
 
 def _positions(module: Any) -> torch.Tensor:
     """(longest, width), position 0 first."""
+    rows: torch.Tensor
     if hasattr(module, "weights"):
         # M2M100 counts from the padding token's id on.
-        rows: torch.Tensor = module.weights[module.padding_idx + 1 :]
-        return rows
-    rows = module.weight[getattr(module, "offset", 0) :]
-    return rows
+        rows, offset = module.weights, module.padding_idx + 1
+    else:
+        rows, offset = module.weight, getattr(module, "offset", 0)
+    return rows[offset:]
 
 
 def _encoder_layer(layer: Any, activation: str) -> EncoderLayer:
     return EncoderLayer(
         _attention(layer.self_attn),
-        _norm(layer.self_attn_layer_norm),
+        layer_norm(layer.self_attn_layer_norm),
         _feed_forward(layer, activation),
-        _norm(layer.final_layer_norm),
+        layer_norm(layer.final_layer_norm),
     )
 
 
 def _decoder_layer(layer: Any, activation: str) -> DecoderLayer:
     return DecoderLayer(
         _attention(layer.self_attn),
-        _norm(layer.self_attn_layer_norm),
+        layer_norm(layer.self_attn_layer_norm),
         _attention(layer.encoder_attn),
-        _norm(layer.encoder_attn_layer_norm),
+        layer_norm(layer.encoder_attn_layer_norm),
         _feed_forward(layer, activation),
-        _norm(layer.final_layer_norm),
+        layer_norm(layer.final_layer_norm),
     )
 
 
 def _attention(module: Any) -> Attention:
-    parts = (_linear(one) for one in (module.q_proj, module.k_proj, module.v_proj, module.out_proj))
-    return Attention(*parts, heads=module.num_heads, scale=float(module.scaling))
+    q, k, v, o = (linear(one) for one in (module.q_proj, module.k_proj, module.v_proj, module.out_proj))
+    return Attention(q, k, v, o, heads=int(module.num_heads), scale=float(module.scaling))
 
 
 def _feed_forward(layer: Any, activation: str) -> FeedForward:
-    return FeedForward(_linear(layer.fc1), _linear(layer.fc2), activation)
-
-
-def _linear(module: Any) -> Linear:
-    return Linear(module.weight, module.bias)
+    return FeedForward(linear(layer.fc1), linear(layer.fc2), activation)
 
 
 def _final(stack: Any) -> Norm | None:
     norm = getattr(stack, "layer_norm", None)
-    return None if norm is None else _norm(norm)
-
-
-def _norm(module: Any) -> Norm:
-    return Norm("layer", module.weight, float(module.eps), module.bias)
+    return None if norm is None else layer_norm(norm)

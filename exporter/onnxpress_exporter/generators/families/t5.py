@@ -1,4 +1,4 @@
-"""T5, mT5 (Flan among them) and UMT5: RMS normalization before, biases by distance, no scale of scores, no other biases.
+"""T5 (Flan's too), mT5 and UMT5: RMS normalization, biases by distance and no others, scores that nothing scales.
 
 The buckets of distances are asked of the model's own module, not computed again.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from onnxpress_exporter.generators.blocks import Linear, Norm
+from onnxpress_exporter.generators.blocks import Norm
 from onnxpress_exporter.generators.encoder_decoder import (
     Attention,
     Decoder,
@@ -22,6 +22,7 @@ from onnxpress_exporter.generators.encoder_decoder import (
     FeedForward,
     Head,
 )
+from onnxpress_exporter.generators.families.modules import linear
 
 
 def read_t5(model: Any) -> EncoderDecoder:
@@ -41,7 +42,7 @@ def read_t5(model: Any) -> EncoderDecoder:
 
 
 def _scales_outputs(model: Any) -> bool:
-    """What the head reads is divided by the root of the width: T5 asks its config, UMT5 ties always, mT5 never does it."""
+    """Whether what the head reads is divided by the root of the width: never in mT5."""
     config = model.config
     scaled = {"t5": getattr(config, "scale_decoder_outputs", False), "umt5": config.tie_word_embeddings}
     return bool(scaled.get(config.model_type, False))
@@ -54,7 +55,10 @@ def _encoder_layers(stack: Any) -> tuple[EncoderLayer, ...]:
         shared = _distances(attend.SelfAttention, both_sides=True) or shared
         layers.append(
             EncoderLayer(
-                _attention(attend.SelfAttention), _norm(attend.layer_norm), *_feed_forward(think, stack.config.dense_act_fn), bias=shared
+                _attention(attend.SelfAttention),
+                _norm(attend.layer_norm),
+                *_feed_forward(think, stack.config.dense_act_fn),
+                bias=shared,
             )
         )
     return tuple(layers)
@@ -79,8 +83,8 @@ def _decoder_layers(stack: Any) -> tuple[DecoderLayer, ...]:
 
 
 def _attention(module: Any) -> Attention:
-    parts = (Linear(one.weight) for one in (module.q, module.k, module.v, module.o))
-    return Attention(*parts, heads=module.n_heads, scale=float(module.scaling))
+    q, k, v, o = (linear(one) for one in (module.q, module.k, module.v, module.o))
+    return Attention(q, k, v, o, heads=int(module.n_heads), scale=float(module.scaling))
 
 
 def _distances(module: Any, both_sides: bool) -> DistanceBias | None:
@@ -95,10 +99,10 @@ def _distances(module: Any, both_sides: bool) -> DistanceBias | None:
 
 def _feed_forward(layer: Any, activation: str) -> tuple[FeedForward, Norm]:
     module, norm = layer.DenseReluDense, _norm(layer.layer_norm)
-    down = Linear(module.wo.weight)
+    down = linear(module.wo)
     if hasattr(module, "wi"):
-        return FeedForward(Linear(module.wi.weight), down, activation), norm
-    return FeedForward(Linear(module.wi_1.weight), down, activation, gate=Linear(module.wi_0.weight)), norm
+        return FeedForward(linear(module.wi), down, activation), norm
+    return FeedForward(linear(module.wi_1), down, activation, gate=linear(module.wi_0)), norm
 
 
 def _norm(module: Any) -> Norm:
