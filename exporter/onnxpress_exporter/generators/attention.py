@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import onnx_ir
-import torch
 
-from onnxpress_exporter.generators.blocks import FLOAT, Axes, emit_several, graph_input, graph_output, weight
+from onnxpress_exporter.generators.blocks import FLOAT, Axes, emit_several, graph_input, graph_output
 from onnxpress_exporter.passes.graph import MICROSOFT
 
 #: Added to the score of a key that may not be seen.
@@ -24,15 +23,6 @@ class Rotary:
     cos: onnx_ir.Value
     sin: onnx_ir.Value
     interleaved: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class HeadNorms:
-    """RMS normalization of each query's and key's head before rotation; weights (head size)."""
-
-    query: torch.Tensor
-    key: torch.Tensor
-    epsilon: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +64,6 @@ def grouped_attention(
     window: int | None = None,
     softcap: float | None = None,
     bias: onnx_ir.Value | None = None,
-    norms: HeadNorms | None = None,
 ) -> onnx_ir.Value:
     """Causal self-attention over a shared cache, GroupQueryAttention: (rows, sequence, heads * size).
 
@@ -100,12 +89,6 @@ def grouped_attention(
     }
     if softcap is not None:
         attributes["softcap"] = softcap
-    if norms is not None:
-        weights = [
-            weight(graph, f"{name}.{one}_norm", tensor) for one, tensor in (("q", norms.query), ("k", norms.key))
-        ]
-        inputs += [None, None, None, *weights]
-        attributes["qk_norm_epsilon"] = norms.epsilon
     size = cache.key.shape[3] if cache.key.shape is not None else None
     y, present_key, present_value = emit_several(
         graph,

@@ -203,7 +203,7 @@ def normalize(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, norm: Norm) -> 
 def add_and_normalize(
     graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, skip: onnx_ir.Value, norm: Norm
 ) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-    """(`x` + `skip` normalized, the sum) in one node; both (rows, sequence, width). The sum is called `name` + ".sum"."""
+    """(`x` + `skip` normalized, the sum), both (rows, sequence, width); the sum is called `name` + ".sum"."""
     scale = weight(graph, f"{name}.weight", norm.weight)
     op_type, inputs = "SkipSimplifiedLayerNormalization", [x, skip, scale]
     if norm.kind == "layer":

@@ -41,7 +41,7 @@ from onnxpress_exporter.generators.residual import (
 TOKENS = ("texts", "encoder_sequence")
 
 
-def build_encoder(model: EncoderDecoder) -> onnx_ir.Model:
+def encoder_graph(model: EncoderDecoder) -> onnx_ir.Model:
     """The graph `encoder_model`."""
     graph = new_graph("encoder_model")
     ids = graph_input(graph, "input_ids", TOKENS, INT64)

@@ -70,7 +70,7 @@ class _Call:
     biases: dict[int, onnx_ir.Value]
 
 
-def build_seq2seq_decoder(model: EncoderDecoder) -> onnx_ir.Model:
+def seq2seq_decoder_graph(model: EncoderDecoder) -> onnx_ir.Model:
     """The graph `decoder_model_merged`."""
     graph = new_graph("decoder_model_merged")
     decoder = model.decoder

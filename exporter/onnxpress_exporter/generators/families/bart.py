@@ -1,13 +1,12 @@
 """BART and its kin: layer normalization, biases everywhere, learned or sinusoidal positions.
 
-What differs is read from the modules: a `layer_norm` at a stack's end means that layers normalize what they read.
+What differs is found in the checkpoint: a `layer_norm` at a stack's end means that layers normalize what they read.
 Positions count every token from 0 on, the padding token too, which M2M100 skips.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -23,88 +22,89 @@ from onnxpress_exporter.generators.encoder_decoder import (
     FeedForward,
     Head,
 )
-from onnxpress_exporter.generators.families.modules import layer_norm, linear
+from onnxpress_exporter.generators.families.source import Source
+
+ENCODER, DECODER = "model.encoder", "model.decoder"
 
 
-def read_bart(model: Any) -> EncoderDecoder:
-    """A loaded ...ForConditionalGeneration of BART, mBART, M2M100, Pegasus, Blenderbot, PLBart, or MarianMTModel."""
-    encoder, decoder = model.model.encoder, model.model.decoder
-    head, table = model.lm_head.weight, decoder.embed_tokens.weight
-    bias = getattr(model, "final_logits_bias", None)
-    activation = model.config.activation_function
+def bart(source: Source) -> EncoderDecoder:
+    """BART, mBART, M2M100 (NLLB), Pegasus, Blenderbot, BlenderbotSmall, PLBart or Marian, with its head."""
+    config = source.config
+    embedding = _embedding(source, DECODER)
+    if config.model_type == "blenderbot-small":
+        # Its decoder, unlike its encoder, scales nothing, and adds positions after the normalization.
+        embedding = replace(embedding, scale=1.0, norm_first=True)
+    head, bias = source.head("lm_head", embedding.table), getattr(source.module(""), "final_logits_bias", None)
     return EncoderDecoder(
         encoder=Encoder(
-            _embedding(encoder), tuple(_encoder_layer(one, activation) for one in encoder.layers), _final(encoder)
+            _embedding(source, ENCODER),
+            tuple(_encoder_layer(source, f"{ENCODER}.layers.{index}") for index in range(config.encoder_layers)),
+            _norm_if_any(source, f"{ENCODER}.layer_norm"),
         ),
         decoder=Decoder(
-            _decoder_embedding(model),
-            tuple(_decoder_layer(one, activation) for one in decoder.layers),
-            _final(decoder),
+            embedding,
+            tuple(_decoder_layer(source, f"{DECODER}.layers.{index}") for index in range(config.decoder_layers)),
+            _norm_if_any(source, f"{DECODER}.layer_norm"),
         ),
-        head=Head(
-            None if head.data_ptr() == table.data_ptr() else head,
-            None if bias is None or not bool(bias.any()) else bias[0],
-        ),
+        head=Head(None if head is None else head.weight, bias[0] if bias is not None and bool(bias.any()) else None),
     )
 
 
-def _embedding(stack: Any) -> Embedding:
-    words = stack.embed_tokens
-    norm = getattr(stack, "layernorm_embedding", None)
+def _embedding(source: Source, stack: str) -> Embedding:
+    words, whole = source.module(f"{stack}.embed_tokens"), source.module(stack)
     return Embedding(
-        words.weight,
-        scale=float(getattr(words, "embed_scale", getattr(stack, "embed_scale", 1.0))),
-        positions=_positions(stack.embed_positions),
-        norm=None if norm is None else layer_norm(norm),
+        source.tensor(f"{stack}.embed_tokens.weight"),
+        # The words' module multiplies, or the stack.
+        scale=float(getattr(words, "embed_scale", getattr(whole, "embed_scale", 1.0))),
+        positions=_positions(source, f"{stack}.embed_positions"),
+        norm=_norm_if_any(source, f"{stack}.layernorm_embedding"),
     )
 
 
-def _decoder_embedding(model: Any) -> Embedding:
-    """BlenderbotSmall's decoder, unlike its encoder, scales nothing, and adds positions after the normalization."""
-    found = _embedding(model.model.decoder)
-    return replace(found, scale=1.0, norm_first=True) if model.config.model_type == "blenderbot-small" else found
-
-
-def _positions(module: Any) -> torch.Tensor:
+def _positions(source: Source, name: str) -> torch.Tensor:
     """(longest, width), position 0 first."""
-    rows: torch.Tensor
-    if hasattr(module, "weights"):
-        # M2M100 counts from the padding token's id on.
-        rows, offset = module.weights, module.padding_idx + 1
-    else:
-        rows, offset = module.weight, getattr(module, "offset", 0)
-    return rows[offset:]
+    module = source.module(name)
+    if not source.has(f"{name}.weight"):
+        # M2M100 computes them, and counts from the padding token's id on.
+        computed: torch.Tensor = module.weights[module.padding_idx + 1 :]
+        return computed
+    return source.tensor(f"{name}.weight")[getattr(module, "offset", 0) :]
 
 
-def _encoder_layer(layer: Any, activation: str) -> EncoderLayer:
+def _encoder_layer(source: Source, name: str) -> EncoderLayer:
     return EncoderLayer(
-        _attention(layer.self_attn),
-        layer_norm(layer.self_attn_layer_norm),
-        _feed_forward(layer, activation),
-        layer_norm(layer.final_layer_norm),
+        _attention(source, f"{name}.self_attn", source.config.encoder_attention_heads),
+        _norm(source, f"{name}.self_attn_layer_norm"),
+        _feed_forward(source, name),
+        _norm(source, f"{name}.final_layer_norm"),
     )
 
 
-def _decoder_layer(layer: Any, activation: str) -> DecoderLayer:
+def _decoder_layer(source: Source, name: str) -> DecoderLayer:
+    heads = source.config.decoder_attention_heads
     return DecoderLayer(
-        _attention(layer.self_attn),
-        layer_norm(layer.self_attn_layer_norm),
-        _attention(layer.encoder_attn),
-        layer_norm(layer.encoder_attn_layer_norm),
-        _feed_forward(layer, activation),
-        layer_norm(layer.final_layer_norm),
+        _attention(source, f"{name}.self_attn", heads),
+        _norm(source, f"{name}.self_attn_layer_norm"),
+        _attention(source, f"{name}.encoder_attn", heads),
+        _norm(source, f"{name}.encoder_attn_layer_norm"),
+        _feed_forward(source, name),
+        _norm(source, f"{name}.final_layer_norm"),
     )
 
 
-def _attention(module: Any) -> Attention:
-    q, k, v, o = (linear(one) for one in (module.q_proj, module.k_proj, module.v_proj, module.out_proj))
-    return Attention(q, k, v, o, heads=int(module.num_heads), scale=float(module.scaling))
+def _attention(source: Source, name: str, heads: int) -> Attention:
+    q, k, v, o = (source.linear(f"{name}.{one}_proj") for one in ("q", "k", "v", "out"))
+    return Attention(q, k, v, o, heads, scale=float((q.weight.shape[0] // heads) ** -0.5))
 
 
-def _feed_forward(layer: Any, activation: str) -> FeedForward:
-    return FeedForward(linear(layer.fc1), linear(layer.fc2), activation)
+def _feed_forward(source: Source, name: str) -> FeedForward:
+    up, down = source.linear(f"{name}.fc1"), source.linear(f"{name}.fc2")
+    return FeedForward(up, down, source.activation("activation_function"))
 
 
-def _final(stack: Any) -> Norm | None:
-    norm = getattr(stack, "layer_norm", None)
-    return None if norm is None else layer_norm(norm)
+def _norm(source: Source, name: str) -> Norm:
+    return source.norm(name, "layer", source.module(name).eps)
+
+
+def _norm_if_any(source: Source, name: str) -> Norm | None:
+    return _norm(source, name) if source.has(f"{name}.weight") else None
