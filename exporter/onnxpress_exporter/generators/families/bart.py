@@ -34,6 +34,9 @@ def bart(source: Source) -> EncoderDecoder:
     if config.model_type == "blenderbot-small":
         # Its decoder, unlike its encoder, scales nothing, and adds positions after the normalization.
         embedding = replace(embedding, scale=1.0, norm_first=True)
+    if source.has("model.shared.weight"):
+        # Where it is not tied to the stacks' own tables, nothing uses it.
+        source.tensor("model.shared.weight")
     head, bias = source.head("lm_head", embedding.table), getattr(source.module(""), "final_logits_bias", None)
     return EncoderDecoder(
         encoder=Encoder(
