@@ -90,7 +90,9 @@ def padded(texts: Sequence[Sequence[int]], left: bool) -> dict[str, torch.Tensor
     longest = max(map(len, texts))
     fill = [[0] * (longest - len(text)) for text in texts]
     rows = [[*pad, *text] if left else [*text, *pad] for pad, text in zip(fill, texts, strict=True)]
-    ones = [[0] * len(p) + [1] * len(t) if left else [1] * len(t) + [0] * len(p) for p, t in zip(fill, texts, strict=True)]
+    ones = [
+        [0] * len(p) + [1] * len(t) if left else [1] * len(t) + [0] * len(p) for p, t in zip(fill, texts, strict=True)
+    ]
     return {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(ones)}
 
 
