@@ -125,7 +125,8 @@ def _followed(
     width = beams.sums.shape[1]
     sums = np.where(hits, -np.inf, ranked.sums)
     order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]
-    sums = np.take_along_axis(sums, order, axis=1)
+    each = np.arange(len(order))[:, None]
+    sums = sums[each, order]
     step = beams.step + 1
     kept = []
     for place, text in enumerate(beams.texts):
@@ -144,11 +145,10 @@ def _followed(
     texts = [beams.texts[place] for place in kept]
     if not kept:
         return _Beams(texts, beams.ids[:0], sums[:0], step)
-    parents = np.take_along_axis(ranked.beams, order, axis=1)[kept]
+    parents = ranked.beams[each, order][kept]
     sources = (parents + np.array(kept)[:, None] * width).reshape(-1).tolist()
     if sources != list(range(width * len(beams.texts))):
         decoder.select(sources)
     ids = beams.ids[np.array(kept)[:, None], parents]
-    tokens = np.take_along_axis(ranked.tokens, order, axis=1)[kept]
-    ids[np.arange(len(kept)), :, beams.ends[kept]] = tokens
+    ids[np.arange(len(kept)), :, beams.ends[kept]] = ranked.tokens[each, order][kept]
     return _Beams(texts, ids, sums[kept], step)

@@ -10,7 +10,7 @@ import numpy as np
 from onnxpress.generation.constraints import Constraint
 from onnxpress.generation.events import Event, FinishReason, Hooks
 from onnxpress.generation.rules import Ids, Rule, Scores, Written
-from onnxpress.generation.sampling import logprob_of, pick, rules_of, seeded
+from onnxpress.generation.sampling import Draw, draw_of, logprob_of, pick, rules_of
 from onnxpress.generation.settings import GenerationConfig
 
 
@@ -24,7 +24,7 @@ class Row:
     length: int
     ends: frozenset[int]
     rules: list[Rule]
-    random: np.random.Generator | None
+    draw: Draw | None
     ended: Callable[[int], bool] | None
     constraint: Constraint | None
     logprobs: bool
@@ -38,7 +38,7 @@ class Row:
             written = Written(self.ids[: self.length], self.prompt)
             for rule in self.rules:
                 rule(written, scores)
-        token = pick(scores, self.random)
+        token = pick(scores, self.draw)
         self.pending = []
         yield self._append(token, logprob_of(before, token) if self.logprobs else None)
         while self.constraint is not None and self.finish is None and (run := self.constraint.forced()):
@@ -86,7 +86,7 @@ def rows_of(
         constraint = hooks.constraint(name) if hooks.constraint else None
         rules = rules_of(config, len(prompt), most, read, constraint)
         ended = hooks.ended(name) if hooks.ended else None
-        random = seeded(config, which)
+        draw = draw_of(config, which)
         ends = frozenset(config.ends)
-        rows.append(Row(name, ids, len(prompt), len(prompt), ends, rules, random, ended, constraint, logprobs, []))
+        rows.append(Row(name, ids, len(prompt), len(prompt), ends, rules, draw, ended, constraint, logprobs, []))
     return rows
