@@ -31,7 +31,7 @@ def speculate(
 
 def _advance(decoder: Decoder, lane: int, row: Row, config: GenerationConfig) -> Iterator[Event]:
     # The last token that may come is never read, so it need not be guessed.
-    most = min(config.prompt_lookup_num_tokens, len(row.ids) - row.length - 1)
+    most = min(config.prompt_lookup_num_tokens, row.left - 1)
     guesses = guess(row.ids[: row.length], most, config.max_matching_ngram_size)
     start = row.length
     scores = decoder.prefill(lane, [*row.pending, *guesses], len(guesses) + 1)
