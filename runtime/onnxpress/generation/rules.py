@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.arrays import softmax
+from onnxpress.generation.largest import best_places
 
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -33,6 +34,7 @@ class Written:
 
 
 Rule = Callable[[Written, Scores], None]
+FEW = 256
 
 
 def repetition_penalty(penalty: float) -> Rule:
@@ -42,7 +44,8 @@ def repetition_penalty(penalty: float) -> Rule:
     """
 
     def rule(written: Written, scores: Scores) -> None:
-        seen = np.unique(written.ids[written.ids < len(scores)])
+        # A token that occurred twice is read twice before either is written: no need to find it once.
+        seen = written.ids[written.ids < len(scores)]
         before = scores[seen]
         scores[seen] = np.where(before < 0, before * penalty, before / penalty)
 
@@ -63,12 +66,7 @@ def no_repeated_ngram(size: int) -> Rule:
     """No `size` tokens in a row come twice."""
 
     def rule(written: Written, scores: Scores) -> None:
-        ids = written.ids
-        if len(ids) < size:
-            return
-        windows = np.lib.stride_tricks.sliding_window_view(ids, size)
-        begun = ids[len(ids) + 1 - size :]
-        last = windows[(windows[:, :-1] == begun).all(axis=1), -1]
+        last = written.ids[places_after(written.ids, size - 1)]
         scores[last[last < len(scores)]] = -np.inf
 
     return rule
@@ -95,29 +93,55 @@ def not_before(count: int, ends: Collection[int]) -> Rule:
 
     def rule(written: Written, scores: Scores) -> None:
         if len(written.generated) < count:
-            scores[places] = -np.inf
+            scores[places[places < len(scores)]] = -np.inf
 
     return rule
 
 
-def never(tokens: Collection[int], only_first: bool = False) -> Rule:
-    """None of these tokens; `only_first`: not as the first that is generated."""
+def not_again(ids: Sequence[int], size: int) -> Rule:
+    """No `size` tokens in a row that stand in `ids`: of what an encoder read."""
+    follow: dict[tuple[int, ...], list[int]] = {}
+    for start in range(len(ids) - size + 1):
+        follow.setdefault(tuple(ids[start : start + size - 1]), []).append(ids[start + size - 1])
+    banned = {begun: np.unique(last) for begun, last in follow.items()}
+
+    def rule(written: Written, scores: Scores) -> None:
+        begun = written.ids[len(written.ids) + 1 - size :].tolist() if len(written.ids) + 1 >= size else None
+        last = None if begun is None else banned.get(tuple(begun))
+        if last is not None:
+            scores[last[last < len(scores)]] = -np.inf
+
+    return rule
+
+
+def never(tokens: Collection[int], place: int | None = None) -> Rule:
+    """None of these tokens; with `place`: not as the one of that number (from 0) that is generated."""
     places = np.array(sorted(tokens), np.int64)
 
     def rule(written: Written, scores: Scores) -> None:
-        if not only_first or not len(written.generated):
-            scores[places] = -np.inf
+        if place is None or len(written.generated) == place:
+            scores[places[places < len(scores)]] = -np.inf
 
     return rule
 
 
-def forced(place: int, token: int) -> Rule:
-    """This token and no other as the one number `place` (from 0) that is generated."""
+def forced(place: int, tokens: Sequence[int]) -> Rule:
+    """One of these tokens and no other as the one number `place` (from 0) that is generated."""
+    places = np.array(tokens, np.int64)
 
     def rule(written: Written, scores: Scores) -> None:
         if len(written.generated) == place:
             scores[:] = -np.inf
-            scores[token] = 0
+            scores[places[places < len(scores)]] = 0
+
+    return rule
+
+
+def numbers_only() -> Rule:
+    """What is no number becomes 0, what is infinite the largest or smallest number."""
+
+    def rule(written: Written, scores: Scores) -> None:
+        np.nan_to_num(scores, copy=False)
 
     return rule
 
@@ -135,8 +159,10 @@ def top_k(count: int) -> Rule:
     """Only the `count` best, and what equals the last of them. (Fan, Lewis, Dauphin, ACL 2018.)"""
 
     def rule(written: Written, scores: Scores) -> None:
-        if count < len(scores):
-            scores[scores < np.partition(scores, -count)[-count]] = -np.inf
+        kept = best_places(scores, count)
+        numbers = scores[kept]
+        scores[:] = -np.inf
+        scores[kept] = numbers
 
     return rule
 
@@ -145,11 +171,20 @@ def top_p(mass: float, least: int = 1) -> Rule:
     """Only the fewest best that together have this probability. (Holtzman, Buys, Du, Forbes, Choi, ICLR 2020.)"""
 
     def rule(written: Written, scores: Scores) -> None:
-        alive, order = _ascending(scores)
-        # Of the worst, those that together have 1 - mass at most.
-        dropped = np.cumsum(softmax(scores[alive][order])) <= 1 - mass
-        dropped[len(dropped) - least :] = False
-        scores[alive[order[dropped]]] = -np.inf
+        highest = scores.max()
+        total = np.exp(scores - highest).sum()
+        # Most often a few have nearly all of it, and those alone need sorting.
+        for count in (FEW, len(scores)):
+            found = best_places(scores, count)
+            found = found[np.argsort(-scores[found])]
+            numbers = scores[found]
+            better = np.cumsum(np.exp(numbers - highest)) / total
+            if better[-1] >= mass:
+                break
+        # One is dropped when those that are better have the mass already.
+        kept = max(int(np.searchsorted(better, mass)) + 1, least)
+        scores[:] = -np.inf
+        scores[found[:kept]] = numbers[:kept]
 
     return rule
 
@@ -158,11 +193,10 @@ def min_p(share: float, least: int = 1) -> Rule:
     """Only what has at least this share of the best one's probability. (Nguyen and others, ICLR 2025.)"""
 
     def rule(written: Written, scores: Scores) -> None:
-        kept = np.argpartition(scores, -least)[-least:] if least < len(scores) else np.arange(len(scores))
-        probabilities = softmax(scores)
-        dropped = probabilities < share * probabilities.max()
-        dropped[kept] = False
-        scores[dropped] = -np.inf
+        lowest = scores.max() + np.log(np.float32(share))
+        if 1 < least < len(scores):
+            lowest = min(lowest, np.partition(scores, -least)[-least])
+        scores[scores < lowest] = -np.inf
 
     return rule
 
@@ -188,7 +222,11 @@ def typical_p(mass: float, least: int = 1) -> Rule:
     return rule
 
 
-def _ascending(scores: Scores) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Places of what may still come, and their order from the worst: after `top_k` few are sorted."""
-    alive = np.flatnonzero(np.isfinite(scores))
-    return alive, np.argsort(scores[alive], kind="stable")
+def places_after(ids: Ids, size: int) -> NDArray[np.intp]:
+    """Places in `ids` int64 (tokens) that follow an earlier occurrence of the last `size` tokens, in order."""
+    if len(ids) <= size or not size:
+        return np.arange(0 if size else len(ids))
+    same = ids[size - 1 : -1] == ids[-1]
+    for back in range(2, size + 1):
+        same &= ids[size - back : -back] == ids[-back]
+    return np.flatnonzero(same) + size
