@@ -44,7 +44,10 @@ class Source:
         if name not in self._weights:
             raise NotBuildable(f"it has no weight {name}")
         self._read.add(name)
-        return self._weights[name].detach()
+        found = self._weights[name].detach()
+        if not found.is_floating_point() or found.is_meta:
+            raise NotBuildable(f"its weight {name} is not of plain numbers")
+        return found
 
     def linear(self, name: str, *, transposed: bool = False) -> Linear:
         """A projection, with its bias if it has one; `transposed` where it stores (inputs, outputs)."""
@@ -67,19 +70,32 @@ class Source:
             raise NotBuildable(f"activation {name!r} has no operator")
         return name
 
-    def refuse(self, **known: object) -> None:
-        """Refuse a config whose field is not the value that the reader knows; a field it lacks is fine."""
-        for field, value in known.items():
-            found = getattr(self.config, field, value)
-            if found != value:
-                raise NotBuildable(f"{field} is {found!r}")
+    def refuse_if(self, *fields: str) -> None:
+        """Refuse a config that has one of these options on."""
+        for field in fields:
+            if getattr(self.config, field, None):
+                raise NotBuildable(f"{field} is {getattr(self.config, field)!r}")
+
+    def grouped(self, name: str, heads: int, kv_heads: int) -> Sequence[Linear]:
+        """Queries, keys and values of a projection that packs, for each head of keys, its queries, key and value."""
+        packed = self.linear(name)
+        groups = heads // kv_heads
+
+        def part(tensor: torch.Tensor, which: slice) -> torch.Tensor:
+            rest = tensor.shape[1:]
+            return tensor.reshape(kv_heads, groups + 2, -1, *rest)[:, which].reshape(-1, *rest)
+
+        return [
+            Linear(part(packed.weight, which), None if packed.bias is None else part(packed.bias, which))
+            for which in (slice(0, groups), slice(groups, groups + 1), slice(groups + 1, groups + 2))
+        ]
 
     def head(self, name: str, table: torch.Tensor) -> Linear | None:
         """The head; None where it is the words' table."""
         head = self.linear(name)
         return None if head.bias is None and head.weight.data_ptr() == table.data_ptr() else head
 
-    def rope(self, module: str, kind: str | None = None) -> Rope:
+    def rope(self, module: str, kind: str | None = None, *, interleaved: bool = False) -> Rope:
         """The rotation that a module of the model makes; `kind` of layers where there are several."""
         parameters = self.config.rope_parameters
         if kind is not None:
@@ -88,19 +104,19 @@ class Source:
             raise NotBuildable(f"rope_type is {parameters['rope_type']!r}")
         found, prefix = self._model.get_submodule(module), "" if kind is None else f"{kind}_"
         frequencies = getattr(found, f"{prefix}inv_freq")
-        return Rope(f"rotary{prefix and '.' + str(kind)}", frequencies, getattr(found, f"{prefix}attention_scaling"))
+        factor = getattr(found, f"{prefix}attention_scaling")
+        return Rope("rotary" if kind is None else f"rotary.{kind}", frequencies, factor, interleaved)
 
     def windows(self) -> Sequence[int | None]:
-        """Each layer's window, by `layer_types`, or the same for all."""
-        config = self.config
-        kinds = getattr(config, "layer_types", None)
-        window = getattr(config, "sliding_window", None)
-        if kinds is None:
-            return [window] * config.num_hidden_layers
-        known = {"full_attention": None, "sliding_attention": window}
-        if unknown := sorted(set(kinds) - set(known)):
+        """Each layer's window, for families that read `layer_types`."""
+        known = {"full_attention": None, "sliding_attention": self.config.sliding_window}
+        if unknown := sorted(set(self.config.layer_types) - set(known)):
             raise NotBuildable(f"a layer's attention is {unknown[0]!r}")
-        return [known[kind] for kind in kinds]
+        return [known[kind] for kind in self.config.layer_types]
+
+    def same_window(self) -> Sequence[int | None]:
+        """The same window in every layer, for families that read only `sliding_window`."""
+        return [self.config.sliding_window] * int(self.config.num_hidden_layers)
 
     def check_all_read(self) -> None:
         """Refuse a model with weights that nobody asked for."""
