@@ -71,7 +71,9 @@ class Reader:
             text = " ".join(sentences[place : place + step])
             yield text[:40], text
 
-    def _cases(self, texts: Sequence[tuple[str, str]] | Iterator[tuple[str, str]], longest: int, write: Write) -> Iterator[Case]:
+    def _cases(
+        self, texts: Sequence[tuple[str, str]] | Iterator[tuple[str, str]], longest: int, write: Write
+    ) -> Iterator[Case]:
         most = min(longest, self.limit or longest)
         for name, text in texts:
             ids = tuple(self.tokenizer.encode(text, truncation=Truncation(min(longest, self._read_limit(longest)))).ids)

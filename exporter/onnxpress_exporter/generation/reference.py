@@ -34,7 +34,11 @@ class PyTorch:
         if not self._encodes:
             return None
         config = self._model.generation_config
-        for token in (config.decoder_start_token_id, getattr(self._model.config, "decoder_start_token_id", None), config.bos_token_id):
+        for token in (
+            config.decoder_start_token_id,
+            getattr(self._model.config, "decoder_start_token_id", None),
+            config.bos_token_id,
+        ):
             if token is not None:
                 return int(token[0] if isinstance(token, list) else token)
         return 0
@@ -58,7 +62,9 @@ class PyTorch:
         from transformers import GenerationConfig
 
         with _inference(), self._plainly() as tokens:
-            settings = GenerationConfig(max_new_tokens=count, num_beams=beams, do_sample=False, use_cache=True, **tokens)
+            settings = GenerationConfig(
+                max_new_tokens=count, num_beams=beams, do_sample=False, use_cache=True, **tokens
+            )
             ids = torch.tensor([case.ids if case.source is None else case.source])
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             if case.source is not None:

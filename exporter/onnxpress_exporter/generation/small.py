@@ -105,7 +105,9 @@ def is_past(name: str) -> bool:
 
 def _heads(model: onnx_ir.Model, sites: Sequence[Site]) -> set[str]:
     """Products that have a column for each token."""
-    (vocabulary,) = {output.shape[-1] for output in model.graph.outputs if output.name == "logits" and output.shape} or {0}
+    (vocabulary,) = {
+        output.shape[-1] for output in model.graph.outputs if output.name == "logits" and output.shape
+    } or {0}
     return {name for site in sites for name in site.products if _weights_of(model, name).shape[1] == vocabulary}
 
 

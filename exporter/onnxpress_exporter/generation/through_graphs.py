@@ -28,6 +28,11 @@ class Graphs:
         self.start = start
         self._ends = frozenset(ends)
 
+    @property
+    def limit(self) -> int | None:
+        """The most tokens of a row."""
+        return self._model.limit
+
     def opened(self, cases: Sequence[Case], more: int = 0) -> Decoder:
         """Empty rows, one for each case, with room for `more` tokens than it has."""
         room = max(len(case.ids) for case in cases) + more

@@ -5,9 +5,8 @@ Knows neither PyTorch nor where the reference's answers come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import onnx_ir
 
 from onnxpress.choice import suits
 from onnxpress.errors import InputError
-from onnxpress.generation.models import CROSS_DECODER, DECODER, ENCODER, decoder_model, encoder_decoder_model
+from onnxpress.generation.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.machine import features
 from onnxpress.manifest import PRECISION_SUFFIX, Manifest, Speed, Variant
 from onnxpress.session import Session
@@ -270,6 +269,3 @@ def _opened(files: Files) -> Iterator[Session]:
         yield session
     finally:
         session.close()
-
-
-_ = (DECODER, CROSS_DECODER)

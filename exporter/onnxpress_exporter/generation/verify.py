@@ -9,7 +9,7 @@ nor a graph.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -150,6 +150,9 @@ def _together(graphs: Graphs, cases: Sequence[Case]) -> Iterator[tuple[int, str,
 
     After half of the steps the rows are turned round.
     """
+    if graphs.start is not None:  # rows of texts that were read whole are of one length
+        shortest = min(len(case.ids) for case in cases)
+        cases = [replace(case, ids=case.ids[:shortest]) for case in cases]
     decoder = graphs.opened(cases)
     for row, case in enumerate(cases):
         decoder.prefill(row, case.ids[:-STEPS])
