@@ -24,7 +24,7 @@ from onnxpress_exporter.generation.cases import LONGEST_TOKENS
 from onnxpress_exporter.generation.files import write_chat_templates, write_generation_config
 from onnxpress_exporter.generation.reference import PyTorch
 from onnxpress_exporter.generation.variants import Writing, add_variants, check_precisions, reader_of, speed
-from onnxpress_exporter.generation.verify import verify
+from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.save import save
 from onnxpress_exporter.texts import SINGLES
@@ -81,10 +81,12 @@ def build_writing(
     reference, runtime_tokenizer = PyTorch(model), Tokenizer(folder / settings.file, settings)
     _same_tokens(tokenizer, runtime_tokenizer)
     writing = Writing(manifest, reader_of(manifest, runtime_tokenizer, reference.start), _ends(model))
-    manifest = _verified(manifest, writing, reference, folder, say)
+    expected = Expected(reference, writing.reader.verification(reference.write))
+    say("verify")
+    manifest = _verified(manifest, writing, expected, folder)
     outcome = Outcome()
     if others := [name for name in wanted if name != "fp32"]:
-        outcome = add_variants(writing, folder, graphs, reference, others, quantization, say)
+        outcome = add_variants(writing, folder, graphs, expected, others, quantization, say)
     say("write")
     return settled(manifest, outcome, wanted, folder), outcome
 
@@ -98,15 +100,13 @@ def _save(built: Built, folder: Path) -> dict[str, GraphFiles]:
     return found
 
 
-def _verified(manifest: Manifest, writing: Writing, reference: PyTorch, folder: Path, say: Say) -> Manifest:
+def _verified(manifest: Manifest, writing: Writing, expected: Expected, folder: Path) -> Manifest:
     """With what the gate measured of fp32."""
-    cases = writing.reader.verification(reference.write)
-    say("verify")
     plain = manifest.variants["fp32"]
     session = Session({name: folder / entry.file for name, entry in plain.graphs.items()})
     graphs = writing.graphs(session, "fp32")
-    quality = verify("fp32", reference, graphs, cases)
-    measured = speed(graphs, None, max(cases, key=lambda case: len(case.ids)))
+    quality = verify("fp32", expected, graphs)
+    measured = speed(graphs, None, expected.longest)
     session.close()
     return replace(manifest, variants={"fp32": replace(plain, quality=quality, speed=measured)})
 

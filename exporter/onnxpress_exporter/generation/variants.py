@@ -28,7 +28,7 @@ from onnxpress_exporter.generation.inputs import Arrays, decoder_inputs, encoder
 from onnxpress_exporter.generation.judge import Judge
 from onnxpress_exporter.generation.small import SCHEMES, Scheme, small
 from onnxpress_exporter.generation.through_graphs import Graphs
-from onnxpress_exporter.generation.verify import Reference, verify
+from onnxpress_exporter.generation.verify import Expected, Reference, verify
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.quantization.judge import Verdict
 from onnxpress_exporter.quantization.plan import Integers, Plan
@@ -75,7 +75,7 @@ def add_variants(
     writing: Writing,
     folder: Path,
     fp32: Mapping[str, onnx_ir.Model],
-    reference: Reference,
+    expected: Expected,
     wanted: Sequence[str],
     settings: Settings,
     say: Say,
@@ -85,12 +85,12 @@ def add_variants(
     Args:
         folder: where new graphs go, in `onnx/`; it holds the fp32 variant's files already.
         fp32: the graphs of that variant.
-        reference: PyTorch, or the fp32 variant itself.
+        expected: the answers of PyTorch, or of the fp32 variant itself.
     """
     files = {name: folder / entry.file for name, entry in writing.manifest.variants["fp32"].graphs.items()}
     say("asking the reference")
-    cases = writing.reader.judged(reference.write)
-    judge = Judge(reference, cases, writes=writing.reader.start is not None)
+    reference = expected.reference
+    judge = Judge(reference, writing.reader.judged(reference.write), writes=writing.reader.start is not None)
     variants, refused = {}, {}
     with _opened(files) as plain:
         inputs = _Calibration(writing, plain, reference)
@@ -105,7 +105,7 @@ def add_variants(
                     refused[precision] = made
                     continue
                 tell("verifying")
-                variants[precision] = _finished(writing, folder, precision, made, judge, reference, plain, tell)
+                variants[precision] = _finished(writing, folder, precision, made, expected, plain, tell)
             except (PassError, VerificationFailed) as error:
                 refused[precision] = str(error)
                 for path in _files_of(folder, fp32, precision):
@@ -195,15 +195,13 @@ def _finished(
     folder: Path,
     precision: str,
     made: _Made,
-    judge: Judge,
-    reference: Reference,
+    expected: Expected,
     plain: Session,
     say: Say,
 ) -> Variant:
-    cases = writing.reader.verification(reference.write)
     with _opened({name: paths[0] for name, paths in made.written.items()}) as session:
         graphs = writing.graphs(session, precision)
-        quality = verify(precision, reference, graphs, cases)
+        quality = verify(precision, expected, graphs)
         variant = Variant(
             {name: describe.graph_files(made.models[name], paths, folder) for name, paths in made.written.items()},
             sum(path.stat().st_size for paths in made.written.values() for path in paths),
@@ -218,8 +216,7 @@ def _finished(
         # A processor tells nothing of the speed that a variant for GPUs has there.
         if suits(variant, "cpu", features()):
             say("timing")
-            longest = max(cases, key=lambda case: len(case.ids))
-            variant = replace(variant, speed=speed(graphs, writing.graphs(plain, "fp32"), longest))
+            variant = replace(variant, speed=speed(graphs, writing.graphs(plain, "fp32"), expected.longest))
     return variant
 
 

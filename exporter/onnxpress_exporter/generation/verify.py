@@ -83,7 +83,26 @@ class _Worst:
         raise _failed(self.precision, f"{where}, against {beside}", shown)
 
 
-def verify(precision: str, reference: Reference, graphs: Graphs, cases: Sequence[Case]) -> Quality:
+class Expected:
+    """The reference's scores of every case, kept for every variant."""
+
+    def __init__(self, reference: Reference, cases: Sequence[Case]) -> None:
+        self.reference = reference
+        self.cases = cases
+        self.logits = [reference.logits(case) for case in cases]
+
+    @property
+    def longest(self) -> Case:
+        """The case of most tokens."""
+        return max(self.cases, key=lambda case: len(case.ids) + len(case.source or ()))
+
+    @property
+    def range(self) -> float:
+        """The largest score less the least."""
+        return max(max(float(one.max() - one.min()) for one in self.logits), 1e-6)
+
+
+def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
     """Compare graphs with the reference on every case.
 
     The tokens they write are compared for fp32 alone: of a smaller variant they may differ, which `judge` measures.
@@ -91,10 +110,9 @@ def verify(precision: str, reference: Reference, graphs: Graphs, cases: Sequence
     Raises:
         VerificationFailed: an error is above its limit, or another token was written; names the text and the position.
     """
-    expected = [reference.logits(case) for case in cases]
-    spread = max(float(one.max() - one.min()) for one in expected)
-    worst = _Worst(LIMITS[precision], max(spread, 1e-6), precision)
-    for case, logits in zip(cases, expected, strict=True):
+    cases = expected.cases
+    worst = _Worst(LIMITS[precision], expected.range, precision)
+    for case, logits in zip(cases, expected.logits, strict=True):
         alone = graphs.logits(case)
         worst.add(f"{case.name!r} read at once", alone, logits)
         if len(case.ids) > 2:
@@ -103,13 +121,13 @@ def verify(precision: str, reference: Reference, graphs: Graphs, cases: Sequence
     for group in _groups(cases):
         for index, where, found, first in _together(graphs, [cases[i] for i in group]):
             case = group[index]
-            worst.add(f"{cases[case].name!r} {where}", found, expected[case][first : first + len(found)])
+            worst.add(f"{cases[case].name!r} {where}", found, expected.logits[case][first : first + len(found)])
     if precision == "fp32":
         margin = NEAR_TIE * worst.limits.max_error * worst.range
         for case in _short(cases)[:WRITING]:
-            _same_tokens(precision, reference, graphs, case, margin)
+            _same_tokens(precision, expected.reference, graphs, case, margin)
     return Quality(
-        reference=reference.name,
+        reference=expected.reference.name,
         inputs=len(cases),
         comparisons=worst.comparisons,
         max_error=worst.error,

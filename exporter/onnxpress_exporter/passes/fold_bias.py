@@ -27,7 +27,7 @@ def fold_bias(model: onnx_ir.Model) -> int:
         if array is None or array.shape != (attribute_int(node, "N", 0),) or len(node.inputs) > _BIAS:
             continue
         inputs = [*node.inputs, *[None] * (_BIAS - len(node.inputs)), bias]
-        fused = onnx_ir.node(node.op_type, inputs, domain=node.domain, attributes=list(node.attributes.values()))
+        fused = onnx_ir.node(node.op_type, inputs, domain=node.domain, attributes=dict(node.attributes))
         fused.outputs[0].shape, fused.outputs[0].type = product.shape, onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
         model.graph.insert_before(add, fused)
         replace(add.outputs[0], fused.outputs[0])

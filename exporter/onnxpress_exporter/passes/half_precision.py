@@ -1,4 +1,4 @@
-"""fp32 -> fp16 throughout: weights, values and constants; inputs and outputs of the graph stay as they are, unless told.
+"""fp32 -> fp16 throughout: weights, values, constants; inputs and outputs of the graph stay as they are, unless told.
 
 Twice as small, and what a GPU computes fastest. Numbers beyond fp16's range are cut to its largest, masks among them; a
 single number too small for it, such as what keeps a division from zero, becomes its smallest. Operators that have no
