@@ -19,7 +19,7 @@ ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
 
 
 class Source:
-    """A transformers causal language model and its config."""
+    """A transformers model and its config."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.config: Any = model.config
@@ -31,6 +31,13 @@ class Source:
     def has(self, name: str) -> bool:
         """Whether there is a weight of this name."""
         return name in self._weights
+
+    def module(self, name: str) -> Any:
+        """A part of the model, for what is in no weight; "" for the model."""
+        try:
+            return self._model.get_submodule(name)
+        except AttributeError as error:
+            raise NotBuildable(f"it has no {name}") from error
 
     def tensor(self, name: str) -> torch.Tensor:
         """A weight."""
