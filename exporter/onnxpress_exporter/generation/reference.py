@@ -100,7 +100,7 @@ def score(logits: Logits, ids: Sequence[int]) -> float:
 @contextmanager
 def _inference() -> Iterator[None]:
     threads = usable_cores()
-    if torch.get_num_threads() != threads:
+    if torch.get_num_threads() > threads:
         torch.set_num_threads(threads)
     with torch.inference_mode():
         yield

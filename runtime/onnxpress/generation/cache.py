@@ -7,6 +7,7 @@ copied again. Knows no graph and no session.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +15,30 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.generation.moves import SPARE, check_sources, moves
 
-Buffer = NDArray[np.float32]
+Buffer = NDArray[Any]
 Ids = NDArray[np.int64]
 
 
 class Cache:
-    """Buffers float32 (rows, heads, capacity, size), one for each name, and rows of tokens.
+    """Buffers (rows, heads, capacity, size), one for each name, and rows of tokens.
 
     Arguments:
         shapes: name -> (heads, size).
         texts: what each row is about, any number: keys of equal tokens are equal only within one text.
+        dtype: of the buffers.
 
     Memory is taken from the system as it is written to. `version` changes when arrays move or change their shapes.
     """
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, int]], rows: int, capacity: int, texts: Sequence[int] | None = None
+        self,
+        shapes: Mapping[str, tuple[int, int]],
+        rows: int,
+        capacity: int,
+        texts: Sequence[int] | None = None,
+        dtype: str = "float32",
     ) -> None:
+        self._dtype = np.dtype(dtype)
         self._shapes = dict(shapes)
         self.capacity = capacity
         self.version = 0
@@ -141,7 +149,7 @@ class Cache:
         blocks = list(self._blocks.values())
         starts = [self._common(row, source) for row, source in enumerate(sources)]
         stops = [self.lengths[source] for source in sources]
-        spare: list[NDArray[np.float32]] = []
+        spare: list[Buffer] = []
         spare_ids = self._ids[0]
         order = moves(sources)
         for place, (row, source) in enumerate(order):
@@ -182,7 +190,7 @@ class Cache:
             names.setdefault(shape, []).append(name)
         #: One block for all buffers of a shape: (buffers, rows, heads, capacity, size). One copy moves a row of all.
         self._blocks = {
-            (heads, size): np.empty((len(group), rows, heads, self.capacity, size), np.float32)
+            (heads, size): np.empty((len(group), rows, heads, self.capacity, size), self._dtype)
             for (heads, size), group in names.items()
         }
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
