@@ -119,9 +119,9 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
             found, first = _in_pieces(graphs, case)
             worst.add(f"{case.name!r} read in pieces", found, logits[first:], alone[first:])
     for group in _groups(cases):
-        for index, where, found, first in _together(graphs, [cases[i] for i in group]):
-            case = group[index]
-            worst.add(f"{cases[case].name!r} {where}", found, expected.logits[case][first : first + len(found)])
+        for row, where, found, first in _together(graphs, [cases[i] for i in group]):
+            index = group[row]
+            worst.add(f"{cases[index].name!r} {where}", found, expected.logits[index][first : first + len(found)])
     if precision == "fp32":
         margin = NEAR_TIE * worst.limits.max_error * worst.range
         for case in _short(cases)[:WRITING]:
