@@ -101,7 +101,7 @@ def _hits(ranked: Ranked, beams: _Beams, config: GenerationConfig, hooks: Hooks)
             for number in np.flatnonzero(~hits[place]):
                 ended = hooks.ended(text.number * config.num_return_sequences)
                 hits[place, number] = any(
-                    [ended(token) for token in _written(ranked, beams, text, place, number).tolist()]
+                    ended(token) for token in _written(ranked, beams, text, place, number).tolist()
                 )
     return hits
 
