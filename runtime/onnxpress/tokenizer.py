@@ -50,8 +50,10 @@ class Tokenizer:
         #: The tokenizer of the target side, which decodes; this one where both sides share it.
         self.target: Tokenizer = self if target is None else Tokenizer(self.file.parent / target.file, target)
 
-    def _merge(self, text: str) -> list[int]:
-        return [token.id for token in self._rust.model.tokenize(text)]
+    def _merge(self, text: str) -> list[tuple[int, str]]:
+        data = text.encode()  # the model counts bytes
+        tokens = ((token.id, token.offsets) for token in self._rust.model.tokenize(text))
+        return [(number, data[start:end].decode()) for number, (start, end) in tokens]
 
     def encode(
         self,

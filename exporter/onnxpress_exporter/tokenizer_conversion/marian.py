@@ -22,6 +22,7 @@ def convert_marian(tokenizer: Any) -> Conversion:
 
 
 def _side(tokenizer: Any, processor: Any, rows: list[str], charsmap_file: str) -> Side:
+    added = {number: token.content for number, token in tokenizer.added_tokens_decoder.items()}
     layout = Layout(
         rows=rows,
         prefix=(),
@@ -29,6 +30,7 @@ def _side(tokenizer: Any, processor: Any, rows: list[str], charsmap_file: str) -
         charsmap_file=charsmap_file,
         leading_code=True,
         after_special=" ",
+        apart=tuple(token for number, token in added.items() if number >= len(rows)),
         foreign_pieces=True,
     )
     return side(tokenizer, processor, layout)

@@ -34,6 +34,7 @@ class Layout:
     leading_code: bool = False
     after_special: str = ""
     foreign_pieces: bool = False  # may the vocabulary hold pieces that the model lacks
+    apart: tuple[str, ...] = ()
 
 
 def side(tokenizer: Any, processor: Any, layout: Layout) -> Side:
@@ -74,6 +75,7 @@ def side(tokenizer: Any, processor: Any, layout: Layout) -> Side:
         invisible=tuple(piece.piece for piece in proto.pieces if piece.type == _CONTROL),
         leading_code=layout.leading_code,
         after_special=layout.after_special,
+        apart=layout.apart,
     )
     return Side(rust, segmentation, {layout.charsmap_file: charsmap} if charsmap else {})
 
