@@ -126,11 +126,13 @@ class Tokenizer:
         """Token ids (of the target side, where the sides differ) to text, with the checkpoint's clean-up of spaces."""
         if self.target is not self:
             return self.target.decode(ids, skip_special_tokens=skip_special_tokens)
-        if self._pieces is not None:
-            text = self._pieces.decode(ids, skip_special_tokens)
-        else:
-            text = str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        text = self._text(ids, skip_special_tokens)
         return clean_up(text) if self.settings.clean_up_tokenization_spaces else text
+
+    def _text(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
+        if self._pieces is not None:
+            return self._pieces.decode(ids, skip_special_tokens)
+        return str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
     def stream_decoder(self, *, skip_special_tokens: bool = True) -> StreamDecoder:
         """Decode a row as it grows: the pieces, joined, are what `decode` gives for the whole."""
@@ -138,10 +140,10 @@ class Tokenizer:
             return self.target.stream_decoder(skip_special_tokens=skip_special_tokens)
         added = self._rust.get_added_tokens_decoder()
         return StreamDecoder(
-            lambda ids: self.decode(ids, skip_special_tokens=skip_special_tokens),
+            lambda ids: self._text(ids, skip_special_tokens),
             self.token,
             skipped={number for number, token in added.items() if token.special} if skip_special_tokens else (),
-            cleans_up=self.settings.clean_up_tokenization_spaces,
+            clean_up=clean_up if self.settings.clean_up_tokenization_spaces else None,
         )
 
     def join(self, tokens: Sequence[str]) -> str:
