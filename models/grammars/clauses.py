@@ -160,7 +160,7 @@ def _clause_text(clause: Clause) -> str:
         parts = [_text(clause.subject, "subject"), helper, "not" if clause.negative else "", verb]
     else:
         past = {**TRANSITIVE, **INTRANSITIVE}[verb]
-        parts = [_text(clause.subject, "subject"), past if clause.tense == "past" else _third(verb) if third else verb]
+        parts = [_text(clause.subject, "subject"), past if clause.tense == "past" else _with_s(verb) if third else verb]
     if clause.object:
         parts.append(_text(clause.object, "object"))
     if clause.place:
@@ -177,10 +177,6 @@ def _text(phrase: Phrase, role: Role) -> str:
     determiner = {"a": "a(n)"}.get(phrase.determiner, phrase.determiner)
     noun = _plural(phrase.noun) if phrase.several else phrase.noun
     return " ".join(part for part in (determiner, phrase.adjective, noun) if part)
-
-
-def _third(verb: str) -> str:
-    return _with_s(verb)
 
 
 def _plural(noun: str) -> str:
