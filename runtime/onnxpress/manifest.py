@@ -241,7 +241,8 @@ class GenerationSettings:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter."""
+    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter; `adapter`, where
+    there is one, the PEFT adapter that was merged into the weights."""
 
     source: str
     revision: str | None
@@ -250,6 +251,7 @@ class Provenance:
     command: str
     created: str
     versions: Mapping[str, str]
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

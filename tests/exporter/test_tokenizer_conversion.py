@@ -33,10 +33,46 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 # Where tokenizers differ: composition, spaces, what sentencepiece escapes, ties, codes, special tokens, their variants.
 _PIECES = (
-    *("e", "A", "o", "\u0301", "\u0302", "\u0323", "\u0308", "\u212b", "\uff21", "\u304b", "\u3099", "\u1100", "\u1161"),
+    *(
+        "e",
+        "A",
+        "o",
+        "\u0301",
+        "\u0302",
+        "\u0323",
+        "\u0308",
+        "\u212b",
+        "\uff21",
+        "\u304b",
+        "\u3099",
+        "\u1100",
+        "\u1161",
+    ),
     *("\u11a8", "\uac00", "\uff76", "\uff9e", "\ufb01", "\u00bd", "\ufdfa", "\u0e33", "\u200d", "\ufe0f", "\u00ad"),
     *(" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2028", "\u3000", "\x00", "\x07", "\x1c", "\x85", "\u200b", "\ufeff"),
-    *("▁", "▁▁", "1", "11", "l", "ll", ".", "...", "-", "|", ",", "'", "''", "!", "?!", "(", ")", "n't", "it's", "\"", "_"),
+    *(
+        "▁",
+        "▁▁",
+        "1",
+        "11",
+        "l",
+        "ll",
+        ".",
+        "...",
+        "-",
+        "|",
+        ",",
+        "'",
+        "''",
+        "!",
+        "?!",
+        "(",
+        ")",
+        "n't",
+        "it's",
+        '"',
+        "_",
+    ),
     *(">>fr<<", ">>zz<<", ">>", "<<", ">>deu_Latn<< ", "@@", "</w>", "__newln__", "<0x41>", "\uff1c/s\uff1e", "\u226f"),
     *("</s>", "<s>", "<unk>", "<pad>", "__en__", "__fr__", "__unk__", "__end__", "__null__", "<extra_id_0>", "\u0338"),
     *("Σ", "ΑΣ", "σς", "İ", "ß", "ẞ", "ǅ", "你好", "日本", "Привет", "🙂", "🇩🇪", "☃", "\U000e0001", "\ud7a3", "\ufffd"),
@@ -173,7 +209,9 @@ def test_languages_of_rust_tokenizers(kind: str, options: dict[str, Any], positi
         found = ours.encode("a good movie", source_language=code, target_language=code)
         assert found.ids == expected["input_ids"] and found.ids[position] == expected["forced_bos_token_id"]
         assert found.tokens[position] == code
-    cut = ours.encode("the fox " * 9, source_language="ro_RO" if kind != "nllb" else "ron_Latn", truncation=Truncation(6))
+    cut = ours.encode(
+        "the fox " * 9, source_language="ro_RO" if kind != "nllb" else "ron_Latn", truncation=Truncation(6)
+    )
     assert {row.ids[position] for row in (cut, *cut.overflowing)} == {cut.ids[position]} and len(cut.overflowing) > 2
 
 

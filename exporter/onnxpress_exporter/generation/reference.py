@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,14 +87,6 @@ class PyTorch:
             yield tokens
         finally:
             self._model.generation_config = own
-
-
-def score(logits: Logits, ids: Sequence[int]) -> float:
-    """The logarithm of the probability of `ids`, each by the row of scores before it: float32 (len(ids), vocabulary)."""
-    rows = logits.astype(np.float64)
-    rows -= rows.max(axis=1, keepdims=True)
-    rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
-    return float(rows[np.arange(len(ids)), list(ids)].sum())
 
 
 @contextmanager
