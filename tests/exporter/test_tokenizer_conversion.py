@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,46 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 # Where tokenizers differ: composition, spaces, what sentencepiece escapes, ties, codes, special tokens, their variants.
 _PIECES = (
-    *("e", "A", "o", "\u0301", "\u0302", "\u0323", "\u0308", "\u212b", "\uff21", "\u304b", "\u3099", "\u1100", "\u1161"),
+    *(
+        "e",
+        "A",
+        "o",
+        "\u0301",
+        "\u0302",
+        "\u0323",
+        "\u0308",
+        "\u212b",
+        "\uff21",
+        "\u304b",
+        "\u3099",
+        "\u1100",
+        "\u1161",
+    ),
     *("\u11a8", "\uac00", "\uff76", "\uff9e", "\ufb01", "\u00bd", "\ufdfa", "\u0e33", "\u200d", "\ufe0f", "\u00ad"),
     *(" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u2028", "\u3000", "\x00", "\x07", "\x1c", "\x85", "\u200b", "\ufeff"),
-    *("▁", "▁▁", "1", "11", "l", "ll", ".", "...", "-", "|", ",", "'", "''", "!", "?!", "(", ")", "n't", "it's", "\"", "_"),
+    *(
+        "▁",
+        "▁▁",
+        "1",
+        "11",
+        "l",
+        "ll",
+        ".",
+        "...",
+        "-",
+        "|",
+        ",",
+        "'",
+        "''",
+        "!",
+        "?!",
+        "(",
+        ")",
+        "n't",
+        "it's",
+        '"',
+        "_",
+    ),
     *(">>fr<<", ">>zz<<", ">>", "<<", ">>deu_Latn<< ", "@@", "</w>", "__newln__", "<0x41>", "\uff1c/s\uff1e", "\u226f"),
     *("</s>", "<s>", "<unk>", "<pad>", "__en__", "__fr__", "__unk__", "__end__", "__null__", "<extra_id_0>", "\u0338"),
     *("Σ", "ΑΣ", "σς", "İ", "ß", "ẞ", "ǅ", "你好", "日本", "Привет", "🙂", "🇩🇪", "☃", "\U000e0001", "\ud7a3", "\ufffd"),
@@ -122,7 +159,7 @@ def test_what_is_cut_overflows(pair: Callable[[str], tuple[Any, Tokenizer]]) -> 
     cut = ours.encode(text, truncation=Truncation(7, stride=2))
     rows = [cut.ids, *(part.ids for part in cut.overflowing)]
     assert all(row[0] == whole[0] and row[-1] == whole[-1] and len(row) <= 7 for row in rows)
-    assert all(first[-3:-1] == second[1:3] for first, second in zip(rows, rows[1:], strict=False))
+    assert all(first[-3:-1] == second[1:3] for first, second in pairwise(rows))
     assert [*rows[0][1:-1], *(number for row in rows[1:] for number in row[3:-1])] == whole[1:-1]
     with pytest.raises(InputError, match="larger maximum length"):
         ours.encode(text, truncation=Truncation(1))
@@ -149,7 +186,7 @@ def test_the_target_language_in_the_text(pair: Callable[[str], tuple[Any, Tokeni
     for code in ("fr", "deu_Latn"):
         assert ours.encode("a good movie", target_language=code).ids == theirs(f">>{code}<< a good movie").input_ids
     assert ours.encode("a good movie", target_language="fr").ids[0] == ours.language_id("fr")
-    with pytest.raises(InputError, match="No language 'en'. This model knows fr, deu_Latn, zh"):
+    with pytest.raises(InputError, match=r"No language 'en'\. This model knows fr, deu_Latn, zh"):
         ours.encode("a", target_language="en")
     with pytest.raises(InputError, match="knows no languages"):
         pair("marian-bpe")[1].encode("a", target_language="fr")
@@ -173,7 +210,9 @@ def test_languages_of_rust_tokenizers(kind: str, options: dict[str, Any], positi
         found = ours.encode("a good movie", source_language=code, target_language=code)
         assert found.ids == expected["input_ids"] and found.ids[position] == expected["forced_bos_token_id"]
         assert found.tokens[position] == code
-    cut = ours.encode("the fox " * 9, source_language="ro_RO" if kind != "nllb" else "ron_Latn", truncation=Truncation(6))
+    cut = ours.encode(
+        "the fox " * 9, source_language="ro_RO" if kind != "nllb" else "ron_Latn", truncation=Truncation(6)
+    )
     assert {row.ids[position] for row in (cut, *cut.overflowing)} == {cut.ids[position]} and len(cut.overflowing) > 2
 
 
@@ -207,7 +246,7 @@ def test_files_that_do_not_fit_are_corrupt(pair: Callable[[str], tuple[Any, Toke
     (tmp_path / "tokenizer.json").write_bytes(ours.file.read_bytes())
     for content in (b"", b"\x00\x00", b"\xff\xff\xff\xff" * 3, b"\x04\x00\x00\x00" + b"\xff" * 4 + b"a\0"):
         (tmp_path / "charsmap.bin").write_bytes(content)
-        with pytest.raises(CorruptFile, match="charsmap.bin"):
+        with pytest.raises(CorruptFile, match="charsmap"):
             Tokenizer(tmp_path / "tokenizer.json", ours.settings).encode("Ａ")
 
 
