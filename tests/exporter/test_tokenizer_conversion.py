@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,12 @@ def test_files_that_do_not_fit_are_corrupt(pair: Callable[[str], tuple[Any, Toke
         (tmp_path / "charsmap.bin").write_bytes(content)
         with pytest.raises(CorruptFile, match="charsmap"):
             Tokenizer(tmp_path / "tokenizer.json", ours.settings).encode("Ａ")
+    segmentation = ours.settings.segmentation
+    assert segmentation is not None
+    for wrong in (replace(segmentation, unknown_id=10**6), replace(segmentation, charsmap_file=None, method="bytes")):
+        (tmp_path / "tokenizer.json").write_bytes(ours.file.read_bytes().replace(b'"added_tokens"', b'"tokens"'))
+        with pytest.raises(CorruptFile, match=r"tokenizer\.json"):
+            Tokenizer(tmp_path / "tokenizer.json", replace(ours.settings, segmentation=wrong))
 
 
 def test_half_a_character_is_refused(pair: Callable[[str], tuple[Any, Tokenizer]]) -> None:
