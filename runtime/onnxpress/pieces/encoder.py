@@ -58,11 +58,12 @@ class PieceEncoder:
                 for one in content["added_tokens"]
             }
             self._names = {**_names(content["model"]), **{one.id: one.text for one in self._added.values()}}
+            self._unknown = self._names[segmentation.unknown_id]
             charsmap = _charsmap(file.parent, segmentation)
             self._method = _METHODS[segmentation.method](self._model(content, charsmap, merge))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptFile(
-                f"{file}: does not fit the segmentation of the manifest ({error}). Export or download the artifact again."
+                f"{file}: does not fit the manifest's segmentation ({error}). Export or download the artifact again."
             ) from None
         longest_first = sorted(self._added, key=len, reverse=True)
         self._split = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
@@ -103,10 +104,9 @@ class PieceEncoder:
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         """The text of ids; one that is no token counts as unknown."""
-        unknown = self._names[self._segmentation.unknown_id]
         kept = (number for number in ids if not (skip_special_tokens and number in self._special_ids))
         limit = self._segmentation.vocabulary
-        names = [self._names.get(number, unknown) if number < limit else unknown for number in kept]
+        names = [self._names.get(number, self._unknown) if number < limit else self._unknown for number in kept]
         return self._method.join(names, self._special_names)
 
     def token(self, token_id: int) -> str:

@@ -21,10 +21,12 @@ class Unigram:
     def __init__(self, scores: Mapping[str, float]) -> None:
         self._scores = scores
         self._unknown = _single(min(scores.values(), default=0.0) - _UNKNOWN_PENALTY)
-        self._longest: dict[str, int] = {}  # first character -> length of the longest piece that begins with it
+        lengths: dict[str, set[int]] = {}
         for piece in scores:
-            if piece and len(piece) > self._longest.get(piece[0], 0):
-                self._longest[piece[0]] = len(piece)
+            if len(piece) > 1:
+                lengths.setdefault(piece[:2], set()).add(len(piece))
+        #: first two characters -> lengths of the pieces that begin with them
+        self._lengths = {start: tuple(sorted(found)) for start, found in lengths.items()}
 
     def segment(self, text: str) -> list[str]:
         """Cut the text into pieces; a run of characters that no piece covers is one item of the list."""
@@ -43,22 +45,23 @@ class Unigram:
 
     def _best_starts(self, text: str) -> list[int]:
         """For each position the start of the last piece of the best way there (Viterbi)."""
-        scores, longest, single, size = self._scores.get, self._longest.get, _single, len(text)
+        scores, lengths, size = self._scores.get, self._lengths.get, len(text)
         best, starts = [0.0] * (size + 1), [-1] * (size + 1)
         for start in range(size):
-            here, covered = best[start], False
-            for end in range(start + 1, min(size, start + longest(text[start], 0)) + 1):
+            here = best[start]
+            total = _single(scores(text[start], self._unknown) + here)
+            if starts[start + 1] < 0 or total > best[start + 1]:
+                best[start + 1], starts[start + 1] = total, start
+            for length in lengths(text[start : start + 2], ()):
+                end = start + length
+                if end > size:
+                    break
                 score = scores(text[start:end])
                 if score is None:
                     continue
-                total = single(score + here)
+                total = _single(score + here)
                 if starts[end] < 0 or total > best[end]:
                     best[end], starts[end] = total, start
-                covered = covered or end == start + 1
-            if not covered:
-                total = single(self._unknown + here)
-                if starts[start + 1] < 0 or total > best[start + 1]:
-                    best[start + 1], starts[start + 1] = total, start
         return starts
 
 
