@@ -230,16 +230,19 @@ class GenerationSettings:
     """How graphs that continue text are called; the defaults of a call are in `generation_config.json`.
 
     `cache`: "shared" (fused attention writes keys and values in place) or "growing" (a traced graph returns them);
-    `max_length`: the most tokens of a row that is continued, None: no limit.
+    `max_length`: the most tokens of a row that is continued, None: no limit; `traced`: why graphs were traced, None:
+    they were built from the weights.
     """
 
     cache: Literal["shared", "growing"]
     max_length: int | None
+    traced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter."""
+    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter; `adapter`, where
+    there is one, the PEFT adapter that was merged into the weights."""
 
     source: str
     revision: str | None
@@ -248,6 +251,7 @@ class Provenance:
     command: str
     created: str
     versions: Mapping[str, str]
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
