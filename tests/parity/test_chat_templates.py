@@ -1,4 +1,4 @@
-"""The text of messages equals transformers', for templates in the manner of published models; tools' schemas do, too."""
+"""Messages as text equal transformers', for templates in the manner of published models; so do tools' schemas."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers.utils.chat_template_utils import get_json_schema, render_jinja_template
+
 from onnxpress.chat import Chat
 from onnxpress.chat_tools import function_schema
 from onnxpress.errors import InputError
 from tests.fixtures.chat_templates import TEMPLATES
 from tests.parity.texts import parity
 from tests.parity.texts import texts as any_text
-from transformers.utils.chat_template_utils import get_json_schema, render_jinja_template
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 

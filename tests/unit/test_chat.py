@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from onnxpress import chat_meter
 from onnxpress.chat import Chat
 from onnxpress.errors import ArtifactError, InputError
@@ -150,8 +151,8 @@ BOMBS = (
     "{% set ns = namespace(t='aa') %}{% for i in range(99) %}{% set ns.t = '{0}{0}'.format(ns.t) %}{% endfor %}",
     "{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}{{ ns.t }}",
     "{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = {'a': ns.t, 'b': ns.t} %}{% endfor %}",
-    "{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = ns.t + [ns.t] %}{% endfor %}{{ ns.t|tojson }}",
-    "{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = dict(a=ns.t, b=ns.t) %}{% endfor %}{{ ns.t }}",
+    "{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = ns.t + [ns.t] %}{% endfor %}",
+    "{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = dict(a=ns.t, b=ns.t) %}{% endfor %}",
     "{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = [1]|batch(3, ns.t)|list %}{% endfor %}",
     "{% set t = 'a' * 9999999 %}{% for i in range(9) %}{{ t }}{% endfor %}",
     "{% set a %}{{ 'a' * 9999999 }}{% endset %}{% set b %}{{ a }}{{ a }}{% endset %}{{ b }}",
