@@ -25,6 +25,10 @@ PAIRS: dict[str, Callable[[int], tuple[Rule, Any]]] = {
     ),
     "no repeated pair": lambda prompt: (ours.no_repeated_ngram(2), theirs.NoRepeatNGramLogitsProcessor(2)),
     "no repeated token": lambda prompt: (ours.no_repeated_ngram(1), theirs.NoRepeatNGramLogitsProcessor(1)),
+    "nothing of the encoder's": lambda prompt: (
+        ours.not_again([1, 2, 3, 1, 4, 0, 0, 5], 2),
+        theirs.EncoderNoRepeatNGramLogitsProcessor(2, torch.tensor([[1, 2, 3, 1, 4, 0, 0, 5]])),
+    ),
     "no words": lambda prompt: (
         ours.no_words([[3], [1, 2], [4, 4, 1]]),
         theirs.NoBadWordsLogitsProcessor([[3], [1, 2], [4, 4, 1]], eos_token_id=list(END)),
@@ -35,10 +39,10 @@ PAIRS: dict[str, Callable[[int], tuple[Rule, Any]]] = {
     ),
     "never": lambda prompt: (ours.never([1, 4]), theirs.SuppressTokensLogitsProcessor([1, 4])),
     "never first": lambda prompt: (
-        ours.never([1, 4], only_first=True),
+        ours.never([1, 4], place=0),
         theirs.SuppressTokensAtBeginLogitsProcessor([1, 4], prompt),
     ),
-    "forced last": lambda prompt: (ours.forced(4, 2), theirs.ForcedEOSTokenLogitsProcessor(prompt + 5, 2)),
+    "forced last": lambda prompt: (ours.forced(4, [2]), theirs.ForcedEOSTokenLogitsProcessor(prompt + 5, 2)),
     "temperature": lambda prompt: (ours.temperature(0.7), theirs.TemperatureLogitsWarper(0.7)),
     "top k": lambda prompt: (ours.top_k(5), theirs.TopKLogitsWarper(5)),
     "top k of all": lambda prompt: (ours.top_k(VOCABULARY + 9), theirs.TopKLogitsWarper(VOCABULARY + 9)),

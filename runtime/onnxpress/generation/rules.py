@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.arrays import softmax
+from onnxpress.generation.largest import best_of_rows
 
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -100,24 +101,50 @@ def not_before(count: int, ends: Collection[int]) -> Rule:
     return rule
 
 
-def never(tokens: Collection[int], only_first: bool = False) -> Rule:
-    """None of these tokens; `only_first`: not as the first that is generated."""
+def not_again(ids: Sequence[int], size: int) -> Rule:
+    """No `size` tokens in a row that stand in `ids`: of what an encoder read."""
+    follow: dict[tuple[int, ...], list[int]] = {}
+    for start in range(len(ids) - size + 1):
+        follow.setdefault(tuple(ids[start : start + size - 1]), []).append(ids[start + size - 1])
+    banned = {begun: np.unique(last) for begun, last in follow.items()}
+
+    def rule(written: Written, scores: Scores) -> None:
+        begun = written.ids[len(written.ids) + 1 - size :].tolist() if len(written.ids) + 1 >= size else None
+        last = None if begun is None else banned.get(tuple(begun))
+        if last is not None:
+            scores[last[last < len(scores)]] = -np.inf
+
+    return rule
+
+
+def never(tokens: Collection[int], place: int | None = None) -> Rule:
+    """None of these tokens; with `place`: not as the one of that number (from 0) that is generated."""
     places = np.array(sorted(tokens), np.int64)
 
     def rule(written: Written, scores: Scores) -> None:
-        if not only_first or not len(written.generated):
+        if place is None or len(written.generated) == place:
             scores[places] = -np.inf
 
     return rule
 
 
-def forced(place: int, token: int) -> Rule:
-    """This token and no other as the one number `place` (from 0) that is generated."""
+def forced(place: int, tokens: Sequence[int]) -> Rule:
+    """One of these tokens and no other as the one number `place` (from 0) that is generated."""
+    places = list(tokens)
 
     def rule(written: Written, scores: Scores) -> None:
         if len(written.generated) == place:
             scores[:] = -np.inf
-            scores[token] = 0
+            scores[places] = 0
+
+    return rule
+
+
+def numbers_only() -> Rule:
+    """What is no number becomes 0, what is infinite the largest or smallest number."""
+
+    def rule(written: Written, scores: Scores) -> None:
+        np.nan_to_num(scores, copy=False)
 
     return rule
 
@@ -136,7 +163,7 @@ def top_k(count: int) -> Rule:
 
     def rule(written: Written, scores: Scores) -> None:
         if count < len(scores):
-            scores[scores < np.partition(scores, -count)[-count]] = -np.inf
+            scores[scores < best_of_rows(scores[None], count)[1][0, -1]] = -np.inf
 
     return rule
 

@@ -1,0 +1,84 @@
+"""What a search hands out while it writes, and what is left of it when it is done. Knows no model and no text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from onnxpress.generation.constraints import Constraint
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One more token of a row, and whether it was the last.
+
+    `row`: prompt number * num_return_sequences + which of them. `token` is None only where a row ends without another
+    one: it was cancelled. `logprob`, where asked for, is the model's own, before any rule.
+    `finish`: "stop" (a token or a text that ends, this token included), "length" (no more were allowed), "cancelled".
+    """
+
+    row: int
+    token: int | None
+    logprob: float | None = None
+    finish: FinishReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A whole text. `ids` are the new tokens, with the one that ended it; `score` is a beam's."""
+
+    ids: tuple[int, ...]
+    finish_reason: FinishReason
+    prompt_tokens: int
+    logprobs: tuple[float, ...] | None = None
+    score: float | None = None
+
+    @property
+    def new_tokens(self) -> int:
+        """How many were generated."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a search asks of its caller, none of it needed.
+
+    `cancelled()`: asked before each call of the model; true ends every row.
+    `ended(row)`: makes what is told every new token of that row, and says whether its text is complete now.
+    `constraint(row)`: makes what says which tokens may come in that row.
+    """
+
+    cancelled: Callable[[], bool] | None = None
+    ended: Callable[[int], Callable[[int], bool]] | None = None
+    constraint: Callable[[int], Constraint] | None = None
+
+
+NO_HOOKS = Hooks()
+
+
+@dataclass(slots=True)
+class _Collected:
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish: FinishReason = "cancelled"
+
+
+def collect(events: Iterable[Event], prompts: Sequence[Sequence[int]], returned: int = 1) -> list[list[Generated]]:
+    """For each prompt its `returned` texts, of all events; a row whose end did not come was cancelled."""
+    rows = [_Collected() for _ in range(len(prompts) * returned)]
+    for event in events:
+        row = rows[event.row]
+        if event.token is not None:
+            row.ids.append(event.token)
+        if event.logprob is not None:
+            row.logprobs.append(event.logprob)
+        if event.finish is not None:
+            row.finish = event.finish
+    texts = [
+        Generated(tuple(row.ids), row.finish, len(prompts[number // returned]), tuple(row.logprobs) or None)
+        for number, row in enumerate(rows)
+    ]
+    return [texts[start : start + returned] for start in range(0, len(texts), returned)]

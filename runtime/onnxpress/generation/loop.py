@@ -1,0 +1,114 @@
+"""Greedy search and sampling: rows that are prefilled one by one and then stepped together. Knows token ids alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from onnxpress.errors import InputError
+from onnxpress.generation.decoder import Decoder, Logits
+from onnxpress.generation.events import NO_HOOKS, Event, Generated, Hooks, collect
+from onnxpress.generation.prompts import checked, unread
+from onnxpress.generation.row import Row, rows_of
+from onnxpress.generation.settings import GenerationConfig
+from onnxpress.generation.speculation import speculate
+
+
+def generate(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    *,
+    texts: Sequence[Sequence[int]] | None = None,
+    hooks: Hooks = NO_HOOKS,
+    logprobs: bool = False,
+) -> Iterator[Event]:
+    """Continue each prompt, one row of the decoder for each; every token is an event as soon as it is known.
+
+    What a row of the decoder holds already has to be the beginning of its prompt, and is not read again. After an
+    encoder, `prompts` is how the decoder's text begins and `texts` what the encoder read, both for each text.
+    `num_return_sequences` multiplies the rows. Closing the iterator stops; the decoder is the caller's to close, and
+    when one row was asked for it holds that row's tokens, but for the last one.
+
+    Raises:
+        InputError: settings that do not go together, beams, a prompt that is empty or leaves no room. At once; while
+            it writes only where the rules leave no token.
+    """
+    config.check()
+    if config.num_beams > 1:
+        raise InputError(f"num_beams={config.num_beams} cannot be streamed: use beam_search, or num_beams=1")
+    groups = [
+        rows_of(number, prompt, config, decoder.limit, texts[number] if texts else prompt, hooks, logprobs)
+        for number, prompt in enumerate(checked(prompts, decoder))
+    ]
+    if config.prompt_lookup_num_tokens:
+        return speculate(decoder, [group[0] for group in groups], config, hooks.cancelled)
+    return _run(decoder, groups, hooks, config.num_return_sequences if texts else 1)
+
+
+def complete(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    *,
+    texts: Sequence[Sequence[int]] | None = None,
+    hooks: Hooks = NO_HOOKS,
+    logprobs: bool = False,
+) -> list[list[Generated]]:
+    """For each prompt its `num_return_sequences` texts, whole: arguments and errors as of `generate`."""
+    events = generate(decoder, prompts, config, texts=texts, hooks=hooks, logprobs=logprobs)
+    return collect(events, prompts, config.num_return_sequences)
+
+
+def _run(decoder: Decoder, groups: list[list[Row]], hooks: Hooks, together: int) -> Iterator[Event]:
+    cancelled = hooks.cancelled or _never
+    for number, group in enumerate(groups):
+        if cancelled():
+            break
+        scores = decoder.prefill(number, unread(decoder, number, group[0].ids[: group[0].prompt]))[0]
+        for row in group:
+            yield from row.take(scores if row is group[-1] else scores.copy())
+    else:
+        lanes = [row for group in groups for row in group]
+        if len(lanes) > len(groups):
+            decoder.select([number for number, group in enumerate(groups) for _ in group])
+        while lanes := _running(decoder, lanes, together):
+            if cancelled():
+                break
+            for row, scores in zip(lanes, _step(decoder, lanes), strict=True):
+                if row.finish is None:
+                    yield from row.take(scores)
+    for row in (row for group in groups for row in group if row.finish is None):
+        yield row.cancel()
+
+
+def _running(decoder: Decoder, lanes: list[Row], together: int) -> list[Row]:
+    """The decoder's rows without those that are finished, `together` side by side being kept while one of them runs."""
+    finished = [row.finish is not None for row in lanes]
+    if not any(finished):
+        return lanes
+    starts = range(0, len(lanes), together)
+    kept = [lane for start in starts for lane in range(start, start + together) if not all(finished[start:][:together])]
+    if kept and len(kept) < len(lanes):
+        decoder.select(kept)
+    return [lanes[lane] for lane in kept]
+
+
+def _step(decoder: Decoder, lanes: list[Row]) -> Logits:
+    """What may follow in each row, float32 (rows, vocabulary), once the decoder has read what is pending."""
+    if len(lanes) == 1 and len(lanes[0].pending) > 1:
+        return decoder.prefill(0, lanes[0].pending)
+    for lane, row in enumerate(lanes):
+        if len(row.pending) > 1 and row.finish is None:
+            decoder.prefill(lane, row.pending[:-1])
+    scores = decoder.step(np.array([row.pending[-1] for row in lanes], np.int64))
+    for lane, row in enumerate(lanes):
+        # It steps for its neighbours' sake, and does not grow.
+        if row.finish is not None:
+            decoder.truncate(lane, decoder.lengths[lane] - 1)
+    return scores
+
+
+def _never() -> bool:
+    return False

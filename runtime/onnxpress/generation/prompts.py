@@ -1,0 +1,30 @@
+"""Prompts on their way into a decoder: what is wrong with them, and what of them it has read already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onnxpress.errors import InputError
+from onnxpress.generation.decoder import Decoder, Ids
+
+
+def checked(prompts: Sequence[Sequence[int]], decoder: Decoder) -> Sequence[Sequence[int]]:
+    """The prompts, if there is one for each row and none is empty.
+
+    Raises:
+        InputError: which is not so.
+    """
+    if len(prompts) != len(decoder.lengths):
+        raise InputError(f"{len(prompts)} prompts for a decoder of {len(decoder.lengths)} rows: one for each is needed")
+    for number, prompt in enumerate(prompts):
+        if not len(prompt):
+            raise InputError(f"prompt {number} has no token: a text begins with at least one, such as bos_token_id")
+    return prompts
+
+
+def unread(decoder: Decoder, row: int, prompt: Ids) -> Ids:
+    """The tokens of a prompt, int64, that the row does not hold: the last one at least, which is then forgotten."""
+    known = min(decoder.lengths[row], len(prompt) - 1)
+    if known < decoder.lengths[row]:
+        decoder.truncate(row, known)
+    return prompt[known:]

@@ -1,0 +1,92 @@
+"""One text while it is written: its tokens, its rules, what ends it. Knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxpress.generation.constraints import Constraint
+from onnxpress.generation.events import Event, FinishReason, Hooks
+from onnxpress.generation.rules import Ids, Rule, Scores, Written
+from onnxpress.generation.sampling import logprob_of, pick, rules_of, seeded
+from onnxpress.generation.settings import GenerationConfig
+
+
+@dataclass(slots=True)
+class Row:
+    """`ids` int64 (prompt + most), of which the first `length` are written; `pending`: those the model has not read."""
+
+    number: int
+    ids: Ids
+    prompt: int
+    length: int
+    ends: frozenset[int]
+    rules: list[Rule]
+    random: np.random.Generator | None
+    ended: Callable[[int], bool] | None
+    constraint: Constraint | None
+    logprobs: bool
+    pending: list[int]
+    finish: FinishReason | None = None
+
+    def take(self, scores: Scores) -> list[Event]:
+        """What comes now, of float32 (vocabulary) scores, which are changed; the row may be finished then."""
+        before = scores.copy() if self.logprobs and self.rules else scores
+        if self.rules:
+            written = Written(self.ids[: self.length], self.prompt)
+            for rule in self.rules:
+                rule(written, scores)
+        token = pick(scores, self.random)
+        self.pending = []
+        events = [self._append(token, logprob_of(before, token) if self.logprobs else None)]
+        if self.constraint is not None:
+            while self.finish is None and (run := self.constraint.forced()):
+                events += [self._append(forced, None) for forced in run if self.finish is None]
+        return events
+
+    def cancel(self) -> Event:
+        """It ends here, without another token."""
+        self.finish = "cancelled"
+        return Event(self.number, None, None, "cancelled")
+
+    def _append(self, token: int, logprob: float | None) -> Event:
+        self.ids[self.length] = token
+        self.length += 1
+        self.pending.append(token)
+        stops = self.ended is not None and self.ended(token)
+        if token in self.ends or stops:
+            self.finish = "stop"
+        elif self.constraint is not None:
+            self.constraint.advance(token)
+            if self.constraint.ended:
+                self.finish = "stop"
+        if self.finish is None and self.length == len(self.ids):
+            self.finish = "length"
+        return Event(self.number, token, logprob, self.finish)
+
+
+def rows_of(
+    number: int,
+    prompt: Sequence[int],
+    config: GenerationConfig,
+    limit: int | None,
+    read: Sequence[int],
+    hooks: Hooks,
+    logprobs: bool,
+) -> list[Row]:
+    """The rows that continue prompt `number`, one for each text that it shall return."""
+    most = config.most_new_tokens(len(prompt), limit)
+    rows = []
+    for which in range(config.num_return_sequences):
+        name = number * config.num_return_sequences + which
+        ids = np.empty(len(prompt) + most, np.int64)
+        ids[: len(prompt)] = prompt
+        constraint = hooks.constraint(name) if hooks.constraint else None
+        rules = rules_of(config, len(prompt), most, read, constraint)
+        ended = hooks.ended(name) if hooks.ended else None
+        random = seeded(config, which)
+        ends = frozenset(config.ends)
+        rows.append(Row(name, ids, len(prompt), len(prompt), ends, rules, random, ended, constraint, logprobs, []))
+    return rows

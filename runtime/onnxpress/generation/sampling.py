@@ -1,0 +1,107 @@
+"""Which token is taken: the rules that a call's settings ask for, in transformers' order, and two ways of picking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onnxpress.errors import InputError
+from onnxpress.generation import rules as rule
+from onnxpress.generation.constraints import Constraint
+from onnxpress.generation.rules import Rule, Scores
+from onnxpress.generation.settings import GenerationConfig
+
+
+def rules_of(
+    config: GenerationConfig, prompt: int, most: int, read: Sequence[int], constraint: Constraint | None = None
+) -> list[Rule]:
+    """The rules of one row, in the order in which they apply; none where a plain search has none.
+
+    `prompt`: how many tokens it has; `most`: how many may follow; `read`: the encoder's text, or else the prompt.
+    """
+    rules: list[Rule] = []
+    if config.repetition_penalty != 1:
+        rules.append(rule.repetition_penalty(config.repetition_penalty))
+    if config.presence_penalty or config.frequency_penalty:
+        rules.append(rule.occurrence_penalty(config.presence_penalty, config.frequency_penalty))
+    if config.no_repeat_ngram_size:
+        rules.append(rule.no_repeated_ngram(config.no_repeat_ngram_size))
+    if config.encoder_no_repeat_ngram_size:
+        rules.append(rule.not_again(read, config.encoder_no_repeat_ngram_size))
+    words = [word for word in config.bad_words_ids if word not in {(end,) for end in config.eos_token_id}]
+    if words:
+        rules.append(rule.no_words(words))
+    least = config.least_new_tokens(prompt)
+    if least and config.ends:
+        rules.append(rule.not_before(least, config.ends))
+    if config.forced_bos_token_id is not None and prompt == 1:
+        rules.append(rule.forced(0, [config.forced_bos_token_id]))
+    if config.forced_eos_token_id:
+        rules.append(rule.forced(most - 1, config.forced_eos_token_id))
+    if config.remove_invalid_values:
+        rules.append(rule.numbers_only())
+    if config.suppress_tokens:
+        rules.append(rule.never(config.suppress_tokens))
+    if config.begin_suppress_tokens:
+        after_forced = int(prompt == 1 and config.forced_bos_token_id is not None)
+        rules.append(rule.never(config.begin_suppress_tokens, place=after_forced))
+    if constraint is not None:
+        rules.append(lambda written, scores: constraint.restrict(scores))
+    return rules + (warpers_of(config) if config.do_sample else [])
+
+
+def warpers_of(config: GenerationConfig) -> list[Rule]:
+    """The rules that only sampling has. A beam keeps one more than there are tokens that end a text."""
+    least = 1 if config.num_beams == 1 else max(1, len(config.ends)) + 1
+    rules: list[Rule] = []
+    if config.temperature != 1:
+        rules.append(rule.temperature(config.temperature))
+    if config.top_k:
+        rules.append(rule.top_k(max(config.top_k, least)))
+    if config.top_p < 1:
+        rules.append(rule.top_p(config.top_p, least))
+    if config.min_p:
+        rules.append(rule.min_p(config.min_p, least))
+    if config.typical_p < 1:
+        rules.append(rule.typical_p(config.typical_p, least))
+    return rules
+
+
+def pick(scores: Scores, random: np.random.Generator | None) -> int:
+    """The best token, or with `random` one drawn with the probabilities that the scores give it.
+
+    Raises:
+        InputError: nothing may come, or the scores are no numbers.
+    """
+    best = int(scores.argmax())
+    # A NaN is the largest to numpy, and compares as false.
+    if not scores[best] > -np.inf:
+        raise InputError(
+            "no token may come next: the rules of this call exclude every one"
+            if scores[best] == -np.inf
+            else "the model's scores are not numbers: its weights, or this precision of them, are broken"
+        )
+    if random is None:
+        return best
+    alive = np.flatnonzero(scores > -np.inf)
+    # float64: a sum of many small float32 would lose the last of them.
+    mass = np.cumsum(np.exp(scores[alive] - scores[best]), dtype=np.float64)
+    place = int(np.searchsorted(mass, random.random() * mass[-1], side="right"))
+    return int(alive[min(place, len(alive) - 1)])
+
+
+def logprob_of(scores: Scores, token: int) -> float:
+    """The natural logarithm of a token's probability."""
+    highest = scores.max()
+    return float(scores[token] - highest - np.log(np.exp(scores - highest).sum()))
+
+
+def seeded(config: GenerationConfig, which: int) -> np.random.Generator | None:
+    """What draws for the text number `which` of a prompt; None: nothing is drawn.
+
+    A row's draws depend on the seed and on `which` alone, so a prompt is continued the same way alone and in a batch.
+    """
+    if not config.do_sample:
+        return None
+    return np.random.default_rng(None if config.seed is None else [config.seed, which])

@@ -1,0 +1,64 @@
+"""Greedy search that guesses: what followed the last tokens when they stood before is read with them in one call.
+
+Guesses that the model would not have made are forgotten, so the tokens are those of plain greedy search. (Saxena:
+Prompt Lookup Decoding, 2023.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from onnxpress.generation.decoder import Decoder
+from onnxpress.generation.events import Event
+from onnxpress.generation.prompts import unread
+from onnxpress.generation.row import Row
+from onnxpress.generation.rules import Ids
+from onnxpress.generation.settings import GenerationConfig
+
+
+def speculate(
+    decoder: Decoder, rows: list[Row], config: GenerationConfig, cancelled: Callable[[], bool] | None
+) -> Iterator[Event]:
+    """Each row to its end, one after another: how many tokens a call brings differs between them."""
+    for lane, row in enumerate(rows):
+        row.pending = unread(decoder, lane, row.ids[: row.prompt]).tolist()
+        while row.finish is None:
+            if cancelled is not None and cancelled():
+                yield row.cancel()
+                break
+            yield from _advance(decoder, lane, row, config)
+
+
+def _advance(decoder: Decoder, lane: int, row: Row, config: GenerationConfig) -> Iterator[Event]:
+    # The last token that may come is never read, so it need not be guessed.
+    most = min(config.prompt_lookup_num_tokens, len(row.ids) - row.length - 1)
+    guesses = guess(row.ids[: row.length], most, config.max_matching_ngram_size)
+    start = row.length
+    scores = decoder.prefill(lane, [*row.pending, *guesses], len(guesses) + 1)
+    events: list[Event] = []
+    for place, guessed in enumerate([*guesses, None]):
+        events += row.take(scores[place])
+        if row.finish is not None or row.pending != [guessed]:
+            break
+    # Of what was guessed, all but the last call's tokens came: those the decoder has not read, or read wrong.
+    read = start + place
+    if read < decoder.lengths[lane]:
+        decoder.truncate(lane, read)
+    yield from events
+
+
+def guess(ids: Ids, most: int, longest: int) -> list[int]:
+    """Up to `most` tokens: those after the latest earlier place of the last `longest` tokens, or of fewer of them."""
+    for size in range(min(longest, len(ids) - 1), 0, -1):
+        if most < 1:
+            break
+        earlier = ids[size - 1 : -1] == ids[-1]
+        for back in range(2, size + 1):
+            earlier &= ids[size - back : -back] == ids[-back]
+        places = np.flatnonzero(earlier)
+        if len(places):
+            start = int(places[-1]) + size
+            return [int(token) for token in ids[start : start + most]]
+    return []
