@@ -73,18 +73,18 @@ class Session:
             InputError: an input is missing, unknown, or of the wrong dtype or rank.
             CorruptFile: ONNX Runtime cannot load the graph.
         """
-        session = self._session(graph)
+        session = self.opened(graph)
         names = [output.name for output in session.get_outputs()]
         try:
             results = session.run(names, dict(inputs))
         except Exception as error:
-            raise _explain(error, session, inputs, graph) from None
+            raise explain(error, session, inputs, graph) from None
         return dict(zip(names, results, strict=True))
 
     def warm(self) -> None:
         """Open every graph now instead of at the first run."""
         for graph in self.graphs:
-            self._session(graph)
+            self.opened(graph)
 
     def close(self) -> None:
         """Free the graphs' memory. A closed session cannot run again."""
@@ -93,7 +93,8 @@ class Session:
             self._closed = True
         _return_memory()
 
-    def _session(self, graph: str) -> InferenceSession:
+    def opened(self, graph: str) -> InferenceSession:
+        """ONNX Runtime's own session of a graph, for `session_binding`: another one in a forked child."""
         if self._pid != os.getpid():  # a forked child: the threads of these sessions stayed in the parent
             closed = self._closed
             _of_parent.append(self._open)
@@ -199,7 +200,8 @@ def _open(path: Path, device: str, threads: int | None) -> InferenceSession:
     return session
 
 
-def _explain(error: Exception, session: InferenceSession, inputs: Arrays, graph: str) -> OnnxpressError:
+def explain(error: Exception, session: InferenceSession, inputs: Arrays, graph: str) -> OnnxpressError:
+    """The error that says why a graph does not run on these inputs."""
     declared = {tensor.name: tensor for tensor in session.get_inputs()}
     missing, unknown = sorted(set(declared) - set(inputs)), sorted(set(inputs) - set(declared))
     if missing or unknown:

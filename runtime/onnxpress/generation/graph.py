@@ -1,0 +1,82 @@
+"""What a decoder's graph takes and returns, read from the manifest. docs/decisions/0010-generation.md is the contract.
+
+Knows no session and no arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onnxpress.errors import UnsupportedFormat
+from onnxpress.manifest import GraphInfo, TensorInfo
+
+_PAST, _PRESENT = "past_key_values.", "present."
+
+#: Inputs beside keys and values, by the kind of cache.
+INPUTS: Mapping[str, frozenset[str]] = {
+    "shared": frozenset({"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep"}),
+    "growing": frozenset({"input_ids", "position_ids", "attention_mask", "logits_to_keep"}),
+}
+TEXT_MASK = "encoder_attention_mask"
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderGraph:
+    """One decoder's graph.
+
+    `inputs`: those beside keys and values. `past`: names of keys and values of the rows' own tokens -> (heads, size).
+    `text`: names of those of the encoder's text. `vocabulary`: the size of the logits' last axis.
+    """
+
+    name: str
+    inputs: frozenset[str]
+    past: Mapping[str, tuple[int, int]]
+    text: tuple[str, ...]
+    vocabulary: int
+
+
+def present(name: str) -> str:
+    """The output that continues the input `name`."""
+    return _PRESENT + name.removeprefix(_PAST)
+
+
+def read(name: str, info: GraphInfo, cache: str) -> DecoderGraph:
+    """Describe a graph of a "shared" or a "growing" cache.
+
+    Raises:
+        UnsupportedFormat: it takes what this runtime does not give, or does not return what it should.
+    """
+    inputs, past, text = set(), {}, []
+    outputs = {output.name: output for output in info.outputs}
+    for tensor in info.inputs:
+        if tensor.name.startswith(_PAST):
+            if ".encoder." in tensor.name:
+                text.append(tensor.name)
+                continue
+            past[tensor.name] = _heads_and_size(name, tensor)
+            if present(tensor.name) not in outputs:
+                raise UnsupportedFormat(f"Graph {name!r} does not return {present(tensor.name)}. Export again.")
+        elif tensor.name in INPUTS[cache] or tensor.name == TEXT_MASK:
+            inputs.add(tensor.name)
+        else:
+            raise UnsupportedFormat(
+                f"Graph {name!r} takes {tensor.name}, which this onnxpress cannot give. Upgrade it."
+            )
+    if "input_ids" not in inputs or not past or "logits" not in outputs:
+        raise UnsupportedFormat(f"Graph {name!r} is no decoder: it lacks input_ids, logits or a past. Export again.")
+    vocabulary = outputs["logits"].axes[-1]
+    if not isinstance(vocabulary, int):
+        raise UnsupportedFormat(f"Graph {name!r} does not say how many tokens there are: {outputs['logits'].axes}.")
+    return DecoderGraph(name, frozenset(inputs), past, tuple(text), vocabulary)
+
+
+def _heads_and_size(graph: str, tensor: TensorInfo) -> tuple[int, int]:
+    if len(tensor.axes) == 4:
+        heads, size = tensor.axes[1], tensor.axes[3]
+        if tensor.dtype == "float32" and isinstance(heads, int) and isinstance(size, int):
+            return heads, size
+    raise UnsupportedFormat(
+        f"Graph {graph!r}: {tensor.name} is {tensor.dtype} {tensor.axes}, not float32 (rows, heads, capacity, size). "
+        "Export again."
+    )
