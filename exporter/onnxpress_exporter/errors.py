@@ -3,6 +3,7 @@
 OnnxpressError
 └── ExportError               no artifact was written
     ├── UnsupportedCheckpoint the checkpoint cannot be exported; the message says why and what can
+    ├── NotBuildable          no reader knows the architecture, which has to be traced instead
     ├── TraceError            PyTorch's graph could not be captured
     ├── PassError             a graph rewrite could not be applied
     ├── VerificationFailed    the graph's answers differ from PyTorch's; names input, expected, obtained
@@ -25,6 +26,10 @@ class ExportError(OnnxpressError):
 
 class UnsupportedCheckpoint(ExportError):  # noqa: N818
     """The checkpoint cannot be exported as asked."""
+
+
+class NotBuildable(ExportError):  # noqa: N818
+    """No reader knows the architecture, or something in its config; the message is the reason."""
 
 
 class TraceError(ExportError):
