@@ -134,11 +134,10 @@ class Tokenizer:
         """Decode a row as it grows: the pieces, joined, are what `decode` gives for the whole."""
         if self.target is not self:
             return self.target.stream_decoder(skip_special_tokens=skip_special_tokens)
-        added = self._rust.get_added_tokens_decoder()
         return StreamDecoder(
             lambda ids: self.decode(ids, skip_special_tokens=skip_special_tokens),
             self.token,
-            skipped={number for number, token in added.items() if token.special} if skip_special_tokens else (),
+            skipped=self.special_ids() if skip_special_tokens else (),
             cleans_up=self.settings.clean_up_tokenization_spaces,
         )
 
@@ -152,6 +151,15 @@ class Tokenizer:
         if self._pieces is not None:
             return self._pieces.token(token_id)
         return self._rust.id_to_token(token_id) or ""
+
+    def tokens(self) -> list[str]:
+        """Every token, by id; "" where there is none."""
+        vocabulary = self._rust.get_vocab(with_added_tokens=True)
+        return [self.token(number) for number in range(max(vocabulary.values(), default=-1) + 1)]
+
+    def special_ids(self) -> set[int]:
+        """The ids of tokens that are no text: what `skip_special_tokens` skips."""
+        return {number for number, token in self._rust.get_added_tokens_decoder().items() if token.special}
 
     def token_id(self, token: str) -> int | None:
         """The id of a token, None if the vocabulary does not have it."""

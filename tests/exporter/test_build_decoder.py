@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter import generators

@@ -17,6 +17,6 @@ class Bytes:
 
     def join(self, names: Sequence[str], special: Collection[str]) -> str:
         """The text of tokens; bytes that are not UTF-8 are left out."""
-        return b"".join(
-            name.encode() if name in special else name.encode("latin-1") for name in names
-        ).decode(errors="ignore")
+        return b"".join(name.encode() if name in special else name.encode("latin-1") for name in names).decode(
+            errors="ignore"
+        )

@@ -90,4 +90,3 @@ class Charsmap:
 def _offset(unit: int) -> int:
     """How far the children of a node are from it, as Darts-clone packs it."""
     return (unit >> 10) << ((unit & 0x200) >> 6)
-
