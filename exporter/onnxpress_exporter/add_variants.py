@@ -21,7 +21,7 @@ from onnxpress.session import Session
 from onnxpress.tokenizer import Tokenizer
 from onnxpress_exporter import describe
 from onnxpress_exporter.card import CARD, write_card
-from onnxpress_exporter.errors import PassError, VerificationFailed
+from onnxpress_exporter.errors import PassError, VariantRefused, VerificationFailed
 from onnxpress_exporter.evaluation.metrics import Evaluation
 from onnxpress_exporter.quantization.flow import Made, Quantizer, Settings
 from onnxpress_exporter.quantization.judge import Judge, Runs
@@ -151,6 +151,31 @@ def refusal(refused: Mapping[str, str], artifact: Artifact | None) -> str:
         f"Refused, because it does not give the original's answers:\n{reasons}\n{rest} Thresholds can be set "
         "(--threshold), if you can accept this."
     )
+
+
+def settled(manifest: Manifest, outcome: Outcome, wanted: Sequence[str], folder: Path) -> Manifest:
+    """The manifest with the variants that passed, in their usual order, and without fp32 where that is not wanted.
+
+    Raises:
+        VariantRefused: none would be left.
+    """
+    variants = {**manifest.variants, **outcome.variants}
+    if "fp32" not in wanted:
+        if not outcome.variants:
+            raise VariantRefused(refusal(outcome.refused, None))
+        variants = _without_fp32(variants, folder)
+    return replace(manifest, variants={name: variants[name] for name in PRECISION_SUFFIX if name in variants})
+
+
+def _without_fp32(variants: Mapping[str, Variant], folder: Path) -> dict[str, Variant]:
+    """Take out the variant that the others were made from, with the files that only it has."""
+    rest = {name: variant for name, variant in variants.items() if name != "fp32"}
+    needed = {file for one in rest.values() for graph in one.graphs.values() for file in (graph.file, *graph.external)}
+    for graph in variants["fp32"].graphs.values():
+        for file in (graph.file, *graph.external):
+            if file not in needed:
+                (folder / file).unlink()
+    return rest
 
 
 def finish(manifest: Manifest, folder: Path) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onnxpress_exporter.adapters import WEIGHTS, Adapter, is_adapter, merged, open_adapter
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.heads import BARE, auto_class, head_of, normalize_task
+from onnxpress_exporter.heads import BARE, GENERATION, USUAL_TASKS, auto_class, head_of, normalize_task
 from onnxpress_exporter.sentence import is_cross_encoder, sentence_modules, transformer_folder
 from onnxpress_exporter.weights import check_weights, explain_missing_weights, read_json
 
@@ -30,13 +31,13 @@ __all__ = [
 ]
 
 # What a text checkpoint may need from the Hub, weights aside. `*` crosses folders there.
-_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.bpe", "*.codes", "*.tiktoken")
+_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.bpe", "*.codes", "*.tiktoken", "*.jinja", WEIGHTS)
 _CODE = ("*.py",)
 _SAFETENSORS = ("*.safetensors",)
 _PICKLED = ("*.bin", "*.index.json")
 _IGNORED = (
     *("onnx/*", "openvino/*", "coreml/*", "runs/*", "checkpoint-*/*", ".*"),
-    *("training_args.bin", "optimizer*", "*.onnx.json", "*adapter_model.*"),
+    *("training_args.bin", "optimizer*", "*.onnx.json", "*adapter_model.bin"),
 )
 
 # A pooler feeds neither last_hidden_state nor sentence embeddings: its absence changes nothing.
@@ -55,6 +56,14 @@ class Checkpoint:
     model_folder: Path = field(repr=False)  # where the transformer's own files are
     safetensors: bool = True
     trust_remote_code: bool = False
+    adapter: Adapter | None = None  # merged into the model when it is loaded
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer's files are: an adapter may bring its own, with its chat template."""
+        adapter = self.adapter
+        own = adapter is not None and (adapter.folder / "tokenizer_config.json").is_file()
+        return adapter.folder if adapter is not None and own else self.model_folder
 
     @property
     def model_type(self) -> str:
@@ -67,12 +76,15 @@ def open_checkpoint(
     revision: str | None = None,
     allow_pickled_weights: bool = False,
     trust_remote_code: bool = False,
+    adapter: str | Path | None = None,
 ) -> Checkpoint:
     """Find the files of `source`, a folder or a Hub id, and check that they can be loaded safely.
 
-    An existing folder wins over a Hub id. Raises UnsupportedCheckpoint for anything that is not a
-    whole PyTorch checkpoint, and HubError if the Hub refuses.
+    An existing folder wins over a Hub id. `adapter` is a PEFT adapter for it; a `source` that is one itself stands for
+    the model that it names. Raises UnsupportedCheckpoint for anything that is not a whole PyTorch checkpoint, and
+    HubError if the Hub refuses.
     """
+    opened = None if adapter is None else open_adapter(adapter)
     folder, commit = Path(source).expanduser(), None
     if folder.is_file():
         raise UnsupportedCheckpoint(f"{folder} is a file; name the folder that holds the model.")
@@ -82,6 +94,8 @@ def open_checkpoint(
         raise UnsupportedCheckpoint(
             f"{folder} is a local folder, which has no revisions: leave out revision={revision!r}."
         )
+    if opened is None and is_adapter(folder):
+        return _base_of(open_adapter(folder), str(source), allow_pickled_weights, trust_remote_code)
     model_folder = transformer_folder(folder)
     if not (model_folder / "config.json").is_file():
         raise _without_config(model_folder)
@@ -96,7 +110,27 @@ def open_checkpoint(
         model_folder=model_folder,
         safetensors=check_weights(model_folder, allow_pickled=allow_pickled_weights),
         trust_remote_code=trust_remote_code,
+        adapter=opened,
     )
+
+
+def _base_of(adapter: Adapter, source: str, allow_pickled_weights: bool, trust_remote_code: bool) -> Checkpoint:
+    """The checkpoint that an adapter was trained on, with the adapter."""
+    if adapter.base is None:
+        raise explain_missing_weights(adapter.folder)
+    beside = adapter.folder / adapter.base
+    try:
+        found = open_checkpoint(
+            beside if beside.is_dir() else adapter.base,
+            allow_pickled_weights=allow_pickled_weights,
+            trust_remote_code=trust_remote_code,
+        )
+    except UnsupportedCheckpoint as error:
+        raise UnsupportedCheckpoint(
+            f"{source} is a PEFT adapter of {adapter.base}, which cannot be opened: {error} Export that model, with "
+            f"--adapter {source}."
+        ) from error
+    return replace(found, adapter=replace(adapter, source=source))
 
 
 def _fetch(repo_id: str, revision: str | None, allow_pickled: bool, trust_remote_code: bool) -> tuple[Path, str]:
@@ -170,6 +204,8 @@ def infer_task(checkpoint: Checkpoint) -> str:
         return "sentence-similarity"
     architecture = _architecture(checkpoint)
     task = head_of(architecture).tasks[0]
+    if task in GENERATION:
+        task = USUAL_TASKS.get(checkpoint.model_type, task)
     _check_task(checkpoint, task)
     return task
 
@@ -191,8 +227,8 @@ def _check_task(checkpoint: Checkpoint, task: str) -> None:
         raise UnsupportedCheckpoint(f"{checkpoint.source} is an encoder-decoder: {task} of it is not supported yet.")
     if decoder_too and head is BARE and auto_class(task, checkpoint.model_type) == "AutoModel":
         raise UnsupportedCheckpoint(
-            f"{checkpoint.source} ({architecture}) is an encoder-decoder, made for text generation, "
-            "which this version does not export yet."
+            f"{checkpoint.source} ({architecture}) is an encoder-decoder without the head that writes text; its parts "
+            "alone are not exported."
         )
 
 
@@ -225,7 +261,9 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
         ) from error
     _check_loaded(checkpoint, task, info)
     _check_modality(checkpoint, model)
-    if hasattr(model.config, "use_cache"):
+    if checkpoint.adapter is not None:
+        model = merged(model, checkpoint.adapter)
+    if hasattr(model.config, "use_cache") and task not in GENERATION:
         model.config.use_cache = False
     model.requires_grad_(False)
     return model.eval()  # type: ignore[no-any-return]
@@ -279,19 +317,19 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            checkpoint.model_folder,
+            checkpoint.tokenizer_folder,
             trust_remote_code=checkpoint.trust_remote_code,
             local_files_only=True,
         )
     except Exception as error:
         raise UnsupportedCheckpoint(
-            f"transformers cannot load the tokenizer of {checkpoint.model_folder}: {_first_line(error)}"
+            f"transformers cannot load the tokenizer of {checkpoint.tokenizer_folder}: {_first_line(error)}"
         ) from error
     # Without a vocabulary transformers makes up an almost empty one, and says nothing.
     names = {"tokenizer.json", *type(tokenizer).vocab_files_names.values()}
-    if not any((checkpoint.model_folder / name).is_file() for name in names):
+    if not any((checkpoint.tokenizer_folder / name).is_file() for name in names):
         raise UnsupportedCheckpoint(
-            f"{checkpoint.model_folder} has no tokenizer: expected tokenizer.json or another of "
+            f"{checkpoint.tokenizer_folder} has no tokenizer: expected tokenizer.json or another of "
             f"{', '.join(sorted(names))}. Save the tokenizer beside the model."
         )
     if not isinstance(tokenizer, PreTrainedTokenizerFast):

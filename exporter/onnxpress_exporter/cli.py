@@ -52,6 +52,7 @@ TITLES = {
     "file. A pickle can run code: only for sources you trust.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint's own Python code run.")
+@click.option("--adapter", help="A PEFT adapter, a folder or a Hub id, to merge into the model.")
 @quantization_options
 @evaluation_options
 @click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the dependencies' logs here.")
@@ -65,6 +66,7 @@ def export_command(
     force: bool,
     allow_pickled_weights: bool,
     trust_remote_code: bool,
+    adapter: str | None,
     thresholds: tuple[str, ...],
     repair_s: float,
     keep_slow: bool,
@@ -94,6 +96,7 @@ def export_command(
             force=force,
             allow_pickled_weights=allow_pickled_weights,
             trust_remote_code=trust_remote_code,
+            adapter=adapter,
             quantization=settings,
             command=shlex.join(["onnxpress", *sys.argv[1:]]),
             log_file=log,

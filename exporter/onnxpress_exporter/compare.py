@@ -43,7 +43,7 @@ class Comparison:
         spec, module = parts[0]
         self._outputs = spec.outputs
         self._module = module
-        self._probe = Probe(task, spec.info, runtime_tokenizer, partial(_check_tokens, tokenizer))
+        self._probe = Probe(task, spec.info, runtime_tokenizer, partial(check_tokens, tokenizer))
         self._reference = reference_answers(self._pytorch, self._probe.collate, self._probe.samples, self._outputs)
 
     @property
@@ -93,7 +93,8 @@ class ModuleSession:
         """Nothing is open."""
 
 
-def _check_tokens(tokenizer: PreTrainedTokenizerFast, sample: Sample, encoding: Encoding, limit: int) -> None:
+def check_tokens(tokenizer: PreTrainedTokenizerFast, sample: Sample, encoding: Encoding, limit: int) -> None:
+    """Raise VerificationFailed unless the runtime's tokens of a sample are transformers'."""
     expected = tokenizer(sample.text, sample.pair, truncation=True, max_length=limit)["input_ids"]
     if encoding.ids != list(expected):
         raise VerificationFailed(

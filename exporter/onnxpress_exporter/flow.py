@@ -7,7 +7,7 @@ error or a kill leaves no artifact.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,16 @@ from onnxpress.manifest import (
 from onnxpress.session import Session
 from onnxpress.tokenizer import Tokenizer
 from onnxpress_exporter import describe, specs
-from onnxpress_exporter.add_variants import QUANTIZED, Outcome, Verifier, add_variants, finish, precisions, refusal
+from onnxpress_exporter.add_variants import (
+    QUANTIZED,
+    Outcome,
+    Verifier,
+    add_variants,
+    finish,
+    precisions,
+    refusal,
+    settled,
+)
 from onnxpress_exporter.checkpoint import (
     Checkpoint,
     infer_task,
@@ -40,6 +49,8 @@ from onnxpress_exporter.compare import Comparison
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.evaluation.data import Table, read
 from onnxpress_exporter.evaluation.items import evaluation_of
+from onnxpress_exporter.generation.flow import build_writing
+from onnxpress_exporter.heads import GENERATION
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.recipes import apply_recipe
@@ -73,6 +84,7 @@ def export(
     force: bool = False,
     allow_pickled_weights: bool = False,
     trust_remote_code: bool = False,
+    adapter: str | Path | None = None,
     quantization: Settings | None = None,
     command: str | None = None,
     log_file: Path | None = None,
@@ -88,6 +100,7 @@ def export(
         revision: branch, tag or commit on the Hub.
         allow_pickled_weights: load a checkpoint that has no safetensors file.
         trust_remote_code: let the checkpoint's own Python code run.
+        adapter: a PEFT adapter, a folder or a Hub id, to merge into the model.
         quantization: thresholds of the variants, how long each may be repaired, and labelled rows to judge them by.
         command: what the manifest records as the command; None: this call.
         log_file: where dependencies' logs, warnings and output go; None: nowhere.
@@ -111,16 +124,27 @@ def export(
         # Before anything that takes long.
         table = None if settings.evaluation is None else read(settings.evaluation)
         checkpoint = open_checkpoint(
-            model, revision=revision, allow_pickled_weights=allow_pickled_weights, trust_remote_code=trust_remote_code
+            model,
+            revision=revision,
+            allow_pickled_weights=allow_pickled_weights,
+            trust_remote_code=trust_remote_code,
+            adapter=adapter,
         )
         name = wanted or infer_task(checkpoint)
+        if table is not None and name in GENERATION:
+            raise InputError(
+                f"There is no metric of {name} for --eval-data yet. Leave it out: texts are judged anyway."
+            )
         with staged_folder(target, force=force) as folder:
             recorded = (
                 command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {wanted_precisions!r})"
             )
-            manifest, outcome = _build(
-                checkpoint, name, wanted_precisions, folder, recorded, allow_pickled_weights, settings, table, say
-            )
+            if name in GENERATION:
+                manifest, outcome = build_writing(checkpoint, name, wanted_precisions, folder, recorded, settings, say)
+            else:
+                manifest, outcome = _build(
+                    checkpoint, name, wanted_precisions, folder, recorded, allow_pickled_weights, settings, table, say
+                )
             finish(manifest, folder)
         say("done")
     artifact = Artifact.open(target)
@@ -196,12 +220,7 @@ def _build(
             evaluation,
         )
     say("write")
-    variants = {**manifest.variants, **outcome.variants}
-    if "fp32" not in wanted:
-        if not outcome.variants:
-            raise VariantRefused(refusal(outcome.refused, None))
-        variants = _without_fp32(variants, folder)
-    return replace(manifest, variants={name: variants[name] for name in PRECISION_SUFFIX if name in variants}), outcome
+    return settled(manifest, outcome, wanted, folder), outcome
 
 
 def _save(traced: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, tuple[GraphFiles, onnx_ir.Model]]:
@@ -213,14 +232,3 @@ def _save(traced: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, tuple[
         path = folder / "onnx" / f"{name}{PRECISION_SUFFIX['fp32']}.onnx"
         saved[name] = (describe.graph_files(graph, save(graph, path), folder), graph)
     return saved
-
-
-def _without_fp32(variants: Mapping[str, Variant], folder: Path) -> dict[str, Variant]:
-    """Take out the variant that the others were made from, with the files that only it has."""
-    rest = {name: variant for name, variant in variants.items() if name != "fp32"}
-    needed = {file for one in rest.values() for graph in one.graphs.values() for file in (graph.file, *graph.external)}
-    for graph in variants["fp32"].graphs.values():
-        for file in (graph.file, *graph.external):
-            if file not in needed:
-                (folder / file).unlink()
-    return rest

@@ -25,6 +25,9 @@ class Head:
 
 
 BARE = Head((), "AutoModel", ("feature-extraction", "sentence-similarity"))
+#: What continues a text, and what reads one and writes another. transformers' tables tell which classes these are.
+CAUSAL = Head((), "AutoModelForCausalLM", ("text-generation",))
+SEQ2SEQ = Head((), "AutoModelForSeq2SeqLM", ("text2text-generation", "summarization", "translation"))
 HEADS: tuple[Head, ...] = (
     Head(
         ("ForSequenceClassification",),
@@ -46,8 +49,19 @@ HEADS: tuple[Head, ...] = (
         "AutoModelForMaskedLM",
         ("fill-mask",),
     ),
+    CAUSAL,
+    SEQ2SEQ,
     BARE,
 )
+
+#: Tasks whose answers are text that the model writes.
+GENERATION: tuple[str, ...] = (*CAUSAL.tasks, *SEQ2SEQ.tasks)
+
+#: model_type -> what its checkpoints were made for, where its class serves several tasks.
+USUAL_TASKS: Mapping[str, str] = {
+    **dict.fromkeys(("marian", "m2m_100", "mbart", "fsmt", "nllb-moe"), "translation"),
+    **dict.fromkeys(("pegasus", "pegasus_x", "bigbird_pegasus"), "summarization"),
+}
 
 TASKS: tuple[str, ...] = tuple(task for head in HEADS for task in head.tasks)
 
@@ -93,7 +107,7 @@ def normalize_task(task: str) -> str:
     Hub that this version cannot export.
     """
     name = task.strip().lower().replace("_", "-")
-    name = _ALIASES.get(name, name)
+    name = "translation" if name.startswith("translation-") and "-to-" in name else _ALIASES.get(name, name)
     if name in TASKS:
         return name
     name = name if name in _ALIASES.values() else _tasks_manager().map_from_synonym(name)
@@ -112,6 +126,9 @@ def _task_of_class(class_name: str) -> str | None:
     """The Hub's task that transformers' auto classes give `class_name`, if any."""
     import transformers.models.auto.modeling_auto as auto
 
+    # BART's class is among those that fill masks, too: it is made for writing.
+    if class_name in _class_names(auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES):
+        return SEQ2SEQ.tasks[0]
     manager = _tasks_manager()
     known = [*(head.tasks[0] for head in HEADS if head is not BARE), *sorted(manager.get_all_tasks())]
     for task in [*dict.fromkeys(known)]:

@@ -37,14 +37,23 @@ def measure(
         runners: "variant", and beside it "pytorch", "fp32" or both.
         ids: token ids of a real text, repeated to fill a row.
     """
-    timings = []
-    start, others = time.perf_counter(), _others_s()
-    for batch, sequence in SHAPES:
-        if max_length is not None and sequence > max_length:
-            continue
+
+    def calls(batch: int, sequence: int) -> Mapping[str, Callable[[], object]]:
         row = Row([ids[i % len(ids)] for i in range(sequence)])
         arrays = collate([row] * batch).arrays
-        found = _alternate({name: partial(run, arrays) for name, run in runners.items()})
+        return {name: partial(run, arrays) for name, run in runners.items()}
+
+    return measure_calls(calls, [shape for shape in SHAPES if max_length is None or shape[1] <= max_length])
+
+
+def measure_calls(
+    calls: Callable[[int, int], Mapping[str, Callable[[], object]]], shapes: Sequence[tuple[int, int]]
+) -> Speed | None:
+    """As `measure`, of any functions: what is to be called for a batch of so many tokens, by the runner's name."""
+    timings = []
+    start, others = time.perf_counter(), _others_s()
+    for batch, sequence in shapes:
+        found = _alternate(calls(batch, sequence))
         timings.append(
             Timing(
                 batch,

@@ -20,8 +20,7 @@ PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _FOREIGN: tuple[tuple[str, str], ...] = (
     (
         "adapter_config.json",
-        "it holds a PEFT adapter without its base model. Merge it first "
-        "(`PeftModel.merge_and_unload()`, then `save_pretrained`)",
+        "it holds a PEFT adapter that does not name its base model. Export the base, with --adapter and this folder",
     ),
     ("*.gguf", "it holds GGUF weights (llama.cpp). Point at the original PyTorch checkpoint"),
     ("tf_model.h5", "its weights are TensorFlow's. Convert them to safetensors first"),
@@ -70,7 +69,7 @@ def check_weights(folder: Path, *, allow_pickled: bool) -> bool:
     name = next((one for one in SAFETENSORS if (folder / one).is_file()), None)
     if name is not None:
         for path in _shards(folder / name):
-            _check_safetensors(path)
+            check_safetensors(path)
         return True
     name = next((one for one in PICKLED if (folder / one).is_file()), None)
     if name is None:
@@ -112,7 +111,7 @@ def _refuse_pointer(path: Path) -> None:
             )
 
 
-def _check_safetensors(path: Path) -> None:
+def check_safetensors(path: Path) -> None:
     """Refuse a file whose header does not describe exactly the bytes that are there.
 
     Layout: 8 bytes little-endian header length, that many bytes of JSON, then the tensors.

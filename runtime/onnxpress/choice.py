@@ -31,6 +31,15 @@ USUAL: Mapping[tuple[str, str], float] = {
     ("cuda", "int8"): 2.0,
 }
 
+#: The same of models that write text one token at a time: the time is that of reading the weights.
+USUAL_WRITING: Mapping[tuple[str, str], float] = {
+    **USUAL,
+    ("cpu", "int8"): 0.5,
+    ("cpu", "q8"): 0.5,
+    ("cpu", "q4"): 0.35,
+    ("cuda", "q4f16"): 0.4,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -65,8 +74,8 @@ def choose(
             f"No variant of this artifact is made for {family} with {', '.join(sorted(have)) or 'these features'}; it "
             f"has: {names}. Name one to force it."
         )
-    order = list(PRECISION_SUFFIX)
-    times = {name: _time(name, one, family) for name, one in suited.items()}
+    order, usual = list(PRECISION_SUFFIX), USUAL if manifest.generation is None else USUAL_WRITING
+    times = {name: _time(name, one, family, usual) for name, one in suited.items()}
     chosen, *others = sorted(suited, key=lambda name: (times[name][0], order.index(name)))
     if not others:
         return Choice(chosen, f"no other variant suits {family} here")
@@ -86,11 +95,13 @@ def suits(variant: Variant, family: str, has: frozenset[str]) -> bool:
     )
 
 
-def _time(precision: str, variant: Variant, family: str) -> tuple[float, str]:
+def _time(
+    precision: str, variant: Variant, family: str, usual: Mapping[tuple[str, str], float]
+) -> tuple[float, str]:
     """Time over fp32's, and the machine it was measured on, empty where it was not."""
     speed = variant.speed
     if family == "cpu" and speed is not None:
         ratios = [one.milliseconds / one.fp32_milliseconds for one in speed.timings if one.fp32_milliseconds]
         if ratios:
             return math.exp(sum(map(math.log, ratios)) / len(ratios)), speed.machine
-    return USUAL[family, precision], ""
+    return usual[family, precision], ""

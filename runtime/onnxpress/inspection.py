@@ -27,6 +27,7 @@ def describe(manifest: Manifest) -> str:
                 "versions": ", ".join(f"{name} {version}" for name, version in manifest.provenance.versions.items()),
                 "labels": _labels(manifest.postprocessing.labels),
                 "max length": _max_length(manifest),
+                "generation": _generation(manifest),
                 "embedding": _embedding(manifest),
                 "padding": "" if manifest.padding else "never: only texts of equal length share a batch",
             }
@@ -91,6 +92,15 @@ def _max_length(manifest: Manifest) -> str:
     return "unlimited" if length is None else f"{length} tokens"
 
 
+def _generation(manifest: Manifest) -> str:
+    settings = manifest.generation
+    if settings is None:
+        return ""
+    how = "fused attention, shared cache" if settings.cache == "shared" else "growing cache"
+    how = how if settings.traced is None else f"traced: {settings.traced} ({how})"
+    return f"{how}; {'any number of' if settings.max_length is None else f'at most {settings.max_length}'} tokens"
+
+
 def _embedding(manifest: Manifest) -> str:
     settings = manifest.postprocessing.embedding
     if settings is None:
@@ -106,7 +116,17 @@ def _graph(name: str, graph: GraphInfo) -> str:
 
 
 def _tensors(tensors: Sequence[TensorInfo]) -> str:
-    return ", ".join(f"{t.name} {t.dtype} ({', '.join(map(str, t.axes))})" for t in tensors)
+    """Each with its axes; what is alike in every layer once, as `past_key_values.0..23.key`."""
+    layers: dict[tuple[str, str, tuple[str | int, ...]], list[str]] = {}
+    for tensor in tensors:
+        pattern = ".".join("*" if part.isdecimal() else part for part in tensor.name.split("."))
+        layers.setdefault((pattern, tensor.dtype, tensor.axes), []).append(tensor.name)
+    shown = []
+    for (pattern, dtype, axes), names in layers.items():
+        first, last = (next((p for p in name.split(".") if p.isdecimal()), "") for name in (names[0], names[-1]))
+        name = names[0] if len(names) == 1 else pattern.replace("*", f"{first}..{last}", 1)
+        shown.append(f"{name} {dtype} ({', '.join(map(str, axes))})")
+    return ", ".join(shown)
 
 
 def variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -229,11 +229,13 @@ class GenerationSettings:
     """How graphs that continue text are called; the defaults of a call are in `generation_config.json`.
 
     `cache`: "shared" (fused attention writes keys and values in place) or "growing" (a traced graph returns them);
-    `max_length`: the most tokens of a row that is continued, None: no limit.
+    `max_length`: the most tokens of a row that is continued, None: no limit; `traced`: why graphs were traced, None:
+    they were built from the weights.
     """
 
     cache: Literal["shared", "growing"]
     max_length: int | None
+    traced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

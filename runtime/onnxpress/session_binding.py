@@ -29,6 +29,7 @@ class Binding:
         self._graph = graph
         self._inputs: dict[str, Array] = {}
         self._outputs: dict[str, Array] = {}
+        self._returned: frozenset[str] = frozenset()
         self._live: Any = None
         self._io: Any = None
 
@@ -77,6 +78,7 @@ class Binding:
 
     def _connect(self, live: Any) -> None:
         io = live.io_binding()
+        self._returned = frozenset(tensor.name for tensor in live.get_outputs())
         values: dict[int, Any] = {}
         for bound in (self._inputs, self._outputs):
             for name, array in bound.items():
@@ -87,11 +89,15 @@ class Binding:
         value = values.get(id(array))
         if value is None:  # an OrtValue over the array's memory, which it keeps alive
             value = values[id(array)] = import_onnxruntime().OrtValue.ortvalue_from_numpy(array)
+        if output:  # ONNX Runtime takes any name for an output, and fails when it runs
+            if name not in self._returned:
+                raise InputError(f"Graph {self._graph!r} has no output {name!r}.")
+            io.bind_ortvalue_output(name, value)
+            return
         try:
-            (io.bind_ortvalue_output if output else io.bind_ortvalue_input)(name, value)
+            io.bind_ortvalue_input(name, value)
         except RuntimeError:
-            kind = "output" if output else "input"
-            raise InputError(f"Graph {self._graph!r} has no {kind} {name!r}.") from None
+            raise InputError(f"Graph {self._graph!r} has no input {name!r}.") from None
 
     def _copy(self, live: Any) -> None:
         results = live.run(list(self._outputs), self._inputs)

@@ -29,7 +29,30 @@ _SMALL = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-_SMALL_GPT2 = {"vocab_size": VOCABULARY, "n_embd": 64, "n_layer": 3, "n_head": 4, "n_positions": 96}
+_SMALL_GPT2 = {
+    "vocab_size": VOCABULARY,
+    "n_embd": 64,
+    "n_layer": 3,
+    "n_head": 4,
+    "n_positions": 96,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+_YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 24}
+_LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
+_MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+_HALF = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+_OPT = {**_SMALL, "ffn_dim": 80, "word_embed_proj_dim": 64}
+_BLOOM = {"vocab_size": VOCABULARY, "hidden_size": 64, "n_layer": 2, "n_head": 4}
+_FALCON = {**_SMALL, "ffn_hidden_size": 80}
 
 #: Name -> model_type, its config.
 CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -42,28 +65,10 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
             "mlp_bias": True,
             "head_dim": 32,
             "tie_word_embeddings": True,
-            "rope_parameters": {
-                "rope_type": "llama3",
-                "rope_theta": 500000.0,
-                "factor": 8.0,
-                "low_freq_factor": 1.0,
-                "high_freq_factor": 4.0,
-                "original_max_position_embeddings": 32,
-            },
+            "rope_parameters": _LLAMA3,
         },
     ),
-    "llama yarn": (
-        "llama",
-        {
-            **_SMALL,
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": 10000.0,
-                "factor": 4.0,
-                "original_max_position_embeddings": 24,
-            },
-        },
-    ),
+    "llama yarn": ("llama", {**_SMALL, "rope_parameters": _YARN}),
     "mistral": ("mistral", {**_SMALL, "sliding_window": WINDOW}),
     "qwen2": ("qwen2", {**_SMALL, "tie_word_embeddings": True}),
     "qwen2 window": (
@@ -71,6 +76,64 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
         {**_SMALL, "use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
     ),
     "qwen3": ("qwen3", {**_SMALL, "head_dim": 32}),
+    "smollm3": ("smollm3", {**_SMALL, "no_rope_layers": [1, 0, 1]}),
+    "granite": (
+        "granite",
+        {
+            **_SMALL,
+            "embedding_multiplier": 3.0,
+            "logits_scaling": 2.0,
+            "residual_multiplier": 0.4,
+            "attention_multiplier": 0.1,
+        },
+    ),
+    "phi3": ("phi3", {**_SMALL, "sliding_window": WINDOW}),
+    "phi3 partial": ("phi3", {**_SMALL, "hidden_size": 128, "rope_parameters": _HALF}),
+    "olmo": ("olmo", {**_SMALL, "clip_qkv": 0.8}),
+    "olmo2": ("olmo2", _SMALL),
+    "gemma": ("gemma", {**_SMALL, "head_dim": 16}),
+    "gemma2": (
+        "gemma2",
+        {
+            **_SMALL,
+            "head_dim": 16,
+            "sliding_window": WINDOW,
+            "layer_types": _MIXED,
+            "query_pre_attn_scalar": 20,
+            "attn_logit_softcapping": 3.0,
+            "final_logit_softcapping": 5.0,
+        },
+    ),
+    "gemma3": (
+        "gemma3_text",
+        {
+            **_SMALL,
+            "head_dim": 16,
+            "sliding_window": WINDOW,
+            "layer_types": _MIXED,
+            "query_pre_attn_scalar": 20,
+            "rope_parameters": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                "full_attention": {"rope_type": "linear", "rope_theta": 1000000.0, "factor": 8.0},
+            },
+        },
+    ),
+    "phi": ("phi", {**_SMALL, "hidden_size": 128}),
+    "stablelm": ("stablelm", {**_SMALL, "hidden_size": 128, "use_qkv_bias": True, "rope_parameters": _HALF}),
+    "stablelm parallel": (
+        "stablelm",
+        {**_SMALL, "hidden_size": 128, "use_parallel_residual": True, "rope_parameters": _HALF},
+    ),
+    "starcoder2": ("starcoder2", {**_SMALL, "sliding_window": WINDOW, "rope_parameters": _LINEAR}),
+    "gpt_neox": ("gpt_neox", {**_SMALL, "hidden_size": 128, "rope_parameters": _HALF}),
+    "gpt_neox sequential": ("gpt_neox", {**_SMALL, "use_parallel_residual": False, "rope_parameters": _HALF}),
+    "falcon": ("falcon", {**_FALCON, "bias": True}),
+    "falcon new": ("falcon", {**_FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
+    "falcon sequential": ("falcon", {**_FALCON, "multi_query": False, "parallel_attn": False, "num_kv_heads": 4}),
+    "bloom": ("bloom", _BLOOM),
+    "bloom of six heads": ("bloom", {**_BLOOM, "hidden_size": 96, "n_head": 6, "tie_word_embeddings": False}),
+    "gptj": ("gptj", {**_SMALL_GPT2, "rotary_dim": 8, "n_embd": 128}),
+    "codegen": ("codegen", {**_SMALL_GPT2, "rotary_dim": 16}),
     "gpt2": ("gpt2", _SMALL_GPT2),
     "gpt2 scaled": (
         "gpt2",
@@ -81,6 +144,22 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
             "activation_function": "relu",
         },
     ),
+    "gpt_neo": (
+        "gpt_neo",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 64,
+            "num_layers": 3,
+            "num_heads": 4,
+            "max_position_embeddings": 96,
+            "attention_types": [[["global", "local", "local"], 1]],
+            "window_size": WINDOW,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
+    ),
+    "opt": ("opt", _OPT),
+    "opt 350m": ("opt", {**_OPT, "do_layer_norm_before": False, "word_embed_proj_dim": 32}),
 }
 
 

@@ -116,6 +116,7 @@ def multi_head_attention(
     scale: float,
     mask: onnx_ir.Value | None = None,
     bias: onnx_ir.Value | None = None,
+    projections: onnx_ir.Value | None = None,
 ) -> onnx_ir.Value:
     """Attention of every query to every key, MultiHeadAttention: shape of `query`, (rows, sequence, heads * size).
 
@@ -123,12 +124,14 @@ def multi_head_attention(
         key, value: like `query`, of another length; or both (rows, heads, length, size), as a cache holds them.
         mask: int32 (rows, length), 1 where a key may be seen.
         bias: float32 (1 or rows, 1 or heads, sequence, length), added to the scores.
+        projections: float32 (3 * heads * size), the biases of the queries', keys' and values' projections, which the
+            kernel adds; of keys and values that are in heads already it leaves theirs out.
     """
     return emit_several(
         graph,
         [name],
         "MultiHeadAttention",
-        [query, key, value, None, mask, bias],
+        [query, key, value, projections, mask, bias],
         {"num_heads": heads, "scale": scale, "mask_filter_value": HIDDEN},
         domain=MICROSOFT,
         axes=None if query.shape is None else [one if isinstance(one, int) else one.value for one in query.shape],

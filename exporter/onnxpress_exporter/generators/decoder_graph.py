@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import onnx_ir
-import torch
 
 from onnxpress_exporter.generators import blocks
-from onnxpress_exporter.generators.architecture import Attention, Decoder, FeedForward, Layer, Rope
-from onnxpress_exporter.generators.attention import Cache, Lengths, Rotary, cache_input, grouped_attention
-from onnxpress_exporter.generators.blocks import FLOAT, INT32, INT64, Norm
+from onnxpress_exporter.generators.architecture import Attention, Decoder, FeedForward, Layer
+from onnxpress_exporter.generators.attention import Cache, Lengths, cache_input, grouped_attention
+from onnxpress_exporter.generators.blocks import INT32, INT64, Norm
+from onnxpress_exporter.generators.positions import Positions, inside_kernel, positions, rotate
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,13 @@ class _Stream:
     branch: onnx_ir.Value | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What all layers read."""
-
-    lengths: Lengths
-    bias: onnx_ir.Value | None
-    rotary: dict[Rope, Rotary]
-
-
 def decoder_graph(decoder: Decoder) -> onnx_ir.Model:
     """The graph in float32; its weights are read when it is saved or a pass asks for them."""
     graph = blocks.new_graph("model")
     ids = blocks.graph_input(graph, "input_ids", ["rows", "sequence"], INT64)
-    positions = None
+    position_ids = None
     if decoder.positions is not None:
-        positions = blocks.graph_input(graph, "position_ids", ["rows", "sequence"], INT64)
+        position_ids = blocks.graph_input(graph, "position_ids", ["rows", "sequence"], INT64)
     seqlens_k = blocks.graph_input(graph, "seqlens_k", ["rows"], INT32)
     lengths = Lengths(seqlens_k, blocks.graph_input(graph, "total_sequence_length", [], INT32))
     kept = blocks.graph_input(graph, "logits_to_keep", ["kept"], INT64)
@@ -48,10 +39,10 @@ def decoder_graph(decoder: Decoder) -> onnx_ir.Model:
         for index, layer in enumerate(decoder.layers)
     ]
     table = blocks.weight(graph, "embedding", decoder.table)
-    shared = _Shared(lengths, _alibi(graph, decoder.slopes, ids, lengths), _rotaries(graph, decoder))
-    stream = _embedded(graph, decoder, table, ids, positions)
+    shared = positions(graph, decoder, ids, lengths)
+    stream = _embedded(graph, decoder, table, ids, position_ids)
     for index, (layer, cache) in enumerate(zip(decoder.layers, caches, strict=True)):
-        stream = _layer(graph, f"layers.{index}", layer, stream, cache, shared)
+        stream = _layer(graph, f"layers.{index}", layer, stream, cache, lengths, shared)
     logits = _head(graph, decoder, table, stream, kept)
     blocks.graph_output(graph, logits, "logits", ["rows", "kept", int(decoder.table.shape[0])])
     graph.outputs.insert(0, graph.outputs.pop())
@@ -59,7 +50,7 @@ def decoder_graph(decoder: Decoder) -> onnx_ir.Model:
 
 
 def _embedded(
-    graph: onnx_ir.Graph, decoder: Decoder, table: onnx_ir.Value, ids: onnx_ir.Value, positions: onnx_ir.Value | None
+    graph: onnx_ir.Graph, decoder: Decoder, table: onnx_ir.Value, ids: onnx_ir.Value, position_ids: onnx_ir.Value | None
 ) -> _Stream:
     x = blocks.look_up(graph, "embedded", table, ids)
     if decoder.table_multiplier != 1.0:
@@ -68,10 +59,10 @@ def _embedded(
         x = blocks.normalize(graph, "embedded.norm", x, decoder.table_norm)
     if decoder.project_in is not None:
         x = blocks.linear(graph, "project_in", x, decoder.project_in)
-    if decoder.positions is None or positions is None:
+    if decoder.positions is None or position_ids is None:
         return _Stream(x)
     rows = blocks.weight(graph, "positions", decoder.positions)
-    return _Stream(x, blocks.look_up(graph, "embedded.positions", rows, positions))
+    return _Stream(x, blocks.look_up(graph, "embedded.positions", rows, position_ids))
 
 
 def _head(
@@ -97,9 +88,11 @@ def _head(
 # Layers.
 
 
-def _layer(graph: onnx_ir.Graph, name: str, layer: Layer, stream: _Stream, cache: Cache, shared: _Shared) -> _Stream:
+def _layer(
+    graph: onnx_ir.Graph, name: str, layer: Layer, stream: _Stream, cache: Cache, lengths: Lengths, shared: Positions
+) -> _Stream:
     read, done = _read(graph, f"{name}.before_attention", stream, layer.before_attention)
-    attended = _attention(graph, f"{name}.attention", layer.attention, read, cache, shared)
+    attended = _attention(graph, f"{name}.attention", layer.attention, read, cache, lengths, shared)
     attended = _returned(graph, f"{name}.after_attention", attended, layer.after_attention, layer.multiplier)
     if layer.parallel:
         if layer.before_feed_forward is not None:
@@ -137,25 +130,33 @@ def _joined(graph: onnx_ir.Graph, name: str, stream: _Stream, norm: Norm | None)
 
 
 def _attention(
-    graph: onnx_ir.Graph, name: str, attention: Attention, x: onnx_ir.Value, cache: Cache, shared: _Shared
+    graph: onnx_ir.Graph,
+    name: str,
+    attention: Attention,
+    x: onnx_ir.Value,
+    cache: Cache,
+    lengths: Lengths,
+    shared: Positions,
 ) -> onnx_ir.Value:
     qkv: onnx_ir.Value | tuple[onnx_ir.Value, onnx_ir.Value, onnx_ir.Value]
     qkv = blocks.linear(graph, f"{name}.qkv", x, *attention.projections)
     if attention.clip is not None:
         bounds = [blocks.constant(graph, f"number_{one!r}", one) for one in (-attention.clip, attention.clip)]
         qkv = blocks.emit(graph, f"{name}.clipped", "Clip", [qkv, *bounds])
-    if attention.whole_norms is not None or attention.head_norms is not None:
-        qkv = _normalized_heads(graph, name, qkv, attention)
+    rope = attention.rope
+    outside = rope is not None and not inside_kernel(rope)
+    if outside or attention.whole_norms is not None or attention.head_norms is not None:
+        qkv = _apart(graph, name, qkv, attention, shared)
     y = grouped_attention(
         graph,
         name,
         qkv,
         cache,
-        shared.lengths,
+        lengths,
         heads=attention.heads,
         kv_heads=attention.kv_heads,
         scale=attention.scale,
-        rotary=None if attention.rope is None else shared.rotary[attention.rope],
+        rotary=None if rope is None or outside else shared.rotary[rope],
         window=attention.window,
         softcap=attention.softcap,
         bias=shared.bias,
@@ -163,31 +164,36 @@ def _attention(
     return blocks.linear(graph, f"{name}.output", y, attention.output)
 
 
-def _normalized_heads(
-    graph: onnx_ir.Graph, name: str, qkv: onnx_ir.Value, attention: Attention
+def _apart(
+    graph: onnx_ir.Graph, name: str, qkv: onnx_ir.Value, attention: Attention, shared: Positions
 ) -> tuple[onnx_ir.Value, onnx_ir.Value, onnx_ir.Value]:
-    """Queries, keys and values apart, queries and keys normalized: what GroupQueryAttention does on GPUs only."""
-    size, kv_width = attention.size, attention.kv_heads * attention.size
-    widths = [attention.heads * size, kv_width, kv_width]
-    sizes = blocks.constant(graph, f"sizes_{widths[0]}_{kv_width}", widths)
+    """Queries, keys and values, with what GroupQueryAttention does not do on a CPU: norms, and some rotations."""
+    heads = attention.heads, attention.kv_heads, attention.kv_heads
+    widths = [one * attention.size for one in heads]
+    sizes = blocks.constant(graph, f"sizes_{widths[0]}_{widths[1]}", widths)
     names = [f"{name}.{one}" for one in ("query", "key", "value")]
-    parts = blocks.emit_several(graph, names, "Split", [qkv, sizes], {"axis": -1})
+    parts = list(blocks.emit_several(graph, names, "Split", [qkv, sizes], {"axis": -1}))
     for part, width in zip(parts, widths, strict=True):
         part.shape = onnx_ir.Shape(["rows", "sequence", width])
-    normalized = []
-    for part, width, norm in zip(parts, widths, attention.whole_norms or attention.head_norms or (), strict=False):
-        if attention.head_norms is None:
-            normalized.append(blocks.normalize(graph, f"{part.name}_norm", part, norm))
-            continue
-        apart = blocks.constant(graph, f"shape_{size}", [0, 0, -1, size])
-        heads = ["rows", "sequence", width // size, size]
-        x = blocks.emit(graph, f"{part.name}_heads", "Reshape", [part, apart], axes=heads)
-        x = blocks.normalize(graph, f"{part.name}_norm", x, norm)
-        whole = blocks.constant(graph, "shape_whole", [0, 0, -1])
-        normalized.append(
-            blocks.emit(graph, f"{part.name}_whole", "Reshape", [x, whole], axes=["rows", "sequence", width])
-        )
-    return normalized[0], normalized[1], parts[2]
+    for index in (0, 1):
+        if attention.whole_norms is not None:
+            parts[index] = blocks.normalize(graph, f"{names[index]}_norm", parts[index], attention.whole_norms[index])
+        if attention.head_norms is not None:
+            parts[index] = _norm_of_heads(graph, names[index], parts[index], attention.head_norms[index], heads[index])
+        if attention.rope is not None and not inside_kernel(attention.rope):
+            parts[index] = rotate(graph, f"{names[index]}_rotated", parts[index], attention.rope, shared, heads[index])
+    return parts[0], parts[1], parts[2]
+
+
+def _norm_of_heads(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, norm: Norm, heads: int) -> onnx_ir.Value:
+    size = int(norm.weight.shape[0])
+    apart, whole = (
+        blocks.constant(graph, f"shape_{size}", [0, 0, -1, size]),
+        blocks.constant(graph, "shape", [0, 0, -1]),
+    )
+    y = blocks.emit(graph, f"{name}_heads", "Reshape", [x, apart], axes=["rows", "sequence", heads, size])
+    y = blocks.normalize(graph, f"{name}_norm", y, norm)
+    return blocks.emit(graph, f"{name}_whole", "Reshape", [y, whole], axes=["rows", "sequence", heads * size])
 
 
 def _feed_forward(graph: onnx_ir.Graph, name: str, feed_forward: FeedForward, x: onnx_ir.Value) -> onnx_ir.Value:
@@ -199,40 +205,3 @@ def _feed_forward(graph: onnx_ir.Graph, name: str, feed_forward: FeedForward, x:
     else:
         x = blocks.activate(graph, f"{name}.activated", x, feed_forward.activation)
     return blocks.linear(graph, f"{name}.down", x, feed_forward.down)
-
-
-# Positions.
-
-
-def _rotaries(graph: onnx_ir.Graph, decoder: Decoder) -> dict[Rope, Rotary]:
-    found: dict[Rope, Rotary] = {}
-    for rope in (layer.attention.rope for layer in decoder.layers):
-        if rope is not None and rope not in found:
-            if decoder.limit is None:
-                raise ValueError("positions by rotation need a limit")
-            angles = torch.arange(decoder.limit, dtype=torch.float32)[:, None] * rope.frequencies.float().cpu()
-            found[rope] = Rotary(
-                blocks.weight(graph, f"{rope.name}.cos", angles.cos() * rope.factor),
-                blocks.weight(graph, f"{rope.name}.sin", angles.sin() * rope.factor),
-                rope.interleaved,
-            )
-    return found
-
-
-def _alibi(
-    graph: onnx_ir.Graph, slopes: torch.Tensor | None, ids: onnx_ir.Value, lengths: Lengths
-) -> onnx_ir.Value | None:
-    """slope * position of the key, (1, heads, sequence, total): what depends on the query alone softmax ignores."""
-    if slopes is None:
-        return None
-    total = blocks.emit(graph, "alibi.total", "Cast", [lengths.total], {"to": int(FLOAT)}, axes=[])
-    zero, one = blocks.constant(graph, "number_0.0", 0.0), blocks.constant(graph, "number_1.0", 1.0)
-    keys = blocks.emit(graph, "alibi.keys", "Range", [zero, total, one], axes=["total"])
-    heads = int(slopes.shape[0])
-    per_head = blocks.weight(graph, "alibi.slopes", slopes.reshape(1, heads, 1, 1))
-    row = blocks.emit(graph, "alibi.row", "Mul", [per_head, keys], axes=[1, heads, 1, "total"])
-    sequence = blocks.emit(graph, "sequence", "Shape", [ids], {"start": 1, "end": 2}, axes=[1], dtype=INT64)
-    ones = blocks.constant(graph, "one_one", [1, 1])
-    last = blocks.constant(graph, "one", [1])
-    shape = blocks.emit(graph, "alibi.shape", "Concat", [ones, sequence, last], {"axis": 0}, axes=[4], dtype=INT64)
-    return blocks.emit(graph, "alibi", "Expand", [row, shape], axes=[1, heads, "sequence", "total"])

@@ -1,4 +1,4 @@
-"""fp32 -> fp16 throughout: weights, values and constants; inputs and outputs of the graph stay as they are.
+"""fp32 -> fp16 throughout: weights, values, constants; inputs and outputs of the graph stay as they are, unless told.
 
 Twice as small, and what a GPU computes fastest. Numbers beyond fp16's range are cut to its largest, masks among them; a
 single number too small for it, such as what keeps a division from zero, becomes its smallest. Operators that have no
@@ -7,6 +7,7 @@ fp16 form compute in fp32 between two casts. Graphs with subgraphs are converted
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,12 @@ _TYPES = ("to", "dtype")
 _FP32_SUMS = 1
 
 
-def half_precision(model: onnx_ir.Model) -> int:
-    """Convert `model` in place; how many initializers became fp16."""
+def half_precision(model: onnx_ir.Model, whole: Callable[[str], bool] = lambda name: False) -> int:
+    """Convert `model` in place; how many initializers became fp16.
+
+    Args:
+        whole: whether the input or output of this name becomes fp16 itself.
+    """
     graphs = _graphs(model)
     count = sum(_convert_constant(value) for graph in graphs for value in graph.initializers.values())
     for inner in graphs[1:]:
@@ -45,10 +50,12 @@ def half_precision(model: onnx_ir.Model) -> int:
         _compute_in_fp32(node)
     first = next(iter(model.graph), None)
     for value in model.graph.inputs:
-        if value.dtype == _FLOAT and first is not None:
+        if whole(str(value.name)):
+            _halve(value)
+        elif value.dtype == _FLOAT and first is not None:
             _cast_input(first, value)
     for place, output in enumerate(model.graph.outputs):
-        if output.dtype == _HALF:
+        if output.dtype == _HALF and not whole(str(output.name)):
             _cast_back(model, place, output)
     return count
 

@@ -88,8 +88,8 @@ def calibrate(
         progress: called with the share of the work that is done.
     """
     found: dict[str, Statistics] = {}
-    groups = list(_groups(sites))
-    for number, group in enumerate(groups):
+    parts = list(groups(sites))
+    for number, group in enumerate(parts):
         collectors = {site.value: _Collector(site.width, len(inputs)) for site in group}
         with tempfile.TemporaryDirectory(prefix="onnxpress-calibration-") as folder:
             session = Session({"model": save(_tapped(model, list(collectors)), Path(folder) / "model.onnx")[0]})
@@ -98,13 +98,14 @@ def calibrate(
                 for name, collector in collectors.items():
                     collector.add(outputs[name])
                 if progress is not None:
-                    progress((number + (index + 1) / len(inputs)) / len(groups))
+                    progress((number + (index + 1) / len(inputs)) / len(parts))
             session.close()
         found |= {name: collector.statistics() for name, collector in collectors.items()}
     return found
 
 
-def _groups(sites: Sequence[Site]) -> Iterable[list[Site]]:
+def groups(sites: Sequence[Site]) -> Iterable[list[Site]]:
+    """Sites whose correlations fit into memory together."""
     group: list[Site] = []
     size = 0
     for site in sites:

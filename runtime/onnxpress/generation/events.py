@@ -47,8 +47,9 @@ class Hooks:
     """What a search asks of its caller, none of it needed.
 
     `cancelled()`: asked before each call of the model; true ends every row.
-    `ended(row)`: makes what is told every new token of that row, and says whether its text is complete now.
-    `constraint(row)`: makes what says which tokens may come in that row.
+    `ended(row)`: makes what is told every new token of that row, and says whether its text is complete now; with beams
+    it is made again and again, for whatever might come.
+    `constraint(row)`: makes what says which tokens may come in that row; not with beams.
     """
 
     cancelled: Callable[[], bool] | None = None

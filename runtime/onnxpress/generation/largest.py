@@ -1,42 +1,107 @@
-"""The largest few of each long row, without sorting rows: the maxima of blocks say where they can be.
+"""The largest few of long rows, and sums of their exponentials, in few passes over memory and without sorting rows.
 
-A block without one of the k largest maxima has none of the k largest numbers. Blocks are strided columns, so that their
-maxima are an elementwise maximum of long contiguous runs, one pass over memory.
+The maxima of blocks say where the largest can be: a block without one of the k largest maxima has none of the k largest
+numbers. Blocks are strided columns, so their maxima are an elementwise maximum of long contiguous runs.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
-BLOCK = 64  # numbers of one block
-SMALL = 4096  # shorter rows are partitioned whole
+Places = NDArray[np.intp]
+LONG = 4096  # shorter rows are partitioned whole
+WIDEST = 128  # numbers of a block
 
 
-def best_of_rows(rows: Rows, count: int) -> tuple[NDArray[np.intp], Rows]:
-    """Columns (rows, count) and numbers float32 (rows, count) of the `count` largest of each row, largest first.
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Rows float32 (rows, columns) and their blocks' maxima, float32 (rows, width + 1).
 
-    rows: float32 (rows, columns), columns of at least `count`. Of equal numbers any is taken.
+    Block b has `size` columns: b, b + width, b + 2 * width, ...; the last one has those that are left over.
     """
-    width = rows.shape[1] // BLOCK
-    if rows.shape[1] < SMALL or width < 2 * count:
-        columns = _top(rows, count)
+
+    rows: Rows
+    maxima: Rows
+    width: int
+    size: int
+
+    @property
+    def highest(self) -> Rows:
+        """float32 (rows): the largest number of each row."""
+        return np.asarray(self.maxima.max(axis=1))
+
+
+def blocks_of(rows: Rows, count: int) -> Blocks:
+    """Blocks that suit a search for `count` numbers: fewer maxima cost what larger blocks do."""
+    columns = rows.shape[1]
+    size = min(WIDEST, isqrt(columns // count)) if columns >= LONG else 1
+    if size < 2:
+        return Blocks(rows, rows, columns, 1)
+    width = columns // size
+    maxima = np.empty((len(rows), width + 1), np.float32)
+    rows[:, : width * size].reshape(len(rows), size, width).max(axis=1, out=maxima[:, :width])
+    rows[:, width * size :].max(axis=1, initial=-np.inf, out=maxima[:, width])
+    return Blocks(rows, maxima, width, size)
+
+
+def largest(blocks: Blocks, count: int, together: int = 1, add: Rows | None = None) -> tuple[Places, Places, Rows]:
+    """The `count` largest of every `together` rows side by side, largest first; of equal numbers any.
+
+    `add`: float32 (rows), added to all of a row. Returns rows within their group, columns, and numbers float32, all
+    (groups, count).
+    """
+    rows, size = blocks.rows, blocks.size
+    groups = len(rows) // together
+    maxima = blocks.maxima if add is None else blocks.maxima + add[:, None]
+    wide = maxima.shape[1]
+    maxima = maxima.reshape(groups, together * wide)
+    chosen = _top(maxima, min(count, maxima.shape[1]))
+    inside, block = np.divmod(chosen, wide)
+    if size == 1:
+        numbers = np.take_along_axis(maxima, chosen, axis=1)
+        columns = block
     else:
-        even = width * BLOCK
-        maxima = rows[:, :even].reshape(len(rows), BLOCK, width).max(axis=1)
-        blocks = np.argpartition(maxima, width - count, axis=1)[:, width - count :]
-        steps = np.arange(0, even, width)
-        rest = np.broadcast_to(np.arange(even, rows.shape[1]), (len(rows), rows.shape[1] - even))
-        inside = (blocks[:, :, None] + steps).reshape(len(rows), -1)
-        candidates = np.concatenate([inside, rest], axis=1)
-        found = _top(np.take_along_axis(rows, candidates, axis=1), count)
-        columns = np.take_along_axis(candidates, found, axis=1)
-    numbers = np.take_along_axis(rows, columns, axis=1)
+        last = (block == blocks.width)[:, :, None]
+        steps = np.arange(size)
+        places = np.where(last, blocks.width * size + steps, block[:, :, None] + steps * blocks.width)
+        beyond = places >= rows.shape[1]
+        places[beyond] = 0
+        owners = inside + np.arange(0, len(rows), together)[:, None]
+        candidates = rows.take(places + owners[:, :, None] * rows.shape[1])
+        if add is not None:
+            candidates += add[owners][:, :, None]
+        candidates[beyond] = -np.inf
+        candidates = candidates.reshape(groups, -1)
+        found = _top(candidates, count)
+        numbers = np.take_along_axis(candidates, found, axis=1)
+        columns = np.take_along_axis(places.reshape(groups, -1), found, axis=1)
+        inside = np.take_along_axis(inside, found // size, axis=1)
     order = np.argsort(-numbers, axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(numbers, order, axis=1)
+    return (
+        np.take_along_axis(inside, order, axis=1),
+        np.take_along_axis(columns, order, axis=1),
+        np.take_along_axis(numbers, order, axis=1),
+    )
 
 
-def _top(rows: Rows, count: int) -> NDArray[np.intp]:
+def log_sums(rows: Rows, highest: Rows) -> Rows:
+    """float32 (rows): the logarithm of each row's sum of exponentials; minus infinity alone gives 0."""
+    highest = np.where(highest > -np.inf, highest, np.float32(0))
+    sums = np.empty(len(rows), np.float32)
+    # One row at a time stays in the processor's cache through all three passes.
+    scratch = np.empty(rows.shape[1], np.float32)
+    for place, row in enumerate(rows):
+        np.subtract(row, highest[place], out=scratch)
+        np.exp(scratch, out=scratch)
+        sums[place] = scratch.sum()
+    return np.asarray(highest + np.log(np.maximum(sums, np.finfo(np.float32).tiny)))
+
+
+def _top(rows: Rows, count: int) -> Places:
     start = rows.shape[1] - count
     return np.argpartition(rows, start, axis=1)[:, start:]

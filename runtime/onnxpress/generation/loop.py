@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from onnxpress.errors import InputError
+from onnxpress.generation.beams import beam_search
 from onnxpress.generation.decoder import Decoder, Logits
 from onnxpress.generation.events import NO_HOOKS, Event, Generated, Hooks, collect
 from onnxpress.generation.prompts import checked, unread
@@ -56,7 +57,12 @@ def complete(
     hooks: Hooks = NO_HOOKS,
     logprobs: bool = False,
 ) -> list[list[Generated]]:
-    """For each prompt its `num_return_sequences` texts, whole: arguments and errors as of `generate`."""
+    """For each prompt its `num_return_sequences` texts, whole, by the search that the settings ask for.
+
+    Arguments and errors: as of `generate` and `beam_search`, which has no `logprobs`.
+    """
+    if config.num_beams > 1:
+        return beam_search(decoder, prompts, config, texts=texts, hooks=hooks)
     events = generate(decoder, prompts, config, texts=texts, hooks=hooks, logprobs=logprobs)
     return collect(events, prompts, config.num_return_sequences)
 

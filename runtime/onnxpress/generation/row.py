@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ class Row:
     pending: list[int]
     finish: FinishReason | None = None
 
-    def take(self, scores: Scores) -> list[Event]:
+    def take(self, scores: Scores) -> Iterator[Event]:
         """What comes now, of float32 (vocabulary) scores, which are changed; the row may be finished then."""
         before = scores.copy() if self.logprobs and self.rules else scores
         if self.rules:
@@ -40,11 +40,11 @@ class Row:
                 rule(written, scores)
         token = pick(scores, self.random)
         self.pending = []
-        events = [self._append(token, logprob_of(before, token) if self.logprobs else None)]
-        if self.constraint is not None:
-            while self.finish is None and (run := self.constraint.forced()):
-                events += [self._append(forced, None) for forced in run if self.finish is None]
-        return events
+        yield self._append(token, logprob_of(before, token) if self.logprobs else None)
+        while self.constraint is not None and self.finish is None and (run := self.constraint.forced()):
+            for forced in run:
+                if self.finish is None:
+                    yield self._append(forced, None)
 
     def cancel(self) -> Event:
         """It ends here, without another token."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.arrays import softmax
-from onnxpress.generation.largest import best_of_rows
+from onnxpress.generation.largest import blocks_of, largest
 
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -163,7 +163,7 @@ def top_k(count: int) -> Rule:
 
     def rule(written: Written, scores: Scores) -> None:
         if count < len(scores):
-            scores[scores < best_of_rows(scores[None], count)[1][0, -1]] = -np.inf
+            scores[scores < largest(blocks_of(scores[None], count), count)[2][0, -1]] = -np.inf
 
     return rule
 

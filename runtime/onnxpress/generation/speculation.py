@@ -37,16 +37,16 @@ def _advance(decoder: Decoder, lane: int, row: Row, config: GenerationConfig) ->
     guesses = guess(row.ids[: row.length], most, config.max_matching_ngram_size)
     start = row.length
     scores = decoder.prefill(lane, [*row.pending, *guesses], len(guesses) + 1)
-    events: list[Event] = []
-    for place, guessed in enumerate([*guesses, None]):
-        events += row.take(scores[place])
-        if row.finish is not None or row.pending != [guessed]:
-            break
-    # Of what was guessed, all but the last call's tokens came: those the decoder has not read, or read wrong.
-    read = start + place
-    if read < decoder.lengths[lane]:
-        decoder.truncate(lane, read)
-    yield from events
+    place = 0
+    try:
+        for place, guessed in enumerate([*guesses, None]):
+            yield from row.take(scores[place])
+            if row.finish is not None or row.pending != [guessed]:
+                break
+    finally:
+        # So many guesses came true; what else the decoder has read was wrong, or is not needed.
+        if start + place < decoder.lengths[lane]:
+            decoder.truncate(lane, start + place)
 
 
 def guess(ids: Ids, most: int, longest: int) -> list[int]:

@@ -8,16 +8,33 @@ import torch
 
 from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.generators.architecture import Decoder
-from onnxpress_exporter.generators.families.gpt2 import gpt2
-from onnxpress_exporter.generators.families.llama import llama
+from onnxpress_exporter.generators.families import gemma, gpt2, gptj, llama, neox, phi
 from onnxpress_exporter.generators.families.source import Source
 
 READERS: Mapping[str, Callable[[Source], Decoder]] = {
-    "gpt2": gpt2,
-    "llama": llama,
-    "mistral": llama,
-    "qwen2": llama,
-    "qwen3": llama,
+    "bloom": neox.bloom,
+    "codegen": gptj.codegen,
+    "falcon": neox.falcon,
+    "gemma": gemma.gemma,
+    "gemma2": gemma.gemma2,
+    "gemma3_text": gemma.gemma3,
+    "gpt2": gpt2.gpt2,
+    "gpt_neo": gpt2.gpt_neo,
+    "gpt_neox": neox.gpt_neox,
+    "gptj": gptj.gptj,
+    "granite": llama.granite,
+    "llama": llama.llama,
+    "mistral": llama.mistral,
+    "olmo": llama.olmo,
+    "olmo2": llama.olmo2,
+    "opt": gpt2.opt,
+    "phi": phi.phi,
+    "phi3": llama.phi3,
+    "qwen2": llama.mistral,
+    "qwen3": llama.mistral,
+    "smollm3": llama.smollm3,
+    "stablelm": phi.stablelm,
+    "starcoder2": phi.starcoder2,
 }
 
 
@@ -29,6 +46,10 @@ def read(model: torch.nn.Module) -> Decoder:
     if not type(model).__name__.endswith(("ForCausalLM", "LMHeadModel")):
         raise NotBuildable(f"{type(model).__name__} is not a causal language model")
     source = Source(model)
-    decoder = READERS[kind](source)
+    try:
+        decoder = READERS[kind](source)
+    except (AttributeError, KeyError) as error:
+        # Another version of transformers calls it otherwise.
+        raise NotBuildable(f"what its reader asks for is not there: {error}") from error
     source.check_all_read()
     return decoder

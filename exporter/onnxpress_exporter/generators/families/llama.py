@@ -1,25 +1,81 @@
-"""Llama and its relatives: rotation, RMS norms before the branches, a gated feed-forward."""
+"""Llama and its relatives: rotation, RMS norms, a gated feed-forward."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
 from onnxpress_exporter.generators.architecture import Attention, Decoder, FeedForward, Layer
+from onnxpress_exporter.generators.blocks import Norm
+from onnxpress_exporter.generators.families.parts import attention, decoder, gated
 from onnxpress_exporter.generators.families.source import Source
 
 
-def llama(source: Source) -> Decoder:
-    """Llama, Mistral, Qwen2 and Qwen3."""
-    config = source.config
-    epsilon, windows, rope = config.rms_norm_eps, source.windows(), source.rope("model.rotary_emb")
+def llama(source: Source, windows: Sequence[int | None] | None = None) -> Decoder:
+    """Llama; with windows also Mistral, Qwen2, Qwen3."""
+    rope = source.rope("model.rotary_emb")
+
+    def layer(index: int) -> Layer:
+        name = f"model.layers.{index}"
+        attends = attention(source, f"{name}.self_attn", rope, None if windows is None else windows[index])
+        if source.has(f"{name}.self_attn.q_norm.weight"):
+            query, key = (_norm(source, f"{name}.self_attn.{one}_norm") for one in "qk")
+            attends = replace(attends, head_norms=(query, key))
+        return Layer(
+            attends,
+            gated(source, f"{name}.mlp"),
+            before_attention=_norm(source, f"{name}.input_layernorm"),
+            before_feed_forward=_norm(source, f"{name}.post_attention_layernorm"),
+        )
+
+    return decoder(source, layer, _norm(source, "model.norm"))
+
+
+def mistral(source: Source) -> Decoder:
+    """Mistral, Qwen2 and Qwen3: Llama with windows."""
+    return llama(source, source.windows())
+
+
+def smollm3(source: Source) -> Decoder:
+    """SmolLM3: some layers do not rotate."""
+    found = mistral(source)
+    layers = [
+        layer if rotates else replace(layer, attention=replace(layer.attention, rope=None))
+        for layer, rotates in zip(found.layers, source.config.no_rope_layers, strict=True)
+    ]
+    return replace(found, layers=layers)
+
+
+def granite(source: Source) -> Decoder:
+    """Granite: Llama with multipliers."""
+    config, found = source.config, llama(source)
+    layers = [
+        replace(
+            layer,
+            attention=replace(layer.attention, scale=config.attention_multiplier),
+            multiplier=config.residual_multiplier,
+        )
+        for layer in found.layers
+    ]
+    return replace(
+        found,
+        layers=layers,
+        table_multiplier=config.embedding_multiplier,
+        logits_factor=1.0 / config.logits_scaling,
+    )
+
+
+def phi3(source: Source) -> Decoder:
+    """Phi-3 and Phi-4: packed projections, a part of each head may be rotated."""
+    config, rope, windows = source.config, source.rope("model.rotary_emb"), source.windows()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
     def layer(index: int) -> Layer:
         name = f"model.layers.{index}"
-        norms = None
-        if source.has(f"{name}.self_attn.q_norm.weight"):
-            query, key = (source.norm(f"{name}.self_attn.{one}_norm", "rms", epsilon) for one in "qk")
-            norms = query, key
-        attention = Attention(
-            projections=[source.linear(f"{name}.self_attn.{one}_proj") for one in "qkv"],
+        attends = Attention(
+            projections=[source.linear(f"{name}.self_attn.qkv_proj")],
             output=source.linear(f"{name}.self_attn.o_proj"),
             heads=config.num_attention_heads,
             kv_heads=config.num_key_value_heads,
@@ -27,25 +83,53 @@ def llama(source: Source) -> Decoder:
             scale=size**-0.5,
             rope=rope,
             window=windows[index],
-            head_norms=norms,
+        )
+        feeds = FeedForward(
+            up=[source.linear(f"{name}.mlp.gate_up_proj")],
+            down=source.linear(f"{name}.mlp.down_proj"),
+            activation=source.activation("hidden_act"),
+            gated=True,
         )
         return Layer(
-            attention,
-            FeedForward(
-                up=[source.linear(f"{name}.mlp.{one}_proj") for one in ("gate", "up")],
-                down=source.linear(f"{name}.mlp.down_proj"),
-                activation=source.activation("hidden_act"),
-                gated=True,
-            ),
-            before_attention=source.norm(f"{name}.input_layernorm", "rms", epsilon),
-            before_feed_forward=source.norm(f"{name}.post_attention_layernorm", "rms", epsilon),
+            attends,
+            feeds,
+            before_attention=_norm(source, f"{name}.input_layernorm"),
+            before_feed_forward=_norm(source, f"{name}.post_attention_layernorm"),
         )
 
-    table = source.tensor("model.embed_tokens.weight")
-    return Decoder(
-        table=table,
-        layers=[layer(index) for index in range(config.num_hidden_layers)],
-        norm=source.norm("model.norm", "rms", epsilon),
-        head=source.head("lm_head", table),
-        limit=config.max_position_embeddings,
-    )
+    return decoder(source, layer, _norm(source, "model.norm"))
+
+
+def olmo(source: Source) -> Decoder:
+    """OLMo: LayerNorm without weights, projections clipped."""
+    rope = source.rope("model.rotary_emb")
+    # The epsilon is not in the config.
+    norm = Norm("layer", torch.ones(source.config.hidden_size), 1e-5)
+
+    def layer(index: int) -> Layer:
+        name = f"model.layers.{index}"
+        attends = replace(attention(source, f"{name}.self_attn", rope), clip=source.config.clip_qkv)
+        return Layer(attends, gated(source, f"{name}.mlp"), before_attention=norm, before_feed_forward=norm)
+
+    return decoder(source, layer, norm)
+
+
+def olmo2(source: Source) -> Decoder:
+    """OLMo 2: norms of what the branches return, and of all heads together."""
+    rope = source.rope("model.rotary_emb")
+
+    def layer(index: int) -> Layer:
+        name = f"model.layers.{index}"
+        query, key = (_norm(source, f"{name}.self_attn.{one}_norm") for one in "qk")
+        return Layer(
+            replace(attention(source, f"{name}.self_attn", rope), whole_norms=(query, key)),
+            gated(source, f"{name}.mlp"),
+            after_attention=_norm(source, f"{name}.post_attention_layernorm"),
+            after_feed_forward=_norm(source, f"{name}.post_feedforward_layernorm"),
+        )
+
+    return decoder(source, layer, _norm(source, "model.norm"))
+
+
+def _norm(source: Source, name: str) -> Norm:
+    return source.norm(name, "rms", source.config.rms_norm_eps)

@@ -19,7 +19,7 @@ ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
 
 
 class Source:
-    """A transformers causal language model and its config."""
+    """A transformers model and its config."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.config: Any = model.config
@@ -32,12 +32,22 @@ class Source:
         """Whether there is a weight of this name."""
         return name in self._weights
 
+    def module(self, name: str) -> Any:
+        """A part of the model, for what is in no weight; "" for the model."""
+        try:
+            return self._model.get_submodule(name)
+        except AttributeError as error:
+            raise NotBuildable(f"it has no {name}") from error
+
     def tensor(self, name: str) -> torch.Tensor:
         """A weight."""
         if name not in self._weights:
             raise NotBuildable(f"it has no weight {name}")
         self._read.add(name)
-        return self._weights[name].detach()
+        found = self._weights[name].detach()
+        if not found.is_floating_point() or found.is_meta:
+            raise NotBuildable(f"its weight {name} is not of plain numbers")
+        return found
 
     def linear(self, name: str, *, transposed: bool = False) -> Linear:
         """A projection, with its bias if it has one; `transposed` where it stores (inputs, outputs)."""
@@ -60,12 +70,25 @@ class Source:
             raise NotBuildable(f"activation {name!r} has no operator")
         return name
 
-    def refuse(self, **known: object) -> None:
-        """Refuse a config whose field is not the value that the reader knows; a field it lacks is fine."""
-        for field, value in known.items():
-            found = getattr(self.config, field, value)
-            if found != value:
-                raise NotBuildable(f"{field} is {found!r}")
+    def refuse_if(self, *fields: str) -> None:
+        """Refuse a config that has one of these options on."""
+        for field in fields:
+            if getattr(self.config, field, None):
+                raise NotBuildable(f"{field} is {getattr(self.config, field)!r}")
+
+    def grouped(self, name: str, heads: int, kv_heads: int) -> Sequence[Linear]:
+        """Queries, keys and values of a projection that packs, for each head of keys, its queries, key and value."""
+        packed = self.linear(name)
+        groups = heads // kv_heads
+
+        def part(tensor: torch.Tensor, which: slice) -> torch.Tensor:
+            rest = tensor.shape[1:]
+            return tensor.unflatten(0, (kv_heads, groups + 2, -1))[:, which].reshape(-1, *rest)
+
+        return [
+            Linear(part(packed.weight, which), None if packed.bias is None else part(packed.bias, which))
+            for which in (slice(0, groups), slice(groups, groups + 1), slice(groups + 1, groups + 2))
+        ]
 
     def head(self, name: str, table: torch.Tensor) -> Linear | None:
         """The head; None where it is the words' table."""
@@ -84,7 +107,7 @@ class Source:
         return Rope(f"rotary{prefix and '.' + str(kind)}", frequencies, getattr(found, f"{prefix}attention_scaling"))
 
     def windows(self) -> Sequence[int | None]:
-        """Each layer's window, by `layer_types`, or the same for all."""
+        """Each layer's window, by `layer_types`, or the same for all: only for families that read these fields."""
         config = self.config
         kinds = getattr(config, "layer_types", None)
         window = getattr(config, "sliding_window", None)

@@ -1,0 +1,47 @@
+"""What an artifact that writes text has beside graphs and tokenizer: `generation_config.json` and chat templates.
+
+Knows no graph and reads no weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+
+GENERATION_CONFIG = "generation_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
+NAMED_TEMPLATES = "chat_templates"
+
+#: Which library wrote a config tells nothing of how to generate.
+_OF_THE_FILE = frozenset({"transformers_version", "_from_model_config"})
+
+
+def write_generation_config(model: Any, folder: Path) -> None:
+    """The defaults of a call as transformers resolved them: those of the checkpoint's file, or, before there was one, of
+    config.json. What is not set is left out."""
+    config = model.generation_config.to_dict()
+    kept = {name: value for name, value in config.items() if value is not None and name not in _OF_THE_FILE}
+    text = json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / GENERATION_CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def write_chat_templates(tokenizer: Any, folder: Path) -> None:
+    """The tokenizer's templates: the one that is used by default, and others by name.
+
+    Raises:
+        UnsupportedCheckpoint: a template's name is no file name.
+    """
+    found = getattr(tokenizer, "chat_template", None)
+    templates: Mapping[str, str] = found if isinstance(found, Mapping) else {"default": found} if found else {}
+    for name, text in templates.items():
+        if name == "default":
+            (folder / CHAT_TEMPLATE).write_text(text, encoding="utf-8")
+            continue
+        if not name or Path(name).name != name or name.startswith("."):
+            raise UnsupportedCheckpoint(f"The tokenizer has a chat template called {name!r}, which is no file name.")
+        (folder / NAMED_TEMPLATES).mkdir(exist_ok=True)
+        (folder / NAMED_TEMPLATES / f"{name}.jinja").write_text(text, encoding="utf-8")

@@ -1,0 +1,124 @@
+"""A checkpoint that writes text -> an artifact's files: graphs, what generation needs beside them, and the proof.
+
+The counterpart of `onnxpress_exporter.flow._build`, which traces models that only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx_ir
+
+from onnxpress.manifest import FORMAT, FORMAT_VERSION, PRECISION_SUFFIX, GraphFiles, Manifest, Variant
+from onnxpress.session import Session
+from onnxpress.tokenizer import Tokenizer, Truncation
+from onnxpress_exporter import describe
+from onnxpress_exporter.add_variants import Outcome, settled
+from onnxpress_exporter.checkpoint import Checkpoint, load_model, load_tokenizer
+from onnxpress_exporter.compare import check_tokens
+from onnxpress_exporter.generation.build import Built, build, graph_info
+from onnxpress_exporter.generation.cases import LONGEST_TOKENS
+from onnxpress_exporter.generation.files import write_chat_templates, write_generation_config
+from onnxpress_exporter.generation.reference import PyTorch
+from onnxpress_exporter.generation.variants import Writing, add_variants, check_precisions, reader_of, speed
+from onnxpress_exporter.generation.verify import Expected, verify
+from onnxpress_exporter.quantization.flow import Settings
+from onnxpress_exporter.save import save
+from onnxpress_exporter.texts import SINGLES
+from onnxpress_exporter.tokenizers import tokenizer_settings, write_tokenizer
+
+Say = Callable[[str], None]
+
+
+def build_writing(
+    checkpoint: Checkpoint,
+    task: str,
+    wanted: Sequence[str],
+    folder: Path,
+    command: str,
+    quantization: Settings,
+    say: Say,
+) -> tuple[Manifest, Outcome]:
+    """Write everything but the manifest into `folder`.
+
+    Raises:
+        VerificationFailed: the graphs' answers are not PyTorch's.
+        VariantRefused: no variant that was wanted passed.
+    """
+    say("load")
+    check_precisions(wanted, encodes=bool(checkpoint.config.get("is_encoder_decoder")))
+    model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
+    write_tokenizer(tokenizer, folder)
+    settings = tokenizer_settings(tokenizer, model.config)
+    say("trace")
+    built = build(model)
+    say("save")
+    files = _save(built, folder)
+    describe.copy_settings(checkpoint, folder)
+    write_generation_config(model, folder)
+    write_chat_templates(tokenizer, folder)
+    # From the files: weights are mapped into memory and are not there twice.
+    graphs = {name: onnx_ir.load(folder / entry.file) for name, entry in files.items()}
+    manifest = Manifest(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        task=task,
+        model_type=checkpoint.model_type,
+        architecture=type(model).__name__,
+        padding=True,
+        graphs={name: graph_info(graph) for name, graph in graphs.items()},
+        variants={"fp32": Variant(files, 0)},
+        tokenizer=settings,
+        postprocessing=describe.postprocessing(task, checkpoint, model, None),
+        provenance=describe.provenance(checkpoint, command),
+        files={},
+        generation=built.settings,
+    )
+    say("reference")
+    reference, runtime_tokenizer = PyTorch(model), Tokenizer(folder / settings.file, settings)
+    _same_tokens(tokenizer, runtime_tokenizer)
+    writing = Writing(manifest, reader_of(manifest, runtime_tokenizer, reference.start), _ends(model))
+    expected = Expected(reference, writing.reader.verification(reference.write))
+    say("verify")
+    manifest = _verified(manifest, writing, expected, folder)
+    outcome = Outcome()
+    if others := [name for name in wanted if name != "fp32"]:
+        outcome = add_variants(writing, folder, graphs, expected, others, quantization, say)
+    say("write")
+    return settled(manifest, outcome, wanted, folder), outcome
+
+
+def _save(built: Built, folder: Path) -> dict[str, GraphFiles]:
+    (folder / "onnx").mkdir(exist_ok=True)
+    found = {}
+    for name, graph in built.graphs.items():
+        path = folder / "onnx" / f"{name}{PRECISION_SUFFIX['fp32']}.onnx"
+        found[name] = describe.graph_files(graph, save(graph, path), folder)
+    return found
+
+
+def _verified(manifest: Manifest, writing: Writing, expected: Expected, folder: Path) -> Manifest:
+    """With what the gate measured of fp32."""
+    plain = manifest.variants["fp32"]
+    session = Session({name: folder / entry.file for name, entry in plain.graphs.items()})
+    graphs = writing.graphs(session, "fp32")
+    quality = verify("fp32", expected, graphs)
+    measured = speed(graphs, None, expected.longest)
+    session.close()
+    return replace(manifest, variants={"fp32": replace(plain, quality=quality, speed=measured)})
+
+
+def _same_tokens(tokenizer: Any, runtime: Tokenizer) -> None:
+    """Raise VerificationFailed unless the runtime makes the same tokens of the verification's texts as transformers."""
+    limit = min(runtime.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
+    for sample in SINGLES:
+        check_tokens(tokenizer, sample, runtime.encode(sample.text, truncation=Truncation(limit)), limit)
+
+
+def _ends(model: Any) -> tuple[int, ...]:
+    """Tokens that end a text."""
+    ends = model.generation_config.eos_token_id
+    return tuple(ends) if isinstance(ends, list) else () if ends is None else (int(ends),)

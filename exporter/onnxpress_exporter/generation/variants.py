@@ -1,0 +1,268 @@
+"""Quantized variants of verified graphs that write text: made, judged, timed, saved, or refused with the reason.
+
+Knows neither PyTorch nor where the reference's answers come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir
+
+from onnxpress.choice import suits
+from onnxpress.errors import InputError
+from onnxpress.generation.models import ENCODER, decoder_model, encoder_decoder_model
+from onnxpress.machine import features
+from onnxpress.manifest import PRECISION_SUFFIX, Manifest, Speed, Variant
+from onnxpress.session import Session
+from onnxpress.tokenizer import Tokenizer
+from onnxpress_exporter import describe, timing
+from onnxpress_exporter.add_variants import TARGETS, Outcome, Say
+from onnxpress_exporter.errors import PassError, VerificationFailed
+from onnxpress_exporter.generation.cases import Case, Reader
+from onnxpress_exporter.generation.inputs import Arrays, decoder_inputs, encoder_inputs
+from onnxpress_exporter.generation.judge import Judge
+from onnxpress_exporter.generation.small import SCHEMES, Scheme, small
+from onnxpress_exporter.generation.through_graphs import Graphs
+from onnxpress_exporter.generation.verify import Expected, Reference, verify
+from onnxpress_exporter.quantization.flow import Settings
+from onnxpress_exporter.quantization.judge import Verdict
+from onnxpress_exporter.quantization.plan import Integers, Plan
+from onnxpress_exporter.quantization.thresholds import THRESHOLDS
+from onnxpress_exporter.quantization.variants import Variants
+from onnxpress_exporter.save import save
+
+Files = Mapping[str, Path]
+
+#: (rows, tokens) that are timed: a prompt, and one token after it.
+TIMED: tuple[tuple[int, int], ...] = ((1, 128), (1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What is the same for all variants of an artifact: its manifest, how texts become cases, and what ends a text."""
+
+    manifest: Manifest
+    reader: Reader
+    ends: tuple[int, ...]
+
+    def graphs(self, session: Session, name: str) -> Graphs:
+        """The runtime's own model over a session; nothing that was read is remembered."""
+        encodes = ENCODER in self.manifest.graphs
+        model = encoder_decoder_model(self.manifest, session) if encodes else decoder_model(self.manifest, session, 0)
+        return Graphs(model, name, self.reader.start, self.ends)
+
+
+def reader_of(manifest: Manifest, tokenizer: Tokenizer, start: int | None) -> Reader:
+    """How the artifact's texts become cases."""
+    settings = manifest.generation
+    return Reader(tokenizer, None if settings is None else settings.max_length, start)
+
+
+def check_precisions(wanted: Sequence[str], encodes: bool) -> None:
+    """Raises InputError for a precision that a model without an encoder has no use for."""
+    if "int8" in wanted and not encodes:
+        raise InputError(
+            "int8 is for encoders: a decoder reads one token at a time, which is faster with q8 or q4. Name those."
+        )
+
+
+def add_variants(
+    writing: Writing,
+    folder: Path,
+    fp32: Mapping[str, onnx_ir.Model],
+    expected: Expected,
+    wanted: Sequence[str],
+    settings: Settings,
+    say: Say,
+) -> Outcome:
+    """Make, judge and save variants.
+
+    Args:
+        folder: where new graphs go, in `onnx/`; it holds the fp32 variant's files already.
+        fp32: the graphs of that variant.
+        expected: the answers of PyTorch, or of the fp32 variant itself.
+    """
+    files = {name: folder / entry.file for name, entry in writing.manifest.variants["fp32"].graphs.items()}
+    say("asking the reference")
+    reference = expected.reference
+    judge = Judge(reference, writing.reader.judged(reference.write), writes=writing.reader.start is not None)
+    variants, refused = {}, {}
+    with _opened(files) as plain:
+        inputs = _Calibration(writing, plain, reference)
+        for precision in wanted:
+
+            def tell(what: str, precision: str = precision) -> None:
+                say(f"{precision}: {what}")
+
+            try:
+                made = _make(writing, folder, fp32, precision, inputs, judge, settings, tell)
+                if isinstance(made, str):
+                    refused[precision] = made
+                    continue
+                tell("verifying")
+                variants[precision] = _finished(writing, folder, precision, made, expected, plain, tell)
+            except (PassError, VerificationFailed) as error:
+                refused[precision] = str(error)
+                for path in _files_of(folder, fp32, precision):
+                    path.unlink(missing_ok=True)
+    return Outcome(variants, refused)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    verdict: Verdict
+    written: Mapping[str, tuple[Path, ...]]
+    models: Mapping[str, onnx_ir.Model]
+    scheme: Scheme
+    rounds: tuple[str, ...]
+    limits: Mapping[str, float]
+
+
+class _Calibration:
+    """Inputs of each graph on real texts, made when they are first asked for."""
+
+    def __init__(self, writing: Writing, plain: Session, reference: Reference) -> None:
+        self._writing, self._plain, self._reference = writing, plain, reference
+        self._cases: list[Case] | None = None
+
+    def of(self, graph: str) -> list[Arrays]:
+        """One run's inputs for each text."""
+        if self._cases is None:
+            self._cases = self._writing.reader.calibration(self._reference.write)
+        if graph == ENCODER:
+            return [encoder_inputs(case) for case in self._cases]
+        manifest = self._writing.manifest
+        shared = manifest.generation is not None and manifest.generation.cache == "shared"
+        found = []
+        for case in self._cases:
+            encoded = {} if case.source is None else self._plain.run(encoder_inputs(case), ENCODER)
+            found.append(decoder_inputs(manifest.graphs[graph], case, shared, encoded))
+        return found
+
+
+def _make(
+    writing: Writing,
+    folder: Path,
+    fp32: Mapping[str, onnx_ir.Model],
+    precision: str,
+    inputs: _Calibration,
+    judge: Judge,
+    settings: Settings,
+    say: Say,
+) -> _Made | str:
+    """The first scheme that passes, or why none does."""
+    limits = {**THRESHOLDS[precision], **settings.thresholds}
+    rounds: list[str] = []
+    for scheme in SCHEMES[precision]:
+        models, written = {}, {}
+        for name, graph in fp32.items():
+            if precision == "int8" and name == ENCODER:
+                models[name] = _integer_encoder(graph, inputs.of(name), say)
+            else:
+                watched = inputs.of(name) if scheme.body is not None and scheme.body.bits == 4 else []
+                models[name] = small(graph, scheme, watched, say)
+            written[name] = save(models[name], _path(folder, name, precision))
+        say("judging")
+        with _opened({name: paths[0] for name, paths in written.items()}) as session:
+            verdict = judge.measure(writing.graphs(session, precision), limits)
+        told = "passed" if verdict.passed else "; ".join(verdict.missed)
+        rounds.append(f"{scheme}: {told}")
+        if verdict.passed:
+            used = {name: limits[name] for name in verdict.figures if name in limits}
+            return _Made(verdict, written, models, scheme, tuple(rounds) if len(rounds) > 1 else (), used)
+        for paths in written.values():
+            for path in paths:
+                path.unlink()
+    return "".join(f"\n      {line}" for line in rounds)
+
+
+def _integer_encoder(graph: onnx_ir.Model, inputs: Sequence[Arrays], say: Say) -> onnx_ir.Model:
+    """8 bits by 8 bits, with a range for each row of every site."""
+    variants = Variants(graph)
+    variants.watch(inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
+    plan: Plan = {site.value: Integers() for site in variants.sites}
+    say("rounding")
+    return variants.build("int8", plan)
+
+
+def _finished(
+    writing: Writing,
+    folder: Path,
+    precision: str,
+    made: _Made,
+    expected: Expected,
+    plain: Session,
+    say: Say,
+) -> Variant:
+    with _opened({name: paths[0] for name, paths in made.written.items()}) as session:
+        graphs = writing.graphs(session, precision)
+        quality = verify(precision, expected, graphs)
+        variant = Variant(
+            {name: describe.graph_files(made.models[name], paths, folder) for name, paths in made.written.items()},
+            sum(path.stat().st_size for paths in made.written.values() for path in paths),
+            targets=("cpu",) if precision == "int8" else TARGETS[precision],
+            quality=replace(
+                quality,
+                measures={name: float(f"{value:.6g}") for name, value in made.verdict.figures.items()},
+                measure_limits=made.limits,
+            ),
+            repair=made.rounds,
+        )
+        # A processor tells nothing of the speed that a variant for GPUs has there.
+        if suits(variant, "cpu", features()):
+            say("timing")
+            variant = replace(variant, speed=speed(graphs, writing.graphs(plain, "fp32"), expected.longest))
+    return variant
+
+
+def speed(graphs: Graphs, plain: Graphs | None, case: Case) -> Speed | None:
+    """Time of reading a prompt, and of one token after it, beside fp32's; None on a busy machine."""
+
+    def calls(batch: int, tokens: int) -> Mapping[str, Callable[[], object]]:
+        ids = [case.ids[i % len(case.ids)] for i in range(TIMED[0][1])]
+        row = Case("timed", tuple(ids), case.source)
+        found: dict[str, Callable[[], object]] = {}
+        for name, one in (("variant", graphs), ("fp32", plain)):
+            if one is None:
+                continue
+            decoder = one.opened([row], 1)
+            if tokens == 1:
+                decoder.prefill(0, ids[:64])
+
+            def run(decoder=decoder, tokens=tokens) -> None:  # type: ignore[no-untyped-def]
+                if tokens == 1:
+                    decoder.step(np.array(ids[:1], np.int64))
+                    decoder.truncate(0, 64)
+                else:
+                    decoder.prefill(0, ids)
+                    decoder.truncate(0, 0)
+
+            found[name] = run
+        return found
+
+    limit = graphs.limit
+    return timing.measure_calls(calls, [shape for shape in TIMED if limit is None or limit > TIMED[0][1]])
+
+
+def _path(folder: Path, graph: str, precision: str) -> Path:
+    return folder / "onnx" / f"{graph}{PRECISION_SUFFIX[precision]}.onnx"
+
+
+def _files_of(folder: Path, graphs: Mapping[str, onnx_ir.Model], precision: str) -> Iterator[Path]:
+    for name in graphs:
+        path = _path(folder, name, precision)
+        yield from (path, path.with_name(f"{path.name}_data"))
+
+
+@contextmanager
+def _opened(files: Files) -> Iterator[Session]:
+    session = Session(files)
+    try:
+        yield session
+    finally:
+        session.close()

@@ -1,0 +1,239 @@
+"""Encoder-decoders' graphs that are built, not traced: every architecture's answers against PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir
+import pytest
+import torch
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from onnxpress_exporter import generators
+from onnxpress_exporter.errors import NotBuildable
+from onnxpress_exporter.generators.families.encoder_decoders import READERS
+from onnxpress_exporter.passes.tied_embeddings import tied_tables
+from tests.fixtures.encoder_decoders import CAPACITY, Floats, Graphs, tiny
+
+VOCABULARY, PAD = 97, 1
+#: Tokens farther apart than this are all the same to T5.
+DISTANCE = 12
+TEXT_LENGTHS = (17, 4, 9)
+
+_BART = {
+    "vocab_size": VOCABULARY,
+    "d_model": 32,
+    "encoder_layers": 3,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 40,
+    "max_position_embeddings": 64,
+    "pad_token_id": PAD,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "scale_embedding": True,
+}
+_T5 = {
+    "vocab_size": VOCABULARY,
+    "d_model": 32,
+    "d_kv": 16,
+    "d_ff": 48,
+    "num_layers": 3,
+    "num_decoder_layers": 2,
+    "num_heads": 4,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": DISTANCE,
+    "pad_token_id": PAD,
+    "decoder_start_token_id": 0,
+}
+#: Name -> model_type, its config.
+CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "t5": ("t5", _T5),
+    "t5 gated, nothing scaled": ("t5", {**_T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "mt5": ("mt5", _T5),
+    "umt5": ("umt5", _T5),
+    "bart": ("bart", _BART),
+    "bart untied": ("bart", {**_BART, "tie_word_embeddings": False, "scale_embedding": False}),
+    "marian": ("marian", {**_BART, "activation_function": "swish", "decoder_vocab_size": VOCABULARY}),
+    "marian of two vocabularies": (
+        "marian",
+        {**_BART, "share_encoder_decoder_embeddings": False, "vocab_size": 123, "decoder_vocab_size": VOCABULARY},
+    ),
+    "m2m_100": ("m2m_100", {**_BART, "activation_function": "relu"}),
+    "mbart": ("mbart", _BART),
+    "pegasus": ("pegasus", {**_BART, "activation_function": "relu"}),
+    "blenderbot": ("blenderbot", _BART),
+    "blenderbot-small": ("blenderbot-small", _BART),
+    "plbart": ("plbart", _BART),
+}
+
+
+def made(name: str, **changed: object) -> torch.nn.Module:
+    model_type, config = CASES[name]
+    return tiny(CONFIG_MAPPING[model_type](**{**config, **changed}))
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest) -> torch.nn.Module:
+    return made(request.param)
+
+
+def texts() -> tuple[np.ndarray, np.ndarray]:
+    """Ids and mask, int64 (texts, longest), padded on the right."""
+    ids = np.random.default_rng(1).integers(3, VOCABULARY, (len(TEXT_LENGTHS), max(TEXT_LENGTHS)))
+    mask = (np.arange(max(TEXT_LENGTHS)) < np.array(TEXT_LENGTHS)[:, None]).astype(np.int64)
+    return np.where(mask == 1, ids, PAD), mask
+
+
+def expected(model: torch.nn.Module, ids: np.ndarray, mask: np.ndarray, written: np.ndarray) -> Floats:
+    repeats = len(written) // len(ids)
+    with torch.no_grad():
+        answer = model(
+            input_ids=torch.from_numpy(ids).repeat_interleave(repeats, 0),
+            attention_mask=torch.from_numpy(mask).repeat_interleave(repeats, 0),
+            decoder_input_ids=torch.from_numpy(written),
+            use_cache=False,
+        )
+    return answer.logits.numpy()
+
+
+def same(found: Floats, wanted: Floats, span: float) -> None:
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * span)
+
+
+def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Path) -> None:
+    assert generators.buildable(case) is None
+    graphs = Graphs(generators.build_encoder_decoder(case), tmp_path)
+    ids, mask = texts()
+    rng = np.random.default_rng(2)
+    for beams, first in ((1, 1), (3, 5)):
+        written = rng.integers(3, VOCABULARY, (len(ids) * beams, first + 2 * DISTANCE))
+        wanted = expected(case, ids, mask, written)
+        span = float(np.ptp(wanted))
+        # Answers that hardly depend on the text, or on what was written, would pass any comparison.
+        other = expected(case, ids[::-1].copy(), mask[::-1].copy(), written)
+        assert np.abs(other[0] - wanted[0]).max() > 0.02 * span
+        assert np.abs(expected(case, ids, mask, written[:, 1:])[:, -1] - wanted[:, -1]).max() > 1e-3 * span
+
+        graphs.encode(ids, mask, beams)
+        for row in range(len(written)):
+            same(graphs.feed(written[row : row + 1, :first], 0, row), wanted[row : row + 1, :first], span)
+        for past in range(first, written.shape[1] - 4):
+            same(graphs.feed(written[:, past : past + 1], past), wanted[:, past : past + 1], span)
+        # Several more of one row, of which two are asked for.
+        past, kept = written.shape[1] - 4, np.array([3, 0])
+        for row in range(len(written)):
+            found = graphs.feed(written[row : row + 1, past:], past, row, kept)
+            same(found, wanted[row : row + 1, past + kept], span)
+        assert written.shape[1] <= CAPACITY
+
+
+def test_a_text_is_the_same_whatever_it_is_padded_with(case: torch.nn.Module, tmp_path: Path) -> None:
+    graphs = Graphs(generators.build_encoder_decoder(case), tmp_path)
+    ids, mask = texts()
+    first = graphs.encode(ids, mask)
+    changed = graphs.encode(np.where(mask == 1, ids, VOCABULARY - 1), mask)
+    longer = graphs.encode(np.pad(ids, [(0, 0), (0, 5)], constant_values=PAD), np.pad(mask, [(0, 0), (0, 5)]))
+    for name, value in first.items():
+        for text, length in enumerate(TEXT_LENGTHS):
+            np.testing.assert_array_equal(changed[name][text, :, :length], value[text, :, :length])
+            np.testing.assert_allclose(longer[name][text, :, :length], value[text, :, :length], rtol=0, atol=1e-5)
+
+
+def test_a_head_that_is_the_words_table_is_stored_once() -> None:
+    graph = generators.build_encoder_decoder(made("t5"))["decoder_model_merged"]
+    assert tied_tables(graph) == {"logits": "decoder.words"}
+    assert not tied_tables(generators.build_encoder_decoder(made("bart untied"))["decoder_model_merged"])
+
+
+def test_a_bias_of_zeros_is_left_out() -> None:
+    model = made("bart")
+    assert "head.bias" in generators.build_encoder_decoder(model)["decoder_model_merged"].graph.initializers
+    model.final_logits_bias.zero_()
+    assert "head.bias" not in generators.build_encoder_decoder(model)["decoder_model_merged"].graph.initializers
+
+
+def test_axes_and_dtypes_are_the_contract_s() -> None:
+    graphs = generators.build_encoder_decoder(made("bart"))
+    described = {
+        name: [(one.name, str(one.dtype), [str(size) for size in one.shape or ()]) for one in values]
+        for name, values in (
+            ("encoder in", graphs["encoder_model"].graph.inputs),
+            ("encoder out", graphs["encoder_model"].graph.outputs[:2]),
+            ("in", [one for one in graphs["decoder_model_merged"].graph.inputs if ".1." not in str(one.name)]),
+            ("out", graphs["decoder_model_merged"].graph.outputs[:3]),
+        )
+    }
+    source, heads = ["texts", "encoder_sequence"], ["texts", "4", "encoder_sequence", "8"]
+    own = ["rows", "4", "capacity", "8"]
+    assert described == {
+        "encoder in": [("input_ids", "INT64", source), ("attention_mask", "INT64", source)],
+        "encoder out": [("present.0.encoder.key", "FLOAT", heads), ("present.0.encoder.value", "FLOAT", heads)],
+        "in": [
+            ("input_ids", "INT64", ["rows", "sequence"]),
+            ("position_ids", "INT64", ["rows", "sequence"]),
+            ("encoder_attention_mask", "INT64", source),
+            ("seqlens_k", "INT32", ["rows"]),
+            ("total_sequence_length", "INT32", []),
+            ("logits_to_keep", "INT64", ["kept"]),
+            ("past_key_values.0.decoder.key", "FLOAT", own),
+            ("past_key_values.0.decoder.value", "FLOAT", own),
+            ("past_key_values.0.encoder.key", "FLOAT", heads),
+            ("past_key_values.0.encoder.value", "FLOAT", heads),
+        ],
+        "out": [
+            ("logits", "FLOAT", ["rows", "kept", str(VOCABULARY)]),
+            ("present.0.decoder.key", "FLOAT", own),
+            ("present.0.decoder.value", "FLOAT", own),
+        ],
+    }
+
+
+def test_context_limits() -> None:
+    assert generators.context_limit(made("t5")) is None
+    assert generators.context_limit(made("bart")) == 64
+    assert generators.context_limit(made("m2m_100")) == 64
+
+
+def test_half_precision_checkpoints_are_widened(tmp_path: Path) -> None:
+    model = made("bart").to(torch.bfloat16)
+    graph = generators.build_encoder_decoder(model)["decoder_model_merged"]
+    onnx_ir.save(graph, tmp_path / "model.onnx")
+    assert {one.dtype for one in graph.graph.initializers.values()} <= {onnx_ir.DataType.FLOAT, onnx_ir.DataType.INT64}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "reason"),
+    [
+        ("t5", {"d_kv": 12}, "12 channels"),
+        ("t5", {"feed_forward_proj": "mish"}, "mish"),
+        ("bart", {"activation_function": "laplace"}, "laplace"),
+    ],
+)
+def test_what_no_kernel_does_is_refused(name: str, changed: dict[str, object], reason: str) -> None:
+    model = made(name, **changed)
+    assert reason in str(generators.buildable(model))
+    with pytest.raises(NotBuildable, match=reason):
+        generators.build_encoder_decoder(model)
+
+
+def test_what_no_reader_knows_is_refused() -> None:
+    longt5 = tiny(CONFIG_MAPPING["longt5"](**_T5))
+    assert "LongT5ForConditionalGeneration" in str(generators.buildable(longt5))
+    model = made("bart")
+    model.model.decoder.extra = torch.nn.Linear(2, 2)
+    assert "model.decoder.extra.weight" in str(generators.buildable(model))
+    wrapped = made("bart")
+    wrapped.model.decoder.layers[0].fc1 = torch.nn.Sequential(wrapped.model.decoder.layers[0].fc1)
+    assert "fc1" in str(generators.buildable(wrapped))
+
+
+def test_every_reader_has_a_case() -> None:
+    classes = {type(made(name)).__name__ for name in CASES}
+    assert classes == set(READERS)

@@ -1,0 +1,121 @@
+"""Encoder-decoder models: rows are texts times k, and each row's scores are those of its text alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from onnxpress.errors import InputError
+from onnxpress.generation.cross_decoder import CrossModel
+from onnxpress.generation.decoder import Decoder
+from onnxpress.generation.graph import read
+from onnxpress.generation.text_arrays import Texts
+from onnxpress.session import Session
+from tests.fixtures import decoder_graphs as graphs
+
+TEXTS = [np.arange(3, 12), np.arange(40, 44), np.arange(20, 32)]
+
+
+@pytest.fixture(scope="module", params=["rotary", "learned", "growing"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CrossModel:
+    folder = tmp_path_factory.mktemp("graphs")
+    path, growing = folder / "decoder.onnx", request.param == "growing"
+    if growing:
+        info = graphs.growing_decoder(path, cross=True)
+    else:
+        info = graphs.shared_decoder(path, cross=True, learned_positions=request.param == "learned")
+    graphs.encoder(folder / "encoder.onnx")
+    session = Session({"encoder_model": folder / "encoder.onnx", "decoder_model_merged": path}, threads=1)
+    graph = read("decoder_model_merged", info, "growing" if growing else "shared")
+    return CrossModel(session, "encoder_model", graph, 100, growing)
+
+
+def encode(model: CrossModel, texts: list[np.ndarray]) -> Decoder:
+    longest = max(map(len, texts))
+    ids, mask = np.zeros((2, len(texts), longest), np.int64)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    return model.encode(ids, mask, 10)
+
+
+def alone(model: CrossModel, text: int, ids: list[int]) -> np.ndarray:
+    return encode(model, [TEXTS[text]]).prefill(0, ids)[0]
+
+
+def check_rows(model: CrossModel, decoder: Decoder, rows: list[tuple[int, list[int]]], seed: int) -> None:
+    new = np.random.default_rng(seed).integers(0, graphs.VOCABULARY, len(rows))
+    scores = decoder.step(new)
+    for row, (text, ids) in enumerate(rows):
+        ids.append(int(new[row]))
+        np.testing.assert_allclose(scores[row], alone(model, text, ids), atol=2e-4)
+
+
+def chosen(rows: list[tuple[int, list[int]]], sources: list[int]) -> list[tuple[int, list[int]]]:
+    return [(rows[source][0], list(rows[source][1])) for source in sources]
+
+
+def test_the_text_matters(model: CrossModel) -> None:
+    assert np.abs(alone(model, 0, [1]) - alone(model, 1, [1])).max() > 0.01
+
+
+def test_texts_of_different_length_and_rows_read_alone(model: CrossModel) -> None:
+    decoder = encode(model, TEXTS)
+    rows = [(text, [2] * text) for text in range(3)]
+    for row, (text, ids) in enumerate(rows):
+        if ids:
+            np.testing.assert_allclose(decoder.prefill(row, ids)[0], alone(model, text, ids), atol=2e-4)
+    for turn in range(3):
+        check_rows(model, decoder, rows, turn)
+
+
+def test_beams_and_texts_that_drop_out(model: CrossModel) -> None:
+    decoder = encode(model, TEXTS)
+    rows: list[tuple[int, list[int]]] = [(text, []) for text in range(3)]
+    check_rows(model, decoder, rows, 0)
+    for turn, sources in enumerate(
+        (
+            [0, 0, 0, 1, 1, 1, 2, 2, 2],  # three beams of each
+            [2, 0, 1, 3, 3, 5, 8, 7, 8],
+            [1, 2, 1, 7, 6, 6],  # the text in the middle is done
+            [4, 5, 3],  # so is the first
+            [1],
+        )
+    ):
+        decoder.select(sources)
+        rows = chosen(rows, sources)
+        check_rows(model, decoder, rows, turn)
+    np.testing.assert_allclose(decoder.prefill(0, [4, 5])[0], alone(model, 2, [*rows[0][1], 4, 5]), atol=2e-4)
+
+
+def test_equal_tokens_of_two_texts_are_not_taken_for_equal(model: CrossModel) -> None:
+    decoder = encode(model, TEXTS[:2])
+    decoder.step(np.array([7, 7]))
+    decoder.select([1, 0])
+    check_rows(model, decoder, [(1, [7]), (0, [7])], 1)
+
+
+@pytest.mark.parametrize("sources", [[0, 0, 1], [0, 1, 0, 1], [5]])
+def test_rows_that_do_not_stand_side_by_side_are_refused(model: CrossModel, sources: list[int]) -> None:
+    decoder = encode(model, TEXTS[:2])
+    with pytest.raises(InputError):
+        decoder.select(sources)
+    check_rows(model, decoder, [(0, []), (1, [])], 1)
+
+
+def test_masks_of_another_shape_are_refused(model: CrossModel) -> None:
+    for ids, mask in (((1, 3), (1, 4)), ((3,), (3,)), ((0, 3), (0, 3))):
+        with pytest.raises(InputError, match="must be"):
+            model.encode(np.zeros(ids, np.int64), np.ones(mask, np.int64), 5)
+
+
+def test_texts_move_in_their_own_memory() -> None:
+    array = np.arange(12.0).reshape(4, 3)
+    texts = Texts({"a": array})
+    assert not texts.select([1, 0, 3, 2, 4, 4, 7, 6], 8)
+    assert texts.select([0, 1, 6, 7], 8)
+    assert texts.count == 2
+    assert np.shares_memory(texts.arrays()["a"], array)
+    assert texts.of_row(3, 4)["a"].tolist() == [[9, 10, 11]]
+    assert texts.select([2, 3, 0, 1], 4)
+    assert texts.arrays()["a"].tolist() == [[9, 10, 11], [0, 1, 2]]
