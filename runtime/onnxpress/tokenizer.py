@@ -120,25 +120,29 @@ class Tokenizer:
         """
         return language_id(self.settings.languages, code)
 
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Token ids (of the target side, where the sides differ) to text, with the checkpoint's clean-up of spaces."""
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False, cleans_up: bool | None = None) -> str:
+        """Token ids (of the target side, where the sides differ) to text. `cleans_up`: remove spaces as `clean_up`
+        does; None: where the checkpoint does."""
         if self.target is not self:
-            return self.target.decode(ids, skip_special_tokens=skip_special_tokens)
+            return self.target.decode(ids, skip_special_tokens=skip_special_tokens, cleans_up=cleans_up)
         if self._pieces is not None:
             text = self._pieces.decode(ids, skip_special_tokens)
         else:
             text = str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
-        return clean_up(text) if self.settings.clean_up_tokenization_spaces else text
+        return clean_up(text) if self._cleans_up(cleans_up) else text
 
-    def stream_decoder(self, *, skip_special_tokens: bool = True) -> StreamDecoder:
+    def _cleans_up(self, asked: bool | None) -> bool:
+        return self.settings.clean_up_tokenization_spaces if asked is None else asked
+
+    def stream_decoder(self, *, skip_special_tokens: bool = True, cleans_up: bool | None = None) -> StreamDecoder:
         """Decode a row as it grows: the pieces, joined, are what `decode` gives for the whole."""
         if self.target is not self:
-            return self.target.stream_decoder(skip_special_tokens=skip_special_tokens)
+            return self.target.stream_decoder(skip_special_tokens=skip_special_tokens, cleans_up=cleans_up)
         return StreamDecoder(
-            lambda ids: self.decode(ids, skip_special_tokens=skip_special_tokens),
+            lambda ids: self.decode(ids, skip_special_tokens=skip_special_tokens, cleans_up=cleans_up),
             self.token,
             skipped=self.special_ids() if skip_special_tokens else (),
-            cleans_up=self.settings.clean_up_tokenization_spaces,
+            cleans_up=self._cleans_up(cleans_up),
         )
 
     def join(self, tokens: Sequence[str]) -> str:
