@@ -132,7 +132,9 @@ class Rewriter:
         """What is written about each row."""
         call = self.call(options, source)
         begin = self.writer.begin(call)
-        return [_Written(len(row.ids), begin, texts) for row, texts in zip(rows, self.writer.write(rows, call), strict=True)]
+        return [
+            _Written(len(row.ids), begin, texts) for row, texts in zip(rows, self.writer.write(rows, call), strict=True)
+        ]
 
     def results(
         self, spaces: Sequence[str], values: Sequence[_Written], options: RewriteOptions

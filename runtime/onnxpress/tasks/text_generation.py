@@ -121,11 +121,11 @@ class TextGeneration(TextPipeline[Options]):
         return Request((self._row_of(item, options, self._call(options)),), item)
 
     def compute(self, rows: Sequence[Row], options: Options) -> Sequence[Any]:
-        return [(row.ids, texts) for row, texts in zip(rows, self.writer.write(rows, self._call(options)), strict=True)]
+        return list(zip(rows, self.writer.write(rows, self._call(options)), strict=True))
 
     def finish(self, context: Any, values: list[Any], options: Options) -> list[dict[str, Any]]:
-        prompt, texts = values[0]
-        return [self._result(context, prompt, text, options) for text in texts]
+        row, texts = values[0]
+        return [self._result(context, row, text, options) for text in texts]
 
     def _call(self, options: Options, single: bool = False) -> Call:
         given = dict(options.generate_kwargs)
@@ -162,8 +162,9 @@ class TextGeneration(TextPipeline[Options]):
             )
         ids = list(encoding.ids)
         if not ids and call.config.bos_token_id is not None:
-            ids = [call.config.bos_token_id]
-        return Row(self._cut(ids, call) if options.handle_long_generation else ids)
+            # As in transformers, it is then the first token of the answer.
+            return Row([call.config.bos_token_id], context=(call.config.bos_token_id,))
+        return Row(self._cut(ids, call) if options.handle_long_generation else ids, context=())
 
     def _chat_tokens(self, item: _Conversation, options: Options) -> Encoding:
         continued = _continues(item, options)
@@ -203,12 +204,12 @@ class TextGeneration(TextPipeline[Options]):
             raise InputError(f"{new} new tokens are more than the model's {limit} leave room for. Ask for fewer.")
         return ids[new - limit :]
 
-    def _result(self, item: Any, prompt: Sequence[int], text: Generated, options: Options) -> dict[str, Any]:
-        more = details([text], len(prompt)) if options.return_details else {}
+    def _result(self, item: Any, row: Row, text: Generated, options: Options) -> dict[str, Any]:
+        more = details([text], len(row.ids)) if options.return_details else {}
         if options.return_tensors:
-            return {"generated_token_ids": [*prompt, *text.ids], **more}
+            return {"generated_token_ids": [*row.ids, *text.ids], **more}
         written: Any = self.tokenizer.decode(
-            text.ids,
+            [*row.context, *text.ids],
             skip_special_tokens=options.skip_special_tokens is not False,
             cleans_up=options.clean_up_tokenization_spaces,
         )
