@@ -226,8 +226,11 @@ class _Conversation:
 
 
 def _wrapped(inputs: Any) -> Any:
-    chat = isinstance(inputs, (list, tuple)) and inputs and isinstance(inputs[0], Mapping)
-    return _Conversation(inputs) if chat else inputs
+    if not (isinstance(inputs, (list, tuple)) and inputs and isinstance(inputs[0], Mapping)):
+        return inputs
+    if not all(isinstance(message, Mapping) and "role" in message for message in inputs):
+        raise InputError('Each message of a chat is a dictionary with a "role", as {"role": "user", "content": ...}.')
+    return _Conversation(inputs)
 
 
 def _continues(item: _Conversation, options: Options) -> bool | str:
