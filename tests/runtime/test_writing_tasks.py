@@ -20,23 +20,15 @@ from onnxpress.errors import ArtifactError, CorruptFile, InputError
 from onnxpress.manifest import parse
 from tests.fixtures.artifacts import seal
 from tests.fixtures.json_schemas import schemas
-from tests.fixtures.writers import artifact_of, save_llama
 
 TEXT = "the quick brown fox jumps over the lazy dog and it did so twice"
 CHAT = [{"role": "user", "content": "who works at acme and what is the capital city of france?"}]
 GREEDY = {"do_sample": False, "max_new_tokens": 12}
 
 
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llama")
-    save_llama(folder / "checkpoint")
-    return artifact_of(folder / "checkpoint", folder / "artifact", "text-generation")
-
-
 @pytest.fixture
-def pipe(artifact: Path) -> Iterator[Any]:
-    with onnxpress.pipeline(model=artifact, threads=1) as opened:
+def pipe(llama: Path) -> Iterator[Any]:
+    with onnxpress.pipeline(model=llama, threads=1) as opened:
         yield opened
 
 
@@ -237,31 +229,31 @@ def test_what_it_cannot_do_is_refused(pipe: Any, inputs: Any, options: Any, matc
         pipe(inputs, **options)
 
 
-def test_messages_need_a_template(artifact: Path, tmp_path: Path) -> None:
-    with onnxpress.pipeline(model=changed(artifact, tmp_path, chat_template__jinja=None)) as pipe:
+def test_messages_need_a_template(llama: Path, tmp_path: Path) -> None:
+    with onnxpress.pipeline(model=changed(llama, tmp_path, chat_template__jinja=None)) as pipe:
         assert pipe("a", **GREEDY)
         with pytest.raises(InputError, match="no chat template"):
             pipe(CHAT)
 
 
-def test_a_hostile_template_is_stopped(artifact: Path, tmp_path: Path) -> None:
+def test_a_hostile_template_is_stopped(llama: Path, tmp_path: Path) -> None:
     evil = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
     with (
-        onnxpress.pipeline(model=changed(artifact, tmp_path, chat_template__jinja=evil)) as pipe,
+        onnxpress.pipeline(model=changed(llama, tmp_path, chat_template__jinja=evil)) as pipe,
         pytest.raises(ArtifactError, match="unsafe"),
     ):
         pipe(CHAT)
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "\ud800".encode("utf-8", "replace").decode()])
-def test_a_broken_generation_config_is_an_error(artifact: Path, tmp_path: Path, content: str) -> None:
+def test_a_broken_generation_config_is_an_error(llama: Path, tmp_path: Path, content: str) -> None:
     with pytest.raises(CorruptFile, match=r"generation_config\.json"):
-        onnxpress.pipeline(model=changed(artifact, tmp_path, generation_config__json=content))
+        onnxpress.pipeline(model=changed(llama, tmp_path, generation_config__json=content))
 
 
-def test_bad_defaults_are_refused_when_the_pipeline_is_made(artifact: Path) -> None:
+def test_bad_defaults_are_refused_when_the_pipeline_is_made(llama: Path) -> None:
     with pytest.raises(InputError, match="top_p"):
-        onnxpress.pipeline(model=artifact, top_p=3)
+        onnxpress.pipeline(model=llama, top_p=3)
 
 
 def test_details_are_added_where_they_are_asked_for(pipe: Any) -> None:
