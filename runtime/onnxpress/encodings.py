@@ -81,8 +81,8 @@ def windows(length: int, room: int, stride: int, side: Side) -> list[tuple[int, 
     Raises:
         InputError: `room` is not larger than the stride, so that parts would never end.
     """
-    if length <= room:
-        return [(0, length)]
+    if length <= room or (room == 0 and stride == 0):
+        return [(0, min(length, room))]
     if room <= stride:
         raise InputError(
             f"There is room for {max(room, 0)} tokens of the text, which a stride of {stride} leaves none of. "

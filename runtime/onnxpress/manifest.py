@@ -156,8 +156,8 @@ class Segmentation:
 
     Ids from `vocabulary` on are pieces that the model has no row for: they count as `unknown_id`. `prefix` and
     `suffix` surround a row. The rest is for "sentencepiece": the file with its normalization table, its settings,
-    pieces without a text, whether `>>CODE<<` at the beginning is one token, and what follows a special token in
-    decoded text.
+    pieces without a text, whether `>>CODE<<` at the beginning is one token; in decoded text, what follows a special
+    token, and the names of others that are joined as special ones are.
     """
 
     method: SegmentationMethod
@@ -171,6 +171,7 @@ class Segmentation:
     invisible: tuple[str, ...] = ()
     leading_code: bool = False
     after_special: str = ""
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,8 @@ class GenerationSettings:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter."""
+    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter; `adapter`, where
+    there is one, the PEFT adapter that was merged into the weights."""
 
     source: str
     revision: str | None
@@ -249,6 +251,7 @@ class Provenance:
     command: str
     created: str
     versions: Mapping[str, str]
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

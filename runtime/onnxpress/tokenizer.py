@@ -50,8 +50,10 @@ class Tokenizer:
         #: The tokenizer of the target side, which decodes; this one where both sides share it.
         self.target: Tokenizer = self if target is None else Tokenizer(self.file.parent / target.file, target)
 
-    def _merge(self, text: str) -> list[int]:
-        return [token.id for token in self._rust.model.tokenize(text)]
+    def _merge(self, text: str) -> list[tuple[int, str]]:
+        data = text.encode()  # the model counts bytes
+        tokens = ((token.id, token.offsets) for token in self._rust.model.tokenize(text))
+        return [(number, data[start:end].decode()) for number, (start, end) in tokens]
 
     def encode(
         self,
@@ -125,24 +127,26 @@ class Tokenizer:
         does; None: where the checkpoint does."""
         if self.target is not self:
             return self.target.decode(ids, skip_special_tokens=skip_special_tokens, cleans_up=cleans_up)
-        if self._pieces is not None:
-            text = self._pieces.decode(ids, skip_special_tokens)
-        else:
-            text = str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        text = self._text(ids, skip_special_tokens)
         return clean_up(text) if self._cleans_up(cleans_up) else text
 
     def _cleans_up(self, asked: bool | None) -> bool:
         return self.settings.clean_up_tokenization_spaces if asked is None else asked
+
+    def _text(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
+        if self._pieces is not None:
+            return self._pieces.decode(ids, skip_special_tokens)
+        return str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
     def stream_decoder(self, *, skip_special_tokens: bool = True, cleans_up: bool | None = None) -> StreamDecoder:
         """Decode a row as it grows: the pieces, joined, are what `decode` gives for the whole."""
         if self.target is not self:
             return self.target.stream_decoder(skip_special_tokens=skip_special_tokens, cleans_up=cleans_up)
         return StreamDecoder(
-            lambda ids: self.decode(ids, skip_special_tokens=skip_special_tokens, cleans_up=cleans_up),
+            lambda ids: self._text(ids, skip_special_tokens),
             self.token,
             skipped=self.special_ids() if skip_special_tokens else (),
-            cleans_up=self._cleans_up(cleans_up),
+            clean_up=clean_up if self._cleans_up(cleans_up) else None,
         )
 
     def join(self, tokens: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 import onnxpress
 from onnxpress.errors import InputError
-from tests.fixtures.writers import artifact_of, save_t5
+from tests.fixtures.written import artifact_of, save_t5
 
 PARAMS = {
     "summarization": {"prefix": "good: ", "max_length": 12, "min_length": 5, "num_beams": 3, "length_penalty": 2.0},

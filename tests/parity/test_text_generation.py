@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import onnxpress
-from tests.fixtures.writers import artifact_of, save_llama
+from tests.fixtures.written import artifact_of, save_llama
 
 CHAT = [{"role": "system", "content": "You are good."}, {"role": "user", "content": "Who works at acme?"}]
 PREFILL = [*CHAT, {"role": "assistant", "content": "John smith"}]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.writers import artifact_of, save_llama
+from tests.fixtures.written import artifact_of, save_llama
 
 
 @pytest.fixture(scope="session")

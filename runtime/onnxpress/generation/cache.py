@@ -7,6 +7,7 @@ copied again. Knows no graph and no session.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +15,30 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.generation.moves import SPARE, check_sources, moves
 
-Buffer = NDArray[np.float32]
+Buffer = NDArray[Any]
 Ids = NDArray[np.int64]
 
 
 class Cache:
-    """Buffers float32 (rows, heads, capacity, size), one for each name, and rows of tokens.
+    """Buffers (rows, heads, capacity, size), one for each name, and rows of tokens.
 
     Arguments:
         shapes: name -> (heads, size).
         texts: what each row is about, any number: keys of equal tokens are equal only within one text.
+        dtype: of the buffers.
 
     Memory is taken from the system as it is written to. `version` changes when arrays move or change their shapes.
     """
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, int]], rows: int, capacity: int, texts: Sequence[int] | None = None
+        self,
+        shapes: Mapping[str, tuple[int, int]],
+        rows: int,
+        capacity: int,
+        texts: Sequence[int] | None = None,
+        dtype: str = "float32",
     ) -> None:
+        self._dtype = np.dtype(dtype)
         self._shapes = dict(shapes)
         self.version = 0
         self.lengths = [0] * rows
@@ -139,7 +147,7 @@ class Cache:
         blocks = list(self._blocks.values())
         starts = [self._common(row, source) for row, source in enumerate(sources)]
         stops = [self.lengths[source] for source in sources]
-        spare: list[NDArray[np.float32]] = []
+        spare: list[Buffer] = []
         spare_ids = self._ids[0]
         order = moves(sources)
         for place, (row, source) in enumerate(order):
@@ -181,12 +189,12 @@ class Cache:
         #: One block for all buffers of a shape: (buffers, rows, heads, capacity, size). One copy moves a row of all.
         try:
             self._blocks = {
-                (heads, size): np.empty((len(group), rows, heads, capacity, size), np.float32)
+                (heads, size): np.empty((len(group), rows, heads, capacity, size), self._dtype)
                 for (heads, size), group in names.items()
             }
         except MemoryError:
             numbers = sum(len(group) * heads * size for (heads, size), group in names.items())
-            gigabytes = numbers * rows * capacity * 4 / 1e9
+            gigabytes = numbers * rows * capacity * self._dtype.itemsize / 1e9
             raise InputError(
                 f"Keys and values of {rows} rows of {capacity} tokens take {gigabytes:.1f} GB, more than there is. "
                 "Ask for fewer rows at once, or for fewer new tokens."

@@ -50,7 +50,7 @@ class SharedModel:
 
     def start(self, rows: int, expected_tokens: int) -> SharedDecoder:
         """Empty rows, with room for so many tokens at first."""
-        cache = Cache(self._graph.past, rows, capacity(expected_tokens, self._limit))
+        cache = Cache(self._graph.past, rows, capacity(expected_tokens, self._limit), dtype=self._graph.dtype)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, prefixes=self.prefixes)
 
 

@@ -15,14 +15,14 @@ END_OF_WORD = "</w>"
 
 
 class BlenderbotWords:
-    """`merge`: word -> ids, by the merges of the vocabulary."""
+    """`merge`: word -> ids and what they cover, by the merges of the vocabulary."""
 
-    def __init__(self, merge: Callable[[str], Sequence[int]]) -> None:
+    def __init__(self, merge: Callable[[str], Sequence[tuple[int, str]]]) -> None:
         self._merge = merge
 
     def segment(self, text: str) -> list[int]:
         """The ids of a text without special tokens."""
-        return [number for chunk in _WORD.findall(text) for word in words(chunk) for number in self._merge(word)]
+        return [number for chunk in _WORD.findall(text) for word in words(chunk) for number, _ in self._merge(word)]
 
     def join(self, names: Sequence[str], special: Collection[str]) -> str:
         """The text of tokens, words apart by one space."""

@@ -20,7 +20,8 @@ from onnxpress.pieces.byte_level import Bytes
 from onnxpress.pieces.charsmap import Charsmap
 from onnxpress.pieces.sentencepiece import UNREACHABLE, SentencePieces
 
-Merge = Callable[[str], Sequence[int]]
+#: Text -> the ids of its tokens and the part of it that each covers, by the merges of tokenizer.json.
+Merge = Callable[[str], Sequence[tuple[int, str]]]
 
 
 class Method(Protocol):
@@ -66,7 +67,7 @@ class PieceEncoder:
         longest_first = sorted(self._added, key=len, reverse=True)
         self._split = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
         self._special_ids = {one.id for one in self._added.values() if one.special}
-        self._special_names = {one.text for one in self._added.values() if one.special}
+        self._special_names = {one.text for one in self._added.values() if one.special} | {*segmentation.apart}
 
     def _model(self, content: Mapping[str, Any], charsmap: Charsmap | None, merge: Merge) -> _Model:
         scores = None

@@ -24,7 +24,7 @@ _SPACES = re.compile(" {2,}")
 
 class SentencePieces:
     """`names`: id -> token, unreachable ones marked. `scores`: the pieces of a unigram model with their log
-    probabilities; None for a byte-pair model, whose merges `merge` knows: normalized text -> ids."""
+    probabilities; None for a byte-pair model, whose merges `merge` knows: normalized text -> ids and what they cover."""
 
     def __init__(
         self,
@@ -32,30 +32,28 @@ class SentencePieces:
         charsmap: Charsmap | None,
         names: Mapping[int, str],
         scores: Mapping[str, float] | None,
-        merge: Callable[[str], Sequence[int]],
+        merge: Callable[[str], Sequence[tuple[int, str]]],
     ) -> None:
         self._settings, self._charsmap, self._merge = settings, charsmap, merge
-        self._pieces = {name: number for number, name in names.items() if not name.startswith(UNREACHABLE)}
-        self._codes = {
-            name.removeprefix(UNREACHABLE): number
-            for number, name in names.items()
-            if number < settings.vocabulary and name.endswith("<<")
+        self._rows = {
+            name.removeprefix(UNREACHABLE): number for number, name in names.items() if number < settings.vocabulary
         }
         self._unigram = None if scores is None else Unigram(scores)
 
     def segment(self, text: str) -> list[int]:
-        """The ids of a text without special tokens; those that the model has no row for included."""
-        ids: list[int] = []
+        """The ids of a text without special tokens. What the model cannot cut may have a row all the same."""
+        pieces: list[str] = []
         if self._settings.leading_code and (code := _CODE.match(text)):
-            ids.append(self._codes.get(code[0], self._settings.unknown_id))
+            pieces.append(code[0])
             text = text[code.end() :]
-        text = self.normalize(text)
-        if not text:
-            return ids
-        if self._unigram is None:
-            return [*ids, *self._merge(text)]
-        unknown = self._settings.unknown_id
-        return [*ids, *(self._pieces.get(piece, unknown) for piece in self._unigram.segment(text))]
+        if text := self.normalize(text):
+            pieces += self._pieces(text)
+        return [self._rows.get(piece, self._settings.unknown_id) for piece in pieces]
+
+    def _pieces(self, text: str) -> list[str]:
+        if self._unigram is not None:
+            return self._unigram.segment(text)
+        return [piece for _, piece in self._merge(text)]
 
     def normalize(self, text: str) -> str:
         """What the pieces are matched against."""
@@ -74,8 +72,8 @@ class SentencePieces:
         parts: list[str] = []
         run: list[str] = []
         for name in names:
-            if name in special:
-                parts += (self._join_run(run), name, self._settings.after_special)
+            if (token := name.removeprefix(UNREACHABLE)) in special:
+                parts += (self._join_run(run), token, self._settings.after_special)
                 run = []
             else:
                 run.append(name)
