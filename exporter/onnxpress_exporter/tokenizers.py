@@ -158,7 +158,7 @@ def _same(
     )
     # transformers drops an empty pair
     found = written.encode(text, pair or None, special_tokens=special, source_language=language)
-    compared = [("ids", expected["input_ids"], found.ids)]
+    compared: list[tuple[str, Any, Any]] = [("ids", expected["input_ids"], found.ids)]
     if "token_type_ids" in tokenizer.model_input_names or getattr(tokenizer, "is_fast", False):
         compared.append(("token types", expected.get("token_type_ids", found.type_ids), found.type_ids))
     if written.settings.segmentation is not None and written.settings.target is None:

@@ -79,7 +79,7 @@ class Tokenizer:
             raise InputError(f"Expected a text or a list of words, got {_shown(text)}.")
         if pair is not None and not isinstance(pair, str):
             raise InputError(f"Expected a text as second of the pair, got {_shown(pair)}.")
-        first = list(text) if words else text
+        first = text if isinstance(text, str) else list(text)
         source_id = None if source_language is None else self.language_id(source_language)
         if target_language is not None:
             if not isinstance(first, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ def test_what_is_cut_overflows(pair: Callable[[str], tuple[Any, Tokenizer]]) -> 
     cut = ours.encode(text, truncation=Truncation(7, stride=2))
     rows = [cut.ids, *(part.ids for part in cut.overflowing)]
     assert all(row[0] == whole[0] and row[-1] == whole[-1] and len(row) <= 7 for row in rows)
-    assert all(first[-3:-1] == second[1:3] for first, second in zip(rows, rows[1:], strict=False))
+    assert all(first[-3:-1] == second[1:3] for first, second in pairwise(rows))
     assert [*rows[0][1:-1], *(number for row in rows[1:] for number in row[3:-1])] == whole[1:-1]
     with pytest.raises(InputError, match="larger maximum length"):
         ours.encode(text, truncation=Truncation(1))
@@ -185,7 +186,7 @@ def test_the_target_language_in_the_text(pair: Callable[[str], tuple[Any, Tokeni
     for code in ("fr", "deu_Latn"):
         assert ours.encode("a good movie", target_language=code).ids == theirs(f">>{code}<< a good movie").input_ids
     assert ours.encode("a good movie", target_language="fr").ids[0] == ours.language_id("fr")
-    with pytest.raises(InputError, match="No language 'en'. This model knows fr, deu_Latn, zh"):
+    with pytest.raises(InputError, match=r"No language 'en'\. This model knows fr, deu_Latn, zh"):
         ours.encode("a", target_language="en")
     with pytest.raises(InputError, match="knows no languages"):
         pair("marian-bpe")[1].encode("a", target_language="fr")
@@ -245,7 +246,7 @@ def test_files_that_do_not_fit_are_corrupt(pair: Callable[[str], tuple[Any, Toke
     (tmp_path / "tokenizer.json").write_bytes(ours.file.read_bytes())
     for content in (b"", b"\x00\x00", b"\xff\xff\xff\xff" * 3, b"\x04\x00\x00\x00" + b"\xff" * 4 + b"a\0"):
         (tmp_path / "charsmap.bin").write_bytes(content)
-        with pytest.raises(CorruptFile, match="charsmap.bin"):
+        with pytest.raises(CorruptFile, match="charsmap"):
             Tokenizer(tmp_path / "tokenizer.json", ours.settings).encode("Ａ")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from onnxpress.pieces.byte_level import BYTE_NAMES
 from onnxpress.tokenizer import Tokenizer
 from tests.fixtures.tiny_tokenizers import WORDS, byte_pairs, unigrams, word_pieces
 
-EXAMPLES = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def _byte_level() -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 
 from onnxpress.manifest import LanguageSettings
 from onnxpress.pieces.sentencepiece import UNREACHABLE
-from onnxpress_exporter.tokenizer_conversion.base import Conversion, names
-from onnxpress_exporter.tokenizer_conversion.sentencepiece_model import Layout, Side, side
+from onnxpress_exporter.tokenizer_conversion.base import Conversion, Side, names
+from onnxpress_exporter.tokenizer_conversion.sentencepiece_model import Layout, side
 
 
 def convert_marian(tokenizer: Any) -> Conversion:

@@ -45,7 +45,8 @@ def side(tokenizer: Any, processor: Any, layout: Layout) -> Side:
     """
     from sentencepiece import sentencepiece_model_pb2
 
-    proto = sentencepiece_model_pb2.ModelProto.FromString(processor.serialized_model_proto())
+    messages: Any = sentencepiece_model_pb2  # its classes are made at run time
+    proto = messages.ModelProto.FromString(processor.serialized_model_proto())
     added = {token.content for token in tokenizer.added_tokens_decoder.values()}
     _check(tokenizer, proto, added)
     pieces = {piece.piece: piece.score for piece in proto.pieces if piece.type == _NORMAL}

@@ -62,7 +62,7 @@ class PieceEncoder:
             self._method = _METHODS[segmentation.method](self._model(content, charsmap, merge))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptFile(
-                f"{file}: does not fit the segmentation of the manifest ({error}). Export or download the artifact again."
+                f"{file}: does not fit the manifest's segmentation ({error}). Export or download the artifact again."
             ) from None
         longest_first = sorted(self._added, key=len, reverse=True)
         self._split = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None

@@ -24,7 +24,7 @@ _SPACES = re.compile(" {2,}")
 
 class SentencePieces:
     """`names`: id -> token, unreachable ones marked. `scores`: the pieces of a unigram model with their log
-    probabilities; None for a byte-pair model, whose merges `merge` knows: normalized text -> ids and what they cover."""
+    probabilities; None for a byte-pair model, whose merges `merge` knows: text -> ids and what they cover."""
 
     def __init__(
         self,
