@@ -1,11 +1,12 @@
 """English sentences with their meaning: who does what to whom, when and where, said or asked, and why.
 
 The meaning is what another language can be written from; held-out sentences have new triples of subject, verb and
-object, and new names. It knows no other language.
+object, and new names or those of training, as asked. It knows no other language.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -15,6 +16,7 @@ from grammars.names import names
 
 Tense = Literal["past", "present", "future"]
 Role = Literal["subject", "object", "in", "with", "from", "to"]
+Name = Callable[[], str]
 
 PEOPLE = words("""teacher doctor baker farmer judge pilot sailor chef librarian actor tailor miner gardener scientist
     soldier mechanic king queen child neighbour friend brother sister nurse""")
@@ -90,11 +92,18 @@ class Sentence:
     second: Clause | None = None
 
 
-def meaning(rng: Random, split: Split) -> Sentence:
-    """A sentence of that side of the split."""
+def meaning(rng: Random, split: Split, people: Split | None = None) -> Sentence:
+    """A sentence of that side of the split, with the names of the side `people`, the same unless given."""
+    given = names(people or split).given
+
+    def name() -> str:
+        # In training many that do not exist, so that names are copied and not guessed.
+        return invented(rng).capitalize() if split == "train" and rng.random() < 0.4 else rng.choice(given)
+
     if rng.random() < 0.25:
-        return Sentence(_clause(rng, split, linked=True), rng.choice(LINKS), _clause(rng, split, linked=True))
-    return Sentence(_clause(rng, split))
+        first, link = _clause(rng, split, name, linked=True), rng.choice(LINKS)
+        return Sentence(first, link, _clause(rng, split, name, linked=True))
+    return Sentence(_clause(rng, split, name))
 
 
 def english(said: Sentence) -> str:
@@ -104,20 +113,20 @@ def english(said: Sentence) -> str:
     return sentence(articles(text)) + ("?" if said.first.question else ".")
 
 
-def _clause(rng: Random, split: Split, linked: bool = False) -> Clause:
+def _clause(rng: Random, split: Split, name: Name, linked: bool = False) -> Clause:
     tense: Tense = rng.choice(("past", "present", "future"))
     while True:
-        subject = _phrase(rng, split, PEOPLE + PEOPLE + ANIMALS)
+        subject = _phrase(rng, name, PEOPLE + PEOPLE + ANIMALS)
         acts = rng.random() < 0.75
         verb = rng.choice(tuple(TRANSITIVE if acts else INTRANSITIVE))
-        done_to = _phrase(rng, split, PEOPLE + ANIMALS + THINGS * 2) if acts else None
+        done_to = _phrase(rng, name, PEOPLE + ANIMALS + THINGS * 2) if acts else None
         triple = f"{subject.noun or subject.pronoun}/{verb}/{done_to and (done_to.noun or done_to.pronoun)}"
         if is_heldout(triple, 8) == (split == "heldout"):
             break
     place = None
     if rng.random() < (0.2 if linked else 0.4):
         role: Role = rng.choice(("in", "in", "with", "from", "to"))
-        place = (role, _phrase(rng, split, PEOPLE) if role == "with" else _noun(rng, PLACES, plain=True))
+        place = (role, _phrase(rng, name, PEOPLE) if role == "with" else _noun(rng, PLACES, plain=True))
     return Clause(
         subject, verb, tense, done_to, place,
         time=rng.choice(TIMES[tense]) if rng.random() < (0.15 if linked else 0.35) else "",
@@ -126,13 +135,12 @@ def _clause(rng: Random, split: Split, linked: bool = False) -> Clause:
     )  # fmt: skip
 
 
-def _phrase(rng: Random, split: Split, nouns: tuple[str, ...]) -> Phrase:
+def _phrase(rng: Random, name: Name, nouns: tuple[str, ...]) -> Phrase:
     drawn = rng.random()
     if drawn < 0.15:
         return Phrase(pronoun=rng.choice(tuple(PRONOUNS)))
     if drawn < 0.35:
-        unknown = split == "train" and rng.random() < 0.4
-        return Phrase(name=invented(rng).capitalize() if unknown else rng.choice(names(split).given))
+        return Phrase(name=name())
     return _noun(rng, nouns)
 
 

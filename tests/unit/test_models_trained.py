@@ -268,7 +268,7 @@ def _written(name: str) -> float:
         ("tiny-embedder", _nearest, 0.9),
         ("tiny-lm", _chat, 0.85),
         ("tiny-lm", _documentation, 0.4),
-        ("tiny-translator", _written, 0.7),
+        ("tiny-translator", _written, 0.9),
         ("tiny-summarizer", _written, 0.7),
     ],
 )
