@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -19,7 +18,9 @@ import click
 
 from onnxpress import __version__
 from onnxpress.artifact import Artifact
-from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.chat_cli import chat
+from onnxpress.cli_options import call_arguments, opening, settings
+from onnxpress.errors import OnnxpressError
 from onnxpress.tasks import pipeline
 
 GROUP = "onnxpress.commands"
@@ -52,6 +53,9 @@ def program() -> None:
     """Turn Hugging Face checkpoints into verified ONNX artifacts, and run them without PyTorch."""
 
 
+program.add_command(chat)
+
+
 @program.command()
 @click.argument("artifact")
 @click.option("--revision", help="Branch, tag or commit of a Hub repository.")
@@ -71,24 +75,15 @@ Each INPUT is a text, or a JSON object with the arguments of a call:
   onnxpress run ner-artifact "Ada Lovelace lived in London." -s aggregation_strategy=simple
   onnxpress run qa-artifact '{"question": "Who?", "context": "It was Ada."}'
   onnxpress run reranker-artifact "first document" "second document" -s query="a question"
+  onnxpress run chat-artifact '[{"role": "user", "content": "Hi"}]' -s max_new_tokens=200 -s temperature=0.3
   cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
 """
 )
 @click.argument("artifact")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--task", help="Task, where the artifact serves several.")
-@click.option("--precision", help="Variant to run: fp32, int8, ... (default: the best for the device).")
-@click.option("--device", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
-@click.option("--revision", help="Branch, tag or commit of a Hub repository.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads (default: the cores this process may use).")
-@click.option(
-    "-s",
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Argument of the call; VALUE is JSON or plain text, @FILE reads a file. Repeatable.",
-)
+@opening
+@settings
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each input.")
 def run(
     artifact: str,
@@ -103,15 +98,27 @@ def run(
 ) -> None:
     """Answer each INPUT with ARTIFACT; without INPUT, each line of standard input."""
     from onnxpress.inspection import present
-    from onnxpress.tasks.calls import answers
+    from onnxpress.tasks.calls import answers, streams
 
-    options = dict(_setting(text) for text in settings)
+    options = call_arguments(settings)
     if not inputs and sys.stdin.isatty():
         raise click.UsageError("Give at least one INPUT, or pipe texts into standard input, one a line.")
     with pipeline(task, artifact, precision=precision, device=device, revision=revision, threads=threads) as pipe:
         source: Iterable[str] = inputs or _progress(_lines())
-        for given, result in answers(pipe, (_argument(text) for text in source), options):
+        items = (_argument(text) for text in source)
+        if streams(pipe, options) and not as_json:
+            for item in items:
+                _write(pipe.stream(item, **options))
+            return
+        for given, result in answers(pipe, items, options):
             click.echo(json.dumps(_plain(result), ensure_ascii=False) if as_json else present(given, result))
+
+
+def _write(pieces: Iterable[str]) -> None:
+    """A text while it comes."""
+    for piece in pieces:
+        click.echo(piece, nl=False)
+    click.echo()
 
 
 def _lines() -> Iterator[str]:
@@ -128,27 +135,15 @@ def _progress(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _argument(text: str) -> Any:
-    if text.lstrip().startswith("{"):
+    """A text, or what it says in JSON: an object, or a list of objects, which is a chat."""
+    if text.lstrip().startswith(("{", "[")):
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except ValueError:
             return text
+        chat = isinstance(value, list) and value and all(isinstance(message, dict) for message in value)
+        return value if chat or isinstance(value, dict) else text
     return text
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise click.UsageError(f"--set takes NAME=VALUE, not {text!r}.")
-    if value.startswith("@"):
-        try:
-            return name, Path(value[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"--set {name}: cannot read {value[1:]!r} ({error}).") from None
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def _plain(value: Any) -> Any:

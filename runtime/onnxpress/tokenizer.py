@@ -122,28 +122,31 @@ class Tokenizer:
         """
         return language_id(self.settings.languages, code)
 
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Token ids (of the target side, where the sides differ) to text, with the checkpoint's clean-up of spaces."""
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False, cleans_up: bool | None = None) -> str:
+        """Token ids (of the target side, where the sides differ) to text. `cleans_up`: remove spaces as `clean_up`
+        does; None: where the checkpoint does."""
         if self.target is not self:
-            return self.target.decode(ids, skip_special_tokens=skip_special_tokens)
+            return self.target.decode(ids, skip_special_tokens=skip_special_tokens, cleans_up=cleans_up)
         text = self._text(ids, skip_special_tokens)
-        return clean_up(text) if self.settings.clean_up_tokenization_spaces else text
+        return clean_up(text) if self._cleans_up(cleans_up) else text
+
+    def _cleans_up(self, asked: bool | None) -> bool:
+        return self.settings.clean_up_tokenization_spaces if asked is None else asked
 
     def _text(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         if self._pieces is not None:
             return self._pieces.decode(ids, skip_special_tokens)
         return str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
-    def stream_decoder(self, *, skip_special_tokens: bool = True) -> StreamDecoder:
+    def stream_decoder(self, *, skip_special_tokens: bool = True, cleans_up: bool | None = None) -> StreamDecoder:
         """Decode a row as it grows: the pieces, joined, are what `decode` gives for the whole."""
         if self.target is not self:
-            return self.target.stream_decoder(skip_special_tokens=skip_special_tokens)
-        added = self._rust.get_added_tokens_decoder()
+            return self.target.stream_decoder(skip_special_tokens=skip_special_tokens, cleans_up=cleans_up)
         return StreamDecoder(
             lambda ids: self._text(ids, skip_special_tokens),
             self.token,
-            skipped={number for number, token in added.items() if token.special} if skip_special_tokens else (),
-            clean_up=clean_up if self.settings.clean_up_tokenization_spaces else None,
+            skipped=self.special_ids() if skip_special_tokens else (),
+            clean_up=clean_up if self._cleans_up(cleans_up) else None,
         )
 
     def join(self, tokens: Sequence[str]) -> str:
@@ -156,6 +159,15 @@ class Tokenizer:
         if self._pieces is not None:
             return self._pieces.token(token_id)
         return self._rust.id_to_token(token_id) or ""
+
+    def tokens(self) -> list[str]:
+        """Every token, by id; "" where there is none."""
+        vocabulary = self._rust.get_vocab(with_added_tokens=True)
+        return [self.token(number) for number in range(max(vocabulary.values(), default=-1) + 1)]
+
+    def special_ids(self) -> set[int]:
+        """The ids of tokens that are no text: what `skip_special_tokens` skips."""
+        return {number for number, token in self._rust.get_added_tokens_decoder().items() if token.special}
 
     def token_id(self, token: str) -> int | None:
         """The id of a token, None if the vocabulary does not have it."""

@@ -89,6 +89,8 @@ class SharedDecoder:
         self._bound_version = -1
         self._inputs: dict[str, NDArray[Any]] = {}  # of a step
         self._logits = np.empty((0, 1, graph.vocabulary), np.float32)  # of a step
+        #: Tokens of prompts that were not read, because others had read them.
+        self.reused_tokens = 0
 
     @property
     def lengths(self) -> Sequence[int]:
@@ -109,6 +111,7 @@ class SharedDecoder:
             raise InputError(f"{len(tokens)} tokens to read, and the scores of {keep} are asked for.")
         self._check(tokens)
         done = self._reuse(row, tokens[: len(tokens) - keep])
+        self.reused_tokens += done
         self._reserve(self._cache.lengths[row] + len(tokens) - done)
         logits = np.empty((keep, self._graph.vocabulary), np.float32)
         first = len(tokens) - keep

@@ -6,6 +6,7 @@ that `import onnxpress` stays quick.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -26,9 +27,13 @@ TASKS: Mapping[str, tuple[str, str]] = {
     "fill-mask": ("fill_mask", "FillMask"),
     "question-answering": ("question_answering", "QuestionAnswering"),
     "sentence-similarity": ("sentence_similarity", "SentenceSimilarity"),
+    "summarization": ("summarization", "Summarization"),
     "text-classification": ("text_classification", "TextClassification"),
+    "text-generation": ("text_generation", "TextGeneration"),
     "text-ranking": ("text_ranking", "TextRanking"),
+    "text2text-generation": ("text2text_generation", "Text2TextGeneration"),
     "token-classification": ("token_classification", "TokenClassification"),
+    "translation": ("translation", "Translation"),
     "zero-shot-classification": ("zero_shot_classification", "ZeroShotClassification"),
 }
 
@@ -43,10 +48,17 @@ ALIASES: Mapping[str, str] = {
 #: task an artifact was exported for -> other tasks that the same graph can serve.
 ALSO_SERVES: Mapping[str, tuple[str, ...]] = {
     "sentence-similarity": ("feature-extraction",),
+    "summarization": ("text2text-generation", "translation"),
     "text-classification": ("zero-shot-classification", "text-ranking"),
     "text-ranking": ("text-classification",),
+    "text2text-generation": ("summarization", "translation"),
+    "translation": ("text2text-generation", "summarization"),
     "zero-shot-classification": ("text-classification",),
 }
+
+
+#: The languages are part of transformers' name of the task.
+_TRANSLATION = re.compile(r"translation_(.+)_to_(.+)")
 
 
 def canonical_task(task: str) -> str:
@@ -55,7 +67,7 @@ def canonical_task(task: str) -> str:
     Raises:
         UnknownTask: there is no such task; the message lists those there are.
     """
-    name = ALIASES.get(task, task)
+    name = "translation" if _TRANSLATION.fullmatch(task) else ALIASES.get(task, task)
     if name not in TASKS:
         raise UnknownTask(f"Unknown task {task!r}. Tasks: {', '.join(TASKS)}. Aliases: {', '.join(ALIASES)}.")
     return name
@@ -106,6 +118,8 @@ def pipeline(
             raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
         raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
     wanted = None if task is None else canonical_task(task)
+    if task is not None and (pair := _TRANSLATION.fullmatch(task)):
+        options = {"task_languages": pair.groups(), **options}
     place = parse_device(device)
     artifact = (
         model

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.artifact import Artifact
-from onnxpress.batching import BUDGET_TOKENS, Batch, Request, Row, checked, pad, run_rows, stream
+from onnxpress.batching import BUDGET_TOKENS, WINDOW_ROWS, Batch, Request, Row, checked, pad, run_rows, stream
 from onnxpress.choice import Choice
 from onnxpress.errors import InputError, InvalidManifest
-from onnxpress.manifest import TensorInfo, TokenizerSettings
+from onnxpress.manifest import GraphInfo, TensorInfo, TokenizerSettings
 from onnxpress.session import Session
 from onnxpress.tokenizer import Encoding, Strategy, Tokenizer, Truncation
 
@@ -67,6 +67,12 @@ class TextPipeline(ABC, Generic[Options]):
 
     task: ClassVar[str]
     options_type: ClassVar[type[Any]]
+    #: The field of the options that collects arguments of other names; None: there are no others.
+    collects: ClassVar[str | None] = None
+    #: What `Common` says unless a call does.
+    usual: ClassVar[Common] = Common()
+    #: Rows that are read ahead of the first result of a long stream, to be sorted by length.
+    window_rows: ClassVar[int] = WINDOW_ROWS
 
     def __init__(
         self,
@@ -83,9 +89,8 @@ class TextPipeline(ABC, Generic[Options]):
         #: The variant that runs, and why it was chosen.
         self.choice = Choice(precision, "it was asked for")
         self.manifest = artifact.manifest
-        self._graph = artifact.manifest.graphs["model"]
         self._budget_tokens = BUDGET_TOKENS[session.device.partition(":")[0]]
-        self._common = _pop_common(Common(), call := dict(options))
+        self._common = _pop_common(self.usual, call := dict(options))
         self.options: Options = self._options(self.options_type(), call)
 
     # What a task writes.
@@ -153,6 +158,7 @@ class TextPipeline(ABC, Generic[Options]):
                 max_rows=common.batch_size,
                 padding=self.manifest.padding,
                 first_window_rows=window or 1,
+                window_rows=self.window_rows,
                 report=report,
             )
 
@@ -178,6 +184,10 @@ class TextPipeline(ABC, Generic[Options]):
             tensor.name: np.array(outputs[tensor.name][index][span if _by_token(tensor) else ...])
             for tensor in self._graph.outputs
         }
+
+    @property
+    def _graph(self) -> GraphInfo:
+        return self.manifest.graphs["model"]
 
     @property
     def tokenizer_settings(self) -> TokenizerSettings:
@@ -238,6 +248,10 @@ class TextPipeline(ABC, Generic[Options]):
     def _options(self, base: Any, changes: Mapping[str, Any]) -> Any:
         known = {field.name for field in fields(base)}
         unknown = sorted(set(changes) - known)
+        if unknown and self.collects:
+            given = {name: value for name, value in changes.items() if name in known}
+            more = {name: changes[name] for name in unknown}
+            return replace(base, **given | {self.collects: {**getattr(base, self.collects), **more}})
         if unknown:
             raise InputError(
                 f"{self.task} has no argument {unknown[0]!r}. It takes: {', '.join(sorted(known | _COMMON))}."

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from onnxpress.errors import InputError
 from onnxpress.tasks.base import TextPipeline
+
+if TYPE_CHECKING:
+    from onnxpress.tasks.text_generation import TextGeneration
 
 
 def answers(pipe: TextPipeline[Any], inputs: Iterable[Any], options: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -35,6 +38,12 @@ def answers(pipe: TextPipeline[Any], inputs: Iterable[Any], options: Mapping[str
 
     for result in pipe(arguments(), **call):
         yield given.popleft(), result
+
+
+def streams(pipe: TextPipeline[Any], options: Mapping[str, Any]) -> TypeGuard[TextGeneration]:
+    """Whether a call has one text for each input, to be shown while it is written."""
+    several = {"num_beams", "num_return_sequences", "return_tensors", "return_full_text", "return_details"}
+    return pipe.task == "text-generation" and not several & set(options)
 
 
 def _question(item: Any, context: str | None) -> Any:

@@ -1,0 +1,65 @@
+"""Options that several commands take, and what their values mean. Knows click and no task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxpress.errors import InputError
+
+Command = Callable[..., Any]
+
+
+def opening(command: Command) -> Command:
+    """How an artifact is opened: --precision, --device, --revision, --threads."""
+    for option in (
+        click.option(
+            "--threads", type=click.IntRange(min=1), help="Threads (default: the cores this process may use)."
+        ),
+        click.option("--revision", help="Branch, tag or commit of a Hub repository."),
+        click.option("--device", help="cpu, cuda or cuda:N.", default="cpu", show_default=True),
+        click.option("--precision", help="Variant to run: fp32, int8, ... (default: the best for the device)."),
+    ):
+        command = option(command)
+    return command
+
+
+def settings(command: Command) -> Command:
+    """Arguments of a call: --set NAME=VALUE, given to the command as `settings`."""
+    return click.option(
+        "-s",
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Argument of the call; VALUE is JSON or plain text, @FILE reads a file. Repeatable.",
+    )(command)
+
+
+def call_arguments(given: tuple[str, ...]) -> dict[str, Any]:
+    """What --set says, as arguments.
+
+    Raises:
+        click.UsageError: not NAME=VALUE.
+        InputError: a file cannot be read.
+    """
+    return dict(_argument(text) for text in given)
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise click.UsageError(f"--set takes NAME=VALUE, not {text!r}.")
+    if value.startswith("@"):
+        try:
+            return name, Path(value[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--set {name}: cannot read {value[1:]!r} ({error}).") from None
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
