@@ -52,7 +52,8 @@ def t5_checkpoint(folder: Path, *, hidden: int = 512, layers: int = 6, seed: int
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(vocab_size=1000, special_tokens=special, unk_token="<unk>", show_progress=False)
+    unknown = {"unk_token": special[-1]}
+    trainer = trainers.UnigramTrainer(vocab_size=1000, special_tokens=special, show_progress=False, **unknown)
     tokenizer.train_from_iterator(SENTENCES, trainer)
     config = T5Config(d_model=hidden, num_layers=layers, num_heads=hidden // 64, d_ff=4 * hidden, d_kv=64)
     marks: dict[str, Any] = {"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}

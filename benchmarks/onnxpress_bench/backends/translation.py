@@ -1,7 +1,7 @@
 """What backends for translation and other encoder-decoders share: the items, on top of what each of them writes.
 
-An item is {"texts": [...], "beams": k, "new_tokens": n}: so many texts at once, exactly so many tokens for each, by beam
-search or greedily with one beam. Its answer is {"ids": [[...], ...]}. Nothing of any one library is known here.
+An item is {"texts": [...], "beams": k, "new_tokens": n}: so many texts at once, exactly so many tokens for each, by
+beam search, or greedily with one beam. Its answer is {"ids": [[...], ...]}. Nothing of any one library is known here.
 """
 
 from __future__ import annotations

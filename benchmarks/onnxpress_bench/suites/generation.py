@@ -1,4 +1,4 @@
-"""The suite of models that write: decoders against llama.cpp and onnxruntime-genai, encoder-decoders against CTranslate2.
+"""The suite of models that write: decoders beside llama.cpp and onnxruntime-genai, encoder-decoders beside CTranslate2.
 
 Random weights of real shapes: as fast as trained ones. What quantization costs in quality is measured on trained models
 when they are exported, and recorded in their artifacts.

@@ -34,8 +34,8 @@ class Target:
     "overhead", the same less 1; "efficiency", achieved operations over the machine's multiply-adds; "install",
     size of the installation over that of `base`; "size", of the model's files; "quality", the figure called `row`;
     "difference", that figure less the one of `base`; "kept", the first of two rows of `backend` over the second;
-    "footprint", memory over the model's files and the cache of keys and values together; "less error", how many times farther from 1 that figure is for
-    `base`. `at_least` or `at_most` is the limit."""
+    "footprint", memory over the model's files and the cache of keys and values together; "less error", how many times
+    farther from 1 that figure is for `base`. `at_least` or `at_most` is the limit."""
 
     title: str
     kind: Kind
