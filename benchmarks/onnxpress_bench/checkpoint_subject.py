@@ -1,4 +1,4 @@
-"""A checkpoint as the subject of a comparison, for tasks that have no artifact: text-generation and speech recognition.
+"""A checkpoint as the subject of a comparison, where every backend converts it for itself: text and speech generation.
 
 Prompts have an exact number of tokens, by the checkpoint's own tokenizer; recordings are synthesized. The same seed
 gives the same ones. Nothing is measured here, and no library of a backend is imported.
@@ -28,7 +28,7 @@ from onnxpress_bench.texts import Count, text_of
 __all__ = ["SCENARIO_OF", "exact_text", "of_checkpoint"]
 
 #: Of each length: enough to vary, few enough to be gone through whole.
-PROMPTS, RECORDINGS = 4, 3
+PROMPTS, RECORDINGS, BATCHES = 4, 3, 2
 
 #: What Whisper hears at once. Longer recordings are cut in ways that differ between libraries.
 LONGEST_S = 30
@@ -47,6 +47,9 @@ def of_checkpoint(
     new_tokens: Sequence[int] = (32,),
     audio_s: Sequence[int] = (5,),
     transcript_tokens: int | None = None,
+    batches: Sequence[int] = (1, 16),
+    beams: Sequence[int] = (1, 4),
+    source_tokens: int = 24,
     trust: Trust | None = None,
 ) -> Subject:
     """A checkpoint in a folder, for a task of SCENARIO_OF.
@@ -56,6 +59,7 @@ def of_checkpoint(
         prompt_tokens, new_tokens: every prompt's length is measured with every number of new tokens.
         audio_s: seconds of each length of recordings, whole, at most 30.
         transcript_tokens: where a transcript is cut; None: where the model's own limit is.
+        batches, beams, source_tokens: texts of about so many tokens, so many at once, each with every number of beams.
 
     Raises:
         InputError: a backend, scenario or length that does not go with the task, or no checkpoint's folder.
@@ -75,6 +79,9 @@ def of_checkpoint(
     if task == "text-generation":
         inputs = _prompts(folder, settings.seed, prompt_tokens, new_tokens)
         own["context_tokens"] = max(prompt_tokens) + max(new_tokens)
+        own["cache_bytes"] = _cache_bytes(config, own["context_tokens"])
+    elif task == "translation":
+        inputs = _sources(settings.seed, batches, beams, source_tokens, max(new_tokens))
     else:
         inputs = _recordings(settings.seed, audio_s)
         own["transcript_tokens"] = transcript_tokens
@@ -94,6 +101,16 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} is no checkpoint's folder: config.json cannot be read ({error}).") from None
     return config
+
+
+def _cache_bytes(config: Mapping[str, Any], tokens: int) -> float | None:
+    """Keys and values of so many tokens in float32; None where the config does not say what they are."""
+    try:
+        heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
+        size = config.get("head_dim") or config["hidden_size"] // heads
+    except KeyError:
+        return None
+    return float(2 * 4 * tokens * layers * (config.get("num_key_value_heads") or heads) * size)
 
 
 def _check_kind(kind: str, task: str) -> None:
@@ -129,6 +146,32 @@ def _prompts(folder: Path, seed: int, prompt_tokens: Sequence[int], new_tokens: 
         uniform=(),
         tokens={},
         parameters={"generation": {"prompts": prompts, "new_tokens": list(dict.fromkeys(new_tokens))}},
+    )
+
+
+def _sources(seed: int, batches: Sequence[int], beams: Sequence[int], words: int, new_tokens: int) -> Inputs:
+    if not batches or not beams or min(*batches, *beams, words, new_tokens) < 1:
+        raise InputError("Sizes of batches, numbers of beams and lengths are numbers from 1.")
+    rng = np.random.default_rng(seed)
+
+    def texts(rows: int) -> list[str]:
+        return [text_of(words, lambda text: len(text.split()), rng) for _ in range(rows)]
+
+    made = {str(rows): [texts(rows) for _ in range(BATCHES)] for rows in dict.fromkeys(batches)}
+    compared = [
+        {"texts": batch, "beams": number, "new_tokens": new_tokens}
+        for batch in made[str(min(batches))]
+        for number in dict.fromkeys(beams)
+    ]
+    return Inputs(
+        unit="texts",
+        first={"texts": made[str(min(batches))][0], "beams": 1, "new_tokens": 1},
+        shapes={},
+        stream=compared,  # as above
+        stream_tokens=[0] * len(compared),
+        uniform=(),
+        tokens={},
+        parameters={"translation": {"batches": made, "beams": list(dict.fromkeys(beams)), "new_tokens": new_tokens}},
     )
 
 

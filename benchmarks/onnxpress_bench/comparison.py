@@ -86,7 +86,8 @@ class Comparison:
     `base`: the backend that the others are compared with. `same_weights`: whether the checkpoint's weights are those
     that the artifact was made from; None: not known. `tokens`: mean tokens of an item, by shape, and of "stream" and
     "uniform". `flops`: floating point operations of one query, by shape, and `product_bytes`: the float32 weights that
-    they read (PyTorch's count). `order`: the backends of each block, in the order they ran.
+    they read (PyTorch's count). `cache_bytes`: keys and values in float32 of the longest text that is written. `order`:
+    the backends of each block, in the order they ran.
     """
 
     task: str
@@ -110,6 +111,7 @@ class Comparison:
     runs: tuple[Run, ...]
     failures: tuple[Failure, ...]
     interrupted: bool
+    cache_bytes: float | None = None
 
     def backend(self, name: str) -> BackendInfo:
         """The backend of that name."""

@@ -69,7 +69,7 @@ PEERS: Mapping[str, Peer] = {
         Peer(
             "ctranslate2",
             "CTranslate2, Transformer encoders and decoders in C++",
-            ("ctranslate2>=4.8", "tokenizers", "transformers<5", _TORCH),
+            ("ctranslate2>=4.8", "tokenizers", "transformers<5", "sentencepiece", _TORCH),
         ),
         # fastembed exports nothing; its users' ONNX files come from optimum, and so do the ones here.
         Peer(

@@ -75,6 +75,13 @@ MEASURES: tuple[Measure, ...] = (
         "tokens/s",
         lower_is_better=False,
     ),
+    Measure(
+        "translate",
+        "written, batch {batch}, {beams} beams",
+        r"translate_(?P<batch>\d+)_(?P<beams>\d+)_per_s",
+        "tokens/s",
+        lower_is_better=False,
+    ),
     Measure("real_time", "real-time factor, {seconds} s of audio", r"real_time_(?P<seconds>\d+)_factor", "x"),
     Measure("cold_start", "cold start to first answer", "cold_start_s", "s"),
     Measure("cold_python", "  starting Python", "cold_python_s", "s", detail=True),

@@ -118,6 +118,7 @@ class _Bench:
             runs=runs,
             failures=tuple(self._failures),
             interrupted=interrupted,
+            cache_bytes=subject.settings.get("cache_bytes"),
         )
 
     # The steps.

@@ -39,7 +39,7 @@ def qwen2_checkpoint(
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-    vocab, merges = _byte_pairs(2000)
+    vocab, merges = byte_pairs(2000)
     made: Any = Qwen2Tokenizer
     with staged_folder(folder) as staging:
         tokenizer = made(vocab=vocab, merges=merges)
@@ -59,7 +59,7 @@ def qwen2_checkpoint(
             bos_token_id=None,
         )
         torch.manual_seed(seed)
-        _spread(Qwen2ForCausalLM(config)).save_pretrained(staging)
+        spread(Qwen2ForCausalLM(config)).save_pretrained(staging)
     return folder
 
 
@@ -112,7 +112,7 @@ def whisper_checkpoint(
             **marks,
         )
         torch.manual_seed(seed)
-        model = _spread(WhisperForConditionalGeneration(config))
+        model = spread(WhisperForConditionalGeneration(config))
         settings: Any = GenerationConfig
         model.generation_config = settings(
             is_multilingual=True,
@@ -130,7 +130,7 @@ def whisper_checkpoint(
     return folder
 
 
-def _spread(model: Any) -> Any:
+def spread(model: Any) -> Any:
     """Wider weights than training starts from: probabilities far enough apart that rounding does not reorder them."""
     import torch
 
@@ -141,7 +141,7 @@ def _spread(model: Any) -> Any:
     return model.eval()
 
 
-def _byte_pairs(size: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def byte_pairs(size: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """A byte-level BPE vocabulary and its merges, trained on the benchmark's sentences with Qwen2's splitting."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
@@ -159,8 +159,8 @@ def _write_whisper_tokenizer(folder: Path, words: int, special: Sequence[str]) -
     """`words` tokens of text, of which the last are made-up words that only a model says, then the special ones."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-    vocab, merges = _byte_pairs(min(words, 2000) - 1)
-    for word in _made_up():
+    vocab, merges = byte_pairs(min(words, 2000) - 1)
+    for word in made_up():
         if len(vocab) == words - 1:
             break
         vocab.setdefault(word, len(vocab))
@@ -190,7 +190,7 @@ def _write_whisper_tokenizer(folder: Path, words: int, special: Sequence[str]) -
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
-def _made_up() -> list[str]:
+def made_up() -> list[str]:
     """Over 57,000 words of two or three syllables, each with the space before it."""
     syllables = [a + b for a, b in product("bdfgklmnprstvz", "aeiou")]
     return ["Ġ" + "".join(parts) for number in (2, 3) for parts in product(syllables[:38], repeat=number)]

@@ -153,6 +153,12 @@ def _continuations(reference: Answers, answers: Answers) -> Figures:
     return {"token agreement": float(np.mean(agreements)), "equal prefix, mean": float(np.mean(prefixes))}
 
 
+def _translations(reference: Answers, answers: Answers) -> Figures:
+    """{"ids": [[...], ...]} for each batch of texts."""
+    sides = ([{"ids": ids} for batch in some for ids in batch["ids"]] for some in (reference, answers))
+    return _continuations(*sides)
+
+
 def _transcripts(reference: Answers, answers: Answers) -> Figures:
     """{"text": ...} for each recording: words to insert, remove or replace, over the words of all references."""
     pairs = [(a["text"].split(), b["text"].split()) for a, b in zip(reference, answers, strict=True)]
@@ -195,5 +201,6 @@ _QUALITY: Mapping[str, Callable[[Answers, Answers], Figures]] = {
     "text-generation": _continuations,
     "text-ranking": _rankings,
     "token-classification": _entities,
+    "translation": _translations,
     "zero-shot-classification": _zero_shot,
 }

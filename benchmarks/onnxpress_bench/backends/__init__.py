@@ -129,12 +129,33 @@ class Kind:
 
 _ENCODERS = frozenset({"feature-extraction", "sentence-similarity", "text-classification"})
 
-_TEXT, _SPEECH = "text-generation", "automatic-speech-recognition"
-_PYTORCH = {_TEXT: ("pytorch_generation", "PyTorchGeneration"), _SPEECH: ("pytorch_speech", "PyTorchSpeech")}
+_TEXT, _SPEECH, _TRANSLATION = "text-generation", "automatic-speech-recognition", "translation"
+_PYTORCH = {
+    _TEXT: ("pytorch_generation", "PyTorchGeneration"),
+    _SPEECH: ("pytorch_speech", "PyTorchSpeech"),
+    _TRANSLATION: ("pytorch_translation", "PyTorchTranslation"),
+}
+_CTRANSLATE2 = {_TRANSLATION: ("ctranslate2_translation", "CTranslate2Translation")}
+_OURS = {
+    _TEXT: ("onnxpress_generation", "OnnxpressGeneration"),
+    _TRANSLATION: ("onnxpress_generation", "OnnxpressTranslation"),
+}
 
 
 def _text(module: str, name: str, about: str, peer: str, **settings: str) -> Kind:
     return Kind(module, name, about, tasks=frozenset({_TEXT}), peer=peer, settings=settings)
+
+
+def _writes(precision: str) -> Kind:
+    """onnxpress on a checkpoint that it exports itself."""
+    return Kind(
+        "onnxpress_generation",
+        "OnnxpressGeneration",
+        f"onnxpress, {precision}",
+        tasks=frozenset(_OURS),
+        settings={"precision": precision},
+        by_task=_OURS,
+    )
 
 
 #: What users name with --backend.
@@ -174,14 +195,22 @@ BACKENDS: Mapping[str, Kind] = {
         peer="openvino",
         settings={"quantization": "int8"},
     ),
-    "ctranslate2": Kind("ctranslate2", "CTranslate2", "CTranslate2, float32", tasks=_ENCODERS, peer="ctranslate2"),
+    "ctranslate2": Kind(
+        "ctranslate2",
+        "CTranslate2",
+        "CTranslate2, float32",
+        tasks=_ENCODERS | {_TRANSLATION},
+        peer="ctranslate2",
+        by_task=_CTRANSLATE2,
+    ),
     "ctranslate2-int8": Kind(
         "ctranslate2",
         "CTranslate2",
         "CTranslate2, int8",
-        tasks=_ENCODERS,
+        tasks=_ENCODERS | {_TRANSLATION},
         peer="ctranslate2",
         settings={"quantization": "int8"},
+        by_task=_CTRANSLATE2,
     ),
     "optimum-onnx": Kind("optimum", "Optimum", "optimum-onnx, float32", tasks=_ENCODERS, peer="optimum-onnx"),
     "fastembed": Kind(
@@ -192,6 +221,10 @@ BACKENDS: Mapping[str, Kind] = {
     "llama.cpp-q4_0": _text("llama_cpp", "LlamaCpp", "llama.cpp, Q4_0", "llama-cpp-python", quantization="q4_0"),
     "onnxruntime-genai": _text("genai", "GenAI", "onnxruntime-genai, float32", "onnxruntime-genai", precision="fp32"),
     "onnxruntime-genai-int4": _text("genai", "GenAI", "onnxruntime-genai, int4", "onnxruntime-genai", precision="int4"),
+    "onnxpress-fp32": _writes("fp32"),
+    "onnxpress-int8": _writes("int8"),
+    "onnxpress-q8": _writes("q8"),
+    "onnxpress-q4": _writes("q4"),
     "faster-whisper": Kind(
         "faster_whisper", "FasterWhisper", "faster-whisper, float32", tasks=frozenset({_SPEECH}), peer="faster-whisper"
     ),

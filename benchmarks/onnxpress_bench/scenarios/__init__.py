@@ -2,7 +2,8 @@
 
 single-stream: one item at a time. multi-stream: queries of several items at once. offline: everything handed over at
 once, texts of one length. mixed: the same with a real distribution of lengths. server: arrivals that do not wait.
-generation and audio: what their protocols in backends add. (Reddi et al., MLPerf Inference Benchmark, ISCA 2020.)
+generation, translation and audio: what their protocols in backends add. (Reddi et al., MLPerf Inference Benchmark,
+ISCA 2020.)
 
 Samples are named with their unit; measures.py says how they become figures. This module knows no backend.
 """
@@ -49,10 +50,16 @@ SCENARIOS: Mapping[str, tuple[str, str]] = {
     "server": ("server", "server"),
     "generation": ("generation", "generation"),
     "audio": ("audio", "audio"),
+    "translation": ("translation", "translation"),
 }
 
-#: Tasks without artifacts, of which a checkpoint is measured (checkpoint_subject.py) -> the one scenario that does it.
-SCENARIO_OF: Mapping[str, str] = {"text-generation": "generation", "automatic-speech-recognition": "audio"}
+#: Tasks of which a checkpoint is measured, which every backend converts for itself (checkpoint_subject.py) -> the one
+#: scenario that does it.
+SCENARIO_OF: Mapping[str, str] = {
+    "text-generation": "generation",
+    "automatic-speech-recognition": "audio",
+    "translation": "translation",
+}
 
 
 def scenario(name: str) -> Scenario:

@@ -55,6 +55,7 @@ def render(suite: str, records: Records) -> str:
     parts += [part for case in known if (part := _latencies(case, records[case.name]))]
     parts += [part for case in known if (part := _quality(case, records[case.name]))]
     parts += [part for case in known if (part := _distances(case, records[case.name]))]
+    parts += [part for case in known if (part := _bandwidth(case, records[case.name]))]
     parts += [part for case in known if (part := _cold_start(case, records[case.name]))]
     if any(case.targets for case in known):
         parts.append(_targets([(case, records[case.name]) for case in known]))
@@ -116,7 +117,7 @@ def _versions(records: Records) -> str:
 
 _SHOWN = (
     *("latency_p50", "mixed", "server_rate", "server_p99", "offline"),
-    *("first_token", "prefill", "between_tokens ", "decode", "real_time"),
+    *("first_token", "prefill", "between_tokens ", "decode", "translate", "real_time"),
 )
 
 
@@ -167,6 +168,25 @@ def _distances(case: Case, record: Comparison) -> str:
             lines.append([shape, figure(best, "ms"), *shares])
     peaks = f"int8 {limits.int8_gemm_gops:.0f} GOP/s, fp32 {limits.fp32_gemm_gflops:.0f} GFLOP/s"
     return _table([f"{case.name}, best products here: {peaks}", "at that int8 rate", *record.names], lines)
+
+
+def _bandwidth(case: Case, record: Comparison) -> str:
+    """How much of what memory can deliver each backend draws while it decodes: a token needs all weights once, and the
+    keys and values of all tokens before it, which are left out."""
+    limits = record.limits
+    if limits is None or case.task != "text-generation":
+        return ""
+    lines = []
+    for row in summarize(record):
+        if row.name.startswith("decode"):
+            shares = []
+            for name in record.names:
+                size_bytes, rate = record.backend(name).model_bytes, row.values.get(name)
+                drawn = size_bytes * rate / 1e9 if size_bytes and rate else None
+                shares.append("-" if drawn is None else f"{drawn:.1f} GB/s, {drawn / limits.read_gb_per_s:.0%}")
+            lines.append([row.title, *shares])
+    title = f"{case.name}, bytes of weights read; memory delivers {limits.read_gb_per_s:.1f} GB/s"
+    return _table([title, *record.names], lines) if lines else ""
 
 
 def _figure(value: float | None) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from onnxpress import MissingDependency
 from onnxpress.files import staged_folder
 from onnxpress_bench.shapes_generation import qwen2_checkpoint, whisper_checkpoint
+from onnxpress_bench.shapes_writing import gpt2_checkpoint, marian_checkpoint, t5_checkpoint
 from onnxpress_bench.suites import ROOT
 
 
@@ -75,6 +76,10 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "tiny-qa": _trained("tiny-qa"),
     "tiny-sentiment": _trained("tiny-sentiment"),
     "qwen2-small": lambda folder: qwen2_checkpoint(folder, hidden=512, layers=8),
+    "qwen2-0.5b": qwen2_checkpoint,
+    "gpt2": gpt2_checkpoint,
+    "t5-small": t5_checkpoint,
+    "marian": marian_checkpoint,
     "whisper-tiny": whisper_checkpoint,
 }
 

@@ -12,7 +12,18 @@ from onnxpress_bench.measures import gain_between, summarize
 from onnxpress_bench.report.terminal import achieved
 
 Kind = Literal[
-    "gain", "mean gain", "share", "efficiency", "overhead", "install", "size", "quality", "less error", "difference"
+    "gain",
+    "mean gain",
+    "share",
+    "efficiency",
+    "overhead",
+    "install",
+    "size",
+    "quality",
+    "less error",
+    "difference",
+    "kept",
+    "footprint",
 ]
 
 
@@ -22,8 +33,9 @@ class Target:
     "mean gain", the geometric mean of several rows, separated by "; "; "share", its inverse, for memory;
     "overhead", the same less 1; "efficiency", achieved operations over the machine's multiply-adds; "install",
     size of the installation over that of `base`; "size", of the model's files; "quality", the figure called `row`;
-    "difference", that figure less the one of `base`; "less error", how many times farther from 1 that figure is for
-    `base`. `at_least` or `at_most` is the limit."""
+    "difference", that figure less the one of `base`; "kept", the first of two rows of `backend` over the second;
+    "footprint", memory over the model's files and the cache of keys and values together; "less error", how many times
+    farther from 1 that figure is for `base`. `at_least` or `at_most` is the limit."""
 
     title: str
     kind: Kind
@@ -125,6 +137,24 @@ def _difference(comparison: Comparison, target: Target) -> Outcome:
     return Outcome(None if own is None or base is None else own - base)
 
 
+def _kept(comparison: Comparison, target: Target) -> Outcome:
+    values = [_row_value(comparison, row, target.backend) for row in target.row.split("; ")]
+    first, second = values
+    return Outcome(first / second if first and second else None)
+
+
+def _footprint(comparison: Comparison, target: Target) -> Outcome:
+    memory = _row_value(comparison, target.row, target.backend)
+    model = next((one.model_bytes for one in comparison.backends if one.name == target.backend), None)
+    if memory is None or model is None or comparison.cache_bytes is None:
+        return Outcome(None)
+    return Outcome(memory / (model + comparison.cache_bytes))
+
+
+def _row_value(comparison: Comparison, row: str, backend: str) -> float | None:
+    return next((one.values.get(backend) for one in summarize(comparison) if one.name == row), None)
+
+
 _KINDS: Mapping[Kind, Callable[[Comparison, Target], Outcome]] = {
     "gain": _gain,
     "share": _share,
@@ -136,4 +166,6 @@ _KINDS: Mapping[Kind, Callable[[Comparison, Target], Outcome]] = {
     "quality": _quality,
     "less error": _less_error,
     "difference": _difference,
+    "kept": _kept,
+    "footprint": _footprint,
 }

@@ -1,0 +1,123 @@
+"""onnxpress for text-generation and translation: the checkpoint exported once, and a variant run through its pipeline.
+
+As with peers, the conversion is made by `prepare`, kept, and made anew when the exporter's sources change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from onnxpress_bench import environments
+from onnxpress_bench.backends import BackendSpec
+from onnxpress_bench.backends.generation import Generation
+from onnxpress_bench.backends.translation import Translation
+
+#: All that are made at once: the export is most of the work.
+_PRECISIONS = ("fp32", "int8", "q8", "q4")
+
+
+class _Pipeline:
+    """`settings`: precision, and converted, the artifact's folder, which `prepare` sets."""
+
+    distributions: Sequence[str] = ("onnxpress[cpu]",)
+    spec: BackendSpec
+    _pipe: Any = None
+
+    @staticmethod
+    def prepare(spec: BackendSpec) -> BackendSpec:
+        return replace(spec, settings={**spec.settings, "converted": str(_artifact(spec))})
+
+    def load_libraries(self) -> None:
+        import onnxruntime  # noqa: F401 - the session imports it lazily; here it belongs to the import
+
+        import onnxpress  # noqa: F401
+
+    def load(self) -> None:
+        from onnxpress import pipeline
+
+        spec, own = self.spec, self.spec.settings
+        self._pipe = pipeline(
+            spec.task, own["converted"], precision=own["precision"], device=spec.device, threads=spec.threads
+        )
+
+    def model_files(self) -> Sequence[Path]:
+        own = self.spec.settings
+        from onnxpress import Artifact
+
+        artifact = Artifact.open(own["converted"])
+        graphs = artifact.manifest.variants[own["precision"]].graphs.values()
+        return [artifact.folder / name for files in graphs for name in (files.file, *files.external)]
+
+
+class OnnxpressGeneration(_Pipeline, Generation):
+    """Token by token, as `stream` gets them."""
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._pipe.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        from onnxpress.generation.loop import generate
+        from onnxpress.generation.settings import GenerationConfig
+
+        # What earlier calls have read would spare it the prompt.
+        self._pipe.model.prefixes.clear()
+        config = GenerationConfig(max_new_tokens=new_tokens)  # no token ends it
+        decoder = self._pipe.model.start(1, len(prompt) + new_tokens)
+        try:
+            for event in generate(decoder, [list(prompt)], config):
+                yield int(event.token or 0)
+        finally:
+            decoder.close()
+
+
+class OnnxpressTranslation(_Pipeline, Translation):
+    """The pipeline as users call it, asked for ids."""
+
+    def translate(self, texts: Sequence[str], beams: int, new_tokens: int) -> list[list[int]]:
+        found = self._pipe(
+            list(texts),
+            num_beams=beams,
+            do_sample=False,
+            min_new_tokens=new_tokens,
+            max_new_tokens=new_tokens,
+            forced_eos_token_id=None,
+            batch_size=len(texts),
+            return_tensors=True,
+        )
+        return [list(one[0]["translation_token_ids"])[:new_tokens] for one in found]
+
+
+def _artifact(spec: BackendSpec) -> Path:
+    """The checkpoint's artifact, made if there is none by this exporter."""
+    import onnxpress_exporter
+    from onnxpress import Artifact
+    from onnxpress_exporter.errors import VariantRefused
+    from onnxpress_exporter.quantization.flow import Settings
+
+    sources = Path(onnxpress_exporter.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(sources.rglob("*.py")):
+        digest.update(file.read_bytes())
+    source = Path(spec.folder)
+    for file in sorted(source.glob("*.safetensors")):
+        digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
+    store = environments.home() / "models" / "artifacts"
+    folder = store / f"{source.name}-{digest.hexdigest()[:12]}"
+    if not (folder / "onnxpress.json").is_file():
+        for old in store.glob(f"{source.name}-*"):
+            shutil.rmtree(old)
+        store.mkdir(parents=True, exist_ok=True)
+        with suppress(VariantRefused):  # the others are there
+            onnxpress_exporter.export(
+                source, folder, spec.task, _PRECISIONS, quantization=Settings(keep_slow=True), force=True
+            )
+    found = Artifact.open(folder).manifest.variants
+    if spec.settings["precision"] not in found:
+        raise RuntimeError(f"The exporter refused {spec.settings['precision']} for this checkpoint.")
+    return folder
