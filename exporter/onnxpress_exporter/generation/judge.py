@@ -36,7 +36,7 @@ WRITING = 12
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of one text, a row for each position: `top` int64 (positions, LIKELIEST), the likeliest tokens, the first before all;
+    """Of one text, a row for each position: `top` int64 (positions, LIKELIEST), tokens, the likeliest first;
     `logarithms` of their probabilities; `own` (positions), that of the text's next token; `sample` float32 (positions,
     SAMPLE), some scores."""
 

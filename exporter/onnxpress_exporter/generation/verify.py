@@ -232,8 +232,8 @@ def _same_beams(precision: str, reference: Reference, graphs: Graphs, case: Case
         raise _failed(
             precision,
             f"{case.name!r}, with {BEAMS} beams",
-            f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {found[place : place + 6]}, which "
-            f"the reference scores {likely - other:.3g} lower (at most {margin:.1g} would be a tie)",
+            f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {found[place : place + 6]}, "
+            f"which the reference scores {likely - other:.3g} lower (at most {margin:.1g} would be a tie)",
         )
 
 
