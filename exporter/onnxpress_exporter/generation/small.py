@@ -7,13 +7,14 @@ once. Knows neither torch nor how good a variant is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
+from onnxpress.generation.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.graph import constant, nodes, stored_weights, weights_of
 from onnxpress_exporter.passes.half_precision import half_precision
@@ -28,8 +29,10 @@ Array = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
 Say = Callable[[str], None]
 
-#: Input channels that share a scale.
+#: Input channels that share a scale: of 4 bits as many as the gate lets pass, for the kernel keeps two numbers for each
+#: block beside the weights.
 BLOCK = {4: 32, 8: 32}
+WIDE_BLOCK = 128
 #: Seconds that may be spent on letting channels make up for each other's errors, about; the narrowest sites come first.
 COMPENSATION_S = 240.0
 #: Outputs that are rounded at once.
@@ -40,30 +43,34 @@ _COLUMNS = 8192
 class Scheme:
     """How a variant is stored: products and embeddings, and the product that gives the scores with its table.
 
-    None: as they are. `half`: numbers of 16 bits.
+    None: as they are. `half`: numbers of 16 bits. `integers`: graphs whose products become integer products instead,
+    with a range for each row; they are faster than blocks where several rows are stepped together, or a prompt is read.
     """
 
     body: Blocks | None
     head: Blocks | None
     half: bool = False
+    integers: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
+        if self.integers:
+            return f"integer products in {', '.join(sorted(self.integers))}"
         if self.body == self.head:
             return str(self.body or "16 bits")
         return f"{self.body}, the scores' {self.head}"
 
 
-def _blocks(bits: int, symmetric: bool = True) -> Blocks:
-    return Blocks(bits, BLOCK[bits], symmetric)
-
-
-_EIGHT, _FOUR, _FOUR_ZEROS = _blocks(8), _blocks(4), _blocks(4, symmetric=False)
+_EIGHT, _WIDE = Blocks(8, BLOCK[8], symmetric=True), Blocks(4, WIDE_BLOCK, symmetric=True)
+_FOUR, _FOUR_ZEROS = Blocks(4, BLOCK[4], symmetric=True), Blocks(4, BLOCK[4], symmetric=False)
 
 #: precision -> what is tried until the gate lets it pass. Blocks without a zero of their own are faster to multiply.
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = {
     "q8": (Scheme(_EIGHT, _EIGHT),),
-    "int8": (Scheme(_EIGHT, _EIGHT),),
-    "q4": (Scheme(_FOUR, _FOUR), Scheme(_FOUR, _EIGHT), Scheme(_FOUR_ZEROS, _EIGHT)),
+    "int8": (
+        Scheme(_EIGHT, _EIGHT, integers=frozenset((DECODER, ENCODER, CROSS_DECODER))),
+        Scheme(_EIGHT, _EIGHT, integers=frozenset((ENCODER,))),
+    ),
+    "q4": (Scheme(_WIDE, _WIDE), Scheme(_FOUR, _FOUR), Scheme(_FOUR, _EIGHT), Scheme(_FOUR_ZEROS, _EIGHT)),
     "fp16": (Scheme(None, None, half=True),),
     "q4f16": (Scheme(_FOUR, _FOUR, half=True), Scheme(_FOUR_ZEROS, _EIGHT, half=True)),
 }
@@ -145,6 +152,8 @@ def _watched(
 
 
 def _rounded(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWeights:
+    if len(weights) % blocks.block:  # the last block would be filled up
+        blocks = replace(blocks, block=min(blocks.block, BLOCK[blocks.bits]))
     parts = [
         block_weights(np.ascontiguousarray(weights[:, start : start + _COLUMNS]), hessian, blocks)
         for start in range(0, weights.shape[1], _COLUMNS)
