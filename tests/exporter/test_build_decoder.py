@@ -2,165 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter import generators
+from onnxpress_exporter.errors import NotBuildable
+from onnxpress_exporter.generators.families import READERS
+from onnxpress_exporter.quantization.plan import Blocks
+from onnxpress_exporter.quantization.variants import Variants
+from tests.fixtures.decoder_configs import BLOOM, CASES, FALCON, LIMIT, SMALL, SMALL_GPT2, VOCABULARY
 from tests.fixtures.decoders import Floats, Graph, tiny
 
-VOCABULARY = 199
-WINDOW = 9
-
-_SMALL = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 64,
-    "intermediate_size": 80,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 96,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-_SMALL_GPT2 = {
-    "vocab_size": VOCABULARY,
-    "n_embd": 64,
-    "n_layer": 3,
-    "n_head": 4,
-    "n_positions": 96,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-_LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 32,
-}
-_YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 24}
-_LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
-_MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
-_HALF = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
-_OPT = {**_SMALL, "ffn_dim": 80, "word_embed_proj_dim": 64}
-_BLOOM = {"vocab_size": VOCABULARY, "hidden_size": 64, "n_layer": 2, "n_head": 4}
-_FALCON = {**_SMALL, "ffn_hidden_size": 80}
-
-#: Name -> model_type, its config.
-CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("llama", _SMALL),
-    "llama3": (
-        "llama",
-        {
-            **_SMALL,
-            "attention_bias": True,
-            "mlp_bias": True,
-            "head_dim": 32,
-            "tie_word_embeddings": True,
-            "rope_parameters": _LLAMA3,
-        },
-    ),
-    "llama yarn": ("llama", {**_SMALL, "rope_parameters": _YARN}),
-    "mistral": ("mistral", {**_SMALL, "sliding_window": WINDOW}),
-    "qwen2": ("qwen2", {**_SMALL, "tie_word_embeddings": True}),
-    "qwen2 window": (
-        "qwen2",
-        {**_SMALL, "use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
-    ),
-    "qwen3": ("qwen3", {**_SMALL, "head_dim": 32}),
-    "smollm3": ("smollm3", {**_SMALL, "no_rope_layers": [1, 0, 1]}),
-    "granite": (
-        "granite",
-        {
-            **_SMALL,
-            "embedding_multiplier": 3.0,
-            "logits_scaling": 2.0,
-            "residual_multiplier": 0.4,
-            "attention_multiplier": 0.1,
-        },
-    ),
-    "phi3": ("phi3", {**_SMALL, "sliding_window": WINDOW}),
-    "phi3 partial": ("phi3", {**_SMALL, "hidden_size": 128, "rope_parameters": _HALF}),
-    "olmo": ("olmo", {**_SMALL, "clip_qkv": 0.8}),
-    "olmo2": ("olmo2", _SMALL),
-    "gemma": ("gemma", {**_SMALL, "head_dim": 16}),
-    "gemma2": (
-        "gemma2",
-        {
-            **_SMALL,
-            "head_dim": 16,
-            "sliding_window": WINDOW,
-            "layer_types": _MIXED,
-            "query_pre_attn_scalar": 20,
-            "attn_logit_softcapping": 3.0,
-            "final_logit_softcapping": 5.0,
-        },
-    ),
-    "gemma3": (
-        "gemma3_text",
-        {
-            **_SMALL,
-            "head_dim": 16,
-            "sliding_window": WINDOW,
-            "layer_types": _MIXED,
-            "query_pre_attn_scalar": 20,
-            "rope_parameters": {
-                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
-                "full_attention": {"rope_type": "linear", "rope_theta": 1000000.0, "factor": 8.0},
-            },
-        },
-    ),
-    "phi": ("phi", {**_SMALL, "hidden_size": 128}),
-    "stablelm": ("stablelm", {**_SMALL, "hidden_size": 128, "use_qkv_bias": True, "rope_parameters": _HALF}),
-    "stablelm parallel": (
-        "stablelm",
-        {**_SMALL, "hidden_size": 128, "use_parallel_residual": True, "rope_parameters": _HALF},
-    ),
-    "starcoder2": ("starcoder2", {**_SMALL, "sliding_window": WINDOW, "rope_parameters": _LINEAR}),
-    "gpt_neox": ("gpt_neox", {**_SMALL, "hidden_size": 128, "rope_parameters": _HALF}),
-    "gpt_neox sequential": ("gpt_neox", {**_SMALL, "use_parallel_residual": False, "rope_parameters": _HALF}),
-    "falcon": ("falcon", {**_FALCON, "bias": True}),
-    "falcon new": ("falcon", {**_FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
-    "falcon sequential": ("falcon", {**_FALCON, "multi_query": False, "parallel_attn": False, "num_kv_heads": 4}),
-    "bloom": ("bloom", _BLOOM),
-    "bloom of six heads": ("bloom", {**_BLOOM, "hidden_size": 96, "n_head": 6, "tie_word_embeddings": False}),
-    "gptj": ("gptj", {**_SMALL_GPT2, "rotary_dim": 8, "n_embd": 128}),
-    "codegen": ("codegen", {**_SMALL_GPT2, "rotary_dim": 16}),
-    "gpt2": ("gpt2", _SMALL_GPT2),
-    "gpt2 scaled": (
-        "gpt2",
-        {
-            **_SMALL_GPT2,
-            "scale_attn_by_inverse_layer_idx": True,
-            "scale_attn_weights": False,
-            "activation_function": "relu",
-        },
-    ),
-    "gpt_neo": (
-        "gpt_neo",
-        {
-            "vocab_size": VOCABULARY,
-            "hidden_size": 64,
-            "num_layers": 3,
-            "num_heads": 4,
-            "max_position_embeddings": 96,
-            "attention_types": [[["global", "local", "local"], 1]],
-            "window_size": WINDOW,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-        },
-    ),
-    "opt": ("opt", _OPT),
-    "opt 350m": ("opt", {**_OPT, "do_layer_norm_before": False, "word_embed_proj_dim": 32}),
-}
+#: Tokens of each row's prompt; what is decoded after it.
+PROMPTS = (1, 7, 40)
+TOKENS = 40 + 3 + 5 + 1
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -178,13 +41,17 @@ def same(found: Floats, wanted: Floats) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * float(np.ptp(wanted)))
 
 
+def test_every_reader_is_tried() -> None:
+    assert {model_type for model_type, _ in CASES.values()} == set(READERS)
+
+
 def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Path) -> None:
     assert generators.buildable(case) is None
-    assert generators.context_limit(case) == 96 or generators.context_limit(case) is None
+    assert generators.context_limit(case) == (None if case.config.model_type == "bloom" else LIMIT)
     built = generators.build_decoder(case)
     graph = Graph(built, tmp_path, rows=3)
     rng = np.random.default_rng(0)
-    ids = rng.integers(3, VOCABULARY, (3, CAPACITY_USED))
+    ids = rng.integers(3, VOCABULARY, (3, TOKENS))
     wanted = expected(case, ids)
     # Answers that hardly depend on what was read would pass any comparison.
     assert np.abs(wanted[0] - wanted[1]).max() > 0.1 * np.ptp(wanted)
@@ -205,5 +72,90 @@ def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Pat
         same(graph.feed(ids[row : row + 1, start + 5 : start + 6], row), wanted[row : row + 1, start + 5 : start + 6])
 
 
-PROMPTS = (1, 7, 40)
-CAPACITY_USED = 40 + 3 + 5 + 1
+# What the passes find in a built graph.
+
+
+@pytest.mark.parametrize(("name", "bits"), [("qwen2", 4), ("llama", 4), ("gpt2", 8), ("gemma2", 8)])
+def test_every_product_is_quantized_and_a_tied_table_stored_once(name: str, bits: int, tmp_path: Path) -> None:
+    model_type, config = CASES[name]
+    # Wide enough that the table is a large one.
+    width = "n_embd" if model_type == "gpt2" else "hidden_size"
+    model = tiny(CONFIG_MAPPING[model_type](**{**config, width: 128, "vocab_size": 1000}))
+    built = generators.build_decoder(model)
+    made = Variants(built)
+    plan = {site.value: Blocks(bits) for site in made.sites}
+    small = made.build(f"q{bits}", plan)
+    counts = Counter(node.op_type for node in small.graph)
+    products = sum(node.op_type == "MatMul" for node in built.graph)
+    assert counts["MatMul"] == 0 and counts["MatMulNBits"] == products == 3 * 4 + 1
+
+    (embedding,) = (node for node in small.graph if node.op_type == "GatherBlockQuantized")
+    rows = embedding.inputs[0]
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert rows is not None and tied == (len(rows.uses()) == 2) == (name != "llama")
+
+    ids = np.random.default_rng(0).integers(3, 1000, (1, 12))
+    wanted = expected(model, ids)
+    graph = Graph(small, tmp_path, rows=1)
+    found = np.concatenate([graph.feed(ids[:, :8]), *(graph.feed(ids[:, i : i + 1]) for i in range(8, 12))], axis=1)
+    correlation = np.corrcoef(found.ravel(), wanted.ravel())[0, 1]
+    assert correlation > {4: 0.75, 8: 0.995}[bits]
+
+
+def test_the_graph_is_small() -> None:
+    counts = Counter(node.op_type for node in generators.build_decoder(tiny(CONFIG_MAPPING["qwen2"](**SMALL))).graph)
+    layer = {
+        "MatMul": 4,
+        "Add": 1,
+        "GroupQueryAttention": 1,
+        "SkipSimplifiedLayerNormalization": 2,
+        "Split": 1,
+        "QuickGelu": 1,
+        "Mul": 1,
+    }
+    around = {"Gather": 2, "MatMul": 1, "SimplifiedLayerNormalization": 1}
+    assert counts == Counter({name: 3 * count for name, count in layer.items()}) + Counter(around)
+
+
+def test_weights_are_not_copied_before_they_are_asked_for() -> None:
+    model = tiny(CONFIG_MAPPING["llama"](**SMALL))
+    built = generators.build_decoder(model)
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.fill_(3.0)
+    read = built.graph.initializers["layers.0.feed_forward.down.weight"].const_value
+    assert read is not None and (read.numpy() == 3.0).all()
+
+
+# What no reader knows.
+
+
+@pytest.mark.parametrize(
+    ("model_type", "config", "reason"),
+    [
+        ("gpt_bigcode", SMALL_GPT2, "no reader knows the architecture 'gpt_bigcode'"),
+        ("mixtral", {**SMALL, "num_local_experts": 2}, "no reader knows the architecture 'mixtral'"),
+        (
+            "llama",
+            {**SMALL, "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}},
+            "rope_type is 'dynamic'",
+        ),
+        ("llama", {**SMALL, "head_dim": 20}, "its heads are 20 wide, not a multiple of 8"),
+        ("cohere", {**SMALL, "use_qk_norm": True}, "its weight .*_norm.weight is not known"),
+        ("gpt2", {**SMALL_GPT2, "add_cross_attention": True}, "add_cross_attention is True"),
+        ("llama", {**SMALL, "hidden_act": "mish"}, "activation 'mish' has no operator"),
+        ("phi", {**SMALL, "hidden_size": 128, "qk_layernorm": True}, "its weight .*layernorm.* is not known"),
+        ("falcon", {**FALCON, "alibi": True}, "alibi is True"),
+        ("bloom", {**BLOOM, "apply_residual_connection_post_layernorm": True}, "apply_residual"),
+        ("gemma", {**SMALL, "use_bidirectional_attention": True}, "use_bidirectional_attention is True"),
+    ],
+)
+def test_what_is_not_known_is_refused(model_type: str, config: dict[str, Any], reason: str) -> None:
+    model = tiny(CONFIG_MAPPING[model_type](**config))
+    assert re.search(reason, generators.buildable(model) or "")
+    with pytest.raises(NotBuildable, match=reason):
+        generators.build_decoder(model)
+
+
+def test_only_language_models_are_read() -> None:
+    model = transformers.AutoModelForSequenceClassification.from_config(CONFIG_MAPPING["gpt2"](**SMALL_GPT2))
+    assert generators.buildable(model) == "GPT2ForSequenceClassification is not a causal language model"

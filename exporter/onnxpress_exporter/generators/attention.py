@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import onnx_ir
 
-from onnxpress_exporter.generators.blocks import FLOAT, Axes, emit_several, graph_input, graph_output
+from onnxpress_exporter.generators.blocks import Axes, axes_of, emit_several, graph_input, graph_output
 from onnxpress_exporter.passes.graph import MICROSOFT
 
+#: GroupQueryAttention takes heads of multiples of this size.
+HEAD_SIZES = 8
 #: Added to the score of a key that may not be seen.
 HIDDEN = -1e9
 
@@ -134,6 +136,5 @@ def multi_head_attention(
         [query, key, value, projections, mask, bias],
         {"num_heads": heads, "scale": scale, "mask_filter_value": HIDDEN},
         domain=MICROSOFT,
-        axes=None if query.shape is None else [one if isinstance(one, int) else one.value for one in query.shape],
-        dtype=FLOAT,
+        axes=axes_of(query.shape),
     )[0]

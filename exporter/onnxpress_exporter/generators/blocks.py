@@ -185,9 +185,9 @@ def linear(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, *parts: Linear) ->
 
 def tied_linear(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, table: onnx_ir.Value) -> onnx_ir.Value:
     """The product with the transpose of an embedding's table (vocabulary, width), which is stored once."""
-    vocabulary, width = table.shape or (None, None)
-    rows = emit(graph, f"{name}.weight", "Transpose", [table], {"perm": [1, 0]}, axes=_axes((width, vocabulary)))
-    return emit(graph, name, "MatMul", [x, rows], axes=[*_leading(x), *_axes((vocabulary,))])
+    vocabulary, width = axes_of(table.shape)
+    rows = emit(graph, f"{name}.weight", "Transpose", [table], {"perm": [1, 0]}, axes=[width, vocabulary])
+    return emit(graph, name, "MatMul", [x, rows], axes=[*_leading(x), vocabulary])
 
 
 def normalize(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, norm: Norm) -> onnx_ir.Value:
@@ -195,9 +195,9 @@ def normalize(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, norm: Norm) -> 
     scale = weight(graph, f"{name}.weight", norm.weight)
     attributes = {"axis": -1, "epsilon": norm.epsilon}
     if norm.kind == "rms":
-        return emit(graph, name, "SimplifiedLayerNormalization", [x, scale], attributes, axes=_axes(x.shape))
+        return emit(graph, name, "SimplifiedLayerNormalization", [x, scale], attributes, axes=axes_of(x.shape))
     shift = None if norm.bias is None else weight(graph, f"{name}.bias", norm.bias)
-    return emit(graph, name, "LayerNormalization", [x, scale, shift], attributes, axes=_axes(x.shape))
+    return emit(graph, name, "LayerNormalization", [x, scale, shift], attributes, axes=axes_of(x.shape))
 
 
 def add_and_normalize(
@@ -216,7 +216,7 @@ def add_and_normalize(
         inputs,
         {"epsilon": norm.epsilon},
         domain=MICROSOFT,
-        axes=_axes(x.shape),
+        axes=axes_of(x.shape),
     )
     total.shape = x.shape
     return normalized, total
@@ -225,12 +225,12 @@ def add_and_normalize(
 def activate(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, activation: str) -> onnx_ir.Value:
     """An activation of `ACTIVATIONS`; KeyError for another."""
     op_type, domain, attributes = ACTIVATIONS[activation]
-    return emit(graph, name, op_type, [x], attributes, domain=domain, axes=_axes(x.shape))
+    return emit(graph, name, op_type, [x], attributes, domain=domain, axes=axes_of(x.shape))
 
 
 def halves(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value) -> tuple[onnx_ir.Value, onnx_ir.Value]:
     """The first and the second half of the last axis."""
-    size = (_axes(x.shape) or [None])[-1]
+    size = axes_of(x.shape)[-1]
     half = [*_leading(x), size // 2 if isinstance(size, int) else None]
     first, second = emit_several(
         graph, [f"{name}.first", f"{name}.second"], "Split", [x], {"axis": -1, "num_outputs": 2}, axes=half
@@ -241,30 +241,31 @@ def halves(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value) -> tuple[onnx_ir.V
 
 def add(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, y: onnx_ir.Value) -> onnx_ir.Value:
     """x + y, in the shape of `x`."""
-    return emit(graph, name, "Add", [x, y], axes=_axes(x.shape))
+    return emit(graph, name, "Add", [x, y], axes=axes_of(x.shape))
 
 
 def multiply(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, factor: float | onnx_ir.Value) -> onnx_ir.Value:
     """x times a number or a value, in the shape of `x`."""
     if not isinstance(factor, onnx_ir.Value):
         factor = constant(graph, f"number_{factor!r}", factor)
-    return emit(graph, name, "Mul", [x, factor], axes=_axes(x.shape))
+    return emit(graph, name, "Mul", [x, factor], axes=axes_of(x.shape))
 
 
 def look_up(graph: onnx_ir.Graph, name: str, table: onnx_ir.Value, ids: onnx_ir.Value) -> onnx_ir.Value:
     """Rows of a table (size, width) by integers of any shape."""
-    return emit(graph, name, "Gather", [table, ids], {"axis": 0}, axes=[*_axes(ids.shape), *_axes(table.shape)[1:]])
+    return emit(graph, name, "Gather", [table, ids], {"axis": 0}, axes=[*axes_of(ids.shape), *axes_of(table.shape)[1:]])
 
 
 def pick(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, positions: onnx_ir.Value) -> onnx_ir.Value:
     """x (rows, sequence, width) at positions int64 (kept) of its second axis."""
-    rows, _, width = _axes(x.shape)
-    return emit(graph, name, "Gather", [x, positions], {"axis": 1}, axes=[rows, *_axes(positions.shape), width])
+    rows, _, width = axes_of(x.shape)
+    return emit(graph, name, "Gather", [x, positions], {"axis": 1}, axes=[rows, *axes_of(positions.shape), width])
 
 
-def _axes(shape: Any) -> list[int | str | None]:
+def axes_of(shape: onnx_ir.Shape | None) -> list[int | str | None]:
+    """Sizes and names of the axes; none where they are not known."""
     return [] if shape is None else [one if isinstance(one, int | str) or one is None else one.value for one in shape]
 
 
 def _leading(x: onnx_ir.Value) -> list[int | str | None]:
-    return _axes(x.shape)[:-1]
+    return axes_of(x.shape)[:-1]

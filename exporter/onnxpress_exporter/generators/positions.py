@@ -55,7 +55,7 @@ def rotate(
         "interleaved": int(rope.interleaved),
     }
     inputs = [x, shared.outside, rotary.cos, rotary.sin]
-    axes = None if x.shape is None else list(x.shape)
+    axes = blocks.axes_of(x.shape)
     return blocks.emit(graph, name, "RotaryEmbedding", inputs, attributes, domain=MICROSOFT, axes=axes)
 
 

@@ -23,8 +23,9 @@ from onnxpress.generation.text_arrays import Texts
 from onnxpress.session import Session
 from onnxpress.session_binding import Binding
 
-#: Tokens of a prompt that are read in one run: memory for activations is bounded by it.
-CHUNK_TOKENS = 512
+#: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured on a graph of 8 layers
+#: of Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)
+CHUNK_TOKENS = 256
 
 
 class SharedModel:

@@ -8,12 +8,15 @@ import torch
 
 from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.generators.architecture import Decoder
+from onnxpress_exporter.generators.attention import HEAD_SIZES
 from onnxpress_exporter.generators.families import gemma, gpt2, gptj, llama, neox, phi
 from onnxpress_exporter.generators.families.source import Source
 
 READERS: Mapping[str, Callable[[Source], Decoder]] = {
     "bloom": neox.bloom,
     "codegen": gptj.codegen,
+    "cohere": phi.cohere,
+    "ernie4_5": llama.helium,
     "falcon": neox.falcon,
     "gemma": gemma.gemma,
     "gemma2": gemma.gemma2,
@@ -23,15 +26,19 @@ READERS: Mapping[str, Callable[[Source], Decoder]] = {
     "gpt_neox": neox.gpt_neox,
     "gptj": gptj.gptj,
     "granite": llama.granite,
+    "helium": llama.helium,
     "llama": llama.llama,
+    "ministral": llama.qwen,
     "mistral": llama.mistral,
     "olmo": llama.olmo,
     "olmo2": llama.olmo2,
+    "olmo3": llama.olmo3,
     "opt": gpt2.opt,
     "phi": phi.phi,
     "phi3": llama.phi3,
-    "qwen2": llama.mistral,
-    "qwen3": llama.mistral,
+    "qwen2": llama.qwen,
+    "qwen3": llama.qwen,
+    "seed_oss": llama.llama,
     "smollm3": llama.smollm3,
     "stablelm": phi.stablelm,
     "starcoder2": phi.starcoder2,
@@ -41,15 +48,19 @@ READERS: Mapping[str, Callable[[Source], Decoder]] = {
 def read(model: torch.nn.Module) -> Decoder:
     """The architecture of a transformers causal language model; NotBuildable, with the reason, if none is known."""
     kind = getattr(getattr(model, "config", None), "model_type", None)
-    if kind not in READERS:
+    reader = READERS.get(str(kind))
+    if reader is None:
         raise NotBuildable(f"no reader knows the architecture {kind!r}")
     if not type(model).__name__.endswith(("ForCausalLM", "LMHeadModel")):
         raise NotBuildable(f"{type(model).__name__} is not a causal language model")
     source = Source(model)
     try:
-        decoder = READERS[kind](source)
+        decoder = reader(source)
     except (AttributeError, KeyError) as error:
         # Another version of transformers calls it otherwise.
         raise NotBuildable(f"what its reader asks for is not there: {error}") from error
     source.check_all_read()
+    for layer in decoder.layers:
+        if layer.attention.size % HEAD_SIZES:
+            raise NotBuildable(f"its heads are {layer.attention.size} wide, not a multiple of {HEAD_SIZES}")
     return decoder

@@ -26,8 +26,9 @@ def codegen(source: Source) -> Decoder:
 
     def projections(name: str) -> Sequence[Linear]:
         packed = source.linear(f"{name}.qkv_proj")
-        parts = packed.weight.unflatten(0, (_PARTS, 3, -1))
-        return [Linear(parts[:, one].reshape(-1, packed.weight.shape[1])) for one in (0, 2, 1)]
+        width = packed.weight.shape[1]
+        parts = packed.weight.reshape(_PARTS, 3, -1, width)
+        return [Linear(parts[:, one].reshape(-1, width)) for one in (0, 2, 1)]
 
     if source.config.n_head % _PARTS:
         raise NotBuildable(f"n_head is {source.config.n_head}")

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import torch
 
-from onnxpress_exporter.generators.architecture import Attention, Decoder, FeedForward, Layer
+from onnxpress_exporter.generators.architecture import Attention, Decoder, FeedForward, Layer, Rope
 from onnxpress_exporter.generators.blocks import Norm
 from onnxpress_exporter.generators.families.parts import attention, decoder, gated
 from onnxpress_exporter.generators.families.source import Source
 
 
-def llama(source: Source, windows: Sequence[int | None] | None = None) -> Decoder:
-    """Llama; with windows also Mistral, Qwen2, Qwen3."""
-    rope = source.rope("model.rotary_emb")
+def llama(source: Source, windows: Sequence[int | None] | None = None, *, interleaved: bool = False) -> Decoder:
+    """Llama and Seed: no window."""
+    rope = source.rope("model.rotary_emb", interleaved=interleaved)
 
     def layer(index: int) -> Layer:
         name = f"model.layers.{index}"
@@ -34,13 +34,23 @@ def llama(source: Source, windows: Sequence[int | None] | None = None) -> Decode
 
 
 def mistral(source: Source) -> Decoder:
-    """Mistral, Qwen2 and Qwen3: Llama with windows."""
+    """Mistral: the same window in every layer."""
+    return llama(source, source.same_window())
+
+
+def qwen(source: Source) -> Decoder:
+    """Qwen2, Qwen3, whose heads are normalized, and Ministral: some layers may have a window."""
     return llama(source, source.windows())
+
+
+def helium(source: Source) -> Decoder:
+    """Helium and Ernie 4.5: neighbours are rotated."""
+    return llama(source, interleaved=True)
 
 
 def smollm3(source: Source) -> Decoder:
     """SmolLM3: some layers do not rotate."""
-    found = mistral(source)
+    found = qwen(source)
     layers = [
         layer if rotates else replace(layer, attention=replace(layer.attention, rope=None))
         for layer, rotates in zip(found.layers, source.config.no_rope_layers, strict=True)
@@ -69,7 +79,7 @@ def granite(source: Source) -> Decoder:
 
 def phi3(source: Source) -> Decoder:
     """Phi-3 and Phi-4: packed projections, a part of each head may be rotated."""
-    config, rope, windows = source.config, source.rope("model.rotary_emb"), source.windows()
+    config, rope, windows = source.config, source.rope("model.rotary_emb"), source.same_window()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
     def layer(index: int) -> Layer:
@@ -117,12 +127,22 @@ def olmo(source: Source) -> Decoder:
 def olmo2(source: Source) -> Decoder:
     """OLMo 2: norms of what the branches return, and of all heads together."""
     rope = source.rope("model.rotary_emb")
+    return _olmo2(source, [rope] * source.config.num_hidden_layers, [None] * source.config.num_hidden_layers)
 
+
+def olmo3(source: Source) -> Decoder:
+    """OLMo 3: OLMo 2 with windows; layers that have one have a rotation of their own."""
+    kinds = source.config.layer_types
+    ropes = {kind: source.rope("model.rotary_emb", kind) for kind in sorted(set(kinds))}
+    return _olmo2(source, [ropes[kind] for kind in kinds], source.windows())
+
+
+def _olmo2(source: Source, ropes: Sequence[Rope], windows: Sequence[int | None]) -> Decoder:
     def layer(index: int) -> Layer:
         name = f"model.layers.{index}"
         query, key = (_norm(source, f"{name}.self_attn.{one}_norm") for one in "qk")
         return Layer(
-            replace(attention(source, f"{name}.self_attn", rope), whole_norms=(query, key)),
+            replace(attention(source, f"{name}.self_attn", ropes[index], windows[index]), whole_norms=(query, key)),
             gated(source, f"{name}.mlp"),
             after_attention=_norm(source, f"{name}.post_attention_layernorm"),
             after_feed_forward=_norm(source, f"{name}.post_feedforward_layernorm"),

@@ -1,6 +1,8 @@
-"""Rotation and LayerNorm with separate projections: Phi, StableLM, StarCoder2."""
+"""Rotation and LayerNorm with separate projections: Phi, StableLM, StarCoder2, Cohere."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from onnxpress_exporter.generators.architecture import Decoder, Layer
 from onnxpress_exporter.generators.families.parts import attention, decoder, gated, plain
@@ -21,6 +23,24 @@ def phi(source: Source) -> Decoder:
         )
 
     return decoder(source, layer, source.norm("model.final_layernorm", "layer", epsilon))
+
+
+def cohere(source: Source) -> Decoder:
+    """Command R without normalized heads, whose norms have a weight for each head."""
+    epsilon = source.config.layer_norm_eps
+    rope = source.rope("model.rotary_emb", interleaved=True)
+
+    def layer(index: int) -> Layer:
+        name = f"model.layers.{index}"
+        return Layer(
+            attention(source, f"{name}.self_attn", rope),
+            gated(source, f"{name}.mlp"),
+            before_attention=source.norm(f"{name}.input_layernorm", "layer", epsilon),
+            parallel=True,
+        )
+
+    found = decoder(source, layer, source.norm("model.norm", "layer", epsilon))
+    return replace(found, logits_factor=source.config.logit_scale)
 
 
 def stablelm(source: Source) -> Decoder:
@@ -44,7 +64,7 @@ def stablelm(source: Source) -> Decoder:
 
 def starcoder2(source: Source) -> Decoder:
     """StarCoder2, with a window or without."""
-    epsilon, rope, windows = source.config.norm_epsilon, source.rope("model.rotary_emb"), source.windows()
+    epsilon, rope, windows = source.config.norm_epsilon, source.rope("model.rotary_emb"), source.same_window()
 
     def layer(index: int) -> Layer:
         name = f"model.layers.{index}"

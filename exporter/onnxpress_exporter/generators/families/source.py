@@ -83,7 +83,7 @@ class Source:
 
         def part(tensor: torch.Tensor, which: slice) -> torch.Tensor:
             rest = tensor.shape[1:]
-            return tensor.unflatten(0, (kv_heads, groups + 2, -1))[:, which].reshape(-1, *rest)
+            return tensor.reshape(kv_heads, groups + 2, -1, *rest)[:, which].reshape(-1, *rest)
 
         return [
             Linear(part(packed.weight, which), None if packed.bias is None else part(packed.bias, which))
@@ -95,7 +95,7 @@ class Source:
         head = self.linear(name)
         return None if head.bias is None and head.weight.data_ptr() == table.data_ptr() else head
 
-    def rope(self, module: str, kind: str | None = None) -> Rope:
+    def rope(self, module: str, kind: str | None = None, *, interleaved: bool = False) -> Rope:
         """The rotation that a module of the model makes; `kind` of layers where there are several."""
         parameters = self.config.rope_parameters
         if kind is not None:
@@ -104,19 +104,19 @@ class Source:
             raise NotBuildable(f"rope_type is {parameters['rope_type']!r}")
         found, prefix = self._model.get_submodule(module), "" if kind is None else f"{kind}_"
         frequencies = getattr(found, f"{prefix}inv_freq")
-        return Rope(f"rotary{prefix and '.' + str(kind)}", frequencies, getattr(found, f"{prefix}attention_scaling"))
+        factor = getattr(found, f"{prefix}attention_scaling")
+        return Rope("rotary" if kind is None else f"rotary.{kind}", frequencies, factor, interleaved)
 
     def windows(self) -> Sequence[int | None]:
-        """Each layer's window, by `layer_types`, or the same for all: only for families that read these fields."""
-        config = self.config
-        kinds = getattr(config, "layer_types", None)
-        window = getattr(config, "sliding_window", None)
-        if kinds is None:
-            return [window] * config.num_hidden_layers
-        known = {"full_attention": None, "sliding_attention": window}
-        if unknown := sorted(set(kinds) - set(known)):
+        """Each layer's window, for families that read `layer_types`."""
+        known = {"full_attention": None, "sliding_attention": self.config.sliding_window}
+        if unknown := sorted(set(self.config.layer_types) - set(known)):
             raise NotBuildable(f"a layer's attention is {unknown[0]!r}")
-        return [known[kind] for kind in kinds]
+        return [known[kind] for kind in self.config.layer_types]
+
+    def same_window(self) -> Sequence[int | None]:
+        """The same window in every layer, for families that read only `sliding_window`."""
+        return [self.config.sliding_window] * int(self.config.num_hidden_layers)
 
     def check_all_read(self) -> None:
         """Refuse a model with weights that nobody asked for."""

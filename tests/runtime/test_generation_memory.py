@@ -1,0 +1,105 @@
+"""Nothing grows: not with tokens, not with conversations; a step allocates no arrays."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+
+import numpy as np
+import psutil
+import pytest
+
+from onnxpress.generation.graph import read
+from onnxpress.generation.shared_decoder import SharedDecoder, SharedModel
+from onnxpress.session import Session
+from tests.fixtures import decoder_graphs as graphs
+
+TOLERANCE_BYTES = 6 * 2**20
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> SharedModel:
+    path = tmp_path_factory.mktemp("graphs") / "model.onnx"
+    info = graphs.shared_decoder(path)
+    return SharedModel(Session({"model": path}, threads=1), read("model", info, "shared"), 4096, prefix_bytes=2**20)
+
+
+def resident() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+def run_steps(decoder: SharedDecoder, count: int) -> None:
+    ids = np.array([5, 6])
+    for _ in range(count):
+        if decoder.lengths[0] == 512:
+            for row in range(2):
+                decoder.truncate(row, 16)
+        decoder.step(ids)
+
+
+def test_ten_thousand_steps(model: SharedModel) -> None:
+    decoder = model.start(2, 512)
+    for row in range(2):
+        decoder.prefill(row, np.arange(16))
+    run_steps(decoder, 1000)  # every page of the cache has been written to
+    before = resident()
+    run_steps(decoder, 10_000)
+    assert resident() - before < TOLERANCE_BYTES / 6
+
+
+def test_five_hundred_conversations(model: SharedModel) -> None:
+    random = np.random.default_rng(0)
+
+    def talk(seed: int) -> None:
+        history: list[int] = []
+        for _ in range(2):
+            history += random.integers(0, graphs.VOCABULARY, 20 + seed % 170).tolist()
+            decoder = model.start(1, len(history) + 8)
+            decoder.prefill(0, history)
+            for _ in range(8):
+                decoder.step(np.array([history[-1]]))
+            decoder.close()
+
+    for seed in range(170):
+        talk(seed)
+    before = resident()
+    for seed in range(500):
+        talk(seed)
+    assert resident() - before < TOLERANCE_BYTES
+    assert model.prefixes.used_bytes <= 2**20
+
+
+def test_a_step_allocates_no_arrays(model: SharedModel) -> None:
+    decoder = model.start(2, 64)
+    for row in range(2):
+        decoder.prefill(row, [1])
+    ids = np.array([5, 6])
+    decoder.step(ids)
+    tracemalloc.start()
+    try:
+        decoder.step(ids)
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for _ in range(20):
+            decoder.step(ids)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 4096
+    assert after - before < 2048
+
+
+def test_python_takes_little_of_a_step(model: SharedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = model.start(1, 4096)
+    decoder.step(np.array([1]))
+    binding = decoder._binding(None)
+    monkeypatch.setattr(binding, "run", lambda: None, raising=True)
+    ids, best = np.array([5]), float("inf")
+    for _ in range(20):
+        start = time.process_time()
+        for _ in range(100):
+            decoder.step(ids)
+        best = min(best, (time.process_time() - start) / 100)
+    assert best < 2e-4  # seconds; about 2e-5 on a quiet machine
