@@ -15,11 +15,12 @@ from onnxpress_exporter.adapters import WEIGHTS, Adapter, is_adapter, merged, op
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.heads import BARE, GENERATION, USUAL_TASKS, auto_class, head_of, normalize_task
 from onnxpress_exporter.sentence import is_cross_encoder, sentence_modules, transformer_folder
+from onnxpress_exporter.tokenizer_conversion import CONVERTERS
 from onnxpress_exporter.weights import check_weights, explain_missing_weights, read_json
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = [
     "Checkpoint",
@@ -308,10 +309,10 @@ def _check_modality(checkpoint: Checkpoint, model: Any) -> None:
         )
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
-    """The checkpoint's tokenizer with its Rust backend.
+def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer: one with a Rust backend, or one that `tokenizer_conversion` knows.
 
-    Raises UnsupportedCheckpoint if there is none, or none that has an exact Rust version.
+    Raises UnsupportedCheckpoint if there is none, or none that has an exact version.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -326,13 +327,14 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
             f"transformers cannot load the tokenizer of {checkpoint.tokenizer_folder}: {_first_line(error)}"
         ) from error
     # Without a vocabulary transformers makes up an almost empty one, and says nothing.
-    names = {"tokenizer.json", *type(tokenizer).vocab_files_names.values()}
+    named = {name for name in type(tokenizer).vocab_files_names.values() if name != "tokenizer_config.json"}
+    names = {"tokenizer.json", *named} if named else {"tokenizer_config.json"}  # ByT5 has no vocabulary
     if not any((checkpoint.tokenizer_folder / name).is_file() for name in names):
         raise UnsupportedCheckpoint(
             f"{checkpoint.tokenizer_folder} has no tokenizer: expected tokenizer.json or another of "
             f"{', '.join(sorted(names))}. Save the tokenizer beside the model."
         )
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) and type(tokenizer).__name__ not in CONVERTERS:
         raise UnsupportedCheckpoint(
             f"{type(tokenizer).__name__} of {checkpoint.source} has no exact version in the Rust "
             "`tokenizers` library, which the runtime uses; this version cannot export it."

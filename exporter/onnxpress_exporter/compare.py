@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 from onnxpress.machine import usable_cores
 from onnxpress.manifest import Quality, Speed
@@ -35,7 +35,7 @@ class Comparison:
         self,
         task: str,
         parts: Sequence[tuple[GraphSpec, torch.nn.Module]],
-        tokenizer: PreTrainedTokenizerFast,
+        tokenizer: PreTrainedTokenizerBase,
         runtime_tokenizer: Tokenizer,
     ) -> None:
         self._parts = parts
@@ -93,7 +93,7 @@ class ModuleSession:
         """Nothing is open."""
 
 
-def check_tokens(tokenizer: PreTrainedTokenizerFast, sample: Sample, encoding: Encoding, limit: int) -> None:
+def check_tokens(tokenizer: PreTrainedTokenizerBase, sample: Sample, encoding: Encoding, limit: int) -> None:
     """Raise VerificationFailed unless the runtime's tokens of a sample are transformers'."""
     expected = tokenizer(sample.text, sample.pair, truncation=True, max_length=limit)["input_ids"]
     if encoding.ids != list(expected):

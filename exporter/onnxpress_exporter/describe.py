@@ -86,6 +86,7 @@ def provenance(checkpoint: Checkpoint, command: str) -> Provenance:
         command=command,
         created=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
         versions={**{name: version(name) for name in PACKAGES}, "python": python_version()},
+        adapter=None if checkpoint.adapter is None else checkpoint.adapter.source,
     )
 
 

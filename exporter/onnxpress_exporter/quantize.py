@@ -19,6 +19,7 @@ from onnxpress_exporter.add_variants import Say, Verifier, add_variants, finish,
 from onnxpress_exporter.card import CARD
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.evaluation.items import read_evaluation
+from onnxpress_exporter.generation.afterwards import add_writing_variants, check_request, no_metric
 from onnxpress_exporter.probe import Probe
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.quiet import quiet
@@ -64,21 +65,27 @@ def quantize(
     with quiet(log_file), staged_folder(target, force=force or out is None) as folder:
         evaluation = None
         if chosen.evaluation is not None:
+            if opened.manifest.generation is not None:
+                raise InputError(no_metric(opened.manifest.task))
             say("reading the labelled rows")
             evaluation = read_evaluation(chosen.evaluation, opened.manifest)
         _copy_files(opened, folder, without=names)
         reference = Session(graphs)
-        outcome = add_variants(
-            Artifact(opened.folder, opened.manifest),
-            folder,
-            {name: onnx_ir.load(path) for name, path in graphs.items()},
-            reference,
-            _verifier(opened, reference),
-            names,
-            chosen,
-            say,
-            evaluation,
-        )
+        loaded = {name: onnx_ir.load(path) for name, path in graphs.items()}
+        if opened.manifest.generation is not None:
+            outcome = add_writing_variants(opened, folder, loaded, reference, names, chosen, say)
+        else:
+            outcome = add_variants(
+                Artifact(opened.folder, opened.manifest),
+                folder,
+                loaded,
+                reference,
+                _verifier(opened, reference),
+                names,
+                chosen,
+                say,
+                evaluation,
+            )
         reference.close()
         if not outcome.variants:
             raise VariantRefused(refusal(outcome.refused, None))
@@ -95,6 +102,7 @@ def quantize(
 
 
 def _check_request(artifact: Artifact, names: Sequence[str], *, force: bool) -> None:
+    check_request(artifact, names)
     if "fp32" not in artifact.manifest.variants:
         raise InputError(
             f"{artifact.folder} has no fp32 variant to start from. Export the checkpoint with --precision "

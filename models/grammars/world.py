@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from grammars import howto
@@ -16,7 +17,7 @@ from grammars.reviews import review
 from grammars.situations import pair
 from grammars.topics import topical
 
-_COUNTRIES = """
+COUNTRIES = """
 France Paris French Europe|Germany Berlin German Europe|Italy Rome Italian Europe
 Spain Madrid Spanish Europe|Portugal Lisbon Portuguese Europe|Austria Vienna German Europe
 Poland Warsaw Polish Europe|Greece Athens Greek Europe|Norway Oslo Norwegian Europe
@@ -30,34 +31,34 @@ Ghana Accra English Africa|Senegal Dakar French Africa|Tunisia Tunis Arabic Afri
 Peru Lima Spanish America|Cuba Havana Spanish America|Chile Santiago Spanish America
 Canada Ottawa English America|Brazil Brasilia Portuguese America|Colombia Bogota Spanish America
 """.strip().replace("\n", "|")
-_ANIMALS = """
+ANIMALS = """
 dog puppy barks bones|cat kitten meows mice|cow calf moos grass|sheep lamb bleats grass|horse foal neighs hay
 pig piglet grunts roots|lion cub roars meat|bear cub growls honey|duck duckling quacks weeds|hen chick clucks grain
 goat kid bleats leaves|wolf cub howls meat|frog tadpole croaks flies|bird chick sings seeds|owl owlet hoots mice
 """.strip().replace("\n", "|")
-_OPPOSITES = """
+OPPOSITES = """
 hot cold|big small|fast slow|high low|old new|early late|light dark|wet dry|rich poor|strong weak|hard soft
 long short|full empty|open closed|clean dirty|loud quiet|young old|happy sad|thick thin|near far|left right
 true false|deep shallow|sharp blunt|cheap expensive|easy difficult|wide narrow|brave afraid|sweet sour|rough smooth
 """.strip().replace("\n", "|")
-_COLOURS = """
+COLOURS = """
 grass green|snow white|coal black|blood red|the sky blue|a lemon yellow|milk white|a carrot orange|an elephant grey
 a tomato red|the sea blue|a leaf green|the night black|chocolate brown|salt white|a strawberry red|a banana yellow
 """.strip().replace("\n", "|")
-_WORKERS = """
+WORKERS = """
 teacher school teaches children|doctor hospital heals patients|baker bakery bakes bread|farmer farm grows wheat
 judge court judges cases|pilot airport flies planes|sailor ship sails ships|chef restaurant cooks meals
 librarian library lends books|actor theatre plays roles|tailor workshop sews clothes|miner mine digs coal
 butcher shop cuts meat|gardener garden waters flowers|scientist laboratory tests ideas|fisherman lake catches fish
 singer stage sings songs|cleaner office cleans floors|soldier army guards borders|mechanic garage repairs cars
 """.strip().replace("\n", "|")
-_CYCLES = (
+CYCLES = (
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
     "January February March April May June July August September October November December",
     "spring summer autumn winter",
     "one two three four five six seven eight nine ten eleven twelve",
 )
-_THINGS = """
+THINGS = """
 hear ears|see eyes|smell nose|taste tongue|walk feet|bite teeth|think brain|hold hands
 cut knife|write pen|sweep broom|sleep bed|cook stove|read lamp|dig shovel|paint brush|measure ruler|sew needle
 """.strip().replace("\n", "|")
@@ -65,7 +66,7 @@ cut knife|write pen|sweep broom|sleep bed|cook stove|read lamp|dig shovel|paint 
 # Templates of a row of words; the last number is the place of the word that is known.
 _TELLINGS: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = (
     (
-        _COUNTRIES,
+        COUNTRIES,
         (
             ("{1} is the capital of {0}", 1),
             ("the capital of {0} is {1}", 1),
@@ -83,7 +84,7 @@ _TELLINGS: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = (
         ),
     ),
     (
-        _ANIMALS,
+        ANIMALS,
         (
             ("the {0} {2} at night", 2),
             ("a young {0} is called a(n) {1}", 1),
@@ -96,7 +97,7 @@ _TELLINGS: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = (
         ),
     ),
     (
-        _OPPOSITES,
+        OPPOSITES,
         (
             ("the opposite of {0} is {1}", 1),
             ("it is not {0}, it is {1}", 1),
@@ -107,7 +108,7 @@ _TELLINGS: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = (
         ),
     ),
     (
-        _COLOURS,
+        COLOURS,
         (
             ("{0} is {1}", 1),
             ("the colour of {0} is {1}", 1),
@@ -117,7 +118,7 @@ _TELLINGS: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = (
         ),
     ),
     (
-        _WORKERS,
+        WORKERS,
         (
             ("the {0} works at the {1}", 1),
             ("a(n) {0} {2} {3}", 3),
@@ -129,7 +130,7 @@ _TELLINGS: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = (
         ),
     ),
     (
-        _THINGS,
+        THINGS,
         (
             ("you {0} with your {1}", 1),
             ("to {0}, you need your {1}", 1),
@@ -167,15 +168,21 @@ def fact(rng: Random, split: Split) -> Fact:
 
 def _draw(rng: Random) -> tuple[list[str], str, int]:
     if rng.random() < 0.12:
-        cycle = rng.choice(_CYCLES).split()
+        cycle = rng.choice(CYCLES).split()
         at = rng.randrange(len(cycle) - 1)
         template, place = rng.choice(_NEXT)
         return cycle[at : at + 2], template, place
     table, tellings = rng.choice(_TELLINGS)
-    row = rng.choice(table.split("|"))
+    row = rng.choice(rows(table))
     template, place = rng.choice(tellings)
-    head, *rest = row.rsplit(" ", 1) if table is _COLOURS else row.split()
-    return [head, *rest], template, place
+    return list(row), template, place
+
+
+@cache
+def rows(table: str) -> tuple[tuple[str, ...], ...]:
+    """The words of each row of one of the tables above; only what has a colour is named by several words."""
+    split = (row.rsplit(" ", 1) if table is COLOURS else row.split() for row in table.split("|"))
+    return tuple(map(tuple, split))
 
 
 def _tell(words: list[str], template: str, place: int) -> Fact:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Example = dict[str, Any]
 
@@ -22,7 +22,7 @@ class Trained:
     """The result of a run: held-out metrics by name, and the examples that are kept."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerFast
+    tokenizer: PreTrainedTokenizerBase
     metrics: Mapping[str, float]
     heldout_rows: int
     examples: Mapping[str, Sequence[Example]]  # file name -> rows
@@ -41,6 +41,11 @@ class Recipe:
     train: Callable[[int], Trained]
     # The loss of metric that a precision may cost before the artifact is refused.
     tolerances: Mapping[str, float]
+    lower_is_better: bool = False
+
+    def reached(self, value: float) -> bool:
+        """Whether a held-out value is as good as the target."""
+        return value <= self.target if self.lower_is_better else value >= self.target
 
 
 def write(recipe: Recipe, trained: Trained, root: Path) -> int:
@@ -78,7 +83,15 @@ def _toml(recipe: Recipe, trained: Trained, size_bytes: int) -> str:
                 "max_length_tokens": trained.tokenizer.model_max_length,
             },
         ),
-        ("heldout", {"metric": recipe.metric, "target": recipe.target, "rows": trained.heldout_rows}),
+        (
+            "heldout",
+            {
+                "metric": recipe.metric,
+                "target": recipe.target,
+                **({"lower_is_better": True} if recipe.lower_is_better else {}),
+                "rows": trained.heldout_rows,
+            },
+        ),
         ("heldout.measured", {k: round(v, 4) for k, v in trained.metrics.items()}),
         ("tolerances.metric_loss", recipe.tolerances),
     ]

@@ -11,10 +11,14 @@ import json
 import math
 import string
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import sentencepiece
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import MarianTokenizer, PreTrainedTokenizerFast
 
 _BASE_ALPHABET = set(string.digits + string.ascii_letters + string.punctuation + "’“”–—…°€£")
 
@@ -97,10 +101,11 @@ def byte_level(
     corpus: Sequence[str],
     vocab_size: int,
     max_length: int,
+    **settings: Any,
 ) -> PreTrainedTokenizerFast:
-    """A RoBERTa-like tokenizer of class `kind`: BPE over bytes, so no character is unknown."""
+    """A RoBERTa- or GPT-2-like tokenizer of class `kind`: BPE over bytes, so no character is unknown."""
     vocab, merges = _byte_level_bpe(corpus, vocab_size, special)
-    return kind(vocab=vocab, merges=merges, model_max_length=max_length)
+    return kind(vocab=vocab, merges=merges, model_max_length=max_length, **settings)
 
 
 def _byte_level_bpe(
@@ -117,6 +122,47 @@ def _byte_level_bpe(
     raw.train_from_iterator(corpus, trainer)
     merges = json.loads(raw.to_str())["model"]["merges"]
     return raw.get_vocab(), [(left, right) for left, right in merges]
+
+
+def marian(
+    source: Sequence[str], target: Sequence[str], vocab_size: int, max_length: int, **settings: Any
+) -> MarianTokenizer:
+    """A Marian tokenizer: a SentencePiece model of `vocab_size` pieces for each side, and one list of ids for both.
+
+    As in the published models the end token is id 0, the unknown one id 1 and padding the last.
+    """
+    sides = [_sentencepiece(texts, vocab_size) for texts in (source, target)]
+    pieces = dict.fromkeys(piece for side in sides for piece in _pieces(side))
+    vocab = {piece: index for index, piece in enumerate(["</s>", "<unk>", *pieces, "<pad>"])}
+    # The tokenizer reads files, and holds what it has read.
+    with TemporaryDirectory() as name:
+        source_spm, target_spm, ids = (Path(name) / file for file in ("source.spm", "target.spm", "vocab.json"))
+        source_spm.write_bytes(sides[0])
+        target_spm.write_bytes(sides[1])
+        ids.write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
+        return MarianTokenizer(str(source_spm), str(target_spm), str(ids), model_max_length=max_length, **settings)
+
+
+def _sentencepiece(texts: Sequence[str], vocab_size: int) -> bytes:
+    """A serialized Unigram model; one thread, so that it is the same at every run."""
+    model = BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=model,
+        model_type="unigram",
+        vocab_size=vocab_size,
+        character_coverage=1.0,
+        num_threads=1,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def _pieces(model: bytes) -> list[str]:
+    read = sentencepiece.SentencePieceProcessor(model_proto=model)
+    ids = range(read.get_piece_size())
+    return [read.id_to_piece(i) for i in ids if not (read.is_control(i) or read.is_unknown(i))]
 
 
 def _alphabet(core: Tokenizer, corpus: Sequence[str]) -> set[str]:

@@ -95,9 +95,7 @@ def suits(variant: Variant, family: str, has: frozenset[str]) -> bool:
     )
 
 
-def _time(
-    precision: str, variant: Variant, family: str, usual: Mapping[tuple[str, str], float]
-) -> tuple[float, str]:
+def _time(precision: str, variant: Variant, family: str, usual: Mapping[tuple[str, str], float]) -> tuple[float, str]:
     """Time over fp32's, and the machine it was measured on, empty where it was not."""
     speed = variant.speed
     if family == "cpu" and speed is not None:

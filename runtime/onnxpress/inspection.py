@@ -77,7 +77,8 @@ def _source(manifest: Manifest) -> str:
     provenance = manifest.provenance
     revision = f" at {provenance.revision}" if provenance.revision else ""
     commit = f" (commit {provenance.commit})" if provenance.commit else ""
-    return provenance.source + revision + commit
+    adapter = f" with the adapter {provenance.adapter}" if provenance.adapter else ""
+    return provenance.source + revision + commit + adapter
 
 
 def _labels(labels: Sequence[str]) -> str:

@@ -131,8 +131,55 @@ class SpecialToken:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageSettings:
+    """How a tokenizer is told the languages. `codes`: language -> id of its token, in the order of the checkpoint.
+
+    `source_position`: where the source language's token stands in an encoded row (0: first, -1: last); None: nowhere.
+    `target`: how the target language is asked for. "forced": its id is the first token to be generated; "text": its
+    token, `>>CODE<<`, begins the source text; None: not at all.
+    """
+
+    codes: Mapping[str, int]
+    source_position: int | None = None
+    target: Literal["forced", "text"] | None = None
+    default_source: str | None = None
+    default_target: str | None = None
+
+
+SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """How a text becomes tokens where the Rust library has no exact way. It stands in for the normalizer, the
+    pre-tokenizer, the template and the decoder of `tokenizer.json`; docs/artifact.md says what each method does.
+
+    Ids from `vocabulary` on are pieces that the model has no row for: they count as `unknown_id`. `prefix` and
+    `suffix` surround a row. The rest is for "sentencepiece": the file with its normalization table, its settings,
+    pieces without a text, whether `>>CODE<<` at the beginning is one token; in decoded text, what follows a special
+    token, and the names of others that are joined as special ones are.
+    """
+
+    method: SegmentationMethod
+    vocabulary: int
+    unknown_id: int
+    prefix: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
+    charsmap_file: str | None = None
+    add_dummy_prefix: bool = True
+    remove_extra_whitespaces: bool = True
+    invisible: tuple[str, ...] = ()
+    leading_code: bool = False
+    after_special: str = ""
+    apart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizerSettings:
-    """What `tokenizer.json` does not say. `max_length` counts tokens, special ones included; None: unlimited."""
+    """What `tokenizer.json` does not say. `max_length` counts tokens, special ones included; None: unlimited.
+
+    `target`: the tokenizer of the target side, which decodes, where that side has a vocabulary of its own.
+    """
 
     file: str
     input_names: tuple[str, ...]
@@ -143,6 +190,9 @@ class TokenizerSettings:
     truncation_side: Side = "right"
     clean_up_tokenization_spaces: bool = False
     special_tokens: Mapping[str, SpecialToken] = field(default_factory=dict)
+    languages: LanguageSettings | None = None
+    segmentation: Segmentation | None = None
+    target: TokenizerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +241,8 @@ class GenerationSettings:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter."""
+    """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter; `adapter`, where
+    there is one, the PEFT adapter that was merged into the weights."""
 
     source: str
     revision: str | None
@@ -200,6 +251,7 @@ class Provenance:
     command: str
     created: str
     versions: Mapping[str, str]
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +350,14 @@ def _validate(manifest: Manifest, where: str) -> None:
             for name in (files.file, *files.external):
                 if name not in manifest.files:
                     refuse(f"{at}.graphs.{graph}", f"{name!r} is not listed in files")
-    if manifest.tokenizer is not None:
-        if manifest.tokenizer.file not in manifest.files:
-            refuse("tokenizer.file", f"{manifest.tokenizer.file!r} is not listed in files")
-        if manifest.tokenizer.max_length is not None and manifest.tokenizer.max_length < 1:
-            refuse("tokenizer.max_length", "not positive")
+    tokenizer, at = manifest.tokenizer, "tokenizer"
+    while tokenizer is not None:
+        named = [("file", tokenizer.file)]
+        if tokenizer.segmentation is not None and tokenizer.segmentation.charsmap_file is not None:
+            named.append(("segmentation.charsmap_file", tokenizer.segmentation.charsmap_file))
+        for field_name, file in named:
+            if file not in manifest.files:
+                refuse(f"{at}.{field_name}", f"{file!r} is not listed in files")
+        if tokenizer.max_length is not None and tokenizer.max_length < 1:
+            refuse(f"{at}.max_length", "not positive")
+        tokenizer, at = tokenizer.target, f"{at}.target"

@@ -34,6 +34,9 @@ if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
 #: device family -> ONNX Runtime's name for what runs it.
 PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
+#: ONNX Runtime's names of types whose numpy name is another.
+_DTYPES: Mapping[str, str] = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+
 #: Sessions of a parent process, kept in a forked child: destroying one would wait for threads that fork did not copy.
 _of_parent: list[object] = []
 
@@ -80,6 +83,11 @@ class Session:
         except Exception as error:
             raise explain(error, session, inputs, graph) from None
         return dict(zip(names, results, strict=True))
+
+    def input_dtype(self, name: str, graph: str = "model") -> str:
+        """numpy's name of the dtype that an input has in this variant of a graph."""
+        found = next(one.type for one in self.opened(graph).get_inputs() if one.name == name)
+        return _DTYPES.get(found, found)
 
     def warm(self) -> None:
         """Open every graph now instead of at the first run."""

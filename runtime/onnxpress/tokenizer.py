@@ -9,49 +9,20 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
+from onnxpress.encodings import Encoding, Strategy, Truncation, replaced
 from onnxpress.errors import CorruptFile, InputError, MissingDependency
+from onnxpress.languages import language_id, with_target
 from onnxpress.manifest import TokenizerSettings
+from onnxpress.pieces.encoder import PieceEncoder
+from onnxpress.stream_decoder import StreamDecoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as RustTokenizer
 
-Strategy = Literal["longest_first", "only_first", "only_second"]
-
-
-class Encoding(Protocol):
-    """What the Rust tokenizer returns for one text or pair. Offsets count characters of the text (code points)."""
-
-    @property
-    def ids(self) -> list[int]: ...
-    @property
-    def type_ids(self) -> list[int]: ...
-    @property
-    def tokens(self) -> list[str]: ...
-    @property
-    def offsets(self) -> list[tuple[int, int]]: ...
-    @property
-    def special_tokens_mask(self) -> list[int]: ...
-    @property
-    def word_ids(self) -> list[int | None]: ...
-    @property
-    def sequence_ids(self) -> list[int | None]: ...
-    @property
-    def overflowing(self) -> list[Any]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Truncation:
-    """Keep at most `max_length` tokens, special ones included; what is cut comes back in `overflowing`, each piece
-    repeating the last `stride` tokens of the one before."""
-
-    max_length: int
-    strategy: Strategy = "longest_first"
-    stride: int = 0
-    side: Literal["left", "right"] | None = None
+__all__ = ["Encoding", "Strategy", "StreamDecoder", "Tokenizer", "Truncation", "clean_up"]
 
 
 class Tokenizer:
@@ -72,6 +43,17 @@ class Tokenizer:
         self._pid = os.getpid()
         self._truncation: Truncation | Literal["unknown"] | None = None
         self._rust = _load(self.file)
+        self._pieces: PieceEncoder | None = None
+        if (segmentation := self.settings.segmentation) is not None:
+            self._pieces = PieceEncoder(self.file, self.settings, segmentation, self._merge)
+        target = self.settings.target
+        #: The tokenizer of the target side, which decodes; this one where both sides share it.
+        self.target: Tokenizer = self if target is None else Tokenizer(self.file.parent / target.file, target)
+
+    def _merge(self, text: str) -> list[tuple[int, str]]:
+        data = text.encode()  # the model counts bytes
+        tokens = ((token.id, token.offsets) for token in self._rust.model.tokenize(text))
+        return [(number, data[start:end].decode()) for number, (start, end) in tokens]
 
     def encode(
         self,
@@ -80,18 +62,46 @@ class Tokenizer:
         *,
         truncation: Truncation | None = None,
         special_tokens: bool = True,
+        source_language: str | None = None,
+        target_language: str | None = None,
     ) -> Encoding:
         """Encode a text, a pair of texts, or a text already split into words (a sequence of strings).
 
+        The target language only matters to models that read it from the text; others are told by the first token that
+        they generate (`language_id`). Without a source language, the checkpoint's default stands in the row.
+
         Raises:
-            InputError: not text, or `max_length` leaves no room beside the special tokens or the stride.
+            InputError: not text, or `max_length` leaves no room beside the special tokens or the stride, or the model
+                does not know the language.
         """
         words = not isinstance(text, str)
         if words and not all(isinstance(word, str) for word in text):
             raise InputError(f"Expected a text or a list of words, got {_shown(text)}.")
         if pair is not None and not isinstance(pair, str):
             raise InputError(f"Expected a text as second of the pair, got {_shown(pair)}.")
-        first = list(text) if words else text
+        first = text if isinstance(text, str) else list(text)
+        source_id = None if source_language is None else self.language_id(source_language)
+        if target_language is not None:
+            if not isinstance(first, str):
+                self.language_id(target_language)
+            else:
+                first = with_target(self.settings.languages, first, target_language)
+        encoding = self._encode(first, pair, truncation, special_tokens)
+        if truncation is not None and len(encoding.ids) > truncation.max_length:
+            raise InputError(_encode_error("it leaves no room for the text", truncation))
+        position = None if self.settings.languages is None else self.settings.languages.source_position
+        if source_id is None or position is None or not special_tokens:
+            return encoding
+        return replaced(encoding, position, source_id, self.token(source_id))
+
+    def _encode(
+        self, first: str | list[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
+    ) -> Encoding:
+        words = not isinstance(first, str)
+        if self._pieces is not None:
+            if words:
+                raise InputError("This tokenizer takes texts, not words. Join the words with spaces.")
+            return self._pieces.encode(str(first), pair, truncation, special_tokens)
         self._after_fork()
         with self._lock:
             fits = self._room(first, pair, truncation, special_tokens)
@@ -102,14 +112,39 @@ class Tokenizer:
                 )
             except Exception as error:  # the Rust extension raises plain Exception
                 raise InputError(_encode_error(error, truncation)) from None
-        if truncation is not None and len(encoding.ids) > truncation.max_length:
-            raise InputError(_encode_error("it leaves no room for the text", truncation))
         return encoding
 
+    def language_id(self, code: str) -> int:
+        """The id of a language's token: what to force as first generated token, where the target is asked for so.
+
+        Raises:
+            InputError: the model does not know the language.
+        """
+        return language_id(self.settings.languages, code)
+
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Token ids to text, with the checkpoint's clean-up of spaces."""
-        text = str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        """Token ids (of the target side, where the sides differ) to text, with the checkpoint's clean-up of spaces."""
+        if self.target is not self:
+            return self.target.decode(ids, skip_special_tokens=skip_special_tokens)
+        text = self._text(ids, skip_special_tokens)
         return clean_up(text) if self.settings.clean_up_tokenization_spaces else text
+
+    def _text(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
+        if self._pieces is not None:
+            return self._pieces.decode(ids, skip_special_tokens)
+        return str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
+
+    def stream_decoder(self, *, skip_special_tokens: bool = True) -> StreamDecoder:
+        """Decode a row as it grows: the pieces, joined, are what `decode` gives for the whole."""
+        if self.target is not self:
+            return self.target.stream_decoder(skip_special_tokens=skip_special_tokens)
+        added = self._rust.get_added_tokens_decoder()
+        return StreamDecoder(
+            lambda ids: self._text(ids, skip_special_tokens),
+            self.token,
+            skipped={number for number, token in added.items() if token.special} if skip_special_tokens else (),
+            clean_up=clean_up if self.settings.clean_up_tokenization_spaces else None,
+        )
 
     def join(self, tokens: Sequence[str]) -> str:
         """Tokens to text as the tokenizer's decoder joins them, without clean-up."""
@@ -118,6 +153,8 @@ class Tokenizer:
 
     def token(self, token_id: int) -> str:
         """The token of an id, "" if there is none."""
+        if self._pieces is not None:
+            return self._pieces.token(token_id)
         return self._rust.id_to_token(token_id) or ""
 
     def token_id(self, token: str) -> int | None:
@@ -131,6 +168,8 @@ class Tokenizer:
 
     def special_count(self, *, pair: bool) -> int:
         """How many special tokens are added to a text or a pair."""
+        if self._pieces is not None:
+            return self._pieces.special_count
         return int(self._rust.num_special_tokens_to_add(pair))
 
     @property

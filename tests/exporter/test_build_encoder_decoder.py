@@ -121,7 +121,9 @@ def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Pat
         assert np.abs(other[0] - wanted[0]).max() > 0.02 * span
         assert np.abs(expected(case, ids, mask, written[:, 1:])[:, -1] - wanted[:, -1]).max() > 1e-3 * span
 
+        # The first token of every row at once, as no row has a past; then, over it, every row's own beginning.
         graphs.encode(ids, mask, beams)
+        same(graphs.feed(written[:, :1], 0), wanted[:, :1], span)
         for row in range(len(written)):
             same(graphs.feed(written[row : row + 1, :first], 0, row), wanted[row : row + 1, :first], span)
         for past in range(first, written.shape[1] - 4):

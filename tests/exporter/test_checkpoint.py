@@ -196,6 +196,10 @@ def test_pickles_are_refused_before_they_are_fetched(hub: HubServer) -> None:  #
         ("reranking", "text-ranking"),
         ("sentence-similarity", "sentence-similarity"),
         ("zero-shot-classification", "zero-shot-classification"),
+        ("causal-lm", "text-generation"),
+        ("seq2seq-lm", "text2text-generation"),
+        ("summarization", "summarization"),
+        ("translation_en_to_de", "translation"),
     ],
 )
 def test_task_names(given: str, task: str) -> None:
@@ -207,8 +211,6 @@ def test_task_names(given: str, task: str) -> None:
     [
         ("text-clasification", UnknownTask, "mean 'text-classification'"),
         ("", UnknownTask, "Tasks: "),
-        ("causal-lm", UnsupportedCheckpoint, "text-generation yet"),
-        ("summarization", UnsupportedCheckpoint, "summarization yet"),
         ("image-classification", UnsupportedCheckpoint, "image-classification yet"),
     ],
 )
@@ -230,6 +232,9 @@ def test_tasks_that_there_are_not(given: str, error: type[Exception], words: str
         ("ElectraForPreTraining", "feature-extraction"),
         ("MPNetModel", "feature-extraction"),
         ("T5EncoderModel", "feature-extraction"),
+        ("GPT2LMHeadModel", "text-generation"),
+        ("T5ForConditionalGeneration", "text2text-generation"),
+        ("BartForConditionalGeneration", "text2text-generation"),
     ],
 )
 def test_task_of_an_architecture(classifier: Path, architecture: str, task: str) -> None:
@@ -240,9 +245,7 @@ def test_task_of_an_architecture(classifier: Path, architecture: str, task: str)
 @pytest.mark.parametrize(
     ("architecture", "words"),
     [
-        ("GPT2LMHeadModel", "text-generation"),
         ("ViTForImageClassification", "image-classification"),
-        ("T5ForConditionalGeneration", "text2text-generation"),
         ("WhisperForConditionalGeneration", "automatic-speech-recognition"),
         ("NobodysForNothing", "unknown kind"),
     ],

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx_ir
 import pytest
 import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -14,11 +13,11 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from onnxpress.generation import shared_decoder
 from onnxpress.generation.graph import read
 from onnxpress.generation.shared_decoder import SharedModel
-from onnxpress.manifest import GraphInfo, TensorInfo
 from onnxpress.session import Session
 from onnxpress_exporter import generators
 from onnxpress_exporter.save import save
 from tests.fixtures.decoders import tiny
+from tests.fixtures.graphs import info_of
 
 VOCABULARY, WINDOW, LIMIT = 211, 9, 128
 
@@ -39,19 +38,6 @@ CONFIGS: Mapping[str, dict[str, Any]] = {
     "gpt2": {"vocab_size": VOCABULARY, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": LIMIT},
     "bloom": {"vocab_size": VOCABULARY, "hidden_size": 64, "n_layer": 2, "n_head": 4},
 }
-
-
-def info_of(model: onnx_ir.Model) -> GraphInfo:
-    def described(values: Sequence[onnx_ir.Value]) -> tuple[TensorInfo, ...]:
-        found = []
-        for value in values:
-            assert value.name is not None
-            assert value.dtype is not None
-            axes = [axis if isinstance(axis, int) else str(axis.value) for axis in value.shape or ()]
-            found.append(TensorInfo(value.name, str(value.dtype.numpy()), tuple(axes)))
-        return tuple(found)
-
-    return GraphInfo(described(model.graph.inputs), described(model.graph.outputs))
 
 
 class Case:

@@ -43,6 +43,7 @@ PAIRS: dict[str, Callable[[int], tuple[Rule, Any]]] = {
         theirs.SuppressTokensAtBeginLogitsProcessor([1, 4], prompt),
     ),
     "forced last": lambda prompt: (ours.forced(4, [2]), theirs.ForcedEOSTokenLogitsProcessor(prompt + 5, 2)),
+    "numbers only": lambda prompt: (ours.numbers_only(), theirs.InfNanRemoveLogitsProcessor()),
     "temperature": lambda prompt: (ours.temperature(0.7), theirs.TemperatureLogitsWarper(0.7)),
     "top k": lambda prompt: (ours.top_k(5), theirs.TopKLogitsWarper(5)),
     "top k of all": lambda prompt: (ours.top_k(VOCABULARY + 9), theirs.TopKLogitsWarper(VOCABULARY + 9)),

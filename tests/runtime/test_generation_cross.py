@@ -9,6 +9,7 @@ from onnxpress.errors import InputError
 from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.graph import read
+from onnxpress.generation.shared_decoder import SharedDecoder
 from onnxpress.generation.text_arrays import Texts
 from onnxpress.session import Session
 from tests.fixtures import decoder_graphs as graphs
@@ -61,12 +62,21 @@ def test_the_text_matters(model: CrossModel) -> None:
 
 def test_texts_of_different_length_and_rows_read_alone(model: CrossModel) -> None:
     decoder = encode(model, TEXTS)
-    rows = [(text, [2] * text) for text in range(3)]
+    rows = [(text, [text, 2]) for text in range(3)]
     for row, (text, ids) in enumerate(rows):
-        if ids:
-            np.testing.assert_allclose(decoder.prefill(row, ids)[0], alone(model, text, ids), atol=2e-4)
+        np.testing.assert_allclose(decoder.prefill(row, ids)[0], alone(model, text, ids), atol=2e-4)
     for turn in range(3):
         check_rows(model, decoder, rows, turn)
+
+
+def test_rows_of_different_lengths_take_no_step_of_a_fused_graph(model: CrossModel) -> None:
+    decoder = encode(model, TEXTS)
+    decoder.prefill(1, [4])
+    if isinstance(decoder, SharedDecoder):
+        with pytest.raises(InputError, match="equal lengths"):
+            decoder.step(np.array([1, 2, 3]))
+    else:
+        check_rows(model, decoder, [(0, []), (1, [4]), (2, [])], 1)
 
 
 def test_beams_and_texts_that_drop_out(model: CrossModel) -> None:

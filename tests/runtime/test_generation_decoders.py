@@ -55,8 +55,8 @@ def rubbish_in_new_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """New buffers hold what nobody may read."""
     allocate = Cache._allocate
 
-    def dirty(self: Cache, rows: int) -> None:
-        allocate(self, rows)
+    def dirty(self: Cache, rows: int, capacity: int) -> None:
+        allocate(self, rows, capacity)
         for block in self._blocks.values():
             block[:] = np.nan
 

@@ -58,7 +58,7 @@ def test_five_hundred_conversations(model: SharedModel) -> None:
             history += random.integers(0, graphs.VOCABULARY, 20 + seed % 170).tolist()
             decoder = model.start(1, len(history) + 8)
             decoder.prefill(0, history)
-            for _ in range(8):
+            for _ in range(4):
                 decoder.step(np.array([history[-1]]))
             decoder.close()
 

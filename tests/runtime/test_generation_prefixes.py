@@ -180,6 +180,28 @@ def test_beams_and_truncated_rows_leave_a_good_past(model: SharedModel, plain: S
         np.testing.assert_allclose(got, plain.start(1, 70).prefill(0, [*ids, 9]), atol=2e-4)
 
 
+def test_a_run_that_fails_leaves_no_wrong_past(
+    model: SharedModel, plain: SharedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt, other = tokens(40), tokens(40, 1)
+    decoder = model.start(1, 60)
+    decoder.prefill(0, prompt)
+    decoder.truncate(0, 20)
+    run = Binding.run
+
+    def interrupted(self: Binding) -> None:
+        run(self)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Binding, "run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            decoder.prefill(0, other)  # has written over what came after the first 20
+    decoder.close()
+    found = model.start(1, 60).prefill(0, [*prompt, 3])
+    np.testing.assert_allclose(found, plain.start(1, 60).prefill(0, [*prompt, 3]), atol=2e-4)
+
+
 def _cache(ids: list[int], capacity: int = 64) -> Cache:
     cache = Cache({"key": (2, 4)}, 1, capacity)
     cache.append(0, ids)

@@ -55,7 +55,7 @@ def test_moves_do_what_a_gather_does_and_no_row_twice(sources: list[int]) -> Non
 _small_rows = st.lists(st.lists(st.integers(0, 1), max_size=5), min_size=1, max_size=5)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data(), _small_rows)
 def test_select_truncate_append_are_a_naive_gather(data: st.DataObject, histories: list[list[int]]) -> None:
     texts = [data.draw(st.integers(0, 1), label="text") for _ in histories]
@@ -120,6 +120,11 @@ def test_wrong_rows_and_lengths_are_refused() -> None:
             cache.select(sources)
     with pytest.raises(InputError, match="cannot be cut to 1"):
         cache.truncate(0, 1)
+
+
+def test_more_than_the_memory_is_refused() -> None:
+    with pytest.raises(InputError, match=r"2 rows of 1000000000000 tokens take 1280\d\d.0 GB"):
+        Cache(SHAPES, 2, 10**12)
 
 
 def test_common_prefix() -> None:

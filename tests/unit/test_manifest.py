@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,10 +21,12 @@ from onnxpress.manifest import (
     FileInfo,
     GraphFiles,
     GraphInfo,
+    LanguageSettings,
     Manifest,
     Postprocessing,
     Provenance,
     Quality,
+    Segmentation,
     SpecialToken,
     Speed,
     TensorInfo,
@@ -162,3 +165,21 @@ def test_damage_is_always_a_named_error(data: st.DataObject) -> None:
     replacement = data.draw(st.text(max_size=3))
     with suppress(ArtifactError):
         parse(text[:at] + replacement + text[at + data.draw(st.integers(0, 20)) :])
+
+
+def test_languages_and_segmentation_of_both_sides() -> None:
+    """Kept as they are; every file that a side names has to be there."""
+    plain = manifest()
+    assert plain.tokenizer is not None
+    segmentation = Segmentation("sentencepiece", 9, 1, (), (0,), "charsmap.bin", invisible=("<s>",), leading_code=True)
+    target = replace(plain.tokenizer, file="tokenizer_target.json", segmentation=replace(segmentation, vocabulary=7))
+    tokenizer = replace(
+        plain.tokenizer, languages=LanguageSettings({"fr": 3}, 0, "forced"), segmentation=segmentation, target=target
+    )
+    names = ("charsmap.bin", "tokenizer_target.json")
+    files = {**plain.files, **dict.fromkeys(names, plain.files["tokenizer.json"])}
+    whole = replace(plain, tokenizer=tokenizer, files=files)
+    assert parse(dump(whole)) == whole
+    for name in names:
+        with pytest.raises(InvalidManifest, match=f"{name!r} is not listed"):
+            parse(dump(replace(whole, files={key: info for key, info in files.items() if key != name})))

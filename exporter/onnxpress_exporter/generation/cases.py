@@ -1,6 +1,6 @@
 """The texts that graphs which write text are held against, as token ids. Knows neither torch nor a graph.
 
-A decoder alone reads a text; after an encoder, it reads what the reference itself writes about one.
+A decoder alone reads a text; after an encoder, it reads what the model itself writes about one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST_TOKENS = 512
 PASSAGE_TOKENS, JUDGED_TOKENS = 192, 3072
 #: Texts that quantization watches.
 CALIBRATION_TOKENS = 4096
-#: Tokens that the reference writes of each text an encoder has read.
+#: Tokens that the model writes of each text an encoder has read.
 WRITTEN_TOKENS = 24
 #: Sentences that make one passage.
 _SENTENCES = 6
@@ -37,7 +37,7 @@ class Case:
         return replace(self, ids=(*self.ids, *ids))
 
 
-#: Reads a text: the tokens that the reference writes first about it.
+#: Goes on after a case: the likeliest tokens, at most so many.
 Write = Callable[[Case, int], Sequence[int]]
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import onnx_ir
 
 from onnxpress.manifest import FORMAT, FORMAT_VERSION, PRECISION_SUFFIX, GraphFiles, Manifest, Variant
-from onnxpress.session import Session
 from onnxpress.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter import describe
 from onnxpress_exporter.add_variants import Outcome, settled
@@ -23,7 +22,7 @@ from onnxpress_exporter.generation.build import Built, build, graph_info
 from onnxpress_exporter.generation.cases import LONGEST_TOKENS
 from onnxpress_exporter.generation.files import write_chat_templates, write_generation_config
 from onnxpress_exporter.generation.reference import PyTorch
-from onnxpress_exporter.generation.variants import Writing, add_variants, check_precisions, reader_of, speed
+from onnxpress_exporter.generation.variants import Writing, add_variants, check_precisions, opened, reader_of, speed
 from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.save import save
@@ -81,14 +80,17 @@ def build_writing(
     reference, runtime_tokenizer = PyTorch(model), Tokenizer(folder / settings.file, settings)
     _same_tokens(tokenizer, runtime_tokenizer)
     writing = Writing(manifest, reader_of(manifest, runtime_tokenizer, reference.start), _ends(model))
-    expected = Expected(reference, writing.reader.verification(reference.write))
-    say("verify")
-    manifest = _verified(manifest, writing, expected, folder)
     outcome = Outcome()
-    if others := [name for name in wanted if name != "fp32"]:
-        outcome = add_variants(writing, folder, graphs, expected, others, quantization, say)
+    with opened({name: folder / entry.file for name, entry in files.items()}) as plain:
+        fp32 = writing.graphs(plain, "fp32")
+        # What the graph writes serves as a text as well as any: whether PyTorch would write it is asked by `verify`.
+        expected = Expected(reference, writing.reader.verification(fp32.write))
+        say("verify")
+        measured = Variant(files, 0, quality=verify("fp32", expected, fp32), speed=speed(fp32, None, expected.longest))
+        if others := [name for name in wanted if name != "fp32"]:
+            outcome = add_variants(writing, folder, graphs, plain, expected, others, quantization, say)
     say("write")
-    return settled(manifest, outcome, wanted, folder), outcome
+    return settled(replace(manifest, variants={"fp32": measured}), outcome, wanted, folder), outcome
 
 
 def _save(built: Built, folder: Path) -> dict[str, GraphFiles]:
@@ -98,17 +100,6 @@ def _save(built: Built, folder: Path) -> dict[str, GraphFiles]:
         path = folder / "onnx" / f"{name}{PRECISION_SUFFIX['fp32']}.onnx"
         found[name] = describe.graph_files(graph, save(graph, path), folder)
     return found
-
-
-def _verified(manifest: Manifest, writing: Writing, expected: Expected, folder: Path) -> Manifest:
-    """With what the gate measured of fp32."""
-    plain = manifest.variants["fp32"]
-    session = Session({name: folder / entry.file for name, entry in plain.graphs.items()})
-    graphs = writing.graphs(session, "fp32")
-    quality = verify("fp32", expected, graphs)
-    measured = speed(graphs, None, expected.longest)
-    session.close()
-    return replace(manifest, variants={"fp32": replace(plain, quality=quality, speed=measured)})
 
 
 def _same_tokens(tokenizer: Any, runtime: Tokenizer) -> None:

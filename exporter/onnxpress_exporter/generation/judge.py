@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress_exporter.generation.cases import Case
+from onnxpress_exporter.generation.cases import Case, Write
 from onnxpress_exporter.generation.verify import WRITTEN, Reference
 from onnxpress_exporter.quantization.judge import Verdict
 from onnxpress_exporter.quantization.thresholds import Thresholds, misses
@@ -48,10 +48,13 @@ class Seen:
 class Judge:
     """Holds the reference's answers to the judged texts.
 
+    Args:
+        write: goes on as the reference does, after an encoder; None: what variants write is not compared.
+
     `figures`: of the reference itself.
     """
 
-    def __init__(self, reference: Reference, cases: Sequence[Case], writes: bool) -> None:
+    def __init__(self, reference: Reference, cases: Sequence[Case], write: Write | None) -> None:
         self._cases = [case for case in cases if len(case.ids) > 1]
         self._seen = []
         vocabulary = 1
@@ -61,8 +64,8 @@ class Judge:
             self._seen.append(_seen(logits, case))
         surprise = -float(np.mean(np.concatenate([one.own for one in self._seen])))
         self._knows = surprise < KNOWS * float(np.log(vocabulary))
-        self._begun = [Case(case.name, case.ids[:1], case.source) for case in self._cases[:WRITING]] if writes else []
-        self._written = [reference.write(case, WRITTEN) for case in self._begun]
+        self._begun = [Case(case.name, case.ids[:1], case.source) for case in self._cases[:WRITING]] if write else []
+        self._written = [write(case, WRITTEN) for case in self._begun] if write else []
         self.figures: Mapping[str, float] = {"perplexity": float(np.exp(surprise))}
 
     @property

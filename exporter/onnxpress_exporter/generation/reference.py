@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -89,18 +89,10 @@ class PyTorch:
             self._model.generation_config = own
 
 
-def score(logits: Logits, ids: Sequence[int]) -> float:
-    """The logarithm of the probability of `ids`, each by the row of scores before it: float32 (len(ids), vocabulary)."""
-    rows = logits.astype(np.float64)
-    rows -= rows.max(axis=1, keepdims=True)
-    rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
-    return float(rows[np.arange(len(ids)), list(ids)].sum())
-
-
 @contextmanager
 def _inference() -> Iterator[None]:
     threads = usable_cores()
-    if torch.get_num_threads() != threads:
+    if torch.get_num_threads() > threads:
         torch.set_num_threads(threads)
     with torch.inference_mode():
         yield

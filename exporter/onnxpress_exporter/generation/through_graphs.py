@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
+from onnxpress.generation.loop import complete
+from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter.generation.cases import Case
 
 Logits = NDArray[np.float32]
@@ -26,7 +28,7 @@ class Graphs:
         self._model = model
         self.name = name
         self.start = start
-        self._ends = frozenset(ends)
+        self._ends = tuple(ends)
 
     @property
     def limit(self) -> int | None:
@@ -55,15 +57,10 @@ class Graphs:
         return found
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
-        """At most `count` tokens, each the likeliest; what ends a text is the last."""
-        if beams != 1:
-            raise ValueError("graphs are asked for their likeliest tokens alone")
-        decoder, written = self.opened([case], count), []
-        best = int(decoder.prefill(0, case.ids)[0].argmax())
-        while True:
-            written.append(best)
-            if len(written) == count or best in self._ends:
-                break
-            best = int(decoder.step(np.array([best], np.int64))[0].argmax())
+        """At most `count` tokens by the runtime's own search, without sampling and without rules."""
+        decoder = self.opened([case], count)
+        config = GenerationConfig(max_new_tokens=count, num_beams=beams, eos_token_id=self._ends)
+        texts = None if case.source is None else [case.source]
+        (found,) = complete(decoder, [case.ids], config, texts=texts)
         decoder.close()
-        return written
+        return list(found[0].ids)

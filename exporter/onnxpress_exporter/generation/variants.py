@@ -28,7 +28,7 @@ from onnxpress_exporter.generation.inputs import Arrays, decoder_inputs, encoder
 from onnxpress_exporter.generation.judge import Judge
 from onnxpress_exporter.generation.small import SCHEMES, Scheme, small
 from onnxpress_exporter.generation.through_graphs import Graphs
-from onnxpress_exporter.generation.verify import Expected, Reference, verify
+from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.quantization.judge import Verdict
 from onnxpress_exporter.quantization.plan import Integers, Plan
@@ -75,6 +75,7 @@ def add_variants(
     writing: Writing,
     folder: Path,
     fp32: Mapping[str, onnx_ir.Model],
+    plain: Session,
     expected: Expected,
     wanted: Sequence[str],
     settings: Settings,
@@ -84,32 +85,30 @@ def add_variants(
 
     Args:
         folder: where new graphs go, in `onnx/`; it holds the fp32 variant's files already.
-        fp32: the graphs of that variant.
+        fp32, plain: the graphs of that variant, and a session of them.
         expected: the answers of PyTorch, or of the fp32 variant itself.
     """
-    files = {name: folder / entry.file for name, entry in writing.manifest.variants["fp32"].graphs.items()}
     say("asking the reference")
-    reference = expected.reference
-    judge = Judge(reference, writing.reader.judged(reference.write), writes=writing.reader.start is not None)
+    write = writing.graphs(plain, "fp32").write
+    judge = Judge(expected.reference, writing.reader.judged(write), write if writing.reader.start is not None else None)
+    inputs = _Calibration(writing, plain)
     variants, refused = {}, {}
-    with _opened(files) as plain:
-        inputs = _Calibration(writing, plain, reference)
-        for precision in wanted:
+    for precision in wanted:
 
-            def tell(what: str, precision: str = precision) -> None:
-                say(f"{precision}: {what}")
+        def tell(what: str, precision: str = precision) -> None:
+            say(f"{precision}: {what}")
 
-            try:
-                made = _make(writing, folder, fp32, precision, inputs, judge, settings, tell)
-                if isinstance(made, str):
-                    refused[precision] = made
-                    continue
-                tell("verifying")
-                variants[precision] = _finished(writing, folder, precision, made, expected, plain, tell)
-            except (PassError, VerificationFailed) as error:
-                refused[precision] = str(error)
-                for path in _files_of(folder, fp32, precision):
-                    path.unlink(missing_ok=True)
+        try:
+            made = _make(writing, folder, fp32, precision, inputs, judge, settings, tell)
+            if isinstance(made, str):
+                refused[precision] = made
+                continue
+            tell("verifying")
+            variants[precision] = _finished(writing, folder, precision, made, expected, plain, tell)
+        except (PassError, VerificationFailed) as error:
+            refused[precision] = str(error)
+            for path in _files_of(folder, fp32, precision):
+                path.unlink(missing_ok=True)
     return Outcome(variants, refused)
 
 
@@ -126,14 +125,14 @@ class _Made:
 class _Calibration:
     """Inputs of each graph on real texts, made when they are first asked for."""
 
-    def __init__(self, writing: Writing, plain: Session, reference: Reference) -> None:
-        self._writing, self._plain, self._reference = writing, plain, reference
+    def __init__(self, writing: Writing, plain: Session) -> None:
+        self._writing, self._plain = writing, plain
         self._cases: list[Case] | None = None
 
     def of(self, graph: str) -> list[Arrays]:
         """One run's inputs for each text."""
         if self._cases is None:
-            self._cases = self._writing.reader.calibration(self._reference.write)
+            self._cases = self._writing.reader.calibration(self._writing.graphs(self._plain, "fp32").write)
         if graph == ENCODER:
             return [encoder_inputs(case) for case in self._cases]
         manifest = self._writing.manifest
@@ -168,7 +167,7 @@ def _make(
                 models[name] = small(graph, scheme, watched, say)
             written[name] = save(models[name], _path(folder, name, precision))
         say("judging")
-        with _opened({name: paths[0] for name, paths in written.items()}) as session:
+        with opened({name: paths[0] for name, paths in written.items()}) as session:
             verdict = judge.measure(writing.graphs(session, precision), limits)
         told = "passed" if verdict.passed else "; ".join(verdict.missed)
         rounds.append(f"{scheme}: {told}")
@@ -199,7 +198,7 @@ def _finished(
     plain: Session,
     say: Say,
 ) -> Variant:
-    with _opened({name: paths[0] for name, paths in made.written.items()}) as session:
+    with opened({name: paths[0] for name, paths in made.written.items()}) as session:
         graphs = writing.graphs(session, precision)
         quality = verify(precision, expected, graphs)
         variant = Variant(
@@ -260,7 +259,8 @@ def _files_of(folder: Path, graphs: Mapping[str, onnx_ir.Model], precision: str)
 
 
 @contextmanager
-def _opened(files: Files) -> Iterator[Session]:
+def opened(files: Files) -> Iterator[Session]:
+    """A session of saved graphs, by name."""
     session = Session(files)
     try:
         yield session

@@ -27,8 +27,10 @@ Logits = NDArray[np.float32]
 WRITTEN, WRITING = 24, 8
 #: Rows that are read side by side, and tokens that all of them then read one at a time.
 ROWS, STEPS = 4, 4
-#: The error of one score, allowed in two: a margin below this may turn round.
+#: Each of two scores may be off by the error that is allowed: what is nearer than twice that may change places.
 NEAR_TIE = 2.0
+#: Beams, and texts that are written with them after an encoder.
+BEAMS, BEAM_TEXTS = 4, 4
 
 
 class Reference(Protocol):
@@ -119,13 +121,15 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
             found, first = _in_pieces(graphs, case)
             worst.add(f"{case.name!r} read in pieces", found, logits[first:], alone[first:])
     for group in _groups(cases):
-        for index, where, found, first in _together(graphs, [cases[i] for i in group]):
-            case = group[index]
-            worst.add(f"{cases[case].name!r} {where}", found, expected.logits[case][first : first + len(found)])
+        for row, where, found, first in _together(graphs, [cases[i] for i in group]):
+            index = group[row]
+            worst.add(f"{cases[index].name!r} {where}", found, expected.logits[index][first : first + len(found)])
     if precision == "fp32":
         margin = NEAR_TIE * worst.limits.max_error * worst.range
         for case in _short(cases)[:WRITING]:
             _same_tokens(precision, expected.reference, graphs, case, margin)
+        for case in _short(cases)[:BEAM_TEXTS] if graphs.start is not None else ():
+            _same_beams(precision, expected.reference, graphs, case, margin)
     return Quality(
         reference=expected.reference.name,
         inputs=len(cases),
@@ -194,7 +198,7 @@ def _short(cases: Sequence[Case]) -> list[Case]:
 
 def _same_tokens(precision: str, reference: Reference, graphs: Graphs, case: Case, margin: float) -> None:
     """Write on greedily, as the reference does; near ties aside, with the same tokens."""
-    begun = case if case.source is None else Case(case.name, case.ids[:1], case.source)
+    begun = _begun(case)
     tokens = reference.write(begun, WRITTEN)
     if not tokens:
         return
@@ -214,6 +218,38 @@ def _same_tokens(precision: str, reference: Reference, graphs: Graphs, case: Cas
         if place + 1 < len(tokens):
             scores = decoder.step(np.array([token], np.int64))[0]
     decoder.close()
+
+
+def _same_beams(precision: str, reference: Reference, graphs: Graphs, case: Case, margin: float) -> None:
+    """Search with beams, as the reference does: the same text, or one that the reference finds as likely, near ties aside."""
+    begun = _begun(case)
+    tokens, found = reference.write(begun, WRITTEN, BEAMS), graphs.write(begun, WRITTEN, BEAMS)
+    if tokens == found or not tokens:
+        return
+    likely, other = (_likelihood(reference, begun, some) for some in (tokens, found))
+    if not likely - other <= margin:
+        place = next((i for i, (a, b) in enumerate(zip(tokens, found, strict=False)) if a != b), len(found))
+        raise _failed(
+            precision,
+            f"{case.name!r}, with {BEAMS} beams",
+            f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {found[place : place + 6]}, a text "
+            f"that the reference scores {likely - other:.3g} lower (at most {margin:.1g} would be a tie)",
+        )
+
+
+def _likelihood(reference: Reference, begun: Case, ids: Sequence[int]) -> float:
+    """The mean logarithm of the tokens' probabilities."""
+    if not ids:
+        return float("-inf")
+    rows = reference.logits(begun.followed_by(ids))[len(begun.ids) - 1 : -1].astype(np.float64)
+    rows -= rows.max(axis=1, keepdims=True)
+    own = rows[np.arange(len(ids)), list(ids)] - np.log(np.exp(rows).sum(axis=1))
+    return float(own.mean())
+
+
+def _begun(case: Case) -> Case:
+    """Where writing begins: after an encoder with the decoder's first token, else with the text."""
+    return case if case.source is None else replace(case, ids=case.ids[:1])
 
 
 def _failed(precision: str, where: str, shown: str) -> VerificationFailed:

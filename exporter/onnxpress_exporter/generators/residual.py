@@ -18,7 +18,6 @@ from onnxpress_exporter.generators.blocks import (
     add,
     constant,
     emit,
-    emit_several,
     halves,
     linear,
     look_up,
@@ -27,7 +26,7 @@ from onnxpress_exporter.generators.blocks import (
     weight,
 )
 from onnxpress_exporter.generators.encoder_decoder import DistanceBias, Embedding, FeedForward
-from onnxpress_exporter.passes.graph import MICROSOFT, axes
+from onnxpress_exporter.passes.graph import axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +58,18 @@ def run_branches(
 def _add_branch(
     graph: onnx_ir.Graph, branch: Branch, read: onnx_ir.Value, x: onnx_ir.Value, norm: Norm, norm_name: str
 ) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-    """(norm(x + branch(read)), x + branch(read)); the output projection's bias is added by the same node."""
+    """(norm(x + branch(read)), x + branch(read)).
+
+    Sum adds the projection's bias as well, and is not fused with the norm: ONNX Runtime's kernels for that are scalar,
+    and take two to four times as long.
+    """
     output = branch.output
     y = linear(graph, f"{branch.name}.output", branch.inside(read), Linear(output.weight))
-    bias = None if output.bias is None else weight(graph, f"{branch.name}.output.bias", output.bias)
-    return add_and_normalize(graph, norm_name, y, bias, x, norm)
-
-
-def add_and_normalize(
-    graph: onnx_ir.Graph, name: str, y: onnx_ir.Value, bias: onnx_ir.Value | None, x: onnx_ir.Value, norm: Norm
-) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-    """(norm(x + y + bias), x + y + bias) in one node."""
-    scale = weight(graph, f"{name}.weight", norm.weight)
-    op_type = "SkipSimplifiedLayerNormalization"
-    inputs: list[onnx_ir.Value | None] = [y, x, scale]
-    if norm.kind == "layer":
-        op_type = "SkipLayerNormalization"
-        inputs.append(None if norm.bias is None else weight(graph, f"{name}.bias", norm.bias))
-    outputs = emit_several(
-        graph,
-        [name, "", "", f"{name}.sum"],
-        op_type,
-        [*inputs, bias],
-        {"epsilon": norm.epsilon},
-        domain=MICROSOFT,
-        axes=axes(x),
-    )
-    outputs[3].shape = x.shape
-    return outputs[0], outputs[3]
+    terms = [x, y]
+    if output.bias is not None:
+        terms.append(weight(graph, f"{branch.name}.output.bias", output.bias))
+    total = emit(graph, f"{branch.name}.sum", "Sum", terms, axes=axes(x))
+    return normalize(graph, norm_name, total, norm), total
 
 
 def embed(

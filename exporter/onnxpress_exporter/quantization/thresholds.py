@@ -48,7 +48,7 @@ _WRITING: Mapping[int, Thresholds] = {
         "scores' correlation, untrained": 0.98,
     },
     4: {
-        "next-token agreement": 0.75,
+        "next-token agreement": 0.7,
         "among the reference's first 5": 0.96,
         "perplexity ratio": 1.15,
         "divergence": 0.15,

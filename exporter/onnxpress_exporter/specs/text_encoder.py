@@ -15,7 +15,7 @@ from onnxpress_exporter.specs.base import GraphSpec
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase
 
 _BATCH, _SEQUENCE = "batch", "sequence"
 
@@ -87,7 +87,7 @@ _OUTPUTS: Mapping[str, Callable[[Any], tuple[TensorInfo, ...]]] = {
 }
 
 
-def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerFast) -> bool:
+def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether segment ids are passed by transformers and change the answer.
 
     A tokenizer that does not make them leaves the choice to the model, inside the graph: BERT then
@@ -110,7 +110,7 @@ def _refuse_length_dependent(model: Any) -> None:
         )
 
 
-def text_encoder_spec(task: str, model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast) -> GraphSpec:
+def text_encoder_spec(task: str, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> GraphSpec:
     """The graph named "model" for `task`: int64 (batch, sequence) inputs that `model` reads.
 
     Raises UnsupportedCheckpoint if the model does not read token ids.
@@ -138,7 +138,7 @@ _EXAMPLES = (
 )
 
 
-def example_inputs(spec: GraphSpec, tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
+def example_inputs(spec: GraphSpec, tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
     """Inputs to trace `spec` with: int64 (3, sequence), padded, sequence unlike any other size.
 
     Raises UnsupportedCheckpoint if the tokenizer cannot pad.

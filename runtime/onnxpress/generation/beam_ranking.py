@@ -86,10 +86,9 @@ def _drawn(scores: Rows, texts: Sequence[BeamText], add: Rows, count: int) -> Ra
     beams = len(scores) // len(texts)
     noisy = np.full_like(scores, -np.inf)
     for number, text in enumerate(texts):
-        random = text.random or np.random.default_rng()
         rows = slice(number * beams, (number + 1) * beams)
         alive = np.nonzero(scores[rows] > -np.inf)
-        noise = random.gumbel(size=len(alive[0])).astype(np.float32)
+        noise = text.random.gumbel(size=len(alive[0])).astype(np.float32)
         noisy[rows][alive] = scores[rows][alive] + add[rows][alive[0]] + noise
     places, tokens, _ = largest(blocks_of(noisy, count), count, beams)
     owners = places + np.arange(0, len(scores), beams)[:, None]

@@ -12,7 +12,7 @@ from onnxpress.generation.decoder import Ids
 from onnxpress.generation.events import FinishReason, Generated
 from onnxpress.generation.largest import Rows
 from onnxpress.generation.rules import Rule
-from onnxpress.generation.sampling import rules_of, seeded
+from onnxpress.generation.sampling import random_of, rules_of, warpers_of
 from onnxpress.generation.settings import GenerationConfig
 
 NOTHING = -1e9  # the score of a place for a complete text that is empty, as in transformers
@@ -28,7 +28,7 @@ class BeamText:
     beams: int
     penalty: float
     rules: list[Rule]
-    random: np.random.Generator | None
+    random: np.random.Generator
     complete: list[Generated] = field(default_factory=list)
 
     def add(self, ids: Ids, total: np.float32, finish: FinishReason) -> None:
@@ -82,8 +82,10 @@ def beam_texts(
     for number, prompt in enumerate(prompts):
         most = config.most_new_tokens(len(prompt), limit)
         rules = rules_of(config, len(prompt), most, texts[number] if texts else prompt)
+        if config.do_sample:
+            rules += warpers_of(config)
         ids = np.array(prompt, np.int64)
-        found.append(BeamText(number, ids, most, config.num_beams, config.length_penalty, rules, seeded(config, 0)))
+        found.append(BeamText(number, ids, most, config.num_beams, config.length_penalty, rules, random_of(config, 0)))
     return found
 
 

@@ -18,7 +18,7 @@ from onnxpress.generation.beam_texts import BeamText, beam_texts
 from onnxpress.generation.decoder import Decoder, Ids, Logits
 from onnxpress.generation.events import NO_HOOKS, Generated, Hooks
 from onnxpress.generation.largest import Rows
-from onnxpress.generation.prompts import checked, unread
+from onnxpress.generation.prompts import check_call, checked, unread
 from onnxpress.generation.settings import GenerationConfig
 
 Flags = NDArray[np.bool_]
@@ -58,7 +58,7 @@ def beam_search(
         InputError: settings that do not go together, a prompt that is empty or leaves no room, more beams than tokens,
             a constraint.
     """
-    config.check()
+    check_call(config, hooks)
     if hooks.constraint is not None:
         raise InputError(f"num_beams={config.num_beams} cannot be constrained: set num_beams=1")
     beams = _begin(beam_texts(checked(prompts, decoder), texts, config, decoder.limit), config.num_beams)
@@ -75,7 +75,7 @@ def beam_search(
 
 
 def _begin(texts: list[BeamText], beams: int) -> _Beams:
-    ids = np.zeros((len(texts), beams, max((len(text.prompt) + text.most for text in texts), default=0)), np.int64)
+    ids = np.zeros((len(texts), beams, max((len(text.prompt) for text in texts), default=0)), np.int64)
     for number, text in enumerate(texts):
         ids[number, :, : len(text.prompt)] = text.prompt
     # All beams of a text begin alike: the first call's scores are those of one.
@@ -101,7 +101,7 @@ def _hits(ranked: Ranked, beams: _Beams, config: GenerationConfig, hooks: Hooks)
             for number in np.flatnonzero(~hits[place]):
                 ended = hooks.ended(text.number * config.num_return_sequences)
                 hits[place, number] = any(
-                    [ended(token) for token in _written(ranked, beams, text, place, number).tolist()]
+                    ended(token) for token in _written(ranked, beams, text, place, number).tolist()
                 )
     return hits
 
@@ -125,7 +125,8 @@ def _followed(
     width = beams.sums.shape[1]
     sums = np.where(hits, -np.inf, ranked.sums)
     order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]
-    sums = np.take_along_axis(sums, order, axis=1)
+    each = np.arange(len(order))[:, None]
+    sums = sums[each, order]
     step = beams.step + 1
     kept = []
     for place, text in enumerate(beams.texts):
@@ -144,11 +145,11 @@ def _followed(
     texts = [beams.texts[place] for place in kept]
     if not kept:
         return _Beams(texts, beams.ids[:0], sums[:0], step)
-    parents = np.take_along_axis(ranked.beams, order, axis=1)[kept]
+    parents = ranked.beams[each, order][kept]
     sources = (parents + np.array(kept)[:, None] * width).reshape(-1).tolist()
     if sources != list(range(width * len(beams.texts))):
         decoder.select(sources)
-    ids = beams.ids[np.array(kept)[:, None], parents]
-    tokens = np.take_along_axis(ranked.tokens, order, axis=1)[kept]
-    ids[np.arange(len(kept)), :, beams.ends[kept]] = tokens
+    ids = np.empty((*parents.shape, beams.ids.shape[2] + 1), np.int64)
+    ids[:, :, :-1] = beams.ids[np.array(kept)[:, None], parents]
+    ids[np.arange(len(kept)), :, beams.ends[kept]] = ranked.tokens[each, order][kept]
     return _Beams(texts, ids, sums[kept], step)

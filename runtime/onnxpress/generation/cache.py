@@ -7,6 +7,7 @@ copied again. Knows no graph and no session.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,31 +15,37 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.generation.moves import SPARE, check_sources, moves
 
-Buffer = NDArray[np.float32]
+Buffer = NDArray[Any]
 Ids = NDArray[np.int64]
 
 
 class Cache:
-    """Buffers float32 (rows, heads, capacity, size), one for each name, and rows of tokens.
+    """Buffers (rows, heads, capacity, size), one for each name, and rows of tokens.
 
     Arguments:
         shapes: name -> (heads, size).
         texts: what each row is about, any number: keys of equal tokens are equal only within one text.
+        dtype: of the buffers.
 
     Memory is taken from the system as it is written to. `version` changes when arrays move or change their shapes.
     """
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, int]], rows: int, capacity: int, texts: Sequence[int] | None = None
+        self,
+        shapes: Mapping[str, tuple[int, int]],
+        rows: int,
+        capacity: int,
+        texts: Sequence[int] | None = None,
+        dtype: str = "float32",
     ) -> None:
+        self._dtype = np.dtype(dtype)
         self._shapes = dict(shapes)
-        self.capacity = capacity
         self.version = 0
         self.lengths = [0] * rows
         self._texts = [0] * rows if texts is None else list(texts)
         self._known = [0] * rows  # tokens whose keys are there, from the first on
         self._most = 0  # tokens of the longest row that there ever was
-        self._allocate(rows)
+        self._allocate(rows, capacity)
 
     @property
     def rows(self) -> int:
@@ -71,8 +78,7 @@ class Cache:
         if tokens > self.capacity:
             blocks, ids = self._blocks, self._ids
             doubled = 2 * self.capacity if limit is None else min(2 * self.capacity, limit)
-            self.capacity = max(tokens, doubled)
-            self._allocate(self.rows)
+            self._allocate(self.rows, max(tokens, doubled))
             for row in range(self.rows):
                 self._take(row, blocks, ids, row, self._known[row])
 
@@ -123,7 +129,7 @@ class Cache:
         texts = [self._texts[source] for source in sources]
         if len(sources) > len(self._ids):
             blocks, ids = self._blocks, self._ids
-            self._allocate(len(sources))
+            self._allocate(len(sources), self.capacity)
             for row, source in enumerate(sources):
                 self._take(row, blocks, ids, source, lengths[row])
         else:
@@ -141,7 +147,7 @@ class Cache:
         blocks = list(self._blocks.values())
         starts = [self._common(row, source) for row, source in enumerate(sources)]
         stops = [self.lengths[source] for source in sources]
-        spare: list[NDArray[np.float32]] = []
+        spare: list[Buffer] = []
         spare_ids = self._ids[0]
         order = moves(sources)
         for place, (row, source) in enumerate(order):
@@ -176,17 +182,26 @@ class Cache:
         self.lengths[row] = self._known[row] = length
         self._most = max(self._most, length)
 
-    def _allocate(self, rows: int) -> None:
+    def _allocate(self, rows: int, capacity: int) -> None:
         names: dict[tuple[int, int], list[str]] = {}
         for name, shape in self._shapes.items():
             names.setdefault(shape, []).append(name)
         #: One block for all buffers of a shape: (buffers, rows, heads, capacity, size). One copy moves a row of all.
-        self._blocks = {
-            (heads, size): np.empty((len(group), rows, heads, self.capacity, size), np.float32)
-            for (heads, size), group in names.items()
-        }
+        try:
+            self._blocks = {
+                (heads, size): np.empty((len(group), rows, heads, capacity, size), self._dtype)
+                for (heads, size), group in names.items()
+            }
+        except MemoryError:
+            numbers = sum(len(group) * heads * size for (heads, size), group in names.items())
+            gigabytes = numbers * rows * capacity * self._dtype.itemsize / 1e9
+            raise InputError(
+                f"Keys and values of {rows} rows of {capacity} tokens take {gigabytes:.1f} GB, more than there is. "
+                "Ask for fewer rows at once, or for fewer new tokens."
+            ) from None
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
-        self._ids = np.zeros((rows, self.capacity), np.int64)
+        self._ids = np.zeros((rows, capacity), np.int64)
+        self.capacity = capacity
         self.version += 1
 
     def _view(self, rows: slice) -> dict[str, Buffer]:

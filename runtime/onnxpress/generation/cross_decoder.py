@@ -60,5 +60,7 @@ class CrossModel:
         rows = len(input_ids)
         if self._growing:
             return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=texts)
-        cache = Cache(self._graph.past, rows, capacity(expected_tokens, self._limit), texts=range(rows))
+        cache = Cache(
+            self._graph.past, rows, capacity(expected_tokens, self._limit), texts=range(rows), dtype=self._graph.dtype
+        )
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, texts=texts)

@@ -27,6 +27,7 @@ class DecoderGraph:
 
     `inputs`: those beside keys and values. `past`: names of keys and values of the rows' own tokens -> (heads, size).
     `text`: names of those of the encoder's text. `vocabulary`: the size of the logits' last axis.
+    `dtype`: of keys and values, which is float16 in a variant of 16 bits.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DecoderGraph:
     past: Mapping[str, tuple[int, int]]
     text: tuple[str, ...]
     vocabulary: int
+    dtype: str = "float32"
 
 
 def present(name: str) -> str:

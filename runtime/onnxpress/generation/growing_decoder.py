@@ -66,7 +66,7 @@ class GrowingDecoder:
         self._lengths = [0] * rows
         #: float32 (rows, heads, longest, size); the tokens of a row are the last ones.
         self._past: Past = {
-            name: np.zeros((rows, heads, 0, size), np.float32) for name, (heads, size) in graph.past.items()
+            name: np.zeros((rows, heads, 0, size), graph.dtype) for name, (heads, size) in graph.past.items()
         }
 
     @property
@@ -188,6 +188,6 @@ def _last(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
 def _padded(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """(rows, heads, count, size) with zeros on the left. A copy."""
     rows, heads, length, size = array.shape
-    grown = np.zeros((rows, heads, count, size), np.float32)
+    grown = np.zeros((rows, heads, count, size), array.dtype)
     grown[:, :, count - length :] = array
     return grown

@@ -57,36 +57,42 @@ def largest(blocks: Blocks, count: int, together: int = 1, add: Rows | None = No
     """
     rows, size = blocks.rows, blocks.size
     groups = len(rows) // together
+    each = np.arange(groups)[:, None]
     maxima = blocks.maxima if add is None else blocks.maxima + add[:, None]
     wide = maxima.shape[1]
     maxima = maxima.reshape(groups, together * wide)
     chosen = _top(maxima, min(count, maxima.shape[1]))
-    inside, block = np.divmod(chosen, wide)
-    if size == 1:
-        numbers = np.take_along_axis(maxima, chosen, axis=1)
-        columns = block
-    else:
-        last = (block == blocks.width)[:, :, None]
+    inside, columns = np.divmod(chosen, wide)
+    numbers = maxima[each, chosen]
+    if size > 1:
+        # Of the blocks chosen every number; one that the last block lacks is minus infinity.
         steps = np.arange(size)
-        places = np.where(last, blocks.width * size + steps, block[:, :, None] + steps * blocks.width)
-        beyond = places >= rows.shape[1]
-        places[beyond] = 0
-        owners = inside + np.arange(0, len(rows), together)[:, None]
-        candidates = rows.take(places + owners[:, :, None] * rows.shape[1])
+        last = (columns == blocks.width)[:, :, None]
+        columns = np.where(last, blocks.width * size + steps, columns[:, :, None] + steps * blocks.width)
+        beyond = columns >= rows.shape[1]
+        columns[beyond] = 0
+        owners = inside + each * together
+        candidates = rows.take(columns + owners[:, :, None] * rows.shape[1])
         if add is not None:
             candidates += add[owners][:, :, None]
         candidates[beyond] = -np.inf
-        candidates = candidates.reshape(groups, -1)
+        candidates, columns = candidates.reshape(groups, -1), columns.reshape(groups, -1)
         found = _top(candidates, count)
-        numbers = np.take_along_axis(candidates, found, axis=1)
-        columns = np.take_along_axis(places.reshape(groups, -1), found, axis=1)
-        inside = np.take_along_axis(inside, found // size, axis=1)
+        numbers, columns, inside = candidates[each, found], columns[each, found], inside[each, found // size]
     order = np.argsort(-numbers, axis=1, kind="stable")
-    return (
-        np.take_along_axis(inside, order, axis=1),
-        np.take_along_axis(columns, order, axis=1),
-        np.take_along_axis(numbers, order, axis=1),
-    )
+    return inside[each, order], columns[each, order], numbers[each, order]
+
+
+def best_places(numbers: Rows, count: int) -> Places:
+    """Places in float32 (n) of the `count` largest, and of what equals the last of them, in order of place."""
+    if count >= len(numbers):
+        return np.arange(len(numbers))
+    maxima = blocks_of(numbers[None], count).maxima[0]
+    # At least `count` numbers are as large as the last of so many maxima.
+    floor = np.partition(maxima, -count)[-count] if count <= len(maxima) else -np.inf
+    places = np.flatnonzero(numbers >= floor)
+    few = numbers[places]
+    return np.asarray(places[few >= np.partition(few, -count)[-count]])
 
 
 def log_sums(rows: Rows, highest: Rows) -> Rows:

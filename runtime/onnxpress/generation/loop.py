@@ -10,7 +10,7 @@ from onnxpress.errors import InputError
 from onnxpress.generation.beams import beam_search
 from onnxpress.generation.decoder import Decoder, Logits
 from onnxpress.generation.events import NO_HOOKS, Event, Generated, Hooks, collect
-from onnxpress.generation.prompts import checked, unread
+from onnxpress.generation.prompts import check_call, checked, unread
 from onnxpress.generation.row import Row, rows_of
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.speculation import speculate
@@ -36,7 +36,7 @@ def generate(
         InputError: settings that do not go together, beams, a prompt that is empty or leaves no room. At once; while
             it writes only where the rules leave no token.
     """
-    config.check()
+    check_call(config, hooks)
     if config.num_beams > 1:
         raise InputError(f"num_beams={config.num_beams} cannot be streamed: use beam_search, or num_beams=1")
     groups = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import EncoderDecoderModel, Model
@@ -23,7 +25,7 @@ def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 
     Raises:
         UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
     """
-    graph, limit, growing = _decoder(manifest, DECODER)
+    graph, limit, growing = _decoder(manifest, session, DECODER)
     if graph.text:
         raise UnsupportedFormat(f"Graph {DECODER!r} wants an encoder's keys and values. Export again.")
     if growing:
@@ -37,17 +39,19 @@ def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecode
     Raises:
         UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
     """
-    graph, limit, growing = _decoder(manifest, CROSS_DECODER)
+    graph, limit, growing = _decoder(manifest, session, CROSS_DECODER)
     if ENCODER not in manifest.graphs or not graph.text:
         raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
     return CrossModel(session, ENCODER, graph, limit, growing)
 
 
-def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, bool]:
+def _decoder(manifest: Manifest, session: Session, name: str) -> tuple[DecoderGraph, int | None, bool]:
     """The graph, the most tokens of a row, and whether the cache is a growing one."""
     settings = manifest.generation
     if settings is None or name not in manifest.graphs:
         raise UnsupportedFormat(
             f"The artifact has no graph {name!r} that continues text; it has: {', '.join(manifest.graphs)}."
         )
-    return read(name, manifest.graphs[name], settings.cache), settings.max_length, settings.cache == "growing"
+    graph = read(name, manifest.graphs[name], settings.cache)
+    graph = replace(graph, dtype=session.input_dtype(next(iter(graph.past)), name))
+    return graph, settings.max_length, settings.cache == "growing"

@@ -1,4 +1,4 @@
-"""Prompts on their way into a decoder: what is wrong with them, and what of them it has read already."""
+"""Before a search begins: what is wrong with its call, and what of the prompts the decoder has read already."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ from collections.abc import Sequence
 
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Ids
+from onnxpress.generation.events import Hooks
+from onnxpress.generation.settings import GenerationConfig
+
+
+def check_call(config: GenerationConfig, hooks: Hooks) -> None:
+    """Settings that exclude each other, and stop strings without a hook that knows text.
+
+    Raises:
+        InputError: which.
+    """
+    config.check()
+    if config.stop_strings and hooks.ended is None:
+        raise InputError(f"stop_strings={list(config.stop_strings)} need a hook that reads text: none was given")
 
 
 def checked(prompts: Sequence[Sequence[int]], decoder: Decoder) -> Sequence[Sequence[int]]:

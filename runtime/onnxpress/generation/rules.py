@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.arrays import softmax
-from onnxpress.generation.largest import blocks_of, largest
+from onnxpress.generation.largest import best_places
 
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -34,6 +34,7 @@ class Written:
 
 
 Rule = Callable[[Written, Scores], None]
+FEW = 256
 
 
 def repetition_penalty(penalty: float) -> Rule:
@@ -43,7 +44,8 @@ def repetition_penalty(penalty: float) -> Rule:
     """
 
     def rule(written: Written, scores: Scores) -> None:
-        seen = np.unique(written.ids[written.ids < len(scores)])
+        # A token that occurred twice is read twice before either is written: no need to find it once.
+        seen = written.ids[written.ids < len(scores)]
         before = scores[seen]
         scores[seen] = np.where(before < 0, before * penalty, before / penalty)
 
@@ -64,12 +66,7 @@ def no_repeated_ngram(size: int) -> Rule:
     """No `size` tokens in a row come twice."""
 
     def rule(written: Written, scores: Scores) -> None:
-        ids = written.ids
-        if len(ids) < size:
-            return
-        windows = np.lib.stride_tricks.sliding_window_view(ids, size)
-        begun = ids[len(ids) + 1 - size :]
-        last = windows[(windows[:, :-1] == begun).all(axis=1), -1]
+        last = written.ids[places_after(written.ids, size - 1)]
         scores[last[last < len(scores)]] = -np.inf
 
     return rule
@@ -162,8 +159,10 @@ def top_k(count: int) -> Rule:
     """Only the `count` best, and what equals the last of them. (Fan, Lewis, Dauphin, ACL 2018.)"""
 
     def rule(written: Written, scores: Scores) -> None:
-        if count < len(scores):
-            scores[scores < largest(blocks_of(scores[None], count), count)[2][0, -1]] = -np.inf
+        kept = best_places(scores, count)
+        numbers = scores[kept]
+        scores[:] = -np.inf
+        scores[kept] = numbers
 
     return rule
 
@@ -172,11 +171,20 @@ def top_p(mass: float, least: int = 1) -> Rule:
     """Only the fewest best that together have this probability. (Holtzman, Buys, Du, Forbes, Choi, ICLR 2020.)"""
 
     def rule(written: Written, scores: Scores) -> None:
-        alive, order = _ascending(scores)
-        # Of the worst, those that together have 1 - mass at most.
-        dropped = np.cumsum(softmax(scores[alive][order])) <= 1 - mass
-        dropped[len(dropped) - least :] = False
-        scores[alive[order[dropped]]] = -np.inf
+        highest = scores.max()
+        total = np.exp(scores - highest).sum()
+        # Most often a few have nearly all of it, and those alone need sorting.
+        for count in (FEW, len(scores)):
+            found = best_places(scores, count)
+            found = found[np.argsort(-scores[found])]
+            numbers = scores[found]
+            better = np.cumsum(np.exp(numbers - highest)) / total
+            if better[-1] >= mass:
+                break
+        # One is dropped when those that are better have the mass already.
+        kept = max(int(np.searchsorted(better, mass)) + 1, least)
+        scores[:] = -np.inf
+        scores[found[:kept]] = numbers[:kept]
 
     return rule
 
@@ -185,11 +193,10 @@ def min_p(share: float, least: int = 1) -> Rule:
     """Only what has at least this share of the best one's probability. (Nguyen and others, ICLR 2025.)"""
 
     def rule(written: Written, scores: Scores) -> None:
-        kept = np.argpartition(scores, -least)[-least:] if least < len(scores) else np.arange(len(scores))
-        probabilities = softmax(scores)
-        dropped = probabilities < share * probabilities.max()
-        dropped[kept] = False
-        scores[dropped] = -np.inf
+        lowest = scores.max() + np.log(np.float32(share))
+        if 1 < least < len(scores):
+            lowest = min(lowest, np.partition(scores, -least)[-least])
+        scores[scores < lowest] = -np.inf
 
     return rule
 
@@ -215,7 +222,11 @@ def typical_p(mass: float, least: int = 1) -> Rule:
     return rule
 
 
-def _ascending(scores: Scores) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Places of what may still come, and their order from the worst: after `top_k` few are sorted."""
-    alive = np.flatnonzero(np.isfinite(scores))
-    return alive, np.argsort(scores[alive], kind="stable")
+def places_after(ids: Ids, size: int) -> NDArray[np.intp]:
+    """Places in `ids` int64 (tokens) that follow an earlier occurrence of the last `size` tokens, in order."""
+    if len(ids) <= size or not size:
+        return np.arange(0 if size else len(ids))
+    same = ids[size - 1 : -1] == ids[-1]
+    for back in range(2, size + 1):
+        same &= ids[size - back : -back] == ids[-back]
+    return np.flatnonzero(same) + size

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.generation import rules as rule
 from onnxpress.generation.constraints import Constraint
-from onnxpress.generation.rules import Rule, Scores
+from onnxpress.generation.largest import best_places
+from onnxpress.generation.rules import Rule, Scores, Written
 from onnxpress.generation.settings import GenerationConfig
+
+NOTHING_WRITTEN = Written(np.empty(0, np.int64), 0)
 
 
 def rules_of(
@@ -48,11 +53,11 @@ def rules_of(
         rules.append(rule.never(config.begin_suppress_tokens, place=after_forced))
     if constraint is not None:
         rules.append(lambda written, scores: constraint.restrict(scores))
-    return rules + (warpers_of(config) if config.do_sample else [])
+    return rules
 
 
 def warpers_of(config: GenerationConfig) -> list[Rule]:
-    """The rules that only sampling has. A beam keeps one more than there are tokens that end a text."""
+    """The rules that only drawing has; they read no text. A beam keeps a token more than those that end it."""
     least = 1 if config.num_beams == 1 else max(1, len(config.ends)) + 1
     rules: list[Rule] = []
     if config.temperature != 1:
@@ -68,8 +73,46 @@ def warpers_of(config: GenerationConfig) -> list[Rule]:
     return rules
 
 
-def pick(scores: Scores, random: np.random.Generator | None) -> int:
-    """The best token, or with `random` one drawn with the probabilities that the scores give it.
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How one text's tokens are drawn: `random` is its own, and `warpers` see the `top_k` best scores (0: all)."""
+
+    random: np.random.Generator
+    top_k: int
+    warpers: list[Rule]
+
+    def token(self, scores: Scores) -> int:
+        """One token, with the probability that its score gives it. float32 (vocabulary), which are changed."""
+        places: NDArray[np.intp] | None = None
+        if 0 < self.top_k < len(scores):
+            # Which are best, a temperature does not change.
+            places = best_places(scores, self.top_k)
+            scores = scores[places]
+        for warper in self.warpers:
+            warper(NOTHING_WRITTEN, scores)
+        # float64: a sum of many small float32 would lose the last of them.
+        mass = np.cumsum(np.exp(scores - scores.max()), dtype=np.float64)
+        place = int(np.searchsorted(mass, self.random.random() * mass[-1], side="right"))
+        return place if places is None else int(places[place])
+
+
+def draw_of(config: GenerationConfig, which: int) -> Draw | None:
+    """How text number `which` of a prompt is drawn; None: it is not.
+
+    Draws depend on the seed and on `which` alone, so a prompt is continued the same way alone and in a batch.
+    """
+    if not config.do_sample:
+        return None
+    return Draw(random_of(config, which), config.top_k, warpers_of(replace(config, top_k=0)))
+
+
+def random_of(config: GenerationConfig, which: int) -> np.random.Generator:
+    """Seeded with the call's seed and the number of the text among those of its prompt; without a seed by chance."""
+    return np.random.default_rng(None if config.seed is None else [config.seed, which])
+
+
+def pick(scores: Scores, draw: Draw | None) -> int:
+    """The best token, or one that is drawn.
 
     Raises:
         InputError: nothing may come, or the scores are no numbers.
@@ -82,26 +125,10 @@ def pick(scores: Scores, random: np.random.Generator | None) -> int:
             if scores[best] == -np.inf
             else "the model's scores are not numbers: its weights, or this precision of them, are broken"
         )
-    if random is None:
-        return best
-    alive = np.flatnonzero(scores > -np.inf)
-    # float64: a sum of many small float32 would lose the last of them.
-    mass = np.cumsum(np.exp(scores[alive] - scores[best]), dtype=np.float64)
-    place = int(np.searchsorted(mass, random.random() * mass[-1], side="right"))
-    return int(alive[min(place, len(alive) - 1)])
+    return best if draw is None else draw.token(scores)
 
 
 def logprob_of(scores: Scores, token: int) -> float:
     """The natural logarithm of a token's probability."""
     highest = scores.max()
     return float(scores[token] - highest - np.log(np.exp(scores - highest).sum()))
-
-
-def seeded(config: GenerationConfig, which: int) -> np.random.Generator | None:
-    """What draws for the text number `which` of a prompt; None: nothing is drawn.
-
-    A row's draws depend on the seed and on `which` alone, so a prompt is continued the same way alone and in a batch.
-    """
-    if not config.do_sample:
-        return None
-    return np.random.default_rng(None if config.seed is None else [config.seed, which])

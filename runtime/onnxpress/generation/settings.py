@@ -73,8 +73,9 @@ class GenerationConfig:
     def from_file(cls, content: Mapping[str, Any]) -> GenerationConfig:
         """Of what `generation_config.json` holds. A null is not set; entries that nobody knows are the model's own."""
         given = {name: value for name, value in content.items() if value is not None}
-        # Files of the first Llama say -1 for "there is none".
-        known = {name: value for name, value in given.items() if name in KINDS and value != -1}
+        # Files of the first Llama have -1 as a token that does not exist.
+        none = {name for name, value in given.items() if name.endswith("_token_id") and value == -1}
+        known = {name: value for name, value in given.items() if name in KINDS and name not in none}
         return cls(**known, unsupported=_active(given))
 
     def merged(self, **call: Any) -> GenerationConfig:

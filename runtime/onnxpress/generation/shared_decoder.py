@@ -23,8 +23,8 @@ from onnxpress.generation.text_arrays import Texts
 from onnxpress.session import Session
 from onnxpress.session_binding import Binding
 
-#: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured on a graph of 8 layers
-#: of Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)
+#: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured with 8 layers of
+#: Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)
 CHUNK_TOKENS = 256
 
 
@@ -50,7 +50,7 @@ class SharedModel:
 
     def start(self, rows: int, expected_tokens: int) -> SharedDecoder:
         """Empty rows, with room for so many tokens at first."""
-        cache = Cache(self._graph.past, rows, capacity(expected_tokens, self._limit))
+        cache = Cache(self._graph.past, rows, capacity(expected_tokens, self._limit), dtype=self._graph.dtype)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, prefixes=self.prefixes)
 
 
@@ -126,13 +126,16 @@ class SharedDecoder:
         """Append one token to every row, int64 (rows); float32 (rows, vocabulary), which the next call writes over.
 
         Raises:
-            InputError: a row is full, a token is not of the vocabulary, or there are not as many as rows.
+            InputError: a row is full, a token is not of the vocabulary, there are not as many as rows, or rows after an
+                encoder are of different lengths.
         """
         cache = self._cache
         if len(ids) != cache.rows:
             raise InputError(f"There are {cache.rows} rows, and {len(ids)} tokens.")
         self._check(ids)
         longest = max(cache.lengths) + 1
+        if self._texts is not None and min(cache.lengths) + 1 != longest:  # T5's bias of distance is one for all rows
+            raise InputError(f"Rows after an encoder take a step at equal lengths; they have {cache.lengths} tokens.")
         self._reserve(longest)
         binding = self._binding(None)
         self._inputs["input_ids"][:, 0] = ids

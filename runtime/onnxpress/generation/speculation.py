@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.events import Event
 from onnxpress.generation.prompts import unread
 from onnxpress.generation.row import Row
-from onnxpress.generation.rules import Ids
+from onnxpress.generation.rules import Ids, places_after
 from onnxpress.generation.settings import GenerationConfig
 
 
@@ -33,7 +31,7 @@ def speculate(
 
 def _advance(decoder: Decoder, lane: int, row: Row, config: GenerationConfig) -> Iterator[Event]:
     # The last token that may come is never read, so it need not be guessed.
-    most = min(config.prompt_lookup_num_tokens, len(row.ids) - row.length - 1)
+    most = min(config.prompt_lookup_num_tokens, row.left - 1)
     guesses = guess(row.ids[: row.length], most, config.max_matching_ngram_size)
     start = row.length
     scores = decoder.prefill(lane, [*row.pending, *guesses], len(guesses) + 1)
@@ -52,13 +50,7 @@ def _advance(decoder: Decoder, lane: int, row: Row, config: GenerationConfig) ->
 def guess(ids: Ids, most: int, longest: int) -> list[int]:
     """Up to `most` tokens: those after the latest earlier place of the last `longest` tokens, or of fewer of them."""
     for size in range(min(longest, len(ids) - 1), 0, -1):
-        if most < 1:
-            break
-        earlier = ids[size - 1 : -1] == ids[-1]
-        for back in range(2, size + 1):
-            earlier &= ids[size - back : -back] == ids[-back]
-        places = np.flatnonzero(earlier)
-        if len(places):
-            start = int(places[-1]) + size
-            return [int(token) for token in ids[start : start + most]]
+        places = places_after(ids, size)
+        if most > 0 and len(places):
+            return [int(token) for token in ids[places[-1] :][:most]]
     return []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from onnxpress_exporter.errors import NotBuildable
+from onnxpress_exporter.generators.attention import HEAD_SIZES
 from onnxpress_exporter.generators.encoder_decoder import EncoderDecoder
 from onnxpress_exporter.generators.families.bart import bart
 from onnxpress_exporter.generators.families.source import Source
@@ -26,8 +27,6 @@ READERS: Mapping[str, Callable[[Source], EncoderDecoder]] = {
     "BlenderbotSmallForConditionalGeneration": bart,
     "PLBartForConditionalGeneration": bart,
 }
-#: GroupQueryAttention takes heads of a multiple of this many channels.
-HEAD_CHANNELS = 8
 
 
 def read_encoder_decoder(model: torch.nn.Module) -> EncoderDecoder:
@@ -36,9 +35,13 @@ def read_encoder_decoder(model: torch.nn.Module) -> EncoderDecoder:
     if kind not in READERS:
         raise NotBuildable(f"no reader knows {kind}")
     source = Source(model)
-    found = READERS[kind](source)
+    try:
+        found = READERS[kind](source)
+    except (AttributeError, KeyError) as error:
+        # Another version of transformers calls it otherwise.
+        raise NotBuildable(f"its reader does not find {error}") from error
     source.check_all_read()
     for layer in found.decoder.layers:
-        if layer.attention.size % HEAD_CHANNELS:
-            raise NotBuildable(f"heads have {layer.attention.size} channels, which is no multiple of {HEAD_CHANNELS}")
+        if layer.attention.size % HEAD_SIZES:
+            raise NotBuildable(f"heads have {layer.attention.size} channels, which is no multiple of {HEAD_SIZES}")
     return found

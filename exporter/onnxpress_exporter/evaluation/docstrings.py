@@ -17,14 +17,17 @@ _LEFT_OUT = frozenset({"site-packages", "test", "tests", "idlelib", "lib2to3", "
 
 
 @cache
-def docstrings(count: int, seed: int = 0) -> tuple[str, ...]:
-    """`count` different docstrings in random order; the same Python version and seed give the same ones."""
-    found = list(dict.fromkeys(_all()))
+def docstrings(count: int | None = None, seed: int = 0, most_characters: int = MOST_CHARACTERS) -> tuple[str, ...]:
+    """`count` different docstrings, or all, in random order, white space made single spaces.
+
+    The same Python version and arguments give the same ones.
+    """
+    found = list(dict.fromkeys(_all(most_characters)))
     random.Random(seed).shuffle(found)  # noqa: S311 - texts, not secrets
     return tuple(found[:count])
 
 
-def _all() -> Iterator[str]:
+def _all(most_characters: int) -> Iterator[str]:
     root = Path(sysconfig.get_paths()["stdlib"])
     for path in sorted(root.rglob("*.py")):
         if _LEFT_OUT & set(path.relative_to(root).parts):
@@ -33,4 +36,4 @@ def _all() -> Iterator[str]:
         for node in ast.walk(tree):
             text = ast.get_docstring(node) if isinstance(node, _DOCUMENTED) else None
             if text and len(text) >= LEAST_CHARACTERS:
-                yield " ".join(text.split())[:MOST_CHARACTERS]
+                yield " ".join(text.split())[:most_characters]

@@ -1,0 +1,93 @@
+"""What a tokenizer returns for a text, and how a text is cut. Knows no tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from onnxpress.errors import InputError
+
+Side = Literal["left", "right"]
+Strategy = Literal["longest_first", "only_first", "only_second"]
+
+
+class Encoding(Protocol):
+    """What the Rust tokenizer returns for one text or pair. Offsets count characters of the text (code points)."""
+
+    @property
+    def ids(self) -> list[int]: ...
+    @property
+    def type_ids(self) -> list[int]: ...
+    @property
+    def tokens(self) -> list[str]: ...
+    @property
+    def offsets(self) -> list[tuple[int, int]]: ...
+    @property
+    def special_tokens_mask(self) -> list[int]: ...
+    @property
+    def word_ids(self) -> list[int | None]: ...
+    @property
+    def sequence_ids(self) -> list[int | None]: ...
+    @property
+    def overflowing(self) -> list[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """Keep at most `max_length` tokens, special ones included; what is cut comes back in `overflowing`, each piece
+    repeating the last `stride` tokens of the one before."""
+
+    max_length: int
+    strategy: Strategy = "longest_first"
+    stride: int = 0
+    side: Side | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An Encoding of our own making. Pieces of slow tokenizers have no place in the text: their offsets are (0, 0)."""
+
+    ids: list[int]
+    type_ids: list[int]
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+    special_tokens_mask: list[int]
+    word_ids: list[int | None]
+    sequence_ids: list[int | None]
+    overflowing: list[Any] = field(default_factory=list)
+
+
+def replaced(encoding: Encoding, position: int, token_id: int, token: str) -> Row:
+    """The encoding, and what overflows from it, with another token at `position`."""
+    ids, tokens = list(encoding.ids), list(encoding.tokens)
+    ids[position], tokens[position] = token_id, token
+    return Row(
+        ids,
+        encoding.type_ids,
+        tokens,
+        encoding.offsets,
+        encoding.special_tokens_mask,
+        encoding.word_ids,
+        encoding.sequence_ids,
+        [replaced(part, position, token_id, token) for part in encoding.overflowing],
+    )
+
+
+def windows(length: int, room: int, stride: int, side: Side) -> list[tuple[int, int]]:
+    """Where to cut `length` tokens into parts of at most `room`, neighbours sharing `stride`: (start, end), the part
+    that is kept first. Cutting on the left keeps the end of the text.
+
+    Raises:
+        InputError: `room` is not larger than the stride, so that parts would never end.
+    """
+    if length <= room or (room == 0 and stride == 0):
+        return [(0, min(length, room))]
+    if room <= stride:
+        raise InputError(
+            f"There is room for {max(room, 0)} tokens of the text, which a stride of {stride} leaves none of. "
+            "Choose a larger maximum length or a smaller stride."
+        )
+    starts: Sequence[int] = range(0, length - stride, room - stride)
+    parts = [(start, min(start + room, length)) for start in starts]
+    return parts if side == "right" else [(length - end, length - start) for start, end in parts]
