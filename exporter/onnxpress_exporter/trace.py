@@ -36,7 +36,9 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
 
     config = OnnxConfig(
         dynamic_shapes={
-            _argument(one.name): {axis: torch.export.Dim.DYNAMIC for axis, name in enumerate(one.axes) if isinstance(name, str)}
+            _argument(one.name): {
+                axis: torch.export.Dim.DYNAMIC for axis, name in enumerate(one.axes) if isinstance(name, str)
+            }
             for one in spec.inputs
         },
         opset_version=OPSET,

@@ -6,6 +6,7 @@ read, `modules` are what is traced, `rotations` holds still what would change wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import onnx_ir
@@ -13,12 +14,12 @@ import torch
 
 from onnxpress_exporter.errors import TraceError
 from onnxpress_exporter.growing import examples, modules
-from onnxpress_exporter.growing.cache import kept_after_encoder, kept_by_decoder
+from onnxpress_exporter.growing.cache import first_line, kept_after_encoder, kept_by_decoder
 from onnxpress_exporter.growing.rotations import changing_from, held
 from onnxpress_exporter.passes.expert_weights import expert_weights
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
 from onnxpress_exporter.specs.base import GraphSpec
-from onnxpress_exporter.specs.growing import CROSS_DECODER, ENCODER, cross_decoder_spec, decoder_spec, encoder_spec
+from onnxpress_exporter.specs.growing import DECODER, cross_decoder_spec, decoder_spec, encoder_spec
 from onnxpress_exporter.trace import trace
 
 __all__ = ["trace_decoder", "trace_encoder_decoder", "traced_limit"]
@@ -37,7 +38,7 @@ def trace_decoder(model: Any) -> onnx_ir.Model:
         layers = kept_by_decoder(model)
         masked = modules.hides_padding(model, layers)
         spec = decoder_spec(layers, modules.vocabulary(model), modules.positions(model), masked)
-        return _traced(modules.Decoder(model, len(layers)), spec)
+        return _traced([(modules.Decoder(model, len(layers)), spec)])[DECODER]
 
 
 def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
@@ -48,11 +49,10 @@ def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
     """
     with held(model), torch.no_grad():
         own, text = kept_after_encoder(model)
-        cross = cross_decoder_spec(own, text, modules.vocabulary(model))
-        return {
-            ENCODER: _traced(modules.Encoder(model, len(text)), encoder_spec(text)),
-            CROSS_DECODER: _traced(modules.CrossDecoder(model, len(own)), cross),
-        }
+        after = cross_decoder_spec(own, text, modules.vocabulary(model))
+        return _traced(
+            [(modules.Encoder(model, len(text)), encoder_spec(text)), (modules.CrossDecoder(model, len(own)), after)]
+        )
 
 
 def traced_limit(model: Any) -> int | None:
@@ -63,13 +63,17 @@ def traced_limit(model: Any) -> int | None:
     return min((one for one in found if isinstance(one, int) and one > 0), default=None)
 
 
-def _traced(module: torch.nn.Module, spec: GraphSpec) -> onnx_ir.Model:
-    given = examples.inputs(spec)
-    try:
-        module(**given)
-    except Exception as error:
-        raise TraceError(f"{spec.name} does not run in pieces: {error} ({type(error).__name__}).") from error
-    graph = trace(module, spec, given)
-    gemm_as_matmul(graph)
-    expert_weights(graph)
-    return graph
+def _traced(parts: Sequence[tuple[torch.nn.Module, GraphSpec]]) -> dict[str, onnx_ir.Model]:
+    given = [examples.inputs(spec) for _, spec in parts]
+    # All of them before any is traced, which takes long.
+    for (module, _), one in zip(parts, given, strict=True):
+        try:
+            module(**one)
+        except Exception as error:
+            raise TraceError(f"it does not run in pieces: {first_line(error)}") from error
+    graphs = {}
+    for (module, spec), one in zip(parts, given, strict=True):
+        graph = graphs[spec.name] = trace(module, spec, one)
+        gemm_as_matmul(graph)
+        expert_weights(graph)
+    return graphs

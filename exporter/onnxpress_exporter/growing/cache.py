@@ -24,20 +24,21 @@ _KNOWN = (DynamicLayer, DynamicSlidingWindowLayer)
 _PROBE = ((5, 6, 7), (8, 9, 10))
 
 
-class GrowingLayer(DynamicLayer):
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values float32 (rows, heads, past, size) of all tokens, also of none.
 
     A layer with a window has one too: it would drop tokens, but the model's mask hides them all the same.
     """
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)
         self.keys, self.values = keys, values
 
     def get_seq_length(self) -> int:
         """Known from the shape, for an empty past too."""
-        return int(self.keys.shape[-2]) if isinstance(self.keys.shape[-2], int) else self.keys.shape[-2]
+        assert self.keys is not None
+        return self.keys.shape[-2]
 
 
 def growing(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Cache:
@@ -48,6 +49,11 @@ def growing(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Cache:
 def pairs_of(cache: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """What a cache holds, layer by layer."""
     return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without what it shows after it."""
+    return f"{(str(error).splitlines() or ['no reason given'])[0]} ({type(error).__name__})"
 
 
 def kept_by_decoder(model: Any) -> tuple[Kept, ...]:
@@ -84,16 +90,19 @@ def _after(model: Any, **given: torch.Tensor) -> Any:
     try:
         return getattr(model(**given, use_cache=True), "past_key_values", None)
     except Exception as error:
-        raise TraceError(f"it cannot read three tokens: {error} ({type(error).__name__})") from error
+        raise TraceError(f"it cannot read three tokens: {first_line(error)}") from error
 
 
 def _kept(cache: Any) -> tuple[Kept, ...]:
     if type(cache) is not DynamicCache:
         raise TraceError(f"it keeps what it has read as {type(cache).__name__}, not as keys and values")
     found = []
-    for number, layer in enumerate(cache.layers):
+    layers: list[Any] = cache.layers
+    for number, layer in enumerate(layers):
         if type(layer) not in _KNOWN:
-            raise TraceError(f"layer {number} keeps a state of another kind than keys and values ({type(layer).__name__})")
+            raise TraceError(
+                f"layer {number} keeps a state of another kind than keys and values ({type(layer).__name__})"
+            )
         keys, values = layer.keys, layer.values
         if not layer.is_initialized or keys.ndim != 4 or values.ndim != 4 or keys.shape[:3] != values.shape[:3]:
             raise TraceError(f"layer {number} has no keys and values of its own")

@@ -139,7 +139,7 @@ def _named(pairs: Sequence[tuple[torch.Tensor, ...]]) -> Tensors:
 
 
 def _present(cache: Cache, part: str = "") -> Tensors:
-    found = {}
+    found: Tensors = {}
     for layer, pair in enumerate(pairs_of(cache)):
         found |= dict(zip(present_names(layer, part), pair, strict=True))
     return found

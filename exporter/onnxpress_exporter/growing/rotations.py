@@ -1,8 +1,8 @@
 """Rotations whose frequencies change once a text is long: "longrope" and "dynamic".
 
-Which frequencies hold depends on the longest row of a batch, and keys that were read before keep the old ones: an answer
-would depend on a row's neighbours and on where its text was cut. Graphs take those of short texts, up to the length at
-which they would change.
+Which frequencies hold depends on the longest row of a batch, and keys that were read before keep the old ones: an
+answer would depend on a row's neighbours and on where its text was cut. Graphs take those of short texts, up to the
+length at which they would change.
 """
 
 from __future__ import annotations
