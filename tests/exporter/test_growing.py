@@ -39,7 +39,7 @@ def prompts(lengths: Sequence[int]) -> list[list[int]]:
 
 def written_by_pytorch(model: Any, ids: list[int], beams: int = 1, **more: torch.Tensor) -> list[int]:
     settings = transformers.GenerationConfig(
-        max_new_tokens=WRITTEN, num_beams=beams, do_sample=False, pad_token_id=0, decoder_start_token_id=0
+        max_new_tokens=WRITTEN, num_beams=beams, do_sample=False, pad_token_id=0, decoder_start_token_id=2
     )
     model.generation_config = transformers.GenerationConfig()
     given = torch.tensor([ids])
@@ -63,7 +63,8 @@ def nodes(artifact: Artifact, precision: str, graph: str = "model") -> Counter[s
 #: name -> the variants made, why its graph is traced, the products with weights that are small in them.
 DECODERS = {
     "phi": (("fp32", "q4", "q4f16"), "its weight model.layers.0.self_attn.q_layernorm.weight is not known", 7),
-    "mixtral": (("fp32", "q8"), "no reader knows the architecture 'mixtral'", 4 + 3 * 2 + 1),
+    # Keys, values and the router have few weights.
+    "mixtral": (("fp32", "q8"), "no reader knows the architecture 'mixtral'", 2 + 3 * 2 + 1),
     "mpt": (("fp32", "q4"), "no reader knows the architecture 'mpt'", 5),
 }
 
@@ -88,7 +89,7 @@ def test_a_decoder_writes_what_transformers_does(name: str, tmp_path: Path) -> N
 def test_an_encoder_decoder_writes_what_transformers_does(tmp_path: Path) -> None:
     made = writer("mvp", tmp_path / "mvp")
     artifact = export(made, tmp_path / "out", "summarization", ("fp32", "q8"))
-    assert "traced: " in describe(artifact.manifest) and "(growing cache); at most 96 tokens" in describe(
+    assert "traced: no reader knows MvpForConditionalGeneration (growing cache); at most 96" in describe(
         artifact.manifest
     )
     graphs = artifact.manifest.graphs
