@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from onnxpress_exporter import generators
 from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.generators.families.encoder_decoders import READERS
 from onnxpress_exporter.passes.tied_embeddings import tied_tables
+from onnxpress_exporter.quantization.plan import first_plans
+from onnxpress_exporter.quantization.variants import Variants
 from tests.fixtures.encoder_decoders import CAPACITY, Floats, Graphs, tiny
 
 VOCABULARY, PAD = 97, 1
 #: Tokens farther apart than this are all the same to T5.
 DISTANCE = 12
 TEXT_LENGTHS = (17, 4, 9)
+LENGTHS = tuple(enumerate(TEXT_LENGTHS))
 
 _BART = {
     "vocab_size": VOCABULARY,
@@ -152,6 +156,46 @@ def test_a_head_that_is_the_words_table_is_stored_once() -> None:
     graph = generators.build_encoder_decoder(made("t5"))["decoder_model_merged"]
     assert tied_tables(graph) == {"logits": "decoder.words"}
     assert not tied_tables(generators.build_encoder_decoder(made("bart untied"))["decoder_model_merged"])
+
+
+@pytest.mark.parametrize(
+    ("name", "inner"), [("t5", {"d_ff": 96}), ("bart", {"encoder_ffn_dim": 96, "decoder_ffn_dim": 96})]
+)
+def test_every_product_becomes_one_of_integers(name: str, inner: dict[str, object], tmp_path: Path) -> None:
+    model = made(name, d_model=64, **inner)
+    graphs = generators.build_encoder_decoder(model)
+    plain = Graphs(graphs, tmp_path)
+    ids, mask = texts()
+    written = np.random.default_rng(2).integers(3, VOCABULARY, (len(ids), 24))
+    encoded = plain.encode(ids, mask)
+    inputs = {
+        "encoder_model": [{"input_ids": ids[i : i + 1, :n], "attention_mask": mask[i : i + 1, :n]} for i, n in LENGTHS],
+        "decoder_model_merged": [plain.given(written[i : i + 1], 0, i) for i, _ in LENGTHS],
+    }
+    small = {kind: with_integers(graph, inputs[kind]) for kind, graph in graphs.items()}
+    products = {kind: sum(node.op_type == "MatMul" for node in graph.graph) for kind, graph in graphs.items()}
+    # The encoder has keys and values for each of the decoder's layers, the decoder the head.
+    assert products == {"encoder_model": 3 * 6 + 2 * 2, "decoder_model_merged": 2 * 6 + 1}
+    counts = {kind: Counter(node.op_type for node in graph.graph) for kind, graph in small.items()}
+    assert {kind: one["MatMulIntegerToFloat"] for kind, one in counts.items()} == products
+    assert not any(one["MatMul"] for one in counts.values())
+
+    found = Graphs(small, tmp_path)
+    for key, value in found.encode(ids, mask).items():
+        assert alike(value[0], encoded[key][0])
+    steps = [found.feed(written[:, past : past + 1], past) for past in range(written.shape[1])]
+    assert alike(np.concatenate(steps, axis=1), expected(model, ids, mask, written))
+
+
+def with_integers(graph: onnx_ir.Model, inputs: list[dict[str, np.ndarray]]) -> onnx_ir.Model:
+    variants = Variants(graph)
+    variants.watch(inputs, None)
+    return variants.build("int8", first_plans("int8", variants.sites, variants.one_range_will_do)[0])
+
+
+def alike(found: Floats, wanted: Floats) -> bool:
+    # T5's scores are not scaled: random weights make them large, and what attention picks a matter of rounding.
+    return bool(np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.97)
 
 
 def test_a_bias_of_zeros_is_left_out() -> None:

@@ -103,9 +103,9 @@ def test_every_projection_is_small_and_the_table_is_stored_once(llama: Artifact)
 
 def test_variants_expect_what_the_original_does(llama: Artifact) -> None:
     expected = _logits(llama, "fp32", IDS)
-    for precision, close in (("q8", 0.08), ("q4", 0.4), ("q4f16", 0.4)):
+    for precision, close in (("q8", 0.998), ("q4", 0.93), ("q4f16", 0.93)):
         found = _logits(llama, precision, IDS)
-        assert np.abs(found - expected).max() < close * np.abs(expected).max(), precision
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > close, precision
         quality = llama.manifest.variants[precision].quality
         assert quality is not None
         (figure,) = quality.measures
@@ -210,7 +210,7 @@ def test_a_broken_variant_is_refused_and_the_others_are_written(
         return BlockWeights(found.integers[::-1].copy(), found.scales, found.zeros, found.bits, found.block)
 
     monkeypatch.setattr(small, "block_weights", backwards)
-    with pytest.raises(VariantRefused, match=r"scores' correlation, untrained -?0\.\d+, at least 0\.98") as refused:
+    with pytest.raises(VariantRefused, match=r"scores' correlation, untrained -?0\.\d+, at least 0\.9") as refused:
         export(checkpoint, tmp_path / "out", None, ("fp32", "q8"))
     assert refused.value.artifact is not None and set(refused.value.artifact.manifest.variants) == {"fp32"}
     assert {path.name for path in (tmp_path / "out" / "onnx").iterdir()} == {"model.onnx"}

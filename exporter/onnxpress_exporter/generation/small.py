@@ -30,8 +30,8 @@ Say = Callable[[str], None]
 
 #: Input channels that share a scale.
 BLOCK = {4: 32, 8: 32}
-#: With more weights than this, channels do not make up for each other's errors: that takes a second for every million.
-COMPENSATED_WEIGHTS = 150_000_000
+#: Seconds that may be spent on letting channels make up for each other's errors, about; the narrowest sites come first.
+COMPENSATION_S = 240.0
 #: Outputs that are rounded at once.
 _COLUMNS = 8192
 
@@ -73,20 +73,19 @@ def small(fp32: onnx_ir.Model, scheme: Scheme, inputs: Sequence[Arrays], say: Sa
     """A copy of a graph, stored as `scheme` says.
 
     Args:
-        inputs: what the graph takes of real texts, one row each: rounding makes up for the errors that these would
-            see. Not looked at where that would take too long, and for 8 bits, which need no such help.
+        inputs: what the graph takes of real texts, one row each: weights of 4 bits are rounded so that channels make up
+            for the errors that these would see, where there is time. 8 bits need no such help.
     """
     model = fp32.clone()
     if scheme.body is not None and scheme.head is not None:
         sites = find_sites(model)
         ties, heads = tied_tables(model), _heads(model, sites)
-        looked_at = scheme.body.bits == 4 and _weights(model, sites) <= COMPENSATED_WEIGHTS
-        for number, (site, hessian) in enumerate(_watched(fp32, sites, inputs if looked_at else (), say)):
+        looked_at = _compensated(model, sites) if scheme.body.bits == 4 and inputs else ()
+        for number, (site, hessian) in enumerate(_watched(fp32, sites, looked_at, inputs, say)):
             say(f"rounding, {number / len(sites):.0%}")
             for product in site.products:
                 blocks = scheme.head if product in heads else scheme.body
-                known = np.diag(np.diag(hessian)) if hessian is not None and product in ties else hessian
-                rounded = _rounded(_weights_of(model, product), known, blocks)
+                rounded = _rounded(_weights_of(model, product), hessian, blocks)
                 weight_only(model, {product: rounded})
                 if product in ties and has_rows(rounded):
                     tied_embeddings(model, {product: (ties[product], rounded)})
@@ -111,10 +110,20 @@ def _heads(model: onnx_ir.Model, sites: Sequence[Site]) -> set[str]:
     return {name for site in sites for name in site.products if _weights_of(model, name).shape[1] == vocabulary}
 
 
-def _weights(model: onnx_ir.Model, sites: Sequence[Site]) -> int:
-    """Weights of all products but those that share their table with the words: their channels stay apart anyway."""
+def _compensated(model: onnx_ir.Model, sites: Sequence[Site]) -> list[Site]:
+    """The sites that there is time for. What shares its table with the words is not one: its channels stay apart."""
     ties = tied_tables(model)
-    return sum(_weights_of(model, name).size for site in sites for name in site.products if name not in ties)
+    chosen, spent_s = [], 0.0
+    for site in sorted(sites, key=lambda site: site.width):
+        if ties.keys() & set(site.products):
+            continue
+        outputs = sum(_weights_of(model, name).shape[1] for name in site.products)
+        # Measured on one core: an inverse, and an update for each channel.
+        spent_s += 1.35e-10 * site.width**3 + 2.2e-7 * site.width * outputs
+        if spent_s > COMPENSATION_S:
+            break
+        chosen.append(site)
+    return [site for site in sites if site in chosen]
 
 
 def _weights_of(model: onnx_ir.Model, product: str) -> Array:
@@ -125,13 +134,11 @@ def _weights_of(model: onnx_ir.Model, product: str) -> Array:
 
 
 def _watched(
-    model: onnx_ir.Model, sites: Sequence[Site], inputs: Sequence[Arrays], say: Say
+    model: onnx_ir.Model, sites: Sequence[Site], looked_at: Sequence[Site], inputs: Sequence[Arrays], say: Say
 ) -> Iterator[tuple[Site, Array | None]]:
-    """Each site with the correlations of its channels; a few sites' at a time are in memory."""
-    if not inputs:
-        yield from ((site, None) for site in sites)
-        return
-    for group in groups(sites):
+    """Each site, with the correlations of its channels where they are wanted; a few sites' at a time are in memory."""
+    yield from ((site, None) for site in sites if site not in looked_at)
+    for group in groups(looked_at):
         found = calibrate(model, group, inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
         for site in group:
             yield site, found.pop(site.value).hessian

@@ -54,7 +54,8 @@ def side(tokenizer: Any, processor: Any, layout: Layout) -> Side:
         raise refuse(tokenizer, f"its vocabulary has tokens with {SPACE} that its sentencepiece model lacks")
     marked = (UNREACHABLE + row.removeprefix(UNREACHABLE) for row in layout.rows)
     named = [row if row in pieces or row in added else mark for row, mark in zip(layout.rows, marked, strict=True)]
-    named += [piece for piece in pieces if piece not in set(layout.rows)]
+    rows = set(layout.rows)
+    named += [piece for piece in pieces if piece not in rows]
     build = _unigram if proto.trainer_spec.model_type == _UNIGRAM else _byte_pairs
     rust = Tokenizer(build(tokenizer, named, pieces))
     charsmap = proto.normalizer_spec.precompiled_charsmap

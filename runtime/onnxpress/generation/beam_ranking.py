@@ -47,7 +47,7 @@ def rank(
         scores -= log_sums(scores, scores.max(axis=1))[:, None]
     elif ruled and not config.renormalize_logits:
         taken = log_sums(scores, scores.max(axis=1))
-    for number, text in enumerate(texts):
+    for number, text in enumerate(texts if ruled else ()):
         for beam in range(beams):
             written = Written(ids[number, beam, : len(text.prompt) + step], len(text.prompt))
             for rule in text.rules:

@@ -16,7 +16,7 @@ from onnxpress.errors import InputError
 from onnxpress.generation.beam_ranking import Ranked, rank
 from onnxpress.generation.beam_texts import BeamText, beam_texts
 from onnxpress.generation.decoder import Decoder, Ids, Logits
-from onnxpress.generation.events import NO_HOOKS, Generated, Hooks
+from onnxpress.generation.events import NO_HOOKS, FinishReason, Generated, Hooks
 from onnxpress.generation.largest import Rows
 from onnxpress.generation.prompts import check_call, checked, unread
 from onnxpress.generation.settings import GenerationConfig
@@ -127,24 +127,10 @@ def _followed(
     order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]
     each = np.arange(len(order))[:, None]
     sums = sums[each, order]
-    step = beams.step + 1
-    kept = []
-    for place, text in enumerate(beams.texts):
-        # Only the best may complete a text: the others are there so that enough can be followed.
-        for number in np.flatnonzero(hits[place, : config.num_beams]):
-            stopped = step < text.most or ranked.tokens[place, number] in config.ends
-            text.add(
-                _written(ranked, beams, text, place, number),
-                ranked.sums[place, number],
-                "stop" if stopped else "length",
-            )
-        if text.closed(sums[place, 0], step, config.early_stopping) or hits[place].all():
-            results[text.number] = text.results(config.num_return_sequences)
-        else:
-            kept.append(place)
+    kept = _open(beams, ranked, hits, sums[:, 0], config, results)
     texts = [beams.texts[place] for place in kept]
     if not kept:
-        return _Beams(texts, beams.ids[:0], sums[:0], step)
+        return _Beams(texts, beams.ids[:0], sums[:0], beams.step + 1)
     parents = ranked.beams[each, order][kept]
     sources = (parents + np.array(kept)[:, None] * width).reshape(-1).tolist()
     if sources != list(range(width * len(beams.texts))):
@@ -152,4 +138,26 @@ def _followed(
     ids = np.empty((*parents.shape, beams.ids.shape[2] + 1), np.int64)
     ids[:, :, :-1] = beams.ids[np.array(kept)[:, None], parents]
     ids[np.arange(len(kept)), :, beams.ends[kept]] = ranked.tokens[each, order][kept]
-    return _Beams(texts, ids, sums[kept], step)
+    return _Beams(texts, ids, sums[kept], beams.step + 1)
+
+
+def _open(
+    beams: _Beams, ranked: Ranked, hits: Flags, best: Rows, config: GenerationConfig, results: list[list[Generated]]
+) -> list[int]:
+    """Which texts go on, once those that are complete are kept; the others' results are written.
+
+    best: float32 (texts), the best sum that is followed.
+    """
+    step = beams.step + 1
+    kept = []
+    for place, text in enumerate(beams.texts):
+        # Only the best may complete a text: the others are there so that enough can be followed.
+        for number in np.flatnonzero(hits[place, : config.num_beams]):
+            stopped = step < text.most or ranked.tokens[place, number] in config.ends
+            finish: FinishReason = "stop" if stopped else "length"
+            text.add(_written(ranked, beams, text, place, number), ranked.sums[place, number], finish)
+        if text.closed(best[place], step, config.early_stopping) or hits[place].all():
+            results[text.number] = text.results(config.num_return_sequences)
+        else:
+            kept.append(place)
+    return kept

@@ -93,7 +93,7 @@ def not_before(count: int, ends: Collection[int]) -> Rule:
 
     def rule(written: Written, scores: Scores) -> None:
         if len(written.generated) < count:
-            scores[places] = -np.inf
+            scores[places[places < len(scores)]] = -np.inf
 
     return rule
 
@@ -120,19 +120,19 @@ def never(tokens: Collection[int], place: int | None = None) -> Rule:
 
     def rule(written: Written, scores: Scores) -> None:
         if place is None or len(written.generated) == place:
-            scores[places] = -np.inf
+            scores[places[places < len(scores)]] = -np.inf
 
     return rule
 
 
 def forced(place: int, tokens: Sequence[int]) -> Rule:
     """One of these tokens and no other as the one number `place` (from 0) that is generated."""
-    places = list(tokens)
+    places = np.array(tokens, np.int64)
 
     def rule(written: Written, scores: Scores) -> None:
         if len(written.generated) == place:
             scores[:] = -np.inf
-            scores[places] = 0
+            scores[places[places < len(scores)]] = 0
 
     return rule
 
