@@ -62,7 +62,7 @@ def nodes(artifact: Artifact, precision: str, graph: str = "model") -> Counter[s
 
 #: name -> the variants made, why its graph is traced, the products with weights that are small in them.
 DECODERS = {
-    "phi": (("fp32", "q4", "q4f16"), "its weight model.layers.0.self_attn.q_layernorm.weight is not known", 7),
+    "phi": (("fp32",), "its weight model.layers.0.self_attn.q_layernorm.weight is not known", 7),
     # Keys, values and the router have few weights.
     "mixtral": (("fp32", "q8"), "no reader knows the architecture 'mixtral'", 2 + 3 * 2 + 1),
     "mpt": (("fp32", "q4"), "no reader knows the architecture 'mpt'", 5),
