@@ -18,7 +18,7 @@ VOCABULARY = 29
 
 
 class TorchDecoder:
-    """Rows of tokens. After an encoder, `owners` says which text each row reads."""
+    """Rows of tokens. After an encoder, `owners` says which text each row reads, and the scores' sums are told."""
 
     def __init__(self, model: Any, rows: int, limit: int | None = None, read: dict[str, Any] | None = None) -> None:
         self._model = model
@@ -26,6 +26,7 @@ class TorchDecoder:
         self._limit = limit
         self._read = read
         self._owners = list(range(rows))
+        self.log_normalizers: NDArray[np.float32] | None = None
         self.calls = 0
 
     @property
@@ -50,6 +51,8 @@ class TorchDecoder:
         scores = np.empty((len(self.rows), VOCABULARY), np.float32)
         for numbers in alike.values():
             scores[numbers] = self._scores(numbers, 1)[:, 0]
+        if self._read is not None:
+            self.log_normalizers = torch.logsumexp(torch.from_numpy(scores), 1).numpy()
         return scores
 
     def truncate(self, row: int, length: int) -> None:

@@ -27,6 +27,13 @@ class Decoder(Protocol):
     def limit(self) -> int | None:
         """The most tokens that a row may have; None: no limit."""
 
+    @property
+    def log_normalizers(self) -> Logits | None:
+        """float32 (rows): the logarithm of the sum of exponentials of what the last `step` returned, as it was returned.
+
+        None: the model does not tell it. The next call writes over it.
+        """
+
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens, at least one, to one row.
 

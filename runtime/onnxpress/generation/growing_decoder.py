@@ -77,6 +77,10 @@ class GrowingDecoder:
     def limit(self) -> int | None:
         return self._limit
 
+    @property
+    def log_normalizers(self) -> None:
+        """A traced graph does not return them."""
+
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
 
