@@ -61,7 +61,7 @@ def rank(
             for rule in text.rules:
                 rule(written, scores[number * beams + beam])
     blocks = blocks_of(scores, count)
-    if ruled and config.renormalize_logits or (not ruled and taken is None):
+    if config.renormalize_logits if ruled else taken is None:
         taken = log_sums(scores, blocks.highest)
     add = sums.reshape(-1) - taken if taken is not None else sums.reshape(-1)
     ranked = _drawn(scores, texts, add, count) if config.do_sample else Ranked(*largest(blocks, count, beams, add))

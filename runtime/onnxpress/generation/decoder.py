@@ -29,9 +29,9 @@ class Decoder(Protocol):
 
     @property
     def log_normalizers(self) -> Logits | None:
-        """float32 (rows): the logarithm of the sum of exponentials of what the last `step` returned, as it was returned.
+        """float32 (rows): the logarithm of the sum of the exponentials of each row that the last `step` returned.
 
-        None: the model does not tell it. The next call writes over it.
+        In a buffer that the next call writes over. None: the model does not tell it, and the caller has to sum.
         """
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
