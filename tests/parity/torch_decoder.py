@@ -42,7 +42,7 @@ class TorchDecoder:
         self.rows[row] += [int(token) for token in ids]
         return self._scores([row], keep)[0]
 
-    def step(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    def step(self, ids: NDArray[np.int64], normalizers: bool = False) -> NDArray[np.float32]:
         assert len(ids) == len(self.rows)
         alike = defaultdict(list)
         for number, (row, token) in enumerate(zip(self.rows, ids.tolist(), strict=True)):
@@ -51,8 +51,8 @@ class TorchDecoder:
         scores = np.empty((len(self.rows), VOCABULARY), np.float32)
         for numbers in alike.values():
             scores[numbers] = self._scores(numbers, 1)[:, 0]
-        if self._read is not None:
-            self.log_normalizers = torch.logsumexp(torch.from_numpy(scores), 1).numpy()
+        told = normalizers and self._read is not None
+        self.log_normalizers = torch.logsumexp(torch.from_numpy(scores), 1).numpy() if told else None
         return scores
 
     def truncate(self, row: int, length: int) -> None:

@@ -6,8 +6,9 @@
     logits_to_keep: int64 (kept)
     past_key_values.N.decoder.key, .value: float32 (rows, heads, capacity, size), written in place
     past_key_values.N.encoder.key, .value: float32 (texts, heads, encoder_sequence, size), as the encoder returns them
-    -> logits: float32 (rows, kept, vocabulary); log_normalizer: float32 (rows, kept, 1), the logarithm of the sum of the
-       logits' exponentials; present.N.decoder.key, .value
+    with_log_normalizer: bool ()
+    -> logits: float32 (rows, kept, vocabulary); present.N.decoder.key, .value
+       log_normalizer: float32 (rows, kept, 1), if it is asked for: the logarithm of the sum of the logits' exponentials
 
 All rows have as many tokens. The k rows of a text stand side by side: they are k queries to its keys, read once.
 """

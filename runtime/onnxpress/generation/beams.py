@@ -87,9 +87,9 @@ def _scores(decoder: Decoder, beams: _Beams) -> tuple[Logits, Rows | None]:
     """What may follow each beam, and the sums' logarithms if the decoder tells them."""
     if beams.step:
         last = beams.ids[np.arange(len(beams.texts)), :, beams.ends - 1]
-        return decoder.step(last.reshape(-1)), decoder.log_normalizers
+        return decoder.step(last.reshape(-1), normalizers=True), decoder.log_normalizers
     prompts = [text.prompt for text in beams.texts]
-    scores = read_together(decoder, prompts)
+    scores = read_together(decoder, prompts, normalizers=True)
     if scores is not None:
         return scores, decoder.log_normalizers
     each = [decoder.prefill(row, unread(decoder, row, prompt)) for row, prompt in enumerate(prompts)]

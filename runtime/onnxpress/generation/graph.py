@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.manifest import GraphInfo, TensorInfo
 
+TEXT_MASK = "encoder_attention_mask"
+LOG_NORMALIZER = "log_normalizer"
+WITH_LOG_NORMALIZER = f"with_{LOG_NORMALIZER}"
 _PAST, _PRESENT = "past_key_values.", "present."
 
 #: Inputs beside keys and values, by the kind of cache.
 INPUTS: Mapping[str, frozenset[str]] = {
-    "shared": frozenset({"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep"}),
+    "shared": frozenset(
+        {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep", WITH_LOG_NORMALIZER}
+    ),
     "growing": frozenset({"input_ids", "position_ids", "attention_mask", "logits_to_keep"}),
 }
-TEXT_MASK = "encoder_attention_mask"
-LOG_NORMALIZER = "log_normalizer"
 
 
 @dataclass(frozen=True, slots=True)

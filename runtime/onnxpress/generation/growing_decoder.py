@@ -103,7 +103,7 @@ class GrowingDecoder:
         kept: Logits = scores[0].copy()
         return kept
 
-    def step(self, ids: Ids) -> Logits:
+    def step(self, ids: Ids, normalizers: bool = False) -> Logits:
         """Append one token to every row, int64 (rows); float32 (rows, vocabulary).
 
         Raises:

@@ -48,7 +48,7 @@ def unread(decoder: Decoder, row: int, prompt: Ids) -> Ids:
     return prompt[known:]
 
 
-def read_together(decoder: Decoder, prompts: Sequence[Ids]) -> Logits | None:
+def read_together(decoder: Decoder, prompts: Sequence[Ids], normalizers: bool = False) -> Logits | None:
     """Read short prompts of equal length, a token of every row at a time: in no more calls than there are prompts.
 
     Returns float32 (rows, vocabulary), as `Decoder.step` does; None: nothing was read, as this does not suit them.
@@ -58,5 +58,5 @@ def read_together(decoder: Decoder, prompts: Sequence[Ids]) -> Logits | None:
         return None
     scores = None
     for tokens in np.stack(prompts, axis=1):
-        scores = decoder.step(tokens)
+        scores = decoder.step(tokens, normalizers)
     return scores

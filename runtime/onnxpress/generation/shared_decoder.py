@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.generation.cache import Cache, common_prefix
 from onnxpress.generation.decoder import Ids, Logits
-from onnxpress.generation.graph import LOG_NORMALIZER, DecoderGraph, present
+from onnxpress.generation.graph import LOG_NORMALIZER, WITH_LOG_NORMALIZER, DecoderGraph, present
 from onnxpress.generation.moves import check_sources
 from onnxpress.generation.prefixes import LEAST_TOKENS, Prefixes
 from onnxpress.generation.text_arrays import Texts
@@ -102,8 +102,9 @@ class SharedDecoder:
 
     @property
     def log_normalizers(self) -> Logits | None:
-        """float32 (rows): of what the last step returned; None: the graph does not return it."""
-        return self._outputs[LOG_NORMALIZER][:, 0, 0] if LOG_NORMALIZER in self._outputs else None
+        """float32 (rows): of what the last step returned; None: it was not asked for, or the graph does not return it."""
+        told = LOG_NORMALIZER in self._outputs and self._inputs[WITH_LOG_NORMALIZER]
+        return self._outputs[LOG_NORMALIZER][:, 0, 0] if told else None
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
@@ -130,7 +131,7 @@ class SharedDecoder:
                 self._read(row, tokens[start:stop], stop - start - 1, logits[:1])
         return logits
 
-    def step(self, ids: Ids) -> Logits:
+    def step(self, ids: Ids, normalizers: bool = False) -> Logits:
         """Append one token to every row, int64 (rows); float32 (rows, vocabulary), which the next call writes over.
 
         Raises:
@@ -147,6 +148,7 @@ class SharedDecoder:
         self._reserve(longest)
         binding = self._binding(None)
         self._inputs["input_ids"][:, 0] = ids
+        self._inputs[WITH_LOG_NORMALIZER][...] = normalizers
         self._inputs["seqlens_k"][:] = cache.lengths
         self._inputs["total_sequence_length"][...] = longest
         self._inputs["position_ids"][:, 0] = cache.lengths
@@ -228,6 +230,7 @@ class SharedDecoder:
             "seqlens_k": np.array([stop - 1], np.int32),
             "total_sequence_length": np.array(stop, np.int32),
             "logits_to_keep": np.arange(first, first + len(logits)),
+            WITH_LOG_NORMALIZER: np.array(False),
         }
         binding = self._binding(row)
         binding.bind(self._taken(inputs), {"logits": logits[None]})
@@ -265,6 +268,7 @@ class SharedDecoder:
             "seqlens_k": np.zeros(rows, np.int32),
             "total_sequence_length": np.zeros((), np.int32),
             "logits_to_keep": np.zeros(1, np.int64),
+            WITH_LOG_NORMALIZER: np.array(False),
         }
         self._outputs = {"logits": np.empty((rows, 1, self._graph.vocabulary), np.float32)}
         if self._graph.normalizes:
