@@ -1,8 +1,8 @@
 """A second output beside scores: of each row the logarithm of the sum of their exponentials, where it is asked for.
 
-    logits, with_log_normalizer -> logits, log_normalizer = Slice(logits) - Slice(LogSoftmax(logits))   one column of each
+    logits, with_log_normalizer -> logits, log_normalizer = If(with_log_normalizer, Slice(logits) - Slice(LogSoftmax(logits)))
 
-It is the same number for every column. A search with beams wants it; for others, who do not ask, it would cost some
+One column is sliced: the difference is the same for every one. A search with beams wants it; for others, who do not ask, it would cost some
 percent of a step. (ONNX Runtime's ReduceLogSumExp takes ten times as long as its LogSoftmax.)
 """
 

@@ -102,7 +102,7 @@ class SharedDecoder:
 
     @property
     def log_normalizers(self) -> Logits | None:
-        """float32 (rows): of what the last step returned; None: it was not asked for, or the graph does not return it."""
+        """float32 (rows): of what the last step returned; None: it was not asked for, or the graph has none."""
         told = LOG_NORMALIZER in self._outputs and self._inputs[WITH_LOG_NORMALIZER]
         return self._outputs[LOG_NORMALIZER][:, 0, 0] if told else None
 
