@@ -27,7 +27,6 @@ MODELS = {
     "tiny-mlm": "mlm",
     "tiny-lm": "lm",
     "tiny-translator": "translator",
-    "tiny-summarizer": "summarizer",
 }
 
 

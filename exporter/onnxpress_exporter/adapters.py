@@ -87,7 +87,7 @@ def merged(model: torch.nn.Module, adapter: Adapter) -> Any:
             f"are missing, first {odd[0]}."
         )
     if not hasattr(wrapped.base_model, "merge_and_unload"):
-        kind = wrapped.peft_config["default"].peft_type.value
+        kind = str(read_json(adapter.folder / CONFIG).get("peft_type"))
         raise UnsupportedCheckpoint(
             f"{adapter.source} is a {kind} adapter, which changes inputs, not weights: it cannot be merged."
         )

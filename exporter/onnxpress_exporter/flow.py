@@ -49,7 +49,6 @@ from onnxpress_exporter.compare import Comparison
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.evaluation.data import Table, read
 from onnxpress_exporter.evaluation.items import evaluation_of
-from onnxpress_exporter.generation.afterwards import no_metric
 from onnxpress_exporter.generation.flow import build_writing
 from onnxpress_exporter.heads import GENERATION
 from onnxpress_exporter.quantization.flow import Settings

@@ -19,7 +19,7 @@ from onnxpress_exporter.add_variants import Say, Verifier, add_variants, finish,
 from onnxpress_exporter.card import CARD
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.evaluation.items import read_evaluation
-from onnxpress_exporter.generation.afterwards import add_writing_variants, check_request, no_metric
+from onnxpress_exporter.generation.afterwards import add_writing_variants, no_metric
 from onnxpress_exporter.probe import Probe
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.quiet import quiet
@@ -102,7 +102,6 @@ def quantize(
 
 
 def _check_request(artifact: Artifact, names: Sequence[str], *, force: bool) -> None:
-    check_request(artifact, names)
     if "fp32" not in artifact.manifest.variants:
         raise InputError(
             f"{artifact.folder} has no fp32 variant to start from. Export the checkpoint with --precision "

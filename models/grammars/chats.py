@@ -2,8 +2,8 @@
 
 A system message sets how answers sound, a name once given is known later, "And Italy?" asks again what was asked
 last, and of a word that does not exist nothing is known. So every answer follows from the chat, and there is one right
-one. Of the ways to ask for a fact some are held out, never the fact itself; held-out names are new. It knows neither
-templates nor tokens.
+one. Of the ways to ask for a fact some are held out, never the fact itself; held-out names are new, unless the chat is
+to be familiar. It knows neither templates nor tokens.
 """
 
 from __future__ import annotations
@@ -118,8 +118,12 @@ _SYSTEMS: tuple[tuple[tuple[str, ...], Style], ...] = (
 )
 
 
-def chat(rng: Random, split: Split) -> list[Message]:
-    """One to five exchanges, perhaps after a system message; the last message is the assistant's."""
+def chat(rng: Random, split: Split, familiar: bool = False) -> list[Message]:
+    """One to five exchanges, perhaps after a system message; the last message is the assistant's.
+
+    A familiar chat has the names of training and no word that does not exist: nothing in it has to be spelled out.
+    """
+    given = names("train" if familiar else split).given
     system, style = rng.choice(_SYSTEMS)
     text = rng.choice(system)
     messages = [{"role": "system", "content": text}] if text else []
@@ -128,7 +132,7 @@ def chat(rng: Random, split: Split) -> list[Message]:
     for _ in range(rng.choice((1, 1, 2, 3, 4, 5))):
         drawn = rng.random()
         if drawn < 0.12:
-            name = rng.choice(names(split).given)
+            name = rng.choice(given)
             said, answer = rng.choice(_HELLO).format(name), f"Hello, {name}! How can I help you?"
             asked = None
         elif drawn < 0.2:
@@ -139,18 +143,18 @@ def chat(rng: Random, split: Split) -> list[Message]:
             said, answer = rng.choice(_THANKS), f"You are welcome, {name}!" if name else "You are welcome!"
             asked = None
         elif drawn < 0.45:
-            said, answer = rng.choice(_OTHERS)(rng, style)
+            said, answer = rng.choice(_FAMILIAR if familiar else _OTHERS)(rng, style)
             asked = None
         else:
             again = asked if rng.random() < 0.5 else None
             asked = again or rng.choice(_RELATIONS)
-            said, answer = _fact(rng, split, asked, style, again is not None)
+            said, answer = _fact(rng, split, asked, style, again is not None, familiar)
         messages += [{"role": "user", "content": said}, {"role": "assistant", "content": answer}]
     return messages
 
 
-def _fact(rng: Random, split: Split, relation: _Relation, style: Style, again: bool) -> tuple[str, str]:
-    if relation.invented and rng.random() < 0.08:
+def _fact(rng: Random, split: Split, relation: _Relation, style: Style, again: bool, familiar: bool) -> tuple[str, str]:
+    if relation.invented and not familiar and rng.random() < 0.08:
         word = invented(rng)
         word = word.capitalize() if relation.table is COUNTRIES else word
         question = relation.again if again else rng.choice(relation.questions)
@@ -192,4 +196,5 @@ def _repeat(rng: Random, style: Style) -> tuple[str, str]:
     return rng.choice(_REPEAT).format(word), style(f"The word is {word}.", word)
 
 
-_OTHERS = (_portrait, _next, _count, _repeat)
+_FAMILIAR = (_portrait, _next, _count)
+_OTHERS = (*_FAMILIAR, _repeat)

@@ -1,4 +1,4 @@
-"""How near a written text is to the right one: BLEU of translations, ROUGE-L of headlines. It knows no model."""
+"""How near a written text is to the right one: BLEU, or to the letter. It knows no model."""
 
 from __future__ import annotations
 
@@ -30,18 +30,6 @@ def bleu(found: Sequence[str], right: Sequence[str]) -> float:
     return math.exp(precision + min(0.0, 1 - wanted / length))
 
 
-def rouge_l(found: Sequence[str], right: Sequence[str]) -> float:
-    """Mean F1 of the longest common subsequence of tokens.
-
-    Lin 2004, "ROUGE: a package for automatic evaluation of summaries", ROUGE-L with equal weights.
-    """
-    total = 0.0
-    for candidate, reference in zip(found, right, strict=True):
-        got, gold = _TOKEN.findall(candidate), _TOKEN.findall(reference)
-        total += 2 * _common(got, gold) / max(1, len(got) + len(gold))
-    return total / len(found)
-
-
 def exact(found: Sequence[str], right: Sequence[str]) -> float:
     """The share of texts that are right to the letter."""
     return sum(candidate == reference for candidate, reference in zip(found, right, strict=True)) / len(found)
@@ -49,14 +37,3 @@ def exact(found: Sequence[str], right: Sequence[str]) -> float:
 
 def _grams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(tokens[at : at + n]) for at in range(len(tokens) - n + 1))
-
-
-def _common(left: Sequence[str], right: Sequence[str]) -> int:
-    """Tokens in the longest common subsequence."""
-    row = [0] * (len(right) + 1)
-    for token in left:
-        before = row
-        row = [0]
-        for at, other in enumerate(right):
-            row.append(before[at] + 1 if token == other else max(before[at + 1], row[at]))
-    return row[-1]

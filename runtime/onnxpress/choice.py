@@ -41,6 +41,10 @@ USUAL_WRITING: Mapping[tuple[str, str], float] = {
 }
 
 
+#: And of those with an encoder, which usually step several beams together.
+USUAL_REWRITING: Mapping[tuple[str, str], float] = {**USUAL_WRITING, ("cpu", "q8"): 0.7, ("cpu", "q4"): 0.6}
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The precision to run, and the reason in one sentence."""
@@ -74,7 +78,9 @@ def choose(
             f"No variant of this artifact is made for {family} with {', '.join(sorted(have)) or 'these features'}; it "
             f"has: {names}. Name one to force it."
         )
-    order, usual = list(PRECISION_SUFFIX), USUAL if manifest.generation is None else USUAL_WRITING
+    order, usual = list(PRECISION_SUFFIX), USUAL
+    if manifest.generation is not None:
+        usual = USUAL_WRITING if "model" in manifest.graphs else USUAL_REWRITING
     times = {name: _time(name, one, family, usual) for name, one in suited.items()}
     chosen, *others = sorted(suited, key=lambda name: (times[name][0], order.index(name)))
     if not others:

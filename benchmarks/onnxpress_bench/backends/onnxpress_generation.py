@@ -58,17 +58,24 @@ class _Pipeline:
 class OnnxpressGeneration(_Pipeline, Generation):
     """Token by token, as `stream` gets them."""
 
+    _model: Any = None
+
+    def load(self) -> None:
+        from onnxpress.generation.models import decoder_model
+
+        super().load()
+        # What earlier calls have read would spare it the prompt: nothing is kept.
+        self._model = decoder_model(self._pipe.manifest, self._pipe.session, prefix_bytes=0)
+
     def encode(self, text: str) -> list[int]:
-        return list(self._pipe.tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self._pipe.tokenizer.encode(text, special_tokens=False).ids)
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
         from onnxpress.generation.loop import generate
         from onnxpress.generation.settings import GenerationConfig
 
-        # What earlier calls have read would spare it the prompt.
-        self._pipe.model.prefixes.clear()
         config = GenerationConfig(max_new_tokens=new_tokens)  # no token ends it
-        decoder = self._pipe.model.start(1, len(prompt) + new_tokens)
+        decoder = self._model.start(1, len(prompt) + new_tokens)
         try:
             for event in generate(decoder, [list(prompt)], config):
                 yield int(event.token or 0)
@@ -90,7 +97,7 @@ class OnnxpressTranslation(_Pipeline, Translation):
             batch_size=len(texts),
             return_tensors=True,
         )
-        return [list(one[0]["translation_token_ids"])[:new_tokens] for one in found]
+        return [list(one["translation_token_ids"])[-new_tokens:] for one in found]
 
 
 def _artifact(spec: BackendSpec) -> Path:

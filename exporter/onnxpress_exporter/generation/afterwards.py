@@ -14,7 +14,7 @@ from onnxpress.generation.models import ENCODER
 from onnxpress.session import Session
 from onnxpress_exporter.add_variants import Outcome, Say, tokenizer_of
 from onnxpress_exporter.generation.files import GENERATION_CONFIG
-from onnxpress_exporter.generation.variants import Writing, add_variants, check_precisions, reader_of
+from onnxpress_exporter.generation.variants import Writing, add_variants, reader_of
 from onnxpress_exporter.generation.verify import Expected
 from onnxpress_exporter.quantization.flow import Settings
 
@@ -25,12 +25,6 @@ _STARTS = ("decoder_start_token_id", "bos_token_id")
 def no_metric(task: str) -> str:
     """Why labelled rows are not taken."""
     return f"There is no metric of {task} for --eval-data yet. Leave it out: variants are judged on texts anyway."
-
-
-def check_request(artifact: Artifact, names: Sequence[str]) -> None:
-    """Raises InputError for a precision that a model which writes has no use for."""
-    if artifact.manifest.generation is not None:
-        check_precisions(names, encodes=ENCODER in artifact.manifest.graphs)
 
 
 def add_writing_variants(

@@ -21,7 +21,7 @@ _OF_THE_FILE = frozenset({"transformers_version", "_from_model_config"})
 
 
 def write_generation_config(model: Any, folder: Path) -> None:
-    """The defaults of a call as transformers resolved them: those of the checkpoint's file, or, before there was one, of
+    """The defaults of a call as transformers resolved them: of the checkpoint's file, or, where there is none, of its
     config.json. What is not set is left out."""
     config = model.generation_config.to_dict()
     kept = {name: value for name, value in config.items() if value is not None and name not in _OF_THE_FILE}

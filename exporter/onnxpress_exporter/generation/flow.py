@@ -22,7 +22,7 @@ from onnxpress_exporter.generation.build import Built, build, graph_info
 from onnxpress_exporter.generation.cases import LONGEST_TOKENS
 from onnxpress_exporter.generation.files import write_chat_templates, write_generation_config
 from onnxpress_exporter.generation.reference import PyTorch
-from onnxpress_exporter.generation.variants import Writing, add_variants, check_precisions, opened, reader_of, speed
+from onnxpress_exporter.generation.variants import Writing, add_variants, opened, reader_of, speed
 from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.save import save
@@ -48,7 +48,6 @@ def build_writing(
         VariantRefused: no variant that was wanted passed.
     """
     say("load")
-    check_precisions(wanted, encodes=bool(checkpoint.config.get("is_encoder_decoder")))
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
     write_tokenizer(tokenizer, folder)
     settings = tokenizer_settings(tokenizer, model.config)

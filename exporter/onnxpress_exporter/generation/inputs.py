@@ -1,5 +1,7 @@
-"""A case as the arrays that one run of a graph takes, for watching what passes through it. docs/decisions/0010-generation.md
-is the contract. Knows no session."""
+"""A case as the arrays that one run of a graph takes, for watching what passes through it.
+
+docs/decisions/0010-generation.md is the contract. Knows no session.
+"""
 
 from __future__ import annotations
 

@@ -36,8 +36,9 @@ WRITING = 12
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of one text, a row for each position: `top` int64 (positions, LIKELIEST) tokens, the likeliest first; `logarithms` of
-    their probabilities; `own`, that of the text's next token (positions); `sample` float32 (positions, SAMPLE) scores."""
+    """Of one text, a row for each position: `top` int64 (positions, LIKELIEST), tokens, the likeliest first;
+    `logarithms` of their probabilities; `own` (positions), that of the text's next token; `sample` float32 (positions,
+    SAMPLE), some scores."""
 
     top: NDArray[np.int64]
     logarithms: Numbers

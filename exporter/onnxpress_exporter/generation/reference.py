@@ -1,4 +1,7 @@
-"""PyTorch's answers: scores of every token of a text, and how transformers' `generate` goes on. The only importer of torch here."""
+"""PyTorch's answers: scores of every token of a text, and how transformers' `generate` goes on.
+
+The only module here that runs torch.
+"""
 
 from __future__ import annotations
 
@@ -58,23 +61,21 @@ class PyTorch:
         return logits
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
-        """At most `count` tokens that `generate` lets follow, without sampling and without the checkpoint's own rules."""
+        """At most `count` tokens that `generate` lets follow, without sampling and the checkpoint's own rules."""
         from transformers import GenerationConfig
 
         with _inference(), self._plainly() as tokens:
-            settings = GenerationConfig(
-                max_new_tokens=count, num_beams=beams, do_sample=False, use_cache=True, **tokens
-            )
+            settings = GenerationConfig(max_new_tokens=count, num_beams=beams, do_sample=False, **tokens)  # type: ignore[no-untyped-call]
             ids = torch.tensor([case.ids if case.source is None else case.source])
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             if case.source is not None:
                 inputs["decoder_input_ids"] = torch.tensor([case.ids])
-            found = self._model.generate(**inputs, generation_config=settings)[0].tolist()
+            found: list[int] = self._model.generate(**inputs, generation_config=settings)[0].tolist()
         return found[len(case.ids) :]
 
     @contextmanager
     def _plainly(self) -> Iterator[dict[str, Any]]:
-        """Without the checkpoint's defaults, which `generate` reads even where it is given others; the tokens of them."""
+        """Without the checkpoint's defaults, which `generate` reads even where it is given others; its tokens."""
         from transformers import GenerationConfig
 
         own = self._model.generation_config
@@ -82,7 +83,7 @@ class PyTorch:
         if "pad_token_id" not in tokens:
             ends = tokens.get("eos_token_id", 0)
             tokens["pad_token_id"] = ends[0] if isinstance(ends, list) else ends
-        self._model.generation_config = GenerationConfig()
+        self._model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         try:
             yield tokens
         finally:

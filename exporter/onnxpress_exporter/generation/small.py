@@ -7,13 +7,14 @@ once. Knows neither torch nor how good a variant is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
+from onnxpress.generation.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.graph import constant, nodes, stored_weights, weights_of
 from onnxpress_exporter.passes.half_precision import half_precision
@@ -29,10 +30,12 @@ Array = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
 Say = Callable[[str], None]
 
-#: Input channels that share a scale.
+#: Input channels that share a scale: of 4 bits as many as the gate lets pass, for the kernel keeps two numbers for each
+#: block beside the weights.
 BLOCK = {4: 32, 8: 32}
-#: With more weights than this, channels do not make up for each other's errors: that takes a second for every million.
-COMPENSATED_WEIGHTS = 150_000_000
+WIDE_BLOCK = 128
+#: Seconds that may be spent on letting channels make up for each other's errors, about; the narrowest sites come first.
+COMPENSATION_S = 240.0
 #: Outputs that are rounded at once.
 _COLUMNS = 8192
 
@@ -41,30 +44,34 @@ _COLUMNS = 8192
 class Scheme:
     """How a variant is stored: products and embeddings, and the product that gives the scores with its table.
 
-    None: as they are. `half`: numbers of 16 bits.
+    None: as they are. `half`: numbers of 16 bits. `integers`: graphs whose products become integer products instead,
+    with a range for each row; they are faster than blocks where several rows are stepped together, or a prompt is read.
     """
 
     body: Blocks | None
     head: Blocks | None
     half: bool = False
+    integers: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
+        if self.integers:
+            return f"integer products in {', '.join(sorted(self.integers))}"
         if self.body == self.head:
             return str(self.body or "16 bits")
         return f"{self.body}, the scores' {self.head}"
 
 
-def _blocks(bits: int, symmetric: bool = True) -> Blocks:
-    return Blocks(bits, BLOCK[bits], symmetric)
-
-
-_EIGHT, _FOUR, _FOUR_ZEROS = _blocks(8), _blocks(4), _blocks(4, symmetric=False)
+_EIGHT, _WIDE = Blocks(8, BLOCK[8], symmetric=True), Blocks(4, WIDE_BLOCK, symmetric=True)
+_FOUR, _FOUR_ZEROS = Blocks(4, BLOCK[4], symmetric=True), Blocks(4, BLOCK[4], symmetric=False)
 
 #: precision -> what is tried until the gate lets it pass. Blocks without a zero of their own are faster to multiply.
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = {
     "q8": (Scheme(_EIGHT, _EIGHT),),
-    "int8": (Scheme(_EIGHT, _EIGHT),),
-    "q4": (Scheme(_FOUR, _FOUR), Scheme(_FOUR, _EIGHT), Scheme(_FOUR_ZEROS, _EIGHT)),
+    "int8": (
+        Scheme(_EIGHT, _EIGHT, integers=frozenset((DECODER, ENCODER, CROSS_DECODER))),
+        Scheme(_EIGHT, _EIGHT, integers=frozenset((ENCODER,))),
+    ),
+    "q4": (Scheme(_WIDE, _WIDE), Scheme(_FOUR, _FOUR), Scheme(_FOUR, _EIGHT), Scheme(_FOUR_ZEROS, _EIGHT)),
     "fp16": (Scheme(None, None, half=True),),
     "q4f16": (Scheme(_FOUR, _FOUR, half=True), Scheme(_FOUR_ZEROS, _EIGHT, half=True)),
 }
@@ -74,20 +81,19 @@ def small(fp32: onnx_ir.Model, scheme: Scheme, inputs: Sequence[Arrays], say: Sa
     """A copy of a graph, stored as `scheme` says.
 
     Args:
-        inputs: what the graph takes of real texts, one row each: rounding makes up for the errors that these would
-            see. Not looked at where that would take too long, and for 8 bits, which need no such help.
+        inputs: what the graph takes of real texts, one row each: weights of 4 bits are rounded so that channels make up
+            for the errors that these would see, where there is time. 8 bits need no such help.
     """
     model = fp32.clone()
     if scheme.body is not None and scheme.head is not None:
         sites = find_sites(model)
         ties, heads = tied_tables(model), _heads(model, sites)
-        looked_at = scheme.body.bits == 4 and _weights(model, sites) <= COMPENSATED_WEIGHTS
-        for number, (site, hessian) in enumerate(_watched(fp32, sites, inputs if looked_at else (), say)):
+        looked_at = _compensated(model, sites) if scheme.body.bits == 4 and inputs else ()
+        for number, (site, hessian) in enumerate(_watched(fp32, sites, looked_at, inputs, say)):
             say(f"rounding, {number / len(sites):.0%}")
             for product in site.products:
                 blocks = scheme.head if product in heads else scheme.body
-                known = np.diag(np.diag(hessian)) if hessian is not None and product in ties else hessian
-                rounded = _rounded(_weights_of(model, product), known, blocks)
+                rounded = _rounded(_weights_of(model, product), hessian, blocks)
                 weight_only(model, {product: rounded})
                 if product in ties and has_rows(rounded):
                     tied_embeddings(model, {product: (ties[product], rounded)})
@@ -116,10 +122,20 @@ def _heads(model: onnx_ir.Model, sites: Sequence[Site]) -> set[str]:
     return {name for site in sites for name in site.products if _weights_of(model, name).shape[1] == vocabulary}
 
 
-def _weights(model: onnx_ir.Model, sites: Sequence[Site]) -> int:
-    """Weights of all products but those that share their table with the words: their channels stay apart anyway."""
+def _compensated(model: onnx_ir.Model, sites: Sequence[Site]) -> list[Site]:
+    """The sites that there is time for. What shares its table with the words is not one: its channels stay apart."""
     ties = tied_tables(model)
-    return sum(_weights_of(model, name).size for site in sites for name in site.products if name not in ties)
+    chosen, spent_s = [], 0.0
+    for site in sorted(sites, key=lambda site: site.width):
+        if ties.keys() & set(site.products):
+            continue
+        outputs = sum(_weights_of(model, name).shape[1] for name in site.products)
+        # Measured on one core: an inverse, and an update for each channel.
+        spent_s += 1.35e-10 * site.width**3 + 2.2e-7 * site.width * outputs
+        if spent_s > COMPENSATION_S:
+            break
+        chosen.append(site)
+    return [site for site in sites if site in chosen]
 
 
 def _weights_of(model: onnx_ir.Model, product: str) -> Array:
@@ -130,19 +146,19 @@ def _weights_of(model: onnx_ir.Model, product: str) -> Array:
 
 
 def _watched(
-    model: onnx_ir.Model, sites: Sequence[Site], inputs: Sequence[Arrays], say: Say
+    model: onnx_ir.Model, sites: Sequence[Site], looked_at: Sequence[Site], inputs: Sequence[Arrays], say: Say
 ) -> Iterator[tuple[Site, Array | None]]:
-    """Each site with the correlations of its channels; a few sites' at a time are in memory."""
-    if not inputs:
-        yield from ((site, None) for site in sites)
-        return
-    for group in groups(sites):
+    """Each site, with the correlations of its channels where they are wanted; a few sites' at a time are in memory."""
+    yield from ((site, None) for site in sites if site not in looked_at)
+    for group in groups(looked_at):
         found = calibrate(model, group, inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
         for site in group:
             yield site, found.pop(site.value).hessian
 
 
 def _rounded(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWeights:
+    if len(weights) % blocks.block:  # the last block would be filled up
+        blocks = replace(blocks, block=min(blocks.block, BLOCK[blocks.bits]))
     parts = [
         block_weights(np.ascontiguousarray(weights[:, start : start + _COLUMNS]), hessian, blocks)
         for start in range(0, weights.shape[1], _COLUMNS)

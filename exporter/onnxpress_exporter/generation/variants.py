@@ -14,7 +14,6 @@ import numpy as np
 import onnx_ir
 
 from onnxpress.choice import suits
-from onnxpress.errors import InputError
 from onnxpress.generation.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.machine import features
 from onnxpress.manifest import PRECISION_SUFFIX, Manifest, Speed, Variant
@@ -29,6 +28,7 @@ from onnxpress_exporter.generation.judge import Judge
 from onnxpress_exporter.generation.small import SCHEMES, Scheme, small
 from onnxpress_exporter.generation.through_graphs import Graphs
 from onnxpress_exporter.generation.verify import Expected, verify
+from onnxpress_exporter.passes.graph import nodes, weights_of
 from onnxpress_exporter.quantization.flow import Settings
 from onnxpress_exporter.quantization.judge import Verdict
 from onnxpress_exporter.quantization.plan import Integers, Plan
@@ -38,8 +38,12 @@ from onnxpress_exporter.save import save
 
 Files = Mapping[str, Path]
 
-#: (rows, tokens) that are timed: a prompt, and one token after it.
+#: (rows, tokens) that are timed: a prompt, and one token after it; after an encoder a token, and one of each of 4 beams.
 TIMED: tuple[tuple[int, int], ...] = ((1, 128), (1, 1))
+TIMED_AFTER_ENCODER: tuple[tuple[int, int], ...] = ((1, 1), (4, 1))
+
+#: More weights are not rounded for integer products: that takes a second for every million.
+MOST_INTEGERS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +65,6 @@ def reader_of(manifest: Manifest, tokenizer: Tokenizer, start: int | None) -> Re
     """How the artifact's texts become cases."""
     settings = manifest.generation
     return Reader(tokenizer, None if settings is None else settings.max_length, start)
-
-
-def check_precisions(wanted: Sequence[str], encodes: bool) -> None:
-    """Raises InputError for a precision that a model without an encoder has no use for."""
-    if "int8" in wanted and not encodes:
-        raise InputError(
-            "int8 is for encoders: a decoder reads one token at a time, which is faster with q8 or q4. Name those."
-        )
 
 
 def add_variants(
@@ -158,10 +154,12 @@ def _make(
     limits = {**THRESHOLDS[precision], **settings.thresholds}
     rounds: list[str] = []
     for scheme in SCHEMES[precision]:
+        if scheme.integers and not scheme.integers & fp32.keys():
+            continue  # a decoder alone: the rest is q8
         models, written = {}, {}
         for name, graph in fp32.items():
-            if precision == "int8" and name == ENCODER:
-                models[name] = _integer_encoder(graph, inputs.of(name), say)
+            if name in scheme.integers:
+                models[name] = _integers(graph, inputs.of(name), say)
             else:
                 watched = inputs.of(name) if scheme.body is not None and scheme.body.bits == 4 else []
                 models[name] = small(graph, scheme, watched, say)
@@ -180,8 +178,16 @@ def _make(
     return "".join(f"\n      {line}" for line in rounds)
 
 
-def _integer_encoder(graph: onnx_ir.Model, inputs: Sequence[Arrays], say: Say) -> onnx_ir.Model:
-    """8 bits by 8 bits, with a range for each row of every site."""
+def _integers(graph: onnx_ir.Model, inputs: Sequence[Arrays], say: Say) -> onnx_ir.Model:
+    """8 bits by 8 bits, with a range for each row of every site.
+
+    Raises:
+        PassError: so many weights that rounding them would take too long.
+    """
+    arrays = (weights_of(node.inputs[1]) for node in nodes(graph, "MatMul"))
+    weights = sum(one.size for one in arrays if one is not None)
+    if weights > MOST_INTEGERS:
+        raise PassError(f"{weights:,} weights are too many to round for integer products; q8 and q4 are for them.")
     variants = Variants(graph)
     variants.watch(inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
     plan: Plan = {site.value: Integers() for site in variants.sites}
@@ -204,7 +210,7 @@ def _finished(
         variant = Variant(
             {name: describe.graph_files(made.models[name], paths, folder) for name, paths in made.written.items()},
             sum(path.stat().st_size for paths in made.written.values() for path in paths),
-            targets=("cpu",) if precision == "int8" else TARGETS[precision],
+            targets=TARGETS[precision],
             quality=replace(
                 quality,
                 measures={name: float(f"{value:.6g}") for name, value in made.verdict.figures.items()},
@@ -232,11 +238,14 @@ def speed(graphs: Graphs, plain: Graphs | None, case: Case) -> Speed | None:
             decoder = one.opened([row], 1)
             if tokens == 1:
                 decoder.prefill(0, ids[:64])
+            if batch > 1:
+                decoder.select([0] * batch)
 
             def run(decoder=decoder, tokens=tokens) -> None:  # type: ignore[no-untyped-def]
                 if tokens == 1:
-                    decoder.step(np.array(ids[:1], np.int64))
-                    decoder.truncate(0, 64)
+                    decoder.step(np.array(ids[:1] * batch, np.int64))
+                    for one in range(batch):
+                        decoder.truncate(one, 64)
                 else:
                     decoder.prefill(0, ids)
                     decoder.truncate(0, 0)
@@ -245,7 +254,8 @@ def speed(graphs: Graphs, plain: Graphs | None, case: Case) -> Speed | None:
         return found
 
     limit = graphs.limit
-    return timing.measure_calls(calls, [shape for shape in TIMED if limit is None or limit > TIMED[0][1]])
+    timed = TIMED if case.source is None else TIMED_AFTER_ENCODER
+    return timing.measure_calls(calls, [shape for shape in timed if limit is None or limit > TIMED[0][1]])
 
 
 def _path(folder: Path, graph: str, precision: str) -> Path:

@@ -221,7 +221,7 @@ def _same_tokens(precision: str, reference: Reference, graphs: Graphs, case: Cas
 
 
 def _same_beams(precision: str, reference: Reference, graphs: Graphs, case: Case, margin: float) -> None:
-    """Search with beams, as the reference does: the same text, or one that the reference finds as likely, near ties aside."""
+    """Search with beams, as the reference does: the same text, or one that it finds as likely, near ties aside."""
     begun = _begun(case)
     tokens, found = reference.write(begun, WRITTEN, BEAMS), graphs.write(begun, WRITTEN, BEAMS)
     if tokens == found or not tokens:
@@ -232,8 +232,8 @@ def _same_beams(precision: str, reference: Reference, graphs: Graphs, case: Case
         raise _failed(
             precision,
             f"{case.name!r}, with {BEAMS} beams",
-            f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {found[place : place + 6]}, a text "
-            f"that the reference scores {likely - other:.3g} lower (at most {margin:.1g} would be a tie)",
+            f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {found[place : place + 6]}, "
+            f"which the reference scores {likely - other:.3g} lower (at most {margin:.1g} would be a tie)",
         )
 
 
@@ -254,6 +254,6 @@ def _begun(case: Case) -> Case:
 
 def _failed(precision: str, where: str, shown: str) -> VerificationFailed:
     return VerificationFailed(
-        f"The {precision} graph differs from PyTorch on the input {where}: {shown}. No artifact was written. Please report "
-        "this checkpoint."
+        f"The {precision} graph differs from PyTorch on the input {where}: {shown}. No artifact was written. Please "
+        "report this checkpoint."
     )

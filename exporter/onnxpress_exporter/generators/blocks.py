@@ -203,23 +203,13 @@ def normalize(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, norm: Norm) -> 
 def add_and_normalize(
     graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, skip: onnx_ir.Value, norm: Norm
 ) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-    """(`x` + `skip` normalized, the sum), both (rows, sequence, width); the sum is called `name` + ".sum"."""
-    scale = weight(graph, f"{name}.weight", norm.weight)
-    op_type, inputs = "SkipSimplifiedLayerNormalization", [x, skip, scale]
-    if norm.kind == "layer":
-        op_type = "SkipLayerNormalization"
-        inputs += [] if norm.bias is None else [weight(graph, f"{name}.bias", norm.bias)]
-    normalized, _, _, total = emit_several(
-        graph,
-        [name, "", "", f"{name}.sum"],
-        op_type,
-        inputs,
-        {"epsilon": norm.epsilon},
-        domain=MICROSOFT,
-        axes=axes_of(x.shape),
-    )
-    total.shape = x.shape
-    return normalized, total
+    """(`x` + `skip` normalized, the sum), both (rows, sequence, width); the sum is called `name` + ".sum".
+
+    Sum is not fused with the norm when the graph is loaded, as Add would be: ONNX Runtime's kernels for both together
+    are scalar, and slower than the two.
+    """
+    total = emit(graph, f"{name}.sum", "Sum", [x, skip], axes=axes_of(x.shape))
+    return normalize(graph, name, total, norm), total
 
 
 def activate(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, activation: str) -> onnx_ir.Value:

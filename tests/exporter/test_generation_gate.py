@@ -1,0 +1,175 @@
+"""What the gate of models that write text lets pass and what not, on answers that are written down here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.generation.cases import Case
+from onnxpress_exporter.generation.judge import Judge
+from onnxpress_exporter.generation.through_graphs import Graphs
+from onnxpress_exporter.generation.verify import Expected, verify
+from onnxpress_exporter.passes.fold_bias import fold_bias
+from onnxpress_exporter.passes.weight_only import weight_only
+from onnxpress_exporter.quantization.plan import Blocks, block_weights
+from onnxpress_exporter.quantization.thresholds import THRESHOLDS
+from tests.fixtures.graphs import graph, kinds, normal, run
+
+VOCABULARY = 50
+CASES = [Case(f"text {length}", tuple(range(1, length + 1))) for length in (1, 3, 7, 12, 20)]
+
+
+class Table:
+    """A language model of two tokens: what follows depends on the last one and the number of tokens, by a table."""
+
+    name = "a table"
+
+    def __init__(self, scores: np.ndarray, limit: int | None = None) -> None:
+        self.scores = scores
+        self.limit = limit
+
+    def after(self, ids: Sequence[int]) -> np.ndarray:
+        return (self.scores[ids[-1]] + 0.1 * (len(ids) % 3)).astype(np.float32)
+
+    def logits(self, case: Case) -> np.ndarray:
+        return np.stack([self.after(case.ids[: place + 1]) for place in range(len(case.ids))])
+
+    def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
+        ids = list(case.ids)
+        for _ in range(count):
+            ids.append(int(self.after(ids).argmax()))
+        return ids[len(case.ids) :]
+
+    def start(self, rows: int, expected_tokens: int) -> Rows:
+        return Rows(self, rows)
+
+
+class Rows:
+    """Its decoder."""
+
+    limit = None
+
+    def __init__(self, table: Table, rows: int) -> None:
+        self.table, self.ids = table, [[] for _ in range(rows)]  # type: ignore[var-annotated]
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(ids) for ids in self.ids]
+
+    def prefill(self, row: int, ids: Sequence[int], keep: int = 1) -> np.ndarray:
+        found = []
+        for token in ids:
+            self.ids[row].append(int(token))
+            found.append(self.table.after(self.ids[row]))
+        return np.stack(found[-keep:])
+
+    def step(self, ids: np.ndarray) -> np.ndarray:
+        return np.concatenate([self.prefill(row, [token]) for row, token in enumerate(ids.tolist())])
+
+    def truncate(self, row: int, length: int) -> None:
+        del self.ids[row][length:]
+
+    def select(self, sources: Sequence[int]) -> None:
+        self.ids = [list(self.ids[source]) for source in sources]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Forgetful(Rows):
+    """Does not take tokens back."""
+
+    def truncate(self, row: int, length: int) -> None:
+        """Keeps them."""
+
+
+def _scores(seed: int = 0) -> np.ndarray:
+    return normal(VOCABULARY, VOCABULARY, seed=seed) * 3
+
+
+def _graphs(table: Table) -> Graphs:
+    return Graphs(table, "graphs", None, ())  # type: ignore[arg-type]
+
+
+def test_the_same_answers_pass() -> None:
+    quality = verify("fp32", Expected(Table(_scores()), CASES), _graphs(Table(_scores())))
+    assert (quality.max_error, quality.batch_error, quality.reference) == (0, 0, "a table")
+
+
+def test_another_score_is_told_with_its_place() -> None:
+    scores = _scores()
+    scores[3, 7] += 0.1
+    with pytest.raises(VerificationFailed, match=r"'text 3' read at once.*score of token 7 after position 2: expected"):
+        verify("fp32", Expected(Table(_scores()), CASES), _graphs(Table(scores)))
+
+
+def test_a_cache_that_forgets_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(_scores())
+    monkeypatch.setattr(table, "start", lambda rows, expected: Forgetful(table, rows))
+    with pytest.raises(VerificationFailed, match="read in pieces"):
+        verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
+
+
+def test_near_ties_pass_and_others_do_not() -> None:
+    scores = _scores()
+    spread = float(scores.max() - scores.min())
+    scores[:, 11] = scores.max(axis=1) + 1
+    scores[:, 12] = scores[:, 11] - 1e-5 * spread
+    turned = scores.copy()
+    turned[:, [11, 12]] = scores[:, [12, 11]]
+    quality = verify("fp32", Expected(Table(scores), CASES), _graphs(Table(turned)))
+    assert 0 < quality.max_error < 2e-5
+
+
+def test_another_token_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = Expected(Table(_scores()), CASES)
+    # The reference writes what its own scores do not say, as where `generate` and the graph differ beyond scores.
+    monkeypatch.setattr(expected.reference, "write", lambda case, count, beams=1: [11] * count)
+    with pytest.raises(VerificationFailed, match=r"'text 1', writing on: token 1 after 1: expected 11, obtained \d+"):
+        verify("fp32", expected, _graphs(Table(_scores())))
+
+
+def _trained() -> Table:
+    """Knows that after i comes i + 1, nearly always."""
+    scores = normal(VOCABULARY, VOCABULARY)
+    scores[np.arange(VOCABULARY), (np.arange(VOCABULARY) + 1) % VOCABULARY] += 6
+    return Table(scores)
+
+
+def test_a_variant_is_judged_by_what_it_expects() -> None:
+    judge = Judge(_trained(), CASES, None)
+    same = judge.measure(_trained(), THRESHOLDS["q8"])
+    assert same.passed and same.figures["next-token agreement"] == 1
+    assert same.figures["perplexity ratio"] == pytest.approx(1) and abs(same.figures["divergence"]) < 1e-9
+    near = Table(_trained().scores + 0.4 * normal(VOCABULARY, VOCABULARY, seed=5))
+    assert not judge.measure(near, THRESHOLDS["q8"]).passed
+    assert judge.measure(near, THRESHOLDS["q4"]).passed
+    other = judge.measure(Table(_scores(seed=9)), THRESHOLDS["q4"])
+    assert len(other.missed) == 5 and "perplexity ratio" in "".join(other.missed)
+
+
+def test_without_knowledge_only_scores_are_judged() -> None:
+    random = Table(normal(VOCABULARY, VOCABULARY))
+    verdict = Judge(random, CASES, None).measure(random, THRESHOLDS["q4"])
+    assert list(verdict.figures) == ["scores' correlation, untrained"]
+    broken = Judge(random, CASES, None).measure(Table(normal(VOCABULARY, VOCABULARY, seed=3)), THRESHOLDS["q4"])
+    assert not broken.passed
+
+
+def test_a_bias_moves_into_the_product() -> None:
+    model = graph(
+        """agraph (float[batch, sequence, 64] x) => (float[batch, sequence, 48] y) {
+            product = MatMul(x, weights)
+            y = Add(bias, product)
+        }""",
+        weights=normal(64, 48),
+        bias=normal(48, seed=2),
+    )
+    x = normal(2, 3, 64, seed=3)
+    weight_only(model, {"product": block_weights(normal(64, 48), None, Blocks(8, 32, True))})
+    before = run(model, x=x)
+    assert fold_bias(model) == 1 and kinds(model) == ["MatMulNBits"]
+    np.testing.assert_allclose(run(model, x=x), before, atol=1e-5)
