@@ -1,9 +1,10 @@
 """A second output beside scores: of each row the logarithm of the sum of their exponentials, where it is asked for.
 
-    logits, with_log_normalizer -> logits, log_normalizer = If(with_log_normalizer, Slice(logits) - Slice(LogSoftmax(logits)))
+    logits, with_log_normalizer
+    -> logits, log_normalizer = If(with_log_normalizer, Slice(logits) - Slice(LogSoftmax(logits)), Slice(logits))
 
-One column is sliced: the difference is the same for every one. A search with beams wants it; for others, who do not ask, it would cost some
-percent of a step. (ONNX Runtime's ReduceLogSumExp takes ten times as long as its LogSoftmax.)
+One column is sliced: the difference is the same for every one. A search with beams wants it; for others, who do not
+ask, it would cost some percent of a step. (ONNX Runtime's ReduceLogSumExp takes ten times as long as its LogSoftmax.)
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 
     graph, limit, growing = _decoder(manifest, session, DECODER)
     if graph.text:
         raise UnsupportedFormat(f"Graph {DECODER!r} wants an encoder's keys and values. Export again.")
+    graph = _typed(graph, session)
     if growing:
         return GrowingModel(session, graph, limit)
     return SharedModel(session, graph, limit, prefix_bytes)
@@ -42,7 +43,7 @@ def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecode
     graph, limit, growing = _decoder(manifest, session, CROSS_DECODER)
     if ENCODER not in manifest.graphs or not graph.text:
         raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
-    return CrossModel(session, ENCODER, graph, limit, growing)
+    return CrossModel(session, ENCODER, _typed(graph, session), limit, growing)
 
 
 def _decoder(manifest: Manifest, session: Session, name: str) -> tuple[DecoderGraph, int | None, bool]:
@@ -53,5 +54,9 @@ def _decoder(manifest: Manifest, session: Session, name: str) -> tuple[DecoderGr
             f"The artifact has no graph {name!r} that continues text; it has: {', '.join(manifest.graphs)}."
         )
     graph = read(name, manifest.graphs[name], settings.cache)
-    graph = replace(graph, dtype=session.input_dtype(next(iter(graph.past)), name))
     return graph, settings.max_length, settings.cache == "growing"
+
+
+def _typed(graph: DecoderGraph, session: Session) -> DecoderGraph:
+    """With the dtype of keys and values that this variant has."""
+    return replace(graph, dtype=session.input_dtype(next(iter(graph.past)), graph.name))
