@@ -36,14 +36,16 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
 
     config = OnnxConfig(
         dynamic_shapes={
-            one.name: {axis: torch.export.Dim.DYNAMIC for axis, name in enumerate(one.axes) if isinstance(name, str)}
+            _argument(one.name): {
+                axis: torch.export.Dim.DYNAMIC for axis, name in enumerate(one.axes) if isinstance(name, str)
+            }
             for one in spec.inputs
         },
         opset_version=OPSET,
         # Limits such as max_position_embeddings become assertions, dropped, not failures.
         prefer_deferred_runtime_asserts_over_guards=True,
     )
-    named_inputs = {one.name: inputs[one.name] for one in spec.inputs}
+    named_inputs = {_argument(one.name): inputs[one.name] for one in spec.inputs}
     with _traceable(model), torch.no_grad():
         try:
             # Typed for transformers' own models; any module works.
@@ -70,10 +72,16 @@ def _reason(error: BaseException) -> str:
     return f"{(fixed or lines or ['no reason given'])[0]} ({type(error).__name__})"
 
 
+def _argument(name: str) -> str:
+    """An input's name as Python allows it."""
+    return name.replace(".", "_")
+
+
 def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:
     """A module that takes the spec's inputs by name and returns its outputs, alone and in order."""
     import torch
 
+    given = {_argument(one.name): one.name for one in spec.inputs}
     names = [one.name for one in spec.outputs]
 
     class Outputs(torch.nn.Module):
@@ -82,7 +90,7 @@ def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:
             self.model = model
 
         def forward(self, **kwargs: torch.Tensor) -> dict[str, torch.Tensor]:
-            outputs = self.model(**kwargs)
+            outputs = self.model(**{given[argument]: value for argument, value in kwargs.items()})
             return {name: outputs[name] for name in names}
 
     return Outputs().eval()
@@ -106,13 +114,15 @@ def _traceable(model: Any) -> Iterator[None]:
 def _name_values(model: onnx_ir.Model, spec: GraphSpec) -> None:
     graph = model.graph
     found = {value.name: value for value in graph.inputs}
-    if missing := [one.name for one in spec.inputs if one.name not in found]:
+    if missing := [one.name for one in spec.inputs if _argument(one.name) not in found]:
         raise TraceError(f"The traced graph {spec.name} does not have the input {missing[0]}.")
     if len(graph.outputs) != len(spec.outputs):
         raise TraceError(f"The traced graph {spec.name} has {len(graph.outputs)} outputs, not {len(spec.outputs)}.")
     for value, one in zip(graph.outputs, spec.outputs, strict=True):
         value.name = one.name
-    kept = [found[one.name] for one in spec.inputs]
+    kept = [found[_argument(one.name)] for one in spec.inputs]
+    for value, known in zip(kept, spec.inputs, strict=True):
+        value.name = known.name
     graph.inputs.clear()
     graph.inputs.extend(kept)
 
@@ -180,9 +190,9 @@ def _is_constant(value: onnx_ir.Value | None) -> bool:
 
 
 def _module(scopes: Sequence[str]) -> str:
-    """The innermost module's path in the checkpoint: without the wrapper's attribute, which every path begins with."""
+    """The innermost module's path in the checkpoint: without the wrappers' attributes, which every path begins with."""
     path = scopes[-2] if len(scopes) > 1 else ""
-    return path.removeprefix("model.") or scopes[-1]
+    return path.removeprefix("model.").removeprefix("checkpoint.") or scopes[-1]
 
 
 _SYMBOL = re.compile(r"[A-Za-z_]\w*")

@@ -85,9 +85,15 @@ class Session:
         return dict(zip(names, results, strict=True))
 
     def input_dtype(self, name: str, graph: str = "model") -> str:
-        """numpy's name of the dtype that an input has in this variant of a graph."""
-        found = next(one.type for one in self.opened(graph).get_inputs() if one.name == name)
-        return _DTYPES.get(found, found)
+        """numpy's name of the dtype that an input has in this variant of a graph.
+
+        Raises:
+            InputError: there is no such input.
+        """
+        types = {one.name: one.type for one in self.opened(graph).get_inputs()}
+        if name not in types:
+            raise InputError(f"Graph {graph!r} has no input {name!r}; it has: {', '.join(types)}.")
+        return _DTYPES.get(types[name], types[name])
 
     def warm(self) -> None:
         """Open every graph now instead of at the first run."""

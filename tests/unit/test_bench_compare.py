@@ -257,6 +257,8 @@ GROUPS = {
     "length": "TOKENS",
     "prompt": "PROMPT",
     "new": "NEW",
+    "batch": "BATCH",
+    "beams": "BEAMS",
     "seconds": "SECONDS",
     "scenario": "SCENARIO",
 }

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import onnx_ir
 
+from onnxpress.generation.models import DECODER
 from onnxpress.manifest import GenerationSettings, GraphInfo, TensorInfo
 from onnxpress_exporter import generators
-from onnxpress_exporter.errors import NotBuildable, UnsupportedCheckpoint
+from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,28 @@ def build(model: Any) -> Built:
     """Graphs of a transformers model in float32, whose weights are read when they are saved.
 
     Raises:
-        UnsupportedCheckpoint: no reader knows the model.
+        UnsupportedCheckpoint: no reader knows the model, and it cannot be traced either.
     """
+    encodes = bool(model.config.is_encoder_decoder)
     try:
-        if model.config.is_encoder_decoder:
-            return Built(generators.build_encoder_decoder(model), "shared", generators.context_limit(model))
-        return Built({"model": generators.build_decoder(model)}, "shared", generators.context_limit(model))
+        graphs = generators.build_encoder_decoder(model) if encodes else {DECODER: generators.build_decoder(model)}
     except NotBuildable as reason:
-        raise UnsupportedCheckpoint(f"{type(model).__name__} cannot be exported: {reason}") from reason
+        return _traced(model, encodes, str(reason))
+    return Built(graphs, "shared", generators.context_limit(model))
+
+
+def _traced(model: Any, encodes: bool, reason: str) -> Built:
+    # Tracing takes seconds to import.
+    from onnxpress_exporter import growing
+
+    try:
+        graphs = growing.trace_encoder_decoder(model) if encodes else {DECODER: growing.trace_decoder(model)}
+    except TraceError as error:
+        raise UnsupportedCheckpoint(
+            f"{type(model).__name__} cannot be exported: its graph cannot be built ({reason}), and not be traced "
+            f"either: {error}."
+        ) from error
+    return Built(graphs, "growing", growing.traced_limit(model), reason)
 
 
 def graph_info(model: onnx_ir.Model) -> GraphInfo:

@@ -38,7 +38,7 @@ from onnxpress_exporter.save import save
 
 Files = Mapping[str, Path]
 
-#: (rows, tokens) that are timed: a prompt, and one token after it; after an encoder a token, and one of each of 4 beams.
+#: (rows, tokens) that are timed: a prompt, and one token after it; after an encoder one token, and one of each beam.
 TIMED: tuple[tuple[int, int], ...] = ((1, 128), (1, 1))
 TIMED_AFTER_ENCODER: tuple[tuple[int, int], ...] = ((1, 1), (4, 1))
 

@@ -1,7 +1,7 @@
 """Rows of tokens over a traced graph, whose keys and values grow by concatenation.
 
-Rows of different lengths are padded on the left, and the mask hides the padding. Every run returns new arrays: exact,
-not fast. Knows no search.
+Rows of different lengths are padded on the left, and the mask hides the padding; a graph without a mask reads such rows
+one by one. Every run returns new arrays: exact, not fast. Knows no search.
 """
 
 from __future__ import annotations
@@ -111,6 +111,9 @@ class GrowingDecoder:
         """
         if len(ids) != len(self._lengths):
             raise InputError(f"There are {len(self._lengths)} rows, and {len(ids)} tokens.")
+        if "attention_mask" not in self._graph.inputs and len(set(self._lengths)) > 1:
+            # Nothing would hide the padding.
+            return np.stack([self.prefill(row, ids[row : row + 1])[0] for row in range(len(ids))])
         texts = {} if self._texts is None else self._texts.arrays()
         scores, self._past = self._run(np.asarray(ids, np.int64)[:, None], self._lengths, self._past, texts, 1)
         self._lengths = [length + 1 for length in self._lengths]

@@ -25,10 +25,10 @@ def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 
     Raises:
         UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
     """
-    graph, limit, growing = _decoder(manifest, session, DECODER)
+    graph, limit, growing = _decoder(manifest, DECODER)
     if graph.text:
         raise UnsupportedFormat(f"Graph {DECODER!r} wants an encoder's keys and values. Export again.")
-    graph = _typed(graph, session)
+    graph = _as_stored(graph, session)
     if growing:
         return GrowingModel(session, graph, limit)
     return SharedModel(session, graph, limit, prefix_bytes)
@@ -40,23 +40,22 @@ def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecode
     Raises:
         UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
     """
-    graph, limit, growing = _decoder(manifest, session, CROSS_DECODER)
+    graph, limit, growing = _decoder(manifest, CROSS_DECODER)
     if ENCODER not in manifest.graphs or not graph.text:
         raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
-    return CrossModel(session, ENCODER, _typed(graph, session), limit, growing)
+    return CrossModel(session, ENCODER, _as_stored(graph, session), limit, growing)
 
 
-def _decoder(manifest: Manifest, session: Session, name: str) -> tuple[DecoderGraph, int | None, bool]:
+def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, bool]:
     """The graph, the most tokens of a row, and whether the cache is a growing one."""
     settings = manifest.generation
     if settings is None or name not in manifest.graphs:
         raise UnsupportedFormat(
             f"The artifact has no graph {name!r} that continues text; it has: {', '.join(manifest.graphs)}."
         )
-    graph = read(name, manifest.graphs[name], settings.cache)
-    return graph, settings.max_length, settings.cache == "growing"
+    return read(name, manifest.graphs[name], settings.cache), settings.max_length, settings.cache == "growing"
 
 
-def _typed(graph: DecoderGraph, session: Session) -> DecoderGraph:
-    """With the dtype of keys and values that this variant has."""
+def _as_stored(graph: DecoderGraph, session: Session) -> DecoderGraph:
+    """With the dtype of keys and values in this variant, which the manifest does not tell."""
     return replace(graph, dtype=session.input_dtype(next(iter(graph.past)), graph.name))
