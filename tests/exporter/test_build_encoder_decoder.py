@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import onnx_ir
 import pytest
+import scipy.special
 import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter import generators
 from onnxpress_exporter.errors import NotBuildable
+from onnxpress_exporter.generation.small import SCHEMES, is_past, small
 from onnxpress_exporter.generators.families.encoder_decoders import READERS
 from onnxpress_exporter.passes.tied_embeddings import tied_tables
 from onnxpress_exporter.quantization.plan import first_plans
 from onnxpress_exporter.quantization.variants import Variants
-from tests.fixtures.encoder_decoders import CAPACITY, Floats, Graphs, tiny
+from tests.fixtures.encoder_decoders import CAPACITY, Floats, Graphs, session, tiny
 
 VOCABULARY, PAD = 97, 1
 #: Tokens farther apart than this are all the same to T5.
@@ -213,7 +215,7 @@ def test_axes_and_dtypes_are_the_contract_s() -> None:
             ("encoder in", graphs["encoder_model"].graph.inputs),
             ("encoder out", graphs["encoder_model"].graph.outputs[:2]),
             ("in", [one for one in graphs["decoder_model_merged"].graph.inputs if ".1." not in str(one.name)]),
-            ("out", graphs["decoder_model_merged"].graph.outputs[:3]),
+            ("out", graphs["decoder_model_merged"].graph.outputs[:4]),
         )
     }
     source, heads = ["texts", "encoder_sequence"], ["texts", "4", "encoder_sequence", "8"]
@@ -232,13 +234,41 @@ def test_axes_and_dtypes_are_the_contract_s() -> None:
             ("past_key_values.0.decoder.value", "FLOAT", own),
             ("past_key_values.0.encoder.key", "FLOAT", heads),
             ("past_key_values.0.encoder.value", "FLOAT", heads),
+            ("with_log_normalizer", "BOOL", []),
         ],
         "out": [
             ("logits", "FLOAT", ["rows", "kept", str(VOCABULARY)]),
+            ("log_normalizer", "FLOAT", ["rows", "kept", "1"]),
             ("present.0.decoder.key", "FLOAT", own),
             ("present.0.decoder.value", "FLOAT", own),
         ],
     }
+
+
+@pytest.mark.parametrize("precision", ["fp32", *SCHEMES])
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_sums_of_exponentials_are_those_of_the_scores_returned(name: str, precision: str, tmp_path: Path) -> None:
+    """Of every variant's own scores, to more digits than 16 bits have; and where a token is forbidden by its bias."""
+    model = made(name, d_model=64)
+    if name == "bart":
+        model.final_logits_bias[0, 0] = -1e9
+    graphs = generators.build_encoder_decoder(model)
+    plain = Graphs(graphs, tmp_path)
+    ids, mask = texts()
+    plain.encode(ids, mask)
+    inputs = plain.given(np.arange(3, 10)[None], 0, 0)
+    graph = graphs["decoder_model_merged"]
+    for scheme in SCHEMES.get(precision, ())[:1]:
+        graph = small(graph, scheme, (), lambda what: None)
+    if precision.endswith("16"):
+        inputs = {key: value.astype(np.float16) if is_past(key) else value for key, value in inputs.items()}
+    ran = session(graph, tmp_path / "variant.onnx")
+    logits, found = ran.run(["logits", "log_normalizer"], {**inputs, "with_log_normalizer": np.array(True)})
+    assert found.shape == (1, 7, 1)
+    np.testing.assert_allclose(found, scipy.special.logsumexp(logits.astype(np.float64), -1, keepdims=True), rtol=2e-6)
+    other = ran.run(["logits", "log_normalizer"], {**inputs, "with_log_normalizer": np.array(False)})
+    np.testing.assert_array_equal(other[0], logits)
+    assert other[1].shape == found.shape
 
 
 def test_context_limits() -> None:

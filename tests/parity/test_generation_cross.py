@@ -14,6 +14,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.graph import read
+from onnxpress.generation.largest import log_sums
 from onnxpress.session import Session
 from onnxpress_exporter import generators
 from onnxpress_exporter.save import save
@@ -100,7 +101,8 @@ def test_beams_of_texts_of_different_length(case: Case) -> None:
         )
     ):
         new = tokens(len(rows), turn)
-        scores = decoder.step(np.array(new))
+        scores = decoder.step(np.array(new), normalizers=True)
+        np.testing.assert_allclose(decoder.log_normalizers, log_sums(scores, scores.max(axis=1)), rtol=1e-5)
         for row, (text, ids) in enumerate(rows):
             ids.append(new[row])
             case.same(scores[row], texts[text], ids)
@@ -119,5 +121,6 @@ def test_several_tokens_at_once_at_the_beginning_and_later(case: Case) -> None:
         ids[2:] = tokens(4, 5 + row)
         case.same(decoder.prefill(row, ids[2:])[0], texts[row], ids)
     scores = decoder.step(np.array([7, 8]))
+    assert decoder.log_normalizers is None
     for row, ids in enumerate(rows):
         case.same(scores[row], texts[row], [*ids, 7 + row])

@@ -18,7 +18,7 @@ VOCABULARY = 29
 
 
 class TorchDecoder:
-    """Rows of tokens. After an encoder, `owners` says which text each row reads."""
+    """Rows of tokens. After an encoder, `owners` says which text each row reads, and the scores' sums are told."""
 
     def __init__(self, model: Any, rows: int, limit: int | None = None, read: dict[str, Any] | None = None) -> None:
         self._model = model
@@ -26,6 +26,7 @@ class TorchDecoder:
         self._limit = limit
         self._read = read
         self._owners = list(range(rows))
+        self.log_normalizers: NDArray[np.float32] | None = None
         self.calls = 0
 
     @property
@@ -41,7 +42,7 @@ class TorchDecoder:
         self.rows[row] += [int(token) for token in ids]
         return self._scores([row], keep)[0]
 
-    def step(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    def step(self, ids: NDArray[np.int64], normalizers: bool = False) -> NDArray[np.float32]:
         assert len(ids) == len(self.rows)
         alike = defaultdict(list)
         for number, (row, token) in enumerate(zip(self.rows, ids.tolist(), strict=True)):
@@ -50,6 +51,8 @@ class TorchDecoder:
         scores = np.empty((len(self.rows), VOCABULARY), np.float32)
         for numbers in alike.values():
             scores[numbers] = self._scores(numbers, 1)[:, 0]
+        told = normalizers and self._read is not None
+        self.log_normalizers = torch.logsumexp(torch.from_numpy(scores), 1).numpy() if told else None
         return scores
 
     def truncate(self, row: int, length: int) -> None:

@@ -9,6 +9,10 @@ from onnxpress.errors import InputError
 from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.graph import read
+from onnxpress.generation.largest import log_sums
+from onnxpress.generation.loop import complete
+from onnxpress.generation.prompts import read_together
+from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.shared_decoder import SharedDecoder
 from onnxpress.generation.text_arrays import Texts
 from onnxpress.session import Session
@@ -46,7 +50,11 @@ def alone(model: CrossModel, text: int, ids: list[int]) -> np.ndarray:
 
 def check_rows(model: CrossModel, decoder: Decoder, rows: list[tuple[int, list[int]]], seed: int) -> None:
     new = np.random.default_rng(seed).integers(0, graphs.VOCABULARY, len(rows))
-    scores = decoder.step(new)
+    scores = decoder.step(new, normalizers=True)
+    if isinstance(decoder, SharedDecoder):
+        np.testing.assert_allclose(decoder.log_normalizers, log_sums(scores, scores.max(axis=1)), rtol=1e-5)
+    else:
+        assert decoder.log_normalizers is None
     for row, (text, ids) in enumerate(rows):
         ids.append(int(new[row]))
         np.testing.assert_allclose(scores[row], alone(model, text, ids), atol=2e-4)
@@ -129,3 +137,57 @@ def test_texts_move_in_their_own_memory() -> None:
     assert texts.of_row(3, 4)["a"].tolist() == [[9, 10, 11]]
     assert texts.select([2, 3, 0, 1], 4)
     assert texts.arrays()["a"].tolist() == [[9, 10, 11], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3])
+def test_short_prompts_are_read_together(model: CrossModel, tokens: int) -> None:
+    prompts = [np.arange(5, 5 + tokens) + text for text in range(3)]
+    together, alone = encode(model, TEXTS), encode(model, TEXTS)
+    scores = read_together(together, prompts)
+    assert scores is not None
+    for row, prompt in enumerate(prompts):
+        np.testing.assert_allclose(scores[row], alone.prefill(row, prompt)[0], atol=2e-4)
+    assert list(together.lengths) == list(alone.lengths) == [tokens] * 3
+    np.testing.assert_allclose(together.step(np.array([7, 8, 9])), alone.step(np.array([7, 8, 9])), atol=2e-4)
+
+
+def test_other_prompts_are_not(model: CrossModel) -> None:
+    decoder = encode(model, TEXTS)
+    assert read_together(decoder, [np.array([1]), np.array([1, 2]), np.array([1])]) is None
+    assert read_together(decoder, [np.arange(4)] * 3) is None  # three calls are fewer than four
+    assert list(decoder.lengths) == [0, 0, 0]
+    decoder.prefill(0, [1])
+    assert read_together(decoder, [np.array([1])] * 3) is None
+
+
+@pytest.mark.parametrize("call", [{}, {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 1}, {"do_sample": True}])
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_beams_are_the_same_without_the_graph_s_sums(
+    model: CrossModel, call: dict[str, object], renormalize: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = GenerationConfig(max_new_tokens=6, num_beams=3, num_return_sequences=2, eos_token_id=(9,), seed=1)
+    config = config.merged(renormalize_logits=renormalize, **call)
+    asked = ([[1]] * 3, config)
+    texts = [text.tolist() for text in TEXTS]
+    found = complete(encode(model, TEXTS), *asked, texts=texts)
+    monkeypatch.setattr(SharedDecoder, "log_normalizers", None)
+    expected = complete(encode(model, TEXTS), *asked, texts=texts)
+    assert [[text.ids for text in several] for several in found] == [
+        [text.ids for text in several] for several in expected
+    ]
+    scores = [[text.score for several in some for text in several] for some in (found, expected)]
+    np.testing.assert_allclose(*scores, rtol=1e-5)
+
+
+def test_texts_that_are_done_leave_whichever_comes_first(model: CrossModel) -> None:
+    """A batch's texts are those of each alone, though the last take the places of those that are done."""
+    several = [np.arange(3 + 5 * text, 9 + 6 * text) for text in range(6)]
+    lengths = set()
+    for beams in (1, 2):
+        config = GenerationConfig(max_new_tokens=9, num_beams=beams, eos_token_id=tuple(range(0, graphs.VOCABULARY, 7)))
+        call = {"texts": [text.tolist() for text in several]}
+        found = [one[0].ids for one in complete(encode(model, several), [[1]] * 6, config, **call)]
+        lengths |= set(map(len, found))
+        for text, ids in zip(several, found, strict=True):
+            assert complete(encode(model, [text]), [[1]], config, texts=[text.tolist()])[0][0].ids == ids
+    assert len(lengths) > 2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from onnxpress.errors import InputError
 from onnxpress.generation.cache import Cache, common_prefix
-from onnxpress.generation.moves import SPARE, moves
+from onnxpress.generation.moves import SPARE, filled, moves
 
 SHAPES = {"a.key": (2, 3), "a.value": (2, 3), "b.key": (1, 4)}
 
@@ -131,3 +131,11 @@ def test_common_prefix() -> None:
     assert common_prefix(np.array([1, 2, 3]), np.array([1, 2, 4])) == 2
     assert common_prefix(np.array([1, 2]), np.array([1, 2, 4])) == 2
     assert common_prefix(np.array([], np.int64), np.array([1])) == 0
+
+
+@given(st.sets(st.integers(0, 20)))
+def test_rows_from_the_end_fill_the_gaps(rows: set[int]) -> None:
+    kept = sorted(rows)
+    order = filled(kept)
+    assert sorted(order) == kept
+    assert all(order[row] == row for row in kept if row < len(kept))

@@ -38,6 +38,7 @@ def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[s
         "seqlens_k": np.array([count - 1], np.int32),
         "total_sequence_length": np.array(count, np.int32),
         "logits_to_keep": np.arange(count, dtype=np.int64),
+        "with_log_normalizer": np.array(False),
         "encoder_attention_mask": np.ones((1, len(case.source or ())), np.int64),
     }
     found: Arrays = {}

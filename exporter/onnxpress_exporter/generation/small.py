@@ -18,6 +18,7 @@ from onnxpress.generation.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.graph import constant, nodes, stored_weights, weights_of
 from onnxpress_exporter.passes.half_precision import half_precision
+from onnxpress_exporter.passes.log_normalizer import log_normalizer, without_log_normalizer
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
@@ -100,7 +101,11 @@ def small(fp32: onnx_ir.Model, scheme: Scheme, inputs: Sequence[Arrays], say: Sa
         if not scheme.half:
             fold_bias(model)
     if scheme.half:
+        # Of scores of 16 bits, as they are returned: in 16 bits itself it would be wrong in the third digit.
+        column = without_log_normalizer(model)
         half_precision(model, whole=is_past)
+        if column is not None:
+            log_normalizer(model, column)
     return model
 
 

@@ -6,7 +6,9 @@
     logits_to_keep: int64 (kept)
     past_key_values.N.decoder.key, .value: float32 (rows, heads, capacity, size), written in place
     past_key_values.N.encoder.key, .value: float32 (texts, heads, encoder_sequence, size), as the encoder returns them
-    -> logits: float32 (rows, kept, vocabulary), present.N.decoder.key, .value
+    with_log_normalizer: bool ()
+    -> logits: float32 (rows, kept, vocabulary); present.N.decoder.key, .value
+       log_normalizer: float32 (rows, kept, 1), if it is asked for: the logarithm of the sum of the logits' exponentials
 
 All rows have as many tokens. The k rows of a text stand side by side: they are k queries to its keys, read once.
 """
@@ -53,6 +55,7 @@ from onnxpress_exporter.generators.residual import (
     run_branches,
     size_of,
 )
+from onnxpress_exporter.passes.log_normalizer import log_normalizer
 
 TOKENS = ("rows", "sequence")
 SOURCE = ("texts", "encoder_sequence")
@@ -105,7 +108,10 @@ def seq2seq_decoder_graph(model: EncoderDecoder) -> onnx_ir.Model:
     graph_output(graph, logits, "logits", ["rows", "kept", _vocabulary(model)])
     # Logits come first, by custom.
     graph.outputs.insert(0, graph.outputs.pop())
-    return finished(graph)
+    found = finished(graph)
+    # A bias may forbid a token with a number so large that nothing could be told from its score.
+    log_normalizer(found, 0 if model.head.bias is None else int(model.head.bias.argmax()))
+    return found
 
 
 def _vocabulary(model: EncoderDecoder) -> int:

@@ -26,11 +26,18 @@ class Ranked:
 
 
 def rank(
-    scores: Logits, texts: Sequence[BeamText], ids: Ids, sums: Rows, step: int, config: GenerationConfig
+    scores: Logits,
+    normalizers: Rows | None,
+    texts: Sequence[BeamText],
+    ids: Ids,
+    sums: Rows,
+    step: int,
+    config: GenerationConfig,
 ) -> Ranked:
     """Continuations by one token, so many that as many as there are beams do not end the text.
 
-    scores: float32 (texts * beams, vocabulary), changed; ids: int64 (texts, beams, tokens), after each prompt `step`
+    scores: float32 (texts * beams, vocabulary), changed; normalizers: float32 (texts * beams), the logarithms of the
+    sums of the scores' exponentials if they are known; ids: int64 (texts, beams, tokens), after each prompt `step`
     generated ones; sums: float32 (texts, beams), where the first step has one beam.
 
     Raises:
@@ -42,18 +49,19 @@ def rank(
         raise InputError(f"num_beams={config.num_beams} is too many for a vocabulary of {scores.shape[1]} tokens")
     ruled = any(text.rules for text in texts)
     absolute = ruled and _absolute(texts, step, config)
-    taken: Rows | None = None
-    if absolute:
-        scores -= log_sums(scores, scores.max(axis=1))[:, None]
-    elif ruled and not config.renormalize_logits:
-        taken = log_sums(scores, scores.max(axis=1))
+    if normalizers is None and (absolute or (ruled and not config.renormalize_logits)):
+        normalizers = log_sums(scores, scores.max(axis=1))
+    taken = normalizers
+    if absolute and normalizers is not None:
+        scores -= normalizers[:, None]
+        taken = None
     for number, text in enumerate(texts if ruled else ()):
         for beam in range(beams):
             written = Written(ids[number, beam, : len(text.prompt) + step], len(text.prompt))
             for rule in text.rules:
                 rule(written, scores[number * beams + beam])
     blocks = blocks_of(scores, count)
-    if not ruled or config.renormalize_logits:
+    if config.renormalize_logits if ruled else taken is None:
         taken = log_sums(scores, blocks.highest)
     add = sums.reshape(-1) - taken if taken is not None else sums.reshape(-1)
     ranked = _drawn(scores, texts, add, count) if config.do_sample else Ranked(*largest(blocks, count, beams, add))

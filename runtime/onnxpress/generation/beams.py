@@ -18,7 +18,8 @@ from onnxpress.generation.beam_texts import BeamText, beam_texts
 from onnxpress.generation.decoder import Decoder, Ids, Logits
 from onnxpress.generation.events import NO_HOOKS, FinishReason, Generated, Hooks
 from onnxpress.generation.largest import Rows
-from onnxpress.generation.prompts import check_call, checked, unread
+from onnxpress.generation.moves import filled
+from onnxpress.generation.prompts import check_call, checked, read_together, unread
 from onnxpress.generation.settings import GenerationConfig
 
 Flags = NDArray[np.bool_]
@@ -69,7 +70,7 @@ def beam_search(
                 text.stop(ids, sums, beams.step)
                 results[text.number] = text.results(config.num_return_sequences)
             break
-        ranked = rank(_scores(decoder, beams), beams.texts, beams.ids, beams.sums, beams.step, config)
+        ranked = rank(*_scores(decoder, beams), beams.texts, beams.ids, beams.sums, beams.step, config)
         beams = _followed(decoder, beams, ranked, _hits(ranked, beams, config, hooks), config, results)
     return results
 
@@ -82,12 +83,17 @@ def _begin(texts: list[BeamText], beams: int) -> _Beams:
     return _Beams(texts, ids, np.zeros((len(texts), 1), np.float32))
 
 
-def _scores(decoder: Decoder, beams: _Beams) -> Logits:
-    if not beams.step:
-        prompts = enumerate(text.prompt for text in beams.texts)
-        return np.concatenate([decoder.prefill(row, unread(decoder, row, prompt)) for row, prompt in prompts])
-    last = beams.ids[np.arange(len(beams.texts)), :, beams.ends - 1]
-    return decoder.step(last.reshape(-1))
+def _scores(decoder: Decoder, beams: _Beams) -> tuple[Logits, Rows | None]:
+    """What may follow each beam, and the sums' logarithms if the decoder tells them."""
+    if beams.step:
+        last = beams.ids[np.arange(len(beams.texts)), :, beams.ends - 1]
+        return decoder.step(last.reshape(-1), normalizers=True), decoder.log_normalizers
+    prompts = [text.prompt for text in beams.texts]
+    scores = read_together(decoder, prompts, normalizers=True)
+    if scores is not None:
+        return scores, decoder.log_normalizers
+    each = [decoder.prefill(row, unread(decoder, row, prompt)) for row, prompt in enumerate(prompts)]
+    return np.concatenate(each), None
 
 
 def _hits(ranked: Ranked, beams: _Beams, config: GenerationConfig, hooks: Hooks) -> Flags:
@@ -127,7 +133,7 @@ def _followed(
     order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]
     each = np.arange(len(order))[:, None]
     sums = sums[each, order]
-    kept = _open(beams, ranked, hits, sums[:, 0], config, results)
+    kept = filled(_open(beams, ranked, hits, sums[:, 0], config, results))
     texts = [beams.texts[place] for place in kept]
     if not kept:
         return _Beams(texts, beams.ids[:0], sums[:0], beams.step + 1)

@@ -27,14 +27,21 @@ class Decoder(Protocol):
     def limit(self) -> int | None:
         """The most tokens that a row may have; None: no limit."""
 
+    @property
+    def log_normalizers(self) -> Logits | None:
+        """float32 (rows): the logarithm of the sum of the exponentials of each row that the last `step` returned.
+
+        In a buffer that the next call writes over. None: it was not asked for, or the model does not tell it.
+        """
+
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens, at least one, to one row.
 
         Returns float32 (keep, vocabulary): what may follow each of the last `keep` of them. A copy.
         """
 
-    def step(self, ids: Ids) -> Logits:
-        """Append one token to every row: ids int64 (rows).
+    def step(self, ids: Ids, normalizers: bool = False) -> Logits:
+        """Append one token to every row: ids int64 (rows). `normalizers`: whether `log_normalizers` is wanted.
 
         Returns float32 (rows, vocabulary), in a buffer that the next call writes over; the caller may change it.
         """

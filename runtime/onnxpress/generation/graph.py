@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.manifest import GraphInfo, TensorInfo
 
+TEXT_MASK = "encoder_attention_mask"
+LOG_NORMALIZER = "log_normalizer"
+WITH_LOG_NORMALIZER = f"with_{LOG_NORMALIZER}"
 _PAST, _PRESENT = "past_key_values.", "present."
 
 #: Inputs beside keys and values, by the kind of cache.
 INPUTS: Mapping[str, frozenset[str]] = {
-    "shared": frozenset({"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep"}),
+    "shared": frozenset(
+        {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep", WITH_LOG_NORMALIZER}
+    ),
     "growing": frozenset({"input_ids", "position_ids", "attention_mask", "logits_to_keep"}),
 }
-TEXT_MASK = "encoder_attention_mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class DecoderGraph:
 
     `inputs`: those beside keys and values. `past`: names of keys and values of the rows' own tokens -> (heads, size).
     `text`: names of those of the encoder's text. `vocabulary`: the size of the logits' last axis.
-    `dtype`: of keys and values, which is float16 in a variant of 16 bits.
+    `normalizes`: whether it returns `log_normalizer`. `dtype`: of keys and values, which is float16 in a variant of 16
+    bits.
     """
 
     name: str
@@ -35,6 +40,7 @@ class DecoderGraph:
     past: Mapping[str, tuple[int, int]]
     text: tuple[str, ...]
     vocabulary: int
+    normalizes: bool = False
     dtype: str = "float32"
 
 
@@ -70,7 +76,7 @@ def read(name: str, info: GraphInfo, cache: str) -> DecoderGraph:
     vocabulary = outputs["logits"].axes[-1]
     if not isinstance(vocabulary, int):
         raise UnsupportedFormat(f"Graph {name!r} does not say how many tokens there are: {outputs['logits'].axes}.")
-    return DecoderGraph(name, frozenset(inputs), past, tuple(text), vocabulary)
+    return DecoderGraph(name, frozenset(inputs), past, tuple(text), vocabulary, LOG_NORMALIZER in outputs)
 
 
 def _heads_and_size(graph: str, tensor: TensorInfo) -> tuple[int, int]:

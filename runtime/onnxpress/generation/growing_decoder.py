@@ -77,6 +77,10 @@ class GrowingDecoder:
     def limit(self) -> int | None:
         return self._limit
 
+    @property
+    def log_normalizers(self) -> None:
+        """A traced graph does not return them."""
+
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
 
@@ -99,7 +103,7 @@ class GrowingDecoder:
         kept: Logits = scores[0].copy()
         return kept
 
-    def step(self, ids: Ids) -> Logits:
+    def step(self, ids: Ids, normalizers: bool = False) -> Logits:
         """Append one token to every row, int64 (rows); float32 (rows, vocabulary).
 
         Raises:

@@ -1,4 +1,4 @@
-"""Greedy search and sampling: rows that are prefilled one by one and then stepped together. Knows token ids alone."""
+"""Greedy search and sampling: rows whose prompts are read and which then step together. Knows token ids alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from onnxpress.errors import InputError
 from onnxpress.generation.beams import beam_search
 from onnxpress.generation.decoder import Decoder, Logits
 from onnxpress.generation.events import NO_HOOKS, Event, Generated, Hooks, collect
-from onnxpress.generation.prompts import check_call, checked, unread
+from onnxpress.generation.moves import filled
+from onnxpress.generation.prompts import check_call, checked, read_together, unread
 from onnxpress.generation.row import Row, rows_of
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.speculation import speculate
@@ -69,10 +70,14 @@ def complete(
 
 def _run(decoder: Decoder, groups: list[list[Row]], hooks: Hooks, together: int) -> Iterator[Event]:
     cancelled = hooks.cancelled or _never
+    prompts = [group[0].ids[: group[0].prompt] for group in groups]
+    first = None if cancelled() else read_together(decoder, prompts)
     for number, group in enumerate(groups):
-        if cancelled():
+        if first is None and cancelled():
             break
-        scores = decoder.prefill(number, unread(decoder, number, group[0].ids[: group[0].prompt]))[0]
+        scores = (
+            decoder.prefill(number, unread(decoder, number, prompts[number]))[0] if first is None else first[number]
+        )
         for row in group:
             yield from row.take(scores if row is group[-1] else scores.copy())
     else:
@@ -91,12 +96,12 @@ def _run(decoder: Decoder, groups: list[list[Row]], hooks: Hooks, together: int)
 
 def _running(decoder: Decoder, lanes: list[Row], together: int) -> list[Row]:
     """The decoder's rows without those that are finished, `together` side by side being kept while one of them runs."""
-    finished = [row.finish is not None for row in lanes]
-    if not any(finished):
-        return lanes
     starts = range(0, len(lanes), together)
-    kept = [lane for start in starts for lane in range(start, start + together) if not all(finished[start:][:together])]
-    if kept and len(kept) < len(lanes):
+    running = [start for start in starts if any(row.finish is None for row in lanes[start : start + together])]
+    if len(running) == len(starts):
+        return lanes
+    kept = [start * together + place for start in filled([s // together for s in running]) for place in range(together)]
+    if kept:
         decoder.select(kept)
     return [lanes[lane] for lane in kept]
 

@@ -37,6 +37,13 @@ def moves(sources: Sequence[int]) -> list[tuple[int, int]]:
     return order
 
 
+def filled(kept: Sequence[int]) -> list[int]:
+    """Rows to keep, in an order for which few have to move: the last ones go where others have been."""
+    stays = set(kept)
+    later = [row for row in kept if row >= len(kept)]
+    return [row if row in stays else later.pop() for row in range(len(kept))]
+
+
 def check_sources(sources: Sequence[int], rows: int) -> None:
     """Make sure that every source is one of so many rows.
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from onnxpress.errors import InputError
-from onnxpress.generation.decoder import Decoder, Ids
+from onnxpress.generation.decoder import Decoder, Ids, Logits
 from onnxpress.generation.events import Hooks
 from onnxpress.generation.settings import GenerationConfig
+
+#: Longer prompts are read one by one: in one call each, and what they have in common once.
+SHORT = 8
 
 
 def check_call(config: GenerationConfig, hooks: Hooks) -> None:
@@ -41,3 +46,17 @@ def unread(decoder: Decoder, row: int, prompt: Ids) -> Ids:
     if known < decoder.lengths[row]:
         decoder.truncate(row, known)
     return prompt[known:]
+
+
+def read_together(decoder: Decoder, prompts: Sequence[Ids], normalizers: bool = False) -> Logits | None:
+    """Read short prompts of equal length, a token of every row at a time: in no more calls than there are prompts.
+
+    Returns float32 (rows, vocabulary), as `Decoder.step` does; None: nothing was read, as this does not suit them.
+    """
+    lengths = {len(prompt) for prompt in prompts}
+    if len(lengths) != 1 or max(lengths) > min(SHORT, len(prompts)) or any(decoder.lengths):
+        return None
+    scores = None
+    for tokens in np.stack(prompts, axis=1):
+        scores = decoder.step(tokens, normalizers)
+    return scores

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.generation.cache import Cache, common_prefix
 from onnxpress.generation.decoder import Ids, Logits
-from onnxpress.generation.graph import DecoderGraph, present
+from onnxpress.generation.graph import LOG_NORMALIZER, WITH_LOG_NORMALIZER, DecoderGraph, present
 from onnxpress.generation.moves import check_sources
 from onnxpress.generation.prefixes import LEAST_TOKENS, Prefixes
 from onnxpress.generation.text_arrays import Texts
@@ -88,7 +88,7 @@ class SharedDecoder:
         self._bindings: dict[int | None, Binding] = {}  # by row; None: of every row
         self._bound_version = -1
         self._inputs: dict[str, NDArray[Any]] = {}  # of a step
-        self._logits = np.empty((0, 1, graph.vocabulary), np.float32)  # of a step
+        self._outputs: dict[str, NDArray[np.float32]] = {}  # of a step
         #: Tokens of prompts that were not read, because others had read them.
         self.reused_tokens = 0
 
@@ -99,6 +99,12 @@ class SharedDecoder:
     @property
     def limit(self) -> int | None:
         return self._limit
+
+    @property
+    def log_normalizers(self) -> Logits | None:
+        """float32 (rows): of what the last step returned; None: it was not asked for, or the graph has none."""
+        told = LOG_NORMALIZER in self._outputs and self._inputs[WITH_LOG_NORMALIZER]
+        return self._outputs[LOG_NORMALIZER][:, 0, 0] if told else None
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
@@ -125,7 +131,7 @@ class SharedDecoder:
                 self._read(row, tokens[start:stop], stop - start - 1, logits[:1])
         return logits
 
-    def step(self, ids: Ids) -> Logits:
+    def step(self, ids: Ids, normalizers: bool = False) -> Logits:
         """Append one token to every row, int64 (rows); float32 (rows, vocabulary), which the next call writes over.
 
         Raises:
@@ -142,13 +148,14 @@ class SharedDecoder:
         self._reserve(longest)
         binding = self._binding(None)
         self._inputs["input_ids"][:, 0] = ids
+        self._inputs[WITH_LOG_NORMALIZER][...] = normalizers
         self._inputs["seqlens_k"][:] = cache.lengths
         self._inputs["total_sequence_length"][...] = longest
         self._inputs["position_ids"][:, 0] = cache.lengths
         with self._writing():
             binding.run()
             cache.append_each(ids)
-        return self._logits[:, 0]
+        return self._outputs["logits"][:, 0]
 
     def truncate(self, row: int, length: int) -> None:
         """Forget a row's tokens from `length` on."""
@@ -223,6 +230,7 @@ class SharedDecoder:
             "seqlens_k": np.array([stop - 1], np.int32),
             "total_sequence_length": np.array(stop, np.int32),
             "logits_to_keep": np.arange(first, first + len(logits)),
+            WITH_LOG_NORMALIZER: np.array(False),
         }
         binding = self._binding(row)
         binding.bind(self._taken(inputs), {"logits": logits[None]})
@@ -244,7 +252,7 @@ class SharedDecoder:
                 binding.bind(self._texts.arrays() if row is None else self._texts.of_row(row, self._cache.rows))
             if row is None:
                 self._make_step(self._cache.rows)
-                binding.bind(self._taken(self._inputs), {"logits": self._logits})
+                binding.bind(self._taken(self._inputs), self._outputs)
         return binding
 
     def _unbind(self) -> None:
@@ -260,8 +268,11 @@ class SharedDecoder:
             "seqlens_k": np.zeros(rows, np.int32),
             "total_sequence_length": np.zeros((), np.int32),
             "logits_to_keep": np.zeros(1, np.int64),
+            WITH_LOG_NORMALIZER: np.array(False),
         }
-        self._logits = np.empty((rows, 1, self._graph.vocabulary), np.float32)
+        self._outputs = {"logits": np.empty((rows, 1, self._graph.vocabulary), np.float32)}
+        if self._graph.normalizes:
+            self._outputs[LOG_NORMALIZER] = np.empty((rows, 1, 1), np.float32)
 
     def _taken(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {name: array for name, array in inputs.items() if name in self._graph.inputs}
