@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,6 @@ from onnxpress_bench import environments
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.generation import Generation
 from onnxpress_bench.backends.translation import Translation
-
-#: All that are made at once: the export is most of the work.
-_PRECISIONS = ("fp32", "int8", "q8", "q4")
 
 
 class _Pipeline:
@@ -101,17 +97,17 @@ class OnnxpressTranslation(_Pipeline, Translation):
 
 
 def _artifact(spec: BackendSpec) -> Path:
-    """The checkpoint's artifact, made if there is none by this exporter."""
+    """The checkpoint's artifact with the variant that is measured, made if there is none by this exporter."""
     import onnxpress_exporter
     from onnxpress import Artifact
-    from onnxpress_exporter.errors import VariantRefused
     from onnxpress_exporter.quantization.flow import Settings
+    from onnxpress_exporter.quantize import quantize
 
     sources = Path(onnxpress_exporter.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(sources.rglob("*.py")):
         digest.update(file.read_bytes())
-    source = Path(spec.folder)
+    source, precision = Path(spec.folder), spec.settings["precision"]
     for file in sorted(source.glob("*.safetensors")):
         digest.update(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}".encode())
     store = environments.home() / "models" / "artifacts"
@@ -120,11 +116,7 @@ def _artifact(spec: BackendSpec) -> Path:
         for old in store.glob(f"{source.name}-*"):
             shutil.rmtree(old)
         store.mkdir(parents=True, exist_ok=True)
-        with suppress(VariantRefused):  # the others are there
-            onnxpress_exporter.export(
-                source, folder, spec.task, _PRECISIONS, quantization=Settings(keep_slow=True), force=True
-            )
-    found = Artifact.open(folder).manifest.variants
-    if spec.settings["precision"] not in found:
-        raise RuntimeError(f"The exporter refused {spec.settings['precision']} for this checkpoint.")
+        onnxpress_exporter.export(source, folder, spec.task, ("fp32",), force=True)
+    if precision not in Artifact.open(folder).manifest.variants:
+        quantize(folder, [precision], settings=Settings(keep_slow=True))
     return folder

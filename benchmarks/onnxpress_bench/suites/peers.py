@@ -1,6 +1,7 @@
 """The second suite: every other way to run a model that this harness knows, measured at least once.
 
-Embeddings in every scenario; text generation and speech with random weights of real shapes, until onnxpress has them.
+Embeddings in every scenario; text generation and speech with random weights of real shapes. How onnxpress writes text
+beside them is the suite `generation`.
 """
 
 from __future__ import annotations
