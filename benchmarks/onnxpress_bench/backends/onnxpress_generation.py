@@ -17,7 +17,6 @@ from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.generation import Generation
 from onnxpress_bench.backends.translation import Translation
 
-
 #: What is measured here says itself how far its answers are from PyTorch's; random weights would never pass.
 _NO_LIMITS = {
     **dict.fromkeys(("next-token agreement", "among the reference's first 5", "token agreement"), 0.0),
