@@ -41,7 +41,12 @@ class Case:
 
 
 #: name, which is that of the module with its CASES -> the document that shows its figures.
-SUITES: Mapping[str, str] = {"fp32": "README.md", "int8": "README.md", "peers": "benchmarks/README.md"}
+SUITES: Mapping[str, str] = {
+    "fp32": "README.md",
+    "int8": "README.md",
+    "generation": "README.md",
+    "peers": "benchmarks/README.md",
+}
 
 
 def cases(suite: str) -> tuple[Case, ...]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from onnxpress_bench.suites import Case
 from onnxpress_bench.suites.targets import Target
 
-_SETTINGS = {"scenarios": ("generation",), "blocks": 3, "latency_s": 1.0, "warm_up_s": 0.5, "control": False}
-_BEAMS = {"scenarios": ("translation",), "blocks": 3, "latency_s": 1.0, "warm_up_s": 0.5, "control": False}
+_SETTINGS = {"scenarios": ("generation",), "blocks": 3, "latency_s": 0.5, "warm_up_s": 0.2, "control": False}
+_BEAMS = {"scenarios": ("translation",), "blocks": 3, "latency_s": 0.5, "warm_up_s": 0.2, "control": False}
 
 Q4, LLAMA, GENAI = "onnxpress-q4", "llama.cpp-q4_0", "onnxruntime-genai-int4"
 Q8, LLAMA_Q8 = "onnxpress-q8", "llama.cpp-q8_0"
