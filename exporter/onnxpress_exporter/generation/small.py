@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 #: Input channels that share a scale: of 4 bits as many as the gate lets pass, for the kernel keeps two numbers for each
 #: block beside the weights.
-BLOCK = {4: 32, 8: 32}
+BLOCK = 32
 WIDE_BLOCK = 128
 #: Seconds that may be spent on letting channels make up for each other's errors, about; the narrowest sites come first.
 COMPENSATION_S = 240.0
@@ -61,8 +61,8 @@ class Scheme:
         return f"{self.body}, the scores' {self.head}"
 
 
-_EIGHT, _WIDE = Blocks(8, BLOCK[8], symmetric=True), Blocks(4, WIDE_BLOCK, symmetric=True)
-_FOUR, _FOUR_ZEROS = Blocks(4, BLOCK[4], symmetric=True), Blocks(4, BLOCK[4], symmetric=False)
+_EIGHT, _WIDE = Blocks(8, BLOCK, symmetric=True), Blocks(4, WIDE_BLOCK, symmetric=True)
+_FOUR, _FOUR_ZEROS = Blocks(4, BLOCK, symmetric=True), Blocks(4, BLOCK, symmetric=False)
 
 #: precision -> what is tried until the gate lets it pass. Blocks without a zero of their own are faster to multiply.
 SCHEMES: Mapping[str, tuple[Scheme, ...]] = {
@@ -158,7 +158,7 @@ def _watched(
 
 def _rounded(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWeights:
     if len(weights) % blocks.block:  # the last block would be filled up
-        blocks = replace(blocks, block=min(blocks.block, BLOCK[blocks.bits]))
+        blocks = replace(blocks, block=min(blocks.block, BLOCK))
     parts = [
         block_weights(np.ascontiguousarray(weights[:, start : start + _COLUMNS]), hessian, blocks)
         for start in range(0, weights.shape[1], _COLUMNS)
