@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from onnxpress import Artifact
-from onnxpress.machine import usable_cores
+from onnxpress.engine.machine import usable_cores
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.errors import BenchError, WorkerFailed
 from onnxpress_bench.inputs import OPTIONS, make_inputs

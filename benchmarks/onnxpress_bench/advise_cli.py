@@ -8,7 +8,7 @@ import sys
 import click
 
 from onnxpress import Artifact
-from onnxpress.schema import encode
+from onnxpress.format.schema import encode
 
 
 @click.command("advise")

@@ -17,10 +17,10 @@ from onnxpress import Artifact
 from onnxpress.errors import InputError
 from onnxpress_bench.backends import BACKENDS
 from onnxpress_bench.scenarios import SCENARIO_OF, SCENARIOS
-from onnxpress_exporter.terminal import evaluation_options
+from onnxpress_exporter.cli.terminal import evaluation_options
 
 if TYPE_CHECKING:
-    from onnxpress_exporter.evaluation.data import EvalData
+    from onnxpress_exporter.judging.data import EvalData
 
 _BACKENDS = "; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
 
@@ -158,7 +158,7 @@ def bench_command(
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
     from onnxpress_bench.subject import Trust, check_installed, of_artifact
-    from onnxpress_exporter.evaluation.items import read_evaluation
+    from onnxpress_exporter.judging.items import read_evaluation
     from onnxpress_exporter.quiet import quiet
 
     for option, file in (("--json", json_file), ("--html", html_file)):

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.random import Generator
 
 from onnxpress import Artifact, InputError
-from onnxpress.manifest import TokenizerSettings
-from onnxpress.tokenizer import Tokenizer
+from onnxpress.format.manifest import TokenizerSettings
+from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_bench.texts import QUESTIONS, Count, text_of
 
 #: Queries of a shape: enough to vary, few enough to be gone through whole.

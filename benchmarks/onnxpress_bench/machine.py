@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from onnxpress.machine import processor_name, usable_cores
+from onnxpress.engine.machine import processor_name, usable_cores
 
 PACKAGES = ("onnxpress", "onnxruntime", "tokenizers", "numpy", "torch", "transformers")
 

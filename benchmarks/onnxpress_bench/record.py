@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.errors import ArtifactError
-from onnxpress.files import write_file
-from onnxpress.schema import decode, encode
+from onnxpress.format.files import write_file
+from onnxpress.format.schema import decode, encode
 from onnxpress_bench.comparison import Comparison, Run
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.measures import summarize

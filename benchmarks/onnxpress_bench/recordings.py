@@ -57,7 +57,7 @@ def write_recording(store: Path, seconds: int, seed: int) -> Path:
         return file
     from io import BytesIO
 
-    from onnxpress.files import write_file
+    from onnxpress.format.files import write_file
 
     data = BytesIO()
     np.save(data, synthesize(seconds, seed))

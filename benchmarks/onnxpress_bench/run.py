@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from onnxpress.machine import usable_cores
-from onnxpress.schema import decode
+from onnxpress.engine.machine import usable_cores
+from onnxpress.format.schema import decode
 from onnxpress_bench import environments
 from onnxpress_bench.backends import BackendSpec, Batching, Kind, kind_of
 from onnxpress_bench.comparison import BASE, BackendInfo, Comparison, Failure, Run, Settings
@@ -27,7 +27,7 @@ from onnxpress_bench.machine import describe_machine, versions
 from onnxpress_bench.padding import padding_share
 from onnxpress_bench.process import OURS, Interpreter, ask
 from onnxpress_bench.subject import Subject
-from onnxpress_exporter.evaluation.metrics import score
+from onnxpress_exporter.judging.metrics import score
 from onnxpress_exporter.quality import compare_answers
 
 #: Called before each worker with what it does, how many are done and how many there will be.

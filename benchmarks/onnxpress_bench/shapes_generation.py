@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from onnxpress.files import staged_folder
+from onnxpress.format.files import staged_folder
 from onnxpress_bench.texts import SENTENCES
 
 #: Of Qwen2-0.5B, and so the proportions of other widths.

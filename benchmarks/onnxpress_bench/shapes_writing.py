@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from onnxpress.files import staged_folder
+from onnxpress.format.files import staged_folder
 from onnxpress_bench.shapes_generation import byte_pairs, made_up, spread
 from onnxpress_bench.texts import SENTENCES
 

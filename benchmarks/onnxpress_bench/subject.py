@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress import Artifact, MissingDependency
-from onnxpress.choice import choose
+from onnxpress.engine.choice import choose
 from onnxpress.errors import InputError
-from onnxpress.manifest import Manifest
-from onnxpress.schema import encode
+from onnxpress.format.manifest import Manifest
+from onnxpress.format.schema import encode
 from onnxpress_bench.backends import BACKENDS, BackendSpec, Kind, kind_of
 from onnxpress_bench.comparison import Settings
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.inputs import OPTIONS, Inputs, make_inputs
-from onnxpress_exporter.evaluation.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import Evaluation
 
 _EXTRAS: Mapping[str, str] = {
     "psutil": "bench",

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import onnx_ir
 
-from onnxpress.artifact import Artifact, variant_bytes
-from onnxpress.choice import suits
+from onnxpress.engine.choice import suits
+from onnxpress.engine.machine import features
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.files import write_file
-from onnxpress.machine import features
-from onnxpress.manifest import FILE_NAME, PRECISION_SUFFIX, GraphFiles, Manifest, Quality, Speed, Variant, dump
-from onnxpress.session import Session
-from onnxpress.tokenizer import Tokenizer
-from onnxpress_exporter import describe
-from onnxpress_exporter.card import CARD, write_card
+from onnxpress.format.artifact import Artifact, variant_bytes
+from onnxpress.format.files import write_file
+from onnxpress.format.manifest import FILE_NAME, PRECISION_SUFFIX, GraphFiles, Manifest, Quality, Speed, Variant, dump
+from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import PassError, VariantRefused, VerificationFailed
-from onnxpress_exporter.evaluation.metrics import Evaluation
-from onnxpress_exporter.quantization.flow import Made, Quantizer, Settings
-from onnxpress_exporter.quantization.judge import Judge, Runs
-from onnxpress_exporter.quantization.plan import LADDERS
-from onnxpress_exporter.quantization.thresholds import THRESHOLDS
-from onnxpress_exporter.save import save
+from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.quantize.flow import Made, Quantizer, Settings
+from onnxpress_exporter.quantize.judge import Judge, Runs
+from onnxpress_exporter.quantize.plan import LADDERS
+from onnxpress_exporter.quantize.thresholds import THRESHOLDS
+from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.card import CARD, write_card
+from onnxpress_exporter.write.save import save
 
 Say = Callable[[str], None]
 

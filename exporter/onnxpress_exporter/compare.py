@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from onnxpress.machine import usable_cores
-from onnxpress.manifest import Quality, Speed
-from onnxpress.session import Session
-from onnxpress.tokenizer import Encoding, Tokenizer
+from onnxpress.engine.machine import usable_cores
+from onnxpress.engine.session import Session
+from onnxpress.format.manifest import Quality, Speed
+from onnxpress.text.tokenizer import Encoding, Tokenizer
 from onnxpress_exporter import timing
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.probe import Probe

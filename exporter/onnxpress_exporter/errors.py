@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from onnxpress.errors import OnnxpressError
 
 if TYPE_CHECKING:
-    from onnxpress.artifact import Artifact
+    from onnxpress.format.artifact import Artifact
 
 
 class ExportError(OnnxpressError):

@@ -13,10 +13,11 @@ from typing import Any
 
 import onnx_ir
 
-from onnxpress.artifact import Artifact
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.files import check_target, staged_folder
-from onnxpress.manifest import (
+from onnxpress.format.artifact import Artifact
+from onnxpress.format.files import check_target, staged_folder
+from onnxpress.format.manifest import (
     FORMAT,
     FORMAT_VERSION,
     PRECISION_SUFFIX,
@@ -24,9 +25,8 @@ from onnxpress.manifest import (
     Manifest,
     Variant,
 )
-from onnxpress.session import Session
-from onnxpress.tokenizer import Tokenizer
-from onnxpress_exporter import describe, specs
+from onnxpress.text.tokenizer import Tokenizer
+from onnxpress_exporter import specs
 from onnxpress_exporter.add_variants import (
     QUANTIZED,
     Outcome,
@@ -37,7 +37,17 @@ from onnxpress_exporter.add_variants import (
     refusal,
     settled,
 )
-from onnxpress_exporter.checkpoint import (
+from onnxpress_exporter.compare import Comparison
+from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.generation.flow import build_writing
+from onnxpress_exporter.graphs.trace import trace
+from onnxpress_exporter.heads import GENERATION
+from onnxpress_exporter.judging.data import Table, read
+from onnxpress_exporter.judging.items import evaluation_of
+from onnxpress_exporter.quantize.flow import Settings
+from onnxpress_exporter.quiet import quiet
+from onnxpress_exporter.recipes import apply_recipe
+from onnxpress_exporter.source.checkpoint import (
     Checkpoint,
     infer_task,
     load_model,
@@ -45,20 +55,11 @@ from onnxpress_exporter.checkpoint import (
     normalize_task,
     open_checkpoint,
 )
-from onnxpress_exporter.compare import Comparison
-from onnxpress_exporter.errors import VariantRefused
-from onnxpress_exporter.evaluation.data import Table, read
-from onnxpress_exporter.evaluation.items import evaluation_of
-from onnxpress_exporter.generation.flow import build_writing
-from onnxpress_exporter.heads import GENERATION
-from onnxpress_exporter.quantization.flow import Settings
-from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.recipes import apply_recipe
-from onnxpress_exporter.save import save
-from onnxpress_exporter.sentence import read_sentence_settings
+from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
 from onnxpress_exporter.specs.text_encoder import hidden_size
-from onnxpress_exporter.tokenizers import tokenizer_settings, write_tokenizer
-from onnxpress_exporter.trace import trace
+from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.save import save
+from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from onnxpress.batching import Row, pad
-from onnxpress.manifest import GraphInfo
-from onnxpress.tokenizer import Encoding, Tokenizer, Truncation
+from onnxpress.format.manifest import GraphInfo
+from onnxpress.pipelines.batching import Row, pad
+from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
 from onnxpress_exporter.texts import Sample, samples
 from onnxpress_exporter.verify import Collated, Named
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from onnxpress.batching import Row
-from onnxpress.machine import processor_name, usable_cores
-from onnxpress.manifest import Speed, Timing
+from onnxpress.engine.machine import processor_name, usable_cores
+from onnxpress.format.manifest import Speed, Timing
+from onnxpress.pipelines.batching import Row
 from onnxpress_exporter.verify import Collate, Runner
 
 #: (batch, tokens) at which a variant is timed.

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.batching import Row
-from onnxpress.manifest import Quality, TensorInfo
+from onnxpress.format.manifest import Quality, TensorInfo
+from onnxpress.pipelines.batching import Row
 from onnxpress_exporter.errors import VerificationFailed
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -16,7 +16,7 @@ from training.recipe import Example, Recipe, Trained
 from training.vocabulary import byte_level
 from transformers import GPT2Tokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from onnxpress_exporter.evaluation.docstrings import docstrings
+from onnxpress_exporter.judging.docstrings import docstrings
 
 _END_OF_TEXT, _START, _END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 _CONTEXT = 512

@@ -4,7 +4,7 @@
 >>> pipe("What a day!")  # doctest: +SKIP
 """
 
-from onnxpress.artifact import Artifact
+from onnxpress.engine.session import Session
 from onnxpress.errors import (
     ArtifactError,
     CorruptFile,
@@ -18,8 +18,8 @@ from onnxpress.errors import (
     UnknownTask,
     UnsupportedFormat,
 )
-from onnxpress.session import Session
-from onnxpress.tasks import pipeline
+from onnxpress.format.artifact import Artifact
+from onnxpress.pipelines import pipeline
 
 __version__ = "0.1.0"
 

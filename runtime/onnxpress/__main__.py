@@ -1,5 +1,5 @@
 """`python -m onnxpress` is `onnxpress`."""
 
-from onnxpress.cli import main
+from onnxpress.cli.main import main
 
 main()

@@ -127,7 +127,7 @@ def test_a_record_without_its_folder_is_no_installation(peers: dict[str, Peer]) 
 def test_what_is_ours_is_all_that_the_folder_holds() -> None:
     with packages_folder() as folder:
         assert sorted(path.name for path in folder.iterdir()) == ["onnxpress", "onnxpress_bench"]
-        script = "import onnxpress_bench.worker, onnxpress.files, sys; print(*sys.path); import click"
+        script = "import onnxpress_bench.worker, onnxpress.format.files, sys; print(*sys.path); import click"
         environment = {**os.environ, "PYTHONPATH": str(folder)}
         # -S: none of our libraries, as in an environment that has none of them.
         command = [sys.executable, "-P", "-S", "-c", script]

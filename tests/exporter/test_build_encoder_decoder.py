@@ -14,13 +14,13 @@ import scipy.special
 import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from onnxpress_exporter import generators
 from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.generation.small import SCHEMES, is_past, small
-from onnxpress_exporter.generators.families.encoder_decoders import READERS
+from onnxpress_exporter.graphs import build as generators
+from onnxpress_exporter.graphs.build.readers.encoder_decoders import READERS
 from onnxpress_exporter.passes.tied_embeddings import tied_tables
-from onnxpress_exporter.quantization.plan import first_plans
-from onnxpress_exporter.quantization.variants import Variants
+from onnxpress_exporter.quantize.plan import first_plans
+from onnxpress_exporter.quantize.variants import Variants
 from tests.fixtures.encoder_decoders import CAPACITY, Floats, Graphs, session, tiny
 
 VOCABULARY, PAD = 97, 1

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from onnxpress.errors import UnknownTask
-from onnxpress_exporter.checkpoint import (
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.quiet import quiet
+from onnxpress_exporter.source.checkpoint import (
     infer_task,
     load_model,
     load_tokenizer,
     normalize_task,
     open_checkpoint,
 )
-from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.sentence import ranking_activation, read_sentence_settings
+from onnxpress_exporter.source.sentence_transformers import ranking_activation, read_sentence_settings
 from onnxpress_exporter.specs import load_sentence_head, sentence_head_spec
 from onnxpress_exporter.specs.text_encoder import hidden_size
 from tests.fixtures.tiny import HIDDEN, tiny_checkpoint, write_sentence_files

@@ -13,10 +13,10 @@ import pytest
 from onnxpress.errors import InputError, MissingDependency
 from onnxpress_bench.suites.heldout import heldout_rows
 from onnxpress_exporter import export
-from onnxpress_exporter.evaluation import data
-from onnxpress_exporter.evaluation.data import EvalData, Table, read
-from onnxpress_exporter.evaluation.items import evaluation_of
-from onnxpress_exporter.quantization.flow import Settings
+from onnxpress_exporter.judging import data
+from onnxpress_exporter.judging.data import EvalData, Table, read
+from onnxpress_exporter.judging.items import evaluation_of
+from onnxpress_exporter.quantize.flow import Settings
 from onnxpress_exporter.quiet import quiet
 from tests.fixtures.labelled import write_rows
 from tests.fixtures.manifests import manifest

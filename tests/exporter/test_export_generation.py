@@ -16,9 +16,9 @@ import onnx_ir
 import pytest
 
 from onnxpress import Artifact
+from onnxpress.cli.inspection import describe
+from onnxpress.engine.session import Session
 from onnxpress.generation.models import decoder_model, encoder_decoder_model
-from onnxpress.inspection import describe
-from onnxpress.session import Session
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused, VerificationFailed
 from onnxpress_exporter.generation import build, small
@@ -144,7 +144,7 @@ def test_an_encoder_decoder_becomes_an_artifact(marian: Artifact) -> None:
 QUANTIZE = """
 import sys
 import warnings
-from onnxpress_exporter.quantize import quantize
+from onnxpress_exporter.quantize_flow import quantize
 artifact = quantize(sys.argv[1], "q4", sys.argv[2])
 assert not {"torch", "transformers", "optimum"} & set(sys.modules)
 print(*artifact.manifest.variants, artifact.manifest.variants["q4"].quality.reference, sep="|")

@@ -14,8 +14,8 @@ from onnxpress_exporter.generation.through_graphs import Graphs
 from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.weight_only import weight_only
-from onnxpress_exporter.quantization.plan import Blocks, block_weights
-from onnxpress_exporter.quantization.thresholds import THRESHOLDS
+from onnxpress_exporter.quantize.plan import Blocks, block_weights
+from onnxpress_exporter.quantize.thresholds import THRESHOLDS
 from tests.fixtures.graphs import graph, kinds, normal, run
 
 VOCABULARY = 50

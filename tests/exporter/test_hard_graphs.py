@@ -10,12 +10,12 @@ import numpy as np
 import onnx_ir
 import pytest
 
-from onnxpress.session import Session
-from onnxpress_exporter import save as saving
+from onnxpress.engine.session import Session
 from onnxpress_exporter.passes.half_precision import half_precision
-from onnxpress_exporter.quantization.plan import LADDERS, first_plans
-from onnxpress_exporter.quantization.variants import Variants
-from onnxpress_exporter.save import save
+from onnxpress_exporter.quantize.plan import LADDERS, first_plans
+from onnxpress_exporter.quantize.variants import Variants
+from onnxpress_exporter.write import save as saving
+from onnxpress_exporter.write.save import save
 from tests.fixtures.graphs import graph, kinds, normal
 
 PRECISIONS = ("int8", "q8", "q4", "fp16", "q4f16")

@@ -22,18 +22,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onnxpress
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.session import Session
 from onnxpress_exporter import export, timing
 from onnxpress_exporter.add_variants import QUANTIZED, finish, tokenizer_of
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.quality import together_and_alone
-from onnxpress_exporter.quantization.flow import Settings
-from onnxpress_exporter.quantization.items import OPTIONS
-from onnxpress_exporter.quantization.judge import Judge, Verdict
-from onnxpress_exporter.quantization.texts import JUDGED
-from onnxpress_exporter.quantization.thresholds import THRESHOLDS
-from onnxpress_exporter.quantize import quantize
+from onnxpress_exporter.quantize.flow import Settings
+from onnxpress_exporter.quantize.items import OPTIONS
+from onnxpress_exporter.quantize.judge import Judge, Verdict
+from onnxpress_exporter.quantize.texts import JUDGED
+from onnxpress_exporter.quantize.thresholds import THRESHOLDS
+from onnxpress_exporter.quantize_flow import quantize
 from tests.fixtures.outliers import cancelling_checkpoint
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -188,7 +188,7 @@ def test_an_unknown_precision(sentiment: onnxpress.Artifact) -> None:
 
 def test_a_finished_artifact_gets_a_variant_without_pytorch(sentiment: onnxpress.Artifact, tmp_path: Path) -> None:
     code = (
-        "import sys; from onnxpress_exporter.quantize import quantize; "
+        "import sys; from onnxpress_exporter.quantize_flow import quantize; "
         f"quantize({str(sentiment.folder)!r}, 'int8', {str(tmp_path / 'out')!r}); "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onnxpress.manifest import TensorInfo
+from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.specs import GraphSpec, example_inputs, text_encoder_spec

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from onnxpress.batching import Row, pad
+from onnxpress.pipelines.batching import Row, pad
 from onnxpress_exporter import timing
 from onnxpress_exporter.timing import SHAPES, measure
 from onnxpress_exporter.verify import Arrays, Collated

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onnxpress.errors import CorruptFile, InputError
-from onnxpress.tokenizer import Tokenizer, Truncation
-from onnxpress_exporter.checkpoint import load_tokenizer, open_checkpoint
+from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.tokenizers import tokenizer_settings, write_tokenizer
+from onnxpress_exporter.source.checkpoint import load_tokenizer, open_checkpoint
+from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 from tests.fixtures.slow_tokenizers import SLOW_KINDS, slow_tokenizer, train_spm
 from tests.fixtures.tiny_tokenizers import WORDS, tiny_tokenizer
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxpress.manifest import SpecialToken
+from onnxpress.format.manifest import SpecialToken
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.tokenizers import tokenizer_settings, write_tokenizer
+from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 from tests.fixtures.tiny_tokenizers import KINDS, tiny_tokenizer
 
 

@@ -12,13 +12,13 @@ import onnx_ir
 import onnxruntime
 import pytest
 
-from onnxpress.manifest import TensorInfo
-from onnxpress_exporter.checkpoint import load_model, load_tokenizer, open_checkpoint
+from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import PassError, TraceError
+from onnxpress_exporter.graphs.trace import trace
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.recipes import RECIPES, apply_recipe
-from onnxpress_exporter.save import EXTERNAL_ABOVE_BYTES, save
-from onnxpress_exporter.sentence import read_sentence_settings
+from onnxpress_exporter.source.checkpoint import load_model, load_tokenizer, open_checkpoint
+from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
 from onnxpress_exporter.specs import (
     GraphSpec,
     example_inputs,
@@ -27,7 +27,7 @@ from onnxpress_exporter.specs import (
     sentence_head_spec,
     text_encoder_spec,
 )
-from onnxpress_exporter.trace import trace
+from onnxpress_exporter.write.save import EXTERNAL_ABOVE_BYTES, save
 from tests.fixtures.tiny import HIDDEN, MAX_TOKENS, tiny_checkpoint, write_sentence_files
 
 #: Row lengths of batches that were not traced: one token, one row, ragged rows, as long as the model goes.

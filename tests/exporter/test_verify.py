@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from onnxpress.batching import Row, pad
-from onnxpress.manifest import TensorInfo
+from onnxpress.format.manifest import TensorInfo
+from onnxpress.pipelines.batching import Row, pad
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.verify import Arrays, Collated, Named, Reference, reference_answers, verify
 

@@ -91,4 +91,4 @@ def test_the_runtime_alone_never_asks_the_hub(hub: HubServer, tmp_path: Path) ->
     folder = write_artifact(tmp_path / "made")
     onnxpress.pipeline(model=folder)("good")
     assert hub.requests() == []
-    assert "onnxpress.tasks.text_classification" in sys.modules
+    assert "onnxpress.pipelines.text_classification" in sys.modules

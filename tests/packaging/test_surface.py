@@ -81,7 +81,7 @@ hidden = {"torch", "transformers", "optimum", "psutil", "matplotlib"}
 original = PathFinder.find_spec.__func__
 PathFinder.find_spec = classmethod(
     lambda cls, name, *rest: None if name.partition(".")[0] in hidden else original(cls, name, *rest))
-from onnxpress.cli import main
+from onnxpress.cli.main import main
 sys.argv = ["onnxpress", *sys.argv[1:]]
 main()
 """

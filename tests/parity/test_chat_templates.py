@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.utils.chat_template_utils import get_json_schema, render_jinja_template
 
-from onnxpress.chat import Chat
-from onnxpress.chat_tools import function_schema
+from onnxpress.chat.templates import Chat
+from onnxpress.chat.tools import function_schema
 from onnxpress.errors import InputError
 from tests.fixtures.chat_templates import TEMPLATES
 from tests.parity.texts import parity

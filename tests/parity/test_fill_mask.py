@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from onnxpress import InputError, pipeline
-from onnxpress.batching import Row, pad
+from onnxpress.pipelines.batching import Row, pad
 from tests.parity.alike import assert_alike, assert_json, assert_ranked_alike
 from tests.parity.texts import parity, texts
 

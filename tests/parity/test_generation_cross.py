@@ -11,13 +11,13 @@ import pytest
 import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from onnxpress.engine.session import Session
 from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.graph import read
 from onnxpress.generation.largest import log_sums
-from onnxpress.session import Session
-from onnxpress_exporter import generators
-from onnxpress_exporter.save import save
+from onnxpress_exporter.graphs import build as generators
+from onnxpress_exporter.write.save import save
 from tests.fixtures.encoder_decoders import tiny
 from tests.fixtures.graphs import info_of
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from onnxpress.engine.session import Session
 from onnxpress.generation import shared_decoder
 from onnxpress.generation.graph import read
 from onnxpress.generation.shared_decoder import SharedModel
-from onnxpress.session import Session
-from onnxpress_exporter import generators
-from onnxpress_exporter.save import save
+from onnxpress_exporter.graphs import build as generators
+from onnxpress_exporter.write.save import save
 from tests.fixtures.decoders import tiny
 from tests.fixtures.graphs import info_of
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import onnxpress
-from onnxpress.inspection import describe
+from onnxpress.cli.inspection import describe
 from onnxpress_bench.suites.heldout import heldout_rows
 from onnxpress_exporter.errors import VariantRefused
-from onnxpress_exporter.evaluation.data import EvalData
-from onnxpress_exporter.quantization.flow import Settings
-from onnxpress_exporter.quantize import quantize
+from onnxpress_exporter.judging.data import EvalData
+from onnxpress_exporter.quantize.flow import Settings
+from onnxpress_exporter.quantize_flow import quantize
 from tests.fixtures.labelled import write_rows
 
 pytest.importorskip("datasets")
@@ -128,7 +128,7 @@ def test_the_command_takes_a_file_and_columns(plain: onnxpress.Artifact, tmp_pat
 
 def test_nothing_of_it_is_imported_unasked(plain: onnxpress.Artifact, tmp_path: Path) -> None:
     code = (
-        "import sys; from onnxpress_exporter.quantize import quantize;"
+        "import sys; from onnxpress_exporter.quantize_flow import quantize;"
         f"quantize({str(plain.folder)!r}, 'fp16', {str(tmp_path / 'out')!r});"
         "print([name for name in ('datasets', 'sklearn', 'scipy', 'torch') if name in sys.modules])"
     )

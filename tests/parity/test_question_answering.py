@@ -19,7 +19,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from onnxpress import InputError, pipeline
-from onnxpress.files import sha256
+from onnxpress.format.files import sha256
 from tests.parity.alike import SCORE, assert_alike, assert_json
 from tests.parity.texts import SENTENCES, parity, texts
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 import onnxpress
-from onnxpress.cli import program
+from onnxpress.cli.main import program
 
 GREEDY = ("-s", "do_sample=false", "-s", "max_new_tokens=8", "--threads", "1")
 CHAT = [{"role": "user", "content": "who works at acme"}]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxpress.cli import program
+from onnxpress.cli.inspection import size, table
+from onnxpress.cli.main import program
 from onnxpress.errors import InputError, OnnxpressError
-from onnxpress.inspection import size, table
-from onnxpress.manifest import parse
+from onnxpress.format.manifest import parse
 
 from ..fixtures.artifacts import write_artifact
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import Decoder
@@ -15,7 +16,6 @@ from onnxpress.generation.prompts import read_together
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.shared_decoder import SharedDecoder
 from onnxpress.generation.text_arrays import Texts
-from onnxpress.session import Session
 from tests.fixtures import decoder_graphs as graphs
 
 TEXTS = [np.arange(3, 12), np.arange(40, 44), np.arange(20, 32)]

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, UnsupportedFormat
+from onnxpress.format.manifest import GraphInfo, TensorInfo
 from onnxpress.generation import shared_decoder
 from onnxpress.generation.cache import Cache
 from onnxpress.generation.decoder import Decoder, Model
 from onnxpress.generation.graph import read
 from onnxpress.generation.growing_decoder import GrowingModel
 from onnxpress.generation.shared_decoder import SharedModel
-from onnxpress.manifest import GraphInfo, TensorInfo
-from onnxpress.session import Session
 from tests.fixtures import decoder_graphs as graphs
 
 LIMIT = 200

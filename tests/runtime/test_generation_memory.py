@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
+from onnxpress.engine.session import Session
 from onnxpress.generation.graph import read
 from onnxpress.generation.shared_decoder import SharedDecoder, SharedModel
-from onnxpress.session import Session
 from tests.fixtures import decoder_graphs as graphs
 
 TOLERANCE_BYTES = 6 * 2**20

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onnxpress.engine.session import Session
 from onnxpress.errors import UnsupportedFormat
+from onnxpress.format.manifest import GenerationSettings, GraphInfo, Manifest
 from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.growing_decoder import GrowingModel
 from onnxpress.generation.models import decoder_model, encoder_decoder_model
 from onnxpress.generation.shared_decoder import SharedModel
-from onnxpress.manifest import GenerationSettings, GraphInfo, Manifest
-from onnxpress.session import Session
 from tests.fixtures import decoder_graphs as graphs
 from tests.fixtures.manifests import manifest
 

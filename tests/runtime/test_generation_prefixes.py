@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from onnxpress.engine.binding import Binding
+from onnxpress.engine.session import Session
 from onnxpress.generation.cache import Cache
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.graph import read
 from onnxpress.generation.prefixes import LEAST_TOKENS, Prefixes
 from onnxpress.generation.shared_decoder import SharedModel
-from onnxpress.session import Session
-from onnxpress.session_binding import Binding
 from tests.fixtures import decoder_graphs as graphs
 
 

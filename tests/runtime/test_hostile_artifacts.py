@@ -21,7 +21,7 @@ import pytest
 
 import onnxpress
 from onnxpress.errors import ArtifactError, CorruptFile, InvalidManifest, MissingFile, UnsupportedFormat
-from onnxpress.manifest import FILE_NAME, parse
+from onnxpress.format.manifest import FILE_NAME, parse
 
 from ..fixtures.artifacts import DATA, GRAPH, seal, write_artifact
 from ..fixtures.bad.graphs import BAD_GRAPHS

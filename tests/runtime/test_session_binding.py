@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
+from onnxpress.engine.binding import Binding
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.session import Session
-from onnxpress.session_binding import Binding
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onnxpress.manifest import Segmentation, TokenizerSettings
-from onnxpress.pieces.byte_level import BYTE_NAMES
-from onnxpress.tokenizer import Tokenizer
+from onnxpress.format.manifest import Segmentation, TokenizerSettings
+from onnxpress.text.slow.byte_level import BYTE_NAMES
+from onnxpress.text.tokenizer import Tokenizer
 from tests.fixtures.tiny_tokenizers import WORDS, byte_pairs, unigrams, word_pieces
 
 EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from onnxpress import InputError, pipeline
-from onnxpress.batching import WINDOW_ROWS
+from onnxpress.pipelines.batching import WINDOW_ROWS
 from tests.fixtures.artifacts import write_artifact
 from tests.fixtures.embedder import DIMENSIONS, write_embedder
 
@@ -227,7 +227,7 @@ def test_memory_of_a_long_stream_is_flat(embedder: Path) -> None:
 
 INTERRUPTED = """
 import itertools, sys, onnxpress
-import onnxpress.tasks.base as base
+import onnxpress.pipelines.base as base
 base._BAR_DELAY_S = 0.0
 pipe = onnxpress.pipeline(model=sys.argv[1])
 expected = pipe("good film").tolist()
@@ -283,7 +283,7 @@ def test_progress_is_drawn_only_when_asked_for_and_slow(
     expected = pipe(texts)
     np.testing.assert_array_equal(pipe(texts, progress=True), expected)
     assert capfd.readouterr() == ("", ""), "50 short texts do not take 2 s"
-    monkeypatch.setattr("onnxpress.tasks.base._BAR_DELAY_S", 0.0)
+    monkeypatch.setattr("onnxpress.pipelines.base._BAR_DELAY_S", 0.0)
     pipe(texts)
     pipe("good", progress=True)
     assert capfd.readouterr() == ("", "")
@@ -301,7 +301,7 @@ def test_progress_is_drawn_only_when_asked_for_and_slow(
 
 
 def test_progress_counts_inputs_batch_by_batch(embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxpress.tasks.base as base
+    import onnxpress.pipelines.base as base
 
     seen: list[int] = []
     advance = base._advance

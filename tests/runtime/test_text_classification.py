@@ -11,7 +11,7 @@ import pytest
 
 import onnxpress
 from onnxpress import InputError
-from onnxpress.tasks.text_classification import Options, function_name, strategy
+from onnxpress.pipelines.text_classification import Options, function_name, strategy
 from tests.fixtures.artifacts import write_artifact
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from onnxpress import InputError
-from onnxpress.tasks.entities import STRATEGIES, Token, aggregate, merge_overlapping
-from onnxpress.tasks.token_classification import Options
+from onnxpress.pipelines.entities import STRATEGIES, Token, aggregate, merge_overlapping
+from onnxpress.pipelines.token_classification import Options
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "MISC")
 

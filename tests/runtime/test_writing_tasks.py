@@ -17,7 +17,7 @@ import pytest
 
 import onnxpress
 from onnxpress.errors import ArtifactError, CorruptFile, InputError
-from onnxpress.manifest import parse
+from onnxpress.format.manifest import parse
 from tests.fixtures.artifacts import seal
 from tests.fixtures.json_schemas import schemas
 

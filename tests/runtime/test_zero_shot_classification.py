@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from onnxpress import InputError
-from onnxpress.tasks.zero_shot_classification import Options
+from onnxpress.pipelines.zero_shot_classification import Options
 
 
 @pytest.mark.parametrize(

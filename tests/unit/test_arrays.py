@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from onnxpress.arrays import POOLING, normalize, pool, sigmoid, softmax, top_k
 from onnxpress.errors import InputError
+from onnxpress.math import POOLING, normalize, pool, sigmoid, softmax, top_k
 
 FINITE = st.floats(-1e4, 1e4, width=32)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.batching import Request, Row, pad, plan, run_rows, stream
 from onnxpress.errors import InputError
+from onnxpress.pipelines.batching import Request, Row, pad, plan, run_rows, stream
 
 LENGTHS = st.lists(st.integers(1, 200), max_size=60)
 

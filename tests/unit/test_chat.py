@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxpress import chat_meter
-from onnxpress.chat import Chat
+from onnxpress.chat import meter as chat_meter
+from onnxpress.chat.templates import Chat
 from onnxpress.errors import ArtifactError, InputError
 from tests.fixtures.chat_templates import ZEPHYR
 
@@ -174,8 +174,8 @@ def test_work_is_bounded(template: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_all_bombs_together_need_little_memory() -> None:
     program = """
 import json, resource, sys
-from onnxpress import chat_meter
-from onnxpress.chat import Chat
+from onnxpress.chat import meter as chat_meter
+from onnxpress.chat.templates import Chat
 from onnxpress.errors import OnnxpressError
 chat_meter.MAX_SECONDS = 0.05
 Chat({"default": "a"}, {}, "here").render([{"role": "user"}])
@@ -212,11 +212,11 @@ def test_a_chat_pickles_after_use() -> None:
 
 
 def test_jinja2_is_imported_only_for_a_template(tmp_path: Path) -> None:
-    program = "import sys; import onnxpress.chat; assert 'jinja2' not in sys.modules"
+    program = "import sys; import onnxpress.chat.templates; assert 'jinja2' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
     missing = (
         "import sys; sys.modules['jinja2'] = None\n"
-        "from onnxpress.chat import Chat; from onnxpress.errors import MissingDependency\n"
+        "from onnxpress.chat.templates import Chat; from onnxpress.errors import MissingDependency\n"
         "try: Chat({'default': 'a'}, {}, '').render([{'role': 'user'}])\n"
         "except MissingDependency as error: print(error)"
     )

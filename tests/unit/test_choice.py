@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.choice import USUAL, choose, suits
+from onnxpress.engine.choice import USUAL, choose, suits
+from onnxpress.engine.machine import features
 from onnxpress.errors import UnsupportedFormat
-from onnxpress.machine import features
-from onnxpress.manifest import PRECISION_SUFFIX, Manifest, Speed, Timing, Variant
+from onnxpress.format.manifest import PRECISION_SUFFIX, Manifest, Speed, Timing, Variant
 from tests.fixtures.manifests import manifest
 
 AVX2 = frozenset({"avx2"})

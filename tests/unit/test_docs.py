@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxpress import manifest
-from onnxpress.tasks import ALIASES, TASKS
+from onnxpress.format import manifest
+from onnxpress.pipelines import ALIASES, TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = [value for value in vars(manifest).values() if dataclasses.is_dataclass(value) and isinstance(value, type)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxpress_exporter.evaluation.metrics import (
+from onnxpress_exporter.judging.metrics import (
     LOSS,
     METRICS,
     OF_REFERENCE,
@@ -21,7 +21,7 @@ from onnxpress_exporter.evaluation.metrics import (
     normalized_answer,
     score,
 )
-from onnxpress_exporter.quantization.thresholds import SMALLER_IS_BETTER, THRESHOLDS
+from onnxpress_exporter.quantize.thresholds import SMALLER_IS_BETTER, THRESHOLDS
 
 pytest.importorskip("sklearn")
 pytest.importorskip("scipy")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from onnxpress.errors import InputError
-from onnxpress.manifest import Manifest, SpecialToken
-from onnxpress_exporter.evaluation.columns import LAYOUTS, find_columns
-from onnxpress_exporter.evaluation.data import Table, table_of
-from onnxpress_exporter.evaluation.items import evaluation_of
-from onnxpress_exporter.evaluation.metrics import Evaluation
+from onnxpress.format.manifest import Manifest, SpecialToken
+from onnxpress_exporter.judging.columns import LAYOUTS, find_columns
+from onnxpress_exporter.judging.data import Table, table_of
+from onnxpress_exporter.judging.items import evaluation_of
+from onnxpress_exporter.judging.metrics import Evaluation
 from tests.fixtures.manifests import manifest
 
 MODELS = Path(__file__).parents[2] / "models"

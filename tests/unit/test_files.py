@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from onnxpress.errors import InputError
-from onnxpress.files import sha256, staged_folder, write_file
+from onnxpress.format.files import sha256, staged_folder, write_file
 
 
 def _artifact(folder: Path, text: str = "old") -> Path:
@@ -75,7 +75,7 @@ def test_an_unwritable_parent_is_an_input_error(tmp_path: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from onnxpress.files import staged_folder
+from onnxpress.format.files import staged_folder
 with staged_folder(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("half")
     print("ready", flush=True)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxpress.errors import CorruptFile, MissingFile, OnnxpressError
-from onnxpress.graph_file import MAX_IR_VERSION, MAX_OPSET, GraphFile, scan
-from onnxpress.graph_walk import MAX_FIELDS
-from onnxpress.protowire import Budget, damaged, packed_varints, varint
+from onnxpress.graphcheck.protowire import Budget, damaged, packed_varints, varint
+from onnxpress.graphcheck.scan import MAX_IR_VERSION, MAX_OPSET, GraphFile, scan
+from onnxpress.graphcheck.walk import MAX_FIELDS
 
 
 def _load_bad_graphs() -> ModuleType:
@@ -200,7 +200,7 @@ def test_weights_are_not_read(tmp_path: Path) -> None:
         file.seek(size, 1)
         file.write(tail)
     program = (
-        "import resource, sys; from pathlib import Path; from onnxpress.graph_file import scan\n"
+        "import resource, sys; from pathlib import Path; from onnxpress.graphcheck.scan import scan\n"
         "path = Path(sys.argv[1]); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "found = scan(path, root=path.parent)\n"
         "print(found.initializer_bytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

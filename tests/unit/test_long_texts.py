@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.errors import InputError
-from onnxpress.tasks.long_texts import pieces
+from onnxpress.pipelines.long_texts import pieces
 from tests.parity.texts import parity, texts
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxpress.machine import usable_cores
+from onnxpress.engine.machine import usable_cores
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxpress.errors import ArtifactError, InvalidManifest, UnsupportedFormat
-from onnxpress.manifest import (
+from onnxpress.format.manifest import (
     FORMAT_VERSION,
     MAX_MANIFEST_BYTES,
     PRECISION_SUFFIX,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxpress_exporter.quantization.rounding import (
+from onnxpress_exporter.quantize.rounding import (
     INT8,
     UINT4,
     UINT4_SYMMETRIC,

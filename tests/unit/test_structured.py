@@ -18,10 +18,10 @@ from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
 from onnxpress.errors import InputError
+from onnxpress.format.manifest import TokenizerSettings
 from onnxpress.generation.grammars import Grammar, exclusive, grammar_of
 from onnxpress.generation.structured import Constrainer
-from onnxpress.manifest import TokenizerSettings
-from onnxpress.tokenizer import Tokenizer
+from onnxpress.text.tokenizer import Tokenizer
 from tests.fixtures.json_schemas import schemas
 
 #: In JSON, "1.0" is an integer; Python's json reads it as a float, and jsonschema knows that.

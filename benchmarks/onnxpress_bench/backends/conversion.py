@@ -46,7 +46,7 @@ def conversion(spec: BackendSpec, libraries: Sequence[str], write: Callable[[Pat
 
     It gets its name when it is complete, so that what is there can be used.
     """
-    from onnxpress.files import staged_folder
+    from onnxpress.format.files import staged_folder
 
     known = [[spec.settings.get(name) for name in _SHAPING], [version(name) for name in libraries]]
     digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]

@@ -78,7 +78,7 @@ def check_tokenizer(spec: BackendSpec, file: Path) -> None:
 
 def _tools(store: Path) -> Path:
     """The converter of the installed version, from the source that PyPI has of it."""
-    from onnxpress.files import staged_folder
+    from onnxpress.format.files import staged_folder
 
     name = f"{_PACKAGE}-{version(_PACKAGE)}"
     if (store / name).is_dir():

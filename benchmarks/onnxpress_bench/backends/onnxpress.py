@@ -55,7 +55,7 @@ class Onnxpress:
         return [row for request in requests for row in request.rows]
 
     def compute(self, batch: Any) -> Any:
-        from onnxpress.batching import BUDGET_TOKENS, run_rows
+        from onnxpress.pipelines.batching import BUDGET_TOKENS, run_rows
 
         pipe, family = self._pipe, self._spec.device.partition(":")[0]
         return run_rows(batch, lambda rows: pipe.compute(rows, pipe.options), budget_tokens=BUDGET_TOKENS[family])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxpress.files import sha256
+from onnxpress.format.files import sha256
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.conversion import conversion
 from onnxpress_bench.backends.onnxruntime import OnnxRuntime

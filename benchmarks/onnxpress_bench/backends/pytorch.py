@@ -36,7 +36,7 @@ class PyTorch:
 
     @staticmethod
     def prepare(spec: BackendSpec) -> BackendSpec:
-        from onnxpress_exporter.checkpoint import open_checkpoint
+        from onnxpress_exporter.source.checkpoint import open_checkpoint
 
         settings = spec.settings
         found = open_checkpoint(
@@ -250,7 +250,7 @@ def _sentence_similarity(spec: BackendSpec) -> tuple[Any, Call]:
 
 
 def _head(spec: BackendSpec, model: Any) -> Any:
-    from onnxpress_exporter.sentence import read_sentence_settings
+    from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
     from onnxpress_exporter.specs.sentence_head import load_sentence_head
     from onnxpress_exporter.specs.text_encoder import hidden_size
 
@@ -302,7 +302,7 @@ def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
 
     transformers 5 has no such pipeline: the span arithmetic is that of version 4, as the runtime has it.
     """
-    from onnxpress.tasks.spans import Window, best_spans, null_score, probabilities
+    from onnxpress.pipelines.spans import Window, best_spans, null_score, probabilities
 
     tokenizer, model, call = _load(spec, "AutoModelForQuestionAnswering")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from onnxpress import Artifact
-from onnxpress.inspection import size, table
+from onnxpress.cli.inspection import size, table
 from onnxpress_bench.advise import Advice, Candidate, Trial
 
 

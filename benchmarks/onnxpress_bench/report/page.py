@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from onnxpress.errors import MissingDependency
-from onnxpress.files import write_file
+from onnxpress.format.files import write_file
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.report import canvas, sections
 from onnxpress_bench.report.markup import Markup, bullets, element, join, section, text

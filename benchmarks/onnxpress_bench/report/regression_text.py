@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from onnxpress.inspection import table
+from onnxpress.cli.inspection import table
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.report.regression import Change, Differences, QualityChange
 from onnxpress_bench.report.terminal import figure, times

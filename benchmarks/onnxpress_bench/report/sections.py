@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxpress.inspection import size
+from onnxpress.cli.inspection import size
 from onnxpress_bench.comparison import BackendInfo, Comparison, Failure
 from onnxpress_bench.limits import attainable_gflops
 from onnxpress_bench.measures import Row

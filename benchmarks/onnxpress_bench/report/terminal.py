@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from onnxpress.inspection import size, table
+from onnxpress.cli.inspection import size, table
 from onnxpress_bench.comparison import BackendInfo, Comparison
 from onnxpress_bench.limits import attainable_gflops
 from onnxpress_bench.measures import Row, summarize
 from onnxpress_bench.noise import Findings, findings
 from onnxpress_bench.statistics import Gain
-from onnxpress_exporter.evaluation.metrics import METRICS
+from onnxpress_exporter.judging.metrics import METRICS
 from onnxpress_exporter.quality import is_wrong
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.suites.targets import Target
-from onnxpress_exporter.evaluation.data import Table
+from onnxpress_exporter.judging.data import Table
 
 #: The repository: suites run in a working copy.
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from onnxpress_bench.suites import ROOT
-from onnxpress_exporter.evaluation.data import Table, table_of
+from onnxpress_exporter.judging.data import Table, table_of
 
 SEED = 20_261
 

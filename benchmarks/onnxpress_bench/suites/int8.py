@@ -7,7 +7,7 @@ from functools import partial
 from onnxpress_bench.suites import Case
 from onnxpress_bench.suites.heldout import heldout_rows
 from onnxpress_bench.suites.targets import Target
-from onnxpress_exporter.evaluation.docstrings import docstrings
+from onnxpress_exporter.judging.docstrings import docstrings
 
 OURS = "onnxpress int8"
 DYNAMIC = "onnxruntime-dynamic-int8"

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onnxpress.files import write_file
-from onnxpress.inspection import size
+from onnxpress.cli.inspection import size
+from onnxpress.format.files import write_file
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.measures import Row, summarize

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress import MissingDependency
-from onnxpress.files import staged_folder
+from onnxpress.format.files import staged_folder
 from onnxpress_bench.shapes_generation import qwen2_checkpoint, whisper_checkpoint
 from onnxpress_bench.shapes_writing import gpt2_checkpoint, marian_checkpoint, t5_checkpoint
 from onnxpress_bench.suites import ROOT
@@ -107,7 +107,7 @@ def artifact_of(
         onnxpress_exporter.export(str(checkpoint), folder, task, ("fp32",), force=True)
     missing = [name for name in precisions if name not in Artifact.open(folder).manifest.variants]
     if missing:
-        from onnxpress_exporter.quantize import quantize
+        from onnxpress_exporter.quantize_flow import quantize
 
         quantize(folder, missing)
     return folder, checkpoint

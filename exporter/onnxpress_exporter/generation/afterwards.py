@@ -9,14 +9,14 @@ from typing import Any
 
 import onnx_ir
 
-from onnxpress.artifact import Artifact
+from onnxpress.engine.session import Session
+from onnxpress.format.artifact import Artifact
 from onnxpress.generation.models import ENCODER
-from onnxpress.session import Session
 from onnxpress_exporter.add_variants import Outcome, Say, tokenizer_of
 from onnxpress_exporter.generation.files import GENERATION_CONFIG
 from onnxpress_exporter.generation.variants import Writing, add_variants, reader_of
 from onnxpress_exporter.generation.verify import Expected
-from onnxpress_exporter.quantization.flow import Settings
+from onnxpress_exporter.quantize.flow import Settings
 
 #: In the order in which transformers looks for the token that a decoder begins with.
 _STARTS = ("decoder_start_token_id", "bos_token_id")

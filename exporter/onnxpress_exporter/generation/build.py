@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import onnx_ir
 
+from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
 from onnxpress.generation.models import DECODER
-from onnxpress.manifest import GenerationSettings, GraphInfo, TensorInfo
-from onnxpress_exporter import generators
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
+from onnxpress_exporter.graphs import build as generators
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def build(model: Any) -> Built:
 
 def _traced(model: Any, encodes: bool, reason: str) -> Built:
     # Tracing takes seconds to import.
-    from onnxpress_exporter import growing
+    from onnxpress_exporter.graphs import traced_cache as growing
 
     try:
         graphs = growing.trace_encoder_decoder(model) if encodes else {DECODER: growing.trace_decoder(model)}

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from onnxpress.tokenizer import Tokenizer, Truncation
-from onnxpress_exporter.quantization.texts import CALIBRATION, JUDGED
+from onnxpress.text.tokenizer import Tokenizer, Truncation
+from onnxpress_exporter.quantize.texts import CALIBRATION, JUDGED
 from onnxpress_exporter.texts import SINGLES
 
 #: Tokens of the longest text that verification reads: enough to leave most windows.

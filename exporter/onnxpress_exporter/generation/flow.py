@@ -12,11 +12,9 @@ from typing import Any
 
 import onnx_ir
 
-from onnxpress.manifest import FORMAT, FORMAT_VERSION, PRECISION_SUFFIX, GraphFiles, Manifest, Variant
-from onnxpress.tokenizer import Tokenizer, Truncation
-from onnxpress_exporter import describe
+from onnxpress.format.manifest import FORMAT, FORMAT_VERSION, PRECISION_SUFFIX, GraphFiles, Manifest, Variant
+from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.add_variants import Outcome, settled
-from onnxpress_exporter.checkpoint import Checkpoint, load_model, load_tokenizer
 from onnxpress_exporter.compare import check_tokens
 from onnxpress_exporter.generation.build import Built, build, graph_info
 from onnxpress_exporter.generation.cases import LONGEST_TOKENS
@@ -24,10 +22,12 @@ from onnxpress_exporter.generation.files import write_chat_templates, write_gene
 from onnxpress_exporter.generation.reference import PyTorch
 from onnxpress_exporter.generation.variants import Writing, add_variants, opened, reader_of, speed
 from onnxpress_exporter.generation.verify import Expected, verify
-from onnxpress_exporter.quantization.flow import Settings
-from onnxpress_exporter.save import save
+from onnxpress_exporter.quantize.flow import Settings
+from onnxpress_exporter.source.checkpoint import Checkpoint, load_model, load_tokenizer
 from onnxpress_exporter.texts import SINGLES
-from onnxpress_exporter.tokenizers import tokenizer_settings, write_tokenizer
+from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.save import save
+from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 
 Say = Callable[[str], None]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.manifest import GraphInfo
+from onnxpress.format.manifest import GraphInfo
 from onnxpress_exporter.generation.cases import Case
 
 Arrays = dict[str, NDArray[Any]]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onnxpress.machine import usable_cores
+from onnxpress.engine.machine import usable_cores
 from onnxpress_exporter.generation.cases import Case
 
 Logits = NDArray[np.float32]

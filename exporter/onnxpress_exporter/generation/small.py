@@ -22,9 +22,9 @@ from onnxpress_exporter.passes.log_normalizer import log_normalizer, without_log
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
-from onnxpress_exporter.quantization.calibration import calibrate, groups
-from onnxpress_exporter.quantization.plan import Blocks, block_weights
-from onnxpress_exporter.quantization.sites import Site, find_sites
+from onnxpress_exporter.quantize.calibration import calibrate, groups
+from onnxpress_exporter.quantize.plan import Blocks, block_weights
+from onnxpress_exporter.quantize.sites import Site, find_sites
 
 Array = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]

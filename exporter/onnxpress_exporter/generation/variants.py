@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import onnx_ir
 
-from onnxpress.choice import suits
+from onnxpress.engine.choice import suits
+from onnxpress.engine.machine import features
+from onnxpress.engine.session import Session
+from onnxpress.format.manifest import PRECISION_SUFFIX, Manifest, Speed, Variant
 from onnxpress.generation.models import ENCODER, decoder_model, encoder_decoder_model
-from onnxpress.machine import features
-from onnxpress.manifest import PRECISION_SUFFIX, Manifest, Speed, Variant
-from onnxpress.session import Session
-from onnxpress.tokenizer import Tokenizer
-from onnxpress_exporter import describe, timing
+from onnxpress.text.tokenizer import Tokenizer
+from onnxpress_exporter import timing
 from onnxpress_exporter.add_variants import TARGETS, Outcome, Say
 from onnxpress_exporter.errors import PassError, VerificationFailed
 from onnxpress_exporter.generation.cases import Case, Reader
@@ -29,12 +29,13 @@ from onnxpress_exporter.generation.small import SCHEMES, Scheme, small
 from onnxpress_exporter.generation.through_graphs import Graphs
 from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.passes.graph import nodes, weights_of
-from onnxpress_exporter.quantization.flow import Settings
-from onnxpress_exporter.quantization.judge import Verdict
-from onnxpress_exporter.quantization.plan import Integers, Plan
-from onnxpress_exporter.quantization.thresholds import THRESHOLDS
-from onnxpress_exporter.quantization.variants import Variants
-from onnxpress_exporter.save import save
+from onnxpress_exporter.quantize.flow import Settings
+from onnxpress_exporter.quantize.judge import Verdict
+from onnxpress_exporter.quantize.plan import Integers, Plan
+from onnxpress_exporter.quantize.thresholds import THRESHOLDS
+from onnxpress_exporter.quantize.variants import Variants
+from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.save import save
 
 Files = Mapping[str, Path]
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.manifest import Quality
+from onnxpress.format.manifest import Quality
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.generation.cases import Case
 from onnxpress_exporter.generation.through_graphs import Graphs

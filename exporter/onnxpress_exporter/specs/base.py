@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxpress.manifest import GraphInfo, TensorInfo
+from onnxpress.format.manifest import GraphInfo, TensorInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from onnxpress.manifest import TensorInfo
+from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.specs.base import GraphSpec
 
 DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"

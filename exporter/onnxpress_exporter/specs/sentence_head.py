@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxpress.manifest import TensorInfo
+from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.sentence import HeadLayer, SentenceSettings
+from onnxpress_exporter.source.sentence_transformers import HeadLayer, SentenceSettings
+from onnxpress_exporter.source.weights import SAFETENSORS, check_weights
 from onnxpress_exporter.specs.base import GraphSpec
-from onnxpress_exporter.weights import SAFETENSORS, check_weights
 
 if TYPE_CHECKING:
     import torch

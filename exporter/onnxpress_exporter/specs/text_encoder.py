@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.manifest import TensorInfo
+from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.specs.base import GraphSpec
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.cache import Cache
 from onnxpress.generation.decoder import Decoder, Ids
@@ -17,7 +18,6 @@ from onnxpress.generation.graph import TEXT_MASK, DecoderGraph, present
 from onnxpress.generation.growing_decoder import GrowingDecoder
 from onnxpress.generation.shared_decoder import SharedDecoder, capacity
 from onnxpress.generation.text_arrays import Texts
-from onnxpress.session import Session
 
 
 class CrossModel:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onnxpress.errors import UnsupportedFormat
-from onnxpress.manifest import GraphInfo, TensorInfo
+from onnxpress.format.manifest import GraphInfo, TensorInfo
 
 TEXT_MASK = "encoder_attention_mask"
 LOG_NORMALIZER = "log_normalizer"

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
 from onnxpress.generation.graph import DecoderGraph, present
 from onnxpress.generation.moves import check_sources
 from onnxpress.generation.text_arrays import Texts
-from onnxpress.session import Session
 
 Past = dict[str, NDArray[np.float32]]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.arrays import softmax
 from onnxpress.generation.largest import best_places
+from onnxpress.math import softmax
 
 Scores = NDArray[np.float32]
 Ids = NDArray[np.int64]

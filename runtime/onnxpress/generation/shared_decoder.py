@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.binding import Binding
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.cache import Cache, common_prefix
 from onnxpress.generation.decoder import Ids, Logits
@@ -20,8 +22,6 @@ from onnxpress.generation.graph import LOG_NORMALIZER, WITH_LOG_NORMALIZER, Deco
 from onnxpress.generation.moves import check_sources
 from onnxpress.generation.prefixes import LEAST_TOKENS, Prefixes
 from onnxpress.generation.text_arrays import Texts
-from onnxpress.session import Session
-from onnxpress.session_binding import Binding
 
 #: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured with 8 layers of
 #: Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)

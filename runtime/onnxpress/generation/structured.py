@@ -15,7 +15,7 @@ import numpy as np
 from onnxpress.errors import InputError, MissingDependency
 from onnxpress.generation.grammars import Grammar
 from onnxpress.generation.rules import Scores
-from onnxpress.tokenizer import Tokenizer
+from onnxpress.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer

@@ -1,0 +1,75 @@
+"""`onnxpress quantize`: parses, calls, prints. Nothing is computed here."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from onnxpress.cli.inspection import describe
+from onnxpress_exporter.cli.terminal import (
+    display,
+    evaluation_options,
+    kept_log,
+    quantization_options,
+    quantization_settings,
+    require,
+)
+
+if TYPE_CHECKING:
+    from onnxpress_exporter.judging.data import EvalData
+
+NEEDS = ("onnx", "onnx_ir", "onnxruntime")
+
+
+@click.command("quantize")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--precision", required=True, help="Variants to add, separated by commas: int8, q8, q4, fp16, q4f16.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write a new artifact there (default: into ARTIFACT).")
+@click.option("--force", is_flag=True, help="Make variants anew that are there already; replace the folder of --out.")
+@quantization_options
+@evaluation_options
+@click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the dependencies' logs here.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def quantize_command(
+    artifact: Path,
+    precision: str,
+    out: Path | None,
+    force: bool,
+    thresholds: tuple[str, ...],
+    repair_s: float,
+    keep_slow: bool,
+    evaluation: EvalData | None,
+    log_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Add quantized variants to ARTIFACT, a folder with an fp32 variant.
+
+    Each is compared with fp32 on real texts by the figures of its task. One that misses a threshold is repaired, or
+    refused with its figures; the others are written, and the exit code is 1.
+    """
+    require("quantize", NEEDS)
+    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
+    with kept_log(log_file) as log, display({}) as show:
+        show("opening")
+        from onnxpress_exporter.quantize_flow import quantize
+
+        made = quantize(
+            artifact,
+            precision,
+            out,
+            settings=settings,
+            force=force,
+            command=shlex.join(["onnxpress", *sys.argv[1:]]),
+            log_file=log,
+            progress=show,
+        )
+    if as_json:
+        from onnxpress.format.manifest import dump
+
+        click.echo(dump(made.manifest), nl=False)
+        return
+    click.echo(f"{made.folder}\n\n{describe(made.manifest)}")

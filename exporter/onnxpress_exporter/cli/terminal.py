@@ -1,0 +1,196 @@
+"""What the exporter's commands share: options, the dependencies' log, a bar with what is being done."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onnxpress.errors import MissingDependency, OnnxpressError
+from onnxpress_exporter.errors import VariantRefused
+
+if TYPE_CHECKING:
+    from onnxpress_exporter.judging.data import EvalData
+    from onnxpress_exporter.quantize.flow import Settings
+
+
+def quantization_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command has that makes quantized variants."""
+    for option in (
+        click.option(
+            "--threshold",
+            "thresholds",
+            multiple=True,
+            metavar="FIGURE=VALUE",
+            help="What a figure of every quantized variant must reach, such as 'cosine, worst=0.95'. Repeatable.",
+        ),
+        click.option(
+            "--repair-s",
+            type=click.FloatRange(min=0),
+            default=600.0,
+            show_default=True,
+            help="Seconds that one variant may be repaired.",
+        ),
+        click.option("--keep-slow", is_flag=True, help="Keep variants that are neither smaller nor faster than fp32."),
+    ):
+        command = option(command)
+    return command
+
+
+def evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of commands that measure the task's own metric; they become one argument, `evaluation`."""
+
+    @wraps(command)
+    def run(
+        *arguments: Any,
+        eval_data: str | None,
+        eval_split: str | None,
+        eval_limit: int,
+        eval_columns: Sequence[str],
+        **options: Any,
+    ) -> Any:
+        return command(*arguments, evaluation=_evaluation(eval_data, eval_split, eval_limit, eval_columns), **options)
+
+    for option in (
+        click.option(
+            "--eval-column",
+            "eval_columns",
+            multiple=True,
+            metavar="ROLE=COLUMN",
+            help="What a column of --eval-data is, such as text=review, where its name does not tell. Repeatable.",
+        ),
+        click.option(
+            "--eval-limit",
+            type=click.IntRange(min=2),
+            default=1000,
+            show_default=True,
+            help="At most so many rows of --eval-data, drawn with a fixed seed.",
+        ),
+        click.option("--eval-split", help="Split of the dataset (default: test, or else validation)."),
+        click.option(
+            "--eval-data",
+            metavar="FILE_OR_NAME",
+            help="Labelled rows for the task's own metric: a .jsonl, .csv or .parquet file, or a dataset's name, "
+            "DATASET:CONFIGURATION where it has several.",
+        ),
+    ):
+        run = option(run)
+    return run
+
+
+def _evaluation(source: str | None, split: str | None, limit: int, columns: Sequence[str]) -> EvalData | None:
+    from onnxpress_exporter.judging.data import EvalData
+
+    if source is None:
+        if split is not None or columns:
+            raise click.UsageError("--eval-split and --eval-column say what --eval-data is; name that, too.")
+        return None
+    given = {}
+    for text in columns:
+        role, sign, column = text.partition("=")
+        if not (sign and role.strip() and column.strip()):
+            raise click.UsageError(f"--eval-column takes ROLE=COLUMN, not {text!r}.")
+        given[role.strip()] = column.strip()
+    return EvalData(source, split, limit, given)
+
+
+def quantization_settings(
+    thresholds: Sequence[str], repair_s: float, keep_slow: bool, evaluation: EvalData | None
+) -> Settings:
+    """Options as settings.
+
+    Raises:
+        UsageError: a threshold that is not FIGURE=NUMBER.
+        InputError: there is no such figure.
+    """
+    from onnxpress_exporter.quantize.flow import Settings
+    from onnxpress_exporter.quantize.thresholds import parse_thresholds
+
+    given = {}
+    for text in thresholds:
+        name, _, number = text.rpartition("=")
+        try:
+            given[name.strip()] = float(number)
+        except ValueError:
+            raise click.UsageError(f"--threshold takes FIGURE=NUMBER, not {text!r}.") from None
+    return Settings(parse_thresholds(given), repair_s, keep_slow, evaluation)
+
+
+def require(command: str, modules: Sequence[str]) -> None:
+    """Make sure that what a command imports is installed.
+
+    Raises:
+        MissingDependency: it is not.
+    """
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise MissingDependency(
+            f"`onnxpress {command}` needs {', '.join(missing)}: `pip install 'onnxpress[export]'`. (Running an "
+            "artifact does not.)"
+        )
+
+
+@contextmanager
+def kept_log(chosen: Path | None) -> Iterator[Path]:
+    """The file for dependencies' logs: the one asked for, or a temporary one that is kept only after a failure."""
+    if chosen is not None:
+        yield chosen
+        return
+    handle, name = tempfile.mkstemp(prefix="onnxpress-export-", suffix=".log")
+    os.close(handle)
+    path = Path(name)
+    try:
+        yield path
+    except OnnxpressError as error:
+        if path.stat().st_size == 0 or isinstance(error, VariantRefused):
+            path.unlink()
+            raise
+        raise type(error)(f"{error}\nThe dependencies' log is in {path}.") from error
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    else:
+        path.unlink()
+
+
+@contextmanager
+def display(titles: Mapping[str, str]) -> Iterator[Callable[[str], None]]:
+    """One bar with what is being done; nothing where standard error is not a terminal.
+
+    Args:
+        titles: stage -> what people read, in order; a stage that is not in it is shown as it is.
+    """
+    from tqdm import tqdm
+
+    # A descriptor of its own: while dependencies are silenced, standard error leads to the log.
+    with os.fdopen(_duplicate(sys.stderr), "w", encoding="utf-8") as stream:
+        bar = tqdm(
+            total=max(1, len(titles) - 1),
+            disable=not sys.stderr.isatty(),
+            file=stream,
+            bar_format="{desc:<36} |{bar:24}| {elapsed}",
+            leave=False,
+        )
+
+        def show(stage: str) -> None:
+            if stage in titles:
+                bar.n = list(titles).index(stage)
+            bar.set_description_str(titles.get(stage, stage))
+
+        with bar:
+            yield show
+
+
+def _duplicate(stream: object) -> int:
+    try:
+        return os.dup(stream.fileno())  # type: ignore[attr-defined]
+    except (OSError, ValueError, AttributeError):
+        return os.open(os.devnull, os.O_WRONLY)

@@ -1,0 +1,1 @@
+"""Graphs from a model: built from weights, or traced."""

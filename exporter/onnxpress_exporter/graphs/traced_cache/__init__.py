@@ -1,0 +1,79 @@
+"""Graphs of generating models that no reader knows: traced, with keys and values that grow by concatenation.
+
+docs/decisions/0010-generation.md is the contract of the graphs. `cache` finds out what a model keeps of what it has
+read, `modules` are what is traced, `rotations` holds still what would change with the length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx_ir
+import torch
+
+from onnxpress_exporter.errors import TraceError
+from onnxpress_exporter.graphs.trace import trace
+from onnxpress_exporter.graphs.traced_cache import examples, modules
+from onnxpress_exporter.graphs.traced_cache.cache import first_line, kept_after_encoder, kept_by_decoder
+from onnxpress_exporter.graphs.traced_cache.rotations import changing_from, held
+from onnxpress_exporter.passes.expert_weights import expert_weights
+from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
+from onnxpress_exporter.specs.base import GraphSpec
+from onnxpress_exporter.specs.growing import DECODER, cross_decoder_spec, decoder_spec, encoder_spec
+
+__all__ = ["trace_decoder", "trace_encoder_decoder", "traced_limit"]
+
+#: What configs call the most positions that a model was made for.
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+
+
+def trace_decoder(model: Any) -> onnx_ir.Model:
+    """The graph of a transformers causal language model, in float32.
+
+    Raises:
+        TraceError: it keeps something else than keys and values, or PyTorch cannot capture it.
+    """
+    with held(model), torch.no_grad():
+        layers = kept_by_decoder(model)
+        masked = modules.hides_padding(model, layers)
+        spec = decoder_spec(layers, modules.vocabulary(model), modules.positions(model), masked)
+        return _traced([(modules.Decoder(model, len(layers)), spec)])[DECODER]
+
+
+def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
+    """The graphs `encoder_model`, with the decoder's keys and values of the text, and `decoder_model_merged`.
+
+    Raises:
+        TraceError: as `trace_decoder`.
+    """
+    with held(model), torch.no_grad():
+        own, text = kept_after_encoder(model)
+        after = cross_decoder_spec(own, text, modules.vocabulary(model))
+        return _traced(
+            [(modules.Encoder(model, len(text)), encoder_spec(text)), (modules.CrossDecoder(model, len(own)), after)]
+        )
+
+
+def traced_limit(model: Any) -> int | None:
+    """How many tokens a row can have: those the model was made for, as far as its rotations stay as they are."""
+    config = model.config.get_text_config(decoder=True)
+    found = [getattr(config, name, None) for name in _POSITIONS]
+    found.append(changing_from(model))
+    return min((one for one in found if isinstance(one, int) and one > 0), default=None)
+
+
+def _traced(parts: Sequence[tuple[torch.nn.Module, GraphSpec]]) -> dict[str, onnx_ir.Model]:
+    given = [examples.inputs(spec) for _, spec in parts]
+    # All of them before any is traced, which takes long.
+    for (module, _), one in zip(parts, given, strict=True):
+        try:
+            module(**one)
+        except Exception as error:
+            raise TraceError(f"it does not run in pieces: {first_line(error)}") from error
+    graphs = {}
+    for (module, spec), one in zip(parts, given, strict=True):
+        graph = graphs[spec.name] = trace(module, spec, one)
+        gemm_as_matmul(graph)
+        expert_weights(graph)
+    return graphs

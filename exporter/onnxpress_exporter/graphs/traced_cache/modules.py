@@ -1,0 +1,171 @@
+"""What is traced: a transformers model between named tensors. docs/decisions/0010-generation.md has the names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from onnxpress_exporter.graphs.traced_cache.cache import growing, pairs_of
+from onnxpress_exporter.specs.growing import TEXT_MASK, Kept, past_names, present_names
+
+Tensors = dict[str, torch.Tensor]
+
+#: Of the range of scores: what two orders of adding up may differ in.
+_ROUNDING = 1e-4
+
+
+class _Wrapper(torch.nn.Module):
+    """A model and how many layers keep something."""
+
+    def __init__(self, model: Any, layers: int) -> None:
+        super().__init__()
+        self.checkpoint = model
+        self.layers = layers
+
+    @property
+    def config(self) -> Any:
+        """Of the model: the tracer asks how attention is computed."""
+        return self.checkpoint.config
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Of the model."""
+        self.checkpoint.set_attn_implementation(name)
+
+    def _past(self, given: Tensors, part: str = "") -> list[tuple[torch.Tensor, torch.Tensor]]:
+        names = [past_names(layer, part) for layer in range(self.layers)]
+        return [(given.pop(key), given.pop(value)) for key, value in names]
+
+
+class Decoder(_Wrapper):
+    """Takes and returns what `decoder_spec` says; a mask is not needed where no row has padding."""
+
+    def forward(self, **given: torch.Tensor) -> Tensors:
+        cache = growing(self._past(given))
+        with _scores_of(self.checkpoint, given.pop("logits_to_keep")) as chosen:
+            found = self.checkpoint(**given, past_key_values=cache, use_cache=True)
+        return {"logits": chosen(found.logits), **_present(cache)}
+
+
+class Encoder(_Wrapper):
+    """Takes and returns what `encoder_spec` says. The decoder reads a token, of which the graph keeps nothing."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Tensors:
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self.checkpoint(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            decoder_input_ids=torch.zeros_like(input_ids[:, :1]),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return _present(cache.cross_attention_cache, "encoder.")
+
+
+class CrossDecoder(_Wrapper):
+    """Takes and returns what `cross_decoder_spec` says."""
+
+    def forward(self, **given: torch.Tensor) -> Tensors:
+        ids, mask = given["input_ids"], given[TEXT_MASK]
+        own, text = self._past(given, "decoder."), self._past(given, "encoder.")
+        # The rows of a text stand side by side.
+        of_row = torch.arange(ids.shape[0]) * mask.shape[0] // ids.shape[0]
+        text = [(keys.index_select(0, of_row), values.index_select(0, of_row)) for keys, values in text]
+        cache = EncoderDecoderCache(growing(own), growing(text))
+        cache.is_updated = dict.fromkeys(range(self.layers), True)
+        # Only its shape is looked at: what the decoder would make of it is in the cache.
+        width = self.config.get_text_config(decoder=True).hidden_size
+        unread = torch.zeros(ids.shape[0], mask.shape[1], width)
+        with _scores_of(self.checkpoint, given["logits_to_keep"]) as chosen:
+            found = self.checkpoint(
+                encoder_outputs=BaseModelOutput(last_hidden_state=unread),
+                attention_mask=mask.index_select(0, of_row),
+                decoder_input_ids=ids,
+                past_key_values=cache,
+                use_cache=True,
+            )
+        return {"logits": chosen(found.logits), **_present(cache.self_attention_cache, "decoder.")}
+
+
+def vocabulary(model: Any) -> int:
+    """How many tokens have a score."""
+    config = model.config.get_text_config(decoder=True)
+    weight = getattr(model.get_output_embeddings(), "weight", None)
+    return int(config.vocab_size if weight is None else weight.shape[0])
+
+
+def positions(model: Any) -> bool:
+    """Whether it is told where tokens stand."""
+    return "position_ids" in inspect.signature(model.forward).parameters
+
+
+def hides_padding(model: Any, layers: Sequence[Kept]) -> bool:
+    """Whether tokens get the same scores with padding before them, hidden by the mask."""
+    decoder, padding, total = Decoder(model, len(layers)), 2, 6
+    ids = 4 + torch.arange(total)[None]
+    keep = torch.arange(1)
+    places: Tensors = {"position_ids": torch.arange(total)[None]} if positions(model) else {}
+
+    def read(past: Tensors, mask: torch.Tensor, start: int) -> Tensors:
+        given = {name: value[:, start:] for name, value in {"input_ids": ids, **places}.items()}
+        found: Tensors = decoder(**given, **past, attention_mask=mask, logits_to_keep=keep)
+        return found
+
+    first = {name: value[:, : total - 1] for name, value in {"input_ids": ids, **places}.items()}
+    nothing = _named([(_empty(layer.heads, layer.key), _empty(layer.heads, layer.value)) for layer in layers])
+    before = decoder(
+        **first, **nothing, attention_mask=torch.ones(1, total - 1, dtype=torch.int64), logits_to_keep=keep
+    )
+    kept = [tuple(before[name] for name in present_names(layer)) for layer in range(len(layers))]
+    alone = read(_named(kept), torch.ones(1, total, dtype=torch.int64), total - 1)["logits"]
+    wider = [tuple(torch.nn.functional.pad(one, (0, 0, padding, 0)) for one in pair) for pair in kept]
+    mask = (torch.arange(padding + total) >= padding).to(torch.int64)[None]
+    padded = read(_named(wider), mask, total - 1)["logits"]
+    return bool((alone - padded).abs().max() <= _ROUNDING * (alone.max() - alone.min()))
+
+
+def _empty(heads: int, size: int) -> torch.Tensor:
+    return torch.zeros(1, heads, 0, size)
+
+
+def _named(pairs: Sequence[tuple[torch.Tensor, ...]]) -> Tensors:
+    names = [past_names(layer) for layer in range(len(pairs))]
+    return {name: one for two, pair in zip(names, pairs, strict=True) for name, one in zip(two, pair, strict=True)}
+
+
+def _present(cache: Cache, part: str = "") -> Tensors:
+    found: Tensors = {}
+    for layer, pair in enumerate(pairs_of(cache)):
+        found |= dict(zip(present_names(layer, part), pair, strict=True))
+    return found
+
+
+@contextmanager
+def _scores_of(model: Any, kept: torch.Tensor) -> Iterator[Any]:
+    """Let the head see the states at `kept`, int64 (kept), alone; gives what is left to do to the scores."""
+
+    def choose(states: torch.Tensor) -> torch.Tensor:
+        return states.index_select(1, kept)
+
+    head = model.get_output_embeddings()
+    if head is None:
+        yield choose
+        return
+
+    def before(_: torch.nn.Module, states: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (choose(states[0]), *states[1:])
+
+    handle = head.register_forward_pre_hook(before)
+    try:
+        yield _as_it_is
+    finally:
+        handle.remove()
+
+
+def _as_it_is(scores: torch.Tensor) -> torch.Tensor:
+    return scores

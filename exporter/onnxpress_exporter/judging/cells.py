@@ -1,0 +1,173 @@
+"""One cell of a table -> a text, a number, a list, a label; or an error that names its place.
+
+A cell of a CSV file that begins like JSON is read as JSON where a list is expected.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from onnxpress.errors import InputError
+from onnxpress_exporter.judging.data import Table
+
+Value = TypeVar("Value")
+
+#: Labels of a message; the rest is counted.
+_LISTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value, and where it stands. `classes`: the dataset's own names of the integers in this column."""
+
+    value: Any
+    place: str
+    classes: tuple[str, ...] = ()
+
+    def fail(self, expected: str) -> NoReturn:
+        """Raises InputError: this is not what was expected."""
+        shown = repr(self.value)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        raise InputError(f"{self.place}: expected {expected}, found {shown}.")
+
+
+def rows_of(table: Table, columns: Mapping[str, str]) -> Iterator[dict[str, Cell]]:
+    """The cells of each row by role; a column is a name, or a path into nested ones with dots."""
+    for number, row in zip(table.numbers, table.rows, strict=True):
+        cells = {}
+        for role, column in columns.items():
+            place = f"{table.name}, row {number}, column {column!r}"
+            value: Any = row
+            for part in [column] if column in row else column.split("."):
+                if not isinstance(value, Mapping) or part not in value:
+                    Cell(value, place).fail(f"something with {part!r}")
+                value = value[part]
+            cells[role] = Cell(value, place, table.classes.get(column, ()))
+        yield cells
+
+
+def text(cell: Cell, *, empty: bool = False) -> str:
+    """A text; blank only where that may be."""
+    # CSV has no types: a text of digits comes back as a number.
+    value = str(cell.value) if isinstance(cell.value, (int, float)) and not _is_bool(cell.value) else cell.value
+    if not isinstance(value, str) or not (empty or value.strip()):
+        cell.fail("a text" if empty else "a text that is not empty")
+    return value
+
+
+def number(cell: Cell) -> float:
+    """A finite number."""
+    try:
+        value = math.nan if cell.value is None or _is_bool(cell.value) else float(cell.value)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        cell.fail("a number")
+    return value
+
+
+def several(cell: Cell, read: Callable[[Cell], Value], what: str) -> list[Value]:
+    """A list; an error in an entry is told by the place of the cell."""
+    value = _json(cell.value)
+    if not isinstance(value, (list, tuple)):
+        cell.fail(f"a list of {what}")
+    return [read(Cell(one, f"{cell.place}, entry {place}", cell.classes)) for place, one in enumerate(value, 1)]
+
+
+def label(cell: Cell, labels: Sequence[str]) -> str:
+    """One of the model's labels, by its name in any case, or by its id.
+
+    An id of a dataset that brings its own names counts by that name, if the model has any of the names: a dataset's
+    order need not be the model's.
+    """
+    value = _whole(cell.value)
+    if isinstance(value, int) and cell.classes and 0 <= value < len(cell.classes):
+        known = any(_named(name, labels) is not None for name in cell.classes)
+        if known:
+            value = cell.classes[value]
+        elif len(cell.classes) != len(labels):
+            cell.fail(f"{_choice(labels)}; the dataset names its classes {', '.join(cell.classes[:_LISTED])}")
+    if isinstance(value, str):
+        found = _named(value, labels)
+        if found is not None:
+            return found
+        value = int(value) if value.strip().isdecimal() else value
+    if not isinstance(value, int) or not 0 <= value < len(labels):
+        cell.fail(_choice(labels))
+    return labels[value]
+
+
+def class_name(cell: Cell) -> str:
+    """The name of a class where no list says which there are: a text, or an id of a dataset that brings its names."""
+    value = _whole(cell.value)
+    if isinstance(value, int) and 0 <= value < len(cell.classes):
+        return cell.classes[value]
+    if not isinstance(value, str) or not value.strip():
+        cell.fail("the name of a label")
+    return value
+
+
+def answers(cell: Cell) -> tuple[str, ...]:
+    """The right answers to a question, none where it has none: {"text": [...]}, a list of texts or of {"text": ...},
+    or one text."""
+    value = _json(cell.value)
+    if isinstance(value, Mapping):
+        if "text" not in value:
+            cell.fail('{"text": [...]}')
+        value = value["text"]
+    if value is None:
+        return ()
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    found = [one.get("text") if isinstance(one, Mapping) else one for one in entries]
+    if not all(isinstance(one, (str, int, float)) and not _is_bool(one) for one in found):
+        cell.fail('{"text": [...]}, a list of texts, or a text')
+    return tuple(str(one) for one in found if str(one))
+
+
+def mapping(cell: Cell) -> Mapping[str, Any]:
+    """An object with named entries."""
+    if not isinstance(cell.value, Mapping):
+        cell.fail('an object such as {"start": 0, "end": 4, "label": "PER"}')
+    return cell.value
+
+
+def whole(cell: Cell) -> int:
+    """A whole number, not negative."""
+    value = _whole(cell.value)
+    if not isinstance(value, int) or value < 0:
+        cell.fail("a whole number from 0")
+    return value
+
+
+def _named(name: str, labels: Sequence[str]) -> str | None:
+    exact = (one for one in labels if one == name)
+    return next(exact, None) or next((one for one in labels if one.casefold() == name.casefold()), None)
+
+
+def _choice(labels: Sequence[str]) -> str:
+    more = f", ... ({len(labels)} labels)" if len(labels) > _LISTED else ""
+    return f"one of {', '.join(labels[:_LISTED])}{more}, or an id from 0 to {len(labels) - 1}"
+
+
+def _json(value: Any) -> Any:
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _whole(value: Any) -> Any:
+    """A number without a fraction as an int; all else, booleans too, as it is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return str(value) if _is_bool(value) else value
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)

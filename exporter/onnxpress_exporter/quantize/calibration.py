@@ -1,0 +1,167 @@
+"""What passes through a graph's sites on real inputs: ranges per channel, correlations, and a sample of rows.
+
+Runs the fp32 graph with the sites' values as extra outputs. Padding never takes part: inputs come one row at a time.
+Knows nothing of how the figures are used.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir
+from numpy.typing import NDArray
+
+from onnxpress.engine.session import Session
+from onnxpress_exporter.quantize.sites import Site
+from onnxpress_exporter.write.save import save
+
+Arrays = Mapping[str, NDArray[Any]]
+
+#: Rows of each site that are kept to search ranges on.
+SAMPLE_ROWS = 768
+#: Rows whose correlations are added up by one product: a sum of (width, width) is as large as many rows.
+_ROWS_AT_ONCE = 768
+#: Correlations of more than this at once are computed in several passes over the inputs.
+MEMORY_BYTES = 1_500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of one site: `low` and `high` float32 (width) per channel; `hessian` float32 (width, width), the mean of x x^T;
+    `rows` float32 (sample, width), evenly taken; `count`: rows seen."""
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    hessian: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    count: int
+
+    @property
+    def largest(self) -> NDArray[np.float32]:
+        """The largest size of each channel."""
+        found: NDArray[np.float32] = np.maximum(np.abs(self.low), np.abs(self.high))
+        return found
+
+    def apart(self) -> Statistics:
+        """Of rows whose channels have nothing to do with each other: weights are then rounded each to its nearest."""
+        return replace(self, hessian=np.diag(np.diag(self.hessian)))
+
+    def divided(self, factors: NDArray[np.float32]) -> Statistics:
+        """Of the same rows, each channel divided by its factor."""
+        return Statistics(
+            self.low / factors,
+            self.high / factors,
+            self.hessian / np.outer(factors, factors),
+            self.rows / factors,
+            self.count,
+        )
+
+
+def merged(several: Sequence[Statistics]) -> Statistics:
+    """Of all their rows together, for sites that share their weights."""
+    count = sum(one.count for one in several)
+    rows = np.concatenate([one.rows for one in several])
+    return Statistics(
+        low=np.minimum.reduce([one.low for one in several]),
+        high=np.maximum.reduce([one.high for one in several]),
+        hessian=np.sum([one.hessian * np.float32(one.count / max(1, count)) for one in several], axis=0),
+        rows=rows[np.unique(np.linspace(0, len(rows) - 1, 2 * SAMPLE_ROWS).round().astype(int))],
+        count=count,
+    )
+
+
+def calibrate(
+    model: onnx_ir.Model,
+    sites: Sequence[Site],
+    inputs: Sequence[Arrays],
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Statistics]:
+    """Statistics of every site, by its value's name.
+
+    Args:
+        inputs: what the graph takes, one row without padding at a time.
+        progress: called with the share of the work that is done.
+    """
+    found: dict[str, Statistics] = {}
+    parts = list(groups(sites))
+    for number, group in enumerate(parts):
+        collectors = {site.value: _Collector(site.width, len(inputs)) for site in group}
+        with tempfile.TemporaryDirectory(prefix="onnxpress-calibration-") as folder:
+            session = Session({"model": save(_tapped(model, list(collectors)), Path(folder) / "model.onnx")[0]})
+            for index, arrays in enumerate(inputs):
+                outputs = session.run(arrays)
+                for name, collector in collectors.items():
+                    collector.add(outputs[name])
+                if progress is not None:
+                    progress((number + (index + 1) / len(inputs)) / len(parts))
+            session.close()
+        found |= {name: collector.statistics() for name, collector in collectors.items()}
+    return found
+
+
+def groups(sites: Sequence[Site]) -> Iterable[list[Site]]:
+    """Sites whose correlations fit into memory together."""
+    group: list[Site] = []
+    size = 0
+    for site in sites:
+        needed = 4 * site.width * site.width
+        if group and size + needed > MEMORY_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(site)
+        size += needed
+    if group:
+        yield group
+
+
+def _tapped(model: onnx_ir.Model, names: Sequence[str]) -> onnx_ir.Model:
+    """A copy with these values as outputs too."""
+    copy = model.clone()
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    values |= {value.name: value for value in copy.graph.inputs}
+    for name in names:
+        if not values[name].is_graph_output():
+            copy.graph.outputs.append(values[name])
+    return copy
+
+
+class _Collector:
+    def __init__(self, width: int, inputs: int) -> None:
+        self._low = np.full(width, np.inf, np.float32)
+        self._high = np.full(width, -np.inf, np.float32)
+        self._sum = np.zeros((width, width), np.float32)
+        self._waiting: list[NDArray[np.float32]] = []
+        self._rows: list[NDArray[np.float32]] = []
+        self._count = 0
+        self._each = max(1, SAMPLE_ROWS // max(1, inputs))
+
+    def add(self, value: NDArray[Any]) -> None:
+        rows = np.asarray(value, np.float32).reshape(-1, value.shape[-1])
+        if not len(rows):
+            return
+        self._low, self._high = np.minimum(self._low, rows.min(axis=0)), np.maximum(self._high, rows.max(axis=0))
+        self._count += len(rows)
+        self._waiting.append(rows.copy())
+        if sum(map(len, self._waiting)) >= _ROWS_AT_ONCE:
+            self._correlate()
+        # Evenly spread, ends included: the first and the last tokens are special ones, with ranges of their own.
+        places = np.unique(np.linspace(0, len(rows) - 1, self._each).round().astype(int))
+        self._rows.append(rows[places].copy())
+
+    def _correlate(self) -> None:
+        if self._waiting:
+            rows = np.concatenate(self._waiting)
+            self._waiting = []
+            self._sum += rows.T @ rows
+
+    def statistics(self) -> Statistics:
+        self._correlate()
+        count = max(1, self._count)
+        low, high = (np.where(np.isfinite(end), end, 0).astype(np.float32) for end in (self._low, self._high))
+        hessian = (self._sum / count).astype(np.float32)
+        return Statistics(low, high, hessian, np.concatenate(self._rows), self._count)

@@ -1,0 +1,129 @@
+"""The gate: a variant's answers beside the reference's, through the task's own pipeline, on texts it was not made with.
+
+Two questions: are the answers the reference's, and is each the same alone and in a batch. With labelled rows, a third:
+are as many of them right. Knows nothing of graphs or
+of how a variant was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from onnxpress.errors import InputError
+from onnxpress.format.artifact import Artifact
+from onnxpress.pipelines import task_class
+from onnxpress.pipelines.base import TextPipeline
+from onnxpress.pipelines.batching import pad
+from onnxpress.text.tokenizer import Tokenizer
+from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
+from onnxpress_exporter.quality import compare_answers, together_and_alone
+from onnxpress_exporter.quantize.items import OPTIONS, calibration_items, judged_items
+from onnxpress_exporter.quantize.thresholds import Thresholds, misses
+
+
+class Runs(Protocol):
+    """What a pipeline asks of a session."""
+
+    device: str
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
+        """Named outputs of a graph."""
+
+    def close(self) -> None:
+        """Free the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`figures` by name; `missed`: those beyond their threshold, as text; empty where the variant passed."""
+
+    figures: Mapping[str, float]
+    missed: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every figure is within its threshold."""
+        return not self.missed
+
+
+class Judge:
+    """Holds the reference's answers to the judged texts.
+
+    Args:
+        artifact: for its task, tokenizer and postprocessing; no variant of it is read.
+        reference: PyTorch in fp32, or a graph that was verified against it.
+        evaluation: labelled rows of the artifact's task; None: answers are only compared.
+    """
+
+    def __init__(
+        self, artifact: Artifact, tokenizer: Tokenizer, reference: Runs, evaluation: Evaluation | None = None
+    ) -> None:
+        self._artifact = artifact
+        self._tokenizer = tokenizer
+        self._task = artifact.manifest.task
+        self._items = self._that_fit(judged_items(artifact.manifest))
+        pipe = self._pipeline(reference)
+        self._answers = list(pipe(list(self._items)))
+        self._evaluation = evaluation
+        self._reference_score = self._score(pipe)
+
+    def measure(self, variant: Runs, thresholds: Thresholds) -> Verdict:
+        """A variant's figures and what they miss."""
+        pipe = self._pipeline(variant)
+        together = list(pipe(list(self._items)))
+        # Through a stream of one: some tasks give a single input's answer in another form.
+        alone = [answer for item in self._items for answer in pipe(iter([item]))]
+        figures = compare_answers(self._task, self._answers, alone)
+        figures |= together_and_alone(self._task, alone, together)
+        figures |= beside_reference(self._reference_score, self._score(pipe))
+        return Verdict(figures, misses(figures, thresholds))
+
+    def calibration_inputs(self) -> list[dict[str, NDArray[Any]]]:
+        """The calibration's texts as the graph "model" takes them, one row each."""
+        pipe = self._pipeline(_Closed())
+        settings = pipe.tokenizer_settings
+        names = [tensor.name for tensor in self._artifact.manifest.graphs["model"].inputs]
+        items = self._that_fit(calibration_items(self._artifact.manifest))
+        rows = [row for item in items for row in pipe.prepare(item, pipe.options).rows]
+        return [dict(pad([row], names=names, pad_id=settings.pad_token_id).arrays) for row in rows]
+
+    def _score(self, pipe: TextPipeline[Any]) -> Figures:
+        """The task's own metric; nothing without labelled rows."""
+        if self._evaluation is None:
+            return {}
+        return score(self._evaluation, list(pipe(iter(self._evaluation.items), **self._evaluation.options)))
+
+    def _that_fit(self, items: Sequence[Any]) -> list[Any]:
+        """Without the texts that the model takes only cut, and its task refuses."""
+        pipe = self._pipeline(_Closed())
+        found, error = [], None
+        for item in items:
+            try:
+                pipe.prepare(item, pipe.options)
+            except InputError as refused:
+                error = refused
+            else:
+                found.append(item)
+        if error is not None and not found:
+            raise error
+        return found
+
+    def _pipeline(self, session: Runs) -> TextPipeline[Any]:
+        options = OPTIONS.get(self._task, {})
+        return task_class(self._task)(self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
+
+
+class _Closed:
+    """In place of a session where only the way from texts to rows is wanted."""
+
+    device = "cpu"
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
+        raise RuntimeError("no graph is open here")
+
+    def close(self) -> None:
+        """Nothing is open."""

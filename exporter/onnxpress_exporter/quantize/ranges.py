@@ -1,0 +1,141 @@
+"""From a sample of a site's rows to the range of its 8 bits, and to the balance of its channels. Pure numpy.
+
+Both are chosen by the error that reaches the product: an error in a channel counts as much as that channel's weights.
+Taking errors of channels as independent, it is the sum over channels of (squared error x squared length of the
+channel's weights), which needs no product to be computed. A few tokens have values many times those of others; a
+residual connection and a normalization follow, so that their errors count by their own size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress_exporter.passes.integer_products import Range
+from onnxpress_exporter.quantize.calibration import Statistics
+from onnxpress_exporter.quantize.rounding import Levels, round_weights
+
+Array = NDArray[np.float32]
+
+#: Shares of the largest value that are tried as the end of one range for all rows. (Of a range for each row, nothing
+#: should be cut: a row's largest value is what the row is about.)
+_CLIPS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)
+#: Integers of 0 that are tried where little lies below it.
+_ZEROS_ONE_SIDED = (16, 30, 48)
+_ZERO = 128
+
+#: One range for all rows is tried where its error is at most so many times that of a range for each row: it needs no
+#: look at the row and no product with its step. Whether the answers bear it, the gate says.
+NEAR_ERROR = 2.0
+
+#: Rows that balances are tried on.
+_ROWS = 256
+#: Exponents of |x|^a / |W|^(1 - a) that are tried; |x| is a channel's largest, a high percentile, or its usual size.
+#: (SmoothQuant, Xiao et al., ICML 2023, has the first of these, and one exponent for the whole model.)
+_EXPONENTS = (0.5, 0.65)
+#: A balance that costs a product for each element must leave less than this share of the error.
+WORTH_ITS_TIME = 0.8
+#: What `gptq` leaves of the error of weights that are rounded plainly: measured at a half to a tenth.
+_LEFT_BY_ROUNDING = 0.25
+
+
+def restored(rows: Array, how: Range) -> Array:
+    """float32 (rows, channels) after the integers."""
+    step: Any = np.float32(how.unit)
+    if how.each_row:
+        largest = (rows if how.one_sided else np.abs(rows)).max(axis=1, keepdims=True)
+        step = np.maximum(largest, np.float32(how.floor)) * step
+    integers = np.clip(np.rint(rows / step) + how.zero, 0, 255)
+    found: Array = ((integers - how.zero) * step).astype(np.float32)
+    return found
+
+
+def choose_range(rows: Array, importance: Array, *, each_row: bool = True) -> Range:
+    """The range with the least error.
+
+    Args:
+        rows: float32 (sample, channels). importance: (channels), the squared length of each channel's weights.
+        each_row: a range for each row, or one for all.
+    """
+    return min(_ranges(rows, each_row=each_row), key=lambda one: _error(rows, one, importance))
+
+
+def one_range_will_do(rows: Array, importance: Array) -> bool:
+    """Whether one range for all rows has an error near that of a range for each. Arguments as in `choose_range`."""
+    each, all_rows = (choose_range(rows, importance, each_row=one) for one in (True, False))
+    return _error(rows, all_rows, importance) <= NEAR_ERROR * _error(rows, each, importance)
+
+
+def choose_balance(
+    statistics: Statistics, weights: Array, levels: Levels, worth: float = WORTH_ITS_TIME
+) -> Array | None:
+    """float32 (channels), geometric mean 1: what to divide activations and multiply weights by; None: leave it.
+
+    Args:
+        weights: float32 (channels, outputs), of all products together.
+        levels: what the weights are rounded to.
+        worth: the error must become less than this share of what it is without.
+    """
+    rows = statistics.rows[:: max(1, len(statistics.rows) // _ROWS)]
+    energy = np.diag(statistics.hessian)
+    best: Array | None = None
+    least = np.inf
+    for factors in (None, *_balances(statistics, weights)):
+        divisor = np.ones(len(weights), np.float32) if factors is None else factors
+        scaled = weights * divisor[:, None]
+        balanced = rows / divisor
+        chosen = choose_range(balanced, np.square(scaled).sum(axis=1))
+        error = _error(balanced, chosen, np.square(scaled).sum(axis=1))
+        missed = round_weights(scaled, levels, compensate=False, clips=(1.0,)).weights() - scaled
+        error += _LEFT_BY_ROUNDING * float((energy / np.square(divisor)) @ np.square(missed).sum(axis=1))
+        if factors is None:
+            least = worth * error
+        elif error < least:
+            best, least = factors, error
+    return best
+
+
+def _balances(statistics: Statistics, weights: Array) -> Iterator[Array]:
+    sizes = (
+        statistics.largest,
+        np.percentile(np.abs(statistics.rows), 99, axis=0),
+        np.sqrt(np.maximum(np.diag(statistics.hessian), 0)),
+    )
+    heaviest = np.abs(weights).max(axis=1).astype(np.float64)
+    for size in sizes:
+        alive = (size > 0) & (heaviest > 0)
+        if not alive.any():
+            continue
+        for exponent in _EXPONENTS:
+            factors = np.ones(len(weights))
+            factors[alive] = size[alive].astype(np.float64) ** exponent / heaviest[alive] ** (1 - exponent)
+            factors[alive] /= np.exp(np.log(factors[alive]).mean())
+            yield np.clip(factors, 1e-3, 1e3).astype(np.float32)
+
+
+def _error(rows: Array, chosen: Range, importance: Array) -> float:
+    """Mean squared error of the product, less for rows that are larger than most: what follows evens rows out."""
+    errors = np.square(rows - restored(rows, chosen)) @ importance
+    energies = np.square(rows) @ importance
+    usual = float(energies.mean()) or 1.0
+    return float((2 * errors / (1 + energies / usual)).mean())
+
+
+def _ranges(rows: Array, *, each_row: bool) -> Sequence[Range]:
+    """Every range that is tried. Two-sided ones use 255 of the 256 integers, so that 0 is in their middle."""
+    low, high = float(min(rows.min(), 0)), float(max(rows.max(), 0))
+    one_sided = -low <= 0.25 * high
+    zeros = _ZEROS_ONE_SIDED if one_sided else (_ZERO,)
+    largest = max(high, 0 if one_sided else -low, 1e-12)
+    found = []
+    for zero in zeros:
+        ends = 255 - zero
+        if each_row:
+            floor = max(-low / zero * ends, 1e-12) if one_sided else 1e-12
+            found.append(Range(zero, 1 / ends, floor, one_sided=one_sided))
+        else:
+            found += [Range(zero, clip * largest / ends, each_row=False, one_sided=one_sided) for clip in _CLIPS]
+    return found

@@ -1,0 +1,1 @@
+"""A checkpoint: its files, settings, weights and adapters."""

@@ -1,0 +1,94 @@
+"""PEFT adapters: where one is, which model it was trained on, and that model with the adapter merged into its weights.
+
+The only importer of peft. Knows no task and no graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxpress.errors import MissingDependency
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.source.weights import check_safetensors, read_json
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter on disk. `base`: the checkpoint it was trained on, as its own config names it; None: it names none."""
+
+    source: str  # as the user gave it
+    folder: Path
+    base: str | None
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no model beside it."""
+    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
+
+
+def open_adapter(source: str | Path, revision: str | None = None) -> Adapter:
+    """Find an adapter, a folder or a Hub id, and check that its weights are whole.
+
+    Raises:
+        UnsupportedCheckpoint: it is no adapter, or its weights are pickled or damaged.
+        HubError: the Hub refuses.
+    """
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        from onnxpress.hub import download as hub
+
+        if not hub.looks_like_repo_id(str(source)):
+            raise UnsupportedCheckpoint(f"There is no folder {str(source)!r}, and it is not a Hub id either.")
+        folder = hub.fetch(str(source), revision, ("*.json", "*.jinja", "*.txt", "*.model", WEIGHTS)).folder
+    if not (folder / CONFIG).is_file():
+        raise UnsupportedCheckpoint(f"{folder} holds no PEFT adapter: it has no {CONFIG}.")
+    if not (folder / WEIGHTS).is_file():
+        raise UnsupportedCheckpoint(
+            f"{folder} has no {WEIGHTS}. Save the adapter again with peft, which writes it; pickled adapters are not "
+            "opened."
+        )
+    check_safetensors(folder / WEIGHTS)
+    base = read_json(folder / CONFIG).get("base_model_name_or_path")
+    return Adapter(str(source), folder, str(base) if base else None)
+
+
+def merged(model: torch.nn.Module, adapter: Adapter) -> Any:
+    """The model with the adapter's changes added to its own weights, layer by layer, in place.
+
+    Raises:
+        MissingDependency: peft is not installed.
+        UnsupportedCheckpoint: the adapter does not fit the model, or is of a kind that is no change of weights.
+    """
+    if find_spec("peft") is None:
+        raise MissingDependency("PEFT adapters need peft: `pip install 'onnxpress[adapters]'`.")
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    try:
+        wrapped = PeftModel.from_pretrained(model, str(adapter.folder), is_trainable=False)
+        loaded = set(get_peft_model_state_dict(wrapped))
+    except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UnsupportedCheckpoint(f"{adapter.source} does not fit {type(model).__name__}: {line}") from error
+    with safe_open(adapter.folder / WEIGHTS, "np") as file:
+        stored = set(file.keys())
+    if odd := sorted(stored ^ loaded):
+        raise UnsupportedCheckpoint(
+            f"{adapter.source} does not fit {type(model).__name__}: {len(odd)} of its weights have no place there or "
+            f"are missing, first {odd[0]}."
+        )
+    if not hasattr(wrapped.base_model, "merge_and_unload"):
+        kind = str(read_json(adapter.folder / CONFIG).get("peft_type"))
+        raise UnsupportedCheckpoint(
+            f"{adapter.source} is a {kind} adapter, which changes inputs, not weights: it cannot be merged."
+        )
+    return wrapped.merge_and_unload(safe_merge=True)

@@ -1,0 +1,1 @@
+"""What is written into an artifact beside its graphs."""

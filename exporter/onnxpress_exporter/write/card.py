@@ -1,0 +1,86 @@
+"""The model card of an artifact: README.md with the Hub's front matter, and the same figures as the manifest's.
+
+Values in, text out; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onnxpress.cli.inspection import size, variant_rows
+from onnxpress.format.files import write_file
+from onnxpress.format.manifest import Manifest, Variant
+from onnxpress_exporter.judging.metrics import OF_REFERENCE
+
+CARD = "README.md"
+
+#: Treatments of more products than this are counted instead of listed.
+_LISTED = 12
+
+
+def write_card(manifest: Manifest, path: Path) -> None:
+    """Write the card of a manifest whose variants are all there."""
+    write_file(path, card(manifest).encode())
+
+
+def card(manifest: Manifest) -> str:
+    """The card as Markdown. YAML values are quoted as JSON strings, which YAML reads."""
+    source = manifest.provenance.source
+    header, rows = variant_rows(manifest)
+    lines = [
+        "---",
+        "library_name: onnxpress",
+        f"pipeline_tag: {manifest.task}",
+        *([f"base_model: {source}"] if _is_hub_id(source) else []),
+        "tags:",
+        "- onnx",
+        "- onnxpress",
+        *[f"- {name}" for name in manifest.variants if name != "fp32"],
+        "---",
+        "",
+        f"# {Path(source).name} for ONNX Runtime",
+        "",
+        f"{manifest.architecture} ({manifest.model_type}) for {manifest.task}, exported and verified by onnxpress.",
+        "",
+        "```python",
+        "import onnxpress",
+        "",
+        f'pipe = onnxpress.pipeline("{manifest.task}", "THIS_FOLDER_OR_HUB_ID")',
+        "```",
+        "",
+        "| " + " | ".join(header) + " |",
+        "|" + "---|" * len(header),
+        *["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows],
+        "",
+        "Quality is measured against PyTorch in fp32 on texts that took no part in quantization; speed is fp32's, or",
+        "PyTorch's, time over the variant's on the exporting machine, where the variant suits it.",
+    ]
+    for name, variant in manifest.variants.items():
+        lines += _details(name, variant)
+    return "\n".join(lines) + "\n"
+
+
+def _details(name: str, variant: Variant) -> list[str]:
+    quality = variant.quality
+    if quality is None or name == "fp32":
+        return []
+    lines = ["", f"## {name}", "", f"{size(variant.bytes)}; suits {', '.join(variant.targets)}.", ""]
+    lines += [f"Compared with {quality.reference}:", ""]
+    for figure, value in quality.measures.items():
+        limit, other = quality.measure_limits.get(figure), quality.measures.get(f"{figure}{OF_REFERENCE}")
+        beside = "" if limit is None else f" (limit {limit:g})"
+        beside = beside if other is None else f" (reference {other:.6g})"
+        if not figure.endswith(OF_REFERENCE):
+            lines.append(f"- {figure}: {value:.6g}{beside}")
+    if variant.treatments:
+        lines += ["", "Not quantized as the rest:", ""]
+        listed = list(variant.treatments.items())
+        lines += [f"- `{product}`: {how}" for product, how in listed[:_LISTED]]
+        lines += [f"- and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else []
+    if variant.repair:
+        lines += ["", "What it took:", "", *[f"{number}. {line}" for number, line in enumerate(variant.repair, 1)]]
+    return lines
+
+
+def _is_hub_id(source: str) -> bool:
+    return source.count("/") == 1 and not source.startswith((".", "/", "~")) and not Path(source).exists()

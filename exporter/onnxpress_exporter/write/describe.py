@@ -1,0 +1,124 @@
+"""Everything that the manifest says of a checkpoint and its files.
+
+Values in, manifest parts out; traces nothing and verifies nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import onnx_ir
+
+from onnxpress.format.files import sha256
+from onnxpress.format.manifest import (
+    FILE_NAME,
+    EmbeddingSettings,
+    FileInfo,
+    GraphFiles,
+    Postprocessing,
+    Provenance,
+)
+from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.sentence_transformers import SentenceSettings, is_cross_encoder, ranking_activation
+
+#: Files copied from the checkpoint as they are, for readers such as transformers.js.
+COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
+
+PACKAGES = ("onnxpress", "transformers", "torch", "onnxruntime", "onnx", "onnxscript", "tokenizers")
+
+CLASSIFIES = frozenset({"text-classification", "zero-shot-classification", "text-ranking", "token-classification"})
+
+
+def graph_files(model: onnx_ir.Model, files: tuple[Path, ...], folder: Path) -> GraphFiles:
+    """Where a saved graph is, relative to the artifact, and the operator sets it needs."""
+    first, *external = (path.relative_to(folder).as_posix() for path in files)
+    return GraphFiles(first, tuple(external), dict(sorted(model.opset_imports.items())))
+
+
+def postprocessing(task: str, checkpoint: Checkpoint, model: Any, sentence: SentenceSettings | None) -> Postprocessing:
+    """Labels and functions from the model's config; pooling from its sentence-transformers files."""
+    labels: tuple[str, ...] = ()
+    if task in CLASSIFIES:
+        named = {int(index): str(label) for index, label in model.config.id2label.items()}
+        labels = tuple(named.get(i, f"LABEL_{i}") for i in range(model.config.num_labels))
+    scores_pairs = task == "text-classification" and is_cross_encoder(checkpoint.folder, checkpoint.config)
+    function = ranking_activation(checkpoint.config) if task == "text-ranking" or scores_pairs else None
+    return Postprocessing(
+        labels=labels,
+        problem_type=getattr(model.config, "problem_type", None) if labels else None,
+        function_to_apply={"identity": "none"}.get(function, function) if function else None,
+        embedding=None if sentence is None else _embedding(sentence),
+    )
+
+
+def _embedding(sentence: SentenceSettings) -> EmbeddingSettings:
+    return EmbeddingSettings(
+        pooling=sentence.pooling,
+        dimensions=sentence.embedding_dim,
+        normalize=sentence.normalize,
+        include_prompt=sentence.include_prompt,
+        prompts=dict(sentence.prompts),
+        default_prompt_name=sentence.default_prompt_name,
+        max_length=sentence.max_seq_length,
+        do_lower_case=sentence.do_lower_case,
+        similarity=sentence.similarity,
+        truncate_dimensions=sentence.truncate_dim,
+    )
+
+
+def provenance(checkpoint: Checkpoint, command: str) -> Provenance:
+    """Origin of the weights, versions of what made the artifact. SOURCE_DATE_EPOCH fixes the time."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return Provenance(
+        source=checkpoint.source,
+        revision=checkpoint.revision,
+        commit=checkpoint.commit,
+        weights_sha256=_weights_sha256(checkpoint.model_folder),
+        command=command,
+        created=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        versions={**{name: version(name) for name in PACKAGES}, "python": python_version()},
+        adapter=None if checkpoint.adapter is None else checkpoint.adapter.source,
+    )
+
+
+def _weights_sha256(folder: Path) -> str:
+    """Of the weight file; of the files' names and digests together where there are several."""
+    names = sorted(path for pattern in ("model*.safetensors", "pytorch_model*.bin") for path in folder.glob(pattern))
+    safe = [path for path in names if path.suffix == ".safetensors"] or names
+    if len(safe) == 1:
+        return sha256(safe[0])
+    digest = hashlib.sha256()
+    for path in safe:
+        digest.update(f"{sha256(path)}  {path.name}\n".encode())
+    return digest.hexdigest()
+
+
+def copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
+    """Copy the checkpoint's own settings files, resolving links, once the graphs are in `folder`.
+
+    transformers.js has to be told in config.json which graphs keep their weights in a file of their own.
+    """
+    for name in COPIED:
+        source = checkpoint.model_folder / name
+        if source.is_file():
+            shutil.copyfile(source, folder / name)
+    external = sorted(path.name.removesuffix("_data") for path in folder.glob("onnx/*.onnx_data"))
+    if external:
+        hint = {"use_external_data_format": dict.fromkeys(external, 1)}
+        config = {**checkpoint.config, "transformers.js_config": hint}
+        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def file_table(folder: Path) -> dict[str, FileInfo]:
+    """Size and SHA-256 of every file in `folder` but the manifest, by POSIX path, sorted."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME)
+    return {path.relative_to(folder).as_posix(): FileInfo(path.stat().st_size, sha256(path)) for path in paths}

@@ -1,0 +1,1 @@
+"""Chat templates and tool calls: the only importer of the template engine."""

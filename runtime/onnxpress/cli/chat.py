@@ -1,0 +1,102 @@
+"""`onnxpress chat`: a conversation on a terminal. Knows messages and a stream of text; nothing is computed here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from onnxpress.cli.options import call_arguments, opening, settings
+from onnxpress.errors import InputError
+from onnxpress.pipelines import pipeline
+
+Messages = list[dict[str, str]]
+
+_HELP = "/exit or Ctrl-D ends the chat, /reset begins a new one; Ctrl-C stops an answer."
+
+
+@click.command()
+@click.argument("artifact")
+@click.option("--system", help="What the model is told before the conversation.")
+@opening
+@settings
+@click.option("--usage", is_flag=True, help="After each answer, say on standard error how many tokens it took.")
+def chat(
+    artifact: str,
+    system: str | None,
+    precision: str | None,
+    device: str,
+    revision: str | None,
+    threads: int | None,
+    settings: tuple[str, ...],
+    usage: bool,
+) -> None:
+    """Talk with ARTIFACT, a model with a chat template. Of each turn, only what is new is read.
+
+    Lines of standard input are the user's messages. /exit ends, /reset begins anew.
+    """
+    options = call_arguments(settings)
+    first: Messages = [] if system is None else [{"role": "system", "content": system}]
+    place: dict[str, Any] = {"precision": precision, "device": device, "revision": revision, "threads": threads}
+    with pipeline("text-generation", artifact, **place) as pipe:
+        messages = list(first)
+        for line in _turns():
+            if line == "/reset":
+                messages = list(first)
+                continue
+            asked = [*messages, {"role": "user", "content": line}]
+            try:
+                answer = _answer(pipe, asked, options, usage)
+            except InputError as error:
+                if not sys.stdin.isatty():
+                    raise
+                click.echo(f"error: {error}", err=True)
+                continue
+            messages = [*asked, {"role": "assistant", "content": answer}]
+
+
+def _turns() -> Iterator[str]:
+    """What the user says, until there is no more."""
+    at_terminal = sys.stdin.isatty()
+    if at_terminal:
+        click.echo(_HELP, err=True)
+    while True:
+        try:
+            line = input("> " if at_terminal else "").strip()
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            if at_terminal:
+                continue
+            raise
+        if line == "/exit":
+            return
+        if line:
+            yield line
+
+
+def _answer(pipe: Any, messages: Messages, options: dict[str, Any], usage: bool) -> str:
+    """Write the answer while it comes; Ctrl-C ends it, and what there is counts."""
+    pieces: list[str] = []
+    stream = pipe.stream(messages, **options)
+    try:
+        for piece in stream:
+            pieces.append(piece)
+            click.echo(piece, nl=False)
+    except KeyboardInterrupt:
+        if not sys.stdin.isatty():
+            raise
+    finally:
+        stream.close()
+    click.echo()
+    if usage:
+        found = stream.usage
+        click.echo(
+            f"[{found.prompt_tokens} tokens read, {found.cached_tokens} of them before; {found.completion_tokens} "
+            f"written; {stream.finish_reason}]",
+            err=True,
+        )
+    return "".join(pieces)

@@ -1,0 +1,1 @@
+"""Graphs by role, on a device: the only importer of onnxruntime."""

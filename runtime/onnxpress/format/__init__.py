@@ -1,0 +1,1 @@
+"""What is on disk: the manifest, its schema, the files of an artifact."""

@@ -1,0 +1,1 @@
+"""Reads an .onnx file without trusting it."""

@@ -1,0 +1,1 @@
+"""The Hub: the only importer of huggingface_hub."""

@@ -1,0 +1,107 @@
+"""What goes wrong with the Hub, told so that the reader knows what to do. A part of `hub`, which alone uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from onnxpress.errors import HubError, OnnxpressError
+from onnxpress.hub.client import asked_pause_s
+
+if TYPE_CHECKING:
+    import httpx2
+
+_LOGIN = "set HF_TOKEN or run `hf auth login`"
+_ADVICE = {
+    "gated": "{repo} is gated: its authors decide who may read it. Ask for access at {endpoint}/{repo}, then {login}.",
+    "missing": "{endpoint} shows no repository {repo} {to_whom}. Check the name; if it is private, {login}.",
+    "revision": "{repo} has no revision {revision!r}. Use a branch, tag or commit that {endpoint}/{repo} has.",
+    "token": "{endpoint} refuses to serve {repo} {to_whom} (401). If the repository exists, {login}.",
+    "denied": "{endpoint} denies access to {repo} {to_whom} (403). Ask for access there, then {login}.",
+    "disabled": "{repo} was disabled by the Hub. Use another repository.",
+    "entry": "{endpoint} lists files of {repo} at {revision!r} that it does not serve (404). Try again later.",
+    "limited": "{endpoint} limits the rate of requests (429{asked}); {repo} at {revision!r} was not fetched. Try again "
+    "later. With a token the limit is higher: {login}.",
+    "down": "{endpoint} answered {status} to every attempt to fetch {repo} at {revision!r}. Try again later.",
+    "offline": "HF_HUB_OFFLINE is set, and the cache in {cache} does not hold all of {repo} at {revision!r} that is "
+    "needed. Unset HF_HUB_OFFLINE, or fetch it once while online.",
+    "slow": "{endpoint} did not answer in time when asked for {repo} at {revision!r}. Check the network and try again.",
+    "unreachable": "Cannot reach {endpoint} ({reason}), and the cache in {cache} does not hold all of {repo} at "
+    "{revision!r} that is needed. Check the network, the proxy settings and HF_ENDPOINT.",
+    "cut": "The connection to {endpoint} broke again and again while fetching {repo} at {revision!r}. Check the "
+    "network and try again; files that arrived whole are kept.",
+    "disk": "{repo} at {revision!r} cannot be kept in the cache {cache} ({reason}). Make room and check the "
+    "permissions there, or set HF_HOME to another folder.",
+    "odd": "{endpoint} gave no usable answer when asked for {repo} at {revision!r} ({reason}). Check HF_ENDPOINT and "
+    "the proxy settings, and try again.",
+}
+_STATUSES = {401: "token", 403: "denied", 404: "missing", 408: "slow", 429: "limited"}
+_CACHE_MAY_SERVE = ("limited", "down", "offline", "slow", "unreachable", "cut")
+
+
+@contextmanager
+def explained(repo_id: str, revision: str) -> Iterator[None]:
+    """Turn whatever the library raises in the block into a HubError."""
+    try:
+        yield
+    except OnnxpressError:
+        raise
+    except Exception as error:
+        raise HubError(_explain(error, repo_id, revision)) from error
+
+
+def cache_may_serve(error: Exception) -> bool:
+    """Whether the Hub was not reached or could not answer, so that a copy in the cache is the best there is."""
+    return not isinstance(error, OnnxpressError) and _diagnose(error)[0] in _CACHE_MAY_SERVE
+
+
+def _explain(error: Exception, repo_id: str, revision: str) -> str:
+    from huggingface_hub import constants
+
+    kind, cause = _diagnose(error)
+    response: httpx2.Response | None = getattr(cause, "response", None)
+    with_token = response is not None and "Authorization" in response.request.headers
+    reason = getattr(cause, "strerror", None) or f"{type(cause).__name__}: {cause}"
+    asked_s = asked_pause_s(response)
+    return _ADVICE[kind].format(
+        repo=repo_id,
+        revision=revision,
+        endpoint=constants.ENDPOINT,
+        cache=constants.HF_HUB_CACHE,
+        status=None if response is None else response.status_code,
+        asked=f", wait {asked_s:.0f} s" if asked_s else "",
+        to_whom="to the token in use" if with_token else "without a token",
+        login=f"use a token that may read it ({_LOGIN})" if with_token else _LOGIN,
+        reason=ascii(reason[:200])[1:-1],
+    )
+
+
+def _diagnose(error: BaseException) -> tuple[str, BaseException]:
+    """The kind of failure, a key of `_ADVICE`, and the exception that shows it: `error` or one of its causes."""
+    import httpx2
+    from huggingface_hub import errors
+
+    kinds: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+        ((errors.GatedRepoError,), "gated"),
+        ((errors.RepositoryNotFoundError,), "missing"),
+        ((errors.RevisionNotFoundError,), "revision"),
+        ((errors.RemoteEntryNotFoundError,), "entry"),
+        ((errors.DisabledRepoError,), "disabled"),
+        ((errors.OfflineModeIsEnabled,), "offline"),
+        ((httpx2.TimeoutException,), "slow"),
+        ((httpx2.ConnectError, httpx2.ProxyError), "unreachable"),
+        ((httpx2.NetworkError, httpx2.RemoteProtocolError), "cut"),
+    )
+    link: BaseException | None = error
+    while link is not None:
+        for classes, kind in kinds:
+            if isinstance(link, classes):
+                return kind, link
+        if isinstance(link, errors.HfHubHTTPError):
+            status = link.response.status_code
+            return _STATUSES.get(status, "down" if status >= 500 else "odd"), link
+        if isinstance(link, OSError) and link.errno is not None:
+            return "disk", link
+        link = link.__cause__
+    return "odd", error

@@ -1,0 +1,55 @@
+"""feature-extraction: what the encoder returns for every token, unpooled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnxpress.errors import InputError
+from onnxpress.pipelines.base import TextPipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.tokenizer_arguments import check_arguments, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`return_tensors`: "np" for arrays, False or None for nested lists.
+
+    `truncation` cuts a text to the model's limit; without it, a longer text is an InputError. `tokenize_kwargs` holds
+    this and other arguments of the tokenizer.
+    """
+
+    return_tensors: Any = None
+    truncation: Any = None
+    tokenize_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.return_tensors not in (None, False, "np"):
+            raise InputError(
+                f'return_tensors is {self.return_tensors!r}; there is no torch here: pass "np" for an array, which '
+                "torch.from_numpy takes, or leave it out for nested lists."
+            )
+        if self.truncation is not None and "truncation" in (self.tokenize_kwargs or {}):
+            raise InputError("truncation is given twice: as an argument and in tokenize_kwargs.")
+        check_arguments(self.arguments(), "tokenize_kwargs")
+
+    def arguments(self) -> Mapping[str, Any]:
+        """The tokenizer's arguments together."""
+        given = self.tokenize_kwargs or {}
+        return given if self.truncation is None else {**given, "truncation": self.truncation}
+
+
+class FeatureExtraction(TextPipeline[Options]):
+    """`pipe(text)` -> nested lists of floats (1, sequence, hidden), or with `return_tensors="np"` a float32 array of
+    this shape; a list of texts gives a list of these."""
+
+    task = "feature-extraction"
+    options_type = Options
+
+    def prepare(self, item: Any, options: Options) -> Request[None]:
+        return Request((self.row(encode(self, item, options.arguments())),), None)
+
+    def finish(self, context: None, values: list[Any], options: Options) -> Any:
+        features = values[0][self._graph.outputs[0].name][None]
+        return features if options.return_tensors == "np" else features.tolist()

@@ -1,0 +1,148 @@
+"""fill-mask: the most probable tokens for each masked place of a text."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import InputError
+from onnxpress.math import softmax, top_k
+from onnxpress.pipelines.base import Outputs, TextPipeline
+from onnxpress.pipelines.batching import Batch, Request
+from onnxpress.pipelines.tokenizer_arguments import check_arguments, encode
+from onnxpress.text.tokenizer import Truncation
+
+
+class Filling(TypedDict):
+    """One token in place of the mask: its probability, id and text, and the whole text with it."""
+
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`targets`: a word or a list of words to choose among. Scores stay probabilities over the whole vocabulary. Of a
+    word that is not in the vocabulary its first token is taken, with a warning."""
+
+    top_k: int = 5
+    targets: str | Sequence[str] | None = None
+    tokenizer_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.top_k, (int, np.integer)) or isinstance(self.top_k, bool) or self.top_k < 1:
+            raise InputError(f"top_k is {self.top_k!r}; it must be a positive integer.")
+        if self.targets is not None:
+            words = [self.targets] if isinstance(self.targets, str) else self.targets
+            if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
+                raise InputError(f"targets must be a text or a list of texts, not {self.targets!r:.60}.")
+        check_arguments(self.tokenizer_kwargs, "tokenizer_kwargs")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The best tokens for one masked place, best first: ids and probabilities, both (top_k,)."""
+
+    ids: NDArray[np.int64]
+    scores: NDArray[Any]
+
+
+class FillMask(TextPipeline[Options]):
+    """`pipe("Paris is the [MASK] of France.")` -> a list of `Filling`; with several masks, one list for each.
+
+    The scores of several masks are independent of each other. A list of one text gives what that text alone gives.
+    """
+
+    task = "fill-mask"
+    options_type = Options
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        result = super().__call__(inputs, **options)
+        return result[0] if isinstance(inputs, list) and len(inputs) == 1 else result
+
+    def prepare(self, item: Any, options: Options) -> Request[Sequence[int]]:
+        mask = self._mask_id()
+        encoding = encode(self, item, options.tokenizer_kwargs)
+        row = self.row(encoding, [place for place, token in enumerate(encoding.ids) if token == mask])
+        if not row.context:
+            raise InputError(
+                f"There is no {self.tokenizer.token(mask)} in the text {item!r:.60} (or truncation cut it off). Put "
+                "one where a word is to be filled in."
+            )
+        return Request((row,), encoding.ids)
+
+    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[list[Candidates]]:
+        """Only the masked places are looked at: a row of the vocabulary is far larger than its best few."""
+        targets = self._target_ids(options.targets)
+        logits = outputs["logits"]
+        return [
+            [
+                _best(softmax(logits[index, batch.span(index).start + place]), targets, options.top_k)
+                for place in row.context
+            ]
+            for index, row in enumerate(batch.rows)
+        ]
+
+    def finish(self, context: Sequence[int], values: list[Any], options: Options) -> Any:
+        mask = self._mask_id()
+        places = [place for place, token in enumerate(context) if token == mask]
+        single = len(places) == 1
+        filled = [
+            [
+                self._filling(context, place, int(token), float(score), single)
+                for token, score in zip(best.ids, best.scores, strict=True)
+            ]
+            for place, best in zip(places, values[0], strict=True)
+        ]
+        return filled[0] if single else filled
+
+    def _filling(self, ids: Sequence[int], place: int, token: int, score: float, single: bool) -> Filling:
+        text = [*ids[:place], token, *ids[place + 1 :]]
+        pad = self.tokenizer_settings.pad_token_id
+        # With one mask the special tokens are left out; with more, the other masks have to stay visible.
+        sequence = self.tokenizer.decode([one for one in text if one != pad], skip_special_tokens=single)
+        return Filling(score=score, token=token, token_str=self.tokenizer.decode([token]), sequence=sequence)
+
+    def _mask_id(self) -> int:
+        mask = self.tokenizer.special("mask")
+        if mask is None:
+            raise InputError(f"{self.artifact.folder}: its tokenizer has no mask token, so there is nothing to fill.")
+        return mask
+
+    def _target_ids(self, targets: str | Sequence[str] | None) -> NDArray[np.int64] | None:
+        """The ids to choose among, each once, in increasing order; None: all.
+
+        Raises:
+            InputError: no target has any token.
+        """
+        if targets is None:
+            return None
+        words = [targets] if isinstance(targets, str) else targets
+        found = {token for word in words if (token := self._target_id(word)) is not None}
+        if not found:
+            raise InputError("targets has no word that this model has a token for. Pass at least one.")
+        return np.array(sorted(found), dtype=np.int64)
+
+    def _target_id(self, word: str) -> int | None:
+        token = self.tokenizer.token_id(word)
+        if token is not None:
+            return token
+        pieces = self.tokenizer.encode(word, truncation=Truncation(1), special_tokens=False).ids
+        instead = f"its first token, {self.tokenizer.token(pieces[0])!r}, is taken" if pieces else "it is left out"
+        warnings.warn(f"The target {word!r} is not in the vocabulary; {instead}.", UserWarning, stacklevel=2)
+        return pieces[0] if pieces else None
+
+
+def _best(probabilities: NDArray[Any], targets: NDArray[np.int64] | None, count: int) -> Candidates:
+    if targets is None:
+        ids = top_k(probabilities, count).astype(np.int64)
+    else:
+        ids = targets[top_k(probabilities[targets], count)]
+    return Candidates(ids, probabilities[ids])

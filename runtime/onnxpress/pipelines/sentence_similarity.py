@@ -1,0 +1,151 @@
+"""sentence-similarity: one vector for a text, as the checkpoint's sentence-transformers files say.
+
+Prompt, tokens, encoder, pooling, the layers after it (the graph "head"), cut to `dimensions`, normalization: in this
+order. All but the encoder and the head is done here, in numpy, for a whole batch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import InputError, InvalidManifest
+from onnxpress.format.manifest import EmbeddingSettings
+from onnxpress.math import SIMILARITIES, normalize, pool
+from onnxpress.pipelines.base import Outputs, TextPipeline
+from onnxpress.pipelines.batching import Batch, Request
+
+#: Prompt names that sentence-transformers knows for every checkpoint; without a prompt of its own they add nothing.
+_COMMON_PROMPTS = ("query", "document")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`prompt`: text put before each input; `prompt_name`: one of the checkpoint's prompts; neither: its default one.
+
+    `normalize`: vectors of length 1; None: as the checkpoint does. `dimensions`: keep only the first so many, for
+    models trained for that (Matryoshka); None: as the checkpoint says. A cut vector is normalized again if vectors are
+    normalized; sentence-transformers leaves it shorter than 1 unless told otherwise.
+    """
+
+    prompt: str | None = None
+    prompt_name: str | None = None
+    normalize: bool | None = None
+    dimensions: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("prompt", "prompt_name"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise InputError(f"{name} must be a text or None, not {value!r:.60}.")
+
+
+class SentenceSimilarity(TextPipeline[Options]):
+    """`pipe(text)` -> float32 (dimensions,); `pipe([text, ...])` -> float32 (n, dimensions); a generator or dataset
+    gives a lazy iterator of float32 (dimensions,).
+
+    A text longer than the checkpoint's limit is cut to it, as sentence-transformers does.
+
+    Raises:
+        InvalidManifest: the artifact does not say how vectors are made.
+    """
+
+    task = "sentence-similarity"
+    options_type = Options
+
+    @property
+    def embedding(self) -> EmbeddingSettings:
+        """How the checkpoint makes its vectors."""
+        settings = self.manifest.postprocessing.embedding
+        if settings is None:
+            raise InvalidManifest(
+                f"{self.artifact.folder}: postprocessing.embedding is missing, so it is not known how to make one "
+                "vector of a text. Export again with --task sentence-similarity."
+            )
+        return settings
+
+    def similarity(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
+        """Compare vectors by the checkpoint's measure: cosine, dot product, or a distance times -1.
+
+        Args:
+            a: float32 (n, dimensions) or (dimensions,).
+            b: float32 (m, dimensions) or (dimensions,).
+
+        Returns:
+            float32 (n, m), larger for more similar texts.
+
+        Raises:
+            InputError: not vectors of one size.
+        """
+        first, second = (np.atleast_2d(np.asarray(one, dtype=np.float32)) for one in (a, b))
+        if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+            raise InputError(f"Expected vectors of one size, got arrays of shape {np.shape(a)} and {np.shape(b)}.")
+        return SIMILARITIES[self.embedding.similarity](first, second)
+
+    def prepare(self, item: Any, options: Options) -> Request[None]:
+        if not isinstance(item, str):
+            raise InputError(f"{self.task} takes texts, got {type(item).__name__} {item!r:.60}.")
+        encoding = self.tokenizer.encode(self._cased(self._prompt(options) + item), truncation=self._truncated())
+        return Request((self.row(encoding),), None)
+
+    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[np.float32]]:
+        settings = self.embedding
+        hidden = outputs[self._graph.outputs[0].name]
+        vectors = pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
+        head = self.manifest.graphs.get("head")
+        if head is not None:
+            vectors = self.session.run({head.inputs[0].name: vectors}, graph="head")[head.outputs[0].name]
+        vectors = vectors[:, : self._dimensions(options)]
+        wanted = settings.normalize if options.normalize is None else options.normalize
+        return list(normalize(vectors) if wanted else vectors)
+
+    def finish(self, context: None, values: list[Any], options: Options) -> NDArray[np.float32]:
+        return np.array(values[0], dtype=np.float32)  # a copy: a view would keep its whole batch alive
+
+    def collect(self, results: Iterator[Any], count: int, options: Options) -> NDArray[np.float32]:
+        vectors = np.empty((count, self._dimensions(options)), dtype=np.float32)
+        for index, vector in enumerate(results):
+            vectors[index] = vector
+        return vectors
+
+    def _options(self, base: Any, changes: Mapping[str, Any]) -> Any:
+        options = super()._options(base, changes)
+        self._check(options)
+        return options
+
+    def _check(self, options: Options) -> None:
+        settings, dimensions = self.embedding, options.dimensions
+        if dimensions is not None and not (isinstance(dimensions, int) and 1 <= dimensions <= settings.dimensions):
+            raise InputError(f"dimensions is {dimensions!r}; it must be from 1 to {settings.dimensions}, or None.")
+        known = {*settings.prompts, *_COMMON_PROMPTS}
+        if options.prompt_name is not None and options.prompt_name not in known:
+            raise InputError(f"There is no prompt {options.prompt_name!r}; there are: {', '.join(sorted(known))}.")
+
+    def _dimensions(self, options: Options) -> int:
+        settings = self.embedding
+        return options.dimensions or settings.truncate_dimensions or settings.dimensions
+
+    def _prompt(self, options: Options) -> str:
+        settings = self.embedding
+        if options.prompt is not None:
+            return options.prompt
+        name = options.prompt_name if options.prompt_name is not None else settings.default_prompt_name
+        return "" if name is None else settings.prompts.get(name, "")
+
+    def _skipped(self, options: Options) -> int:
+        """Tokens of the prompt that pooling leaves out: those it has alone, less a closing special token."""
+        prompt = self._prompt(options)
+        if self.embedding.include_prompt or not prompt:
+            return 0
+        encoding = self.tokenizer.encode(self._cased(prompt), truncation=self._truncated())
+        return len(encoding.ids) - encoding.special_tokens_mask[-1]
+
+    def _cased(self, text: str) -> str:
+        return text.lower() if self.embedding.do_lower_case else text
+
+    def _truncated(self) -> Any:
+        return self.truncation(max_length=self.embedding.max_length)

@@ -1,0 +1,146 @@
+"""text-classification: one label or several, regression, and pairs of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import InputError
+from onnxpress.math import sigmoid, softmax, top_k
+from onnxpress.pipelines.base import Outputs, TextPipeline
+from onnxpress.pipelines.batching import Batch, Request
+from onnxpress.text.tokenizer import Strategy, Truncation
+
+FUNCTIONS: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "sigmoid": sigmoid,
+    "softmax": softmax,
+    "none": lambda scores: scores,
+}
+
+
+class Classification(TypedDict):
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The call arguments of transformers' pipeline and, as there, of its tokenizer.
+
+    `top_k`: an integer, or None for all labels; "" (the default) gives the best alone, not in a list.
+    `truncation`: True, False, or the tokenizer's name of a strategy; None cuts only where `max_length` says to.
+    `padding` is accepted and has no effect: batches are padded as needed, and results do not depend on it.
+    """
+
+    top_k: int | str | None = ""
+    function_to_apply: Any = None
+    truncation: Any = None
+    max_length: int | None = None
+    padding: Any = False
+    add_special_tokens: bool = True
+
+    def __post_init__(self) -> None:
+        if self.top_k not in ("", None) and (not isinstance(self.top_k, int) or self.top_k < 0):
+            raise InputError(f"top_k is {self.top_k!r}; it must be a number of labels, or None for all of them.")
+        if self.function_to_apply is not None:
+            function_name(self.function_to_apply)
+        strategy(self.truncation)
+        if self.max_length is not None and (not isinstance(self.max_length, int) or self.max_length < 1):
+            raise InputError(f"max_length is {self.max_length!r}; it must be a positive number of tokens, or None.")
+
+
+class TextClassification(TextPipeline[Options]):
+    """`pipe(text)`, `pipe({"text": ..., "text_pair": ...})` or lists of these.
+
+    A text longer than the model's limit is an InputError unless `truncation` is given.
+    """
+
+    task = "text-classification"
+    options_type = Options
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        result = super().__call__(inputs, **options)
+        # As transformers: a single text gives a list, unless `top_k` was passed in this very call.
+        return [result] if isinstance(inputs, str) and "top_k" not in options else result
+
+    def prepare(self, item: Any, options: Options) -> Request[None]:
+        text, pair = _texts(item)
+        encoding = self.tokenizer.encode(
+            text, pair, truncation=self._truncation(options), special_tokens=options.add_special_tokens
+        )
+        return Request((self.row(encoding),), None)
+
+    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[Any]]:
+        apply = FUNCTIONS[self._function(options)]
+        return [np.array(apply(logits)) for logits in outputs["logits"]]
+
+    def finish(self, context: None, values: list[Any], options: Options) -> Any:
+        scores, labels = values[0], self.labels()
+        if options.top_k == "":
+            best = int(scores.argmax())
+            return Classification(label=labels[best], score=float(scores[best]))
+        count = len(labels) if options.top_k is None else int(options.top_k)
+        return [Classification(label=labels[i], score=float(scores[i])) for i in top_k(scores, count)]
+
+    def _truncation(self, options: Options) -> Truncation | None:
+        """transformers' rule: `max_length` alone cuts, unless padding is on, where it means the padded length."""
+        chosen = strategy(options.truncation)
+        if options.truncation is None and options.max_length is not None and options.padding is False:
+            chosen = "longest_first"
+        return None if chosen is None else self.truncation(chosen, options.max_length)
+
+    def _function(self, options: Options) -> str:
+        """transformers' order: the argument, the problem type, the number of labels."""
+        if options.function_to_apply is not None:
+            return function_name(options.function_to_apply)
+        settings = self.manifest.postprocessing
+        if settings.problem_type == "regression":
+            return "none"
+        multi = settings.problem_type == "multi_label_classification"
+        return "sigmoid" if multi or len(settings.labels) == 1 else "softmax"
+
+
+def function_name(value: Any) -> str:
+    """The key in FUNCTIONS of a name in any case, or of an enum member that has it as value.
+
+    Raises:
+        InputError: there is no such function.
+    """
+    name = str(getattr(value, "value", value)).lower()
+    if name not in FUNCTIONS:
+        raise InputError(f"function_to_apply is {value!r}; it must be one of {', '.join(FUNCTIONS)}.")
+    return name
+
+
+def strategy(value: Any) -> Strategy | None:
+    """The truncation strategy of transformers' `truncation` argument; None: do not cut.
+
+    Raises:
+        InputError: neither a boolean nor the name of a strategy.
+    """
+    name = getattr(value, "value", value)
+    if name is None or name is False or name == "do_not_truncate":
+        return None
+    if name is True:
+        return "longest_first"
+    for known in get_args(Strategy):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"truncation is {value!r}; it must be True, False or one of {', '.join(get_args(Strategy))}.")
+
+
+def _texts(item: Any) -> tuple[str, str | None]:
+    match item:
+        case str(text):
+            return text, None
+        case {"text": str(text), **rest} if not rest or set(rest) == {"text_pair"}:
+            pair = rest.get("text_pair") or None  # transformers drops an empty second text
+            if pair is None or isinstance(pair, str):
+                return text, pair
+        case [[str(text), str(pair)]]:  # the form of a pair before dictionaries
+            return text, pair or None
+    raise InputError(f'Expected a text or {{"text": ..., "text_pair": ...}}, got {type(item).__name__} {item!r:.60}.')

@@ -1,0 +1,248 @@
+"""text-generation: the text that follows a prompt, or the assistant's answer to messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from onnxpress.chat.templates import open_chat
+from onnxpress.engine.session import Session
+from onnxpress.errors import InputError
+from onnxpress.format.artifact import Artifact
+from onnxpress.generation.events import Generated
+from onnxpress.pipelines.base import Common, TextPipeline
+from onnxpress.pipelines.batching import Request, Row
+from onnxpress.pipelines.text_classification import strategy
+from onnxpress.pipelines.text_stream import TextStream
+from onnxpress.pipelines.writing import ROWS, Call, Writer, details, read_json, stop_strings
+from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
+
+Chat = Sequence[Mapping[str, Any]]
+
+#: transformers' own for this task, where the checkpoint says nothing.
+USUAL = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
+
+#: Arguments of the tokenizer that are not variables of a chat template.
+_OF_TOKENIZER = ("truncation", "max_length", "padding", "add_special_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """transformers' arguments of a call; others are settings of generation, or `response_format`, `json_schema`,
+    `regex` or `grammar`, which hold the text to a form.
+
+    `return_full_text`: the prompt before the new text, or the messages before the new one (the default).
+    `return_tensors`: token ids instead of text, the prompt's included. `prefix` is put before texts.
+    `stop_sequence`: strings that end the text, which has them. `continue_final_message`: the model continues the last
+    message; None: if it is the assistant's. `tools`, `documents`, and what `tokenizer_encode_kwargs` has beside the
+    tokenizer's arguments, go to the chat template. `handle_long_generation="hole"` cuts the beginning of a prompt that
+    leaves no room. `return_details` adds finish_reason, prompt_tokens and completion_tokens to each result.
+    `padding` has no effect.
+    """
+
+    return_full_text: bool | None = None
+    return_tensors: bool | None = None
+    return_text: bool | None = None
+    return_details: bool = False
+    clean_up_tokenization_spaces: bool | None = None
+    skip_special_tokens: bool | None = None
+    prefix: str | None = None
+    add_special_tokens: bool = True
+    truncation: Any = None
+    padding: Any = False
+    handle_long_generation: str | None = None
+    stop_sequence: str | Sequence[str] | None = None
+    continue_final_message: bool | str | None = None
+    tools: Sequence[Any] | None = None
+    documents: Sequence[Mapping[str, Any]] | None = None
+    tokenizer_encode_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.return_tensors and (self.return_full_text is not None or self.return_text):
+            raise InputError("return_tensors gives ids, return_full_text and return_text are about text: pass one.")
+        if self.handle_long_generation not in (None, "hole"):
+            raise InputError(f'handle_long_generation is {self.handle_long_generation!r}; it may be None or "hole".')
+        for name in ("tokenizer_encode_kwargs", "generate_kwargs"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise InputError(f"{name} must be a dictionary.")
+        strategy(self.truncation)
+
+
+class TextGeneration(TextPipeline[Options]):
+    """`pipe("Once upon a time")` -> `[{"generated_text": str}]`; with `num_return_sequences`, so many in the list.
+
+    `pipe([{"role": "user", "content": "Hi"}])` -> the same with the list of messages and the assistant's at its end.
+    A list of texts or of chats gives a list of these lists. `stream` hands one text out while it is written.
+    """
+
+    task = "text-generation"
+    options_type = Options
+    collects: ClassVar[str | None] = "generate_kwargs"
+    usual = Common(batch_size=ROWS)
+    window_rows = 4 * ROWS
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        session: Session,
+        tokenizer: Tokenizer,
+        precision: str,
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(artifact, session, tokenizer, precision, options)
+        self.chat = open_chat(artifact)
+        self._prefix = str(read_json(artifact, "config.json").get("prefix") or "")
+        self.writer = Writer(artifact, session, tokenizer, USUAL)
+        self._budget_tokens = 2**31  # rows of different lengths need no padding
+        self._call(self.options)
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        return super().__call__(_wrapped(inputs), **options)
+
+    def stream(self, inputs: str | Chat, **options: Any) -> TextStream:
+        """The new text piece by piece: an iterator that has `usage` and `finish_reason` at its end.
+
+        Takes the arguments of a call, but for those about the form of a result. `close` ends it early.
+
+        Raises:
+            InputError: as a call does.
+        """
+        chosen = self._options(self.options, options) if options else self.options
+        call = self._call(chosen, single=True)
+        row = self._row_of(_wrapped(inputs), chosen, call)
+        skips = chosen.skip_special_tokens is not False
+        text = self.tokenizer.stream_decoder(skip_special_tokens=skips, cleans_up=chosen.clean_up_tokenization_spaces)
+        return TextStream(self.writer, row, call, text)
+
+    def prepare(self, item: Any, options: Options) -> Request[Any]:
+        item = _wrapped(item)
+        return Request((self._row_of(item, options, self._call(options)),), item)
+
+    def compute(self, rows: Sequence[Row], options: Options) -> Sequence[Any]:
+        return list(zip(rows, self.writer.write(rows, self._call(options)), strict=True))
+
+    def finish(self, context: Any, values: list[Any], options: Options) -> list[dict[str, Any]]:
+        row, texts = values[0]
+        return [self._result(context, row, text, options) for text in texts]
+
+    def _call(self, options: Options, single: bool = False) -> Call:
+        given = dict(options.generate_kwargs)
+        of_task = stop_strings(options.stop_sequence)
+        prefix = self._prefix if options.prefix is None else options.prefix
+        call = self.writer.call(given, single, **of_task)
+        if not prefix:
+            return call
+        # Lengths that count the prompt do not count the prefix.
+        count = len(self.tokenizer.encode(prefix, special_tokens=False).ids)
+        config = call.config
+        longer: dict[str, Any] = {}
+        if config.max_length is not None and config.max_new_tokens is None:
+            longer["max_length"] = config.max_length + count
+        if config.min_length and config.min_new_tokens is None:
+            longer["min_length"] = config.min_length + count
+        return self.writer.call({**given, **longer}, single, **of_task)
+
+    def _row_of(self, item: Any, options: Options, call: Call) -> Row:
+        if isinstance(item, _Conversation):
+            encoding = self._chat_tokens(item, options)
+        elif isinstance(item, str):
+            prefix = self._prefix if options.prefix is None else options.prefix
+            arguments = options.tokenizer_encode_kwargs
+            encoding = self.tokenizer.encode(
+                prefix + item,
+                truncation=self._truncation(options),
+                special_tokens=bool(arguments.get("add_special_tokens", options.add_special_tokens)),
+            )
+        else:
+            raise InputError(
+                f"text-generation takes a text, or messages as [{{'role': ..., 'content': ...}}], or a list of either; "
+                f"got {type(item).__name__} {item!r:.60}."
+            )
+        ids = list(encoding.ids)
+        if not ids and call.config.bos_token_id is not None:
+            # As in transformers, it is then the first token of the answer.
+            return Row([call.config.bos_token_id], context=(call.config.bos_token_id,))
+        return Row(self._cut(ids, call) if options.handle_long_generation else ids, context=())
+
+    def _chat_tokens(self, item: _Conversation, options: Options) -> Encoding:
+        continued = _continues(item, options)
+        arguments = dict(options.tokenizer_encode_kwargs)
+        text = self.chat.render(
+            item.messages,
+            tools=options.tools,
+            documents=options.documents,
+            template=arguments.pop("chat_template", None),
+            add_generation_prompt=not continued,
+            continue_final_message=continued,
+            **{name: value for name, value in arguments.items() if name not in _OF_TOKENIZER},
+        )
+        return self.tokenizer.encode(text, truncation=self._truncation(options), special_tokens=False)
+
+    def _truncation(self, options: Options) -> Truncation | None:
+        arguments = options.tokenizer_encode_kwargs
+        chosen = strategy(arguments.get("truncation", options.truncation))
+        length = arguments.get("max_length", options.generate_kwargs.get("max_length"))
+        return None if chosen is None else self.truncation(chosen, length)
+
+    def _cut(self, ids: list[int], call: Call) -> list[int]:
+        """The end of a prompt that would leave no room for the new tokens.
+
+        Raises:
+            InputError: there is no room even without a prompt.
+        """
+        limits = [limit for limit in (self.writer.limit, self.tokenizer_settings.max_length) if limit is not None]
+        config = call.config
+        new = config.max_new_tokens
+        if new is None:
+            new = 20 if config.max_length is None else max(config.max_length - len(ids), 0)
+        limit = min(limits, default=None)
+        if limit is None or len(ids) + new <= limit:
+            return ids
+        if new >= limit:
+            raise InputError(f"{new} new tokens are more than the model's {limit} leave room for. Ask for fewer.")
+        return ids[new - limit :]
+
+    def _result(self, item: Any, row: Row, text: Generated, options: Options) -> dict[str, Any]:
+        more = details([text], len(row.ids)) if options.return_details else {}
+        if options.return_tensors:
+            return {"generated_token_ids": [*row.ids, *text.ids], **more}
+        written: Any = self.tokenizer.decode(
+            [*row.context, *text.ids],
+            skip_special_tokens=options.skip_special_tokens is not False,
+            cleans_up=options.clean_up_tokenization_spaces,
+        )
+        if options.return_full_text is not False:
+            written = _with_answer(item, written, options) if isinstance(item, _Conversation) else item + written
+        return {"generated_text": written, **more}
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversation:
+    """Messages, which as a list would be several inputs."""
+
+    messages: Chat
+
+
+def _wrapped(inputs: Any) -> Any:
+    if not (isinstance(inputs, (list, tuple)) and inputs and isinstance(inputs[0], Mapping)):
+        return inputs
+    if not all(isinstance(message, Mapping) and "role" in message for message in inputs):
+        raise InputError('Each message of a chat is a dictionary with a "role", as {"role": "user", "content": ...}.')
+    return _Conversation(inputs)
+
+
+def _continues(item: _Conversation, options: Options) -> bool | str:
+    if options.continue_final_message is not None:
+        return options.continue_final_message
+    return item.messages[-1].get("role") == "assistant"
+
+
+def _with_answer(item: _Conversation, written: str, options: Options) -> list[Any]:
+    if not _continues(item, options):
+        return [*item.messages, {"role": "assistant", "content": written}]
+    last = item.messages[-1]
+    content = last.get("content") or ""
+    whole = content + written if isinstance(content, str) else [*content, {"type": "text", "text": written}]
+    return [*item.messages[:-1], {"role": last["role"], "content": whole}]

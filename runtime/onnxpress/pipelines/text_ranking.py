@@ -1,0 +1,118 @@
+"""text-ranking: documents ordered by how well they answer a query, as a cross-encoder scores each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+
+from onnxpress.errors import ArtifactError, InputError
+from onnxpress.math import top_k
+from onnxpress.pipelines.base import Outputs, TextPipeline
+from onnxpress.pipelines.batching import Batch, Request
+from onnxpress.pipelines.text_classification import FUNCTIONS, function_name
+
+
+class Ranked(TypedDict):
+    """`index` counts the documents as they were given."""
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`top_k`: return only so many, None: all. `function_to_apply`: "sigmoid" or "none"; None: as the checkpoint's
+    config says, which is sigmoid where it says nothing. `max_length`: cut pairs to fewer tokens than the limit."""
+
+    top_k: int | None = None
+    function_to_apply: Any = None
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and (not isinstance(self.top_k, int) or self.top_k < 0):
+            raise InputError(f"top_k is {self.top_k!r}; it must be a number of documents, or None for all of them.")
+        if self.function_to_apply is not None and function_name(self.function_to_apply) == "softmax":
+            raise InputError("function_to_apply cannot be softmax: a pair has one score. Use sigmoid or none.")
+        if self.max_length is not None and (not isinstance(self.max_length, int) or self.max_length < 1):
+            raise InputError(f"max_length is {self.max_length!r}; it must be a positive number of tokens, or None.")
+
+
+class TextRanking(TextPipeline[Options]):
+    """`pipe(query=..., documents=[...])` -> `[{"index": 2, "score": 0.9}, ...]`, best first, ties in document order.
+
+    A list of queries takes a list of lists of documents and gives a list of lists. For a stream, pass an iterator of
+    `{"query": ..., "documents": [...]}`. Pairs longer than the model's limit are cut, the longer text first.
+
+    Raises:
+        ArtifactError: the model gives a pair more than one score.
+    """
+
+    task = "text-ranking"
+    options_type = Options
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if len(self.labels()) != 1:
+            raise ArtifactError(
+                f"{self.artifact.folder}: gives {len(self.labels())} scores for a pair; ranking needs a model that "
+                "gives one. Use it for text-classification."
+            )
+
+    def __call__(  # type: ignore[override]  # `inputs` is `query` here
+        self, query: Any = None, documents: Any = None, **options: Any
+    ) -> Any:
+        """Rank documents.
+
+        Args:
+            query: a text; a list of texts; or, without `documents`, one mapping or a list or stream of mappings
+                with "query" and "documents".
+            documents: texts for one query; one list of texts for each of several queries.
+
+        Raises:
+            InputError: anything else.
+        """
+        if documents is None:
+            if isinstance(query, str):
+                raise InputError("documents is missing: pipe(query=text, documents=[text, ...]).")
+            return super().__call__(query, **options)
+        if isinstance(query, str):
+            return super().__call__({"query": query, "documents": documents}, **options)
+        if not isinstance(query, (list, tuple)) or not isinstance(documents, (list, tuple)):
+            raise InputError(f"query must be a text or a list of texts, not {type(query).__name__}.")
+        if len(query) != len(documents):
+            raise InputError(f"{len(query)} queries need as many lists of documents, not {len(documents)}.")
+        items = [{"query": one, "documents": its} for one, its in zip(query, documents, strict=True)]
+        return super().__call__(items, **options)
+
+    def prepare(self, item: Any, options: Options) -> Request[None]:
+        query, documents = _query(item)
+        truncation = self.truncation(max_length=options.max_length)
+        encode = self.tokenizer.encode
+        return Request(tuple(self.row(encode(query, text, truncation=truncation)) for text in documents), None)
+
+    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[float]:
+        name = options.function_to_apply or self.manifest.postprocessing.function_to_apply or "sigmoid"
+        return FUNCTIONS[function_name(name)](outputs["logits"][:, 0]).tolist()  # type: ignore[no-any-return]
+
+    def finish(self, context: None, values: list[Any], options: Options) -> list[Ranked]:
+        scores = np.array(values, dtype=np.float32)
+        order = top_k(scores, len(values) if options.top_k is None else options.top_k)
+        return [Ranked(index=int(i), score=float(scores[i])) for i in order]
+
+
+def _query(item: Any) -> tuple[str, list[str]]:
+    if not isinstance(item, Mapping) or set(item) != {"query", "documents"}:
+        raise InputError(f'Expected {{"query": ..., "documents": [...]}}, got {type(item).__name__} {item!r:.60}.')
+    query, documents = item["query"], item["documents"]
+    if not isinstance(query, str):
+        raise InputError(f"query must be a text, not {type(query).__name__} {query!r:.60}.")
+    if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
+        raise InputError(f"documents must be a list of texts, not {type(documents).__name__} {documents!r:.60}.")
+    texts = list(documents)
+    for text in texts:
+        if not isinstance(text, str):
+            raise InputError(f"A document must be a text, not {type(text).__name__} {text!r:.60}.")
+    return query, texts

@@ -1,0 +1,85 @@
+"""A text that is handed out while it is written, and what is known of it at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from onnxpress.errors import InputError
+from onnxpress.generation.events import FinishReason
+from onnxpress.generation.loop import generate
+from onnxpress.pipelines.batching import Row
+from onnxpress.pipelines.writing import Call, Writer
+from onnxpress.text.tokenizer import StreamDecoder
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a call. `cached_tokens`: those of the prompt that were not read, because an earlier call had."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+class TextStream:
+    """An iterator of pieces of text that, joined, are the new text. Not for several threads, but for `cancel`.
+
+    After the last piece, `finish_reason` is "stop" (a token, a string or a grammar ended the text), "length" (no more
+    tokens were allowed) or "cancelled", and `usage` counts tokens. Also a context manager.
+    """
+
+    def __init__(self, writer: Writer, row: Row, call: Call, text: StreamDecoder) -> None:
+        config = call.config
+        if config.num_beams > 1 or config.num_return_sequences > 1:
+            raise InputError("A stream is one text: set num_beams=1 and num_return_sequences=1, or call the pipeline.")
+        self.finish_reason: FinishReason | None = None
+        self.usage: Usage | None = None
+        #: The new tokens so far.
+        self.ids: list[int] = []
+        self._cancelled = threading.Event()
+        self._pieces = self._write(writer, row, call, text)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def cancel(self) -> None:
+        """Write no further token; from any thread. The iteration ends with what there is."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Stop, and give back the memory."""
+        self._cancelled.set()
+        for _ in self._pieces:  # the loop ends at the next token
+            pass
+
+    def __enter__(self) -> TextStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, writer: Writer, row: Row, call: Call, text: StreamDecoder) -> Iterator[str]:
+        decoder, prompts, texts = writer.open([row], call)
+        try:
+            hooks = writer.hooks(call, self._cancelled.is_set)
+            for event in generate(decoder, prompts, call.config, texts=texts, hooks=hooks):
+                if event.finish is not None:
+                    self.finish_reason = event.finish
+                if event.token is None:
+                    continue
+                self.ids.append(event.token)
+                if piece := text.step(event.token):
+                    yield piece
+            if rest := text.flush():
+                yield rest
+        finally:
+            self.finish_reason = self.finish_reason or "cancelled"
+            # Decoders that remember nothing have no such count.
+            cached = getattr(decoder, "reused_tokens", 0)
+            self.usage = Usage(len(row.ids), len(self.ids), cached)
+            decoder.close()

@@ -1,0 +1,215 @@
+"""What tasks that write text share: the settings of a call, and rows of tokens run through the decode loop.
+
+Knows artifacts and token ids; knows no task, no prompt's text and no result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnxpress.engine.session import Session
+from onnxpress.errors import ArtifactError, CorruptFile, InputError
+from onnxpress.format.artifact import Artifact
+from onnxpress.generation.beams import beam_search
+from onnxpress.generation.constraints import Constraint
+from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
+from onnxpress.generation.events import Generated, Hooks
+from onnxpress.generation.grammars import ARGUMENTS, Grammar, grammar_of
+from onnxpress.generation.loop import complete
+from onnxpress.generation.models import DECODER, decoder_model, encoder_decoder_model
+from onnxpress.generation.settings import GenerationConfig
+from onnxpress.generation.structured import Constrainer
+from onnxpress.pipelines.batching import Row, pad
+from onnxpress.text.tokenizer import Tokenizer
+
+#: Prompts that are continued together, unless a call says otherwise.
+ROWS = 8
+
+#: Room that is made for new tokens at first; more is made when it is needed.
+_ROOM_TOKENS = 256
+
+#: Settings that do nothing where nothing is drawn.
+_SAMPLING = frozenset(("temperature", "top_k", "top_p", "min_p", "typical_p"))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The settings of one call."""
+
+    config: GenerationConfig
+    grammar: Grammar | None = None
+
+
+class Writer:
+    """The model of an artifact that writes text. Thread-safe; works after a fork and after pickling.
+
+    `usual`: what a call has that neither it nor the artifact sets.
+    """
+
+    def __init__(self, artifact: Artifact, session: Session, tokenizer: Tokenizer, usual: Mapping[str, Any]) -> None:
+        self.artifact = artifact
+        self.tokenizer = tokenizer
+        self._usual = dict(usual)
+        self._defaults = read_json(artifact, "generation_config.json")
+        self._constrainer = Constrainer(tokenizer)
+        self._decoder: Model | None = None
+        self._encoder_decoder: EncoderDecoderModel | None = None
+        if DECODER in artifact.manifest.graphs:
+            self._decoder = decoder_model(artifact.manifest, session)
+        else:
+            self._encoder_decoder = encoder_decoder_model(artifact.manifest, session)
+
+    @property
+    def encodes(self) -> bool:
+        """Whether an encoder reads a text before the decoder writes."""
+        return self._encoder_decoder is not None
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens of a row of the decoder, what it reads and what it writes together; None: no limit."""
+        model = self._decoder or self._encoder_decoder
+        return model.limit if model is not None else None
+
+    def call(self, given: Mapping[str, Any], single: bool = False, **of_task: Any) -> Call:
+        """The settings of a call: `given` by the caller, over `of_task`, over the artifact's, over the usual ones.
+
+        `single`: one text is followed, token by token, unless the caller asks for more; so it is with a grammar.
+
+        Raises:
+            InputError: no such setting, a value that is not allowed, or settings that exclude each other.
+        """
+        settings = dict(given)
+        grammar = grammar_of(**{name: settings.pop(name) for name in ARGUMENTS if name in settings})
+        content = {**self._defaults, **of_task, **_content(settings.pop("generation_config", None))}
+        usual = dict(self._usual)
+        if single or grammar is not None:
+            content.pop("num_beams", None)
+            usual.pop("num_beams", None)
+        known = {name for name, value in {**content, **settings}.items() if value is not None}
+        added = {name: value for name, value in usual.items() if name not in known}
+        if "max_length" in known:
+            added.pop("max_new_tokens", None)
+        if not {**added, **content, **settings}.get("do_sample"):
+            added = {name: value for name, value in added.items() if name not in _SAMPLING}
+        return Call(GenerationConfig.from_file({**content, **added}).merged(**settings), grammar)
+
+    def open(self, rows: Sequence[Row], call: Call) -> tuple[Decoder, list[Sequence[int]], list[Sequence[int]] | None]:
+        """A decoder of these rows, their prompts, and the texts that an encoder has read. The caller closes it.
+
+        Raises:
+            InputError: a prompt leaves no room.
+            ArtifactError: as `begin`.
+        """
+        if self._decoder is not None:
+            prompts: list[Sequence[int]] = [row.ids for row in rows]
+            return self._decoder.start(len(rows), self._expected(prompts, call)), prompts, None
+        assert self._encoder_decoder is not None
+        prompts = [self.begin(call) for _ in rows]
+        batch = pad(rows, names=("input_ids", "attention_mask"), pad_id=self.tokenizer.settings.pad_token_id)
+        decoder = self._encoder_decoder.encode(
+            batch.arrays["input_ids"], batch.arrays["attention_mask"], self._expected(prompts, call)
+        )
+        return decoder, prompts, [row.ids for row in rows]
+
+    def write(self, rows: Sequence[Row], call: Call) -> list[list[Generated]]:
+        """For each row the texts that continue it, or that are written about what an encoder has read."""
+        decoder, prompts, texts = self.open(rows, call)
+        try:
+            search = beam_search if call.config.num_beams > 1 else complete
+            return search(decoder, prompts, call.config, texts=texts, hooks=self.hooks(call))
+        finally:
+            decoder.close()
+
+    def hooks(self, call: Call, cancelled: Callable[[], bool] | None = None) -> Hooks:
+        """What the loop asks: stop strings, the grammar, and whether the caller has enough."""
+        strings = call.config.stop_strings
+        return Hooks(
+            cancelled,
+            ended=(lambda row: StopStrings(self.tokenizer, strings)) if strings else None,
+            constraint=(lambda row: self._constraint(call)) if call.grammar is not None else None,
+        )
+
+    def _constraint(self, call: Call) -> Constraint:
+        assert call.grammar is not None
+        return self._constrainer.constraint(call.grammar, call.config.ends)
+
+    def begin(self, call: Call) -> list[int]:
+        """How a decoder begins that writes about what an encoder has read.
+
+        Raises:
+            ArtifactError: the artifact does not say.
+        """
+        config = call.config
+        start = config.bos_token_id if config.decoder_start_token_id is None else config.decoder_start_token_id
+        if start is None:
+            raise ArtifactError(
+                f"{self.artifact.folder}: generation_config.json has no decoder_start_token_id. Export again."
+            )
+        return [start]
+
+    def _expected(self, prompts: Sequence[Sequence[int]], call: Call) -> int:
+        most = call.config.most_new_tokens
+        return max(len(prompt) + min(most(len(prompt), self.limit), _ROOM_TOKENS) for prompt in prompts)
+
+
+class StopStrings:
+    """Says after each new token whether the text has one of these strings in it."""
+
+    def __init__(self, tokenizer: Tokenizer, strings: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._strings = strings
+        # Of a byte each at least; before them, some that may lose a space at the beginning.
+        self._window = max(len(string.encode()) for string in strings) + 4
+        self._ids: list[int] = []
+
+    def __call__(self, token: int) -> bool:
+        """Whether the text is complete with this token."""
+        self._ids = [*self._ids, token][-self._window :]
+        text = self._tokenizer.decode(self._ids)
+        return any(string in text for string in self._strings)
+
+
+def stop_strings(sequence: str | Sequence[str] | None) -> dict[str, Any]:
+    """transformers' argument `stop_sequence` as a setting."""
+    return {} if sequence is None else {"stop_strings": sequence}
+
+
+def details(texts: Sequence[Generated], prompt_tokens: int) -> dict[str, Any]:
+    """What `return_details` adds to the result that these texts make: the first reason but "stop", and counts."""
+    reasons = [text.finish_reason for text in texts if text.finish_reason != "stop"]
+    return {
+        "finish_reason": reasons[0] if reasons else "stop",
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": sum(len(text.ids) for text in texts),
+    }
+
+
+def read_json(artifact: Artifact, name: str) -> dict[str, Any]:
+    """A file of the artifact that holds one JSON object; empty if the artifact has no such file.
+
+    Raises:
+        CorruptFile: it holds something else.
+    """
+    if name not in artifact.manifest.files:
+        return {}
+    path = artifact.file(name)
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CorruptFile(f"{path}: not JSON ({error}). Export again.") from None
+    if not isinstance(content, dict):
+        raise CorruptFile(f"{path}: not a JSON object. Export again.")
+    return content
+
+
+def _content(config: Any) -> dict[str, Any]:
+    """What `generation_config=` of a call sets: a dictionary, or an object such as transformers' with `to_dict`."""
+    if config is None:
+        return {}
+    content = config.to_dict() if hasattr(config, "to_dict") else config
+    if not isinstance(content, Mapping):
+        raise InputError(f"generation_config must be a dictionary of settings, not {type(config).__name__}.")
+    return {name: value for name, value in content.items() if value is not None}

@@ -1,0 +1,123 @@
+"""zero-shot-classification: any labels, by asking an NLI model whether the text entails a sentence with the label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import ArtifactError, InputError
+from onnxpress.math import softmax
+from onnxpress.pipelines.base import Outputs, TextPipeline
+from onnxpress.pipelines.batching import Batch, Request, Row
+
+
+class ZeroShot(TypedDict):
+    """`labels` and their `scores`, best first."""
+
+    sequence: str
+    labels: list[str]
+    scores: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`candidate_labels`: strings, or one string with commas between them (kept as a tuple). `hypothesis_template`: a
+    sentence with {} where the label goes. `multi_label`: judge each label alone; otherwise all scores sum to 1."""
+
+    candidate_labels: Any = ()
+    hypothesis_template: str = "This example is {}."
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "candidate_labels", _labels(self.candidate_labels))
+        self.hypotheses()
+
+    def hypotheses(self) -> list[str]:
+        """The template with each label.
+
+        Raises:
+            InputError: the template has no place for a label, or more than one kind of place.
+        """
+        template = self.hypothesis_template
+        try:
+            if template.format("a") == template.format("b"):
+                raise ValueError("it has no {}")
+            return [template.format(label) for label in self.candidate_labels]
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"hypothesis_template {template!r:.80} cannot take a label ({error}). Write {{}} where the label goes, "
+                'as in "This text is about {}."'
+            ) from None
+
+
+class ZeroShotClassification(TextPipeline[Options]):
+    """`pipe(text, labels)`, or a list of texts. A text too long for the model is cut, the hypothesis never.
+
+    Raises:
+        ArtifactError: no label of the model starts with "entail".
+    """
+
+    task = "zero-shot-classification"
+    options_type = Options
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._entailment = self._entailment_id()
+
+    def __call__(  # type: ignore[override]  # `inputs` is `sequences` in transformers
+        self, sequences: Any, *labels: Any, **options: Any
+    ) -> Any:
+        if len(labels) > 1 or (labels and "candidate_labels" in options):
+            raise InputError("Pass the labels once: pipe(text, labels) or pipe(text, candidate_labels=labels).")
+        if labels:
+            options["candidate_labels"] = labels[0]
+        return super().__call__(sequences, **options)
+
+    def prepare(self, item: Any, options: Options) -> Request[str]:
+        if not isinstance(item, str) or not item:
+            raise InputError(f"Expected a text that is not empty, got {type(item).__name__} {item!r:.60}.")
+        if not options.candidate_labels:
+            raise InputError("candidate_labels is empty: give at least one label.")
+        return Request(tuple(self._pair(item, hypothesis) for hypothesis in options.hypotheses()), item)
+
+    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[Any]]:
+        return [np.array(logits) for logits in outputs["logits"]]
+
+    def finish(self, context: str, values: list[Any], options: Options) -> ZeroShot:
+        labels, logits = options.candidate_labels, np.stack(values)
+        if options.multi_label or len(labels) == 1:
+            contradiction = -1 if self._entailment == 0 else 0
+            scores = softmax(logits[:, [contradiction, self._entailment]])[:, 1]
+        else:
+            scores = softmax(logits[:, self._entailment])
+        order = np.argsort(scores, kind="stable")[::-1]
+        return ZeroShot(sequence=context, labels=[labels[i] for i in order], scores=scores[order].tolist())
+
+    def _pair(self, text: str, hypothesis: str) -> Row:
+        try:
+            return self.row(self.tokenizer.encode(text, hypothesis, truncation=self.truncation("only_first")))
+        except InputError as error:
+            raise InputError(f"The text and the hypothesis {hypothesis!r:.60}: {error}") from None
+
+    def _entailment_id(self) -> int:
+        labels = self.labels()
+        for index, label in enumerate(labels):
+            if label.lower().startswith("entail"):
+                return index
+        raise ArtifactError(
+            f'{self.artifact.folder}: no label starts with "entail" (there are: {", ".join(labels[:8])}), so this is '
+            "not an NLI model and cannot judge labels it was not trained on. Use it for text-classification."
+        )
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(label.strip() for label in value.split(",") if label.strip())
+    labels: Sequence[Any] = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(label, str) for label in labels):
+        raise InputError(f"candidate_labels must be strings, or one string with commas, not {value!r:.60}.")
+    return tuple(labels)

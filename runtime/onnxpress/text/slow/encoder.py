@@ -1,0 +1,205 @@
+"""Text to rows of ids and back by a `Segmentation`: special tokens apart, the rest to the method, a row around it.
+
+Knows nothing of how a method cuts text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from onnxpress.errors import CorruptFile, InputError
+from onnxpress.format.manifest import Segmentation, TokenizerSettings
+from onnxpress.text.encodings import Row, Truncation, windows
+from onnxpress.text.slow.blenderbot_small import BlenderbotWords
+from onnxpress.text.slow.byte_level import Bytes
+from onnxpress.text.slow.charsmap import Charsmap
+from onnxpress.text.slow.sentencepiece import UNREACHABLE, SentencePieces
+
+#: Text -> the ids of its tokens and the part of it that each covers, by the merges of tokenizer.json.
+Merge = Callable[[str], Sequence[tuple[int, str]]]
+
+
+class Method(Protocol):
+    """One way of cutting text that holds no special tokens."""
+
+    def segment(self, text: str) -> list[int]: ...
+    def join(self, names: Sequence[str], special: Collection[str]) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A token that is taken out of a text before anything else, with the spaces beside it where it says so."""
+
+    id: int
+    text: str
+    special: bool
+    lstrip: bool
+    rstrip: bool
+
+
+class PieceEncoder:
+    """A `tokenizer.json` read with its `segmentation`. Holds no state between calls.
+
+    Raises:
+        CorruptFile: the files are not what the settings say.
+    """
+
+    def __init__(self, file: Path, settings: TokenizerSettings, segmentation: Segmentation, merge: Merge) -> None:
+        self._settings, self._segmentation = settings, segmentation
+        try:
+            content = json.loads(file.read_bytes())
+            self._added = {
+                one["content"]: Added(one["id"], one["content"], one["special"], one["lstrip"], one["rstrip"])
+                for one in content["added_tokens"]
+            }
+            self._names = {**_names(content["model"]), **{one.id: one.text for one in self._added.values()}}
+            self._unknown = self._names[segmentation.unknown_id]
+            charsmap = _charsmap(file.parent, segmentation)
+            self._method = _METHODS[segmentation.method](self._model(content, charsmap, merge))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CorruptFile(
+                f"{file}: does not fit the manifest's segmentation ({error}). Export or download the artifact again."
+            ) from None
+        longest_first = sorted(self._added, key=len, reverse=True)
+        self._split = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
+        self._special_ids = {one.id for one in self._added.values() if one.special}
+        self._special_names = {one.text for one in self._added.values() if one.special} | {*segmentation.apart}
+
+    def _model(self, content: Mapping[str, Any], charsmap: Charsmap | None, merge: Merge) -> _Model:
+        scores = None
+        if content["model"]["type"] == "Unigram":
+            pieces = ((name, score) for name, score in content["model"]["vocab"] if not name.startswith(UNREACHABLE))
+            scores = {name: float(score) for name, score in pieces if name not in self._added}
+        return _Model(self._segmentation, charsmap, self._names, scores, merge)
+
+    def encode(self, text: str, pair: str | None, truncation: Truncation | None, special_tokens: bool) -> Row:
+        """A row of ids.
+
+        Raises:
+            InputError: a text with half a character (a lone surrogate), or no room for it.
+        """
+        ids = self._ids(text)
+        if pair is not None:
+            ids = [*ids, *(self._suffix(ids) if special_tokens and self._ends_each_text else ()), *self._ids(pair)]
+        if truncation is None:
+            return self._row(ids, special_tokens)
+        room = truncation.max_length - (self.special_count if special_tokens else 0)
+        if room < 0:
+            raise InputError(
+                f"{truncation.max_length} tokens leave no room for the text beside {self.special_count} special ones. "
+                "Choose a larger maximum length."
+            )
+        if pair is not None and len(ids) > room:
+            raise InputError("A pair of texts cannot be cut with this tokenizer. Shorten one of them.")
+        side = truncation.side or self._settings.truncation_side
+        parts = windows(len(ids), room, truncation.stride, side)
+        kept, *rest = [self._row(ids[start:end], special_tokens) for start, end in parts]
+        kept.overflowing.extend(rest)
+        return kept
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
+        """The text of ids; one that is no token counts as unknown."""
+        kept = (number for number in ids if not (skip_special_tokens and number in self._special_ids))
+        limit = self._segmentation.vocabulary
+        names = [self._names.get(number, self._unknown) if number < limit else self._unknown for number in kept]
+        return self._method.join(names, self._special_names)
+
+    def token(self, token_id: int) -> str:
+        """The token of an id, "" if there is none."""
+        return self._names.get(token_id, "").removeprefix(UNREACHABLE)
+
+    @property
+    def special_count(self) -> int:
+        """How many special tokens surround a row."""
+        return len(self._segmentation.prefix) + len(self._segmentation.suffix)
+
+    def _ids(self, text: str) -> list[int]:
+        """The ids of a text alone."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"The text cannot be tokenized: half a character at position {error.start}.") from None
+        ids: list[int] = []
+        for part in self._parts(text):
+            if isinstance(part, Added):
+                ids.append(part.id)
+            else:
+                ids += self._method.segment(part)
+        vocabulary, unknown = self._segmentation.vocabulary, self._segmentation.unknown_id
+        return [number if number < vocabulary else unknown for number in ids]
+
+    def _parts(self, text: str) -> Iterator[str | Added]:
+        """The text cut at its added tokens, which may take the spaces beside them along."""
+        parts = [text] if self._split is None else self._split.split(text)
+        added = [self._added[part] if index % 2 else None for index, part in enumerate(parts)]
+        for index, part in enumerate(parts):
+            if (token := added[index]) is not None:
+                yield token
+                continue
+            if index and (before := added[index - 1]) is not None and before.rstrip:
+                part = part.lstrip()
+            if index + 1 < len(parts) and (following := added[index + 1]) is not None and following.lstrip:
+                part = part.rstrip()
+            if part:
+                yield part
+
+    @property
+    def _ends_each_text(self) -> bool:
+        return self._segmentation.method == "bytes"
+
+    def _suffix(self, ids: Sequence[int]) -> Sequence[int]:
+        """What follows these ids: ByT5 does not end a text twice."""
+        suffix = self._segmentation.suffix
+        return () if self._ends_each_text and suffix and ids[-1:] == [*suffix] else suffix
+
+    def _row(self, ids: list[int], special_tokens: bool) -> Row:
+        before, after = (self._segmentation.prefix, self._suffix(ids)) if special_tokens else ((), ())
+        whole = [*before, *ids, *after]
+        mask = [1] * len(before) + [0] * len(ids) + [1] * len(after)
+        return Row(
+            whole,
+            [0] * len(whole),
+            [self.token(number) for number in whole],
+            [(0, 0)] * len(whole),
+            mask,
+            [None] * len(whole),
+            [None if special else 0 for special in mask],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    segmentation: Segmentation
+    charsmap: Charsmap | None
+    names: Mapping[int, str]
+    scores: Mapping[str, float] | None
+    merge: Merge
+
+
+_METHODS: Mapping[str, Callable[[_Model], Method]] = {
+    "sentencepiece": lambda model: SentencePieces(
+        model.segmentation, model.charsmap, model.names, model.scores, model.merge
+    ),
+    "blenderbot-small": lambda model: BlenderbotWords(model.merge),
+    "bytes": lambda model: Bytes(),
+}
+
+
+def _names(model: Mapping[str, Any]) -> dict[int, str]:
+    """Id -> token, as the file names it."""
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, list):
+        return {number: name for number, (name, _) in enumerate(vocabulary)}
+    return {number: name for name, number in vocabulary.items()}
+
+
+def _charsmap(folder: Path, segmentation: Segmentation) -> Charsmap | None:
+    if segmentation.charsmap_file is None:
+        return None
+    file = folder / segmentation.charsmap_file
+    return Charsmap(file.read_bytes(), str(file))
