@@ -18,7 +18,7 @@ from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
 from onnxpress.errors import InputError
-from onnxpress.format.manifest import TokenizerSettings
+from onnxpress.format.processors import TokenizerSettings
 from onnxpress.generation.grammars import Grammar, exclusive, grammar_of
 from onnxpress.generation.structured import Constrainer
 from onnxpress.text.tokenizer import Tokenizer
