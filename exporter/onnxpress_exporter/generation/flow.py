@@ -16,12 +16,12 @@ from onnxpress.format.manifest import FORMAT, FORMAT_VERSION, PRECISION_SUFFIX, 
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.add_variants import Outcome, settled
 from onnxpress_exporter.compare import check_tokens
-from onnxpress_exporter.generation.build import Built, build, graph_info
 from onnxpress_exporter.generation.cases import LONGEST_TOKENS
 from onnxpress_exporter.generation.files import write_chat_templates, write_generation_config
 from onnxpress_exporter.generation.reference import PyTorch
 from onnxpress_exporter.generation.variants import Writing, add_variants, opened, reader_of, speed
 from onnxpress_exporter.generation.verify import Expected, verify
+from onnxpress_exporter.graphs.generating import Built, build, graph_info
 from onnxpress_exporter.quantize.flow import Settings
 from onnxpress_exporter.source.checkpoint import Checkpoint, load_model, load_tokenizer
 from onnxpress_exporter.texts import SINGLES
