@@ -12,8 +12,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress.engine.session import Session
 from onnxpress.generation import shared_decoder
-from onnxpress.generation.graph import read
-from onnxpress.generation.shared_decoder import SharedModel
+from onnxpress.generation.decoders.graph import read
+from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress_exporter.graphs import build as generators
 from onnxpress_exporter.write.save import save
 from tests.fixtures.decoders import tiny
