@@ -211,7 +211,7 @@ def test_graphs_that_are_no_decoders() -> None:
     past = TensorInfo("past_key_values.0.key", "float32", ("rows", 2, "capacity", 16))
     new = TensorInfo("present.0.key", "float32", ("rows", 2, "capacity", 16))
     logits = TensorInfo("logits", "float32", ("rows", "kept", 9))
-    read("model", GraphInfo((ids, past), (logits, new)), "shared")
+    read("model", GraphInfo((ids, past), (logits, new), "decoder"), "shared")
     for inputs, outputs, reason in (
         ((ids,), (logits,), "no decoder"),
         ((ids, past), (logits,), "does not return present.0.key"),
@@ -221,4 +221,4 @@ def test_graphs_that_are_no_decoders() -> None:
         ((ids, past), (TensorInfo("logits", "float32", ("rows", "kept", "words")), new), "how many tokens"),
     ):
         with pytest.raises(UnsupportedFormat, match=reason):
-            read("model", GraphInfo(inputs, outputs), "shared")
+            read("model", GraphInfo(inputs, outputs, "decoder"), "shared")

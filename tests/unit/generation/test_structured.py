@@ -18,7 +18,7 @@ from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
 from onnxpress.errors import InputError
-from onnxpress.format.manifest import TokenizerSettings
+from onnxpress.format.processors import TokenizerSettings
 from onnxpress.generation.structured.constrainer import Constrainer
 from onnxpress.generation.structured.grammars import Grammar, exclusive, grammar_of
 from onnxpress.text.tokenizer import Tokenizer
