@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError, InvalidManifest
-from onnxpress.format.manifest import GraphInfo, TensorInfo, TokenizerSettings
+from onnxpress.format.manifest import GraphInfo, TensorInfo
+from onnxpress.format.processors import TokenizerSettings
 from onnxpress.pipelines.batching import BUDGET_TOKENS, WINDOW_ROWS, Batch, Request, Row, checked, pad, run_rows, stream
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.text.tokenizer import Encoding, Strategy, Truncation

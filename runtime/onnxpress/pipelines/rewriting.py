@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from onnxpress.errors import InputError
-from onnxpress.format.manifest import LanguageSettings
+from onnxpress.format.processors import LanguageSettings
 from onnxpress.generation.events import Generated
 from onnxpress.pipelines.base import Common, TextPipeline
 from onnxpress.pipelines.batching import Request, Row
