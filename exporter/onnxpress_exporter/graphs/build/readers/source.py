@@ -40,8 +40,8 @@ def read_with(reader: Callable[[Source], Architecture], model: torch.nn.Module) 
             raise NotBuildable(f"{kind.__name__} came with the checkpoint, and its reader fails: {reason}") from error
         raise ReaderError(
             f"The reader of {source.config.model_type!r} fails on {kind.__name__}: {reason}. This is a fault of "
-            f"onnxpress (with transformers {version('transformers')}), not of the checkpoint: please report it, with its "
-            "config.json."
+            f"onnxpress (with transformers {version('transformers')}), not of the checkpoint: please report it, with "
+            "its config.json."
         ) from error
     source.check_all_read()
     return architecture
