@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from onnxpress.format import manifest
+from onnxpress.format.precisions import PRECISIONS
 from onnxpress.pipelines import ALIASES, TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ def test_the_readme_lists_every_task() -> None:
 
 def test_every_precision_is_described() -> None:
     text = (ROOT / "docs" / "artifact.md").read_text()
-    assert all(f"`{name}`" in text for name in manifest.PRECISION_SUFFIX)
+    assert all(f"`{name}`" in text for name in PRECISIONS)
 
 
 @pytest.mark.parametrize("path", [*sorted(ROOT.glob("docs/**/*.md")), ROOT / "README.md"], ids=lambda path: path.name)

@@ -16,7 +16,6 @@ from onnxpress.errors import ArtifactError, InvalidManifest, UnsupportedFormat
 from onnxpress.format.manifest import (
     FORMAT_VERSION,
     MAX_MANIFEST_BYTES,
-    PRECISION_SUFFIX,
     EmbeddingSettings,
     FileInfo,
     GraphFiles,
@@ -36,6 +35,7 @@ from onnxpress.format.manifest import (
     dump,
     parse,
 )
+from onnxpress.format.precisions import PRECISIONS
 
 from ..fixtures.manifests import manifest
 
@@ -90,7 +90,7 @@ MANIFESTS = st.builds(
     architecture=TEXT,
     padding=st.booleans(),
     graphs=st.builds(lambda i, o: {"model": GraphInfo(i, o)}, TENSORS, TENSORS),
-    variants=st.dictionaries(st.sampled_from(list(PRECISION_SUFFIX)), VARIANT, min_size=1),
+    variants=st.dictionaries(st.sampled_from(list(PRECISIONS)), VARIANT, min_size=1),
     tokenizer=TOKENIZER,
     postprocessing=POSTPROCESSING,
     provenance=st.builds(

@@ -13,22 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
+from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.schema import decode, encode
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
 FORMAT_VERSION = 3
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
-
-#: precision -> the suffix of its graph files, as transformers.js names them.
-PRECISION_SUFFIX: Mapping[str, str] = {
-    "fp32": "",
-    "fp16": "_fp16",
-    "int8": "_int8",
-    "q8": "_quantized",
-    "q4": "_q4",
-    "q4f16": "_q4f16",
-}
 
 Side = Literal["left", "right"]
 
@@ -339,10 +330,9 @@ def _validate(manifest: Manifest, where: str) -> None:
         refuse("variants", "there is none")
     for precision, variant in manifest.variants.items():
         at = f"variants.{precision}"
-        if precision not in PRECISION_SUFFIX:
+        if precision not in PRECISIONS:
             raise UnsupportedFormat(
-                f"{where}: {at}: unknown precision; this onnxpress knows {', '.join(PRECISION_SUFFIX)}. "
-                "Upgrade onnxpress."
+                f"{where}: {at}: unknown precision; this onnxpress knows {', '.join(PRECISIONS)}. Upgrade onnxpress."
             )
         if set(variant.graphs) != set(manifest.graphs):
             refuse(f"{at}.graphs", f"{sorted(variant.graphs)} instead of {sorted(manifest.graphs)}")
