@@ -25,6 +25,7 @@ from onnxpress.format.manifest import (
     Variant,
 )
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter import specs
 from onnxpress_exporter.add_variants import (
@@ -199,7 +200,7 @@ def _build(
         padding=comparison.padding,
         graphs={part.spec.name: part.spec.info for part in parts},
         variants={REFERENCE: Variant(graphs, 0, quality=quality, speed=speed)},
-        tokenizer=settings,
+        processors=Processors(text=settings),
         postprocessing=describe.postprocessing(task, checkpoint, model, sentence),
         provenance=describe.provenance(checkpoint, command),
         files={},

@@ -100,10 +100,11 @@ def test_a_machine_knows_itself() -> None:
 def test_what_is_usual_depends_on_what_the_graphs_do() -> None:
     times = UsualTime(1.0, 2.0, 3.0)
     reads = manifest()
-    writes = replace(reads, generation=GenerationSettings("shared", None))
-    assert usual_time(reads)(times) == 1.0
-    assert usual_time(writes)(times) == 2.0
-    assert usual_time(replace(writes, graphs={"encoder_model": reads.graphs["model"]}))(times) == 3.0
+    graph = reads.graphs["model"]
+    rewrites = replace(reads, generation=GenerationSettings("shared", None))
+    writes = replace(rewrites, graphs={"model": replace(graph, role="decoder")})
+    assert [graph.role for graph in reads.graphs.values()] == ["encoder"]
+    assert [usual_time(one)(times) for one in (reads, writes, rewrites)] == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from onnxpress.format import manifest
+from onnxpress.format import manifest, processors
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.pipelines import ALIASES, TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = [value for value in vars(manifest).values() if dataclasses.is_dataclass(value) and isinstance(value, type)]
+SCHEMA = [
+    value
+    for module in (manifest, processors)
+    for value in vars(module).values()
+    if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
+]
 
 
 @pytest.mark.parametrize("kind", SCHEMA, ids=lambda kind: kind.__name__)

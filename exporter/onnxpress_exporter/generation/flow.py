@@ -14,6 +14,7 @@ import onnx_ir
 
 from onnxpress.format.manifest import FORMAT, FORMAT_VERSION, GraphFiles, Manifest, Variant
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.add_variants import Outcome, settled
 from onnxpress_exporter.compare import check_tokens
@@ -69,9 +70,9 @@ def build_writing(
         model_type=checkpoint.model_type,
         architecture=type(model).__name__,
         padding=True,
-        graphs={name: graph_info(graph) for name, graph in graphs.items()},
+        graphs={name: graph_info(name, graph) for name, graph in graphs.items()},
         variants={REFERENCE: Variant(files, 0)},
-        tokenizer=settings,
+        processors=Processors(text=settings),
         postprocessing=describe.postprocessing(task, checkpoint, model, None),
         provenance=describe.provenance(checkpoint, command),
         files={},

@@ -18,7 +18,7 @@ from onnxpress.engine.machine import features
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import Manifest, Speed, Variant
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.generation.models import ENCODER, decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter import timing
 from onnxpress_exporter.add_variants import Outcome, Say
@@ -157,7 +157,7 @@ def _make(
     """The first scheme that passes, or why none does."""
     limits = {**thresholds_of(precision), **settings.thresholds}
     rounds: list[str] = []
-    row, roles = PRECISIONS[precision], {name: _role(name) for name in fp32}
+    row, roles = PRECISIONS[precision], {name: graph.role for name, graph in writing.manifest.graphs.items()}
     for scheme in row.schemes:
         if scheme.integers and not scheme.integers & set(roles.values()):
             continue  # a decoder alone: the rest is q8
@@ -181,11 +181,6 @@ def _make(
             for path in paths:
                 path.unlink()
     return "".join(f"\n      {line}" for line in rounds)
-
-
-def _role(graph: str) -> str:
-    """What a graph of a model that writes does in it."""
-    return "encoder" if graph == ENCODER else "decoder"
 
 
 def _integers(graph: onnx_ir.Model, precision: str, inputs: Sequence[Arrays], say: Say) -> onnx_ir.Model:

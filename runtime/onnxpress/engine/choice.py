@@ -84,9 +84,9 @@ def usual_time(manifest: Manifest) -> Callable[[UsualTime], float]:
     """Which of a precision's usual times counts for an artifact: by what its graphs do."""
     if manifest.generation is None:
         return lambda usual: usual.reading
-    if "model" in manifest.graphs:
-        return lambda usual: usual.writing
-    return lambda usual: usual.rewriting
+    if any(graph.role == "encoder" for graph in manifest.graphs.values()):
+        return lambda usual: usual.rewriting
+    return lambda usual: usual.writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from onnxpress.engine.choice import Choice
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, InvalidManifest
 from onnxpress.format.artifact import Artifact
-from onnxpress.format.manifest import GraphInfo, TensorInfo, TokenizerSettings
+from onnxpress.format.manifest import GraphInfo, TensorInfo
+from onnxpress.format.processors import TokenizerSettings
 from onnxpress.pipelines.batching import BUDGET_TOKENS, WINDOW_ROWS, Batch, Request, Row, checked, pad, run_rows, stream
 from onnxpress.text.tokenizer import Encoding, Strategy, Tokenizer, Truncation
 

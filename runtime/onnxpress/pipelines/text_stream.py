@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from onnxpress.errors import InputError
 from onnxpress.generation.events import FinishReason
-from onnxpress.generation.loop import generate
+from onnxpress.generation.generate import generate
 from onnxpress.pipelines.batching import Row
 from onnxpress.pipelines.writing import Call, Writer
 from onnxpress.text.tokenizer import StreamDecoder
