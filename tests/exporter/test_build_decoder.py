@@ -15,7 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.graphs import build as generators
 from onnxpress_exporter.graphs.build.readers import READERS
-from onnxpress_exporter.quantize.plan import Blocks
+from onnxpress_exporter.precisions.row import Blocks
 from onnxpress_exporter.quantize.variants import Variants
 from tests.fixtures.decoder_configs import BLOOM, CASES, FALCON, LIMIT, OPT, SMALL, SMALL_GPT2, VOCABULARY
 from tests.fixtures.decoders import Floats, Graph, tiny

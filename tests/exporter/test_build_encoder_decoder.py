@@ -13,10 +13,11 @@ import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter.errors import NotBuildable
-from onnxpress_exporter.generation.small import SCHEMES, is_past, small
+from onnxpress_exporter.generation.small import is_past, small
 from onnxpress_exporter.graphs import build as generators
 from onnxpress_exporter.graphs.build.readers.encoder_decoders import READERS
 from onnxpress_exporter.passes.tied_embeddings import tied_tables
+from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.plan import first_plans
 from onnxpress_exporter.quantize.variants import Variants
 from tests.fixtures.encoder_decoder_configs import CASES, DISTANCE, PAD, T5, VOCABULARY
@@ -190,7 +191,7 @@ def test_axes_and_dtypes_are_the_contract_s() -> None:
     }
 
 
-@pytest.mark.parametrize("precision", ["fp32", *SCHEMES])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["t5", "bart"])
 def test_sums_of_exponentials_are_those_of_the_scores_returned(name: str, precision: str, tmp_path: Path) -> None:
     """Of every variant's own scores, to more digits than 16 bits have; and where a token is forbidden by its bias."""
@@ -203,8 +204,8 @@ def test_sums_of_exponentials_are_those_of_the_scores_returned(name: str, precis
     plain.encode(ids, mask)
     inputs = plain.given(np.arange(3, 10)[None], 0, 0)
     graph = graphs["decoder_model_merged"]
-    for scheme in SCHEMES.get(precision, ())[:1]:
-        graph = small(graph, scheme, (), lambda what: None)
+    for scheme in PRECISIONS[precision].schemes[:1]:
+        graph = small(graph, scheme, (), lambda what: None, half=PRECISIONS[precision].half)
     if precision.endswith("16"):
         inputs = {key: value.astype(np.float16) if is_past(key) else value for key, value in inputs.items()}
     ran = session(graph, tmp_path / "variant.onnx")

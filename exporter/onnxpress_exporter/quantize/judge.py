@@ -20,9 +20,10 @@ from onnxpress.pipelines.base import TextPipeline
 from onnxpress.pipelines.batching import pad
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
+from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quality import compare_answers, together_and_alone
 from onnxpress_exporter.quantize.items import OPTIONS, calibration_items, judged_items
-from onnxpress_exporter.quantize.thresholds import Thresholds, misses
+from onnxpress_exporter.quantize.thresholds import misses
 
 
 class Runs(Protocol):
