@@ -16,12 +16,12 @@ import transformers
 from onnxpress import Artifact
 from onnxpress.cli.inspection import describe
 from onnxpress.engine.session import Session
-from onnxpress.generation.loop import complete
-from onnxpress.generation.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.generation.build import build
+from onnxpress_exporter.graphs.generating import build
 from onnxpress_exporter.graphs.traced_cache import traced_limit
 from onnxpress_exporter.graphs.traced_cache.rotations import held
 from onnxpress_exporter.passes.expert_weights import expert_weights

@@ -1,0 +1,66 @@
+"""A model that reads a text whole, and then writes: an encoder's graph, run once, and a decoder's graph of rows.
+
+The decoder's keys and values of the text are the encoder's outputs, read by all rows of the text. Knows no search.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.engine.session import Session
+from onnxpress.errors import InputError
+from onnxpress.generation.decoder import Decoder, Ids
+from onnxpress.generation.decoders.graph import TEXT_MASK, DecoderGraph, present
+from onnxpress.generation.decoders.growing import GrowingDecoder
+from onnxpress.generation.decoders.shared import SharedDecoder, capacity
+from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.pool.cache import Cache
+
+
+class CrossModel:
+    """An encoder and a decoder over two graphs. For several threads; implements `decoder.EncoderDecoderModel`.
+
+    Arguments:
+        encoder: the name of its graph.
+        growing: whether the decoder's cache is a growing one.
+        limit: the most tokens of a row.
+    """
+
+    def __init__(
+        self, session: Session, encoder: str, graph: DecoderGraph, limit: int | None = None, growing: bool = False
+    ) -> None:
+        self._session = session
+        self._encoder = encoder
+        self._graph = graph
+        self._limit = limit
+        self._growing = growing
+
+    @property
+    def limit(self) -> int | None:
+        return self._limit
+
+    def encode(self, input_ids: Ids, attention_mask: Ids, expected_tokens: int, **more: NDArray[Any]) -> Decoder:
+        """Read texts, int64 (texts, encoder_sequence) both; one empty row for each, which `select` multiplies.
+
+        Raises:
+            InputError: the arrays do not fit each other or the graph.
+        """
+        if input_ids.ndim != 2 or input_ids.shape != attention_mask.shape or not input_ids.size:
+            raise InputError(
+                f"Texts {input_ids.shape} and their mask {attention_mask.shape} must be (texts, sequence)."
+            )
+        outputs = self._session.run({"input_ids": input_ids, "attention_mask": attention_mask, **more}, self._encoder)
+        arrays = {name: outputs[present(name)] for name in self._graph.text}
+        if TEXT_MASK in self._graph.inputs:
+            arrays[TEXT_MASK] = np.ascontiguousarray(attention_mask, np.int64).copy()
+        texts = Texts(arrays)
+        rows = len(input_ids)
+        if self._growing:
+            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=texts)
+        cache = Cache(
+            self._graph.past, rows, capacity(expected_tokens, self._limit), texts=range(rows), dtype=self._graph.dtype
+        )
+        return SharedDecoder(self._session, self._graph, cache, limit=self._limit, texts=texts)

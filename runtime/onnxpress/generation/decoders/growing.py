@@ -1,0 +1,197 @@
+"""Rows of tokens over a traced graph, whose keys and values grow by concatenation.
+
+Rows of different lengths are padded on the left, and the mask hides the padding; a graph without a mask reads such rows
+one by one. Every run returns new arrays: exact, not fast. Knows no search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.engine.session import Session
+from onnxpress.errors import InputError
+from onnxpress.generation.decoder import Ids, Logits
+from onnxpress.generation.decoders.graph import DecoderGraph, present
+from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.pool.moves import check_sources
+
+Past = dict[str, NDArray[np.float32]]
+
+
+class GrowingModel:
+    """A decoder-only model over a traced graph. For several threads; implements `decoder.Model`.
+
+    Arguments:
+        limit: the most tokens of a row.
+    """
+
+    def __init__(self, session: Session, graph: DecoderGraph, limit: int | None = None) -> None:
+        self._session = session
+        self._graph = graph
+        self._limit = limit
+
+    @property
+    def limit(self) -> int | None:
+        return self._limit
+
+    def start(self, rows: int, expected_tokens: int) -> GrowingDecoder:
+        """Empty rows; nothing is reserved."""
+        return GrowingDecoder(self._session, self._graph, rows, limit=self._limit)
+
+
+class GrowingDecoder:
+    """Rows of tokens. Implements `decoder.Decoder`.
+
+    Arguments:
+        texts: what an encoder made of the texts that the rows are about.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        graph: DecoderGraph,
+        rows: int,
+        *,
+        limit: int | None = None,
+        texts: Texts | None = None,
+    ) -> None:
+        self._session = session
+        self._graph = graph
+        self._limit = limit
+        self._texts = texts
+        self._lengths = [0] * rows
+        #: float32 (rows, heads, longest, size); the tokens of a row are the last ones.
+        self._past: Past = {
+            name: np.zeros((rows, heads, 0, size), graph.dtype) for name, (heads, size) in graph.past.items()
+        }
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        return self._lengths
+
+    @property
+    def limit(self) -> int | None:
+        return self._limit
+
+    @property
+    def log_normalizers(self) -> None:
+        """A traced graph does not return them."""
+
+    def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
+        """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
+
+        Raises:
+            InputError: there are too few or too many tokens, or one is not of the vocabulary.
+        """
+        tokens = np.asarray(ids, np.int64)
+        if not 1 <= keep <= len(tokens):
+            raise InputError(f"{len(tokens)} tokens to read, and the scores of {keep} are asked for.")
+        length = self._lengths[row]
+        past = {name: _last(array[row : row + 1], length) for name, array in self._past.items()}
+        texts = {} if self._texts is None else self._texts.of_row(row, len(self._lengths))
+        scores, new = self._run(tokens[None], [length], past, texts, keep)
+        self._lengths[row] += len(tokens)
+        longest = max(self._lengths)
+        for name, array in self._past.items():
+            grown = _padded(array, longest)
+            grown[row] = _padded(new[name], longest)[0]
+            self._past[name] = grown
+        kept: Logits = scores[0].copy()
+        return kept
+
+    def step(self, ids: Ids, normalizers: bool = False) -> Logits:
+        """Append one token to every row, int64 (rows); float32 (rows, vocabulary).
+
+        Raises:
+            InputError: a row is full, a token is not of the vocabulary, or there are not as many as rows.
+        """
+        if len(ids) != len(self._lengths):
+            raise InputError(f"There are {len(self._lengths)} rows, and {len(ids)} tokens.")
+        if "attention_mask" not in self._graph.inputs and len(set(self._lengths)) > 1:
+            # Nothing would hide the padding.
+            return np.stack([self.prefill(row, ids[row : row + 1])[0] for row in range(len(ids))])
+        texts = {} if self._texts is None else self._texts.arrays()
+        scores, self._past = self._run(np.asarray(ids, np.int64)[:, None], self._lengths, self._past, texts, 1)
+        self._lengths = [length + 1 for length in self._lengths]
+        return scores[:, 0]
+
+    def truncate(self, row: int, length: int) -> None:
+        """Forget a row's tokens from `length` on.
+
+        Raises:
+            InputError: the row has fewer.
+        """
+        before = self._lengths[row]
+        if not 0 <= length <= before:
+            raise InputError(f"Row {row} has {before} tokens; it cannot be cut to {length}.")
+        self._lengths[row] = length
+        for name, array in self._past.items():
+            total = array.shape[2]
+            array = array.copy()
+            array[row, :, total - length :] = array[row, :, total - before : total - before + length].copy()
+            array[row, :, : total - length] = 0
+            self._past[name] = array
+        self._trim()
+
+    def select(self, sources: Sequence[int]) -> None:
+        """Row i becomes what row sources[i] was; there are len(sources) rows then.
+
+        Raises:
+            InputError: there is no such row, or rows of a text would not stand side by side.
+        """
+        check_sources(sources, len(self._lengths))
+        if self._texts is not None:
+            self._texts.select(sources, len(self._lengths))
+        self._lengths = [self._lengths[source] for source in sources]
+        self._past = {name: array[list(sources)] for name, array in self._past.items()}
+        self._trim()
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._lengths, self._past = [], {}
+
+    def _trim(self) -> None:
+        """Drop the padding that every row has."""
+        longest = max(self._lengths)
+        self._past = {name: _last(array, longest) for name, array in self._past.items()}
+
+    def _run(
+        self, ids: Ids, lengths: Sequence[int], past: Past, texts: Mapping[str, NDArray[Any]], keep: int
+    ) -> tuple[Logits, Past]:
+        """Append int64 (rows, sequence) to rows of these lengths; the last `keep` scores of each, and the new past."""
+        if ids.min() < 0 or ids.max() >= self._graph.vocabulary:
+            raise InputError(
+                f"Tokens are from 0 to {self._graph.vocabulary - 1}; there are {ids.min()} to {ids.max()}."
+            )
+        count = ids.shape[1]
+        longest = max(lengths)
+        if self._limit is not None and longest + count > self._limit:
+            raise InputError(f"A row would have {longest + count} tokens; this model takes {self._limit} at most.")
+        own = np.asarray(lengths, np.int64)[:, None]
+        inputs: dict[str, NDArray[Any]] = {
+            "input_ids": ids,
+            "position_ids": own + np.arange(count),
+            "attention_mask": (np.arange(longest + count) >= longest - own).astype(np.int64),
+            "logits_to_keep": np.arange(count - keep, count),
+        }
+        taken = {name: array for name, array in inputs.items() if name in self._graph.inputs}
+        outputs = self._session.run({**taken, **past, **texts}, self._graph.name)
+        logits: Logits = outputs["logits"]
+        return logits[:, -keep:], {name: outputs[present(name)] for name in past}
+
+
+def _last(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """The last `count` positions of (rows, heads, positions, size)."""
+    return np.ascontiguousarray(array[:, :, array.shape[2] - count :])
+
+
+def _padded(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """(rows, heads, count, size) with zeros on the left. A copy."""
+    rows, heads, length, size = array.shape
+    grown = np.zeros((rows, heads, count, size), array.dtype)
+    grown[:, :, count - length :] = array
+    return grown

@@ -1,0 +1,61 @@
+"""From an artifact's manifest and a session to the model that its graphs make. Knows which kinds there are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from onnxpress.engine.session import Session
+from onnxpress.errors import UnsupportedFormat
+from onnxpress.format.manifest import Manifest
+from onnxpress.generation.decoder import EncoderDecoderModel, Model
+from onnxpress.generation.decoders.cross import CrossModel
+from onnxpress.generation.decoders.graph import DecoderGraph, read
+from onnxpress.generation.decoders.growing import GrowingModel
+from onnxpress.generation.decoders.shared import SharedModel
+
+DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
+
+
+def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 * 2**20) -> Model:
+    """The decoder-only model of an artifact.
+
+    Arguments:
+        prefix_bytes: memory for what earlier calls have read, so that it need not be read again.
+
+    Raises:
+        UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
+    """
+    graph, limit, growing = _decoder(manifest, DECODER)
+    if graph.text:
+        raise UnsupportedFormat(f"Graph {DECODER!r} wants an encoder's keys and values. Export again.")
+    graph = _as_stored(graph, session)
+    if growing:
+        return GrowingModel(session, graph, limit)
+    return SharedModel(session, graph, limit, prefix_bytes)
+
+
+def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecoderModel:
+    """The encoder-decoder model of an artifact.
+
+    Raises:
+        UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
+    """
+    graph, limit, growing = _decoder(manifest, CROSS_DECODER)
+    if ENCODER not in manifest.graphs or not graph.text:
+        raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
+    return CrossModel(session, ENCODER, _as_stored(graph, session), limit, growing)
+
+
+def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, bool]:
+    """The graph, the most tokens of a row, and whether the cache is a growing one."""
+    settings = manifest.generation
+    if settings is None or name not in manifest.graphs:
+        raise UnsupportedFormat(
+            f"The artifact has no graph {name!r} that continues text; it has: {', '.join(manifest.graphs)}."
+        )
+    return read(name, manifest.graphs[name], settings.cache), settings.max_length, settings.cache == "growing"
+
+
+def _as_stored(graph: DecoderGraph, session: Session) -> DecoderGraph:
+    """With the dtype of keys and values in this variant, which the manifest does not tell."""
+    return replace(graph, dtype=session.input_dtype(next(iter(graph.past)), graph.name))
