@@ -91,7 +91,7 @@ class Binding:
 
     def _check(self, name: str, value: Array | Buffer) -> None:
         if isinstance(value, Buffer):
-            if value.device not in ("cpu", self._session.device):
+            if not value.on_host and value.device != self._session.device:
                 raise InputError(f"{name}: a buffer on {value.device} cannot be bound on {self._session.device}.")
         elif not value.flags.c_contiguous:
             raise InputError(f"{name}: only a contiguous array can be bound; pass np.ascontiguousarray of it.")
@@ -116,7 +116,7 @@ class Binding:
             raise InputError(f"Graph {graph!r} has no {'output' if output else 'input'} {name!r}.")
         self._travelling.pop(name, None)
         row = provider_of(self._session.device)
-        if isinstance(value, Buffer) and value.device != "cpu":
+        if isinstance(value, Buffer) and not value.on_host:
             place = (row.memory, index_of(value.device), value.dtype, value.shape, value.address)
             (self._io.bind_output if output else self._io.bind_input)(name, *place)
             return

@@ -65,6 +65,11 @@ class Buffer:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
+    def on_host(self) -> bool:
+        """Whether the buffer has an `array`."""
+        return self._array is not None
+
+    @property
     def address(self) -> int:
         """Of the first byte, as the device counts."""
         return self._memory.address + self._start

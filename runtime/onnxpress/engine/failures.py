@@ -110,7 +110,7 @@ def out_of_memory(path: Path, device: str, error: BaseException) -> OutOfMemory:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a message, shortened in the middle: a kernel's begins with the node and ends with the reason."""
+    """The first line of a message, shortened in the middle: it begins with the node, and ends with the reason."""
     lines = str(error).strip().splitlines()
     line = lines[0] if lines else type(error).__name__
     return line if len(line) <= 300 else f"{line[:120]} ... {line[-175:]}"
