@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.format.artifact import Artifact
-from onnxpress.pipelines import task_class
+from onnxpress.pipelines import build_pipeline
 from onnxpress.pipelines.base import TextPipeline
 from onnxpress.pipelines.batching import pad
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
+from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quality import compare_answers, together_and_alone
 from onnxpress_exporter.quantize.items import OPTIONS, calibration_items, judged_items
-from onnxpress_exporter.quantize.thresholds import Thresholds, misses
+from onnxpress_exporter.quantize.thresholds import misses
 
 
 class Runs(Protocol):
@@ -114,7 +115,7 @@ class Judge:
 
     def _pipeline(self, session: Runs) -> TextPipeline[Any]:
         options = OPTIONS.get(self._task, {})
-        return task_class(self._task)(self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
+        return build_pipeline(self._task, self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
 
 
 class _Closed:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from onnxpress.errors import InputError
 from onnxpress.generation.events import FinishReason
@@ -21,6 +22,17 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+
+
+@runtime_checkable
+class ShowsText(Protocol):
+    """A pipeline whose answers may be shown while they are written."""
+
+    def streams(self, options: Mapping[str, Any]) -> bool:
+        """Whether a call with these options gives one text for each input."""
+
+    def stream(self, inputs: Any, **options: Any) -> TextStream:
+        """The text piece by piece."""
 
 
 class TextStream:
