@@ -246,7 +246,7 @@ class Batch:
         self._alone = [group for _, group in alone]
 
     def _order(self, slots: list[int]) -> list[int]:
-        """The order in which rows that are in these slots now take those from 0 on: few move, a text's stay together."""
+        """An order for slots from 0 on of rows that are in these now: few move, and those of a text stay together."""
         together = self._together
         if together == 1:
             return settled(slots)
