@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from onnxpress import Artifact, InputError
-from onnxpress.format.manifest import TokenizerSettings
+from onnxpress.format.processors import TokenizerSettings
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_bench.texts import QUESTIONS, Count, text_of
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -174,14 +174,29 @@ def gain_between(
     comparison: Comparison, name: str, base: str, other: str, measures: Sequence[Measure] = MEASURES
 ) -> Gain | None:
     """How many times better `other` is than `base` in the row called `name`; None without common blocks."""
-    samples = {one: None for run in comparison.runs for one in run.samples}
+    for measure, sample in _sources(comparison, name, measures):
+        blocks = {backend: values_of(comparison, backend, sample, measure) for backend in (base, other)}
+        return _gains(blocks, base, measure, comparison.settings.seed).get(other)
+    return None
+
+
+def block_values(
+    comparison: Comparison, name: str, backend: str, measures: Sequence[Measure] = MEASURES
+) -> dict[int, float]:
+    """A backend's value in the row called `name`, for each block that has one; empty where nothing was measured."""
+    for measure, sample in _sources(comparison, name, measures):
+        return values_of(comparison, backend, sample, measure)
+    return {}
+
+
+def _sources(comparison: Comparison, name: str, measures: Sequence[Measure]) -> Iterator[tuple[Measure, str]]:
+    """The measure and the samples that the row called `name` is made of."""
+    samples = dict.fromkeys(sample for run in comparison.runs for sample in run.samples)
     for measure in measures:
         for sample in samples:
             match = re.fullmatch(measure.samples, sample)
             if match and _row_name(measure, match.groupdict()) == name:
-                blocks = {one: values_of(comparison, one, sample, measure) for one in (base, other)}
-                return _gains(blocks, base, measure, comparison.settings.seed).get(other)
-    return None
+                yield measure, sample
 
 
 def _row_name(measure: Measure, groups: Mapping[str, str]) -> str:

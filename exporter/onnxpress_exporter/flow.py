@@ -23,6 +23,7 @@ from onnxpress.format.manifest import (
     Manifest,
     Variant,
 )
+from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.add_variants import (
     QUANTIZED,
@@ -180,7 +181,7 @@ def _build(
         padding=comparison.padding,
         graphs={part.spec.name: part.spec.info for part in parts},
         variants={"fp32": Variant(graphs, 0, quality=quality, speed=speed)},
-        tokenizer=settings,
+        processors=Processors(text=settings),
         postprocessing=row.postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
         files={},

@@ -10,7 +10,11 @@
     ├── InputError             an argument of a call is of the wrong kind or out of range
     ├── UnknownTask            no such task, or one that the artifact was not exported for
     ├── MissingDependency      an optional package is absent; the message names the `pip install`
-    └── DeviceUnavailable      the requested device is not here; never a silent fall to the CPU
+    ├── DeviceUnavailable      the requested device is not here; never a silent fall to the CPU
+    └── EngineError            the inputs are right, and the engine failed all the same
+        └── OutOfMemory        there is not enough memory, on the host or on a device
+
+A server answers InputError and UnknownTask with a status of the 400s, all others with one of the 500s.
 
 The exporter adds its own branch, `onnxpress_exporter.errors`. This module knows nothing else of onnxpress.
 """
@@ -64,3 +68,11 @@ class MissingDependency(OnnxpressError):  # noqa: N818
 
 class DeviceUnavailable(OnnxpressError):  # noqa: N818
     """The requested device is not on this machine."""
+
+
+class EngineError(OnnxpressError):
+    """A graph failed on inputs that it can take: the fault is the engine's or the machine's, not a caller's."""
+
+
+class OutOfMemory(EngineError, MemoryError):  # noqa: N818
+    """There is not enough memory, on the host or on a device."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxpress.format.manifest import SpecialToken
+from onnxpress.format.processors import SpecialToken
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer

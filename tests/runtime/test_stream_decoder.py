@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onnxpress.format.manifest import Segmentation, TokenizerSettings
+from onnxpress.format.processors import Segmentation, TokenizerSettings
 from onnxpress.text.slow.byte_level import BYTE_NAMES
 from onnxpress.text.tokenizer import Tokenizer
 from tests.fixtures.tiny_tokenizers import WORDS, byte_pairs, unigrams, word_pieces

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,7 +17,7 @@ from onnxpress_bench.scenarios import SCENARIOS
 from onnxpress_bench.suites import SUITES, Case, cases
 from onnxpress_bench.suites.results import BEGIN, END, figures_by_hand, load, render, sections_of, update
 from onnxpress_bench.suites.shapes import MODELS
-from onnxpress_bench.suites.targets import Target, outcome
+from onnxpress_bench.suites.targets import Kind, Outcome, Target, outcome
 from tests.fixtures.bench import quiet_comparison
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,15 +77,78 @@ def test_markers_must_be_there() -> None:
     assert update(f"a\n{begin}\nold\n{end}\nb", {suite: "new\n"}) == f"a\n{begin}\nnew\n{end}\nb"
 
 
+MET, MISSED, NOT_SHOWN, NOT_MEASURED = "met", "missed", "not shown", "not measured"
+
+
 @pytest.mark.parametrize(
-    ("reference", "own", "met"),
-    [(0.96, 0.957, True), (0.96, 0.97, True), (0.96, 0.954, False), (None, 0.96, None), (0.96, None, None)],
+    ("reference", "own", "verdict"),
+    [
+        (0.96, 0.957, MET),
+        (0.96, 0.97, MET),
+        (0.96, 0.954, MISSED),
+        (None, 0.96, NOT_MEASURED),
+        (0.96, None, NOT_MEASURED),
+    ],
 )
-def test_a_difference_of_two_backends_is_a_target(reference: float | None, own: float | None, met: bool | None) -> None:
+def test_a_difference_of_two_backends_is_a_target(reference: float | None, own: float | None, verdict: str) -> None:
     quality = {"pytorch": {"accuracy": reference}, "onnxpress int8": {"cosine, worst": 0.999, "accuracy": own}}
     record = quiet_comparison(quality=quality, blocks=1, calls=2)
     target = Target("int8, accuracy over PyTorch's", "difference", "accuracy", "onnxpress int8", "pytorch", -0.005)
-    assert outcome(record, target).met(target) is met
+    assert outcome(record, target).verdict(target) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_least", "at_most"),
+    [
+        (2.1, 2.6, MET, MISSED),
+        (2.0, 2.6, MET, NOT_SHOWN),
+        (1.9, 2.6, NOT_SHOWN, NOT_SHOWN),
+        (1.0, 1.99, MISSED, MET),
+        (1.0, 2.0, NOT_SHOWN, MET),
+        (2.3, float("inf"), MET, MISSED),
+        (1.9, float("inf"), NOT_SHOWN, NOT_SHOWN),
+        (None, None, NOT_SHOWN, NOT_SHOWN),
+    ],
+)
+def test_a_target_is_met_only_where_the_whole_interval_is_within_the_limit(
+    low: float | None, high: float | None, at_least: str, at_most: str
+) -> None:
+    measured = Outcome(2.3, low, high)
+    assert measured.verdict(Target("", "gain", "", "a", "b", at_least=2.0)) == at_least
+    assert measured.verdict(Target("", "share", "", "a", "b", at_most=2.0)) == at_most
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_what_blocks_measure_has_an_interval_and_one_block_shows_nothing(kind: Kind) -> None:
+    rows = {"mean gain": "latency_p50 1x16; latency_p50 1x128", "kept": "mixed; offline", "footprint": "memory_peak"}
+    rows |= dict.fromkeys(("quality", "less error", "difference"), "cosine, mean")
+    target = Target("", kind, rows.get(kind, "latency_p50 1x16"), "onnxpress int8", "onnxpress fp32", at_least=-1.0)
+    counted = kind in ("install", "size", "quality", "less error", "difference")
+    several, single = (replace(quiet_comparison(blocks=count), cache_bytes=1e6) for count in (6, 1))
+    shown = outcome(several, target)
+    assert shown.value is not None and shown.counted is counted and (shown.low is None) is counted
+    if shown.low is not None and shown.high is not None:
+        assert shown.low < shown.value < shown.high
+    assert shown.verdict(target) == MET
+    assert outcome(single, target).verdict(target) == (shown.verdict(target) if counted else NOT_SHOWN)
+
+
+def test_values_over_blocks_are_what_they_are_called() -> None:
+    record = replace(quiet_comparison(noise=1e-9), cache_bytes=1e6)
+    ours = "onnxpress fp32"
+
+    def value(kind: Kind, row: str) -> float | None:
+        return outcome(record, Target("", kind, row, ours, "pytorch", at_least=1.0)).value
+
+    assert value("gain", "latency_p50 1x16") == pytest.approx(2.4)
+    assert value("mean gain", "latency_p50 1x16; latency_p50 1x128") == pytest.approx(2.4)
+    assert value("mean gain", "mixed; offline") == pytest.approx(2.4)
+    assert value("share", "memory_first") == pytest.approx(1 / 2.4)
+    assert value("overhead", "latency_p50 1x16") == pytest.approx(1 / 2.4 - 1)
+    assert value("kept", "mixed; offline") == pytest.approx(70 / 30)
+    assert value("footprint", "memory_peak") == pytest.approx(6e8 / 2.4 / (90_300_000 + 1e6))
+    # 3.4e8 operations in 8 ms / 2.4, over 166 GFLOP/s.
+    assert value("efficiency", "latency_p50 1x16") == pytest.approx(3.4e8 / (8e-3 / 2.4) / 166e9)
 
 
 def test_the_task_s_metric_is_shown_for_all_and_says_nothing_of_equal_answers() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from onnxpress.errors import InputError
-from onnxpress.format.manifest import Manifest, SpecialToken
+from onnxpress.format.manifest import Manifest
+from onnxpress.format.processors import Processors, SpecialToken
 from onnxpress_exporter.judging.columns import find_columns
 from onnxpress_exporter.judging.data import Table, table_of
 from onnxpress_exporter.judging.metrics import Evaluation
@@ -30,7 +31,7 @@ def of(task: str, labels: Sequence[str] = ("no", "yes"), problem: str | None = N
     return replace(
         plain,
         task=task,
-        tokenizer=replace(plain.tokenizer, special_tokens=mask),
+        processors=Processors(replace(plain.tokenizer, special_tokens=mask)),
         postprocessing=replace(plain.postprocessing, labels=tuple(labels), problem_type=problem),
     )
 

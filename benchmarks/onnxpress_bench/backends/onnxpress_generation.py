@@ -64,7 +64,7 @@ class OnnxpressGeneration(_Pipeline, Generation):
     _model: Any = None
 
     def load(self) -> None:
-        from onnxpress.generation.models import decoder_model
+        from onnxpress.generation.decoders.models import decoder_model
 
         super().load()
         # What earlier calls have read would spare it the prompt: nothing is kept.
@@ -74,7 +74,7 @@ class OnnxpressGeneration(_Pipeline, Generation):
         return list(self._pipe.tokenizer.encode(text, special_tokens=False).ids)
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
-        from onnxpress.generation.loop import generate
+        from onnxpress.generation.generate import generate
         from onnxpress.generation.settings import GenerationConfig
 
         config = GenerationConfig(max_new_tokens=new_tokens)  # no token ends it

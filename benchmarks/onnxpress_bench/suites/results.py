@@ -19,7 +19,7 @@ from onnxpress_bench.noise import findings
 from onnxpress_bench.record import read_record
 from onnxpress_bench.report.terminal import figure, times
 from onnxpress_bench.suites import SUITES, Case, cases
-from onnxpress_bench.suites.targets import Outcome, Target, outcome
+from onnxpress_bench.suites.targets import Outcome, Target, Verdict, outcome
 from onnxpress_exporter.judging.wrong import is_wrong
 
 BEGIN, END = "<!-- measured: begin ({}) -->", "<!-- measured: end ({}) -->"
@@ -209,9 +209,21 @@ def _targets(measured: Sequence[tuple[Case, Comparison]]) -> str:
     for case, record in measured:
         for target in case.targets:
             found = outcome(record, target)
-            verdict = {True: "met", False: "**missed**", None: "not measured"}[found.met(target)]
-            lines.append([target.title, _limit(target), _value(target, found), verdict])
-    return _table(["target", "wanted", "measured", ""], lines)
+            lines.append([target.title, _limit(target), _value(target, found), _VERDICTS[found.verdict(target)]])
+    return f"{_table(['target', 'wanted', 'measured', ''], lines)}\n\n{_RULE_OF_TARGETS}"
+
+
+_RULE_OF_TARGETS = (
+    "Met, or missed: the whole 95% interval lies on that side of what is wanted. Not shown: it reaches past it, or one "
+    "block gave none, so that this run does not tell. Sizes and answers to given items have no interval."
+)
+
+_VERDICTS: Mapping[Verdict, str] = {
+    "met": "met",
+    "missed": "**missed**",
+    "not shown": "not shown",
+    "not measured": "not measured",
+}
 
 
 def _limit(target: Target) -> str:

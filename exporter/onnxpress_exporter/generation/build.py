@@ -9,7 +9,7 @@ from typing import Any, Literal
 import onnx_ir
 
 from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
-from onnxpress.generation.models import DECODER
+from onnxpress.generation.decoders.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 from onnxpress_exporter.graphs import build as generators
 
@@ -57,9 +57,13 @@ def _traced(model: Any, encodes: bool, reason: str) -> Built:
     return Built(graphs, "growing", growing.traced_limit(model), reason)
 
 
-def graph_info(model: onnx_ir.Model) -> GraphInfo:
-    """What a graph takes and returns, as the manifest tells it."""
-    return GraphInfo(tuple(map(_tensor, model.graph.inputs)), tuple(map(_tensor, model.graph.outputs)))
+#: What each graph does in its model.
+ROLES = {DECODER: "decoder", ENCODER: "encoder", CROSS_DECODER: "decoder"}
+
+
+def graph_info(name: str, model: onnx_ir.Model) -> GraphInfo:
+    """What the graph of this name takes, returns and does, as the manifest tells it."""
+    return GraphInfo(tuple(map(_tensor, model.graph.inputs)), tuple(map(_tensor, model.graph.outputs)), ROLES[name])
 
 
 def _tensor(value: onnx_ir.Value) -> TensorInfo:

@@ -13,6 +13,7 @@ from typing import Any
 import onnx_ir
 
 from onnxpress.format.manifest import FORMAT, FORMAT_VERSION, PRECISION_SUFFIX, GraphFiles, Manifest, Variant
+from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.add_variants import Outcome, settled
 from onnxpress_exporter.compare import check_tokens
@@ -69,9 +70,9 @@ def build_writing(
         model_type=checkpoint.model_type,
         architecture=type(model).__name__,
         padding=True,
-        graphs={name: graph_info(graph) for name, graph in graphs.items()},
+        graphs={name: graph_info(name, graph) for name, graph in graphs.items()},
         variants={"fp32": Variant(files, 0)},
-        tokenizer=settings,
+        processors=Processors(text=settings),
         postprocessing=TASKS[task].postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
         files={},

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.format.artifact import Artifact
-from onnxpress.pipelines import task_class
+from onnxpress.pipelines import build_pipeline
 from onnxpress.pipelines.base import TextPipeline
 from onnxpress.pipelines.batching import pad
 from onnxpress.text.tokenizer import Tokenizer
@@ -113,8 +113,8 @@ class Judge:
         return found
 
     def _pipeline(self, session: Runs) -> TextPipeline[Any]:
-        make, options = task_class(self._task.name), self._task.options
-        return make(self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
+        task = self._task
+        return build_pipeline(task.name, self._artifact, session, self._tokenizer, "judged", task.options)  # type: ignore[arg-type]
 
 
 class _Closed:

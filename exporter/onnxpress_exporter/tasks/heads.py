@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from onnxpress.errors import UnknownTask
-from onnxpress.pipelines import canonical_task
+from onnxpress.pipelines import find_task
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.tasks import ROWS, TASKS
 from onnxpress_exporter.tasks.feature_extraction import BARE
@@ -50,7 +50,7 @@ def _runtime_name(written: str) -> str | None:
     """What the runtime takes a name for, however its words are joined."""
     for joined in (written, written.replace("_", "-"), written.replace("-", "_")):
         with suppress(UnknownTask):
-            return canonical_task(joined)
+            return find_task(joined)[0].name
     return None
 
 

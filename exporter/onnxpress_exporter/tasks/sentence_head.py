@@ -43,6 +43,7 @@ def sentence_head_spec(settings: SentenceSettings) -> GraphSpec | None:
         name="head",
         inputs=(TensorInfo(_POOLED, "float32", ("batch", settings.dense[0].in_features)),),
         outputs=(TensorInfo(_NAME, "float32", ("batch", settings.dense[-1].out_features)),),
+        role="head",
     )
 
 

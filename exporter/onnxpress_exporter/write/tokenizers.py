@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.format.manifest import LanguageSettings, SpecialToken, TokenizerSettings
+from onnxpress.format.processors import LanguageSettings, SpecialToken, TokenizerSettings
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.write.tokenizer_conversion import Conversion, Side, convert, languages_of

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
+from onnxpress.format.older import upgrade
+from onnxpress.format.processors import Processors, ProcessorSettings, TokenizerSettings
 from onnxpress.format.schema import decode, encode
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 #: precision -> the suffix of its graph files, as transformers.js names them.
@@ -29,8 +31,6 @@ PRECISION_SUFFIX: Mapping[str, str] = {
     "q4": "_q4",
     "q4f16": "_q4f16",
 }
-
-Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,14 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class GraphInfo:
-    """What every variant of one graph takes and returns."""
+    """What every variant of one graph takes and returns, and what it does in the model: its role.
+
+    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding).
+    """
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,15 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class GraphFiles:
-    """Where one variant keeps one graph: the `.onnx` file, its external data, and the operator sets it needs."""
+    """Where one variant keeps one graph: the `.onnx` file, its external data, and the operator sets it needs.
+
+    `precision`: of this graph, where it is not the variant's; None: the variant's.
+    """
 
     file: str
     external: tuple[str, ...] = ()
     opsets: Mapping[str, int] = field(default_factory=dict)
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,77 +130,6 @@ class Variant:
     speed: Speed | None = None
     treatments: Mapping[str, str] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SpecialToken:
-    text: str
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageSettings:
-    """How a tokenizer is told the languages. `codes`: language -> id of its token, in the order of the checkpoint.
-
-    `source_position`: where the source language's token stands in an encoded row (0: first, -1: last); None: nowhere.
-    `target`: how the target language is asked for. "forced": its id is the first token to be generated; "text": its
-    token, `>>CODE<<`, begins the source text; None: not at all.
-    """
-
-    codes: Mapping[str, int]
-    source_position: int | None = None
-    target: Literal["forced", "text"] | None = None
-    default_source: str | None = None
-    default_target: str | None = None
-
-
-SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes"]
-
-
-@dataclass(frozen=True, slots=True)
-class Segmentation:
-    """How a text becomes tokens where the Rust library has no exact way. It stands in for the normalizer, the
-    pre-tokenizer, the template and the decoder of `tokenizer.json`; docs/artifact.md says what each method does.
-
-    Ids from `vocabulary` on are pieces that the model has no row for: they count as `unknown_id`. `prefix` and
-    `suffix` surround a row. The rest is for "sentencepiece": the file with its normalization table, its settings,
-    pieces without a text, whether `>>CODE<<` at the beginning is one token; in decoded text, what follows a special
-    token, and the names of others that are joined as special ones are.
-    """
-
-    method: SegmentationMethod
-    vocabulary: int
-    unknown_id: int
-    prefix: tuple[int, ...] = ()
-    suffix: tuple[int, ...] = ()
-    charsmap_file: str | None = None
-    add_dummy_prefix: bool = True
-    remove_extra_whitespaces: bool = True
-    invisible: tuple[str, ...] = ()
-    leading_code: bool = False
-    after_special: str = ""
-    apart: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizerSettings:
-    """What `tokenizer.json` does not say. `max_length` counts tokens, special ones included; None: unlimited.
-
-    `target`: the tokenizer of the target side, which decodes, where that side has a vocabulary of its own.
-    """
-
-    file: str
-    input_names: tuple[str, ...]
-    max_length: int | None
-    pad_token_id: int
-    pad_token_type_id: int = 0
-    padding_side: Side = "right"
-    truncation_side: Side = "right"
-    clean_up_tokenization_spaces: bool = False
-    special_tokens: Mapping[str, SpecialToken] = field(default_factory=dict)
-    languages: LanguageSettings | None = None
-    segmentation: Segmentation | None = None
-    target: TokenizerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,15 +208,34 @@ class Manifest:
     padding: bool
     graphs: Mapping[str, GraphInfo]
     variants: Mapping[str, Variant]
-    tokenizer: TokenizerSettings | None
+    processors: Processors
     postprocessing: Postprocessing
     provenance: Provenance
     files: Mapping[str, FileInfo]
     generation: GenerationSettings | None = None
 
+    @property
+    def tokenizer(self) -> TokenizerSettings | None:
+        """The processor of texts."""
+        return self.processors.text
+
+    def graph_name(self, role: str) -> str:
+        """The name of the graph that does `role` in the model.
+
+        Raises:
+            UnsupportedFormat: the artifact has no such graph.
+        """
+        for name, graph in self.graphs.items():
+            if graph.role == role:
+                return name
+        roles = ", ".join(f"{name} ({graph.role})" for name, graph in self.graphs.items())
+        raise UnsupportedFormat(
+            f"No graph of this {self.architecture} has the role {role!r}; it has: {roles}. Export again."
+        )
+
 
 def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
-    """Read a manifest.
+    """Read a manifest of this format version or an older one, which becomes what this version says of the same model.
 
     Raises:
         InvalidManifest: not JSON, not an onnxpress manifest, or fields that contradict each other.
@@ -302,7 +258,10 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
         raise UnsupportedFormat(
             f"{where}: format version {version}; this onnxpress reads up to {FORMAT_VERSION}. Upgrade onnxpress."
         )
-    manifest = decode(Manifest, value, where)
+    try:
+        manifest = decode(Manifest, upgrade(value, version, FORMAT_VERSION, where), where)
+    except RecursionError:
+        raise InvalidManifest(f"{where}: objects are nested too deeply. Export again.") from None
     _validate(manifest, where)
     return manifest
 
@@ -327,37 +286,63 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def _validate(manifest: Manifest, where: str) -> None:
-    def refuse(field_name: str, reason: str) -> None:
-        raise InvalidManifest(f"{where}: {field_name}: {reason}. Export again.")
-
     for name, info in manifest.files.items():
         if info.bytes < 0:
-            refuse(f"files.{name}.bytes", "negative")
+            raise _contradiction(where, f"files.{name}.bytes", "negative")
         if not _SHA256.fullmatch(info.sha256):
-            refuse(f"files.{name}.sha256", "not 64 lower-case hexadecimal digits")
+            raise _contradiction(where, f"files.{name}.sha256", "not 64 lower-case hexadecimal digits")
+    roles = [graph.role for graph in manifest.graphs.values()]
+    if len(set(roles)) != len(roles):
+        raise _contradiction(where, "graphs", f"two graphs have one role: {', '.join(sorted(roles))}")
     if not manifest.variants:
-        refuse("variants", "there is none")
+        raise _contradiction(where, "variants", "there is none")
     for precision, variant in manifest.variants.items():
-        at = f"variants.{precision}"
-        if precision not in PRECISION_SUFFIX:
-            raise UnsupportedFormat(
-                f"{where}: {at}: unknown precision; this onnxpress knows {', '.join(PRECISION_SUFFIX)}. "
-                "Upgrade onnxpress."
-            )
-        if set(variant.graphs) != set(manifest.graphs):
-            refuse(f"{at}.graphs", f"{sorted(variant.graphs)} instead of {sorted(manifest.graphs)}")
-        for graph, files in variant.graphs.items():
-            for name in (files.file, *files.external):
-                if name not in manifest.files:
-                    refuse(f"{at}.graphs.{graph}", f"{name!r} is not listed in files")
-    tokenizer, at = manifest.tokenizer, "tokenizer"
-    while tokenizer is not None:
-        named = [("file", tokenizer.file)]
-        if tokenizer.segmentation is not None and tokenizer.segmentation.charsmap_file is not None:
-            named.append(("segmentation.charsmap_file", tokenizer.segmentation.charsmap_file))
-        for field_name, file in named:
-            if file not in manifest.files:
-                refuse(f"{at}.{field_name}", f"{file!r} is not listed in files")
-        if tokenizer.max_length is not None and tokenizer.max_length < 1:
-            refuse(f"{at}.max_length", "not positive")
-        tokenizer, at = tokenizer.target, f"{at}.target"
+        _validate_variant(manifest, precision, variant, where)
+    for kind in ("image", "audio"):
+        processor: ProcessorSettings | None = getattr(manifest.processors, kind)
+        if processor is not None:
+            _require_listed(manifest, processor.file, where, f"processors.{kind}.file")
+    _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
+
+
+def _validate_variant(manifest: Manifest, precision: str, variant: Variant, where: str) -> None:
+    at = f"variants.{precision}"
+    _require_known(precision, where, at)
+    if set(variant.graphs) != set(manifest.graphs):
+        raise _contradiction(where, f"{at}.graphs", f"{sorted(variant.graphs)} instead of {sorted(manifest.graphs)}")
+    for graph, files in variant.graphs.items():
+        if files.precision is not None:
+            _require_known(files.precision, where, f"{at}.graphs.{graph}.precision")
+        for name in (files.file, *files.external):
+            _require_listed(manifest, name, where, f"{at}.graphs.{graph}")
+
+
+def _validate_tokenizer(manifest: Manifest, tokenizer: TokenizerSettings | None, where: str, at: str) -> None:
+    if tokenizer is None:
+        return
+    _require_listed(manifest, tokenizer.file, where, f"{at}.file")
+    if tokenizer.segmentation is not None and tokenizer.segmentation.charsmap_file is not None:
+        _require_listed(manifest, tokenizer.segmentation.charsmap_file, where, f"{at}.segmentation.charsmap_file")
+    if tokenizer.max_length is not None and tokenizer.max_length < 1:
+        raise _contradiction(where, f"{at}.max_length", "not positive")
+    target = tokenizer.target
+    if target is not None and target.target is not None:
+        raise _contradiction(where, f"{at}.target.target", "the target side of a target side")
+    _validate_tokenizer(manifest, target, where, f"{at}.target")
+
+
+def _require_known(precision: str, where: str, at: str) -> None:
+    if precision not in PRECISION_SUFFIX:
+        raise UnsupportedFormat(
+            f"{where}: {at}: unknown precision {precision!r}; this onnxpress knows {', '.join(PRECISION_SUFFIX)}. "
+            "Upgrade onnxpress."
+        )
+
+
+def _require_listed(manifest: Manifest, name: str, where: str, at: str) -> None:
+    if name not in manifest.files:
+        raise _contradiction(where, at, f"{name!r} is not listed in files")
+
+
+def _contradiction(where: str, field_name: str, reason: str) -> InvalidManifest:
+    return InvalidManifest(f"{where}: {field_name}: {reason}. Export again.")

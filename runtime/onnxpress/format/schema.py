@@ -2,7 +2,8 @@
 
 The dataclasses are the schema: their annotations say what is allowed (`str`, `int`, `float`, `bool`, `X | None`,
 `Literal`, `tuple[X, ...]`, `Mapping[str, X]`, other dataclasses). A field without a default is required; a field
-that the dataclass does not have is refused, because it may change the meaning of the rest.
+that the dataclass does not have is refused, because it may change the meaning of the rest. Fields that begin with
+`x-` are other programs' notes: nobody may need them, so they are ignored.
 
 This module does not know what a manifest is.
 """
@@ -20,6 +21,9 @@ from typing import Any, Literal, TypeVar, Union, cast
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 
 T = TypeVar("T")
+
+#: How the fields begin that every reader ignores.
+NOTE_PREFIX = "x-"
 
 
 def decode(kind: type[T], value: object, where: str) -> T:
@@ -92,7 +96,7 @@ def _decode_dataclass(kind: type, value: object, where: str) -> object:
     if not isinstance(value, dict):
         raise _wrong(where, "an object", value)
     fields = _fields(kind)
-    unknown = sorted(set(value) - set(fields))
+    unknown = sorted(name for name in value if name not in fields and not name.startswith(NOTE_PREFIX))
     if unknown:
         raise UnsupportedFormat(
             f"{where}: unknown field {unknown[0]!r}. The file was written by a newer onnxpress, or is not an "

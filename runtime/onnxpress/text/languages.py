@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxpress.errors import InputError
-from onnxpress.format.manifest import LanguageSettings
+from onnxpress.format.processors import LanguageSettings
 
 _SHOWN = 8
 

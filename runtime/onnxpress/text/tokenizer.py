@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from onnxpress.errors import CorruptFile, InputError, MissingDependency
-from onnxpress.format.manifest import TokenizerSettings
+from onnxpress.format.processors import TokenizerSettings
 from onnxpress.text.encodings import Encoding, Strategy, Truncation, replaced
 from onnxpress.text.languages import language_id, with_target
 from onnxpress.text.slow.encoder import PieceEncoder

@@ -45,7 +45,7 @@ def decoder_spec(layers: Sequence[Kept], vocabulary: int, positions: bool, maske
     if positions:
         inputs.append(TensorInfo("position_ids", "int64", ("rows", "sequence")))
     inputs += [_KEPT, *_past(layers, "")]
-    return GraphSpec(DECODER, tuple(inputs), (_logits(vocabulary), *_present(layers, "", "rows", "total")))
+    return GraphSpec(DECODER, tuple(inputs), (_logits(vocabulary), *_present(layers, "", "rows", "total")), "decoder")
 
 
 def encoder_spec(layers: Sequence[Kept]) -> GraphSpec:
@@ -64,7 +64,9 @@ def cross_decoder_spec(own: Sequence[Kept], text: Sequence[Kept], vocabulary: in
         *_past(own, "decoder."),
         *_past(text, "encoder.", "texts", "encoder_sequence"),
     )
-    return GraphSpec(CROSS_DECODER, inputs, (_logits(vocabulary), *_present(own, "decoder.", "rows", "total")))
+    return GraphSpec(
+        CROSS_DECODER, inputs, (_logits(vocabulary), *_present(own, "decoder.", "rows", "total")), "decoder"
+    )
 
 
 _KEPT = TensorInfo("logits_to_keep", "int64", ("kept",))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.format.manifest import LanguageSettings, Segmentation
+from onnxpress.format.processors import LanguageSettings, Segmentation
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 
 if TYPE_CHECKING:

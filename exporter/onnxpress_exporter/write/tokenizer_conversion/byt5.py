@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from onnxpress.format.manifest import Segmentation
+from onnxpress.format.processors import Segmentation
 from onnxpress.text.slow.byte_level import BYTE_NAMES, OFFSET
 from onnxpress_exporter.write.tokenizer_conversion.base import Conversion, Side, add_tokens, frame, names, refuse
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from onnxpress.format.manifest import LanguageSettings
+from onnxpress.format.processors import LanguageSettings
 from onnxpress_exporter.write.tokenizer_conversion.base import refuse
 
 _CLASSES = frozenset({"MBartTokenizer", "MBart50Tokenizer", "NllbTokenizer", "SeamlessM4TTokenizer"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress.format.manifest import LanguageSettings
+from onnxpress.format.processors import LanguageSettings
 from onnxpress_exporter.write.tokenizer_conversion.base import Conversion, names, refuse
 from onnxpress_exporter.write.tokenizer_conversion.sentencepiece_model import Layout, side
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress.format.manifest import LanguageSettings
+from onnxpress.format.processors import LanguageSettings
 from onnxpress.text.slow.sentencepiece import UNREACHABLE
 from onnxpress_exporter.write.tokenizer_conversion.base import Conversion, Side, names
 from onnxpress_exporter.write.tokenizer_conversion.sentencepiece_model import Layout, side

@@ -15,7 +15,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE, Unigram
 
-from onnxpress.format.manifest import Segmentation
+from onnxpress.format.processors import Segmentation
 from onnxpress.text.slow.sentencepiece import SPACE, UNREACHABLE
 from onnxpress_exporter.write.tokenizer_conversion.base import Side, add_tokens, frame, refuse
 

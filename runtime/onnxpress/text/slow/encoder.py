@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from onnxpress.errors import CorruptFile, InputError
-from onnxpress.format.manifest import Segmentation, TokenizerSettings
+from onnxpress.format.processors import Segmentation, TokenizerSettings
 from onnxpress.text.encodings import Row, Truncation, windows
 from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from onnxpress.format.manifest import Segmentation
+from onnxpress.format.processors import Segmentation
 from onnxpress.text.slow.charsmap import Charsmap
 from onnxpress.text.slow.unigram import Unigram
 

@@ -1,0 +1,100 @@
+"""The part of `onnxpress.json` that says how an input becomes arrays: one processor for each kind of input.
+
+docs/artifact.md describes every field for readers of other languages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialToken:
+    text: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageSettings:
+    """How a tokenizer is told the languages. `codes`: language -> id of its token, in the order of the checkpoint.
+
+    `source_position`: where the source language's token stands in an encoded row (0: first, -1: last); None: nowhere.
+    `target`: how the target language is asked for. "forced": its id is the first token to be generated; "text": its
+    token, `>>CODE<<`, begins the source text; None: not at all.
+    """
+
+    codes: Mapping[str, int]
+    source_position: int | None = None
+    target: Literal["forced", "text"] | None = None
+    default_source: str | None = None
+    default_target: str | None = None
+
+
+SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """How a text becomes tokens where the Rust library has no exact way. It stands in for the normalizer, the
+    pre-tokenizer, the template and the decoder of `tokenizer.json`; docs/artifact.md says what each method does.
+
+    Ids from `vocabulary` on are pieces that the model has no row for: they count as `unknown_id`. `prefix` and
+    `suffix` surround a row. The rest is for "sentencepiece": the file with its normalization table, its settings,
+    pieces without a text, whether `>>CODE<<` at the beginning is one token; in decoded text, what follows a special
+    token, and the names of others that are joined as special ones are.
+    """
+
+    method: SegmentationMethod
+    vocabulary: int
+    unknown_id: int
+    prefix: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
+    charsmap_file: str | None = None
+    add_dummy_prefix: bool = True
+    remove_extra_whitespaces: bool = True
+    invisible: tuple[str, ...] = ()
+    leading_code: bool = False
+    after_special: str = ""
+    apart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSettings:
+    """What `tokenizer.json` does not say. `max_length` counts tokens, special ones included; None: unlimited.
+
+    `target`: the tokenizer of the target side, which decodes, where that side has a vocabulary of its own.
+    """
+
+    file: str
+    input_names: tuple[str, ...]
+    max_length: int | None
+    pad_token_id: int
+    pad_token_type_id: int = 0
+    padding_side: Side = "right"
+    truncation_side: Side = "right"
+    clean_up_tokenization_spaces: bool = False
+    special_tokens: Mapping[str, SpecialToken] = field(default_factory=dict)
+    languages: LanguageSettings | None = None
+    segmentation: Segmentation | None = None
+    target: TokenizerSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorSettings:
+    """How pictures or sound become arrays: the checkpoint's own settings file, and the graph inputs that are made."""
+
+    file: str
+    input_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Processors:
+    """One processor for each kind of input; None: the model takes no such input."""
+
+    text: TokenizerSettings | None = None
+    image: ProcessorSettings | None = None
+    audio: ProcessorSettings | None = None

@@ -1,0 +1,119 @@
+"""Buffers: memory that is resident only where it was written to, and that goes back."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from onnxpress.engine.buffers import HUGE_PAGES_FROM_BYTES, Buffer, allocate
+from onnxpress.errors import EngineError, OutOfMemory
+
+MEGABYTE = 2**20
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells pages given back from pages kept")
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+def write(buffer: Buffer, rows: int, tokens: int) -> None:
+    """The first tokens of each row and head, as a graph does that appends to a cache."""
+    buffer.array[:rows, :, :tokens] = 1
+
+
+@only_linux
+def test_only_what_is_written_is_resident() -> None:
+    before = resident_bytes()
+    cache = allocate((16, 2, 32_768, 64), np.float32)  # 268 MB
+    write(cache, 16, 500)
+    assert cache.nbytes == 256 * MEGABYTE
+    assert resident_bytes() - before < 8 * MEGABYTE  # 16 x 2 x 500 x 64 x 4 bytes are 4 MB
+
+
+@only_linux
+def test_the_memory_of_a_row_goes_back_and_the_others_stay() -> None:
+    cache = allocate((8, 4 * MEGABYTE), np.uint8)
+    cache.array[:] = 7
+    full = resident_bytes()
+    cache.rows(2, 4).release()
+    assert full - resident_bytes() > 7.5 * MEGABYTE
+    assert (cache.array[:2] == 7).all()
+    assert (cache.array[4:] == 7).all()
+    cache.at(2).array[:] = 9  # and is there again
+    assert (cache.array[2] == 9).all()
+
+
+@only_linux
+def test_the_memory_goes_back_with_the_last_array() -> None:
+    before = resident_bytes()
+    array = allocate((32, MEGABYTE), np.uint8).rows(1, 31).array
+    array[:] = 1
+    assert resident_bytes() - before > 29 * MEGABYTE
+    del array
+    assert resident_bytes() - before < MEGABYTE
+
+
+@only_linux
+def test_only_whole_pages_are_given_back() -> None:
+    buffer = allocate((HUGE_PAGES_FROM_BYTES // 1000 + 1, 1000), np.uint8)
+    buffer.array[:] = 5
+    buffer.rows(3, 6).release()  # 3,000 bytes: no page lies within
+    assert (buffer.array == 5).all()
+    buffer.rows(3, 103).release()
+    assert (buffer.array[:3] == 5).all()
+    assert (buffer.array[103:] == 5).all()
+
+
+def test_parts_share_memory() -> None:
+    for count in (3, HUGE_PAGES_FROM_BYTES):
+        buffer = allocate((4, count), np.int64)
+        buffer.array[:] = 0
+        buffer.rows(1, 3).at(1).array[:] = 8
+        assert buffer.array[:, -1].tolist() == [0, 0, 8, 0]
+        part = buffer.rows(1, 2)
+        assert (part.shape, part.dtype, part.nbytes) == ((1, count), np.int64, 8 * count)
+        assert part.array.flags.c_contiguous
+        part.release()  # undefined, but no harm to the others
+        assert buffer.array[2, -1] == 8
+
+
+@pytest.mark.parametrize("shape", [(), (0, 4), (3, 0), (2, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "bool"])
+def test_any_shape_and_dtype(shape: tuple[int, ...], dtype: str) -> None:
+    buffer = allocate(shape, dtype)
+    buffer.array[...] = 1
+    assert (buffer.shape, buffer.dtype.name) == (shape, dtype)
+    assert (buffer.array == 1).all()
+
+
+def test_too_much_is_an_error_of_the_engine() -> None:
+    with pytest.raises(OutOfMemory, match="GB") as caught:
+        allocate((2**20, 2**30), np.float32)
+    assert isinstance(caught.value, EngineError | MemoryError)
+    with pytest.raises(OutOfMemory, match="GB"):
+        allocate((2**31, 2**31), np.float32)
+
+
+def _write_in_child(buffer: Buffer, done: multiprocessing.Queue[int]) -> None:
+    buffer.array[0] = 2
+    done.put(int(buffer.array[0, 0]))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_forked_child_writes_to_its_own_copy() -> None:
+    buffer = allocate((2, HUGE_PAGES_FROM_BYTES), np.uint8)
+    buffer.array[:] = 1
+    context = multiprocessing.get_context("fork")
+    done = context.Queue()
+    child = context.Process(target=_write_in_child, args=(buffer, done))
+    child.start()
+    assert done.get(timeout=60) == 2
+    child.join()
+    assert (buffer.array == 1).all()
