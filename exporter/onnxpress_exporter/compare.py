@@ -66,7 +66,7 @@ class Comparison:
         """Time a variant beside PyTorch, and the fp32 variant, on the ids of a real text; None on a busy machine."""
         runners: dict[str, Runner] = {"pytorch": self._pytorch, "variant": session.run}
         if fp32 is not None:
-            runners["fp32"] = fp32.run
+            runners[timing.PLAIN] = fp32.run
         return timing.measure(runners, self._probe.collate, self._probe.longest, self._limit)
 
     def session(self) -> ModuleSession:

@@ -18,15 +18,14 @@ from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import (
     FORMAT,
     FORMAT_VERSION,
-    PRECISION_SUFFIX,
     GraphFiles,
     Manifest,
     Variant,
 )
+from onnxpress.format.precisions import REFERENCE
 from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.add_variants import (
-    QUANTIZED,
     Outcome,
     Verifier,
     add_variants,
@@ -41,9 +40,10 @@ from onnxpress_exporter.generation.flow import build_writing
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.graphs.trace import trace
 from onnxpress_exporter.judging.data import Table, read
+from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.quantize.flow import Settings
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.recipes import apply_recipe
 from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer, open_checkpoint
 from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.evaluation import evaluation_of
@@ -63,7 +63,7 @@ def export(
     model: str | Path,
     out: str | Path,
     task: str | None = None,
-    precision: Sequence[str] = ("fp32",),
+    precision: Sequence[str] = (REFERENCE,),
     *,
     revision: str | None = None,
     force: bool = False,
@@ -81,7 +81,7 @@ def export(
         model: a Hub id or a folder.
         out: the artifact's folder; it must not exist unless `force` is given.
         task: the Hub's name or a synonym; None: found from the checkpoint.
-        precision: the variants to write: fp32, and any of `add_variants.QUANTIZED`. All are made from fp32.
+        precision: the variants to write: fp32, and any of `precisions.QUANTIZED`. All are made from fp32.
         revision: branch, tag or commit on the Hub.
         allow_pickled_weights: load a checkpoint that has no safetensors file.
         trust_remote_code: let the checkpoint's own Python code run.
@@ -98,10 +98,10 @@ def export(
         InputError: the target exists, or an argument is wrong.
     """
     target, say = Path(out).expanduser(), progress or (lambda stage: None)
-    wanted_precisions = precisions(precision, ("fp32", *QUANTIZED))
+    wanted_precisions = precisions(precision, (REFERENCE, *QUANTIZED))
     settings = quantization or Settings()
     check_target(target, force=force)
-    if settings.evaluation is not None and wanted_precisions == ("fp32",):
+    if settings.evaluation is not None and wanted_precisions == (REFERENCE,):
         raise InputError(f"--eval-data judges quantized variants. Name some with --precision: {', '.join(QUANTIZED)}.")
     wanted = None if task is None else normalize_task(task)
     with quiet(log_file):
@@ -169,7 +169,7 @@ def _build(
     comparison = Comparison(task, [(part.spec, part.module) for part in parts], tokenizer, runtime_tokenizer)
     say("verify")
     session = Session({name: folder / entry.file for name, (entry, _) in saved.items()})
-    quality, speed = comparison.verify("fp32", session), comparison.speed(session)
+    quality, speed = comparison.verify(REFERENCE, session), comparison.speed(session)
     session.close()
     graphs = {name: entry for name, (entry, _) in saved.items()}
     manifest = Manifest(
@@ -180,7 +180,7 @@ def _build(
         architecture=type(model).__name__,
         padding=comparison.padding,
         graphs={part.spec.name: part.spec.info for part in parts},
-        variants={"fp32": Variant(graphs, 0, quality=quality, speed=speed)},
+        variants={REFERENCE: Variant(graphs, 0, quality=quality, speed=speed)},
         processors=Processors(text=settings),
         postprocessing=row.postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
@@ -190,14 +190,14 @@ def _build(
     if table is not None and quantization.evaluation is not None:
         evaluation = evaluation_of(table, manifest, quantization.evaluation.columns)
     outcome = Outcome()
-    if tuple(wanted) != ("fp32",):
+    if tuple(wanted) != (REFERENCE,):
         outcome = add_variants(
             Artifact(folder, manifest),
             folder,
             {name: graph for name, (_, graph) in saved.items()},
             comparison.session(),
             Verifier(comparison.verify, comparison.speed),
-            [name for name in wanted if name != "fp32"],
+            [name for name in wanted if name != REFERENCE],
             quantization,
             say,
             evaluation,
@@ -211,7 +211,7 @@ def _save(traced: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, tuple[
     (folder / "onnx").mkdir(exist_ok=True)
     saved = {}
     for name, graph in traced.items():
-        apply_recipe(graph, "fp32")
-        path = folder / "onnx" / f"{name}{PRECISION_SUFFIX['fp32']}.onnx"
+        apply_passes(graph, PRECISIONS[REFERENCE].passes)
+        path = folder / "onnx" / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
         saved[name] = (describe.graph_files(graph, save(graph, path), folder), graph)
     return saved

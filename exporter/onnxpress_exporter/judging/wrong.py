@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-#: figure -> the worst value that still counts as the model's answers: what the gate lets pass of weights of 4 bits,
-#: the loosest of its tables. A floor, or for differences a ceiling.
-FLOORS: Mapping[str, float] = {"cosine, worst": 0.95, "agreement": 0.85}
-CEILINGS: Mapping[str, float] = {"largest score difference": 0.3, "word error": 0.05}
+from onnxpress_exporter.precisions import loosest
+
+#: The end of a figure's name -> the figure whose loosest threshold is its bound, and whether smaller is better.
+_BOUNDS: Mapping[str, tuple[str, bool]] = {
+    "cosine, worst": ("cosine, worst", False),
+    " agreement": ("span agreement", False),
+    "largest score difference": ("largest score difference", True),
+    "word error": ("word error", True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The worst value of a figure that still counts as the model's answers: the least, or of differences the most."""
+
+    value: float
+    smaller_is_better: bool
+
+
+def bound(name: str) -> Bound | None:
+    """What the gate lets pass of the precision with the loosest thresholds; None: another figure judges.
+
+    The end of a figure's name tells what it is, such as the agreement of labels, spans or tokens.
+    """
+    for end, (figure, smaller) in _BOUNDS.items():
+        if name.endswith(end):
+            return Bound(loosest(figure, smaller_is_better=smaller), smaller)
+    return None
 
 
 def is_wrong(name: str, value: float | None) -> bool:
     """Whether a figure is so far from perfect that speed means little beside it. NaN, or None for it, is wrong."""
     if value is None:
         return True
-    floors = [floor for end, floor in FLOORS.items() if name.endswith(end)]
-    ceilings = [ceiling for end, ceiling in CEILINGS.items() if name.endswith(end)]
-    return any(not value >= floor for floor in floors) or any(not value <= ceiling for ceiling in ceilings)
+    limit = bound(name)
+    if limit is None:
+        return False
+    return not (value <= limit.value if limit.smaller_is_better else value >= limit.value)

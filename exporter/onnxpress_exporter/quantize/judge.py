@@ -21,7 +21,8 @@ from onnxpress.pipelines.batching import pad
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.judging.items import calibration_items, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
-from onnxpress_exporter.quantize.thresholds import Thresholds, misses
+from onnxpress_exporter.precisions.row import Thresholds
+from onnxpress_exporter.quantize.thresholds import misses
 from onnxpress_exporter.tasks import TASKS
 
 

@@ -34,6 +34,7 @@ def build(model: Any) -> Built:
 
     Raises:
         UnsupportedCheckpoint: no reader knows the model, and it cannot be traced either.
+        ReaderError: a reader that knows the model failed.
     """
     encodes = bool(model.config.is_encoder_decoder)
     try:
