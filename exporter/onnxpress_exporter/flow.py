@@ -7,9 +7,7 @@ error or a kill leaves no artifact.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx_ir
 
@@ -27,7 +25,6 @@ from onnxpress.format.precisions import REFERENCE
 from onnxpress.format.processors import Processors
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.tokenizer import Tokenizer
-from onnxpress_exporter import specs
 from onnxpress_exporter.add_variants import (
     Outcome,
     Verifier,
@@ -40,24 +37,19 @@ from onnxpress_exporter.add_variants import (
 from onnxpress_exporter.compare import Comparison
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.generation.flow import build_writing
+from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.graphs.trace import trace
-from onnxpress_exporter.heads import GENERATION
 from onnxpress_exporter.judging.data import Table, read
-from onnxpress_exporter.judging.items import evaluation_of
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.quantize.flow import Settings
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.source.checkpoint import (
-    Checkpoint,
-    infer_task,
-    load_model,
-    load_tokenizer,
-    normalize_task,
-    open_checkpoint,
-)
-from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
-from onnxpress_exporter.specs.text_encoder import hidden_size
+from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer, open_checkpoint
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.evaluation import evaluation_of
+from onnxpress_exporter.tasks.heads import normalize_task
+from onnxpress_exporter.tasks.loading import infer_task, load_model
+from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.save import save
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
@@ -65,15 +57,6 @@ from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokeni
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Traceable:
-    """A module, what to trace of it, and on which inputs."""
-
-    spec: specs.GraphSpec
-    module: Any
-    inputs: Mapping[str, Any]
 
 
 def export(
@@ -133,7 +116,7 @@ def export(
             adapter=adapter,
         )
         name = wanted or infer_task(checkpoint)
-        if table is not None and name in GENERATION:
+        if table is not None and TASKS[name].writes:
             raise InputError(
                 f"There is no metric of {name} for --eval-data yet. Leave it out: texts are judged anyway."
             )
@@ -141,7 +124,7 @@ def export(
             recorded = (
                 command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {wanted_precisions!r})"
             )
-            if name in GENERATION:
+            if TASKS[name].writes:
                 manifest, outcome = build_writing(checkpoint, name, wanted_precisions, folder, recorded, settings, say)
             else:
                 manifest, outcome = _build(
@@ -168,14 +151,12 @@ def _build(
 ) -> tuple[Manifest, Outcome]:
     say("load")
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
-    sentence = None
-    if task == "sentence-similarity":
-        sentence = read_sentence_settings(checkpoint.folder, hidden_size(model))
-    spec = specs.text_encoder_spec(task, model, tokenizer)
-    parts = [Traceable(spec, model, specs.example_inputs(spec, tokenizer))]
-    if sentence is not None and (head := specs.sentence_head_spec(sentence)) is not None:
-        module = specs.load_sentence_head(sentence, allow_pickled_weights=allow_pickled_weights)
-        parts.append(Traceable(head, module, specs.head_example_inputs(sentence)))
+    row = TASKS[task]
+    spec = text_encoder_spec(row, model, tokenizer)
+    parts = [
+        Traceable(spec, row.by_rows(model), example_inputs(spec, tokenizer)),
+        *row.graphs_after(checkpoint, model, allow_pickled_weights),
+    ]
     write_tokenizer(tokenizer, folder)
     settings = tokenizer_settings(tokenizer, model.config)
     say("trace")
@@ -201,7 +182,7 @@ def _build(
         graphs={part.spec.name: part.spec.info for part in parts},
         variants={REFERENCE: Variant(graphs, 0, quality=quality, speed=speed)},
         processors=Processors(text=settings),
-        postprocessing=describe.postprocessing(task, checkpoint, model, sentence),
+        postprocessing=row.postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
         files={},
     )

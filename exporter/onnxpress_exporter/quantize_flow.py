@@ -19,10 +19,11 @@ from onnxpress_exporter import timing
 from onnxpress_exporter.add_variants import Say, Verifier, add_variants, finish, precisions, refusal, tokenizer_of
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.generation.afterwards import add_writing_variants, no_metric
-from onnxpress_exporter.judging.items import read_evaluation
 from onnxpress_exporter.probe import Probe
 from onnxpress_exporter.quantize.flow import Settings
 from onnxpress_exporter.quiet import quiet
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.evaluation import read_evaluation
 from onnxpress_exporter.verify import reference_answers, verify
 from onnxpress_exporter.write.card import CARD
 
@@ -140,7 +141,7 @@ def _verifier(artifact: Artifact, reference: Session) -> Verifier:
     """The fp32 variant in the place of PyTorch."""
     graph = artifact.manifest.graphs["model"]
     tokenizer = tokenizer_of(artifact, artifact.folder)
-    probe = Probe(artifact.manifest.task, graph, tokenizer)
+    probe = Probe(TASKS[artifact.manifest.task].probes, graph, tokenizer)
     answers = reference_answers(reference.run, probe.collate, probe.samples, graph.outputs)
 
     def check(precision: str, session: Session) -> Quality:

@@ -24,10 +24,12 @@ from onnxpress_exporter.generation.reference import PyTorch
 from onnxpress_exporter.generation.variants import Writing, add_variants, opened, reader_of, speed
 from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.graphs.generating import Built, build, graph_info
+from onnxpress_exporter.judging.samples import SINGLES
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.flow import Settings
-from onnxpress_exporter.source.checkpoint import Checkpoint, load_model, load_tokenizer
-from onnxpress_exporter.texts import SINGLES
+from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.loading import load_model
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.save import save
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
@@ -73,7 +75,7 @@ def build_writing(
         graphs={name: graph_info(name, graph) for name, graph in graphs.items()},
         variants={REFERENCE: Variant(files, 0)},
         processors=Processors(text=settings),
-        postprocessing=describe.postprocessing(task, checkpoint, model, None),
+        postprocessing=TASKS[task].postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
         files={},
         generation=built.settings,
