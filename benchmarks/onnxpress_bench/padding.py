@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onnxpress.pipelines.batching import BUDGET_TOKENS, plan
+from onnxpress.pipelines.batching import plan
+from onnxpress.pipelines.collators import BUDGET_TOKENS
 from onnxpress_bench.backends import BackendSpec, Batching, backend_class, in_batches
 
 
