@@ -22,7 +22,7 @@ class Sample:
 
     Args:
         arrays: by input of the graph, without the axis of the batch: `input_ids` int64 (sequence,), for example.
-        cost: what it takes to compute it, in the unit of its collator's budget; of a text, its tokens.
+        cost: what it takes to compute it, counted in tokens of text; of other inputs, in what takes as long.
         context: carried along untouched.
     """
 
@@ -67,10 +67,6 @@ class Batch:
 
 class Collator(Protocol):
     """Samples -> a batch. The same sample gives the same answer whatever stands beside it in the batch."""
-
-    @property
-    def budgets(self) -> Mapping[str, int]:
-        """By the family of the device ("cpu", "cuda"): at most so much cost, padding included, makes a fast batch."""
 
     def key(self, sample: Sample) -> Hashable:
         """Only samples with equal keys may share a batch."""

@@ -58,7 +58,7 @@ def test_lengths_share_a_batch_only_where_padding_is_harmless() -> None:
 
 def test_stacked_arrays_come_back() -> None:
     pictures = [np.full((3, 2, 2), number, np.float32) for number in range(4)]
-    collator = Stack({"cpu": 8})
+    collator = Stack()
     batch = collator.collate([Sample({"pixels": picture}, 4) for picture in pictures])
     assert batch.arrays["pixels"].shape == (4, 3, 2, 2)
     assert batch.arrays["pixels"].dtype == np.float32
@@ -75,6 +75,6 @@ def test_stacked_arrays_come_back() -> None:
     ],
 )
 def test_only_arrays_of_one_shape_and_dtype_are_stacked(array: np.ndarray, alike: bool) -> None:
-    collator = Stack({"cpu": 8})
+    collator = Stack()
     key = collator.key(Sample({"pixels": np.ones((3, 2, 2), np.float32)}, 12))
     assert (collator.key(Sample({"pixels": array}, 12)) == key) is alike

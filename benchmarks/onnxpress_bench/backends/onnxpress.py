@@ -55,8 +55,8 @@ class Onnxpress:
         return [sample for request in requests for sample in request.samples]
 
     def compute(self, batch: Any) -> Any:
+        from onnxpress.engine.providers import provider_of
         from onnxpress.pipelines.batching import Limits, run_samples
-        from onnxpress.pipelines.collators import BUDGET_TOKENS
 
-        pipe, family = self._pipe, self._spec.device.partition(":")[0]
-        return run_samples(batch, lambda rows: pipe.compute(rows, pipe.options), Limits(BUDGET_TOKENS[family]))
+        pipe, budget = self._pipe, provider_of(self._spec.device).budget_tokens
+        return run_samples(batch, lambda samples: pipe.compute(samples, pipe.options), Limits(budget))

@@ -49,7 +49,7 @@ class Artifact:
             source: a folder, or a Hub id such as "organization/name". A folder that exists wins.
             revision: branch, tag or commit on the Hub.
             precision: download only this variant; None: the one that `choice.choose` prefers for `device`.
-            device: as `session.parse_device` names it.
+            device: as `engine.providers.parse_device` names it.
 
         Raises:
             ArtifactError: there is no valid artifact; the subclass says what is wrong.

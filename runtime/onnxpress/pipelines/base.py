@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from numpy.typing import NDArray
 
+from onnxpress.engine.providers import provider_of
 from onnxpress.errors import InputError
-from onnxpress.pipelines.batching import WINDOW_BUDGETS, WINDOW_SAMPLES, Limits, Request, run_samples, stream
+from onnxpress.pipelines.batching import WINDOW_SAMPLES, Limits, Request, run_samples, stream
 from onnxpress.pipelines.inputs import is_stream, items_of
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
@@ -31,8 +32,8 @@ Outputs = Mapping[str, NDArray[Any]]
 class Common:
     """The arguments that every task takes.
 
-    `batch_size`: at most so many samples in a batch; None: as many as are fast. `budget_tokens`: at most so much in a
-    batch, padding included, in the unit of the modality, which is tokens for texts; None: what suits the device.
+    `batch_size`: at most so many samples in a batch; None: as many as are fast. `budget_tokens`: at most so many tokens in a
+    batch, or of other inputs what costs as much, padding included; None: what suits the device.
     `progress`: draw a bar on stderr if a list or stream takes more than 2 s. `num_workers` is transformers' and has no
     meaning here.
     """
@@ -71,7 +72,7 @@ class Pipeline(ABC, Generic[Options, P]):
     usual: ClassVar[Common] = Common()
     #: Samples that are read ahead of the first result of a long stream, to be sorted by cost.
     window: ClassVar[int] = WINDOW_SAMPLES
-    #: The cost of a batch, unless a call says another; None: what the collator has for the device.
+    #: The cost of a batch, unless a call says another; None: what suits the device.
     budget: ClassVar[int | None] = None
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
@@ -85,7 +86,7 @@ class Pipeline(ABC, Generic[Options, P]):
         self.graph_name = self.manifest.graph_name(self.role)
         self.graph = self.manifest.graphs[self.graph_name]
         self.processor: P = self.processor_type(model)
-        self._budget = self.budget or self.processor.collator.budgets[model.session.device.partition(":")[0]]
+        self._budget = self.budget or provider_of(model.session.device).budget_tokens
         self._common = _pop_common(self.usual, call := dict(options))
         self.options: Options = self._options(self.options_type(), call)
 
@@ -149,7 +150,6 @@ class Pipeline(ABC, Generic[Options, P]):
                 self._limits(common),
                 first_window=window or 1,
                 window=self.window,
-                window_cost=self.processor.collator.budgets["cpu"] * WINDOW_BUDGETS,
                 report=report,
             )
 

@@ -20,10 +20,9 @@ Context = TypeVar("Context")
 #: Answers one batch: a value for each sample.
 Run = Callable[[Sequence[Sample]], Sequence[Any]]
 
-#: Samples, and usual budgets of a CPU, in a full window. Wider windows pad less, and hold more memory and more results
-#: back.
+#: Samples, and their cost, in a full window. Wider windows pad less, and hold more memory and more results back.
 WINDOW_SAMPLES = 512
-WINDOW_BUDGETS = 128
+WINDOW_COST = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def stream(
     *,
     first_window: int = 1,
     window: int = WINDOW_SAMPLES,
-    window_cost: int | None = None,
+    window_cost: int = WINDOW_COST,
     report: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Result]:
     """Yield the result of each item in order, reading items only as they are needed.
@@ -131,7 +130,7 @@ def _share(report: Callable[[int], None], before: int, requests: int, samples: i
 
 
 def _window(
-    source: Iterator[Item], prepare: Callable[[Item], Request[Context]], capacity: int, most_cost: int | None
+    source: Iterator[Item], prepare: Callable[[Item], Request[Context]], capacity: int, most_cost: int
 ) -> list[Request[Context]]:
     """The next inputs as requests, until they have `capacity` samples or cost `most_cost`."""
     requests: list[Request[Context]] = []
@@ -141,6 +140,6 @@ def _window(
         requests.append(request)
         count += len(request.samples)
         cost += sum(sample.cost for sample in request.samples)
-        if count >= capacity or (most_cost is not None and cost >= most_cost):
+        if count >= capacity or cost >= most_cost:
             break
     return requests

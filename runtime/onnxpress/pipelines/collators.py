@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from onnxpress.samples import Batch, Sample
-
-#: Padded tokens in one batch. On a CPU a batch that outgrows the caches is slower per token, not faster; a GPU
-#: wants enough work to fill it.
-BUDGET_TOKENS: Mapping[str, int] = {"cpu": 512, "cuda": 16_384}
 
 #: The axis of token ids, as manifests name it.
 SEQUENCE = "sequence"
@@ -46,7 +42,6 @@ class PadTokens:
     pad_type_id: int = 0
     side: Literal["left", "right"] = "right"
     pads: bool = True
-    budgets: Mapping[str, int] = field(default_factory=lambda: BUDGET_TOKENS)
 
     def key(self, sample: Sample) -> Hashable:
         """Rows of any length share a batch, unless padding changes the model's answers."""
@@ -70,13 +65,7 @@ class PadTokens:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Arrays of one shape, such as pictures of one size, one above the other. Nothing is padded.
-
-    Args:
-        budgets: as `Collator.budgets`, in the unit in which the processor counts the cost of its samples.
-    """
-
-    budgets: Mapping[str, int]
+    """Arrays of one shape, such as pictures of one size, one above the other. Nothing is padded."""
 
     def key(self, sample: Sample) -> Hashable:
         """Only arrays of equal shapes and dtypes can be stacked."""

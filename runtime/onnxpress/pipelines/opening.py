@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.engine.choice import Choice, choose
-from onnxpress.engine.session import Session, import_onnxruntime, parse_device, require_device
+from onnxpress.engine.providers import import_onnxruntime, parse_device, require_device
+from onnxpress.engine.session import Session
 from onnxpress.errors import UnknownTask
 from onnxpress.format.artifact import Artifact
 from onnxpress.pipelines.loaded import LoadedModel
