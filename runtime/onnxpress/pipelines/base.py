@@ -32,10 +32,9 @@ Outputs = Mapping[str, NDArray[Any]]
 class Common:
     """The arguments that every task takes.
 
-    `batch_size`: at most so many samples in a batch; None: as many as are fast. `budget_tokens`: at most so many tokens in a
-    batch, or of other inputs what costs as much, padding included; None: what suits the device.
-    `progress`: draw a bar on stderr if a list or stream takes more than 2 s. `num_workers` is transformers' and has no
-    meaning here.
+    `batch_size`: at most so many samples in a batch; None: as many as are fast. `budget_tokens`: at most so many tokens
+    in a batch, or of other inputs what costs as much, padding included; None: what suits the device. `progress`: draw a
+    bar on stderr if a list or stream takes more than 2 s. `num_workers` is transformers' and has no meaning here.
     """
 
     batch_size: int | None = None
