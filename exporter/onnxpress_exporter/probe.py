@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from onnxpress.format.manifest import GraphInfo
 from onnxpress.pipelines.batching import Row, pad
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
+from onnxpress_exporter.gate.outputs import Collated, Named
 from onnxpress_exporter.texts import Sample, samples
-from onnxpress_exporter.verify import Collated, Named
 
 TAKES_PAIRS = frozenset({"text-classification", "zero-shot-classification", "text-ranking", "question-answering"})
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from onnxpress.pipelines.batching import Row, pad
-from onnxpress_exporter import timing
-from onnxpress_exporter.timing import SHAPES, measure
-from onnxpress_exporter.verify import Arrays, Collated
+from onnxpress_exporter.gate import timing
+from onnxpress_exporter.gate.outputs import Arrays, Collated
+from onnxpress_exporter.gate.timing import SHAPES, measure
 
 
 def _collate(rows: Sequence[Row]) -> Collated:
