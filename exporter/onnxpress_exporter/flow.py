@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from onnxpress.layouts.artifact import Artifact
+
 from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import Variant
 from onnxpress.format.precisions import REFERENCE
@@ -75,7 +76,9 @@ def export(
     # PyTorch and transformers: the other way into the flow does without them.
     from onnxpress_exporter.from_checkpoint import plan_from_checkpoint
     from onnxpress_exporter.reference import torch_threads
-    from onnxpress_exporter.source.checkpoint import infer_task, normalize_task, open_checkpoint
+    from onnxpress_exporter.source.checkpoint import open_checkpoint
+    from onnxpress_exporter.tasks.heads import normalize_task
+    from onnxpress_exporter.tasks.loading import infer_task
 
     target, say = Path(out).expanduser(), progress or (lambda stage: None)
     wanted = precisions(precision, (REFERENCE, *QUANTIZED))

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx_ir
+from onnxpress.layouts.artifact import Artifact
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.manifest import FORMAT_VERSION
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.text.tokenizer import Tokenizer
@@ -20,11 +20,11 @@ from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.judging.data import read
-from onnxpress_exporter.judging.items import evaluation_of
 from onnxpress_exporter.plan import Part, Plan
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import GraphReference
 from onnxpress_exporter.settle import variant_files
+from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.write.card import CARD
 from onnxpress_exporter.write.generation import GENERATION_CONFIG
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnx_ir
+from onnxpress.layouts.artifact import Artifact
 
 from onnxpress.engine.session import Session
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -24,25 +24,26 @@ from onnxpress.format.manifest import (
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
-from onnxpress_exporter import specs
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.cases import LONGEST_TOKENS
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.graphs.generating import build, graph_info
+from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.graphs.trace import trace
-from onnxpress_exporter.heads import GENERATION
 from onnxpress_exporter.judging.data import Table
-from onnxpress_exporter.judging.items import evaluation_of
+from onnxpress_exporter.judging.samples import SINGLES, Sample
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.plan import Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import TorchReference, TorchWriter
-from onnxpress_exporter.source.checkpoint import Checkpoint, load_model, load_tokenizer
-from onnxpress_exporter.source.sentence_transformers import SentenceSettings, read_sentence_settings
-from onnxpress_exporter.specs.text_encoder import hidden_size
-from onnxpress_exporter.texts import SINGLES, Sample
+from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.evaluation import evaluation_of
+from onnxpress_exporter.tasks.loading import load_model
+from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.generation import write_chat_templates, write_generation_config
 from onnxpress_exporter.write.save import save
@@ -81,17 +82,12 @@ def plan_from_checkpoint(
     """
     say("load")
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
-    sentence = None
-    if task == "sentence-similarity":
-        sentence = read_sentence_settings(checkpoint.folder, hidden_size(model))
-    if task in GENERATION:
-        make_graphs = partial(_built, model)
-    else:
-        make_graphs = partial(_traced, task, model, tokenizer, sentence, allow_pickled_weights)
+    row = TASKS[task]
+    traceable = [] if row.writes else _traceable(row, checkpoint, model, tokenizer, allow_pickled_weights)
     write_tokenizer(tokenizer, folder)
     text = tokenizer_settings(tokenizer, model.config)
     say("trace")
-    graphs = make_graphs()
+    graphs = _built(model) if row.writes else _traced(traceable)
     say("save")
     files = _save(graphs.models, folder)
     describe.copy_settings(checkpoint, folder)
@@ -108,7 +104,7 @@ def plan_from_checkpoint(
         graphs=graphs.info,
         variants={REFERENCE: Variant(files, 0)},
         processors=Processors(text=text),
-        postprocessing=describe.postprocessing(task, checkpoint, model, sentence),
+        postprocessing=row.postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
         files={},
         generation=graphs.generation,
@@ -137,22 +133,23 @@ def plan_from_checkpoint(
     return Plan(manifest, folder, parts, plain, writing, settings)
 
 
-def _traced(
-    task: str, model: Any, tokenizer: Any, sentence: SentenceSettings | None, allow_pickled_weights: bool
-) -> _Graphs:
+def _traceable(
+    row: ExportTask, checkpoint: Checkpoint, model: Any, tokenizer: Any, allow_pickled_weights: bool
+) -> list[Traceable]:
     """A model that reads, and what stands behind it."""
-    spec = specs.text_encoder_spec(task, model, tokenizer)
-    traceable = [(spec, model, specs.example_inputs(spec, tokenizer))]
-    if sentence is not None and (head := specs.sentence_head_spec(sentence)) is not None:
-        module = specs.load_sentence_head(sentence, allow_pickled_weights=allow_pickled_weights)
-        traceable.append((head, module, specs.head_example_inputs(sentence)))
-    models = {spec.name: trace(module, spec, inputs) for spec, module, inputs in traceable}
+    spec = text_encoder_spec(row, model, tokenizer)
+    first = Traceable(spec, row.by_rows(model), example_inputs(spec, tokenizer))
+    return [first, *row.graphs_after(checkpoint, model, allow_pickled_weights)]
+
+
+def _traced(traceable: Sequence[Traceable]) -> _Graphs:
+    models = {part.spec.name: trace(part.module, part.spec, part.inputs) for part in traceable}
     for graph in models.values():
         apply_passes(graph, PRECISIONS[REFERENCE].passes)
     return _Graphs(
         models,
-        {spec.name: spec.info for spec, _, _ in traceable},
-        {spec.name: (module, [tensor.name for tensor in spec.outputs]) for spec, module, _ in traceable},
+        {part.spec.name: part.spec.info for part in traceable},
+        {part.spec.name: (part.module, [tensor.name for tensor in part.spec.outputs]) for part in traceable},
     )
 
 

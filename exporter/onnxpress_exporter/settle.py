@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from onnxpress.format.artifact import Artifact, variant_bytes
+from onnxpress.format.contents import variant_bytes
+from onnxpress.layouts.artifact import Artifact
+
 from onnxpress.format.files import write_file
 from onnxpress.format.manifest import FILE_NAME, Manifest, Variant, dump
 from onnxpress.format.precisions import REFERENCE

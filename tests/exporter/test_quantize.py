@@ -30,14 +30,13 @@ from onnxpress_exporter.flow import quantize
 from onnxpress_exporter.from_artifact import tokenizer_of
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.answers import AnswersGate
+from onnxpress_exporter.judging.texts import JUDGED
 from onnxpress_exporter.precisions import QUANTIZED
-from onnxpress_exporter.quality import together_and_alone
-from onnxpress_exporter.quantize.items import OPTIONS
 from onnxpress_exporter.quantize.settings import Settings
-from onnxpress_exporter.quantize.texts import JUDGED
 from onnxpress_exporter.quantize.thresholds import Verdict, thresholds_of
 from onnxpress_exporter.reference import GraphReference
 from onnxpress_exporter.settle import finish
+from onnxpress_exporter.tasks import TASKS
 from tests.fixtures.outliers import cancelling_checkpoint
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -261,7 +260,7 @@ def pipelines(trained: Callable[[str], onnxpress.Artifact]) -> Iterator[Callable
             artifact = trained(name)
             task = artifact.manifest.task
             found[name] = {
-                precision: onnxpress.pipeline(task, artifact, precision=precision, threads=1, **OPTIONS.get(task, {}))
+                precision: onnxpress.pipeline(task, artifact, precision=precision, threads=1, **TASKS[task].options)
                 for precision in QUANTIZED
             }
         return found[name]
@@ -289,7 +288,7 @@ def test_an_answer_is_the_same_alone_in_a_batch_and_in_any_order(
         mixed = list(pipe([items[place] for place in places]))
         shuffled = [mixed[places.index(place)] for place in range(len(items))]
         for together in (list(pipe(items)), list(pipe(items[::-1]))[::-1], list(pipe(items, batch_size=3)), shuffled):
-            for figure, value in together_and_alone(artifact.manifest.task, alone, together).items():
+            for figure, value in TASKS[artifact.manifest.task].beside_others(alone, together).items():
                 assert value <= thresholds_of(precision)[figure], precision
 
 

@@ -302,7 +302,7 @@ OLD_AND_BAD: dict[str, tuple[Callable[[dict[str, Any]], object], type[ArtifactEr
     "another graph": (
         lambda m: m["graphs"].update(vision={}),
         UnsupportedFormat,
-        "vision: no onnxpress of that format",
+        "vision: no exporter of that format",
     ),
 }
 

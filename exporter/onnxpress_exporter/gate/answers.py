@@ -13,24 +13,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxpress.layouts.artifact import Artifact
 
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.manifest import GraphInfo, Quality, Speed
 from onnxpress.pipelines import build_pipeline
-from onnxpress.pipelines.base import TextPipeline
-from onnxpress.pipelines.batching import pad
+from onnxpress.pipelines.base import Pipeline
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
 from onnxpress_exporter.gate.outputs import Runner, reference_answers, verify
+from onnxpress_exporter.judging.items import calibration_items, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.probe import Check, Probe
-from onnxpress_exporter.quality import compare_answers, together_and_alone
-from onnxpress_exporter.quantize.items import OPTIONS, calibration_items, judged_items
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
+from onnxpress_exporter.tasks import TASKS
 
 #: Largest error of a graph that takes vectors, as a fraction of its output's range.
 HEAD_ERROR = 1e-4
@@ -59,10 +58,10 @@ class AnswersGate:
         self._info = manifest.graphs[self._graph]
         self._heads = {name: info for name, info in manifest.graphs.items() if name != self._graph}
         self._tokenizer = tokenizer
-        self._task = manifest.task
+        self._task = TASKS[manifest.task]
         self._reference = reference
         self._evaluation = evaluation
-        self._probe = Probe(manifest.task, self._info, tokenizer, check)
+        self._probe = Probe(self._task.probes, self._info, tokenizer, check)
         self._expected = reference_answers(
             lambda arrays: reference.run(arrays, self._graph),
             self._probe.collate,
@@ -110,7 +109,7 @@ class AnswersGate:
 
     def prepare(self) -> None:
         """As `Gate` says."""
-        self._items = self._that_fit(judged_items(self._artifact.manifest))
+        self._items = self._that_fit(judged_items(self._task.items, self._artifact.manifest))
         pipe = self._pipeline(self._reference)
         self._answers = list(pipe(list(self._items)))
         self._reference_score = self._score(pipe)
@@ -121,19 +120,17 @@ class AnswersGate:
         together = list(pipe(list(self._items)))
         # Through a stream of one: some tasks give a single input's answer in another form.
         alone = [answer for item in self._items for answer in pipe(iter([item]))]
-        figures = compare_answers(self._task, self._answers, alone)
-        figures |= together_and_alone(self._task, alone, together)
+        figures = self._task.compare(self._answers, alone)
+        figures |= self._task.beside_others(alone, together)
         figures |= beside_reference(self._reference_score, self._score(pipe))
         return Verdict(figures, misses(figures, thresholds))
 
     def inputs(self, graph: str) -> Sequence[Arrays]:
         """As `Gate` says."""
         pipe = self._pipeline(_Closed())
-        settings = pipe.tokenizer_settings
-        names = [tensor.name for tensor in self._artifact.manifest.graphs[graph].inputs]
-        items = self._that_fit(calibration_items(self._artifact.manifest))
-        rows = [row for item in items for row in pipe.prepare(item, pipe.options).rows]
-        return [dict(pad([row], names=names, pad_id=settings.pad_token_id).arrays) for row in rows]
+        items = self._that_fit(calibration_items(self._task.items, self._artifact.manifest))
+        rows = [row for item in items for row in pipe.prepare(item, pipe.options).samples]
+        return [pipe.processor.collator.collate([row]).arrays for row in rows]
 
     def speed(self, session: Runs, plain: Runs | None) -> Speed | None:
         """As `Gate` says, on the ids of a real text, and beside PyTorch's where that is the reference."""
@@ -146,7 +143,7 @@ class AnswersGate:
         limit = self._tokenizer.settings.max_length
         return timing.measure(runners, self._probe.collate, self._probe.longest, limit)
 
-    def _score(self, pipe: TextPipeline[Any]) -> Figures:
+    def _score(self, pipe: Pipeline[Any, Any]) -> Figures:
         """The task's own metric; nothing without labelled rows."""
         if self._evaluation is None:
             return {}
@@ -167,9 +164,9 @@ class AnswersGate:
             raise error
         return found
 
-    def _pipeline(self, session: Runs) -> TextPipeline[Any]:
-        options = OPTIONS.get(self._task, {})
-        return build_pipeline(self._task, self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
+    def _pipeline(self, session: Runs) -> Pipeline[Any, Any]:
+        task = self._task
+        return build_pipeline(task.name, self._artifact, session, self._tokenizer, "judged", task.options)  # type: ignore[arg-type]
 
 
 class _Closed:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from onnxpress.layouts.artifact import Artifact
 
 from onnxpress.engine.session import Session
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.manifest import Quality, Speed
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model

@@ -1,7 +1,7 @@
 """What a variant's answers have to reach, by figure: what its precision's row says, or a user. Pure.
 
-Figures are those of `quality`, and what is lost of the task's own metric (`evaluation.metrics`). The defaults are what
-a search or a classifier built on the original would not notice: a user may set his own for any of them.
+Figures are those of `judging.figures`, and what is lost of the task's own metric (`judging.metrics`). The defaults are
+what a search or a classifier built on the original would not notice: a user may set his own for any of them.
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ Architectures need nothing here: what a model takes is read from its `forward` a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.specs.base import GraphSpec
+from onnxpress_exporter.graphs.spec import GraphSpec
+from onnxpress_exporter.tasks.row import ExportTask
 
 if TYPE_CHECKING:
     import torch
@@ -28,63 +29,6 @@ _LENGTH_DEPENDENT: Mapping[str, str] = {
     "reformer": "it hashes and sorts its input in chunks of a fixed length",
 }
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-
-
-def _num_labels(model: Any) -> int:
-    return int(model.config.num_labels)
-
-
-def _vocabulary(model: Any) -> int:
-    """Width of the masked-LM head, which may exceed or fall short of config.vocab_size."""
-    head = model.get_output_embeddings()
-    weight = getattr(head, "weight", None)
-    return int(model.config.vocab_size if weight is None else weight.shape[0])
-
-
-def _sequence_logits(model: Any) -> tuple[TensorInfo, ...]:
-    return (TensorInfo("logits", "float32", (_BATCH, _num_labels(model))),)
-
-
-def _token_logits(model: Any) -> tuple[TensorInfo, ...]:
-    return (TensorInfo("logits", "float32", (_BATCH, _SEQUENCE, _num_labels(model))),)
-
-
-def _vocabulary_logits(model: Any) -> tuple[TensorInfo, ...]:
-    return (TensorInfo("logits", "float32", (_BATCH, _SEQUENCE, _vocabulary(model))),)
-
-
-def _span_logits(_: Any) -> tuple[TensorInfo, ...]:
-    axes = (_BATCH, _SEQUENCE)
-    return (
-        TensorInfo("start_logits", "float32", axes),
-        TensorInfo("end_logits", "float32", axes),
-    )
-
-
-def hidden_size(model: Any) -> int:
-    """Width of the model's last hidden state."""
-    config = model.config
-    for name in ("hidden_size", "d_model", "dim", "n_embd"):
-        if isinstance(getattr(config, name, None), int):
-            return int(getattr(config, name))
-    raise UnsupportedCheckpoint(f"{type(config).__name__} does not tell the model's hidden size.")
-
-
-def _hidden_states(model: Any) -> tuple[TensorInfo, ...]:
-    axes = (_BATCH, _SEQUENCE, hidden_size(model))
-    return (TensorInfo("last_hidden_state", "float32", axes),)
-
-
-_OUTPUTS: Mapping[str, Callable[[Any], tuple[TensorInfo, ...]]] = {
-    "text-classification": _sequence_logits,
-    "zero-shot-classification": _sequence_logits,
-    "text-ranking": _sequence_logits,
-    "token-classification": _token_logits,
-    "question-answering": _span_logits,
-    "fill-mask": _vocabulary_logits,
-    "feature-extraction": _hidden_states,
-    "sentence-similarity": _hidden_states,
-}
 
 
 def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -110,11 +54,13 @@ def _refuse_length_dependent(model: Any) -> None:
         )
 
 
-def text_encoder_spec(task: str, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> GraphSpec:
+def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> GraphSpec:
     """The graph named "model" for `task`: int64 (batch, sequence) inputs that `model` reads.
 
-    Raises UnsupportedCheckpoint if the model does not read token ids.
+    Raises:
+        UnsupportedCheckpoint: the model does not read token ids.
     """
+    assert task.outputs is not None, f"{task.name} has graphs of its own"
     _refuse_length_dependent(model)
     parameters = inspect.signature(model.forward).parameters
     if "input_ids" not in parameters:
@@ -126,7 +72,7 @@ def text_encoder_spec(task: str, model: torch.nn.Module, tokenizer: PreTrainedTo
     return GraphSpec(
         name="model",
         inputs=tuple(TensorInfo(name, "int64", axes) for name in names),
-        outputs=_OUTPUTS[task](model),
+        outputs=task.outputs(model),
     )
 
 
@@ -141,19 +87,21 @@ _EXAMPLES = (
 def example_inputs(spec: GraphSpec, tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
     """Inputs to trace `spec` with: int64 (3, sequence), padded, sequence unlike any other size.
 
-    Raises UnsupportedCheckpoint if the tokenizer cannot pad.
+    Args:
+        spec: of `text_encoder_spec`.
+        tokenizer: the checkpoint's.
     """
     import torch
 
     pad_id = tokenizer.pad_token_id
     encoded = [tokenizer(text, pair, return_token_type_ids=True, truncation=False) for text, pair in _EXAMPLES]
-    ids = [list(one["input_ids"]) for one in encoded]
+    ids = [list(encoding["input_ids"]) for encoding in encoded]
     # 3 rows of 11 to 23 tokens: primes, far from each other and from the sizes inside a model.
     length = min(23, max(11, *(len(row) for row in ids)))
-    kept = [min(len(row), length - index) for index, row in enumerate(ids)]
+    counts = [min(len(row), length - index) for index, row in enumerate(ids)]
     rows: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "token_type_ids": []}
-    for row, one, count in zip(ids, encoded, kept, strict=True):
-        types = list(one.get("token_type_ids") or [0] * len(row))
+    for row, encoding, count in zip(ids, encoded, counts, strict=True):
+        types = list(encoding.get("token_type_ids") or [0] * len(row))
         # A sequence-to-sequence classifier reads the state of the last token, so keep that.
         tokens, types = [*row[: count - 1], row[-1]], [*types[: count - 1], types[-1]]
         padding = length - len(tokens)
@@ -165,4 +113,4 @@ def example_inputs(spec: GraphSpec, tokenizer: PreTrainedTokenizerBase) -> dict[
         ):
             pad = [filler] * padding
             rows[name].append([*pad, *values] if left else [*values, *pad])
-    return {one.name: torch.tensor(rows[one.name], dtype=torch.int64) for one in spec.inputs}
+    return {tensor.name: torch.tensor(rows[tensor.name], dtype=torch.int64) for tensor in spec.inputs}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from onnxpress.format.manifest import TensorInfo
-from onnxpress_exporter.specs.base import GraphSpec
+from onnxpress_exporter.graphs.spec import GraphSpec
 
 DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
 TEXT_MASK = "encoder_attention_mask"

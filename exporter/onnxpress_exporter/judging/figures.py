@@ -1,18 +1,16 @@
-"""How far a backend's answers are from PyTorch's, per task. Pure: answers in, figures out.
+"""How far a backend's answers are from PyTorch's: one function for each form of answer. Answers in, figures out.
 
-Answers are plain JSON values in the schema of the task's pipeline. Knows nothing of backends or time.
+Answers are plain JSON values in the schema of the task's pipeline. Agreements and cosines are 1 for equal answers,
+differences 0. Knows nothing of tasks, backends or time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from onnxpress_exporter.precisions import loosest
 
 Answers = Sequence[Any]
 
@@ -20,61 +18,34 @@ Answers = Sequence[Any]
 NEIGHBOURS = 10
 Figures = dict[str, float]
 
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The worst value of a figure that still counts as the model's answers: the least, or of differences the most."""
-
-    value: float
-    smaller_is_better: bool
+#: The reference's answers and a variant's -> figures by name.
+Compare = Callable[[Answers, Answers], Figures]
 
 
-def compare_answers(task: str, reference: Answers, answers: Answers) -> Figures:
-    """Figures by name. Agreements and cosines are 1 for equal answers, differences 0."""
-    return _QUALITY[task](reference, answers)
+def batch_distance(alone: Answers, together: Answers) -> Figures:
+    """How far vectors in a batch are from the same texts' alone: 0 where none depends on its neighbours."""
+    return {"batch cosine distance": 1 - compare_vectors(alone, together)["cosine, worst"]}
 
 
-def together_and_alone(task: str, alone: Answers, together: Answers) -> Figures:
-    """How far answers in a batch are from the same inputs' answers alone: 0 where no answer depends on its neighbours.
+def batch_disagreement(compare: Compare) -> Compare:
+    """Answers alone and in a batch -> the share of inputs with another answer, by the agreements of `compare`."""
 
-    "batch cosine distance" for vectors, "batch disagreement", the share of inputs with another answer, for the rest.
-    """
-    if _QUALITY[task] in (_cosines, _embeddings):
-        return {"batch cosine distance": 1 - _cosines(alone, together)["cosine, worst"]}
-    figures = compare_answers(task, alone, together)
-    agreements = [value for name, value in figures.items() if name.endswith(" agreement")]
-    return {"batch disagreement": 1 - min(agreements)}
+    def disagreement(alone: Answers, together: Answers) -> Figures:
+        figures = compare(alone, together)
+        return {"batch disagreement": 1 - min(value for name, value in figures.items() if name.endswith(" agreement"))}
+
+    return disagreement
 
 
-def bound(name: str) -> Bound | None:
-    """What the gate lets pass of the precision with the loosest thresholds; None: another figure judges.
-
-    The end of a figure's name tells what it is, such as the agreement of labels, spans or tokens.
-    """
-    for end, (figure, smaller) in _BOUNDS.items():
-        if name.endswith(end):
-            return Bound(loosest(figure, smaller_is_better=smaller), smaller)
-    return None
-
-
-def is_wrong(name: str, value: float | None) -> bool:
-    """Whether a figure is so far from perfect that speed means little beside it. NaN, or None for it, is wrong."""
-    if value is None:
-        return True
-    limit = bound(name)
-    if limit is None:
-        return False
-    return not (value <= limit.value if limit.smaller_is_better else value >= limit.value)
-
-
-def _cosines(reference: Answers, answers: Answers) -> Figures:
+def compare_vectors(reference: Answers, answers: Answers) -> Figures:
     """One vector per text; hidden states are compared as one long vector."""
     cosines = [_cosine(np.ravel(a), np.ravel(b)) for a, b in zip(reference, answers, strict=True)]
     return {"cosine, mean": float(np.mean(cosines)), "cosine, worst": float(np.min(cosines))}
 
 
-def _embeddings(reference: Answers, answers: Answers) -> Figures:
-    figures = _cosines(reference, answers)
+def compare_embeddings(reference: Answers, answers: Answers) -> Figures:
+    """One vector per text, and which texts are each one's nearest."""
+    figures = compare_vectors(reference, answers)
     if len(reference) > 2 * NEIGHBOURS:
         figures["neighbour overlap"] = neighbour_overlap(np.asarray(reference), np.asarray(answers))
     return figures
@@ -104,14 +75,15 @@ def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(a @ b) / lengths if lengths else float(np.array_equal(a, b))
 
 
-def _labels(reference: Answers, answers: Answers) -> Figures:
+def compare_labels(reference: Answers, answers: Answers) -> Figures:
     """[{"label", "score"}, ...] for each text, all labels."""
     tops = [max(a, key=_score)["label"] == max(b, key=_score)["label"] for a, b in zip(reference, answers, strict=True)]
     scores = [(_by("label", a), _by("label", b)) for a, b in zip(reference, answers, strict=True)]
     return {"label agreement": float(np.mean(tops)), "largest score difference": _largest(scores)}
 
 
-def _zero_shot(reference: Answers, answers: Answers) -> Figures:
+def compare_sorted_labels(reference: Answers, answers: Answers) -> Figures:
+    """{"labels", "scores"} for each text, best first."""
     tops = [a["labels"][0] == b["labels"][0] for a, b in zip(reference, answers, strict=True)]
     scores = [
         (dict(zip(a["labels"], a["scores"], strict=True)), dict(zip(b["labels"], b["scores"], strict=True)))
@@ -120,29 +92,36 @@ def _zero_shot(reference: Answers, answers: Answers) -> Figures:
     return {"label agreement": float(np.mean(tops)), "largest score difference": _largest(scores)}
 
 
-def _entities(reference: Answers, answers: Answers) -> Figures:
+def compare_entities(reference: Answers, answers: Answers) -> Figures:
     """Spans with their group: shared ones over all of either, of all texts together."""
     shared = either = 0
     for a, b in zip(reference, answers, strict=True):
-        first, second = ({(one["entity_group"], one["start"], one["end"]) for one in some} for some in (a, b))
+        first, second = _spans(a), _spans(b)
         shared, either = shared + len(first & second), either + len(first | second)
     return {"span agreement": shared / either if either else 1.0}
 
 
-def _answers(reference: Answers, answers: Answers) -> Figures:
+def _spans(entities: Sequence[Mapping[str, Any]]) -> set[tuple[str, int, int]]:
+    return {(entity["entity_group"], entity["start"], entity["end"]) for entity in entities}
+
+
+def compare_spans(reference: Answers, answers: Answers) -> Figures:
+    """{"start", "end", "score"} for each question, the best answer."""
     same = [(a["start"], a["end"]) == (b["start"], b["end"]) for a, b in zip(reference, answers, strict=True)]
     scores = [({"": a["score"]}, {"": b["score"]}) for a, b in zip(reference, answers, strict=True)]
     return {"span agreement": float(np.mean(same)), "largest score difference": _largest(scores)}
 
 
-def _fillings(reference: Answers, answers: Answers) -> Figures:
+def compare_fillings(reference: Answers, answers: Answers) -> Figures:
+    """[{"token", "score"}, ...] for each text, best first."""
     tops = [a[0]["token"] == b[0]["token"] for a, b in zip(reference, answers, strict=True)]
     scores = [({"": a[0]["score"]}, {"": b[0]["score"]}) for a, b in zip(reference, answers, strict=True)]
     return {"top token agreement": float(np.mean(tops)), "largest score difference": _largest(scores)}
 
 
-def _rankings(reference: Answers, answers: Answers) -> Figures:
-    same = [[one["index"] for one in a] == [one["index"] for one in b] for a, b in zip(reference, answers, strict=True)]
+def compare_rankings(reference: Answers, answers: Answers) -> Figures:
+    """[{"index", "score"}, ...] for each query, best first."""
+    same = [_order(a) == _order(b) for a, b in zip(reference, answers, strict=True)]
     scores = [(_by("index", a), _by("index", b)) for a, b in zip(reference, answers, strict=True)]
     ordered = [_pairs_in_order(*pair) for pair in scores]
     return {
@@ -150,6 +129,10 @@ def _rankings(reference: Answers, answers: Answers) -> Figures:
         "pairs in order": float(np.mean(ordered)),
         "largest score difference": _largest(scores),
     }
+
+
+def _order(entries: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [entry["index"] for entry in entries]
 
 
 def _pairs_in_order(reference: Mapping[Any, float], scores: Mapping[Any, float]) -> float:
@@ -160,7 +143,7 @@ def _pairs_in_order(reference: Mapping[Any, float], scores: Mapping[Any, float])
     return float(np.mean(same)) if same else 1.0
 
 
-def _continuations(reference: Answers, answers: Answers) -> Figures:
+def compare_continuations(reference: Answers, answers: Answers) -> Figures:
     """{"ids": [...]} for each prompt. After one other token a continuation goes its own way, so that the share of
     tokens before it tells more than how many agree."""
     agreements, prefixes = [], []
@@ -171,13 +154,13 @@ def _continuations(reference: Answers, answers: Answers) -> Figures:
     return {"token agreement": float(np.mean(agreements)), "equal prefix, mean": float(np.mean(prefixes))}
 
 
-def _translations(reference: Answers, answers: Answers) -> Figures:
+def compare_batches_of_continuations(reference: Answers, answers: Answers) -> Figures:
     """{"ids": [[...], ...]} for each batch of texts."""
     sides = ([{"ids": ids} for batch in some for ids in batch["ids"]] for some in (reference, answers))
-    return _continuations(*sides)
+    return compare_continuations(*sides)
 
 
-def _transcripts(reference: Answers, answers: Answers) -> Figures:
+def compare_transcripts(reference: Answers, answers: Answers) -> Figures:
     """{"text": ...} for each recording: words to insert, remove or replace, over the words of all references."""
     pairs = [(a["text"].split(), b["text"].split()) for a, b in zip(reference, answers, strict=True)]
     words = sum(len(expected) for expected, _ in pairs)
@@ -207,26 +190,3 @@ def _largest(pairs: Sequence[Any]) -> float:
     """The largest difference of one score; a name that only one side has counts as a score of 0."""
     gaps = [abs(a.get(key, 0.0) - b.get(key, 0.0)) for a, b in pairs for key in a.keys() | b.keys()]
     return float(max(gaps, default=0.0))
-
-
-#: The end of a figure's name -> the figure whose loosest threshold is its bound, and whether smaller is better.
-_BOUNDS: Mapping[str, tuple[str, bool]] = {
-    "cosine, worst": ("cosine, worst", False),
-    " agreement": ("span agreement", False),
-    "largest score difference": ("largest score difference", True),
-    "word error": ("word error", True),
-}
-
-_QUALITY: Mapping[str, Callable[[Answers, Answers], Figures]] = {
-    "automatic-speech-recognition": _transcripts,
-    "feature-extraction": _cosines,
-    "fill-mask": _fillings,
-    "question-answering": _answers,
-    "sentence-similarity": _embeddings,
-    "text-classification": _labels,
-    "text-generation": _continuations,
-    "text-ranking": _rankings,
-    "token-classification": _entities,
-    "translation": _translations,
-    "zero-shot-classification": _zero_shot,
-}

@@ -141,8 +141,3 @@ JUDGED: tuple[str, ...] = (
     "The strike ended after the union accepted a rise of 6.5 percent over two years.",
     "A good knife is the one you keep sharp.",
 )
-
-QUESTIONS: tuple[str, ...] = ("Who is mentioned?", "When did it happen?", "Where is it?", "What is it about?")
-
-#: For zero-shot classification, where the checkpoint brings no labels of its own.
-LABELS: tuple[str, ...] = ("news", "complaint", "science", "instructions", "travel")

@@ -11,15 +11,28 @@ from typing import TYPE_CHECKING
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
 from onnxpress_exporter.source.sentence_transformers import HeadLayer, SentenceSettings
 from onnxpress_exporter.source.weights import SAFETENSORS, check_weights
-from onnxpress_exporter.specs.base import GraphSpec
 
 if TYPE_CHECKING:
     import torch
 
 _POOLED = "pooled"  # a graph whose input and output share a name is not valid ONNX
 _NAME = "sentence_embedding"
+
+
+def traceable_head(settings: SentenceSettings, *, allow_pickled_weights: bool = False) -> tuple[Traceable, ...]:
+    """The layers after pooling, ready to be traced; nothing where there are none.
+
+    Raises:
+        UnsupportedCheckpoint: as `load_sentence_head`.
+    """
+    spec = sentence_head_spec(settings)
+    if spec is None:
+        return ()
+    module = load_sentence_head(settings, allow_pickled_weights=allow_pickled_weights)
+    return (Traceable(spec, module, head_example_inputs(settings)),)
 
 
 def sentence_head_spec(settings: SentenceSettings) -> GraphSpec | None:
@@ -45,8 +58,9 @@ def head_example_inputs(settings: SentenceSettings) -> dict[str, torch.Tensor]:
 def load_sentence_head(settings: SentenceSettings, *, allow_pickled_weights: bool = False) -> torch.nn.Module:
     """The layers after pooling as one module in float32 and eval mode.
 
-    Raises UnsupportedCheckpoint if a layer's weights are absent, pickled without leave, or do not
-    fit, or if its activation is not one of torch.nn's.
+    Raises:
+        UnsupportedCheckpoint: a layer's weights are absent, pickled without leave, or do not fit, or its activation is
+            not one of torch.nn's.
     """
     import torch
 
