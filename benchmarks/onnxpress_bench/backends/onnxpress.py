@@ -55,7 +55,8 @@ class Onnxpress:
         return [row for request in requests for row in request.rows]
 
     def compute(self, batch: Any) -> Any:
-        from onnxpress.pipelines.batching import BUDGET_TOKENS, run_rows
+        from onnxpress.engine.providers import provider_of
+        from onnxpress.pipelines.batching import run_rows
 
-        pipe, family = self._pipe, self._spec.device.partition(":")[0]
-        return run_rows(batch, lambda rows: pipe.compute(rows, pipe.options), budget_tokens=BUDGET_TOKENS[family])
+        pipe, budget = self._pipe, provider_of(self._spec.device).budget_tokens
+        return run_rows(batch, lambda rows: pipe.compute(rows, pipe.options), budget_tokens=budget)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import build_pipeline
 from onnxpress.pipelines.base import TextPipeline
 from onnxpress.pipelines.batching import pad

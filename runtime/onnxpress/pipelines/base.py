@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.providers import provider_of
 from onnxpress.errors import InputError, InvalidManifest
 from onnxpress.format.manifest import GraphInfo, TensorInfo
 from onnxpress.format.processors import TokenizerSettings
-from onnxpress.pipelines.batching import BUDGET_TOKENS, WINDOW_ROWS, Batch, Request, Row, checked, pad, run_rows, stream
+from onnxpress.pipelines.batching import WINDOW_ROWS, Batch, Request, Row, checked, pad, run_rows, stream
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.text.tokenizer import Encoding, Strategy, Truncation
 
@@ -81,7 +82,7 @@ class TextPipeline(ABC, Generic[Options]):
         self.choice = model.choice
         self.precision = model.choice.precision
         self.manifest = model.artifact.manifest
-        self._budget_tokens = BUDGET_TOKENS[model.session.device.partition(":")[0]]
+        self._budget_tokens = provider_of(model.session.device).budget_tokens
         self._common = _pop_common(self.usual, call := dict(options))
         self.options: Options = self._options(self.options_type(), call)
 

@@ -19,10 +19,6 @@ from onnxpress.errors import InputError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Padded tokens in one batch. On a CPU a batch that outgrows the caches is slower per token, not faster; a GPU
-#: wants enough work to fill it.
-BUDGET_TOKENS = {"cpu": 512, "cuda": 16_384}
-
 #: Rows, and tokens, in a full window. Wider windows pad less, and hold more memory and more results back.
 WINDOW_ROWS = 512
 WINDOW_TOKENS = 65_536

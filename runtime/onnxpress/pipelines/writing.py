@@ -12,7 +12,6 @@ from typing import Any
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, CorruptFile, InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
 from onnxpress.generation.decoders.models import DECODER, decoder_model, encoder_decoder_model
 from onnxpress.generation.events import Generated, Hooks
@@ -22,6 +21,7 @@ from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.structured.constrainer import Constrainer
 from onnxpress.generation.structured.constraints import Constraint
 from onnxpress.generation.structured.grammars import ARGUMENTS, Grammar, grammar_of
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.batching import Row, pad
 from onnxpress.text.tokenizer import Tokenizer
 
