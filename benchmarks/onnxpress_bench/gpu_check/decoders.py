@@ -45,12 +45,16 @@ def check_decoder(checkpoint: Path, artifact: Path, precisions: Sequence[str]) -
             rows.append({"batch": batch, "new_tokens": new_tokens, "times": [asdict(entry) for entry in timed]})
     for pipe in pipes.values():
         pipe.close()
-    return {"prompt_tokens": PROMPT_TOKENS, "calls": rows, "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    return {
+        "prompt_tokens": PROMPT_TOKENS,
+        "calls": rows,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
 
 
 def _prompt(tokenizer: Any) -> str:
     """A text of about PROMPT_TOKENS tokens."""
-    words = "the quick brown fox jumps over the lazy dog and runs to the river ".split()
+    words = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "to", "the", "river"]
     text = ""
     for place in range(10_000):
         longer = f"{text} {words[place % len(words)]}".strip()

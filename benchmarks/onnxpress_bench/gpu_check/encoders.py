@@ -83,7 +83,9 @@ def _eager(model: Any) -> Callable[[Arrays], NDArray[Any]]:
         with torch.inference_mode():
             ids = {name: torch.from_numpy(array).cuda(non_blocking=True) for name, array in arrays.items()}
             hidden = model(**ids).last_hidden_state
-            result: NDArray[Any] = hidden.to(torch.float32 if hidden.dtype == torch.float32 else torch.float16).cpu().numpy()
+            result: NDArray[Any] = (
+                hidden.to(torch.float32 if hidden.dtype == torch.float32 else torch.float16).cpu().numpy()
+            )
         return result
 
     return run

@@ -13,8 +13,7 @@ from pathlib import Path
 
 #: Operators that ONNX Runtime computes on the host where they make shapes, sizes and positions.
 SHAPE_OPERATORS = frozenset(
-    "Shape Size Gather Unsqueeze Squeeze Concat Slice Cast Range Constant ConstantOfShape Add Sub Mul Div Mod Equal "
-    "Where Expand Reshape ReduceMax ReduceMin ReduceProd Min Max Not Less Greater If Identity".split()
+    ["Shape", "Size", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "Range", "Constant", "ConstantOfShape", "Add", "Sub", "Mul", "Div", "Mod", "Equal", "Where", "Expand", "Reshape", "ReduceMax", "ReduceMin", "ReduceProd", "Min", "Max", "Not", "Less", "Greater", "If", "Identity"]
 )
 
 
