@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Operators that ONNX Runtime computes on the host where they make shapes, sizes and positions.
-SHAPE_OPERATORS = frozenset(
-    ["Shape", "Size", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "Range", "Constant", "ConstantOfShape", "Add", "Sub", "Mul", "Div", "Mod", "Equal", "Where", "Expand", "Reshape", "ReduceMax", "ReduceMin", "ReduceProd", "Min", "Max", "Not", "Less", "Greater", "If", "Identity"]
-)
+SHAPE_OPERATORS = frozenset((
+    "Shape", "Size", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "Range", "Constant", "ConstantOfShape",
+    "Add", "Sub", "Mul", "Div", "Mod", "Equal", "Where", "Expand", "Reshape", "ReduceMax", "ReduceMin", "ReduceProd",
+    "Min", "Max", "Not", "Less", "Greater", "If", "Identity",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
