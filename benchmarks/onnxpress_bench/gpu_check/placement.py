@@ -13,9 +13,9 @@ from pathlib import Path
 
 #: Operators that ONNX Runtime computes on the host where they make shapes, sizes and positions.
 SHAPE_OPERATORS = frozenset((
-    "Shape", "Size", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "Range", "Constant", "ConstantOfShape",
+    "Shape", "Size", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "Range", "Constant",
     "Add", "Sub", "Mul", "Div", "Mod", "Equal", "Where", "Expand", "Reshape", "ReduceMax", "ReduceMin", "ReduceProd",
-    "Min", "Max", "Not", "Less", "Greater", "If", "Identity",
+    "ConstantOfShape", "Min", "Max", "Not", "Less", "Greater", "If", "Identity",
 ))  # fmt: skip
 
 
