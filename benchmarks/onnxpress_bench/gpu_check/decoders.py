@@ -23,8 +23,9 @@ def check_decoder(checkpoint: Path, artifact: Path, precisions: Sequence[str]) -
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     prompt = _prompt(tokenizer)
+    causal: Any = AutoModelForCausalLM
     models = {
-        name: AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype, attn_implementation="sdpa").eval().cuda()
+        name: causal.from_pretrained(checkpoint, dtype=dtype, attn_implementation="sdpa").eval().cuda()
         for name, dtype in (("transformers bf16", torch.bfloat16), ("transformers fp16", torch.float16))
     }
     pipes = {
