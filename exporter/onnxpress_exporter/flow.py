@@ -13,14 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxpress.layouts.artifact import Artifact
-
 from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
 from onnxpress.errors import InputError
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import Variant
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.artifact import Artifact
 from onnxpress_exporter.errors import PassError, VariantRefused, VerificationFailed
 from onnxpress_exporter.from_artifact import check_request, plan_from_artifact
 from onnxpress_exporter.judging.data import read

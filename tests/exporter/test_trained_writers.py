@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from onnxpress.layouts.artifact import Artifact
 
 import onnxpress
+from onnxpress.layouts.artifact import Artifact
 from onnxpress_exporter import export
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

@@ -155,6 +155,8 @@ class Quantizer:
         if not self._writes or integers:
             if integers:
                 self._watch(name, say)
+                if self._writes:
+                    say("rounding")
             return self._of(name).build(precision, plan)
         return self._store(name, plan, attempt.tables, say, half=PRECISIONS[precision].half)
 
