@@ -107,8 +107,8 @@ def _artifact(spec: BackendSpec) -> Path:
     """The checkpoint's artifact with the variant that is measured, made if there is none by this exporter."""
     import onnxpress_exporter
     from onnxpress import Artifact
-    from onnxpress_exporter.quantize.flow import Settings
-    from onnxpress_exporter.quantize_flow import quantize
+    from onnxpress_exporter.flow import quantize
+    from onnxpress_exporter.quantize.settings import Settings
 
     sources = Path(onnxpress_exporter.__file__).parent
     digest = hashlib.sha256()
