@@ -185,7 +185,8 @@ def bench_command(
     settings = replace(settings, control=settings.control if control is None else control)
     trust = Trust(allow_pickled_weights, trust_remote_code)
     if task is None:
-        opened = Artifact.open(artifact, revision=revision, precision=precision[0] if precision else None)
+        opened = Artifact.open(artifact, revision=revision)
+        opened.fetch(precision or opened.manifest.variants)
         rows = None
         if evaluation is not None:
             with quiet():

@@ -71,7 +71,7 @@ class OnnxpressGeneration(_Pipeline, Generation):
         self._model = decoder_model(self._pipe.manifest, self._pipe.session, prefix_bytes=0)
 
     def encode(self, text: str) -> list[int]:
-        return list(self._pipe.tokenizer.encode(text, special_tokens=False).ids)
+        return list(self._pipe.processor.tokenizer.encode(text, special_tokens=False).ids)
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
         from onnxpress.generation.generate import generate
