@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.backends import BackendSpec, Batching
+from onnxpress_bench.backends.onnxpress_artifact import open_pipeline, variant_paths
 
 
 class Onnxpress:
@@ -21,40 +22,40 @@ class Onnxpress:
 
     @staticmethod
     def prepare(spec: BackendSpec) -> BackendSpec:
+        """Nothing."""
         return spec
 
     def load_libraries(self) -> None:
+        """The runtime and the engine."""
         import onnxruntime  # noqa: F401 - the session imports it lazily; here it belongs to the import
 
         import onnxpress  # noqa: F401
 
     def load(self) -> None:
-        from onnxpress import pipeline
-
-        spec = self._spec
-        precision = spec.settings["precision"]
-        self._pipe = pipeline(
-            spec.task, spec.folder, precision=precision, device=spec.device, threads=spec.threads, **spec.options
-        )
+        """The pipeline."""
+        self._pipe = open_pipeline(self._spec, self._spec.folder)
         self._pipe.session.warm()
 
     def model_files(self) -> Sequence[Path]:
-        variant = self._pipe.manifest.variants[self._pipe.precision]
-        names = [name for files in variant.graphs.values() for name in (files.file, *files.external)]
-        return [Path(self._spec.folder) / name for name in names]
+        """The variant's graphs."""
+        return variant_paths(self._spec.folder, self._spec.settings["precision"])
 
     def one(self, item: Any) -> Any:
+        """A single call."""
         return self._pipe(item)
 
     def many(self, items: Sequence[Any], batching: Batching) -> Sequence[Any]:
+        """A list in one call."""
         answers: Sequence[Any] = self._pipe(list(items), batch_size=batching.rows)
         return answers
 
     def tokenize(self, items: Sequence[Any]) -> Any:
+        """Rows of ids."""
         requests = [self._pipe.prepare(item, self._pipe.options) for item in items]
         return [row for request in requests for row in request.rows]
 
     def compute(self, batch: Any) -> Any:
+        """The graph's part of the answers."""
         from onnxpress.pipelines.batching import BUDGET_TOKENS, run_rows
 
         pipe, family = self._pipe, self._spec.device.partition(":")[0]
