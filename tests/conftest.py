@@ -1,10 +1,118 @@
-"""What holds for all tests."""
+"""What holds for all tests: signals, a core for each worker, how many examples hypothesis tries, and the fixtures that
+make each checkpoint and artifact once for a run, whoever asks for it."""
 
 from __future__ import annotations
 
+import os
 import signal
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+import onnxpress
+from onnxpress import Artifact
+from tests.fixtures.store import Store, locked
+
+MODELS = Path(__file__).parents[1] / "models"
+
+Exported = Callable[..., Artifact]
 
 # A shell that starts the tests in the background makes them ignore SIGINT, and their children with them; the tests of
 # Ctrl-C need it. A handler is reset to the default when a child starts, an ignored signal is not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests that name their own number of examples keep it in "default"; "nightly" is for what names none.
+settings.register_profile("default", deadline=None, max_examples=40)
+settings.register_profile("nightly", deadline=None, max_examples=400)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker of a parallel run a core of its own: workers that share cores make each other's threads wait."""
+    config.addinivalue_line("markers", "nightly: takes minutes; `make nightly` runs it, `make test` does not")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that lives as long as the run and is the same for all its workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store() -> Store:
+    """Artifacts by the sources that made them, kept from run to run."""
+    return Store()
+
+
+@pytest.fixture(scope="session")
+def tiny(shared: Path) -> Callable[..., Path]:
+    """`tiny(architecture, task, **config)` -> the folder of a checkpoint with random weights."""
+
+    @cache
+    def make(architecture: str, task: str, **config: Any) -> Path:
+        from tests.fixtures.tiny import tiny_checkpoint
+
+        folder = shared / "checkpoints" / _name(architecture, task, repr(sorted(config.items())))
+        with locked(folder):
+            if not folder.exists():
+                unfinished = folder.with_name(folder.name + ".unfinished")
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    tiny_checkpoint(architecture, task, unfinished, **config)
+                unfinished.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained() -> Callable[[str], Path]:
+    """`trained("tiny-ner")` -> the folder of a checkpoint that a script in models/ trained."""
+
+    def find(name: str) -> Path:
+        folder = MODELS / name
+        assert (folder / "model.safetensors").is_file(), f"{folder} is missing; models/train.py {name} makes it"
+        return folder
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def exported(store: Store) -> Exported:
+    """`exported(checkpoint, task=None, precision=("fp32",))` -> its artifact. For reading: tests share it."""
+
+    @cache
+    def make(checkpoint: Path, task: str | None = None, precision: tuple[str, ...] = ("fp32",)) -> Artifact:
+        return store.artifact(checkpoint, task, precision)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ours(exported: Exported) -> Callable[..., Any]:
+    """`ours(checkpoint, task, exported_as=None)` -> the onnxpress pipeline of the exported checkpoint."""
+
+    @cache
+    def make(checkpoint: Path, task: str, exported_as: str | None = None) -> Any:
+        return onnxpress.pipeline(task, exported(checkpoint, exported_as or task), threads=1)
+
+    return make
+
+
+def _name(*parts: str) -> str:
+    from tests.fixtures.store import digest
+
+    return "-".join((*parts[:2], digest(*parts)[:8]))

@@ -27,6 +27,7 @@ from onnxpress_bench.machine import describe_machine, versions
 from onnxpress_bench.padding import padding_share
 from onnxpress_bench.process import OURS, Interpreter, ask
 from onnxpress_bench.subject import Subject
+from onnxpress_bench.workloads import workload_of
 from onnxpress_exporter.judging.metrics import score
 from onnxpress_exporter.quality import compare_answers
 
@@ -154,13 +155,9 @@ class _Bench:
         prepared = ask(job, threads=self._settings.threads, offline=False, interpreter=interpreter)["backend"]
         inputs = self._subject.inputs
         streamed = bool(_STREAMED & set(self._settings.scenarios))
-        job = {
-            "do": "pilot",
-            "backend": prepared,
-            "quality": inputs.judged or inputs.stream[:QUALITY_ITEMS],
-            "stream": inputs.stream if streamed else [],
-            "budget_s": PILOT_S,
-        }
+        quality = inputs.judged or inputs.stream[:QUALITY_ITEMS]
+        stream = inputs.stream if streamed else []
+        job = {"do": "pilot", "backend": prepared, "quality": quality, "stream": stream, "budget_s": PILOT_S}
         found = {"backend": prepared, **ask(job, threads=self._settings.threads, interpreter=interpreter)}
         return found | {"scores": self._scores(found, interpreter)}
 
@@ -181,16 +178,17 @@ class _Bench:
     def _located(self, spec: BackendSpec) -> BackendSpec:
         """A peer is given the checkpoint's own folder, and one of its own for what it converts."""
         kind = _kind(spec)
+        store = environments.home() / "models"
         if kind.peer is None:
-            converted = environments.home() / "models" / "artifacts" / spec.kind.replace(":", ".")
-            return replace(spec, workspace=str(converted)) if kind.reads == "artifact" else spec
+            own = "artifacts" if kind.reads == "artifact" else "adapted"
+            return replace(spec, workspace=str(store / own / spec.kind.replace(":", ".").partition("-")[0]))
         if not hasattr(self, "_resolved"):
-            plain = BackendSpec("checkpoint", "pytorch", spec.task, spec.folder, spec.threads, settings=spec.settings)
+            adapted = str(store / "adapted" / BASE)
+            plain = replace(spec, name="checkpoint", kind=BASE, workspace=adapted)
             job = {"do": "prepare", "backend": asdict(plain)}
             self._resolved: dict[str, Any] = ask(job, threads=1, offline=False)["backend"]
         folder, own = self._resolved["folder"], self._resolved["settings"]
-        key = _fingerprint(Path(folder), own["weights_sha256"])
-        workspace = environments.home() / "models" / f"{key}-{spec.task}" / spec.kind
+        workspace = store / f"{_fingerprint(Path(folder), own['fingerprint'])}-{spec.task}" / spec.kind
         workspace.parent.mkdir(parents=True, exist_ok=True)
         return replace(spec, folder=folder, workspace=str(workspace), settings={**own, **spec.settings})
 
@@ -203,7 +201,7 @@ class _Bench:
         if BASE not in self._pilots or not self._subject.inputs.shapes:
             return {}, None
         queries = {shape: some[0] for shape, some in self._subject.inputs.shapes.items()}
-        job = {"do": "flops", "backend": self._pilots[BASE]["backend"], "queries": queries}
+        job = {"do": "operations", "backend": self._pilots[BASE]["backend"], "queries": queries}
         try:
             found = ask(job, threads=self._settings.threads)
         except WorkerFailed:
@@ -287,7 +285,8 @@ class _Bench:
     def _quality(self, name: str) -> Mapping[str, float | None]:
         answers, found = self._pilots[name]["answers"], dict(self._pilots[name]["scores"])
         if self._base in self._pilots and name != self._base and answers:
-            found = compare_answers(self._subject.task, self._pilots[self._base]["answers"], answers) | found
+            task = workload_of(self._subject.task).compared_as or self._subject.task
+            found = compare_answers(task, self._pilots[self._base]["answers"], answers) | found
         return {figure: value if math.isfinite(value) else None for figure, value in found.items()}
 
     def _stream_items(self) -> int:

@@ -61,9 +61,8 @@ class Subject:
 
 
 def is_artifact(source: str | Path, task: str | None) -> bool:
-    """Whether a source is measured as an artifact. A task is named for a checkpoint; a folder says it itself."""
-    folder = Path(source)
-    return (folder / _MANIFEST).is_file() if folder.is_dir() else task is None
+    """Whether a source is measured as an artifact: a task is named for a checkpoint only."""
+    return task is None or (Path(source) / _MANIFEST).is_file()
 
 
 def open_artifact(source: str | Path, revision: str | None = None, precisions: Sequence[str] = ()) -> Artifact:
@@ -157,15 +156,15 @@ def of_checkpoint(
     check_installed(("psutil", "torch", "transformers"))
     inputs = workload.make_inputs(Model(task, folder), settings, sizes or Sizes())
     model_type = read_config(folder).get("model_type")
-    known = {"revision": None, "model_type": model_type, **asdict(trust or Trust()), **inputs.settings}
+    own: dict[str, Any] = {"revision": None, "model_type": model_type, **asdict(trust or Trust()), **inputs.settings}
     specs = [
         BackendSpec(
             *(kind, kind, task, str(folder), settings.threads, settings.device),
-            settings={**known, **BACKENDS[kind].settings},
+            settings={**own, **BACKENDS[kind].settings},
         )
         for kind in dict.fromkeys(backends)
     ]
-    return Subject(task, str(folder), str(folder), None, inputs, tuple(specs), known)
+    return Subject(task, str(folder), str(folder), None, inputs, tuple(specs), own)
 
 
 def check_installed(packages: Sequence[str] = tuple(_EXTRAS)) -> None:
@@ -259,7 +258,7 @@ def _of_manifest(artifact: Artifact, checkpoint: str | None, trust: Trust) -> di
         "adapter": provenance.adapter if checkpoint is None else None,
         "model_type": manifest.model_type,
         "architecture": manifest.architecture,
-        "has_head": "head" in manifest.graphs,
+        "has_head": any(graph.role == "head" for graph in manifest.graphs.values()),
         "embedding": encode(post.embedding),
         "labels": list(post.labels),
         "function_to_apply": _function(manifest),

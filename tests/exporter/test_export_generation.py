@@ -18,7 +18,7 @@ import pytest
 from onnxpress import Artifact
 from onnxpress.cli.inspection import describe
 from onnxpress.engine.session import Session
-from onnxpress.generation.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused, VerificationFailed
 from onnxpress_exporter.generation import build, small

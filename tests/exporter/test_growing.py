@@ -16,8 +16,8 @@ import transformers
 from onnxpress import Artifact
 from onnxpress.cli.inspection import describe
 from onnxpress.engine.session import Session
-from onnxpress.generation.loop import complete
-from onnxpress.generation.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint

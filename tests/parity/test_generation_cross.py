@@ -12,9 +12,9 @@ import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress.engine.session import Session
-from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import Decoder
-from onnxpress.generation.graph import read
+from onnxpress.generation.decoders.cross import CrossModel
+from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.largest import log_sums
 from onnxpress_exporter.graphs import build as generators
 from onnxpress_exporter.write.save import save

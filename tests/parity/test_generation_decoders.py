@@ -11,9 +11,9 @@ import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress.engine.session import Session
-from onnxpress.generation import shared_decoder
-from onnxpress.generation.graph import read
-from onnxpress.generation.shared_decoder import SharedModel
+from onnxpress.generation.decoders import shared
+from onnxpress.generation.decoders.graph import read
+from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress_exporter.graphs import build as generators
 from onnxpress_exporter.write.save import save
 from tests.fixtures.decoders import tiny
@@ -81,7 +81,7 @@ def test_batches_of_prompts_beyond_the_window(case: Case) -> None:
 
 
 def test_chunks_and_reuse(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_decoder, "CHUNK_TOKENS", 16)
+    monkeypatch.setattr(shared, "CHUNK_TOKENS", 16)
     ids = tokens(90)
     decoder = case.model.start(1, 100)
     case.same(decoder.prefill(0, ids[:60], 33), ids[:60], 33)

@@ -14,7 +14,7 @@ from scipy import stats
 
 from onnxpress.errors import InputError
 from onnxpress.generation.events import Generated, Hooks, collect
-from onnxpress.generation.loop import complete, generate
+from onnxpress.generation.generate import complete, generate
 from onnxpress.generation.settings import GenerationConfig
 from tests.parity import torch_decoder
 from tests.parity.torch_decoder import VOCABULARY, TorchDecoder, encoded, padded

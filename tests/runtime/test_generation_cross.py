@@ -7,15 +7,15 @@ import pytest
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import Decoder
-from onnxpress.generation.graph import read
+from onnxpress.generation.decoders.cross import CrossModel
+from onnxpress.generation.decoders.graph import read
+from onnxpress.generation.decoders.shared import SharedDecoder
+from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.generate import complete
 from onnxpress.generation.largest import log_sums
-from onnxpress.generation.loop import complete
 from onnxpress.generation.prompts import read_together
 from onnxpress.generation.settings import GenerationConfig
-from onnxpress.generation.shared_decoder import SharedDecoder
-from onnxpress.generation.text_arrays import Texts
 from tests.fixtures import decoder_graphs as graphs
 
 TEXTS = [np.arange(3, 12), np.arange(40, 44), np.arange(20, 32)]

@@ -11,12 +11,12 @@ import pytest
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, UnsupportedFormat
 from onnxpress.format.manifest import GraphInfo, TensorInfo
-from onnxpress.generation import shared_decoder
-from onnxpress.generation.cache import Cache
 from onnxpress.generation.decoder import Decoder, Model
-from onnxpress.generation.graph import read
-from onnxpress.generation.growing_decoder import GrowingModel
-from onnxpress.generation.shared_decoder import SharedModel
+from onnxpress.generation.decoders import shared
+from onnxpress.generation.decoders.graph import read
+from onnxpress.generation.decoders.growing import GrowingModel
+from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.pool.cache import Cache
 from tests.fixtures import decoder_graphs as graphs
 
 LIMIT = 200
@@ -172,7 +172,7 @@ def test_rows_outgrow_what_was_expected(model: Model) -> None:
 def test_long_prompts_are_read_in_chunks(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = tokens(60)
     whole = at_once(model, ids, 60)
-    monkeypatch.setattr(shared_decoder, "CHUNK_TOKENS", 16)
+    monkeypatch.setattr(shared, "CHUNK_TOKENS", 16)
     for keep in (1, 16, 17, 60):
         close_to(at_once(model, ids, keep), whole[-keep:])
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from onnxpress.engine.session import Session
-from onnxpress.generation.graph import read
-from onnxpress.generation.shared_decoder import SharedDecoder, SharedModel
+from onnxpress.generation.decoders.graph import read
+from onnxpress.generation.decoders.shared import SharedDecoder, SharedModel
 from tests.fixtures import decoder_graphs as graphs
 
 TOLERANCE_BYTES = 6 * 2**20

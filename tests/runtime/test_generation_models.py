@@ -11,10 +11,10 @@ import pytest
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import GenerationSettings, GraphInfo, Manifest
-from onnxpress.generation.cross_decoder import CrossModel
-from onnxpress.generation.growing_decoder import GrowingModel
-from onnxpress.generation.models import decoder_model, encoder_decoder_model
-from onnxpress.generation.shared_decoder import SharedModel
+from onnxpress.generation.decoders.cross import CrossModel
+from onnxpress.generation.decoders.growing import GrowingModel
+from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.shared import SharedModel
 from tests.fixtures import decoder_graphs as graphs
 from tests.fixtures.manifests import manifest
 

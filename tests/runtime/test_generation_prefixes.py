@@ -11,11 +11,11 @@ import pytest
 
 from onnxpress.engine.binding import Binding
 from onnxpress.engine.session import Session
-from onnxpress.generation.cache import Cache
 from onnxpress.generation.decoder import Decoder
-from onnxpress.generation.graph import read
-from onnxpress.generation.prefixes import LEAST_TOKENS, Prefixes
-from onnxpress.generation.shared_decoder import SharedModel
+from onnxpress.generation.decoders.graph import read
+from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.pool.cache import Cache
+from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes
 from tests.fixtures import decoder_graphs as graphs
 
 

@@ -16,9 +16,14 @@ _PROMPT, _PROMPT_IN_ENGLISH = 4, 2
 
 #: One greedy pass, as PyTorch does it, without the checks that make it try again at other temperatures.
 _GREEDY = {
-    **{"language": "en", "beam_size": 1, "temperature": 0.0, "without_timestamps": True},
-    **{"condition_on_previous_text": False, "compression_ratio_threshold": None},
-    **{"log_prob_threshold": None, "no_speech_threshold": None},
+    "language": "en",
+    "beam_size": 1,
+    "temperature": 0.0,
+    "without_timestamps": True,
+    "condition_on_previous_text": False,
+    "compression_ratio_threshold": None,
+    "log_prob_threshold": None,
+    "no_speech_threshold": None,
 }
 
 

@@ -6,39 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec, Batching
+from onnxpress_bench.backends import Batching
+from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.backends.onnxpress_artifact import open_pipeline, variant_paths
 
 
-class Onnxpress:
+class Onnxpress(Runner):
     """Its batching is its own; rows are only limited where a scenario hands over that many at once."""
 
-    batchings: Sequence[Batching] = (Batching(),)
-    distributions: Sequence[str] = ("onnxpress[cpu]",)
-
-    def __init__(self, spec: BackendSpec) -> None:
-        self._spec = spec
-        self._pipe: Any = None
-
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        """Nothing."""
-        return spec
-
-    def load_libraries(self) -> None:
-        """The runtime and the engine."""
-        import onnxruntime  # noqa: F401 - the session imports it lazily; here it belongs to the import
-
-        import onnxpress  # noqa: F401
+    batchings = (Batching(),)
+    distributions = ("onnxpress[cpu]",)
+    libraries = ("onnxruntime", "onnxpress")  # the session imports the first lazily; it belongs to the import
+    _pipe: Any = None
 
     def load(self) -> None:
         """The pipeline."""
-        self._pipe = open_pipeline(self._spec, self._spec.folder)
+        self._pipe = open_pipeline(self.spec, self.spec.folder)
         self._pipe.session.warm()
 
     def model_files(self) -> Sequence[Path]:
         """The variant's graphs."""
-        return variant_paths(self._spec.folder, self._spec.settings["precision"])
+        return variant_paths(self.spec.folder, self.spec.settings["precision"])
 
     def one(self, item: Any) -> Any:
         """A single call."""
@@ -58,5 +46,5 @@ class Onnxpress:
         """The graph's part of the answers."""
         from onnxpress.pipelines.batching import BUDGET_TOKENS, run_rows
 
-        pipe, family = self._pipe, self._spec.device.partition(":")[0]
+        pipe, family = self._pipe, self.spec.device.partition(":")[0]
         return run_rows(batch, lambda rows: pipe.compute(rows, pipe.options), budget_tokens=BUDGET_TOKENS[family])

@@ -1,4 +1,4 @@
-"""The artifact that onnxpress is measured with; that of a checkpoint is exported once, anew when the exporter changes."""
+"""The artifact that onnxpress is measured with; a checkpoint is exported once, and anew when the exporter changes."""
 
 from __future__ import annotations
 

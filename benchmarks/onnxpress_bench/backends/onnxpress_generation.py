@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.backends.onnxpress_artifact import open_pipeline, prepare, variant_paths
 
@@ -21,7 +20,7 @@ class OnnxpressGeneration(Runner):
 
     def load(self) -> None:
         """What earlier calls have read would spare it the prompt: nothing is kept."""
-        from onnxpress.generation.models import decoder_model
+        from onnxpress.generation.decoders.models import decoder_model
 
         pipe = open_pipeline(self.spec, str(self.folder))
         self.tokenizer, self._model = pipe.tokenizer, decoder_model(pipe.manifest, pipe.session, prefix_bytes=0)
@@ -37,7 +36,7 @@ class OnnxpressGeneration(Runner):
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
         """Greedily; no token ends it."""
-        from onnxpress.generation.loop import generate
+        from onnxpress.generation.generate import generate
         from onnxpress.generation.settings import GenerationConfig
 
         decoder = self._model.start(1, len(prompt) + new_tokens)

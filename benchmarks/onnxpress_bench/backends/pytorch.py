@@ -21,7 +21,7 @@ class PyTorch(Runner):
     batchings = BATCHINGS
     distributions = libraries = ("transformers", "torch")
     _model: Any = None
-    _call: Callable[[Sequence[Any]], Sequence[Any]]
+    _call: Callable[[list[Any]], Sequence[Any]]
 
     prepare = staticmethod(prepare)
 

@@ -1,4 +1,4 @@
-"""PyTorch for encoder-decoders: transformers' own `generate`, in float32, or in what the setting "dtype" names; eager."""
+"""PyTorch for encoder-decoders: transformers' own `generate`, in float32 or in the setting "dtype"; eager."""
 
 from __future__ import annotations
 

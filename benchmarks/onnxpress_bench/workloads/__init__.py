@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onnxpress import Artifact
-
     from onnxpress_bench.comparison import Settings
 
 

@@ -17,10 +17,11 @@ from onnxpress_bench.workloads.encoding import answer
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from onnxpress.format.manifest import TokenizerSettings
+    from onnxpress import Artifact
+    from onnxpress.format.processors import TokenizerSettings
     from onnxpress_bench.comparison import Settings
 
-__all__ = ["LENGTHS", "OPTIONS", "answer", "make_inputs", "parse_shape"]
+__all__ = ["LENGTHS", "OPTIONS", "answer", "make_inputs", "make_texts", "parse_shape"]
 
 #: Queries of a shape: enough to vary, few enough to be gone through whole.
 QUERIES_ALONE = 12
@@ -56,11 +57,19 @@ _BESIDE: Mapping[str, Sequence[str]] = {
 }
 
 
-def make_inputs(model: Model, settings: Settings, sizes: Sizes | None = None) -> Inputs:
-    """The items for an artifact's task, in the shapes and lengths of the settings.
+def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
+    """In the shapes and lengths of the settings."""
+    assert model.artifact is not None
+    return make_texts(model.artifact, settings.seed, settings.shapes, settings.lengths)
 
-    `settings.lengths`: a row of LENGTHS, or a file: of texts, one a line, which are the stream then; or of numbers of
-    tokens.
+
+def make_texts(
+    artifact: Artifact, seed: int, shapes: Sequence[str] = ("1x16", "1x128"), lengths: str = "mixed"
+) -> Inputs:
+    """The items for an artifact's task; the same seed and tokenizer give the same ones.
+
+    Args:
+        lengths: a row of LENGTHS, or a file: of texts, one a line, which are the stream then; or of numbers of tokens.
 
     Raises:
         InputError: the artifact's task is not one of text, or shapes or lengths cannot be read.
@@ -70,9 +79,7 @@ def make_inputs(model: Model, settings: Settings, sizes: Sizes | None = None) ->
     from onnxpress.errors import InputError
     from onnxpress.text.tokenizer import Tokenizer
 
-    assert model.artifact is not None
-    artifact, task = model.artifact, model.task
-    text_settings = artifact.manifest.tokenizer
+    task, text_settings = artifact.manifest.task, artifact.manifest.tokenizer
     if text_settings is None:
         raise InputError(f"{artifact.folder}: {task} takes no text; this version measures text models only.")
     tokenizer = Tokenizer(artifact.file(text_settings.file), text_settings)
@@ -84,19 +91,17 @@ def make_inputs(model: Model, settings: Settings, sizes: Sizes | None = None) ->
     limits = [n for n in (text_settings.max_length, embedding and embedding.max_length) if n]
     beside = QUERY_TOKENS if task == "text-ranking" else max(map(count, _BESIDE.get(task, ())), default=0)
     limit = max(4, min(limits, default=1_000_000) - beside)
-    rng = np.random.default_rng(settings.seed)
+    rng = np.random.default_rng(seed)
     item_of = partial(_ITEMS.get(task, _plain), settings=text_settings, count=count, rng=rng)
     queries = {}
-    for name in settings.shapes:
+    for name in shapes:
         rows, tokens = parse_shape(name)
         number = QUERIES_ALONE if rows == 1 else QUERIES_TOGETHER
         queries[name] = [[item_of(min(tokens, limit)) for _ in range(rows)] for _ in range(number)]
     uniform = [item_of(min(UNIFORM_TOKENS, limit)) for _ in range(STREAM_ITEMS // 8)]
-    drawn = _stream(settings.lengths, limit, rng)
+    drawn = _stream(lengths, limit, rng)
     if drawn and isinstance(drawn[0], str) and task in _ITEMS:
-        raise InputError(
-            f"--lengths {settings.lengths}: {task} does not take plain texts; give numbers of tokens, one a line."
-        )
+        raise InputError(f"--lengths {lengths}: {task} does not take plain texts; give numbers of tokens, one a line.")
     stream = [text if isinstance(text, str) else item_of(text) for text in drawn]
     counted = {name: [count(_text(item)) for query in some for item in query] for name, some in queries.items()}
     stream_tokens = [min(count(_text(item)), limit) for item in stream]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import onnx_ir
 
 from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
-from onnxpress.generation.models import CROSS_DECODER, DECODER, ENCODER
+from onnxpress.generation.decoders.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 from onnxpress_exporter.graphs import build as generators
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from onnxpress.generation.models import CROSS_DECODER, DECODER, ENCODER
+from onnxpress.generation.decoders.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.graph import constant, nodes, stored_weights, weights_of
 from onnxpress_exporter.passes.half_precision import half_precision

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
-from onnxpress.generation.loop import complete
+from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter.generation.cases import Case
 

@@ -17,7 +17,7 @@ from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import PRECISION_SUFFIX, Manifest, Speed, Variant
-from onnxpress.generation.models import ENCODER, decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter import timing
 from onnxpress_exporter.add_variants import TARGETS, Outcome, Say

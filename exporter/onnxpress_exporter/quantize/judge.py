@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.format.artifact import Artifact
-from onnxpress.pipelines import task_class
+from onnxpress.pipelines import build_pipeline
 from onnxpress.pipelines.base import TextPipeline
 from onnxpress.pipelines.batching import pad
 from onnxpress.text.tokenizer import Tokenizer
@@ -114,7 +114,7 @@ class Judge:
 
     def _pipeline(self, session: Runs) -> TextPipeline[Any]:
         options = OPTIONS.get(self._task, {})
-        return task_class(self._task)(self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
+        return build_pipeline(self._task, self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
 
 
 class _Closed:

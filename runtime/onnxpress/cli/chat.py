@@ -11,6 +11,7 @@ import click
 from onnxpress.cli.options import call_arguments, opening, settings
 from onnxpress.errors import InputError
 from onnxpress.pipelines import pipeline
+from onnxpress.pipelines.table import CHAT
 
 Messages = list[dict[str, str]]
 
@@ -40,7 +41,7 @@ def chat(
     options = call_arguments(settings)
     first: Messages = [] if system is None else [{"role": "system", "content": system}]
     place: dict[str, Any] = {"precision": precision, "device": device, "revision": revision, "threads": threads}
-    with pipeline("text-generation", artifact, **place) as pipe:
+    with pipeline(CHAT, artifact, **place) as pipe:
         messages = list(first)
         for line in _turns():
             if line == "/reset":

@@ -21,7 +21,8 @@ from onnxpress.cli.chat import chat
 from onnxpress.cli.options import call_arguments, opening, settings
 from onnxpress.errors import OnnxpressError
 from onnxpress.format.artifact import Artifact
-from onnxpress.pipelines import pipeline
+from onnxpress.pipelines import TASKS, pipeline
+from onnxpress.pipelines.payload import read_argument
 
 GROUP = "onnxpress.commands"
 
@@ -97,21 +98,23 @@ def run(
     as_json: bool,
 ) -> None:
     """Answer each INPUT with ARTIFACT; without INPUT, each line of standard input."""
+    from onnxpress.cli.answers import answers
     from onnxpress.cli.inspection import present
-    from onnxpress.pipelines.calls import answers, streams
+    from onnxpress.pipelines.text_stream import ShowsText
 
     options = call_arguments(settings)
     if not inputs and sys.stdin.isatty():
         raise click.UsageError("Give at least one INPUT, or pipe texts into standard input, one a line.")
     with pipeline(task, artifact, precision=precision, device=device, revision=revision, threads=threads) as pipe:
-        source: Iterable[str] = inputs or _progress(_lines())
-        items = (_argument(text) for text in source)
-        if streams(pipe, options) and not as_json:
-            for item in items:
-                _write(pipe.stream(item, **options))
+        arguments: Iterable[str] = inputs or _progress(_lines())
+        if not as_json and isinstance(pipe, ShowsText) and pipe.streams(options):
+            for text in arguments:
+                call = TASKS[pipe.task].call(read_argument(text), options)
+                for item in call.inputs:
+                    _write(pipe.stream(item, **call.options))
             return
-        for given, result in answers(pipe, items, options):
-            click.echo(json.dumps(_plain(result), ensure_ascii=False) if as_json else present(given, result))
+        for argument, result in answers(pipe, arguments, options):
+            click.echo(json.dumps(_plain(result), ensure_ascii=False) if as_json else present(argument, result))
 
 
 def _write(pieces: Iterable[str]) -> None:
@@ -132,18 +135,6 @@ def _progress(lines: Iterable[str]) -> Iterator[str]:
 
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
     return iter(tqdm(lines, unit=" inputs", delay=2, disable=hidden, file=sys.stderr))
-
-
-def _argument(text: str) -> Any:
-    """A text, or what it says in JSON: an object, or a list of objects, which is a chat."""
-    if text.lstrip().startswith(("{", "[")):
-        try:
-            value = json.loads(text)
-        except ValueError:
-            return text
-        chat = isinstance(value, list) and value and all(isinstance(message, dict) for message in value)
-        return value if chat or isinstance(value, dict) else text
-    return text
 
 
 def _plain(value: Any) -> Any:

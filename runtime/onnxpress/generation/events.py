@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from onnxpress.generation.constraints import Constraint
+from onnxpress.generation.structured.constraints import Constraint
 
 FinishReason = Literal["stop", "length", "cancelled"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxpress.generation.constraints import Constraint
 from onnxpress.generation.events import Event, FinishReason, Hooks
 from onnxpress.generation.rules import Ids, Rule, Scores, Written
 from onnxpress.generation.sampling import Draw, draw_of, logprob_of, pick, rules_of
 from onnxpress.generation.settings import GenerationConfig
+from onnxpress.generation.structured.constraints import Constraint
 
 FIRST_ROOM = 1024
 

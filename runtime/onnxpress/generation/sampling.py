@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.generation import rules as rule
-from onnxpress.generation.constraints import Constraint
 from onnxpress.generation.largest import best_places
 from onnxpress.generation.rules import Rule, Scores, Written
 from onnxpress.generation.settings import GenerationConfig
+from onnxpress.generation.structured.constraints import Constraint
 
 NOTHING_WRITTEN = Written(np.empty(0, np.int64), 0)
 

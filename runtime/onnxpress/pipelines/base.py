@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.engine.choice import Choice
-from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, InvalidManifest
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.manifest import GraphInfo, TensorInfo
 from onnxpress.format.processors import TokenizerSettings
 from onnxpress.pipelines.batching import BUDGET_TOKENS, WINDOW_ROWS, Batch, Request, Row, checked, pad, run_rows, stream
-from onnxpress.text.tokenizer import Encoding, Strategy, Tokenizer, Truncation
+from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.text.tokenizer import Encoding, Strategy, Truncation
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -66,8 +64,7 @@ class TextPipeline(ABC, Generic[Options]):
     anything else is one input.
     """
 
-    task: ClassVar[str]
-    options_type: ClassVar[type[Any]]
+    options_type: type[Any]
     #: The field of the options that collects arguments of other names; None: there are no others.
     collects: ClassVar[str | None] = None
     #: What `Common` says unless a call does.
@@ -75,22 +72,16 @@ class TextPipeline(ABC, Generic[Options]):
     #: Rows that are read ahead of the first result of a long stream, to be sorted by length.
     window_rows: ClassVar[int] = WINDOW_ROWS
 
-    def __init__(
-        self,
-        artifact: Artifact,
-        session: Session,
-        tokenizer: Tokenizer,
-        precision: str,
-        options: Mapping[str, Any],
-    ) -> None:
-        self.artifact = artifact
-        self.session = session
-        self.tokenizer = tokenizer
-        self.precision = precision
+    def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
+        self.task = model.task.name
+        self.artifact = model.artifact
+        self.session = model.session
+        self.tokenizer = model.text_tokenizer()
         #: The variant that runs, and why it was chosen.
-        self.choice = Choice(precision, "it was asked for")
-        self.manifest = artifact.manifest
-        self._budget_tokens = BUDGET_TOKENS[session.device.partition(":")[0]]
+        self.choice = model.choice
+        self.precision = model.choice.precision
+        self.manifest = model.artifact.manifest
+        self._budget_tokens = BUDGET_TOKENS[model.session.device.partition(":")[0]]
         self._common = _pop_common(self.usual, call := dict(options))
         self.options: Options = self._options(self.options_type(), call)
 

@@ -44,7 +44,6 @@ class FeatureExtraction(TextPipeline[Options]):
     """`pipe(text)` -> nested lists of floats (1, sequence, hidden), or with `return_tensors="np"` a float32 array of
     this shape; a list of texts gives a list of these."""
 
-    task = "feature-extraction"
     options_type = Options
 
     def prepare(self, item: Any, options: Options) -> Request[None]:

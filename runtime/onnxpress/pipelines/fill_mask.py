@@ -60,7 +60,6 @@ class FillMask(TextPipeline[Options]):
     The scores of several masks are independent of each other. A list of one text gives what that text alone gives.
     """
 
-    task = "fill-mask"
     options_type = Options
 
     def __call__(self, inputs: Any, **options: Any) -> Any:

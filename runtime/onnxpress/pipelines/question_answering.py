@@ -75,7 +75,6 @@ class QuestionAnswering(TextPipeline[Options]):
     `top_k` is more than 1 and more than one is found; a generator of dictionaries gives a lazy iterator.
     """
 
-    task = "question-answering"
     options_type = Options
 
     def __call__(

@@ -54,7 +54,6 @@ class SentenceSimilarity(TextPipeline[Options]):
         InvalidManifest: the artifact does not say how vectors are made.
     """
 
-    task = "sentence-similarity"
     options_type = Options
 
     @property

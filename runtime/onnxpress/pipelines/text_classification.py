@@ -59,7 +59,6 @@ class TextClassification(TextPipeline[Options]):
     A text longer than the model's limit is an InputError unless `truncation` is given.
     """
 
-    task = "text-classification"
     options_type = Options
 
     def __call__(self, inputs: Any, **options: Any) -> Any:

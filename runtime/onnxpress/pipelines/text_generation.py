@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from onnxpress.chat.templates import open_chat
-from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.generation.events import Generated
 from onnxpress.pipelines.base import Common, TextPipeline
 from onnxpress.pipelines.batching import Request, Row
+from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_classification import strategy
 from onnxpress.pipelines.text_stream import TextStream
 from onnxpress.pipelines.writing import ROWS, Call, Writer, details, read_json, stop_strings
-from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
+from onnxpress.text.tokenizer import Encoding, Truncation
 
 Chat = Sequence[Mapping[str, Any]]
 
@@ -25,6 +24,10 @@ USUAL = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
 
 #: Arguments of the tokenizer that are not variables of a chat template.
 _OF_TOKENIZER = ("truncation", "max_length", "padding", "add_special_tokens")
+
+
+#: Arguments that ask for more than one text, or for something else than the new text.
+_OF_RESULT = frozenset(("num_beams", "num_return_sequences", "return_tensors", "return_full_text", "return_details"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +80,16 @@ class TextGeneration(TextPipeline[Options]):
     A list of texts or of chats gives a list of these lists. `stream` hands one text out while it is written.
     """
 
-    task = "text-generation"
     options_type = Options
     collects: ClassVar[str | None] = "generate_kwargs"
     usual = Common(batch_size=ROWS)
     window_rows = 4 * ROWS
 
-    def __init__(
-        self,
-        artifact: Artifact,
-        session: Session,
-        tokenizer: Tokenizer,
-        precision: str,
-        options: Mapping[str, Any],
-    ) -> None:
-        super().__init__(artifact, session, tokenizer, precision, options)
-        self.chat = open_chat(artifact)
-        self._prefix = str(read_json(artifact, "config.json").get("prefix") or "")
-        self.writer = Writer(artifact, session, tokenizer, USUAL)
+    def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
+        super().__init__(model, options)
+        self.chat = open_chat(model.artifact)
+        self._prefix = str(read_json(model.artifact, "config.json").get("prefix") or "")
+        self.writer = Writer(model.artifact, model.session, self.tokenizer, USUAL)
         self._budget_tokens = 2**31  # rows of different lengths need no padding
         self._call(self.options)
 
@@ -115,6 +110,10 @@ class TextGeneration(TextPipeline[Options]):
         skips = chosen.skip_special_tokens is not False
         text = self.tokenizer.stream_decoder(skip_special_tokens=skips, cleans_up=chosen.clean_up_tokenization_spaces)
         return TextStream(self.writer, row, call, text)
+
+    def streams(self, options: Mapping[str, Any]) -> bool:
+        """Whether a call with these options gives one text for each input, which can be shown while it is written."""
+        return not _OF_RESULT & set(options)
 
     def prepare(self, item: Any, options: Options) -> Request[Any]:
         item = _wrapped(item)
@@ -157,7 +156,7 @@ class TextGeneration(TextPipeline[Options]):
             )
         else:
             raise InputError(
-                f"text-generation takes a text, or messages as [{{'role': ..., 'content': ...}}], or a list of either; "
+                f"{self.task} takes a text, or messages as [{{'role': ..., 'content': ...}}], or a list of either; "
                 f"got {type(item).__name__} {item!r:.60}."
             )
         ids = list(encoding.ids)

@@ -12,6 +12,7 @@ from onnxpress.errors import ArtifactError, InputError
 from onnxpress.math import top_k
 from onnxpress.pipelines.base import Outputs, TextPipeline
 from onnxpress.pipelines.batching import Batch, Request
+from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_classification import FUNCTIONS, function_name
 
 
@@ -50,11 +51,10 @@ class TextRanking(TextPipeline[Options]):
         ArtifactError: the model gives a pair more than one score.
     """
 
-    task = "text-ranking"
     options_type = Options
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
+        super().__init__(model, options)
         if len(self.labels()) != 1:
             raise ArtifactError(
                 f"{self.artifact.folder}: gives {len(self.labels())} scores for a pair; ranking needs a model that "

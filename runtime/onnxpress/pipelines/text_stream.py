@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from onnxpress.errors import InputError
 from onnxpress.generation.events import FinishReason
-from onnxpress.generation.loop import generate
+from onnxpress.generation.generate import generate
 from onnxpress.pipelines.batching import Row
 from onnxpress.pipelines.writing import Call, Writer
 from onnxpress.text.tokenizer import StreamDecoder
@@ -21,6 +22,17 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+
+
+@runtime_checkable
+class ShowsText(Protocol):
+    """A pipeline whose answers may be shown while they are written."""
+
+    def streams(self, options: Mapping[str, Any]) -> bool:
+        """Whether a call with these options gives one text for each input."""
+
+    def stream(self, inputs: Any, **options: Any) -> TextStream:
+        """The text piece by piece."""
 
 
 class TextStream:

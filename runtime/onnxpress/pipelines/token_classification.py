@@ -71,7 +71,6 @@ class TokenClassification(TextPipeline[Options]):
     Scores are Python floats, so that results can be written as JSON.
     """
 
-    task = "token-classification"
     options_type = Options
 
     def __call__(self, inputs: Any, **options: Any) -> Any:

@@ -13,15 +13,15 @@ from typing import Any
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, CorruptFile, InputError
 from onnxpress.format.artifact import Artifact
-from onnxpress.generation.beams import beam_search
-from onnxpress.generation.constraints import Constraint
 from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
+from onnxpress.generation.decoders.models import DECODER, decoder_model, encoder_decoder_model
 from onnxpress.generation.events import Generated, Hooks
-from onnxpress.generation.grammars import ARGUMENTS, Grammar, grammar_of
-from onnxpress.generation.loop import complete
-from onnxpress.generation.models import DECODER, decoder_model, encoder_decoder_model
+from onnxpress.generation.generate import complete
+from onnxpress.generation.search.beams import beam_search
 from onnxpress.generation.settings import GenerationConfig
-from onnxpress.generation.structured import Constrainer
+from onnxpress.generation.structured.constrainer import Constrainer
+from onnxpress.generation.structured.constraints import Constraint
+from onnxpress.generation.structured.grammars import ARGUMENTS, Grammar, grammar_of
 from onnxpress.pipelines.batching import Row, pad
 from onnxpress.text.tokenizer import Tokenizer
 

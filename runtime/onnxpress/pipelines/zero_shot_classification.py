@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -13,6 +13,7 @@ from onnxpress.errors import ArtifactError, InputError
 from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, TextPipeline
 from onnxpress.pipelines.batching import Batch, Request, Row
+from onnxpress.pipelines.loaded import LoadedModel
 
 
 class ZeroShot(TypedDict):
@@ -61,11 +62,10 @@ class ZeroShotClassification(TextPipeline[Options]):
         ArtifactError: no label of the model starts with "entail".
     """
 
-    task = "zero-shot-classification"
     options_type = Options
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
+        super().__init__(model, options)
         self._entailment = self._entailment_id()
 
     def __call__(  # type: ignore[override]  # `inputs` is `sequences` in transformers

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from onnxpress.errors import InputError, MissingDependency
-from onnxpress.generation.grammars import Grammar
 from onnxpress.generation.rules import Scores
+from onnxpress.generation.structured.grammars import Grammar
 from onnxpress.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

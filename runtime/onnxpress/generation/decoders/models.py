@@ -7,11 +7,11 @@ from dataclasses import replace
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import Manifest
-from onnxpress.generation.cross_decoder import CrossModel
 from onnxpress.generation.decoder import EncoderDecoderModel, Model
-from onnxpress.generation.graph import DecoderGraph, read
-from onnxpress.generation.growing_decoder import GrowingModel
-from onnxpress.generation.shared_decoder import SharedModel
+from onnxpress.generation.decoders.cross import CrossModel
+from onnxpress.generation.decoders.graph import DecoderGraph, read
+from onnxpress.generation.decoders.growing import GrowingModel
+from onnxpress.generation.decoders.shared import SharedModel
 
 DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
 

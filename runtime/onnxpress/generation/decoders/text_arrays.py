@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
-from onnxpress.generation.moves import SPARE, moves
+from onnxpress.generation.pool.moves import SPARE, moves
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
-from onnxpress.generation.moves import SPARE, check_sources, moves
+from onnxpress.generation.pool.moves import SPARE, check_sources, moves
 
 Buffer = NDArray[Any]
 Ids = NDArray[np.int64]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxpress.errors import InputError
-from onnxpress.generation.cache import Cache, common_prefix
-from onnxpress.generation.moves import SPARE, filled, moves
+from onnxpress.generation.pool.cache import Cache, common_prefix
+from onnxpress.generation.pool.moves import SPARE, filled, moves
 
 SHAPES = {"a.key": (2, 3), "a.value": (2, 3), "b.key": (1, 4)}
 

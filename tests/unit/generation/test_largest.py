@@ -1,4 +1,4 @@
-"""Stop strings in pieces of text, and the largest few of long rows."""
+"""The largest few of long rows, and sums of exponentials."""
 
 from __future__ import annotations
 
@@ -8,34 +8,6 @@ from hypothesis import strategies as st
 
 from onnxpress.generation import largest as module
 from onnxpress.generation.largest import blocks_of, largest, log_sums
-from onnxpress.generation.stopping import StopText
-
-letters = st.text("ab", max_size=12)
-
-
-@given(pieces=st.lists(letters, max_size=8), strings=st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
-def test_a_stop_string_is_found_however_the_text_is_cut(pieces: list[str], strings: list[str]) -> None:
-    whole = "".join(pieces)
-    stop = StopText(strings)
-    out = []
-    for piece in pieces:
-        out.append(stop.push(piece))
-        # Nothing of a stop string went out before it was known to be none.
-        assert not any(string in "".join(out) for string in strings)
-    ends = [whole.find(string) + len(string) for string in strings if string in whole]
-    if not ends:
-        assert stop.found is None
-        assert "".join(out) + stop.flush() == whole
-    else:
-        until = whole[: min(ends)]
-        assert stop.found == max((string for string in strings if until.endswith(string)), key=len)
-        assert "".join(out) == until[: -len(stop.found)]
-        assert stop.flush() == ""
-
-
-def test_text_is_held_back_no_longer_than_needed() -> None:
-    stop = StopText(["</end>"])
-    assert [stop.push(piece) for piece in ("one <", "b> two </e", "n", "x")] == ["one ", "<b> two ", "", "</enx"]
 
 
 @given(

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.generation.cache import Cache
 from onnxpress.generation.decoder import Decoder, Ids
-from onnxpress.generation.graph import TEXT_MASK, DecoderGraph, present
-from onnxpress.generation.growing_decoder import GrowingDecoder
-from onnxpress.generation.shared_decoder import SharedDecoder, capacity
-from onnxpress.generation.text_arrays import Texts
+from onnxpress.generation.decoders.graph import TEXT_MASK, DecoderGraph, present
+from onnxpress.generation.decoders.growing import GrowingDecoder
+from onnxpress.generation.decoders.shared import SharedDecoder, capacity
+from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.pool.cache import Cache
 
 
 class CrossModel:

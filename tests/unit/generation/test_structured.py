@@ -19,8 +19,8 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from onnxpress.errors import InputError
 from onnxpress.format.processors import TokenizerSettings
-from onnxpress.generation.grammars import Grammar, exclusive, grammar_of
-from onnxpress.generation.structured import Constrainer
+from onnxpress.generation.structured.constrainer import Constrainer
+from onnxpress.generation.structured.grammars import Grammar, exclusive, grammar_of
 from onnxpress.text.tokenizer import Tokenizer
 from tests.fixtures.json_schemas import schemas
 
@@ -218,7 +218,7 @@ def test_a_constrainer_pickles(tokenizer: Tokenizer) -> None:
 def test_what_is_missing_is_named(tokenizer: Tokenizer) -> None:
     program = (
         "import sys; sys.modules['llguidance'] = None\n"
-        "from onnxpress.generation.structured import Constrainer, Grammar\n"
+        "from onnxpress.generation.structured.constrainer import Constrainer, Grammar\n"
         "from onnxpress.errors import MissingDependency\n"
         "try: Constrainer(None).constraint(Grammar('regex', 'a'), [])\n"
         "except MissingDependency as error: print(error)"

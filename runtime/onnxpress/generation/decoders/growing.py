@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
-from onnxpress.generation.graph import DecoderGraph, present
-from onnxpress.generation.moves import check_sources
-from onnxpress.generation.text_arrays import Texts
+from onnxpress.generation.decoders.graph import DecoderGraph, present
+from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.pool.moves import check_sources
 
 Past = dict[str, NDArray[np.float32]]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxpress.errors import InputError
-from onnxpress.generation.beam_texts import BeamText
 from onnxpress.generation.decoder import Ids, Logits
 from onnxpress.generation.largest import Places, Rows, blocks_of, largest, log_sums
 from onnxpress.generation.rules import Written
+from onnxpress.generation.search.beam_texts import BeamText
 from onnxpress.generation.settings import GenerationConfig
 
 

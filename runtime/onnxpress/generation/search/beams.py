@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
-from onnxpress.generation.beam_ranking import Ranked, rank
-from onnxpress.generation.beam_texts import BeamText, beam_texts
 from onnxpress.generation.decoder import Decoder, Ids, Logits
 from onnxpress.generation.events import NO_HOOKS, FinishReason, Generated, Hooks
 from onnxpress.generation.largest import Rows
-from onnxpress.generation.moves import filled
+from onnxpress.generation.pool.moves import filled
 from onnxpress.generation.prompts import check_call, checked, read_together, unread
+from onnxpress.generation.search.beam_ranking import Ranked, rank
+from onnxpress.generation.search.beam_texts import BeamText, beam_texts
 from onnxpress.generation.settings import GenerationConfig
 
 Flags = NDArray[np.bool_]

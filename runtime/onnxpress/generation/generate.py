@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from onnxpress.errors import InputError
-from onnxpress.generation.beams import beam_search
 from onnxpress.generation.decoder import Decoder, Logits
 from onnxpress.generation.events import NO_HOOKS, Event, Generated, Hooks, collect
-from onnxpress.generation.moves import filled
+from onnxpress.generation.pool.moves import filled
 from onnxpress.generation.prompts import check_call, checked, read_together, unread
 from onnxpress.generation.row import Row, rows_of
+from onnxpress.generation.search.beams import beam_search
+from onnxpress.generation.search.speculation import speculate
 from onnxpress.generation.settings import GenerationConfig
-from onnxpress.generation.speculation import speculate
 
 
 def generate(

@@ -10,7 +10,7 @@ import os
 import threading
 from typing import Any
 
-from onnxpress.generation.cache import Cache, Ids, common_prefix
+from onnxpress.generation.pool.cache import Cache, Ids, common_prefix
 
 #: Fewer tokens are read again: a run for a few tokens costs about what a run for some more does.
 LEAST_TOKENS = 16

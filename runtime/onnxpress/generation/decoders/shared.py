@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from onnxpress.engine.binding import Binding
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.generation.cache import Cache, common_prefix
 from onnxpress.generation.decoder import Ids, Logits
-from onnxpress.generation.graph import LOG_NORMALIZER, WITH_LOG_NORMALIZER, DecoderGraph, present
-from onnxpress.generation.moves import check_sources
-from onnxpress.generation.prefixes import LEAST_TOKENS, Prefixes
-from onnxpress.generation.text_arrays import Texts
+from onnxpress.generation.decoders.graph import LOG_NORMALIZER, WITH_LOG_NORMALIZER, DecoderGraph, present
+from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.pool.cache import Cache, common_prefix
+from onnxpress.generation.pool.moves import check_sources
+from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes
 
 #: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured with 8 layers of
 #: Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)

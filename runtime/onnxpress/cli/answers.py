@@ -1,0 +1,53 @@
+"""From the arguments of a command line to answers, one for each, in order and as they come. Knows no terminal."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any
+
+from onnxpress.pipelines.payload import Body, Call, read_argument
+from onnxpress.pipelines.table import TASKS
+
+if TYPE_CHECKING:
+    from onnxpress.pipelines.base import TextPipeline
+
+Answer = tuple[Body, Any]
+
+
+def answers(pipe: TextPipeline[Any], arguments: Iterable[str], options: Mapping[str, Any]) -> Iterator[Answer]:
+    """Each argument with its result, or each text with its entry where all arguments are one input together.
+
+    Raises:
+        InputError: an argument or an option is none of the task.
+    """
+    row = TASKS[pipe.task]
+    if row.payload.gathers(options):
+        return _entries(pipe, row.call(list(arguments), options))
+    bodies = (read_argument(text) for text in arguments)
+    return _streamed(pipe, ((body, row.call(body, options)) for body in bodies))
+
+
+def _streamed(pipe: TextPipeline[Any], calls: Iterable[tuple[Body, Call]]) -> Iterator[Answer]:
+    """Calls with the same options go through the pipeline as one stream, so that they share batches."""
+    for options, group in groupby(calls, key=lambda pair: pair[1].options):
+        waiting: deque[tuple[Body, Call]] = deque()
+        results = iter(pipe(_inputs(group, waiting), **options))
+        for result in results:
+            body, call = waiting.popleft()
+            yield body, [result, *islice(results, len(call.inputs) - 1)] if call.many else result
+
+
+def _inputs(group: Iterable[tuple[Body, Call]], waiting: deque[tuple[Body, Call]]) -> Iterator[Any]:
+    """The inputs of these calls; each call waits for its results from when its first input is read."""
+    for body, call in group:
+        waiting.append((body, call))
+        yield from call.inputs
+
+
+def _entries(pipe: TextPipeline[Any], call: Call) -> Iterator[Answer]:
+    """Each text of the one input with its entry of the result, in the result's order."""
+    for place, entry in enumerate(next(iter(pipe(iter(call.inputs), **call.options)))):
+        index = entry["index"] if isinstance(entry, Mapping) else place
+        yield call.parts[index], entry

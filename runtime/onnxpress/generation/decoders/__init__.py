@@ -1,0 +1,1 @@
+"""The implementations of `generation.decoder` over the graphs of an artifact."""

@@ -1,0 +1,1 @@
+"""Text held to a form: JSON schemas, regular expressions and grammars as limits on the next token."""

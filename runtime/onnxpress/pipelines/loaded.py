@@ -1,0 +1,33 @@
+"""What a pipeline is built on: an artifact that is opened for one task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxpress.engine.choice import Choice
+from onnxpress.engine.session import Session
+from onnxpress.errors import ArtifactError
+from onnxpress.format.artifact import Artifact
+from onnxpress.pipelines.task import Task
+from onnxpress.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """`session` holds the graphs of the variant that `choice` names. `tokenizer`: None where the artifact has none."""
+
+    task: Task
+    artifact: Artifact
+    session: Session
+    choice: Choice
+    tokenizer: Tokenizer | None = None
+
+    def text_tokenizer(self) -> Tokenizer:
+        """The tokenizer of a task that reads text.
+
+        Raises:
+            ArtifactError: the artifact has none.
+        """
+        if self.tokenizer is None:
+            raise ArtifactError(f"{self.artifact.folder}: no tokenizer, so {self.task.name} cannot run. Export again.")
+        return self.tokenizer

@@ -1,0 +1,133 @@
+"""The table of tasks: what a task of the runtime is stands in its row, and nowhere else.
+
+A new task is one file beside this one and one row. Its module is imported when it is asked for, so that
+`import onnxpress` stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from onnxpress.errors import UnknownTask
+from onnxpress.pipelines.payload import Payload
+from onnxpress.pipelines.task import Task
+
+if TYPE_CHECKING:
+    from onnxpress.pipelines.base import TextPipeline
+
+#: The task of a model that answers messages.
+CHAT = "text-generation"
+
+#: What the Hub's clients call the settings of generation.
+_OF_GENERATION = {"generate_parameters": "generate_kwargs"}
+_REWRITES = Payload(synonyms=_OF_GENERATION)
+_REWRITING = "onnxpress.pipelines.rewriting:Rewriting"
+
+_ROWS = (
+    Task(
+        name="feature-extraction",
+        pipeline="onnxpress.pipelines.feature_extraction:FeatureExtraction",
+    ),
+    Task(
+        name="fill-mask",
+        pipeline="onnxpress.pipelines.fill_mask:FillMask",
+        aliases=("masked-lm",),
+    ),
+    Task(
+        name="question-answering",
+        pipeline="onnxpress.pipelines.question_answering:QuestionAnswering",
+        payload=Payload(fields=("question", "context"), text="question", alone=False),
+    ),
+    Task(
+        # The reverse does not hold: how vectors are pooled is not known of an artifact for feature-extraction.
+        name="sentence-similarity",
+        pipeline="onnxpress.pipelines.sentence_similarity:SentenceSimilarity",
+        aliases=("embeddings",),
+        serves=("feature-extraction",),
+        payload=Payload(fields=("source_sentence", "sentences"), text="sentences", together=True),
+    ),
+    Task(
+        name="summarization",
+        pipeline=_REWRITING,
+        serves=("text2text-generation", "translation"),
+        payload=_REWRITES,
+        settings={"result": "summary"},
+    ),
+    Task(
+        name="text-classification",
+        pipeline="onnxpress.pipelines.text_classification:TextClassification",
+        aliases=("sentiment-analysis",),
+        serves=("zero-shot-classification", "text-ranking"),
+        payload=Payload(fields=("text",), optional=("text_pair",), text="text"),
+    ),
+    Task(
+        name=CHAT,
+        pipeline="onnxpress.pipelines.text_generation:TextGeneration",
+        payload=Payload(chats=True, synonyms={"messages": "inputs"}),
+    ),
+    Task(
+        name="text-ranking",
+        pipeline="onnxpress.pipelines.text_ranking:TextRanking",
+        aliases=("reranking",),
+        serves=("text-classification", "zero-shot-classification"),
+        payload=Payload(
+            fields=("query", "documents"),
+            text="documents",
+            alone=False,
+            together=True,
+            synonyms={"texts": "documents"},
+        ),
+    ),
+    Task(
+        name="text2text-generation",
+        pipeline=_REWRITING,
+        serves=("summarization", "translation"),
+        payload=_REWRITES,
+        settings={"result": "generated"},
+    ),
+    Task(
+        name="token-classification",
+        pipeline="onnxpress.pipelines.token_classification:TokenClassification",
+        aliases=("ner",),
+    ),
+    Task(
+        name="translation",
+        pipeline=_REWRITING,
+        aliases=("translation_XX_to_YY",),
+        serves=("text2text-generation", "summarization"),
+        payload=_REWRITES,
+        settings={"result": "translation", "languages": True},
+        alias_option="task_languages",
+    ),
+    Task(
+        name="zero-shot-classification",
+        pipeline="onnxpress.pipelines.zero_shot_classification:ZeroShotClassification",
+        serves=("text-classification", "text-ranking"),
+        payload=Payload(synonyms={"sequences": "inputs"}),
+    ),
+)
+
+TASKS: Mapping[str, Task] = {row.name: row for row in _ROWS}
+
+
+def find_task(name: str) -> tuple[Task, dict[str, Any]]:
+    """The row of a task by the Hub's name or an alias, and the options that the alias brings.
+
+    Raises:
+        UnknownTask: there is no such task; the message lists those there are.
+    """
+    for row in TASKS.values():
+        if (options := row.options_of(name)) is not None:
+            return row, options
+    aliases = sorted(alias for row in TASKS.values() for alias in row.aliases)
+    raise UnknownTask(f"Unknown task {name!r}. Tasks: {', '.join(TASKS)}. Aliases: {', '.join(aliases)}.")
+
+
+def task_class(name: str) -> type[TextPipeline[Any]]:
+    """The class that serves a task, by the Hub's name or an alias.
+
+    Raises:
+        UnknownTask: there is no such task.
+    """
+    return find_task(name)[0].load()

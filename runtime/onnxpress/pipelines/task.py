@@ -1,0 +1,68 @@
+"""What a task of the runtime is: one row of the table in table.py. Knows no task by name, and imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from onnxpress.pipelines.payload import Body, Call, Payload
+
+if TYPE_CHECKING:
+    from onnxpress.pipelines.base import TextPipeline
+
+#: An input is a text.
+_TEXTS = Payload()
+
+#: What stands for any text in an alias.
+_PLACEHOLDER = re.compile("XX|YY")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row.
+
+    Args:
+        name: the Hub's name of the task.
+        aliases: other names of it. XX and YY in an alias stand for any text, which goes to the option `alias_option`.
+        pipeline: where its class is, as "module:class"; imported when it is asked for.
+        serves: other tasks that run on the graphs of an artifact exported for this one.
+        payload: how an argument of a command line, or the body of a request, becomes a call.
+        settings: what the class is told where several rows share it.
+        alias_option: see `aliases`.
+    """
+
+    name: str
+    pipeline: str
+    aliases: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
+    payload: Payload = _TEXTS
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    alias_option: str | None = None
+
+    def load(self) -> type[TextPipeline[Any]]:
+        """The class that serves the task."""
+        module, _, class_name = self.pipeline.partition(":")
+        pipeline_class: type[TextPipeline[Any]] = getattr(import_module(module), class_name)
+        return pipeline_class
+
+    def call(self, body: Body, options: Mapping[str, Any]) -> Call:
+        """An argument of a command line, or the body of a request, as a call of the task's pipeline.
+
+        Raises:
+            InputError: the body is none of this task; the message names the field.
+        """
+        return self.payload.call(self.name, body, options)
+
+    def options_of(self, name: str) -> dict[str, Any] | None:
+        """The options that this name of the task brings; None: it is no name of this task."""
+        if name == self.name or name in self.aliases:
+            return {}
+        if self.alias_option is None:
+            return None
+        for alias in self.aliases:
+            if match := re.fullmatch(_PLACEHOLDER.sub("(.+)", alias), name):
+                return {self.alias_option: match.groups()}
+        return None
