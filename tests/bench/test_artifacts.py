@@ -44,7 +44,7 @@ def shown(comparison: Comparison) -> dict[str, dict[str, float]]:
 def test_a_decoder_s_variants_stand_beside_the_model_that_they_were_made_from(
     exported: Exported, tmp_path: Path
 ) -> None:
-    artifact = exported("tiny-lm", precision=("fp32", "q8"))
+    artifact = exported(MODELS / "tiny-lm", precision=("fp32", "q8"))
     record = tmp_path / "record.jsonl"
     done = bench(
         *(artifact.folder, "--checkpoint", MODELS / "tiny-lm", "--prompt-tokens", "16,48", "--new-tokens", "8"),
@@ -66,7 +66,7 @@ def test_a_decoder_s_variants_stand_beside_the_model_that_they_were_made_from(
 
 
 def test_an_encoder_decoder_rewrites_as_the_model_that_it_was_made_from(exported: Exported, tmp_path: Path) -> None:
-    artifact = exported("tiny-translator", precision=("fp32",))
+    artifact = exported(MODELS / "tiny-translator", precision=("fp32",))
     record = tmp_path / "record.jsonl"
     done = bench(
         *(artifact.folder, "--checkpoint", MODELS / "tiny-translator", "--new-tokens", "6", "--blocks", "1"),
@@ -102,11 +102,12 @@ def test_an_adapted_artifact_is_compared_with_the_adapted_model(home: Path, tmp_
 
 
 def _contrary_adapter(checkpoint: Path, folder: Path) -> Path:
-    """A LoRA adapter of the classifier's last layer whose change is minus twice its weights' largest direction."""
+    """A LoRA adapter of the classifier's last layer that turns its weights' sign."""
     from peft import LoraConfig, get_peft_model
 
     model: Any = transformers.AutoModelForSequenceClassification.from_pretrained(checkpoint)
-    config = LoraConfig(r=2, lora_alpha=2, target_modules=["classifier"], task_type="FEATURE_EXTRACTION")
+    labels = model.config.num_labels
+    config = LoraConfig(r=labels, lora_alpha=labels, target_modules=["classifier"], task_type="FEATURE_EXTRACTION")
     wrapped: Any = get_peft_model(model, config)
     (layer,) = (module for module in wrapped.modules() if hasattr(module, "lora_A"))
     with torch.no_grad():
@@ -122,15 +123,16 @@ def test_an_adapted_decoder_is_measured_too(tmp_path: Path) -> None:
 
     from onnxpress_exporter import export
 
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(MODELS / "tiny-lm")
     torch.manual_seed(0)
-    wrapped: Any = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM"))
-    for name, parameter in wrapped.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.05)
-    wrapped.save_pretrained(tmp_path / "adapter")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(MODELS / "tiny-lm")
+        config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+        wrapped: Any = get_peft_model(model, config)
+        for name, parameter in wrapped.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.05)
+        wrapped.save_pretrained(tmp_path / "adapter")
         artifact = export(MODELS / "tiny-lm", tmp_path / "artifact", adapter=tmp_path / "adapter")
     settings = replace(settings_for(True, 1, 1), scenarios=())
     sizes = Sizes(prompt_tokens=(16,), new_tokens=(16,))
@@ -142,7 +144,7 @@ def test_an_adapted_decoder_is_measured_too(tmp_path: Path) -> None:
 
 
 def test_what_a_model_has_no_room_for_is_refused_before_anything_runs(exported: Exported) -> None:
-    artifact: Artifact = exported("tiny-lm", precision=("fp32", "q8"))
+    artifact: Artifact = exported(MODELS / "tiny-lm", precision=("fp32", "q8"))
     done = bench(artifact.folder, "--checkpoint", MODELS / "tiny-lm", "--prompt-tokens", "500")
     assert done.returncode == 1 and "room for 512" in done.stderr
     done = bench(artifact.folder, "--scenario", "mixed")

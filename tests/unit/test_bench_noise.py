@@ -114,7 +114,7 @@ def test_efficiency_is_operations_over_time_over_the_peak() -> None:
     seconds = row.values[OURS] / 1000
     assert point[0] == pytest.approx(comparison.flops["1x128"] / seconds / 1e9)
     target = Target("", "efficiency", "latency_p50 1x128", OURS, at_least=0.8)
-    assert outcome(comparison, target).value == pytest.approx(point[0] / comparison.limits.fp32_fma_gflops)
+    assert outcome(comparison, target).value == pytest.approx(point[0] / comparison.limits.fp32_gemm_gflops)
     bare = replace(comparison, limits=None)
     assert outcome(bare, target).value is None
 
