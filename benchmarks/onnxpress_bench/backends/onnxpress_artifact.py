@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench import environments
 from onnxpress_bench.backends import BackendSpec
 
 #: What is measured here says itself how far its answers are from PyTorch's; random weights would never pass.
@@ -31,6 +30,7 @@ def export_checkpoint(spec: BackendSpec) -> Path:
     """The checkpoint's artifact with the variant that is measured."""
     import onnxpress_exporter
     from onnxpress import Artifact
+    from onnxpress_bench import environments
     from onnxpress_exporter.quantize.flow import Settings
     from onnxpress_exporter.quantize_flow import quantize
 

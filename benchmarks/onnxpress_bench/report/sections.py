@@ -19,8 +19,8 @@ RULE_OF_GAIN = (
     "interval that holds the true gain in 95 of 100 such runs. A difference is claimed only where it excludes 1."
 )
 RULE_OF_LIMITS = (
-    "What the best software here reached in this run, and how near each backend comes. Operations are counted once, for "
-    "the reference; bytes are those of the weights, read once a query. The limit is the best float32 product measured: "
+    "What the best software here reached in this run, and how near each backend comes. Operations are counted once, "
+    "for the reference; bytes are those of the weights, read once a query. The limit is the best float32 product measured: "
     "int8 may exceed it, and float32 whose shapes suit it better."
 )
 
