@@ -159,8 +159,8 @@ def bench_command(
     from onnxpress_bench.run import run, settings_for
     from onnxpress_bench.subject import Trust, check_installed, is_artifact, of_artifact, of_checkpoint, open_artifact
     from onnxpress_bench.workloads import Sizes, workload_of
-    from onnxpress_exporter.judging.items import read_evaluation
     from onnxpress_exporter.quiet import quiet
+    from onnxpress_exporter.tasks.evaluation import read_evaluation
 
     for option, file in (("--json", json_file), ("--html", html_file)):
         if file is not None and not file.absolute().parent.is_dir():

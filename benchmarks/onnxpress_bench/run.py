@@ -19,6 +19,7 @@ import numpy as np
 from onnxpress.engine.machine import usable_cores
 from onnxpress.format.schema import decode
 from onnxpress_bench import environments
+from onnxpress_bench.answers import compare_answers
 from onnxpress_bench.backends import BackendSpec, Batching, Kind, kind_of
 from onnxpress_bench.comparison import BASE, BackendInfo, Comparison, Failure, Run, Settings
 from onnxpress_bench.errors import BenchError, WorkerFailed
@@ -27,9 +28,7 @@ from onnxpress_bench.machine import describe_machine, versions
 from onnxpress_bench.padding import padding_share
 from onnxpress_bench.process import OURS, Interpreter, ask
 from onnxpress_bench.subject import Subject
-from onnxpress_bench.workloads import workload_of
 from onnxpress_exporter.judging.metrics import score
-from onnxpress_exporter.quality import compare_answers
 
 #: Called before each worker with what it does, how many are done and how many there will be.
 Progress = Callable[[str, int, int], None]
@@ -285,8 +284,7 @@ class _Bench:
     def _quality(self, name: str) -> Mapping[str, float | None]:
         answers, found = self._pilots[name]["answers"], dict(self._pilots[name]["scores"])
         if self._base in self._pilots and name != self._base and answers:
-            task = workload_of(self._subject.task).compared_as or self._subject.task
-            found = compare_answers(task, self._pilots[self._base]["answers"], answers) | found
+            found = compare_answers(self._subject.task, self._pilots[self._base]["answers"], answers) | found
         return {figure: value if math.isfinite(value) else None for figure, value in found.items()}
 
     def _stream_items(self) -> int:

@@ -17,32 +17,19 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.format.artifact import Artifact, variant_bytes
 from onnxpress.format.files import write_file
-from onnxpress.format.manifest import FILE_NAME, PRECISION_SUFFIX, GraphFiles, Manifest, Quality, Speed, Variant, dump
+from onnxpress.format.manifest import FILE_NAME, GraphFiles, Manifest, Quality, Speed, Variant, dump
+from onnxpress.format.precisions import REFERENCE
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import PassError, VariantRefused, VerificationFailed
 from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.quantize.flow import Made, Quantizer, Settings
 from onnxpress_exporter.quantize.judge import Judge, Runs
-from onnxpress_exporter.quantize.plan import LADDERS
-from onnxpress_exporter.quantize.thresholds import THRESHOLDS
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.card import CARD, write_card
 from onnxpress_exporter.write.save import save
 
 Say = Callable[[str], None]
-
-#: Precisions that `add_variants` makes.
-QUANTIZED: tuple[str, ...] = tuple(THRESHOLDS)
-
-#: precision -> the machines it suits (manifest's `targets`). Without integer products in the processor, fp32 is faster
-#: than int8; without a GPU, fp16 is slower than everything.
-TARGETS: Mapping[str, tuple[str, ...]] = {
-    "int8": ("cpu:avx2", "cpu:avx512_vnni", "cpu:avx_vnni", "cpu:dotprod"),
-    "q8": ("cpu",),
-    "q4": ("cpu",),
-    "fp16": ("cuda",),
-    "q4f16": ("cuda",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +67,7 @@ def add_variants(
         fp32: the graphs of that variant.
         evaluation: labelled rows, by whose metric variants are judged as well.
     """
-    files = {name: folder / entry.file for name, entry in artifact.manifest.variants["fp32"].graphs.items()}
+    files = {name: folder / entry.file for name, entry in artifact.manifest.variants[REFERENCE].graphs.items()}
     others = {name: path for name, path in files.items() if name != "model"}
     tokenizer = tokenizer_of(artifact, folder)
     say("asking the reference" if evaluation is None else f"asking the reference, {evaluation.name}")
@@ -160,18 +147,18 @@ def settled(manifest: Manifest, outcome: Outcome, wanted: Sequence[str], folder:
         VariantRefused: none would be left.
     """
     variants = {**manifest.variants, **outcome.variants}
-    if "fp32" not in wanted:
+    if REFERENCE not in wanted:
         if not outcome.variants:
             raise VariantRefused(refusal(outcome.refused, None))
         variants = _without_fp32(variants, folder)
-    return replace(manifest, variants={name: variants[name] for name in PRECISION_SUFFIX if name in variants})
+    return replace(manifest, variants={name: variants[name] for name in PRECISIONS if name in variants})
 
 
 def _without_fp32(variants: Mapping[str, Variant], folder: Path) -> dict[str, Variant]:
     """Take out the variant that the others were made from, with the files that only it has."""
-    rest = {name: variant for name, variant in variants.items() if name != "fp32"}
+    rest = {name: variant for name, variant in variants.items() if name != REFERENCE}
     needed = {file for one in rest.values() for graph in one.graphs.values() for file in (graph.file, *graph.external)}
-    for graph in variants["fp32"].graphs.values():
+    for graph in variants[REFERENCE].graphs.values():
         for file in (graph.file, *graph.external):
             if file not in needed:
                 (folder / file).unlink()
@@ -208,7 +195,7 @@ def _with_rows(quality: Quality, evaluation: Evaluation | None) -> Quality:
 
 def _save(model: onnx_ir.Model, precision: str, folder: Path) -> tuple[Path, ...]:
     (folder / "onnx").mkdir(exist_ok=True)
-    return save(model, folder / "onnx" / f"model{PRECISION_SUFFIX[precision]}.onnx")
+    return save(model, folder / "onnx" / f"model{PRECISIONS[precision].suffix}.onnx")
 
 
 def _variant(
@@ -219,16 +206,16 @@ def _variant(
     artifact: Artifact,
     folder: Path,
 ) -> Variant:
-    graphs: dict[str, GraphFiles] = dict(artifact.manifest.variants["fp32"].graphs)
+    graphs: dict[str, GraphFiles] = dict(artifact.manifest.variants[REFERENCE].graphs)
     graphs["model"] = describe.graph_files(made.model, written, folder)
     figures = {name: float(f"{value:.6g}") for name, value in made.found.verdict.figures.items()}
     return Variant(
         graphs,
         sum(path.stat().st_size for path in written),
-        targets=TARGETS[precision],
+        targets=PRECISIONS[precision].targets,
         quality=replace(quality, measures=figures, measure_limits=made.limits),
         treatments=made.treatments,
-        repair=made.found.rounds if precision in LADDERS and len(made.found.rounds) > 1 else (),
+        repair=made.found.rounds if PRECISIONS[precision].ladder and len(made.found.rounds) > 1 else (),
     )
 
 
@@ -241,7 +228,7 @@ def _slow(variant: Variant, manifest: Manifest, folder: Path) -> str:
     """Why a variant has no use: neither smaller nor faster than fp32."""
     timings = variant.speed.timings if variant.speed else ()
     ratios = [one.milliseconds / one.fp32_milliseconds for one in timings if one.fp32_milliseconds]
-    graph = manifest.variants["fp32"].graphs["model"]
+    graph = manifest.variants[REFERENCE].graphs["model"]
     plain = sum((folder / name).stat().st_size for name in (graph.file, *graph.external))
     if not ratios or min(ratios) < 1 or variant.bytes < plain:
         return ""

@@ -19,9 +19,10 @@ from onnxpress.format.manifest import Quality, Speed
 from onnxpress.text.tokenizer import Encoding, Tokenizer
 from onnxpress_exporter import timing
 from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.graphs.spec import GraphSpec
+from onnxpress_exporter.judging.samples import Sample
 from onnxpress_exporter.probe import Probe
-from onnxpress_exporter.specs import GraphSpec
-from onnxpress_exporter.texts import Sample
+from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.verify import Arrays, Runner, reference_answers, verify
 
 
@@ -43,7 +44,7 @@ class Comparison:
         spec, module = parts[0]
         self._outputs = spec.outputs
         self._module = module
-        self._probe = Probe(task, spec.info, runtime_tokenizer, partial(check_tokens, tokenizer))
+        self._probe = Probe(TASKS[task].probes, spec.info, runtime_tokenizer, partial(check_tokens, tokenizer))
         self._reference = reference_answers(self._pytorch, self._probe.collate, self._probe.samples, self._outputs)
 
     @property
@@ -65,7 +66,7 @@ class Comparison:
         """Time a variant beside PyTorch, and the fp32 variant, on the ids of a real text; None on a busy machine."""
         runners: dict[str, Runner] = {"pytorch": self._pytorch, "variant": session.run}
         if fp32 is not None:
-            runners["fp32"] = fp32.run
+            runners[timing.PLAIN] = fp32.run
         return timing.measure(runners, self._probe.collate, self._probe.longest, self._limit)
 
     def session(self) -> ModuleSession:

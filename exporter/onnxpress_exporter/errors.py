@@ -4,6 +4,7 @@ OnnxpressError
 └── ExportError               no artifact was written
     ├── UnsupportedCheckpoint the checkpoint cannot be exported; the message says why and what can
     ├── NotBuildable          no reader knows the architecture, which has to be traced instead
+    ├── ReaderError           a reader failed on an architecture that it knows: a fault of ours, nothing is traced
     ├── TraceError            PyTorch's graph could not be captured
     ├── PassError             a graph rewrite could not be applied
     ├── VerificationFailed    the graph's answers differ from PyTorch's; names input, expected, obtained
@@ -30,6 +31,13 @@ class UnsupportedCheckpoint(ExportError):  # noqa: N818
 
 class NotBuildable(ExportError):  # noqa: N818
     """No reader knows the architecture, or something in its config; the message is the reason."""
+
+
+class ReaderError(ExportError):
+    """A reader failed on a model of transformers that it says it knows: a fault of onnxpress, to be reported.
+
+    Not a `NotBuildable`: a slower graph would hide it.
+    """
 
 
 class TraceError(ExportError):

@@ -7,9 +7,7 @@ error or a kill leaves no artifact.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx_ir
 
@@ -20,16 +18,14 @@ from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import (
     FORMAT,
     FORMAT_VERSION,
-    PRECISION_SUFFIX,
     GraphFiles,
     Manifest,
     Variant,
 )
+from onnxpress.format.precisions import REFERENCE
 from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Tokenizer
-from onnxpress_exporter import specs
 from onnxpress_exporter.add_variants import (
-    QUANTIZED,
     Outcome,
     Verifier,
     add_variants,
@@ -41,23 +37,19 @@ from onnxpress_exporter.add_variants import (
 from onnxpress_exporter.compare import Comparison
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.generation.flow import build_writing
+from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.graphs.trace import trace
-from onnxpress_exporter.heads import GENERATION
 from onnxpress_exporter.judging.data import Table, read
-from onnxpress_exporter.judging.items import evaluation_of
+from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.quantize.flow import Settings
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.recipes import apply_recipe
-from onnxpress_exporter.source.checkpoint import (
-    Checkpoint,
-    infer_task,
-    load_model,
-    load_tokenizer,
-    normalize_task,
-    open_checkpoint,
-)
-from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
-from onnxpress_exporter.specs.text_encoder import hidden_size
+from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer, open_checkpoint
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.evaluation import evaluation_of
+from onnxpress_exporter.tasks.heads import normalize_task
+from onnxpress_exporter.tasks.loading import infer_task, load_model
+from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.save import save
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
@@ -67,20 +59,11 @@ STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Traceable:
-    """A module, what to trace of it, and on which inputs."""
-
-    spec: specs.GraphSpec
-    module: Any
-    inputs: Mapping[str, Any]
-
-
 def export(
     model: str | Path,
     out: str | Path,
     task: str | None = None,
-    precision: Sequence[str] = ("fp32",),
+    precision: Sequence[str] = (REFERENCE,),
     *,
     revision: str | None = None,
     force: bool = False,
@@ -98,7 +81,7 @@ def export(
         model: a Hub id or a folder.
         out: the artifact's folder; it must not exist unless `force` is given.
         task: the Hub's name or a synonym; None: found from the checkpoint.
-        precision: the variants to write: fp32, and any of `add_variants.QUANTIZED`. All are made from fp32.
+        precision: the variants to write: fp32, and any of `precisions.QUANTIZED`. All are made from fp32.
         revision: branch, tag or commit on the Hub.
         allow_pickled_weights: load a checkpoint that has no safetensors file.
         trust_remote_code: let the checkpoint's own Python code run.
@@ -115,10 +98,10 @@ def export(
         InputError: the target exists, or an argument is wrong.
     """
     target, say = Path(out).expanduser(), progress or (lambda stage: None)
-    wanted_precisions = precisions(precision, ("fp32", *QUANTIZED))
+    wanted_precisions = precisions(precision, (REFERENCE, *QUANTIZED))
     settings = quantization or Settings()
     check_target(target, force=force)
-    if settings.evaluation is not None and wanted_precisions == ("fp32",):
+    if settings.evaluation is not None and wanted_precisions == (REFERENCE,):
         raise InputError(f"--eval-data judges quantized variants. Name some with --precision: {', '.join(QUANTIZED)}.")
     wanted = None if task is None else normalize_task(task)
     with quiet(log_file):
@@ -133,7 +116,7 @@ def export(
             adapter=adapter,
         )
         name = wanted or infer_task(checkpoint)
-        if table is not None and name in GENERATION:
+        if table is not None and TASKS[name].writes:
             raise InputError(
                 f"There is no metric of {name} for --eval-data yet. Leave it out: texts are judged anyway."
             )
@@ -141,7 +124,7 @@ def export(
             recorded = (
                 command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {wanted_precisions!r})"
             )
-            if name in GENERATION:
+            if TASKS[name].writes:
                 manifest, outcome = build_writing(checkpoint, name, wanted_precisions, folder, recorded, settings, say)
             else:
                 manifest, outcome = _build(
@@ -168,14 +151,12 @@ def _build(
 ) -> tuple[Manifest, Outcome]:
     say("load")
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
-    sentence = None
-    if task == "sentence-similarity":
-        sentence = read_sentence_settings(checkpoint.folder, hidden_size(model))
-    spec = specs.text_encoder_spec(task, model, tokenizer)
-    parts = [Traceable(spec, model, specs.example_inputs(spec, tokenizer))]
-    if sentence is not None and (head := specs.sentence_head_spec(sentence)) is not None:
-        module = specs.load_sentence_head(sentence, allow_pickled_weights=allow_pickled_weights)
-        parts.append(Traceable(head, module, specs.head_example_inputs(sentence)))
+    row = TASKS[task]
+    spec = text_encoder_spec(row, model, tokenizer)
+    parts = [
+        Traceable(spec, row.by_rows(model), example_inputs(spec, tokenizer)),
+        *row.graphs_after(checkpoint, model, allow_pickled_weights),
+    ]
     write_tokenizer(tokenizer, folder)
     settings = tokenizer_settings(tokenizer, model.config)
     say("trace")
@@ -188,7 +169,7 @@ def _build(
     comparison = Comparison(task, [(part.spec, part.module) for part in parts], tokenizer, runtime_tokenizer)
     say("verify")
     session = Session({name: folder / entry.file for name, (entry, _) in saved.items()})
-    quality, speed = comparison.verify("fp32", session), comparison.speed(session)
+    quality, speed = comparison.verify(REFERENCE, session), comparison.speed(session)
     session.close()
     graphs = {name: entry for name, (entry, _) in saved.items()}
     manifest = Manifest(
@@ -199,9 +180,9 @@ def _build(
         architecture=type(model).__name__,
         padding=comparison.padding,
         graphs={part.spec.name: part.spec.info for part in parts},
-        variants={"fp32": Variant(graphs, 0, quality=quality, speed=speed)},
+        variants={REFERENCE: Variant(graphs, 0, quality=quality, speed=speed)},
         processors=Processors(text=settings),
-        postprocessing=describe.postprocessing(task, checkpoint, model, sentence),
+        postprocessing=row.postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
         files={},
     )
@@ -209,14 +190,14 @@ def _build(
     if table is not None and quantization.evaluation is not None:
         evaluation = evaluation_of(table, manifest, quantization.evaluation.columns)
     outcome = Outcome()
-    if tuple(wanted) != ("fp32",):
+    if tuple(wanted) != (REFERENCE,):
         outcome = add_variants(
             Artifact(folder, manifest),
             folder,
             {name: graph for name, (_, graph) in saved.items()},
             comparison.session(),
             Verifier(comparison.verify, comparison.speed),
-            [name for name in wanted if name != "fp32"],
+            [name for name in wanted if name != REFERENCE],
             quantization,
             say,
             evaluation,
@@ -230,7 +211,7 @@ def _save(traced: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, tuple[
     (folder / "onnx").mkdir(exist_ok=True)
     saved = {}
     for name, graph in traced.items():
-        apply_recipe(graph, "fp32")
-        path = folder / "onnx" / f"{name}{PRECISION_SUFFIX['fp32']}.onnx"
+        apply_passes(graph, PRECISIONS[REFERENCE].passes)
+        path = folder / "onnx" / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
         saved[name] = (describe.graph_files(graph, save(graph, path), folder), graph)
     return saved

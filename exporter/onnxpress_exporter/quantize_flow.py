@@ -14,14 +14,16 @@ from onnxpress.errors import InputError
 from onnxpress.format.artifact import Artifact
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import FORMAT_VERSION, Quality, Speed
+from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter import timing
 from onnxpress_exporter.add_variants import Say, Verifier, add_variants, finish, precisions, refusal, tokenizer_of
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.generation.afterwards import add_writing_variants, no_metric
-from onnxpress_exporter.judging.items import read_evaluation
 from onnxpress_exporter.probe import Probe
 from onnxpress_exporter.quantize.flow import Settings
 from onnxpress_exporter.quiet import quiet
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.evaluation import read_evaluation
 from onnxpress_exporter.verify import reference_answers, verify
 from onnxpress_exporter.write.card import CARD
 
@@ -41,7 +43,7 @@ def quantize(
 
     Args:
         artifact: its folder.
-        precision: of `add_variants.QUANTIZED`.
+        precision: of `precisions.QUANTIZED`.
         out: a folder for the artifact with the new variants; None: in its place.
         force: make variants anew that are there already, or replace `out`.
         progress: called with what is being done.
@@ -59,7 +61,7 @@ def quantize(
     if out is not None:
         check_target(target, force=force)
     # Opened before anything is copied: this checks every file's digest.
-    graphs = opened.graphs("fp32")
+    graphs = opened.graphs(REFERENCE)
     for name in opened.manifest.files:
         opened.file(name)
     with quiet(log_file), staged_folder(target, force=force or out is None) as folder:
@@ -102,7 +104,7 @@ def quantize(
 
 
 def _check_request(artifact: Artifact, names: Sequence[str], *, force: bool) -> None:
-    if "fp32" not in artifact.manifest.variants:
+    if REFERENCE not in artifact.manifest.variants:
         raise InputError(
             f"{artifact.folder} has no fp32 variant to start from. Export the checkpoint with --precision "
             f"fp32,{','.join(names)}."
@@ -139,7 +141,7 @@ def _verifier(artifact: Artifact, reference: Session) -> Verifier:
     """The fp32 variant in the place of PyTorch."""
     graph = artifact.manifest.graphs["model"]
     tokenizer = tokenizer_of(artifact, artifact.folder)
-    probe = Probe(artifact.manifest.task, graph, tokenizer)
+    probe = Probe(TASKS[artifact.manifest.task].probes, graph, tokenizer)
     answers = reference_answers(reference.run, probe.collate, probe.samples, graph.outputs)
 
     def check(precision: str, session: Session) -> Quality:
@@ -147,7 +149,7 @@ def _verifier(artifact: Artifact, reference: Session) -> Verifier:
         return replace(quality, reference="the fp32 variant, verified against PyTorch")
 
     def speed(session: Session, fp32: Session) -> Speed | None:
-        runners = {"variant": session.run, "fp32": fp32.run}
+        runners = {"variant": session.run, timing.PLAIN: fp32.run}
         return timing.measure(runners, probe.collate, probe.longest, tokenizer.settings.max_length)
 
     return Verifier(check, speed)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from onnxpress.engine.machine import processor_name, usable_cores
 from onnxpress.format.manifest import Speed, Timing
+from onnxpress.format.precisions import REFERENCE
 from onnxpress.pipelines.batching import Row
 from onnxpress_exporter.verify import Collate, Runner
 
@@ -23,6 +24,9 @@ from onnxpress_exporter.verify import Collate, Runner
 SHAPES: tuple[tuple[int, int], ...] = ((1, 16), (1, 128), (8, 64))
 ROUNDS = 5
 BUDGET_S = 2.0  # for one shape
+
+#: The runner of the fp32 variant.
+PLAIN = REFERENCE
 
 #: Other processes may use this share of the usable cores before figures are thrown away.
 BUSY_SHARE = 0.15
@@ -34,7 +38,7 @@ def measure(
     """Median milliseconds of each runner at each shape that the model takes; None on a busy machine.
 
     Args:
-        runners: "variant", and beside it "pytorch", "fp32" or both.
+        runners: "variant", and beside it "pytorch", PLAIN or both.
         ids: token ids of a real text, repeated to fill a row.
     """
 
@@ -60,7 +64,7 @@ def measure_calls(
                 sequence,
                 milliseconds=found["variant"],
                 pytorch_milliseconds=found.get("pytorch"),
-                fp32_milliseconds=found.get("fp32"),
+                fp32_milliseconds=found.get(PLAIN),
             )
         )
     elapsed = time.perf_counter() - start

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.manifest import Quality, TensorInfo
+from onnxpress.format.precisions import REFERENCE
 from onnxpress.pipelines.batching import Row
 from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.precisions import PRECISIONS
 
 Arrays = Mapping[str, NDArray[Any]]
 Runner = Callable[[Arrays], Arrays]
@@ -33,27 +35,6 @@ class Collated:
 
     arrays: Arrays
     spans: tuple[slice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Largest errors allowed, as fractions of the output's range."""
-
-    max_error: float
-    batch_error: float
-
-
-#: precision -> limits. The fp32 graph computes what PyTorch computes, in another order.
-#: A quantized one is judged by its answers; here only what is broken shows: numbers that are none, or any number.
-_QUANTIZED = Limits(max_error=1.0, batch_error=0.05)
-LIMITS: Mapping[str, Limits] = {
-    "fp32": Limits(max_error=1e-4, batch_error=1e-5),
-    "fp16": Limits(max_error=0.05, batch_error=0.01),
-    "int8": _QUANTIZED,
-    "q8": _QUANTIZED,
-    "q4": _QUANTIZED,
-    "q4f16": _QUANTIZED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +70,7 @@ def reference_answers(
         (_error(found[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
         default=0.0,
     )
-    return Reference(answers, ranges, padding=error <= LIMITS["fp32"].max_error)
+    return Reference(answers, ranges, padding=error <= PRECISIONS[REFERENCE].limits.max_error)
 
 
 def verify(
@@ -105,7 +86,7 @@ def verify(
     Raises:
         VerificationFailed: an error is above its limit; names the input, expected and obtained.
     """
-    limits = LIMITS[precision]
+    limits = PRECISIONS[precision].limits
     worst = batch_worst = 0.0
     comparisons = 0
     alone = []

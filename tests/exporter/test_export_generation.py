@@ -21,7 +21,8 @@ from onnxpress.engine.session import Session
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused, VerificationFailed
-from onnxpress_exporter.generation import build, small
+from onnxpress_exporter.generation import small
+from onnxpress_exporter.graphs import generating
 from onnxpress_exporter.passes.weight_only import BlockWeights
 from tests.fixtures.writers import CHAT, SUMMARY, writer
 
@@ -175,7 +176,7 @@ def test_t5_is_text_to_text_and_other_tasks_on_request(folder: Path) -> None:
     assert artifact.manifest.generation is not None and artifact.manifest.generation.max_length is None
 
 
-def _worsened(built: build.Built) -> build.Built:
+def _worsened(built: generating.Built) -> generating.Built:
     """One weight of the last layer's is off by a little."""
     (value,) = [
         one for name, one in built.graphs["model"].graph.initializers.items() if "1.feed_forward.down.w" in name
@@ -190,7 +191,7 @@ def _worsened(built: build.Built) -> build.Built:
 def test_a_wrong_graph_is_refused_and_nothing_is_left(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = build.build
+    original = generating.build
     monkeypatch.setattr("onnxpress_exporter.generation.flow.build", lambda model: _worsened(original(model)))
     with pytest.raises(
         VerificationFailed, match=r"on the input '.*: the score of token \d+ .*: expected .*, obtained "

@@ -14,8 +14,9 @@ from onnxpress_exporter.generation.through_graphs import Graphs
 from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.weight_only import weight_only
-from onnxpress_exporter.quantize.plan import Blocks, block_weights
-from onnxpress_exporter.quantize.thresholds import THRESHOLDS
+from onnxpress_exporter.precisions.row import Blocks
+from onnxpress_exporter.quantize.plan import block_weights
+from onnxpress_exporter.quantize.thresholds import thresholds_of
 from tests.fixtures.graphs import graph, kinds, normal, run
 
 VOCABULARY = 50
@@ -141,21 +142,21 @@ def _trained() -> Table:
 
 def test_a_variant_is_judged_by_what_it_expects() -> None:
     judge = Judge(_trained(), CASES, None)
-    same = judge.measure(_trained(), THRESHOLDS["q8"])
+    same = judge.measure(_trained(), thresholds_of("q8"))
     assert same.passed and same.figures["next-token agreement"] == 1
     assert same.figures["perplexity ratio"] == pytest.approx(1) and abs(same.figures["divergence"]) < 1e-9
     near = Table(_trained().scores + 0.4 * normal(VOCABULARY, VOCABULARY, seed=5))
-    assert not judge.measure(near, THRESHOLDS["q8"]).passed
-    assert judge.measure(near, THRESHOLDS["q4"]).passed
-    other = judge.measure(Table(_scores(seed=9)), THRESHOLDS["q4"])
+    assert not judge.measure(near, thresholds_of("q8")).passed
+    assert judge.measure(near, thresholds_of("q4")).passed
+    other = judge.measure(Table(_scores(seed=9)), thresholds_of("q4"))
     assert len(other.missed) == 5 and "perplexity ratio" in "".join(other.missed)
 
 
 def test_without_knowledge_only_scores_are_judged() -> None:
     random = Table(normal(VOCABULARY, VOCABULARY))
-    verdict = Judge(random, CASES, None).measure(random, THRESHOLDS["q4"])
+    verdict = Judge(random, CASES, None).measure(random, thresholds_of("q4"))
     assert list(verdict.figures) == ["scores' correlation, untrained"]
-    broken = Judge(random, CASES, None).measure(Table(normal(VOCABULARY, VOCABULARY, seed=3)), THRESHOLDS["q4"])
+    broken = Judge(random, CASES, None).measure(Table(normal(VOCABULARY, VOCABULARY, seed=3)), thresholds_of("q4"))
     assert not broken.passed
 
 

@@ -21,7 +21,7 @@ from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.generation.build import build
+from onnxpress_exporter.graphs.generating import build
 from onnxpress_exporter.graphs.traced_cache import traced_limit
 from onnxpress_exporter.graphs.traced_cache.rotations import held
 from onnxpress_exporter.passes.expert_weights import expert_weights

@@ -16,7 +16,8 @@ from onnxpress_exporter.passes.half_precision import half_precision
 from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, Range, integer_products
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.weight_only import pack, weight_only
-from onnxpress_exporter.quantize.plan import Blocks, block_weights
+from onnxpress_exporter.precisions.row import Blocks
+from onnxpress_exporter.quantize.plan import block_weights
 from onnxpress_exporter.quantize.ranges import choose_range
 from onnxpress_exporter.quantize.rounding import INT8, round_weights
 from tests.fixtures.graphs import graph, kinds, normal, run

@@ -25,15 +25,15 @@ import onnxpress
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress_exporter import export, timing
-from onnxpress_exporter.add_variants import QUANTIZED, finish, tokenizer_of
+from onnxpress_exporter.add_variants import finish, tokenizer_of
 from onnxpress_exporter.errors import VariantRefused
-from onnxpress_exporter.quality import together_and_alone
+from onnxpress_exporter.judging.texts import JUDGED
+from onnxpress_exporter.precisions import QUANTIZED
 from onnxpress_exporter.quantize.flow import Settings
-from onnxpress_exporter.quantize.items import OPTIONS
 from onnxpress_exporter.quantize.judge import Judge, Verdict
-from onnxpress_exporter.quantize.texts import JUDGED
-from onnxpress_exporter.quantize.thresholds import THRESHOLDS
+from onnxpress_exporter.quantize.thresholds import thresholds_of
 from onnxpress_exporter.quantize_flow import quantize
+from onnxpress_exporter.tasks import TASKS
 from tests.fixtures.outliers import cancelling_checkpoint
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -78,7 +78,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, hardly_timed: None) -> Cal
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def easy(least: float) -> Settings:
-        figures = {name: least for name in THRESHOLDS["int8"] if not name.startswith("batch ")}
+        figures = {name: least for name in thresholds_of("int8") if not name.startswith("batch ")}
         return Settings(thresholds=figures | {"largest score difference": 2.0}, repair_s=0)
 
     def make(name: str) -> onnxpress.Artifact:
@@ -257,7 +257,7 @@ def pipelines(trained: Callable[[str], onnxpress.Artifact]) -> Iterator[Callable
             artifact = trained(name)
             task = artifact.manifest.task
             found[name] = {
-                precision: onnxpress.pipeline(task, artifact, precision=precision, threads=1, **OPTIONS.get(task, {}))
+                precision: onnxpress.pipeline(task, artifact, precision=precision, threads=1, **TASKS[task].options)
                 for precision in QUANTIZED
             }
         return found[name]
@@ -285,8 +285,8 @@ def test_an_answer_is_the_same_alone_in_a_batch_and_in_any_order(
         mixed = list(pipe([items[place] for place in places]))
         shuffled = [mixed[places.index(place)] for place in range(len(items))]
         for together in (list(pipe(items)), list(pipe(items[::-1]))[::-1], list(pipe(items, batch_size=3)), shuffled):
-            for figure, value in together_and_alone(artifact.manifest.task, alone, together).items():
-                assert value <= THRESHOLDS[precision][figure], precision
+            for figure, value in TASKS[artifact.manifest.task].beside_others(alone, together).items():
+                assert value <= thresholds_of(precision)[figure], precision
 
 
 def test_only_int8_leaves_no_fp32_behind(tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def _judged(artifact: onnxpress.Artifact, graph: Path) -> Verdict:
     """What the gate says of any graph in the place of the artifact's."""
     plain = Session(artifact.graphs("fp32"))
     session = Session({"model": graph})
-    verdict = Judge(artifact, tokenizer_of(artifact, artifact.folder), plain).measure(session, THRESHOLDS["int8"])
+    verdict = Judge(artifact, tokenizer_of(artifact, artifact.folder), plain).measure(session, thresholds_of("int8"))
     session.close()
     plain.close()
     return verdict

@@ -14,19 +14,17 @@ import pytest
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import PassError, TraceError
+from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.graphs.trace import trace
+from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.precisions.fp32 import FP32
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.recipes import RECIPES, apply_recipe
-from onnxpress_exporter.source.checkpoint import load_model, load_tokenizer, open_checkpoint
+from onnxpress_exporter.source.checkpoint import load_tokenizer, open_checkpoint
 from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
-from onnxpress_exporter.specs import (
-    GraphSpec,
-    example_inputs,
-    head_example_inputs,
-    load_sentence_head,
-    sentence_head_spec,
-    text_encoder_spec,
-)
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.loading import load_model
+from onnxpress_exporter.tasks.sentence_head import head_example_inputs, load_sentence_head, sentence_head_spec
+from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
 from onnxpress_exporter.write.save import EXTERNAL_ABOVE_BYTES, save
 from tests.fixtures.tiny import HIDDEN, MAX_TOKENS, tiny_checkpoint, write_sentence_files
 
@@ -46,11 +44,11 @@ class Traced:
     def __init__(self, architecture: str, task: str, folder: Path) -> None:
         checkpoint = open_checkpoint(tiny_checkpoint(architecture, task, folder))
         self.model, self.tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
-        self.spec = text_encoder_spec(task, self.model, self.tokenizer)
+        self.spec = text_encoder_spec(TASKS[task], self.model, self.tokenizer)
         self.plain = trace(self.model, self.spec, example_inputs(self.spec, self.tokenizer))
         (self.path,) = save(self.plain, folder / "model.onnx")
         self.fused = onnx_ir.load(self.path)
-        self.counts = apply_recipe(self.fused, "fp32")
+        self.counts = apply_passes(self.fused, FP32.passes)
 
     def inputs(self, lengths: tuple[int, ...]) -> dict[str, np.ndarray]:
         random = np.random.default_rng(sum(lengths))
@@ -207,7 +205,6 @@ def test_weights_go_beside_the_graph_when_there_are_many(tmp_path: Path) -> None
     assert session.run(None, {"x": np.ones((2, 64), np.float32)})[0].shape == (2, rows)
 
 
-def test_recipes_are_named(bert: Traced) -> None:
-    assert "fp32" in RECIPES
-    with pytest.raises(PassError, match=r"no recipe for 'fp64'\. Known: fp32"):
-        apply_recipe(bert.plain, "fp64")
+def test_passes_are_named(bert: Traced) -> None:
+    with pytest.raises(PassError, match=r"no pass 'fp64'"):
+        apply_passes(bert.plain, ["fp64"])

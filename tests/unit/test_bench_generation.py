@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.errors import InputError
+from onnxpress_bench.answers import compare_answers
 from onnxpress_bench.backends import BACKENDS, Batching, backend_class
 from onnxpress_bench.backends.gguf import FILE_TYPES
 from onnxpress_bench.environments import PEERS
@@ -24,7 +25,8 @@ from onnxpress_bench.subject import of_checkpoint
 from onnxpress_bench.workloads import Sizes
 from onnxpress_bench.workloads.prompts import exact_text
 from onnxpress_bench.workloads.speech import RATE_HZ, synthesize, write_recording
-from onnxpress_exporter.quality import compare_answers, edit_distance, is_wrong
+from onnxpress_exporter.judging.figures import edit_distance
+from onnxpress_exporter.judging.wrong import is_wrong
 from tests.fixtures.generation import Scripted
 
 TEXT, SPEECH = "text-generation", "automatic-speech-recognition"

@@ -9,20 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.engine.choice import USUAL, choose, suits
-from onnxpress.engine.machine import features
+from onnxpress.engine.choice import choose, suits, usual_time
+from onnxpress.engine.machine import features, processor_name
 from onnxpress.errors import UnsupportedFormat
-from onnxpress.format.manifest import PRECISION_SUFFIX, Manifest, Speed, Timing, Variant
+from onnxpress.format.manifest import GenerationSettings, Manifest, Speed, Timing, Variant
+from onnxpress.format.precisions import PRECISIONS, UsualTime
 from tests.fixtures.manifests import manifest
 
 AVX2 = frozenset({"avx2"})
 INT8_TARGETS = ("cpu:avx2", "cpu:dotprod")
+PROCESSOR = "some processor"
 
 
 def variant(targets: tuple[str, ...], over_fp32: float | None = None) -> Variant:
     speed = None
     if over_fp32 is not None:
-        speed = Speed("some processor", 2, (Timing(1, 16, over_fp32, None, 1.0), Timing(1, 128, over_fp32, None, 1.0)))
+        speed = Speed(PROCESSOR, 2, (Timing(1, 16, over_fp32, None, 1.0), Timing(1, 128, over_fp32, None, 1.0)))
     return Variant({}, 1, targets=targets, speed=speed)
 
 
@@ -32,14 +34,14 @@ def with_variants(**variants: Variant) -> Manifest:
 
 def test_the_fastest_that_was_measured_wins() -> None:
     found = with_variants(fp32=variant(("cpu",)), int8=variant(INT8_TARGETS, 0.5), q8=variant(("cpu",), 0.4))
-    choice = choose(found, has=AVX2)
+    choice = choose(found, has=AVX2, processor=PROCESSOR)
     assert choice.precision == "q8"
     assert "0.40" in choice.reason and "some processor" in choice.reason
 
 
 def test_a_variant_that_was_slower_where_it_was_measured_is_not_taken() -> None:
     found = with_variants(fp32=variant(("cpu",)), int8=variant(INT8_TARGETS, 1.3))
-    choice = choose(found, has=AVX2)
+    choice = choose(found, has=AVX2, processor=PROCESSOR)
     assert choice.precision == "fp32"
     assert "int8, the next, takes 1.30 of fp32's time" in choice.reason
 
@@ -69,7 +71,7 @@ def test_a_device_without_a_variant() -> None:
         choose(found, device="cuda:0", has=AVX2)
 
 
-@given(st.sets(st.sampled_from(sorted(PRECISION_SUFFIX)), min_size=1), st.sets(st.sampled_from(["avx2", "avx_vnni"])))
+@given(st.sets(st.sampled_from(sorted(PRECISIONS)), min_size=1), st.sets(st.sampled_from(["avx2", "avx_vnni"])))
 def test_a_choice_always_suits(names: set[str], has: set[str]) -> None:
     found = with_variants(**{name: variant(INT8_TARGETS if name == "int8" else ("cpu",)) for name in sorted(names)})
     have = frozenset(has)
@@ -80,8 +82,29 @@ def test_a_choice_always_suits(names: set[str], has: set[str]) -> None:
     assert suits(found.variants[choose(found, has=have).precision], "cpu", have)
 
 
-def test_every_precision_has_a_usual_speed() -> None:
-    assert {name for _, name in USUAL} == set(PRECISION_SUFFIX)
+def test_times_of_another_processor_are_not_trusted() -> None:
+    measured = with_variants(fp32=variant(("cpu",)), int8=variant(INT8_TARGETS, 1.3))
+    choice = choose(measured, has=AVX2, processor="another processor")
+    assert choice.precision == "int8"
+    assert choice.reason.endswith(
+        "0.65 of fp32's time, as is usual; measured only on another processor, some processor"
+    )
+
+
+def test_a_machine_knows_itself() -> None:
+    speed = Speed(processor_name(), 2, (Timing(1, 16, 0.25, None, 1.0),))
+    measured = with_variants(fp32=variant(("cpu",)), q4=replace(variant(("cpu",)), speed=speed))
+    assert choose(measured).reason == f"the fastest of fp32, q4: 0.25 of fp32's time, measured on {processor_name()}"
+
+
+def test_what_is_usual_depends_on_what_the_graphs_do() -> None:
+    times = UsualTime(1.0, 2.0, 3.0)
+    reads = manifest()
+    graph = reads.graphs["model"]
+    rewrites = replace(reads, generation=GenerationSettings("shared", None))
+    writes = replace(rewrites, graphs={"model": replace(graph, role="decoder")})
+    assert [graph.role for graph in reads.graphs.values()] == ["encoder"]
+    assert [usual_time(one)(times) for one in (reads, writes, rewrites)] == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from onnxpress.format import manifest, processors
+from onnxpress.format.precisions import PRECISIONS
 from onnxpress.pipelines import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,7 @@ def test_the_readme_lists_every_task() -> None:
 
 def test_every_precision_is_described() -> None:
     text = (ROOT / "docs" / "artifact.md").read_text()
-    assert all(f"`{name}`" in text for name in manifest.PRECISION_SUFFIX)
+    assert all(f"`{name}`" in text for name in PRECISIONS)
 
 
 @pytest.mark.parametrize("path", [*sorted(ROOT.glob("docs/**/*.md")), ROOT / "README.md"], ids=lambda path: path.name)

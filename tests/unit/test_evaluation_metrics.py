@@ -21,7 +21,8 @@ from onnxpress_exporter.judging.metrics import (
     normalized_answer,
     score,
 )
-from onnxpress_exporter.quantize.thresholds import SMALLER_IS_BETTER, THRESHOLDS
+from onnxpress_exporter.precisions import QUANTIZED
+from onnxpress_exporter.quantize.thresholds import SMALLER_IS_BETTER, thresholds_of
 
 pytest.importorskip("sklearn")
 pytest.importorskip("scipy")
@@ -171,7 +172,7 @@ def test_what_was_lost_stands_beside() -> None:
 def test_every_metric_has_a_limit_at_every_precision() -> None:
     for name in METRICS:
         assert f"{name}{LOSS}" in SMALLER_IS_BETTER
-        assert {precision: table[f"{name}{LOSS}"] for precision, table in THRESHOLDS.items()} == {
+        assert {precision: thresholds_of(precision)[f"{name}{LOSS}"] for precision in QUANTIZED} == {
             "fp16": 0.005,
             "int8": 0.005,
             "q8": 0.005,

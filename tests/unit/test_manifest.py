@@ -16,7 +16,6 @@ from onnxpress.errors import ArtifactError, InvalidManifest, UnsupportedFormat
 from onnxpress.format.manifest import (
     FORMAT_VERSION,
     MAX_MANIFEST_BYTES,
-    PRECISION_SUFFIX,
     EmbeddingSettings,
     FileInfo,
     GenerationSettings,
@@ -33,6 +32,7 @@ from onnxpress.format.manifest import (
     dump,
     parse,
 )
+from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import (
     LanguageSettings,
     Processors,
@@ -54,7 +54,7 @@ VARIANT = st.builds(
     Variant,
     graphs=st.builds(
         lambda precision: {"model": GraphFiles("onnx/model.onnx", (), {"": 20}, precision)},
-        st.none() | st.sampled_from(list(PRECISION_SUFFIX)),
+        st.none() | st.sampled_from(list(PRECISIONS)),
     ),
     bytes=st.integers(0, 10**12),
     quality=st.none()
@@ -100,7 +100,7 @@ MANIFESTS = st.builds(
     architecture=TEXT,
     padding=st.booleans(),
     graphs=st.builds(lambda *info: {"model": GraphInfo(*info)}, TENSORS, TENSORS, TEXT),
-    variants=st.dictionaries(st.sampled_from(list(PRECISION_SUFFIX)), VARIANT, min_size=1),
+    variants=st.dictionaries(st.sampled_from(list(PRECISIONS)), VARIANT, min_size=1),
     processors=PROCESSORS,
     postprocessing=POSTPROCESSING,
     provenance=st.builds(
@@ -302,7 +302,7 @@ OLD_AND_BAD: dict[str, tuple[Callable[[dict[str, Any]], object], type[ArtifactEr
     "another graph": (
         lambda m: m["graphs"].update(vision={}),
         UnsupportedFormat,
-        "vision: no onnxpress of that format",
+        "vision: no exporter of that format",
     ),
 }
 

@@ -56,11 +56,11 @@ def _write_merged(found: Checkpoint, task: str, folder: Path) -> None:
     if folder.is_dir():
         return
     from onnxpress.format.files import staged_folder
-    from onnxpress_exporter.source.checkpoint import load_model
+    from onnxpress_exporter.tasks.loading import load_model
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with staged_folder(folder) as staging:
-        load_model(found, task).save_pretrained(staging)  # type: ignore[operator]
+        load_model(found, task).save_pretrained(staging)
         for source in dict.fromkeys((found.tokenizer_folder, found.model_folder)):
             for file in source.iterdir():
                 small = file.suffix in (".json", ".jinja", ".txt", ".model", ".spm", ".py")

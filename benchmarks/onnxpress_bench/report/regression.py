@@ -20,7 +20,7 @@ from onnxpress_bench.measures import MEASURES, Row, summarize
 from onnxpress_bench.noise import findings
 from onnxpress_bench.statistics import Gain, unpaired_gain
 from onnxpress_exporter.judging.metrics import METRICS
-from onnxpress_exporter.quality import CEILINGS, FLOORS, is_wrong
+from onnxpress_exporter.judging.wrong import bound, is_wrong
 
 Verdict = Literal["regressed", "improved", "worse, within the threshold", "no difference shown"]
 
@@ -206,16 +206,15 @@ def _quality_verdict(name: str, before: float | None, after: float | None) -> Ve
         return "regressed" if is_wrong(name, after) else "improved"
     if before is None or after is None:
         return "no difference shown"
-    floor = next((floor for end, floor in FLOORS.items() if name.endswith(end)), None)
-    ceiling = next((ceiling for end, ceiling in CEILINGS.items() if name.endswith(end)), None)
+    limit = bound(name)
     if name in METRICS:
         drop, allowed = before - after, METRIC_DROP
-    elif floor is not None:
-        drop, allowed = before - after, QUALITY_SHARE * (1 - floor)
-    elif ceiling is not None:
-        drop, allowed = after - before, QUALITY_SHARE * ceiling
-    else:
+    elif limit is None:
         return "no difference shown"  # what has no bound, another figure beside it judges
+    elif limit.smaller_is_better:
+        drop, allowed = after - before, QUALITY_SHARE * limit.value
+    else:
+        drop, allowed = before - after, QUALITY_SHARE * (1 - limit.value)
     return "regressed" if drop > allowed else "improved" if -drop > allowed else "no difference shown"
 
 

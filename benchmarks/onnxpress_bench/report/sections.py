@@ -11,7 +11,7 @@ from onnxpress_bench.report.scene import Scene
 from onnxpress_bench.report.terminal import achieved, all_versions, answers_title, figure, gain_text
 from onnxpress_bench.report.verdict import was_compared, wrong_figures
 from onnxpress_bench.statistics import Gain
-from onnxpress_exporter.quality import is_wrong
+from onnxpress_exporter.judging.wrong import is_wrong
 
 RULE_OF_GAIN = (
     "Every backend answered the same items in this run, and its answers were compared with the reference's: cosines "
@@ -20,8 +20,8 @@ RULE_OF_GAIN = (
 )
 RULE_OF_LIMITS = (
     "What the best software here reached in this run, and how near each backend comes. Operations are counted once, "
-    "for the reference; bytes are those of the weights, read once a query. The limit is the best float32 product measured: "
-    "int8 may exceed it, and float32 whose shapes suit it better."
+    "for the reference; bytes are those of the weights, read once a query. The limit is the best float32 product "
+    "measured: int8 may exceed it, and float32 whose shapes suit it better."
 )
 
 

@@ -14,7 +14,7 @@ from onnxpress_bench.measures import Row
 from onnxpress_bench.report.terminal import times
 from onnxpress_bench.statistics import Gain
 from onnxpress_exporter.judging.metrics import METRICS
-from onnxpress_exporter.quality import CEILINGS, FLOORS, is_wrong
+from onnxpress_exporter.judging.wrong import bound, is_wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,10 @@ def _shown(value: float | None) -> str:
 
 
 def _bound(name: str) -> str:
-    for end, floor in FLOORS.items():
-        if name.endswith(end):
-            return f", where {floor:g} is the least that counts as the same"
-    for end, ceiling in CEILINGS.items():
-        if name.endswith(end):
-            return f", where {ceiling:g} is the most that counts as the same"
-    return ""
+    limit = bound(name)
+    if limit is None:
+        return ""
+    return f", where {limit.value:g} is the {'most' if limit.smaller_is_better else 'least'} that counts as the same"
 
 
 def _said(row: Row, gain: Gain) -> str:

@@ -67,14 +67,12 @@ class Model:
 @dataclass(frozen=True, slots=True)
 class Workload:
     """A row of WORKLOADS. `tasks` empty: all others. `scenarios`: those that can measure it; `usual`: unless others are
-    asked for. `compared_as`: the task whose figures its answers are compared by; "": its own. `reads_checkpoint`:
-    whether a checkpoint without an artifact will do, which every backend converts for itself."""
+    asked for. `reads_checkpoint`: whether a checkpoint without an artifact will do, which every backend converts."""
 
     module: str
     scenarios: tuple[str, ...]
     usual: tuple[str, ...]
     tasks: frozenset[str] = frozenset()
-    compared_as: str = ""
     reads_checkpoint: bool = True
 
     def make_inputs(self, model: Model, settings: Settings, sizes: Sizes) -> Inputs:
@@ -94,7 +92,7 @@ REWRITING = ("translation", "summarization", "text2text-generation")
 
 WORKLOADS: tuple[Workload, ...] = (
     Workload("prompts", ("generation",), ("generation",), frozenset({GENERATION})),
-    Workload("rewriting", ("translation",), ("translation",), frozenset(REWRITING), "translation"),
+    Workload("rewriting", ("translation",), ("translation",), frozenset(REWRITING)),
     Workload("speech", ("audio",), ("audio",), frozenset({SPEECH})),
     Workload(
         "texts",

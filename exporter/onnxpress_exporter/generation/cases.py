@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from onnxpress.text.tokenizer import Tokenizer, Truncation
-from onnxpress_exporter.quantize.texts import CALIBRATION, JUDGED
-from onnxpress_exporter.texts import SINGLES
+from onnxpress_exporter.judging.samples import SINGLES
+from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
 #: Tokens of the longest text that verification reads: enough to leave most windows.
 LONGEST_TOKENS = 512

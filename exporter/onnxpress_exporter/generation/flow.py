@@ -12,20 +12,24 @@ from typing import Any
 
 import onnx_ir
 
-from onnxpress.format.manifest import FORMAT, FORMAT_VERSION, PRECISION_SUFFIX, GraphFiles, Manifest, Variant
+from onnxpress.format.manifest import FORMAT, FORMAT_VERSION, GraphFiles, Manifest, Variant
+from onnxpress.format.precisions import REFERENCE
 from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.add_variants import Outcome, settled
 from onnxpress_exporter.compare import check_tokens
-from onnxpress_exporter.generation.build import Built, build, graph_info
 from onnxpress_exporter.generation.cases import LONGEST_TOKENS
 from onnxpress_exporter.generation.files import write_chat_templates, write_generation_config
 from onnxpress_exporter.generation.reference import PyTorch
 from onnxpress_exporter.generation.variants import Writing, add_variants, opened, reader_of, speed
 from onnxpress_exporter.generation.verify import Expected, verify
+from onnxpress_exporter.graphs.generating import Built, build, graph_info
+from onnxpress_exporter.judging.samples import SINGLES
+from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.flow import Settings
-from onnxpress_exporter.source.checkpoint import Checkpoint, load_model, load_tokenizer
-from onnxpress_exporter.texts import SINGLES
+from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.loading import load_model
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.save import save
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
@@ -69,9 +73,9 @@ def build_writing(
         architecture=type(model).__name__,
         padding=True,
         graphs={name: graph_info(name, graph) for name, graph in graphs.items()},
-        variants={"fp32": Variant(files, 0)},
+        variants={REFERENCE: Variant(files, 0)},
         processors=Processors(text=settings),
-        postprocessing=describe.postprocessing(task, checkpoint, model, None),
+        postprocessing=TASKS[task].postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
         files={},
         generation=built.settings,
@@ -82,22 +86,24 @@ def build_writing(
     writing = Writing(manifest, reader_of(manifest, runtime_tokenizer, reference.start), _ends(model))
     outcome = Outcome()
     with opened({name: folder / entry.file for name, entry in files.items()}) as plain:
-        fp32 = writing.graphs(plain, "fp32")
+        fp32 = writing.graphs(plain, REFERENCE)
         # What the graph writes serves as a text as well as any: whether PyTorch would write it is asked by `verify`.
         expected = Expected(reference, writing.reader.verification(fp32.write))
         say("verify")
-        measured = Variant(files, 0, quality=verify("fp32", expected, fp32), speed=speed(fp32, None, expected.longest))
-        if others := [name for name in wanted if name != "fp32"]:
+        measured = Variant(
+            files, 0, quality=verify(REFERENCE, expected, fp32), speed=speed(fp32, None, expected.longest)
+        )
+        if others := [name for name in wanted if name != REFERENCE]:
             outcome = add_variants(writing, folder, graphs, plain, expected, others, quantization, say)
     say("write")
-    return settled(replace(manifest, variants={"fp32": measured}), outcome, wanted, folder), outcome
+    return settled(replace(manifest, variants={REFERENCE: measured}), outcome, wanted, folder), outcome
 
 
 def _save(built: Built, folder: Path) -> dict[str, GraphFiles]:
     (folder / "onnx").mkdir(exist_ok=True)
     found = {}
     for name, graph in built.graphs.items():
-        path = folder / "onnx" / f"{name}{PRECISION_SUFFIX['fp32']}.onnx"
+        path = folder / "onnx" / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
         found[name] = describe.graph_files(graph, save(graph, path), folder)
     return found
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from onnxpress_exporter.generation.cases import Case, Write
 from onnxpress_exporter.generation.verify import WRITTEN, Reference
+from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.judge import Verdict
-from onnxpress_exporter.quantize.thresholds import Thresholds, misses
+from onnxpress_exporter.quantize.thresholds import misses
 
 Logits = NDArray[np.float32]
 Numbers = NDArray[np.float64]

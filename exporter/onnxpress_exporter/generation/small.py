@@ -7,14 +7,13 @@ once. Knows neither torch nor how good a variant is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from onnxpress.generation.decoders.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.graph import constant, nodes, stored_weights, weights_of
 from onnxpress_exporter.passes.half_precision import half_precision
@@ -22,65 +21,28 @@ from onnxpress_exporter.passes.log_normalizer import log_normalizer, without_log
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
+from onnxpress_exporter.precisions.row import Blocks, Scheme
 from onnxpress_exporter.quantize.calibration import calibrate, groups
-from onnxpress_exporter.quantize.plan import Blocks, block_weights
+from onnxpress_exporter.quantize.plan import block_weights
 from onnxpress_exporter.quantize.sites import Site, find_sites
 
 Array = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
 Say = Callable[[str], None]
 
-#: Input channels that share a scale: of 4 bits as many as the gate lets pass, for the kernel keeps two numbers for each
-#: block beside the weights.
+#: Input channels that share a scale where their number is not one of whole wider blocks.
 BLOCK = 32
-WIDE_BLOCK = 128
 #: Seconds that may be spent on letting channels make up for each other's errors, about; the narrowest sites come first.
 COMPENSATION_S = 240.0
 #: Outputs that are rounded at once.
 _COLUMNS = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
-    """How a variant is stored: products and embeddings, and the product that gives the scores with its table.
-
-    None: as they are. `half`: numbers of 16 bits. `integers`: graphs whose products become integer products instead,
-    with a range for each row; they are faster than blocks where several rows are stepped together, or a prompt is read.
-    """
-
-    body: Blocks | None
-    head: Blocks | None
-    half: bool = False
-    integers: frozenset[str] = frozenset()
-
-    def __str__(self) -> str:
-        if self.integers:
-            return f"integer products in {', '.join(sorted(self.integers))}"
-        if self.body == self.head:
-            return str(self.body or "16 bits")
-        return f"{self.body}, the scores' {self.head}"
-
-
-_EIGHT, _WIDE = Blocks(8, BLOCK, symmetric=True), Blocks(4, WIDE_BLOCK, symmetric=True)
-_FOUR, _FOUR_ZEROS = Blocks(4, BLOCK, symmetric=True), Blocks(4, BLOCK, symmetric=False)
-
-#: precision -> what is tried until the gate lets it pass. Blocks without a zero of their own are faster to multiply.
-SCHEMES: Mapping[str, tuple[Scheme, ...]] = {
-    "q8": (Scheme(_EIGHT, _EIGHT),),
-    "int8": (
-        Scheme(_EIGHT, _EIGHT, integers=frozenset((DECODER, ENCODER, CROSS_DECODER))),
-        Scheme(_EIGHT, _EIGHT, integers=frozenset((ENCODER,))),
-    ),
-    "q4": (Scheme(_WIDE, _WIDE), Scheme(_FOUR, _FOUR), Scheme(_FOUR, _EIGHT), Scheme(_FOUR_ZEROS, _EIGHT)),
-    "fp16": (Scheme(None, None, half=True),),
-    "q4f16": (Scheme(_FOUR, _FOUR, half=True), Scheme(_FOUR_ZEROS, _EIGHT, half=True)),
-}
-
-
-def small(fp32: onnx_ir.Model, scheme: Scheme, inputs: Sequence[Arrays], say: Say) -> onnx_ir.Model:
+def small(fp32: onnx_ir.Model, scheme: Scheme, inputs: Sequence[Arrays], say: Say, *, half: bool) -> onnx_ir.Model:
     """A copy of a graph, stored as `scheme` says.
 
     Args:
+        half: whether everything else has 16 bits.
         inputs: what the graph takes of real texts, one row each: weights of 4 bits are rounded so that channels make up
             for the errors that these would see, where there is time. 8 bits need no such help.
     """
@@ -98,9 +60,9 @@ def small(fp32: onnx_ir.Model, scheme: Scheme, inputs: Sequence[Arrays], say: Sa
                 if product in ties and has_rows(rounded):
                     tied_embeddings(model, {product: (ties[product], rounded)})
         _small_tables(model, scheme.head)
-        if not scheme.half:
+        if not half:
             fold_bias(model)
-    if scheme.half:
+    if half:
         # Of scores of 16 bits, as they are returned: in 16 bits itself it would be wrong in the third digit.
         column = without_log_normalizer(model)
         half_precision(model, whole=is_past)

@@ -16,23 +16,26 @@ import onnx_ir
 from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
 from onnxpress.engine.session import Session
-from onnxpress.format.manifest import PRECISION_SUFFIX, Manifest, Speed, Variant
+from onnxpress.format.manifest import Manifest, Speed, Variant
+from onnxpress.format.precisions import REFERENCE
 from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter import timing
-from onnxpress_exporter.add_variants import TARGETS, Outcome, Say
+from onnxpress_exporter.add_variants import Outcome, Say
 from onnxpress_exporter.errors import PassError, VerificationFailed
 from onnxpress_exporter.generation.cases import Case, Reader
 from onnxpress_exporter.generation.inputs import Arrays, decoder_inputs, encoder_inputs
 from onnxpress_exporter.generation.judge import Judge
-from onnxpress_exporter.generation.small import SCHEMES, Scheme, small
+from onnxpress_exporter.generation.small import small
 from onnxpress_exporter.generation.through_graphs import Graphs
 from onnxpress_exporter.generation.verify import Expected, verify
 from onnxpress_exporter.passes.graph import nodes, weights_of
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.precisions.row import Integers, Scheme
 from onnxpress_exporter.quantize.flow import Settings
 from onnxpress_exporter.quantize.judge import Verdict
-from onnxpress_exporter.quantize.plan import Integers, Plan
-from onnxpress_exporter.quantize.thresholds import THRESHOLDS
+from onnxpress_exporter.quantize.plan import Plan
+from onnxpress_exporter.quantize.thresholds import thresholds_of
 from onnxpress_exporter.quantize.variants import Variants
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.save import save
@@ -86,7 +89,7 @@ def add_variants(
         expected: the answers of PyTorch, or of the fp32 variant itself.
     """
     say("asking the reference")
-    write = writing.graphs(plain, "fp32").write
+    write = writing.graphs(plain, REFERENCE).write
     judge = Judge(expected.reference, writing.reader.judged(write), write if writing.reader.start is not None else None)
     inputs = _Calibration(writing, plain)
     variants, refused = {}, {}
@@ -129,7 +132,7 @@ class _Calibration:
     def of(self, graph: str) -> list[Arrays]:
         """One run's inputs for each text."""
         if self._cases is None:
-            self._cases = self._writing.reader.calibration(self._writing.graphs(self._plain, "fp32").write)
+            self._cases = self._writing.reader.calibration(self._writing.graphs(self._plain, REFERENCE).write)
         if graph == ENCODER:
             return [encoder_inputs(case) for case in self._cases]
         manifest = self._writing.manifest
@@ -152,18 +155,19 @@ def _make(
     say: Say,
 ) -> _Made | str:
     """The first scheme that passes, or why none does."""
-    limits = {**THRESHOLDS[precision], **settings.thresholds}
+    limits = {**thresholds_of(precision), **settings.thresholds}
     rounds: list[str] = []
-    for scheme in SCHEMES[precision]:
-        if scheme.integers and not scheme.integers & fp32.keys():
+    row, roles = PRECISIONS[precision], {name: graph.role for name, graph in writing.manifest.graphs.items()}
+    for scheme in row.schemes:
+        if scheme.integers and not scheme.integers & set(roles.values()):
             continue  # a decoder alone: the rest is q8
         models, written = {}, {}
         for name, graph in fp32.items():
-            if name in scheme.integers:
-                models[name] = _integers(graph, inputs.of(name), say)
+            if roles[name] in scheme.integers:
+                models[name] = _integers(graph, precision, inputs.of(name), say)
             else:
                 watched = inputs.of(name) if scheme.body is not None and scheme.body.bits == 4 else []
-                models[name] = small(graph, scheme, watched, say)
+                models[name] = small(graph, scheme, watched, say, half=row.half)
             written[name] = save(models[name], _path(folder, name, precision))
         say("judging")
         with opened({name: paths[0] for name, paths in written.items()}) as session:
@@ -179,7 +183,7 @@ def _make(
     return "".join(f"\n      {line}" for line in rounds)
 
 
-def _integers(graph: onnx_ir.Model, inputs: Sequence[Arrays], say: Say) -> onnx_ir.Model:
+def _integers(graph: onnx_ir.Model, precision: str, inputs: Sequence[Arrays], say: Say) -> onnx_ir.Model:
     """8 bits by 8 bits, with a range for each row of every site.
 
     Raises:
@@ -193,7 +197,7 @@ def _integers(graph: onnx_ir.Model, inputs: Sequence[Arrays], say: Say) -> onnx_
     variants.watch(inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
     plan: Plan = {site.value: Integers() for site in variants.sites}
     say("rounding")
-    return variants.build("int8", plan)
+    return variants.build(precision, plan)
 
 
 def _finished(
@@ -211,7 +215,7 @@ def _finished(
         variant = Variant(
             {name: describe.graph_files(made.models[name], paths, folder) for name, paths in made.written.items()},
             sum(path.stat().st_size for paths in made.written.values() for path in paths),
-            targets=TARGETS[precision],
+            targets=PRECISIONS[precision].targets,
             quality=replace(
                 quality,
                 measures={name: float(f"{value:.6g}") for name, value in made.verdict.figures.items()},
@@ -222,7 +226,7 @@ def _finished(
         # A processor tells nothing of the speed that a variant for GPUs has there.
         if suits(variant, "cpu", features()):
             say("timing")
-            variant = replace(variant, speed=speed(graphs, writing.graphs(plain, "fp32"), expected.longest))
+            variant = replace(variant, speed=speed(graphs, writing.graphs(plain, REFERENCE), expected.longest))
     return variant
 
 
@@ -233,7 +237,7 @@ def speed(graphs: Graphs, plain: Graphs | None, case: Case) -> Speed | None:
         ids = [case.ids[i % len(case.ids)] for i in range(TIMED[0][1])]
         row = Case("timed", tuple(ids), case.source)
         found: dict[str, Callable[[], object]] = {}
-        for name, one in (("variant", graphs), ("fp32", plain)):
+        for name, one in (("variant", graphs), (timing.PLAIN, plain)):
             if one is None:
                 continue
             decoder = one.opened([row], 1)
@@ -260,7 +264,7 @@ def speed(graphs: Graphs, plain: Graphs | None, case: Case) -> Speed | None:
 
 
 def _path(folder: Path, graph: str, precision: str) -> Path:
-    return folder / "onnx" / f"{graph}{PRECISION_SUFFIX[precision]}.onnx"
+    return folder / "onnx" / f"{graph}{PRECISIONS[precision].suffix}.onnx"
 
 
 def _files_of(folder: Path, graphs: Mapping[str, onnx_ir.Model], precision: str) -> Iterator[Path]:

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.manifest import Quality
+from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.generation.cases import Case
 from onnxpress_exporter.generation.through_graphs import Graphs
-from onnxpress_exporter.verify import LIMITS, Limits
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.precisions.row import Limits
 
 Logits = NDArray[np.float32]
 
@@ -113,7 +115,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
         VerificationFailed: an error is above its limit, or another token was written; names the text and the position.
     """
     cases = expected.cases
-    worst = _Worst(LIMITS[precision], expected.range, precision)
+    worst = _Worst(PRECISIONS[precision].limits, expected.range, precision)
     for case, logits in zip(cases, expected.logits, strict=True):
         alone = graphs.logits(case)
         worst.add(f"{case.name!r} read at once", alone, logits)
@@ -124,7 +126,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
         for row, where, found, first in _together(graphs, [cases[i] for i in group]):
             index = group[row]
             worst.add(f"{cases[index].name!r} {where}", found, expected.logits[index][first : first + len(found)])
-    if precision == "fp32":
+    if precision == REFERENCE:
         margin = NEAR_TIE * worst.limits.max_error * worst.range
         for case in _short(cases)[:WRITING]:
             _same_tokens(precision, expected.reference, graphs, case, margin)

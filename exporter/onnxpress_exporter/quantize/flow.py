@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
 from onnxpress_exporter.judging.data import EvalData
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.judge import Judge, Verdict
-from onnxpress_exporter.quantize.plan import LADDERS, Plan, usual
+from onnxpress_exporter.quantize.plan import Plan
 from onnxpress_exporter.quantize.repair import Found, search
-from onnxpress_exporter.quantize.thresholds import THRESHOLDS, Thresholds
+from onnxpress_exporter.quantize.thresholds import thresholds_of
 from onnxpress_exporter.quantize.variants import Variants
 from onnxpress_exporter.write.save import save
 
@@ -34,9 +36,9 @@ HARM_ROWS = 24
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`thresholds`: a user's own, over THRESHOLDS. `repair_s`: no new attempt to repair begins after so many seconds.
-    `keep_slow`: keep a variant that is neither smaller nor faster than fp32. `evaluation`: labelled rows, by whose
-    metric variants are judged as well."""
+    """`thresholds`: a user's own, over the precision's. `repair_s`: no new attempt to repair begins after so many
+    seconds. `keep_slow`: keep a variant that is neither smaller nor faster than fp32. `evaluation`: labelled rows, by
+    whose metric variants are judged as well."""
 
     thresholds: Thresholds = field(default_factory=dict)
     repair_s: float = 600.0
@@ -73,7 +75,7 @@ class Quantizer:
 
     def make(self, precision: str, say: Say) -> Made:
         """The variant of `precision`, repaired as far as needed and possible; `found.verdict` tells if it passed."""
-        limits = {**THRESHOLDS[precision], **self._settings.thresholds}
+        limits = {**thresholds_of(precision), **self._settings.thresholds}
         model: onnx_ir.Model | None = None
 
         def judge(plan: Plan) -> Verdict:
@@ -82,7 +84,7 @@ class Quantizer:
             with opened(model, self._others) as session:
                 return self._judge.measure(session, limits)
 
-        if precision in LADDERS:
+        if PRECISIONS[precision].ladder:
             self._calibrate(say)
             found = search(
                 precision,
@@ -120,16 +122,14 @@ class Quantizer:
         return harm if np.isfinite(harm) else float(np.finfo(np.float64).max)
 
     def _treatments(self, precision: str, plan: Plan) -> dict[str, str]:
-        if precision == "fp16":
-            return {}  # it is fp16 throughout
-        told, kept = dict(self._variants.skipped), "fp16" if precision.endswith("f16") else "fp32"
-        if precision not in LADDERS:
-            return told
-        ordinary = usual(precision)
+        row = PRECISIONS[precision]
+        if not row.ladder:
+            return {}  # everything is treated alike
+        told, ordinary = dict(self._variants.skipped), row.usual_treatments
         for site in self._variants.sites:
             treatment = plan.get(site.value)
             if treatment is None:
-                told |= dict.fromkeys(site.products, f"kept in {kept}: the answers need it")
+                told |= dict.fromkeys(site.products, f"kept in {row.compute}: the answers need it")
             elif treatment not in ordinary:
                 told |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
         return told

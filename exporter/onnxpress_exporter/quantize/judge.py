@@ -19,10 +19,11 @@ from onnxpress.pipelines import build_pipeline
 from onnxpress.pipelines.base import TextPipeline
 from onnxpress.pipelines.batching import pad
 from onnxpress.text.tokenizer import Tokenizer
+from onnxpress_exporter.judging.items import calibration_items, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
-from onnxpress_exporter.quality import compare_answers, together_and_alone
-from onnxpress_exporter.quantize.items import OPTIONS, calibration_items, judged_items
-from onnxpress_exporter.quantize.thresholds import Thresholds, misses
+from onnxpress_exporter.precisions.row import Thresholds
+from onnxpress_exporter.quantize.thresholds import misses
+from onnxpress_exporter.tasks import TASKS
 
 
 class Runs(Protocol):
@@ -64,8 +65,8 @@ class Judge:
     ) -> None:
         self._artifact = artifact
         self._tokenizer = tokenizer
-        self._task = artifact.manifest.task
-        self._items = self._that_fit(judged_items(artifact.manifest))
+        self._task = TASKS[artifact.manifest.task]
+        self._items = self._that_fit(judged_items(self._task.items, artifact.manifest))
         pipe = self._pipeline(reference)
         self._answers = list(pipe(list(self._items)))
         self._evaluation = evaluation
@@ -77,8 +78,8 @@ class Judge:
         together = list(pipe(list(self._items)))
         # Through a stream of one: some tasks give a single input's answer in another form.
         alone = [answer for item in self._items for answer in pipe(iter([item]))]
-        figures = compare_answers(self._task, self._answers, alone)
-        figures |= together_and_alone(self._task, alone, together)
+        figures = self._task.compare(self._answers, alone)
+        figures |= self._task.beside_others(alone, together)
         figures |= beside_reference(self._reference_score, self._score(pipe))
         return Verdict(figures, misses(figures, thresholds))
 
@@ -87,7 +88,7 @@ class Judge:
         pipe = self._pipeline(_Closed())
         settings = pipe.tokenizer_settings
         names = [tensor.name for tensor in self._artifact.manifest.graphs["model"].inputs]
-        items = self._that_fit(calibration_items(self._artifact.manifest))
+        items = self._that_fit(calibration_items(self._task.items, self._artifact.manifest))
         rows = [row for item in items for row in pipe.prepare(item, pipe.options).rows]
         return [dict(pad([row], names=names, pad_id=settings.pad_token_id).arrays) for row in rows]
 
@@ -113,8 +114,8 @@ class Judge:
         return found
 
     def _pipeline(self, session: Runs) -> TextPipeline[Any]:
-        options = OPTIONS.get(self._task, {})
-        return build_pipeline(self._task, self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]
+        task = self._task
+        return build_pipeline(task.name, self._artifact, session, self._tokenizer, "judged", task.options)  # type: ignore[arg-type]
 
 
 class _Closed:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from onnxpress_exporter.passes.integer_products import IntegerWeights
 from onnxpress_exporter.passes.weight_only import BlockWeights
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.precisions.row import Blocks, Treatment
 from onnxpress_exporter.quantize.calibration import Statistics
 from onnxpress_exporter.quantize.rounding import (
     INT8,
@@ -29,60 +31,13 @@ from onnxpress_exporter.quantize.sites import Site
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Integers:
-    """A site as integer products, 8 bits by 8 bits.
-
-    `each_row`: a range of activations for each row, or one for all, which is faster.
-    """
-
-    each_row: bool = True
-
-    def __str__(self) -> str:
-        return "a range for each row" if self.each_row else "one range for all rows"
-
-
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """A site with weights of `bits` bits, each `block` input channels with a scale of their own."""
-
-    bits: int
-    block: int = 32
-    symmetric: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.bits}-bit weights in blocks of {self.block}"
-
-
-Treatment = Integers | Blocks
-
 #: site's value -> its treatment; a site without one stays in higher precision.
 Plan = Mapping[str, Treatment]
-
-_FOUR: tuple[Treatment, ...] = (Blocks(4), Blocks(4, 16), Blocks(8))
-
-#: One constant range for all rows.
-ONE_RANGE = Integers(each_row=False)
-
-#: precision -> treatments, each more exact than the one before. After the last comes higher precision.
-LADDERS: Mapping[str, tuple[Treatment, ...]] = {
-    "int8": (ONE_RANGE, Integers(), Blocks(8)),
-    "q8": (Blocks(8),),
-    "q4": _FOUR,
-    "q4f16": _FOUR,
-}
-
-
-def usual(precision: str) -> tuple[Treatment, ...]:
-    """The treatments that a site gets unless repair finds it another: the last is every site's, those before it are on
-    trial, faster and less exact."""
-    ladder = LADDERS[precision]
-    return ladder[: 1 + next(place for place, one in enumerate(ladder) if one != ONE_RANGE)]
 
 
 def first_plans(precision: str, sites: Iterable[Site], will_do: Callable[[Site], bool]) -> list[dict[str, Treatment]]:
     """What is tried before any site is looked at alone: what is on trial, where it `will_do`; then without that."""
-    *trials, last = usual(precision)
+    *trials, last = PRECISIONS[precision].usual_treatments
     without: dict[str, Treatment] = {site.value: last for site in sites}
     if not trials:
         return [without]
@@ -95,7 +50,7 @@ def raised(plan: Plan, precision: str, sites: Iterable[Site]) -> dict[str, Treat
     changed = dict(plan)
     for site in sites:
         if site.value in changed:
-            ladder = LADDERS[precision]
+            ladder = PRECISIONS[precision].ladder
             place = ladder.index(changed[site.value]) + 1
             if place < len(ladder):
                 changed[site.value] = ladder[place]

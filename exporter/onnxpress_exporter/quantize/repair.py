@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from onnxpress_exporter.precisions.row import Treatment
 from onnxpress_exporter.quantize.judge import Verdict
-from onnxpress_exporter.quantize.plan import Plan, Treatment, first_plans, raised
+from onnxpress_exporter.quantize.plan import Plan, first_plans, raised
 from onnxpress_exporter.quantize.sites import Site
 
 #: Of the whole harm, what the sites treated more exactly in one round stand for.

@@ -23,11 +23,11 @@ from onnxpress_exporter.passes.share_constants import share_constants
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.precisions.row import Blocks, Integers
 from onnxpress_exporter.quantize.calibration import Statistics, calibrate, merged
 from onnxpress_exporter.quantize.plan import (
     Balanced,
-    Blocks,
-    Integers,
     Plan,
     block_weights,
     integer_weights,
@@ -37,15 +37,6 @@ from onnxpress_exporter.quantize.rounding import INT8
 from onnxpress_exporter.quantize.sites import Site, find_sites, skipped_products
 
 Array = NDArray[np.float32]
-
-#: precision -> how its large embedding tables are stored; None: as they are.
-EMBEDDINGS: Mapping[str, Blocks | None] = {
-    "int8": Blocks(8, 128),
-    "q8": Blocks(8, 128),
-    "q4": Blocks(4, 32),
-    "q4f16": Blocks(4, 32),
-    "fp16": None,
-}
 
 
 class Variants:
@@ -105,14 +96,15 @@ class Variants:
     def build(self, precision: str, plan: Plan) -> onnx_ir.Model:
         """The graph in which every site is treated as the plan says, with the precision's embeddings."""
         model = self.with_plan(plan)
-        table = EMBEDDINGS[precision]
+        row = PRECISIONS[precision]
+        table = row.embeddings
         if table is not None:
 
             def rounding(rows: Array, block: int) -> BlockWeights:
                 return block_weights(rows, None, replace(table, block=block))
 
             small_embeddings(model, rounding, table.block)
-        if precision.endswith("f16") or precision == "fp16":
+        if row.half:
             half_precision(model)
         return model
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from onnxpress.cli.inspection import size, variant_rows
 from onnxpress.format.files import write_file
 from onnxpress.format.manifest import Manifest, Variant
+from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter.judging.metrics import OF_REFERENCE
 
 CARD = "README.md"
@@ -35,7 +36,7 @@ def card(manifest: Manifest) -> str:
         "tags:",
         "- onnx",
         "- onnxpress",
-        *[f"- {name}" for name in manifest.variants if name != "fp32"],
+        *[f"- {name}" for name in manifest.variants if name != REFERENCE],
         "---",
         "",
         f"# {Path(source).name} for ONNX Runtime",
@@ -62,7 +63,7 @@ def card(manifest: Manifest) -> str:
 
 def _details(name: str, variant: Variant) -> list[str]:
     quality = variant.quality
-    if quality is None or name == "fp32":
+    if quality is None or name == REFERENCE:
         return []
     lines = ["", f"## {name}", "", f"{size(variant.bytes)}; suits {', '.join(variant.targets)}.", ""]
     lines += [f"Compared with {quality.reference}:", ""]

@@ -8,6 +8,7 @@ from typing import Any
 from onnxpress.engine.choice import choose
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant
+from onnxpress.format.precisions import REFERENCE
 
 #: What follows a metric's name where it is the reference's, and where it is the difference (docs/artifact.md).
 _OF_REFERENCE, _LOSS = " of the reference", " loss"
@@ -133,7 +134,7 @@ def _tensors(tensors: Sequence[TensorInfo]) -> str:
 def variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The table of variants: its header, and a row for each."""
     header = ("variant", "size", "of fp32", "for", "quality", "in a batch", "speed over fp32", "speed over PyTorch")
-    plain = manifest.variants.get("fp32")
+    plain = manifest.variants.get(REFERENCE)
     return header, [_variant(name, variant, plain) for name, variant in manifest.variants.items()]
 
 

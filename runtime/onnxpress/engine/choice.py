@@ -1,48 +1,20 @@
 """Which variant to run on this machine, and why. Pure: a manifest and what the machine has in, a choice out.
 
 Every variant in an artifact passed the gate, so that the choice is about speed. A variant's speed is what its export
-measured beside fp32; where nothing was measured, what its precision usually gives on its targets.
+measured beside fp32 on a processor like this one; where nothing was measured on such a one, it is what the precision
+usually gives.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from onnxpress.engine.machine import features
+from onnxpress.engine.machine import features, processor_name
 from onnxpress.errors import UnsupportedFormat
-from onnxpress.format.manifest import PRECISION_SUFFIX, Manifest, Variant
-
-#: (family, precision) -> its usual time over fp32's, where nothing was measured. On a processor, weights without
-#: integer products save memory, not time.
-USUAL: Mapping[tuple[str, str], float] = {
-    ("cpu", "fp32"): 1.0,
-    ("cpu", "int8"): 0.65,
-    ("cpu", "q8"): 1.2,
-    ("cpu", "q4"): 1.2,
-    ("cpu", "fp16"): 2.0,
-    ("cpu", "q4f16"): 2.5,
-    ("cuda", "fp16"): 0.5,
-    ("cuda", "q4f16"): 0.8,
-    ("cuda", "fp32"): 1.0,
-    ("cuda", "q4"): 1.2,
-    ("cuda", "q8"): 1.2,
-    ("cuda", "int8"): 2.0,
-}
-
-#: The same of models that write text one token at a time: the time is that of reading the weights.
-USUAL_WRITING: Mapping[tuple[str, str], float] = {
-    **USUAL,
-    ("cpu", "int8"): 0.5,
-    ("cpu", "q8"): 0.5,
-    ("cpu", "q4"): 0.35,
-    ("cuda", "q4f16"): 0.4,
-}
-
-
-#: And of those with an encoder, which usually step several beams together.
-USUAL_REWRITING: Mapping[tuple[str, str], float] = {**USUAL_WRITING, ("cpu", "q8"): 0.7, ("cpu", "q4"): 0.6}
+from onnxpress.format.manifest import Manifest, Speed, Variant
+from onnxpress.format.precisions import PRECISIONS, REFERENCE, UsualTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +26,18 @@ class Choice:
 
 
 def choose(
-    manifest: Manifest, precision: str | None = None, device: str = "cpu", has: frozenset[str] | None = None
+    manifest: Manifest,
+    precision: str | None = None,
+    device: str = "cpu",
+    has: frozenset[str] | None = None,
+    processor: str | None = None,
 ) -> Choice:
     """The variant asked for, else the fastest that suits the machine.
 
     Args:
         device: as `session.parse_device` names it.
         has: the processor's features; None: this machine's.
+        processor: its name; None: this machine's. Times that were measured on another one are not trusted.
 
     Raises:
         UnsupportedFormat: there is no such variant, or none for the device; the message lists those there are.
@@ -72,25 +49,27 @@ def choose(
         return Choice(precision, "it was asked for")
     family = device.partition(":")[0]
     have = features() if has is None else has
-    suited = {name: one for name, one in manifest.variants.items() if suits(one, family, have)}
+    suited = {name: variant for name, variant in manifest.variants.items() if suits(variant, family, have)}
     if not suited:
         raise UnsupportedFormat(
             f"No variant of this artifact is made for {family} with {', '.join(sorted(have)) or 'these features'}; it "
             f"has: {names}. Name one to force it."
         )
-    order, usual = list(PRECISION_SUFFIX), USUAL
-    if manifest.generation is not None:
-        usual = USUAL_WRITING if "model" in manifest.graphs else USUAL_REWRITING
-    times = {name: _time(name, one, family, usual) for name, one in suited.items()}
-    chosen, *others = sorted(suited, key=lambda name: (times[name][0], order.index(name)))
+    here = processor_name() if processor is None else processor
+    usual = usual_time(manifest)
+    times = {name: _time(name, variant, family, usual, here) for name, variant in suited.items()}
+    order = list(PRECISIONS)
+    chosen, *others = sorted(suited, key=lambda name: (times[name].over_fp32, order.index(name)))
     if not others:
         return Choice(chosen, f"no other variant suits {family} here")
     # fp32 is what times are told in: beside itself, the next one's tells.
-    told = chosen if chosen != "fp32" else others[0]
-    time, measured_on = times[told]
-    how = f"measured on {measured_on}" if measured_on else "as is usual; not measured"
-    next_one = "" if told == chosen else f"{told}, the next, takes "
-    return Choice(chosen, f"the fastest of {', '.join(suited)}: {next_one}{time:.2f} of fp32's time, {how}")
+    compared = chosen if chosen != REFERENCE else others[0]
+    time = times[compared]
+    next_one = "" if compared == chosen else f"{compared}, the next, takes "
+    return Choice(
+        chosen,
+        f"the fastest of {', '.join(suited)}: {next_one}{time.over_fp32:.2f} of fp32's time, {time.source}",
+    )
 
 
 def suits(variant: Variant, family: str, has: frozenset[str]) -> bool:
@@ -101,11 +80,33 @@ def suits(variant: Variant, family: str, has: frozenset[str]) -> bool:
     )
 
 
-def _time(precision: str, variant: Variant, family: str, usual: Mapping[tuple[str, str], float]) -> tuple[float, str]:
-    """Time over fp32's, and the machine it was measured on, empty where it was not."""
+def usual_time(manifest: Manifest) -> Callable[[UsualTime], float]:
+    """Which of a precision's usual times counts for an artifact: by what its graphs do."""
+    if manifest.generation is None:
+        return lambda usual: usual.reading
+    if any(graph.role == "encoder" for graph in manifest.graphs.values()):
+        return lambda usual: usual.rewriting
+    return lambda usual: usual.writing
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """`over_fp32`: time over fp32's; `source`: where the figure is from, in words."""
+
+    over_fp32: float
+    source: str
+
+
+def _time(precision: str, variant: Variant, family: str, usual: Callable[[UsualTime], float], processor: str) -> _Time:
     speed = variant.speed
-    if family == "cpu" and speed is not None:
-        ratios = [one.milliseconds / one.fp32_milliseconds for one in speed.timings if one.fp32_milliseconds]
-        if ratios:
-            return math.exp(sum(map(math.log, ratios)) / len(ratios)), speed.machine
-    return usual[family, precision], ""
+    ratios = _ratios(speed) if family == "cpu" and speed is not None else []
+    if speed is not None and ratios and speed.machine == processor:
+        return _Time(math.exp(sum(map(math.log, ratios)) / len(ratios)), f"measured on {speed.machine}")
+    time = usual(PRECISIONS[precision].usual[family])
+    if speed is not None and ratios:
+        return _Time(time, f"as is usual; measured only on another processor, {speed.machine}")
+    return _Time(time, "as is usual; not measured")
+
+
+def _ratios(speed: Speed) -> Sequence[float]:
+    return [timing.milliseconds / timing.fp32_milliseconds for timing in speed.timings if timing.fp32_milliseconds]

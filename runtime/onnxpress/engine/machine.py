@@ -40,7 +40,7 @@ def processor_name() -> str:
 
 
 #: Name here -> the names that systems give it. What decides how fast integer products are.
-_FEATURES: Mapping[str, tuple[str, ...]] = {
+FEATURES: Mapping[str, tuple[str, ...]] = {
     "avx2": ("avx2",),
     "avx512_vnni": ("avx512_vnni",),
     "avx_vnni": ("avx_vnni",),
@@ -61,7 +61,7 @@ def features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
     told = next((line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))), "")
     if told:
         flags = set(told.split())
-        return frozenset(name for name, names in _FEATURES.items() if flags.intersection(names))
+        return frozenset(name for name, names in FEATURES.items() if flags.intersection(names))
     usual = {"x86_64": "avx2", "amd64": "avx2", "arm64": "dotprod", "aarch64": "dotprod"}
     found = usual.get(platform.machine().lower())
     return frozenset() if found is None else frozenset({found})

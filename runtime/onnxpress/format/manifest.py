@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.older import upgrade
+from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, ProcessorSettings, TokenizerSettings
 from onnxpress.format.schema import decode, encode
 
@@ -21,16 +22,6 @@ FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
 FORMAT_VERSION = 4
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
-
-#: precision -> the suffix of its graph files, as transformers.js names them.
-PRECISION_SUFFIX: Mapping[str, str] = {
-    "fp32": "",
-    "fp16": "_fp16",
-    "int8": "_int8",
-    "q8": "_quantized",
-    "q4": "_q4",
-    "q4f16": "_q4f16",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,9 +323,9 @@ def _validate_tokenizer(manifest: Manifest, tokenizer: TokenizerSettings | None,
 
 
 def _require_known(precision: str, where: str, at: str) -> None:
-    if precision not in PRECISION_SUFFIX:
+    if precision not in PRECISIONS:
         raise UnsupportedFormat(
-            f"{where}: {at}: unknown precision {precision!r}; this onnxpress knows {', '.join(PRECISION_SUFFIX)}. "
+            f"{where}: {at}: unknown precision {precision!r}; this onnxpress knows {', '.join(PRECISIONS)}. "
             "Upgrade onnxpress."
         )
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxpress.errors import InputError
+from onnxpress.errors import InputError, OutOfMemory
 from onnxpress.generation.pool.cache import Cache, common_prefix
-from onnxpress.generation.pool.moves import SPARE, filled, moves
+from onnxpress.generation.pool.moves import SPARE, moves, settled
 
 SHAPES = {"a.key": (2, 3), "a.value": (2, 3), "b.key": (1, 4)}
 
@@ -123,7 +123,7 @@ def test_wrong_rows_and_lengths_are_refused() -> None:
 
 
 def test_more_than_the_memory_is_refused() -> None:
-    with pytest.raises(InputError, match=r"2 rows of 1000000000000 tokens take 1280\d\d.0 GB"):
+    with pytest.raises(OutOfMemory, match=r"2 rows of 1000000000000 tokens take 1280\d\d.0 GB"):
         Cache(SHAPES, 2, 10**12)
 
 
@@ -133,9 +133,10 @@ def test_common_prefix() -> None:
     assert common_prefix(np.array([], np.int64), np.array([1])) == 0
 
 
-@given(st.sets(st.integers(0, 20)))
-def test_rows_from_the_end_fill_the_gaps(rows: set[int]) -> None:
-    kept = sorted(rows)
-    order = filled(kept)
-    assert sorted(order) == kept
-    assert all(order[row] == row for row in kept if row < len(kept))
+@given(st.lists(st.integers(0, 20)), st.integers(0, 6))
+def test_rows_from_the_end_fill_the_gaps(slots: list[int], start: int) -> None:
+    order = settled(slots, start)
+    assert sorted(order) == list(range(len(slots)))
+    targets = range(start, start + len(slots))
+    for slot in set(slots) & set(targets):
+        assert slots[order[slot - start]] == slot

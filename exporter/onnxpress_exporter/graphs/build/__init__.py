@@ -5,26 +5,13 @@ from __future__ import annotations
 import onnx_ir
 import torch
 
-from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.graphs.build.build_encoder import encoder_graph
 from onnxpress_exporter.graphs.build.build_seq2seq_decoder import seq2seq_decoder_graph
 from onnxpress_exporter.graphs.build.decoder_graph import decoder_graph
 from onnxpress_exporter.graphs.build.readers import read
 from onnxpress_exporter.graphs.build.readers.encoder_decoders import read_encoder_decoder
 
-__all__ = ["build_decoder", "build_encoder_decoder", "buildable", "context_limit"]
-
-
-def buildable(model: torch.nn.Module) -> str | None:
-    """None if `build_decoder`, or `build_encoder_decoder` where there is an encoder, knows this model; else why not."""
-    try:
-        if _has_encoder(model):
-            read_encoder_decoder(model)
-        else:
-            read(model)
-    except NotBuildable as reason:
-        return str(reason)
-    return None
+__all__ = ["build_decoder", "build_encoder_decoder", "context_limit"]
 
 
 def build_decoder(model: torch.nn.Module) -> onnx_ir.Model:
@@ -33,7 +20,8 @@ def build_decoder(model: torch.nn.Module) -> onnx_ir.Model:
     Its weights are those of `model`, read when the graph is saved: the model has to stay as it is until then.
 
     Raises:
-        NotBuildable: no reader knows the model, or something in its config.
+        NotBuildable: no reader knows the model, or its reader does not know something in its config.
+        ReaderError: its reader failed.
     """
     return decoder_graph(read(model))
 

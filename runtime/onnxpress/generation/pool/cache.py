@@ -1,7 +1,8 @@
 """Keys and values of the tokens that were read, in buffers that graphs write in place, and which tokens they are.
 
 A row remembers the tokens whose keys it holds, those that were given up included: what is equal need not be read or
-copied again. Knows no graph and no session.
+copied again. Memory becomes resident as it is written to, and goes back when a row leaves. Knows no graph and no
+session.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.errors import InputError
+from onnxpress.engine.buffers import allocate
+from onnxpress.errors import InputError, OutOfMemory
 from onnxpress.generation.pool.moves import SPARE, check_sources, moves
 
-Buffer = NDArray[Any]
+Array = NDArray[Any]
 Ids = NDArray[np.int64]
 
 
@@ -27,7 +29,7 @@ class Cache:
         texts: what each row is about, any number: keys of equal tokens are equal only within one text.
         dtype: of the buffers.
 
-    Memory is taken from the system as it is written to. `version` changes when arrays move or change their shapes.
+    `version` changes when the buffers lie elsewhere; what `arrays` and `of_row` returned before is then of no use.
     """
 
     def __init__(
@@ -44,7 +46,6 @@ class Cache:
         self.lengths = [0] * rows
         self._texts = [0] * rows if texts is None else list(texts)
         self._known = [0] * rows  # tokens whose keys are there, from the first on
-        self._most = 0  # tokens of the longest row that there ever was
         self._allocate(rows, capacity)
 
     @property
@@ -59,13 +60,14 @@ class Cache:
     @property
     def used_bytes(self) -> int:
         """Memory that was written to, about."""
-        return sum(block[:, :, :, : self._most].nbytes for block in self._blocks.values())
+        token_bytes = sum(heads * size for heads, size in self._shapes.values()) * self._dtype.itemsize
+        return token_bytes * sum(self._written)
 
-    def arrays(self) -> dict[str, Buffer]:
-        """The buffers by name: views (rows, heads, capacity, size), contiguous."""
-        return self._view(slice(0, self.rows))
+    def arrays(self, rows: int | None = None) -> dict[str, Array]:
+        """The buffers of the first `rows`, else of all, by name: views (rows, heads, capacity, size), contiguous."""
+        return self._view(slice(0, self.rows if rows is None else rows))
 
-    def of_row(self, row: int) -> dict[str, Buffer]:
+    def of_row(self, row: int) -> dict[str, Array]:
         """One row of each buffer: views (1, heads, capacity, size), contiguous."""
         return self._view(slice(row, row + 1))
 
@@ -76,11 +78,17 @@ class Cache:
     def reserve(self, tokens: int, limit: int | None = None) -> None:
         """Make room for rows of so many tokens: nothing, or twice the capacity, but no more than `limit`."""
         if tokens > self.capacity:
-            blocks, ids = self._blocks, self._ids
             doubled = 2 * self.capacity if limit is None else min(2 * self.capacity, limit)
-            self._allocate(self.rows, max(tokens, doubled))
-            for row in range(self.rows):
-                self._take(row, blocks, ids, row, self._known[row])
+            self._move(len(self._ids), max(tokens, doubled))
+
+    def admit(self, text: int = 0) -> int:
+        """Add an empty row after the others; its number."""
+        row = self.rows
+        if row == len(self._ids):
+            self._move(max(2 * row, 1), self.capacity)
+        for numbers, number in ((self.lengths, 0), (self._texts, text), (self._known, 0)):
+            numbers.append(number)
+        return row
 
     def append(self, row: int, ids: Sequence[int] | Ids) -> None:
         """Note the tokens whose keys a graph has written, or will write next."""
@@ -90,9 +98,10 @@ class Cache:
         self._grew(row, stop)
 
     def append_each(self, ids: Ids) -> None:
-        """Note one token more for every row: int64 (rows)."""
-        for row, length in enumerate(self.lengths):
-            self._ids[row, length] = ids[row]
+        """Note one token more for each of the first rows: int64 (rows)."""
+        for row, token in enumerate(ids):
+            length = self.lengths[row]
+            self._ids[row, length] = token
             self._grew(row, length + 1)
 
     def truncate(self, row: int, length: int) -> None:
@@ -127,27 +136,25 @@ class Cache:
         check_sources(sources, self.rows)
         lengths = [self.lengths[source] for source in sources]
         texts = [self._texts[source] for source in sources]
+        known = [self._known[row] if row == source else lengths[row] for row, source in enumerate(sources)]
         if len(sources) > len(self._ids):
             blocks, ids = self._blocks, self._ids
             self._allocate(len(sources), self.capacity)
             for row, source in enumerate(sources):
-                self._take(row, blocks, ids, source, lengths[row])
+                self._take(row, blocks, ids, source, known[row])
         else:
             self._rearrange(sources)
-        if len(sources) != self.rows:
-            self.version += 1
-        known = [
-            self._known[row] if row < self.rows and row == source else lengths[row]
-            for row, source in enumerate(sources)
-        ]
+            self._release(len(sources), self.rows)
         self.lengths[:], self._texts[:], self._known[:] = lengths, texts, known
+        for row, tokens in enumerate(known):
+            self._written[row] = max(self._written[row], tokens)
 
     def _rearrange(self, sources: Sequence[int]) -> None:
         """Fill rows from one another, in place."""
         blocks = list(self._blocks.values())
         starts = [self._common(row, source) for row, source in enumerate(sources)]
         stops = [self.lengths[source] for source in sources]
-        spare: list[Buffer] = []
+        spare: list[Array] = []
         spare_ids = self._ids[0]
         order = moves(sources)
         for place, (row, source) in enumerate(order):
@@ -159,8 +166,8 @@ class Cache:
                 continue
             start, stop = starts[row], stops[row]
             if source == SPARE:
-                for block, kept in zip(blocks, spare, strict=True):
-                    block[:, row, :, start:stop] = kept
+                for block, aside in zip(blocks, spare, strict=True):
+                    block[:, row, :, start:stop] = aside
                 self._ids[row, start:stop] = spare_ids
                 continue
             for block in blocks:
@@ -173,38 +180,57 @@ class Cache:
             return 0
         return common_prefix(self.known(row), self._ids[source, : self.lengths[source]])
 
-    def _take(self, row: int, blocks: Mapping[tuple[int, int], Buffer], ids: Ids, source: int, tokens: int) -> None:
+    def _take(self, row: int, blocks: Mapping[tuple[int, int], Array], ids: Ids, source: int, tokens: int) -> None:
         for shape, block in blocks.items():
             self._blocks[shape][:, row, :, :tokens] = block[:, source, :, :tokens]
         self._ids[row, :tokens] = ids[source, :tokens]
 
     def _grew(self, row: int, length: int) -> None:
         self.lengths[row] = self._known[row] = length
-        self._most = max(self._most, length)
+        if length > self._written[row]:
+            self._written[row] = length
+
+    def _move(self, rows: int, capacity: int) -> None:
+        """Into buffers for so many rows of so many tokens."""
+        blocks, ids = self._blocks, self._ids
+        self._allocate(rows, capacity)
+        for row, known in enumerate(self._known):
+            self._take(row, blocks, ids, row, known)
+            self._written[row] = known
 
     def _allocate(self, rows: int, capacity: int) -> None:
         names: dict[tuple[int, int], list[str]] = {}
         for name, shape in self._shapes.items():
             names.setdefault(shape, []).append(name)
-        #: One block for all buffers of a shape: (buffers, rows, heads, capacity, size). One copy moves a row of all.
+        #: One buffer for all keys and values of a shape, (names, rows, heads, capacity, size): one copy moves a row.
         try:
-            self._blocks = {
-                (heads, size): np.empty((len(group), rows, heads, capacity, size), self._dtype)
+            self._buffers = {
+                (heads, size): allocate((len(group), rows, heads, capacity, size), self._dtype)
                 for (heads, size), group in names.items()
             }
-        except MemoryError:
+        except OutOfMemory:
             numbers = sum(len(group) * heads * size for (heads, size), group in names.items())
             gigabytes = numbers * rows * capacity * self._dtype.itemsize / 1e9
-            raise InputError(
+            raise OutOfMemory(
                 f"Keys and values of {rows} rows of {capacity} tokens take {gigabytes:.1f} GB, more than there is. "
                 "Ask for fewer rows at once, or for fewer new tokens."
             ) from None
+        self._blocks = {shape: buffer.array for shape, buffer in self._buffers.items()}
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
         self._ids = np.zeros((rows, capacity), np.int64)
+        self._written = [0] * rows  # tokens of the longest that each row ever was: so many are resident
         self.capacity = capacity
         self.version += 1
 
-    def _view(self, rows: slice) -> dict[str, Buffer]:
+    def _release(self, start: int, stop: int) -> None:
+        """Give back the memory of rows that left."""
+        if start < stop:
+            for buffer in self._buffers.values():
+                for place in range(buffer.shape[0]):
+                    buffer.at(place).rows(start, stop).release()
+            self._written[start:stop] = [0] * (stop - start)
+
+    def _view(self, rows: slice) -> dict[str, Array]:
         return {name: self._blocks[shape][place, rows] for name, (shape, place) in self._places.items()}
 
 

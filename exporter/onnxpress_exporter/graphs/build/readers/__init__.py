@@ -10,7 +10,7 @@ from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.graphs.build.architecture import Decoder
 from onnxpress_exporter.graphs.build.attention import HEAD_SIZES
 from onnxpress_exporter.graphs.build.readers import gemma, gpt2, gptj, llama, neox, phi
-from onnxpress_exporter.graphs.build.readers.source import Source
+from onnxpress_exporter.graphs.build.readers.source import Source, read_with
 
 READERS: Mapping[str, Callable[[Source], Decoder]] = {
     "bloom": neox.bloom,
@@ -53,13 +53,7 @@ def read(model: torch.nn.Module) -> Decoder:
         raise NotBuildable(f"no reader knows the architecture {kind!r}")
     if not type(model).__name__.endswith(("ForCausalLM", "LMHeadModel")):
         raise NotBuildable(f"{type(model).__name__} is not a causal language model")
-    source = Source(model)
-    try:
-        decoder = reader(source)
-    except (AttributeError, KeyError) as error:
-        # Another version of transformers calls it otherwise.
-        raise NotBuildable(f"what its reader asks for is not there: {error}") from error
-    source.check_all_read()
+    decoder = read_with(reader, model)
     for layer in decoder.layers:
         if layer.attention.size % HEAD_SIZES:
             raise NotBuildable(f"its heads are {layer.attention.size} wide, not a multiple of {HEAD_SIZES}")

@@ -10,7 +10,7 @@ from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.graphs.build.attention import HEAD_SIZES
 from onnxpress_exporter.graphs.build.encoder_decoder import EncoderDecoder
 from onnxpress_exporter.graphs.build.readers.bart import bart
-from onnxpress_exporter.graphs.build.readers.source import Source
+from onnxpress_exporter.graphs.build.readers.source import Source, read_with
 from onnxpress_exporter.graphs.build.readers.t5 import t5
 
 #: LongT5 is not here: its attention is local.
@@ -34,13 +34,7 @@ def read_encoder_decoder(model: torch.nn.Module) -> EncoderDecoder:
     kind = type(model).__name__
     if kind not in READERS:
         raise NotBuildable(f"no reader knows {kind}")
-    source = Source(model)
-    try:
-        found = READERS[kind](source)
-    except (AttributeError, KeyError) as error:
-        # Another version of transformers calls it otherwise.
-        raise NotBuildable(f"its reader does not find {error}") from error
-    source.check_all_read()
+    found = read_with(READERS[kind], model)
     for layer in found.decoder.layers:
         if layer.attention.size % HEAD_SIZES:
             raise NotBuildable(f"heads have {layer.attention.size} channels, which is no multiple of {HEAD_SIZES}")

@@ -69,6 +69,8 @@ def gpt_neo(source: Source) -> Decoder:
 def opt(source: Source) -> Decoder:
     """OPT: norms before the branches or, in the 350m, of their sums; its table may be narrower than its layers."""
     config = source.config
+    if not config.layer_norm_elementwise_affine:
+        raise NotBuildable("layer_norm_elementwise_affine is False")
     # PyTorch's default: the config has none.
     epsilon = 1e-5
 

@@ -5,17 +5,46 @@ Knows no family. A reader asks for what it knows; what it did not ask for makes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any, Literal, TypeVar
 
 import torch
 
-from onnxpress_exporter.errors import NotBuildable
+from onnxpress_exporter.errors import NotBuildable, ReaderError
 from onnxpress_exporter.graphs.build.architecture import Rope
 from onnxpress_exporter.graphs.build.blocks import ACTIVATIONS, Linear, Norm
 
 #: Rotations whose frequencies are the same at every length; "dynamic" and "longrope" are not.
 ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
+
+
+Architecture = TypeVar("Architecture")
+
+
+def read_with(reader: Callable[[Source], Architecture], model: torch.nn.Module) -> Architecture:
+    """What a reader makes of a model.
+
+    Raises:
+        NotBuildable: the reader says what it does not know; or it fails on a class that came with the checkpoint.
+        ReaderError: it fails on a class of transformers.
+    """
+    source = Source(model)
+    try:
+        architecture = reader(source)
+    except NotBuildable:
+        raise
+    except Exception as error:
+        kind, reason = type(model), f"{type(error).__name__}: {error}"
+        if not kind.__module__.startswith("transformers.models."):
+            raise NotBuildable(f"{kind.__name__} came with the checkpoint, and its reader fails: {reason}") from error
+        raise ReaderError(
+            f"The reader of {source.config.model_type!r} fails on {kind.__name__}: {reason}. This is a fault of "
+            f"onnxpress (with transformers {version('transformers')}), not of the checkpoint: please report it, with "
+            "its config.json."
+        ) from error
+    source.check_all_read()
+    return architecture
 
 
 class Source:
@@ -33,16 +62,13 @@ class Source:
         return name in self._weights
 
     def module(self, name: str) -> Any:
-        """A part of the model, for what is in no weight; "" for the model."""
-        try:
-            return self._model.get_submodule(name)
-        except AttributeError as error:
-            raise NotBuildable(f"it has no {name}") from error
+        """A part of the model, for what is in no weight; "" for the model. AttributeError: it is not there."""
+        return self._model.get_submodule(name)
 
     def tensor(self, name: str) -> torch.Tensor:
-        """A weight."""
+        """A weight. LookupError: it is not there."""
         if name not in self._weights:
-            raise NotBuildable(f"it has no weight {name}")
+            raise LookupError(f"there is no weight {name}")
         self._read.add(name)
         found = self._weights[name].detach()
         if not found.is_floating_point() or found.is_meta:

@@ -1,0 +1,73 @@
+"""A model's graphs: built from its weights where a reader knows the architecture, else traced. Verifies nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import onnx_ir
+
+from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
+from onnxpress.generation.decoders.models import CROSS_DECODER, DECODER, ENCODER
+from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
+from onnxpress_exporter.graphs import build as generators
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Graphs by name. `traced`: why they were not built; None: they were."""
+
+    graphs: Mapping[str, onnx_ir.Model]
+    cache: Literal["shared", "growing"]
+    limit: int | None
+    traced: str | None = None
+
+    @property
+    def settings(self) -> GenerationSettings:
+        """What the manifest says of how they are called."""
+        return GenerationSettings(self.cache, self.limit, self.traced)
+
+
+def build(model: Any) -> Built:
+    """Graphs of a transformers model in float32, whose weights are read when they are saved.
+
+    Raises:
+        UnsupportedCheckpoint: no reader knows the model, and it cannot be traced either.
+        ReaderError: a reader that knows the model failed.
+    """
+    encodes = bool(model.config.is_encoder_decoder)
+    try:
+        graphs = generators.build_encoder_decoder(model) if encodes else {DECODER: generators.build_decoder(model)}
+    except NotBuildable as reason:
+        return _traced(model, encodes, str(reason))
+    return Built(graphs, "shared", generators.context_limit(model))
+
+
+def _traced(model: Any, encodes: bool, reason: str) -> Built:
+    # Tracing takes seconds to import.
+    from onnxpress_exporter.graphs import traced_cache as growing
+
+    try:
+        graphs = growing.trace_encoder_decoder(model) if encodes else {DECODER: growing.trace_decoder(model)}
+    except TraceError as error:
+        raise UnsupportedCheckpoint(
+            f"{type(model).__name__} cannot be exported: its graph cannot be built ({reason}), and not be traced "
+            f"either: {error}."
+        ) from error
+    return Built(graphs, "growing", growing.traced_limit(model), reason)
+
+
+#: What each graph does in its model.
+ROLES = {DECODER: "decoder", ENCODER: "encoder", CROSS_DECODER: "decoder"}
+
+
+def graph_info(name: str, model: onnx_ir.Model) -> GraphInfo:
+    """What the graph of this name takes, returns and does, as the manifest tells it."""
+    return GraphInfo(tuple(map(_tensor, model.graph.inputs)), tuple(map(_tensor, model.graph.outputs)), ROLES[name])
+
+
+def _tensor(value: onnx_ir.Value) -> TensorInfo:
+    assert value.dtype is not None and value.shape is not None and value.name is not None
+    axes = tuple(axis if isinstance(axis, int) else str(axis.value) for axis in value.shape)
+    return TensorInfo(value.name, str(value.dtype.numpy()), axes)

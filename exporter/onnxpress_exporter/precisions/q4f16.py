@@ -1,0 +1,20 @@
+"""q4f16: weights of 4 bits in blocks, everything else in 16 bits, for GPUs."""
+
+from onnxpress.format.precisions import PRECISIONS
+from onnxpress_exporter.precisions.q4 import Q4
+from onnxpress_exporter.precisions.row import BROKEN, Blocks, Precision, Scheme
+
+_FOUR, _FOUR_ZEROS = Blocks(4, 32, symmetric=True), Blocks(4, 32, symmetric=False)
+
+Q4F16 = Precision(
+    runtime=PRECISIONS["q4f16"],
+    storage="4-bit blocks",
+    compute="fp16",
+    passes=(),
+    ladder=Q4.ladder,
+    embeddings=Q4.embeddings,
+    schemes=(Scheme(_FOUR, _FOUR), Scheme(_FOUR_ZEROS, Blocks(8, 32, symmetric=True))),
+    limits=BROKEN,
+    thresholds=Q4.thresholds,
+    metric_loss=Q4.metric_loss,
+)

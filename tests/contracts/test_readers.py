@@ -1,0 +1,106 @@
+"""What a reader says it knows is built, never traced; and a fault of a reader is an error, never a slower graph."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from onnxpress_exporter.errors import NotBuildable, ReaderError
+from onnxpress_exporter.graphs import generating
+from onnxpress_exporter.graphs.generating import build
+from tests.fixtures import decoder_configs, decoders, encoder_decoder_configs, encoder_decoders
+
+#: Name -> model_type, its config.
+CASES: Mapping[str, tuple[str, dict[str, Any]]] = {**decoder_configs.CASES, **encoder_decoder_configs.CASES}
+#: Of each model_type one config.
+TYPES = {model_type: name for name, (model_type, _) in reversed(CASES.items())}
+#: Options that say what a model is used for, not what it computes.
+_USE = frozenset(
+    {
+        *("is_decoder", "is_encoder_decoder", "output_attentions", "output_hidden_states", "return_dict"),
+        *("tie_encoder_decoder", "use_cache"),
+    }
+)
+#: Options that readers do not know, which are traced.
+UNKNOWN = {
+    ("bloom", "apply_residual_connection_post_layernorm"),
+    ("cohere", "use_qk_norm"),
+    ("falcon", "alibi"),
+    ("gemma3_text", "use_bidirectional_attention"),
+    ("gpt2", "add_cross_attention"),
+    ("opt", "layer_norm_elementwise_affine"),
+    ("phi", "qk_layernorm"),
+    ("stablelm", "qk_layernorm"),
+}
+
+
+def model_of(model_type: str, config: dict[str, Any]) -> torch.nn.Module:
+    kind = CONFIG_MAPPING[model_type](**config)
+    return (encoder_decoders if kind.is_encoder_decoder else decoders).tiny(kind)
+
+
+@pytest.fixture
+def no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: torch.nn.Module, encodes: bool, reason: str) -> None:
+        raise NotBuildable(reason)
+
+    monkeypatch.setattr(generating, "_traced", refuse)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_is_built(name: str, no_tracing: None) -> None:
+    built = build(model_of(*CASES[name]))
+    assert (built.traced, built.cache) == (None, "shared")
+
+
+@pytest.mark.parametrize("model_type", sorted(TYPES))
+def test_every_option_is_known_or_named(model_type: str, no_tracing: None) -> None:
+    """Each boolean of transformers' own config, turned over: built, or refused by the reader itself."""
+    _, config = CASES[TYPES[model_type]]
+    known = CONFIG_MAPPING[model_type](**config)
+    options = [name for name, value in known.to_dict().items() if isinstance(value, bool) and name not in _USE]
+    unknown = set()
+    for option in options:
+        changed = model_of(model_type, {**config, option: not getattr(known, option)})
+        try:
+            build(changed)
+        except NotBuildable:
+            unknown.add((model_type, option))
+    assert unknown == {row for row in UNKNOWN if row[0] == model_type}
+
+
+@pytest.mark.parametrize("name", ["llama", "bart"])
+def test_a_fault_of_a_reader_is_an_error(name: str, no_tracing: None) -> None:
+    """Another version of transformers may call a weight otherwise: nothing is traced instead."""
+    model = model_of(*CASES[name])
+    layer = model.model.layers[0] if name == "llama" else model.model.decoder.layers[0]
+    part = "input_layernorm" if name == "llama" else "fc1"
+    setattr(layer, f"{part}_renamed", getattr(layer, part))
+    delattr(layer, part)
+    with pytest.raises(
+        ReaderError, match=rf"The reader of '{name}' fails on {type(model).__name__}: .*{part}.*report it"
+    ):
+        build(model)
+
+
+def test_a_field_that_a_config_lost_is_an_error(no_tracing: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(*CASES["granite"])
+    del model.config.__dict__["residual_multiplier"]
+    monkeypatch.delattr(type(model.config), "residual_multiplier")
+    with pytest.raises(ReaderError, match=r"The reader of 'granite' fails .*AttributeError.*residual_multiplier"):
+        build(model)
+
+
+def test_a_class_that_came_with_the_checkpoint_may_be_traced(no_tracing: None) -> None:
+    model = model_of(*CASES["llama"])
+    model.__class__ = types.new_class("OwnForCausalLM", (type(model),))
+    del model.model.layers[1].input_layernorm
+    with pytest.raises(
+        NotBuildable, match="OwnForCausalLM came with the checkpoint, and its reader fails: LookupError"
+    ):
+        build(model)
