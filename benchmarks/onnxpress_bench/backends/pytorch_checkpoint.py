@@ -60,7 +60,8 @@ def _write_merged(found: Checkpoint, task: str, folder: Path) -> None:
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with staged_folder(folder) as staging:
-        load_model(found, task).save_pretrained(staging)
+        model: Any = load_model(found, task)
+        model.save_pretrained(staging)
         for source in dict.fromkeys((found.tokenizer_folder, found.model_folder)):
             for file in source.iterdir():
                 small = file.suffix in (".json", ".jinja", ".txt", ".model", ".spm", ".py")
