@@ -72,13 +72,8 @@ def open_artifact(source: str | Path, revision: str | None = None, precisions: S
         ArtifactError: there is no valid artifact, or not such a variant.
         HubError: the Hub refused or cannot be reached.
     """
-    artifact = Artifact.open(source, revision=revision, precision=precisions[0] if precisions else None)
-    if Path(source).is_dir():
-        return artifact
-    for precision in precisions or artifact.manifest.variants:
-        fetched = Artifact.open(source, revision=revision, precision=precision)
-        if fetched.folder != artifact.folder:
-            raise BenchError(f"{source} was changed on the Hub meanwhile. Start again, or name a commit: --revision.")
+    artifact = Artifact.open(source, revision=revision)
+    artifact.fetch(precisions or artifact.manifest.variants)
     return artifact
 
 

@@ -15,10 +15,11 @@ from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact, variant_bytes
+from onnxpress.format.contents import variant_bytes
 from onnxpress.format.files import write_file
 from onnxpress.format.manifest import FILE_NAME, GraphFiles, Manifest, Quality, Speed, Variant, dump
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import PassError, VariantRefused, VerificationFailed
 from onnxpress_exporter.judging.metrics import Evaluation

@@ -13,7 +13,6 @@ import onnx_ir
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import (
     FORMAT,
@@ -24,6 +23,7 @@ from onnxpress.format.manifest import (
 )
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.format.processors import Processors
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.add_variants import (
     Outcome,

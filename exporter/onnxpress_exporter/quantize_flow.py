@@ -11,10 +11,10 @@ import onnx_ir
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import FORMAT_VERSION, Quality, Speed
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.artifact import Artifact
 from onnxpress_exporter import timing
 from onnxpress_exporter.add_variants import Say, Verifier, add_variants, finish, precisions, refusal, tokenizer_of
 from onnxpress_exporter.errors import VariantRefused

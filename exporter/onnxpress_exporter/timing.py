@@ -17,7 +17,7 @@ from pathlib import Path
 from onnxpress.engine.machine import processor_name, usable_cores
 from onnxpress.format.manifest import Speed, Timing
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.pipelines.batching import Row
+from onnxpress.pipelines.collators import token_sample
 from onnxpress_exporter.verify import Collate, Runner
 
 #: (batch, tokens) at which a variant is timed.
@@ -43,7 +43,7 @@ def measure(
     """
 
     def calls(batch: int, sequence: int) -> Mapping[str, Callable[[], object]]:
-        row = Row([ids[i % len(ids)] for i in range(sequence)])
+        row = token_sample([ids[i % len(ids)] for i in range(sequence)])
         arrays = collate([row] * batch).arrays
         return {name: partial(run, arrays) for name, run in runners.items()}
 

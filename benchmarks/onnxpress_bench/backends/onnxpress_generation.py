@@ -23,7 +23,10 @@ class OnnxpressGeneration(Runner):
         from onnxpress.generation.decoders.models import decoder_model
 
         pipe = open_pipeline(self.spec, str(self.folder))
-        self.tokenizer, self._model = pipe.tokenizer, decoder_model(pipe.manifest, pipe.session, prefix_bytes=0)
+        self.tokenizer, self._model = (
+            pipe.processor.tokenizer,
+            decoder_model(pipe.manifest, pipe.session, prefix_bytes=0),
+        )
         self._pipe = pipe
 
     def model_files(self) -> Sequence[Path]:

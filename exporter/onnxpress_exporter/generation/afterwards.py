@@ -10,8 +10,8 @@ from typing import Any
 import onnx_ir
 
 from onnxpress.engine.session import Session
-from onnxpress.format.artifact import Artifact
 from onnxpress.generation.decoders.models import ENCODER
+from onnxpress.layouts.artifact import Artifact
 from onnxpress_exporter.add_variants import Outcome, Say, tokenizer_of
 from onnxpress_exporter.generation.files import GENERATION_CONFIG
 from onnxpress_exporter.generation.variants import Writing, add_variants, reader_of

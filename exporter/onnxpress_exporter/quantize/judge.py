@@ -14,10 +14,9 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import build_pipeline
-from onnxpress.pipelines.base import TextPipeline
-from onnxpress.pipelines.batching import pad
+from onnxpress.pipelines.base import Pipeline
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.judging.items import calibration_items, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
@@ -86,13 +85,11 @@ class Judge:
     def calibration_inputs(self) -> list[dict[str, NDArray[Any]]]:
         """The calibration's texts as the graph "model" takes them, one row each."""
         pipe = self._pipeline(_Closed())
-        settings = pipe.tokenizer_settings
-        names = [tensor.name for tensor in self._artifact.manifest.graphs["model"].inputs]
         items = self._that_fit(calibration_items(self._task.items, self._artifact.manifest))
-        rows = [row for item in items for row in pipe.prepare(item, pipe.options).rows]
-        return [dict(pad([row], names=names, pad_id=settings.pad_token_id).arrays) for row in rows]
+        rows = [row for item in items for row in pipe.prepare(item, pipe.options).samples]
+        return [dict(pipe.processor.collator.collate([row]).arrays) for row in rows]
 
-    def _score(self, pipe: TextPipeline[Any]) -> Figures:
+    def _score(self, pipe: Pipeline[Any, Any]) -> Figures:
         """The task's own metric; nothing without labelled rows."""
         if self._evaluation is None:
             return {}
@@ -113,7 +110,7 @@ class Judge:
             raise error
         return found
 
-    def _pipeline(self, session: Runs) -> TextPipeline[Any]:
+    def _pipeline(self, session: Runs) -> Pipeline[Any, Any]:
         task = self._task
         return build_pipeline(task.name, self._artifact, session, self._tokenizer, "judged", task.options)  # type: ignore[arg-type]
 

@@ -128,7 +128,7 @@ def _base_of(adapter: Adapter, source: str, allow_pickled_weights: bool, trust_r
 
 def _fetch(repo_id: str, revision: str | None, allow_pickled: bool, trust_remote_code: bool) -> tuple[Path, str]:
     """Download what is needed of a repository; its folder and commit."""
-    from onnxpress.hub import download as hub
+    from onnxpress import hub
 
     if not hub.looks_like_repo_id(repo_id):
         raise UnsupportedCheckpoint(f"There is no folder {repo_id!r}, and it is not a Hub id (`owner/name`) either.")

@@ -20,7 +20,7 @@ from onnxpress import __version__
 from onnxpress.cli.chat import chat
 from onnxpress.cli.options import call_arguments, opening, settings
 from onnxpress.errors import OnnxpressError
-from onnxpress.format.artifact import Artifact
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import TASKS, pipeline
 from onnxpress.pipelines.payload import read_argument
 

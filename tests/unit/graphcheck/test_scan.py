@@ -22,7 +22,7 @@ from onnxpress.graphcheck.walk import MAX_FIELDS
 
 
 def _load_bad_graphs() -> ModuleType:
-    path = Path(__file__).parents[1] / "fixtures" / "bad" / "graphs.py"
+    path = Path(__file__).parents[2] / "fixtures" / "bad" / "graphs.py"
     spec = importlib.util.spec_from_file_location("bad_graphs", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

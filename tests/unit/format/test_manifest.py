@@ -42,7 +42,7 @@ from onnxpress.format.processors import (
     TokenizerSettings,
 )
 
-from ..fixtures.manifests import manifest
+from ...fixtures.manifests import manifest
 
 TEXT = st.text(max_size=8)
 NUMBER = st.floats(0, 1e6, allow_nan=False)

@@ -1,8 +1,9 @@
-"""Graphs bound to arrays: the arrays' own memory is read and written."""
+"""Graphs bound to arrays and buffers: their own memory is read and written, or travels."""
 
 from __future__ import annotations
 
 import multiprocessing
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import onnx
 import pytest
 
 from onnxpress.engine.binding import Binding
+from onnxpress.engine.buffers import allocate
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
+from tests.fixtures.devices import SHADOW, add_shadow
 
 
 @pytest.fixture
@@ -88,18 +91,80 @@ def test_errors_say_what_is_wrong(session: Session) -> None:
         binding.run()
 
 
-def test_another_device_copies_there_and_back(session: Session) -> None:
-    session.warm()
-    session.device = "cuda:0"  # from here on only the binding asks; what is open stays on the CPU
-    binding, a, _, out = bound(session)
+@pytest.fixture
+def shadow(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
+    add_shadow(monkeypatch)
+    return Session(session.graphs, device=SHADOW, threads=1)
+
+
+def test_arrays_travel_to_a_device_and_back_in_every_run(shadow: Session) -> None:
+    binding, a, b, out = bound(shadow)
     binding.run()
     assert out.tolist() == [1, 2]
     a[:] = 10
     binding.run()
     assert out.tolist() == [10, 11]
-    with pytest.raises(InputError, match="returned sum"):
+    binding.bind({"b": (other := np.array([5, 6]))})
+    binding.run()
+    other[:] = 7
+    b[:] = 100
+    binding.run()
+    assert out.tolist() == [17, 17]
+    with pytest.raises(InputError, match="cannot run"):
         binding.bind({}, {"sum": np.zeros(3, np.float32)})
         binding.run()
+
+
+def test_buffers_stay_on_a_device(shadow: Session) -> None:
+    cache = allocate((3, 2), np.float32, SHADOW)
+    cache.write(np.array([[1, 1], [2, 2], [3, 3]], np.float32))
+    b, twice = np.array([10, 20]), np.zeros(2, np.float32)
+    binding = Binding(shadow)
+    binding.bind({"a": cache.at(1), "b": b}, {"sum": cache.at(1), "twice": twice})  # one row, written in place
+    for _ in range(2):
+        binding.run()
+    assert cache.read().tolist() == [[1, 1], [22, 42], [3, 3]]
+    assert twice.tolist() == [24, 44]  # the second run read what the first had written
+    binding.bind({"a": cache.rows(2, 3).at(0)}, {"sum": cache.at(0)})
+    binding.run()
+    assert cache.read().tolist() == [[13, 23], [22, 42], [3, 3]]
+    with pytest.raises(TypeError, match="on shadow:1"):
+        assert cache.array.size
+
+
+def test_a_buffer_on_the_host_is_bound_as_its_array_is(session: Session) -> None:
+    run_on_host_buffers(session)
+
+
+def test_a_buffer_on_the_host_travels_as_its_array_does(shadow: Session) -> None:
+    run_on_host_buffers(shadow)
+
+
+def run_on_host_buffers(session: Session) -> None:
+    a, total = allocate((2, 2), np.float32), allocate((2,), np.float32)
+    a.array[:] = [[1, 2], [3, 4]]
+    binding = Binding(session)
+    binding.bind({"a": a.at(1), "b": np.array([10, 20])}, {"sum": total})
+    binding.run()
+    assert total.array.tolist() == [13, 24]
+    a.array[1] = 0
+    binding.run()
+    assert total.array.tolist() == [10, 20]
+
+
+def test_a_buffer_of_another_device_is_refused(session: Session, shadow: Session) -> None:
+    buffer = allocate((2,), np.float32, "shadow:0")
+    for place in (session, shadow):
+        with pytest.raises(InputError, match=r"a: a buffer on shadow:0 cannot be bound on"):
+            Binding(place).bind({"a": buffer})
+
+
+def test_closing_the_session_frees_what_a_binding_holds_of_it(session: Session) -> None:
+    binding, *_ = bound(session)
+    binding.run()
+    live = weakref.ref(session.opened("model").session)
+    session.close()
+    assert live() is None
 
 
 def _in_child(binding: Binding, out: np.ndarray, results: multiprocessing.Queue[list[float]]) -> None:
