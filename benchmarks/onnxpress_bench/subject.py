@@ -73,6 +73,8 @@ def open_artifact(source: str | Path, revision: str | None = None, precisions: S
         HubError: the Hub refused or cannot be reached.
     """
     artifact = Artifact.open(source, revision=revision)
+    for precision in precisions:
+        choose(artifact.manifest, precision)
     artifact.fetch(precisions or artifact.manifest.variants)
     return artifact
 
@@ -188,7 +190,7 @@ def _checkpoint_folder(source: str | Path) -> Path:
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        from onnxpress.hub import download as hub
+        from onnxpress import hub
 
         if not isinstance(source, str) or not hub.looks_like_repo_id(source):
             raise InputError(f"{source}: there is no such folder, and it is not a Hub id either.")
