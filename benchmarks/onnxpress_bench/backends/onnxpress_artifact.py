@@ -31,8 +31,8 @@ def export_checkpoint(spec: BackendSpec) -> Path:
     import onnxpress_exporter
     from onnxpress import Artifact
     from onnxpress_bench import environments
-    from onnxpress_exporter.quantize.flow import Settings
-    from onnxpress_exporter.quantize_flow import quantize
+    from onnxpress_exporter.flow import quantize
+    from onnxpress_exporter.quantize.settings import Settings
 
     source, precision = Path(spec.folder), spec.settings["precision"]
     digest = hashlib.sha256()
