@@ -1,4 +1,4 @@
-"""The quantized variants of graphs that write text: weights of 8 or 4 bits in blocks, or numbers of 16 bits.
+"""Weights of 8 or 4 bits in blocks, tables too, and numbers of 16 bits: how graphs that may be large are stored.
 
 One product after the other is rounded and packed, so that a model's weights are never in memory as integers all at
 once. Knows neither torch nor how good a variant is.
@@ -6,7 +6,7 @@ once. Knows neither torch nor how good a variant is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,14 +21,14 @@ from onnxpress_exporter.passes.log_normalizer import log_normalizer, without_log
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
-from onnxpress_exporter.precisions.row import Blocks, Scheme
+from onnxpress_exporter.precisions.row import Blocks
 from onnxpress_exporter.quantize.calibration import calibrate, groups
 from onnxpress_exporter.quantize.plan import block_weights
+from onnxpress_exporter.quantize.settings import Say
 from onnxpress_exporter.quantize.sites import Site, find_sites
 
 Array = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
-Say = Callable[[str], None]
 
 #: Input channels that share a scale where their number is not one of whole wider blocks.
 BLOCK = 32
@@ -38,50 +38,65 @@ COMPENSATION_S = 240.0
 _COLUMNS = 8192
 
 
-def small(fp32: onnx_ir.Model, scheme: Scheme, inputs: Sequence[Arrays], say: Say, *, half: bool) -> onnx_ir.Model:
-    """A copy of a graph, stored as `scheme` says.
+def store(
+    fp32: onnx_ir.Model,
+    plan: Mapping[str, Blocks],
+    tables: Blocks | None,
+    inputs: Sequence[Arrays],
+    say: Say,
+    *,
+    half: bool,
+) -> onnx_ir.Model:
+    """A copy of a graph with products and tables in blocks.
 
     Args:
-        half: whether everything else has 16 bits.
+        plan: site's value -> how its products are stored; others stay as they are.
+        tables: how large tables are stored; None: as they are.
         inputs: what the graph takes of real texts, one row each: weights of 4 bits are rounded so that channels make up
             for the errors that these would see, where there is time. 8 bits need no such help.
+        half: whether everything else has 16 bits.
     """
     model = fp32.clone()
-    if scheme.body is not None and scheme.head is not None:
-        sites = find_sites(model)
-        ties, heads = tied_tables(model), _heads(model, sites)
-        looked_at = _compensated(model, sites) if scheme.body.bits == 4 and inputs else ()
-        for number, (site, hessian) in enumerate(_watched(fp32, sites, looked_at, inputs, say)):
-            say(f"rounding, {number / len(sites):.0%}")
-            for product in site.products:
-                blocks = scheme.head if product in heads else scheme.body
-                rounded = _rounded(_weights_of(model, product), hessian, blocks)
-                weight_only(model, {product: rounded})
-                if product in ties and has_rows(rounded):
-                    tied_embeddings(model, {product: (ties[product], rounded)})
-        _small_tables(model, scheme.head)
-        if not half:
-            fold_bias(model)
+    sites = [site for site in find_sites(model) if site.value in plan]
+    ties = tied_tables(model)
+    looked_at = _compensated(model, sites) if inputs and any(blocks.bits == 4 for blocks in plan.values()) else ()
+    for number, (site, hessian) in enumerate(_watched(fp32, sites, looked_at, inputs, say)):
+        say(f"rounding, {number / len(sites):.0%}")
+        for product in site.products:
+            rounded = _rounded(_weights_of(model, product), hessian, plan[site.value])
+            weight_only(model, {product: rounded})
+            if product in ties and has_rows(rounded):
+                tied_embeddings(model, {product: (ties[product], rounded)})
+    if tables is not None:
+        store_tables(model, tables)
+    if plan and not half:
+        fold_bias(model)
     if half:
-        # Of scores of 16 bits, as they are returned: in 16 bits itself it would be wrong in the third digit.
-        column = without_log_normalizer(model)
-        half_precision(model, whole=is_past)
-        if column is not None:
-            log_normalizer(model, column)
+        halve(model)
     return model
+
+
+def store_tables(model: onnx_ir.Model, blocks: Blocks) -> None:
+    """Store large tables that are read by rows in blocks, in place."""
+
+    def rounding(rows: Array, block: int) -> BlockWeights:
+        return block_weights(rows, None, Blocks(blocks.bits, block))
+
+    small_embeddings(model, rounding, blocks.block)
+
+
+def halve(model: onnx_ir.Model) -> None:
+    """Make everything that is not quantized 16 bits, in place; caches too, other inputs and outputs not."""
+    # Of scores of 16 bits, as they are returned: in 16 bits itself it would be wrong in the third digit.
+    column = without_log_normalizer(model)
+    half_precision(model, whole=is_past)
+    if column is not None:
+        log_normalizer(model, column)
 
 
 def is_past(name: str) -> bool:
     """Whether an input or output holds keys or values, which are of 16 bits where the rest is."""
     return name.startswith(("past_key_values.", "present."))
-
-
-def _heads(model: onnx_ir.Model, sites: Sequence[Site]) -> set[str]:
-    """Products that have a column for each token."""
-    (vocabulary,) = {
-        output.shape[-1] for output in model.graph.outputs if output.name == "logits" and output.shape
-    } or {0}
-    return {name for site in sites for name in site.products if _weights_of(model, name).shape[1] == vocabulary}
 
 
 def _compensated(model: onnx_ir.Model, sites: Sequence[Site]) -> list[Site]:
@@ -134,10 +149,3 @@ def _rounded(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWeig
         blocks.bits,
         blocks.block,
     )
-
-
-def _small_tables(model: onnx_ir.Model, blocks: Blocks) -> None:
-    def rounding(rows: Array, block: int) -> BlockWeights:
-        return block_weights(rows, None, Blocks(blocks.bits, block))
-
-    small_embeddings(model, rounding, blocks.block)

@@ -37,6 +37,14 @@ class Case:
         return replace(self, ids=(*self.ids, *ids))
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """`start`: the token that a decoder begins with after an encoder; `ends`: those that end a text."""
+
+    start: int
+    ends: tuple[int, ...]
+
+
 #: Goes on after a case: the likeliest tokens, at most so many.
 Write = Callable[[Case, int], Sequence[int]]
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress_exporter.generation.cases import Case, Write
-from onnxpress_exporter.generation.verify import WRITTEN, Reference
+from onnxpress_exporter.gate.cases import Case, Write
+from onnxpress_exporter.gate.scores import WRITTEN, Writes
 from onnxpress_exporter.precisions.row import Thresholds
-from onnxpress_exporter.quantize.judge import Verdict
-from onnxpress_exporter.quantize.thresholds import misses
+from onnxpress_exporter.quantize.thresholds import Verdict, misses
 
 Logits = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -56,7 +55,7 @@ class Judge:
     `figures`: of the reference itself.
     """
 
-    def __init__(self, reference: Reference, cases: Sequence[Case], write: Write | None) -> None:
+    def __init__(self, reference: Writes, cases: Sequence[Case], write: Write | None) -> None:
         self._cases = [case for case in cases if len(case.ids) > 1]
         self._seen = []
         vocabulary = 1
@@ -75,7 +74,7 @@ class Judge:
         """Tokens whose successors are judged."""
         return sum(len(one.own) for one in self._seen)
 
-    def measure(self, variant: Reference, thresholds: Thresholds) -> Verdict:
+    def measure(self, variant: Writes, thresholds: Thresholds) -> Verdict:
         """A variant's figures and what they miss."""
         same, among, divergence, correlation, surprise = [], [], [], [], []
         for case, seen in zip(self._cases, self._seen, strict=True):
@@ -101,7 +100,7 @@ class Judge:
                 figures["token agreement"] = self._agreement(variant)
         return Verdict(figures, misses(figures, thresholds))
 
-    def _agreement(self, variant: Reference) -> float:
+    def _agreement(self, variant: Writes) -> float:
         """Share of the tokens written that are the reference's, place by place."""
         shares = []
         for case, expected in zip(self._begun, self._written, strict=True):

@@ -17,16 +17,16 @@ from pathlib import Path
 from onnxpress.engine.machine import processor_name, usable_cores
 from onnxpress.format.manifest import Speed, Timing
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.pipelines.batching import Row
-from onnxpress_exporter.verify import Collate, Runner
+from onnxpress.pipelines.collators import token_sample
+from onnxpress_exporter.gate.outputs import Collate, Runner
 
 #: (batch, tokens) at which a variant is timed.
 SHAPES: tuple[tuple[int, int], ...] = ((1, 16), (1, 128), (8, 64))
 ROUNDS = 5
 BUDGET_S = 2.0  # for one shape
 
-#: The runner of the fp32 variant.
-PLAIN = REFERENCE
+#: What runners are called: the variant, PyTorch, and the fp32 variant.
+VARIANT, PYTORCH, PLAIN = "variant", "pytorch", REFERENCE
 
 #: Other processes may use this share of the usable cores before figures are thrown away.
 BUSY_SHARE = 0.15
@@ -38,12 +38,12 @@ def measure(
     """Median milliseconds of each runner at each shape that the model takes; None on a busy machine.
 
     Args:
-        runners: "variant", and beside it "pytorch", PLAIN or both.
+        runners: VARIANT, and beside it PYTORCH, PLAIN or both.
         ids: token ids of a real text, repeated to fill a row.
     """
 
     def calls(batch: int, sequence: int) -> Mapping[str, Callable[[], object]]:
-        row = Row([ids[i % len(ids)] for i in range(sequence)])
+        row = token_sample([ids[i % len(ids)] for i in range(sequence)])
         arrays = collate([row] * batch).arrays
         return {name: partial(run, arrays) for name, run in runners.items()}
 
@@ -62,8 +62,8 @@ def measure_calls(
             Timing(
                 batch,
                 sequence,
-                milliseconds=found["variant"],
-                pytorch_milliseconds=found.get("pytorch"),
+                milliseconds=found[VARIANT],
+                pytorch_milliseconds=found.get(PYTORCH),
                 fp32_milliseconds=found.get(PLAIN),
             )
         )

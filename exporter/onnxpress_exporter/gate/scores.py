@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnxpress.format.manifest import Quality
 from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter.errors import VerificationFailed
-from onnxpress_exporter.generation.cases import Case
-from onnxpress_exporter.generation.through_graphs import Graphs
+from onnxpress_exporter.gate.cases import Case
+from onnxpress_exporter.gate.graphs import Graphs
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.precisions.row import Limits
 
@@ -35,8 +35,8 @@ NEAR_TIE = 2.0
 BEAMS, BEAM_TEXTS = 4, 4
 
 
-class Reference(Protocol):
-    """What answers are held against: PyTorch, or graphs that were."""
+class Writes(Protocol):
+    """A model that writes: PyTorch's, or graphs."""
 
     name: str
 
@@ -90,7 +90,7 @@ class _Worst:
 class Expected:
     """The reference's scores of every case, kept for every variant."""
 
-    def __init__(self, reference: Reference, cases: Sequence[Case]) -> None:
+    def __init__(self, reference: Writes, cases: Sequence[Case]) -> None:
         self.reference = reference
         self.cases = cases
         self.logits = [reference.logits(case) for case in cases]
@@ -198,7 +198,7 @@ def _short(cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if len(case.ids) <= 64]
 
 
-def _same_tokens(precision: str, reference: Reference, graphs: Graphs, case: Case, margin: float) -> None:
+def _same_tokens(precision: str, reference: Writes, graphs: Graphs, case: Case, margin: float) -> None:
     """Write on greedily, as the reference does; near ties aside, with the same tokens."""
     begun = _begun(case)
     tokens = reference.write(begun, WRITTEN)
@@ -222,7 +222,7 @@ def _same_tokens(precision: str, reference: Reference, graphs: Graphs, case: Cas
     decoder.close()
 
 
-def _same_beams(precision: str, reference: Reference, graphs: Graphs, case: Case, margin: float) -> None:
+def _same_beams(precision: str, reference: Writes, graphs: Graphs, case: Case, margin: float) -> None:
     """Search with beams, as the reference does: the same text, or one that it finds as likely, near ties aside."""
     begun = _begun(case)
     tokens, found = reference.write(begun, WRITTEN, BEAMS), graphs.write(begun, WRITTEN, BEAMS)
@@ -239,7 +239,7 @@ def _same_beams(precision: str, reference: Reference, graphs: Graphs, case: Case
         )
 
 
-def _likelihood(reference: Reference, begun: Case, ids: Sequence[int]) -> float:
+def _likelihood(reference: Writes, begun: Case, ids: Sequence[int]) -> float:
     """The mean logarithm of the tokens' probabilities."""
     if not ids:
         return float("-inf")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onnxpress.format.manifest import Quality, TensorInfo
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.pipelines.batching import Row
+from onnxpress.samples import Sample as Row
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.precisions import PRECISIONS
 
@@ -129,7 +129,7 @@ def verify(
 
 
 def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, list[int]]]:
-    lengths = [len(sample.row.ids) for sample in samples]
+    lengths = [sample.row.cost for sample in samples]
     by_length = sorted(range(len(samples)), key=lambda i: lengths[i])
     short = _short(samples)
     middle = by_length[len(by_length) // 2]
@@ -141,7 +141,7 @@ def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, 
 
 
 def _short(samples: Sequence[Named]) -> list[int]:
-    return [i for i, sample in enumerate(samples) if len(sample.row.ids) <= SHORT_TOKENS]
+    return [i for i, sample in enumerate(samples) if sample.row.cost <= SHORT_TOKENS]
 
 
 def _alone(run: Runner, collate: Collate, sample: Named, outputs: Sequence[TensorInfo]) -> Arrays:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
 from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
-from onnxpress_exporter.generation.cases import Case
+from onnxpress_exporter.gate.cases import Case
 
 Logits = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.manifest import GraphInfo
-from onnxpress_exporter.generation.cases import Case
+from onnxpress_exporter.gate.cases import Case
 
 Arrays = dict[str, NDArray[Any]]
 
