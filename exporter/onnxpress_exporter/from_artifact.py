@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx_ir
-from onnxpress.layouts.artifact import Artifact
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.format.manifest import FORMAT_VERSION
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir
-from onnxpress.layouts.artifact import Artifact
 
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import (
@@ -23,6 +22,7 @@ from onnxpress.format.manifest import (
 )
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.format.processors import Processors
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.answers import AnswersGate

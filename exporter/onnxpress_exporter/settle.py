@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from onnxpress.format.contents import variant_bytes
-from onnxpress.layouts.artifact import Artifact
-
 from onnxpress.format.files import write_file
 from onnxpress.format.manifest import FILE_NAME, Manifest, Variant, dump
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.artifact import Artifact
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.write import describe

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxpress.layouts.artifact import Artifact
 
 from onnxpress.errors import InputError
 from onnxpress.format.manifest import GraphInfo, Quality, Speed
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import build_pipeline
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.text.tokenizer import Tokenizer

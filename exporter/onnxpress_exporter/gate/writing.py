@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from onnxpress.layouts.artifact import Artifact
 
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import Quality, Speed
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays
