@@ -8,9 +8,9 @@ from onnxpress.format.manifest import GraphInfo
 from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
 from onnxpress.samples import Sample as Row
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
+from onnxpress_exporter.gate.outputs import Collated, Named
 from onnxpress_exporter.judging.samples import Sample, samples
 from onnxpress_exporter.tasks.row import Probes
-from onnxpress_exporter.verify import Collated, Named
 
 #: Tokens of the longest sample where the model itself has no limit, or a far one: enough to leave every window.
 LONGEST_TOKENS = 512

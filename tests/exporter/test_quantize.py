@@ -23,14 +23,16 @@ import onnxpress
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress_exporter import export
-from onnxpress_exporter.add_variants import finish, tokenizer_of
 from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.flow import quantize
+from onnxpress_exporter.from_artifact import tokenizer_of
+from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.judging.texts import JUDGED
 from onnxpress_exporter.precisions import QUANTIZED
-from onnxpress_exporter.quantize.flow import Settings
-from onnxpress_exporter.quantize.judge import Judge, Verdict
-from onnxpress_exporter.quantize.thresholds import thresholds_of
-from onnxpress_exporter.quantize_flow import quantize
+from onnxpress_exporter.quantize.settings import Settings
+from onnxpress_exporter.quantize.thresholds import Verdict, thresholds_of
+from onnxpress_exporter.reference import GraphReference
+from onnxpress_exporter.settle import finish
 from onnxpress_exporter.tasks import TASKS
 from tests.fixtures.outliers import cancelling_checkpoint
 from tests.fixtures.store import Store
@@ -170,7 +172,7 @@ def test_an_unknown_precision(sentiment: onnxpress.Artifact) -> None:
 
 def test_a_finished_artifact_gets_a_variant_without_pytorch(sentiment: onnxpress.Artifact, tmp_path: Path) -> None:
     code = (
-        "import sys; from onnxpress_exporter.quantize_flow import quantize; "
+        "import sys; from onnxpress_exporter.flow import quantize; "
         f"quantize({str(sentiment.folder)!r}, 'int8', {str(tmp_path / 'out')!r}); "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
@@ -327,7 +329,9 @@ def _judged(artifact: onnxpress.Artifact, graph: Path) -> Verdict:
     """What the gate says of any graph in the place of the artifact's."""
     plain = Session(artifact.graphs("fp32"))
     session = Session({"model": graph})
-    verdict = Judge(artifact, tokenizer_of(artifact, artifact.folder), plain).measure(session, thresholds_of("int8"))
+    gate = AnswersGate(artifact, tokenizer_of(artifact), GraphReference(plain))
+    gate.prepare()
+    verdict = gate.judge(session, thresholds_of("int8"))
     session.close()
     plain.close()
     return verdict

@@ -10,9 +10,9 @@ import pytest
 
 from onnxpress.pipelines.collators import PadTokens
 from onnxpress.samples import Sample
-from onnxpress_exporter import timing
-from onnxpress_exporter.timing import SHAPES, measure
-from onnxpress_exporter.verify import Arrays, Collated
+from onnxpress_exporter.gate import timing
+from onnxpress_exporter.gate.outputs import Arrays, Collated
+from onnxpress_exporter.gate.timing import SHAPES, measure
 
 
 def _collate(rows: Sequence[Sample]) -> Collated:

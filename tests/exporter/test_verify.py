@@ -15,7 +15,7 @@ from onnxpress.format.manifest import TensorInfo
 from onnxpress.pipelines.collators import PadTokens, token_sample
 from onnxpress.samples import Sample
 from onnxpress_exporter.errors import VerificationFailed
-from onnxpress_exporter.verify import Arrays, Collated, Named, Reference, reference_answers, verify
+from onnxpress_exporter.gate.outputs import Arrays, Collated, Named, Reference, reference_answers, verify
 
 BY_TOKEN = (TensorInfo("scores", "float32", ("batch", "sequence", 1)),)
 SAMPLES = [Named(f"sample {n}", token_sample([3 * i % 97 + 1 for i in range(n)])) for n in (3, 8, 1, 40, 120)]
