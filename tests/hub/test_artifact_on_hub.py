@@ -139,3 +139,16 @@ def test_a_variant_that_is_not_there(hub: HubServer, tmp_path: Path) -> None:
     hub.add_folder("org/artifact", write_artifact(tmp_path / "made"))
     with pytest.raises(UnsupportedFormat, match="no variant 'int8'; there is fp32"):
         onnxpress.Artifact.open("org/artifact", precision="int8")
+
+
+def test_inspecting_an_id_downloads_no_weights(hub: HubServer, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from onnxpress.cli.main import program
+
+    hub.add_folder("org/artifact", write_artifact(tmp_path / "made", external=True))
+    result = CliRunner().invoke(program, ["inspect", "org/artifact"])
+    assert result.exit_code == 0, result.output
+    assert "text-classification" in result.output and "fp32" in result.output
+    assert not hub.requests(pattern="*model*onnx*")
+    assert not hub.requests(pattern="*tokenizer*")

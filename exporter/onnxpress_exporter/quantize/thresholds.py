@@ -7,6 +7,7 @@ what a search or a classifier built on the original would not notice: a user may
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from onnxpress.errors import InputError
 from onnxpress_exporter.judging.metrics import LOSS, METRICS
@@ -24,6 +25,19 @@ SMALLER_IS_BETTER = frozenset(
         *_LOSSES,
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`figures` by name; `missed`: those beyond their threshold, as text; empty where the variant passed."""
+
+    figures: Mapping[str, float]
+    missed: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every figure is within its threshold."""
+        return not self.missed
 
 
 def thresholds_of(precision: str) -> Thresholds:

@@ -18,7 +18,7 @@ from onnxpress.text.opening import open_tokenizer
 from onnxpress.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from onnxpress.pipelines.base import TextPipeline
+    from onnxpress.pipelines.base import Pipeline
 
 
 def pipeline(
@@ -30,7 +30,7 @@ def pipeline(
     revision: str | None = None,
     threads: int | None = None,
     **options: Any,
-) -> TextPipeline[Any]:
+) -> Pipeline[Any, Any]:
     """Open an artifact as a callable for its task; a drop-in for `transformers.pipeline`.
 
     Args:
@@ -77,7 +77,7 @@ def build_pipeline(
     tokenizer: Tokenizer | None,
     precision: str,
     options: Mapping[str, Any],
-) -> TextPipeline[Any]:
+) -> Pipeline[Any, Any]:
     """A pipeline over a session that is open already, or over anything that runs graphs as a session does.
 
     Raises:

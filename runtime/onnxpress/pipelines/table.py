@@ -14,7 +14,7 @@ from onnxpress.pipelines.payload import Payload
 from onnxpress.pipelines.task import Task
 
 if TYPE_CHECKING:
-    from onnxpress.pipelines.base import TextPipeline
+    from onnxpress.pipelines.base import Pipeline
 
 #: The task of a model that answers messages.
 CHAT = "text-generation"
@@ -33,6 +33,11 @@ _ROWS = (
         name="fill-mask",
         pipeline="onnxpress.pipelines.fill_mask:FillMask",
         aliases=("masked-lm",),
+    ),
+    Task(
+        name="multiple-choice",
+        pipeline="onnxpress.pipelines.multiple_choice:MultipleChoice",
+        payload=Payload(fields=("prompt", "choices"), text="choices", alone=False, together=True),
     ),
     Task(
         name="question-answering",
@@ -124,7 +129,7 @@ def find_task(name: str) -> tuple[Task, dict[str, Any]]:
     raise UnknownTask(f"Unknown task {name!r}. Tasks: {', '.join(TASKS)}. Aliases: {', '.join(aliases)}.")
 
 
-def task_class(name: str) -> type[TextPipeline[Any]]:
+def task_class(name: str) -> type[Pipeline[Any, Any]]:
     """The class that serves a task, by the Hub's name or an alias.
 
     Raises:
