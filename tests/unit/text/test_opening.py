@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +18,8 @@ from onnxpress.text.opening import open_tokenizer
 
 TRANSLATOR = Path(__file__).parents[2] / "golden" / "3-translator" / "artifact"
 CHARSMAP, TARGET = "charsmap.bin", "tokenizer_target.json"
-#: A normalization table of sentencepiece's format that changes nothing: an empty trie and no replacements.
-NO_RULES = (4).to_bytes(4, "little") + bytes(4) + b"\0"
+#: A normalization table in the format of sentencepiece that changes nothing: from its root no byte leads on.
+NO_RULES = struct.pack("<257I", 1024, 0, *[1 << 31] * 255) + b"\0"
 
 
 def with_charsmap(folder: Path) -> Path:
