@@ -30,7 +30,7 @@ check: $(STAMP) ## format, lint, types, import contracts
 	$(BIN)/lint-imports --no-logo --no-cache
 
 test: check ## all checks and all tests, the fast ones first
-	$(BIN)/python -m pytest -q tests/unit tests/runtime
+	$(BIN)/python -m pytest -q tests/unit tests/golden tests/runtime
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=12 tests/bench tests/exporter tests/hub tests/packaging tests/parity
 
 # An hour or so on two cores, on a machine that does nothing else. Peers first: .venv/bin/onnxpress peers --install all

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hardly_timed() -> Iterator[None]:
+    """Exports time each variant once, at one shape: seconds for each that only tests of timing itself are about."""
+    from onnxpress_exporter import timing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "SHAPES", timing.SHAPES[:1])
+        patch.setattr(timing, "ROUNDS", 1)
+        patch.setattr(timing, "BUDGET_S", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,8 @@ def advise_command(
     from onnxpress_bench.report.advice import render
 
     wanted = [name for name in precision.split(",") if name]
-    opened = Artifact.open(artifact, revision=revision, precision=wanted[0] if wanted else None)
+    opened = Artifact.open(artifact, revision=revision)
+    opened.fetch(wanted or opened.manifest.variants)
     with display() as show:
         demand = Demand(rate, p99_ms, lengths, seed)
         advice = advise(opened, demand, precisions=wanted, cores=cores, trial_s=trial_s, progress=show)

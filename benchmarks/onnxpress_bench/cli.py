@@ -158,8 +158,8 @@ def bench_command(
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
     from onnxpress_bench.subject import Trust, check_installed, of_artifact
-    from onnxpress_exporter.judging.items import read_evaluation
     from onnxpress_exporter.quiet import quiet
+    from onnxpress_exporter.tasks.evaluation import read_evaluation
 
     for option, file in (("--json", json_file), ("--html", html_file)):
         if file is not None and not file.absolute().parent.is_dir():
@@ -185,7 +185,8 @@ def bench_command(
     settings = replace(settings, control=settings.control if control is None else control)
     trust = Trust(allow_pickled_weights, trust_remote_code)
     if task is None:
-        opened = Artifact.open(artifact, revision=revision, precision=precision[0] if precision else None)
+        opened = Artifact.open(artifact, revision=revision)
+        opened.fetch(precision or opened.manifest.variants)
         rows = None
         if evaluation is not None:
             with quiet():

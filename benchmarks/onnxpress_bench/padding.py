@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onnxpress.pipelines.batching import BUDGET_TOKENS, plan
+from onnxpress.engine.providers import parse_device, provider_of
+from onnxpress.pipelines.batching import plan
 from onnxpress_bench.backends import BackendSpec, Batching, backend_class, in_batches
 
 
@@ -20,7 +21,7 @@ def padding_share(spec: BackendSpec, batching: Batching, items: Sequence[Any], t
     if batching.rows is not None:
         batches = in_batches(items, batching)
     elif spec.kind == "onnxpress":
-        batches = plan(list(tokens[: len(items)]), BUDGET_TOKENS[spec.device.partition(":")[0]])
+        batches = plan(list(tokens[: len(items)]), provider_of(parse_device(spec.device)).budget_tokens)
     else:
         return None
     real = sum(tokens[: len(items)])

@@ -19,6 +19,7 @@ import numpy as np
 from onnxpress.engine.machine import usable_cores
 from onnxpress.format.schema import decode
 from onnxpress_bench import environments
+from onnxpress_bench.answers import compare_answers
 from onnxpress_bench.backends import BackendSpec, Batching, Kind, kind_of
 from onnxpress_bench.comparison import BASE, BackendInfo, Comparison, Failure, Run, Settings
 from onnxpress_bench.errors import BenchError, WorkerFailed
@@ -28,7 +29,6 @@ from onnxpress_bench.padding import padding_share
 from onnxpress_bench.process import OURS, Interpreter, ask
 from onnxpress_bench.subject import Subject
 from onnxpress_exporter.judging.metrics import score
-from onnxpress_exporter.quality import compare_answers
 
 #: Called before each worker with what it does, how many are done and how many there will be.
 Progress = Callable[[str, int, int], None]

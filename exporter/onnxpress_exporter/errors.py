@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from onnxpress.errors import OnnxpressError
 
 if TYPE_CHECKING:
-    from onnxpress.format.artifact import Artifact
+    from onnxpress.layouts.artifact import Artifact
 
 
 class ExportError(OnnxpressError):

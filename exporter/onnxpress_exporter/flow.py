@@ -1,4 +1,7 @@
-"""The whole flow: checkpoint -> spec -> trace -> passes -> verify -> artifact.
+"""The one flow: plan -> verify -> for each precision: quantize, judge, repair -> settle.
+
+`export` reads a checkpoint, and PyTorch is the reference; `quantize` reads an artifact, and its fp32 variant is. Both
+make a plan, and the rest is the same.
 
 Everything happens in a temporary folder beside the target, which is renamed at the end: a failed verification, an
 error or a kill leaves no artifact.
@@ -6,74 +9,29 @@ error or a kill leaves no artifact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import onnx_ir
-
-from onnxpress.engine.session import Session
+from onnxpress.engine.choice import suits
+from onnxpress.engine.machine import features
 from onnxpress.errors import InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.format.files import check_target, staged_folder
-from onnxpress.format.manifest import (
-    FORMAT,
-    FORMAT_VERSION,
-    GraphFiles,
-    Manifest,
-    Variant,
-)
+from onnxpress.format.manifest import Variant
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.format.processors import Processors
-from onnxpress.text.tokenizer import Tokenizer
-from onnxpress_exporter import specs
-from onnxpress_exporter.add_variants import (
-    Outcome,
-    Verifier,
-    add_variants,
-    finish,
-    precisions,
-    refusal,
-    settled,
-)
-from onnxpress_exporter.compare import Comparison
-from onnxpress_exporter.errors import VariantRefused
-from onnxpress_exporter.generation.flow import build_writing
-from onnxpress_exporter.graphs.trace import trace
-from onnxpress_exporter.heads import GENERATION
-from onnxpress_exporter.judging.data import Table, read
-from onnxpress_exporter.judging.items import evaluation_of
-from onnxpress_exporter.passes import apply_passes
+from onnxpress.layouts.artifact import Artifact
+from onnxpress_exporter.errors import PassError, VariantRefused, VerificationFailed
+from onnxpress_exporter.from_artifact import check_request, plan_from_artifact
+from onnxpress_exporter.judging.data import read
+from onnxpress_exporter.plan import Plan
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
-from onnxpress_exporter.quantize.flow import Settings
+from onnxpress_exporter.quantize.quantizer import Made, Quantizer, opened, remove
+from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.source.checkpoint import (
-    Checkpoint,
-    infer_task,
-    load_model,
-    load_tokenizer,
-    normalize_task,
-    open_checkpoint,
-)
-from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
-from onnxpress_exporter.specs.text_encoder import hidden_size
+from onnxpress_exporter.settle import Outcome, finish, refusal, settled
 from onnxpress_exporter.write import describe
-from onnxpress_exporter.write.save import save
-from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
-
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Traceable:
-    """A module, what to trace of it, and on which inputs."""
-
-    spec: specs.GraphSpec
-    module: Any
-    inputs: Mapping[str, Any]
 
 
 def export(
@@ -90,7 +48,7 @@ def export(
     quantization: Settings | None = None,
     command: str | None = None,
     log_file: Path | None = None,
-    progress: Progress | None = None,
+    progress: Say | None = None,
 ) -> Artifact:
     """Export a checkpoint as a verified artifact.
 
@@ -114,14 +72,21 @@ def export(
         HubError: the Hub refused or cannot be reached.
         InputError: the target exists, or an argument is wrong.
     """
+    # PyTorch and transformers: the other way into the flow does without them.
+    from onnxpress_exporter.from_checkpoint import plan_from_checkpoint
+    from onnxpress_exporter.reference import torch_threads
+    from onnxpress_exporter.source.checkpoint import open_checkpoint
+    from onnxpress_exporter.tasks.heads import normalize_task
+    from onnxpress_exporter.tasks.loading import infer_task
+
     target, say = Path(out).expanduser(), progress or (lambda stage: None)
-    wanted_precisions = precisions(precision, (REFERENCE, *QUANTIZED))
+    wanted = precisions(precision, (REFERENCE, *QUANTIZED))
     settings = quantization or Settings()
     check_target(target, force=force)
-    if settings.evaluation is not None and wanted_precisions == (REFERENCE,):
+    if settings.evaluation is not None and wanted == (REFERENCE,):
         raise InputError(f"--eval-data judges quantized variants. Name some with --precision: {', '.join(QUANTIZED)}.")
-    wanted = None if task is None else normalize_task(task)
-    with quiet(log_file):
+    asked = None if task is None else normalize_task(task)
+    with quiet(log_file), torch_threads():
         say("open")
         # Before anything that takes long.
         table = None if settings.evaluation is None else read(settings.evaluation)
@@ -132,105 +97,190 @@ def export(
             trust_remote_code=trust_remote_code,
             adapter=adapter,
         )
-        name = wanted or infer_task(checkpoint)
-        if table is not None and name in GENERATION:
-            raise InputError(
-                f"There is no metric of {name} for --eval-data yet. Leave it out: texts are judged anyway."
-            )
+        name = asked or infer_task(checkpoint)
+        recorded = command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {wanted!r})"
         with staged_folder(target, force=force) as folder:
-            recorded = (
-                command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {wanted_precisions!r})"
+            plan = plan_from_checkpoint(
+                checkpoint, name, folder, recorded, settings, table, say, allow_pickled_weights=allow_pickled_weights
             )
-            if name in GENERATION:
-                manifest, outcome = build_writing(checkpoint, name, wanted_precisions, folder, recorded, settings, say)
-            else:
-                manifest, outcome = _build(
-                    checkpoint, name, wanted_precisions, folder, recorded, allow_pickled_weights, settings, table, say
-                )
-            finish(manifest, folder)
+            refused = _carry_out(plan, wanted, say)
         say("done")
+    return _checked(target, refused)
+
+
+def quantize(
+    artifact: str | Path,
+    precision: Sequence[str] | str,
+    out: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+    force: bool = False,
+    command: str | None = None,
+    log_file: Path | None = None,
+    progress: Say | None = None,
+) -> Artifact:
+    """Add variants to an artifact that has fp32, without PyTorch.
+
+    Args:
+        artifact: its folder.
+        precision: of `precisions.QUANTIZED`.
+        out: a folder for the artifact with the new variants; None: in its place.
+        force: make variants anew that are there already, or replace `out`.
+        command: what the manifest records beside the command that exported it; None: this call.
+        progress: called with what is being done.
+
+    Raises:
+        VariantRefused: a variant misses its thresholds. Those that passed were written.
+        InputError: no such precision, no fp32 variant, or the target exists.
+        ArtifactError: the artifact is missing or damaged.
+    """
+    source, say, chosen = Path(artifact), progress or (lambda stage: None), settings or Settings()
+    target = source if out is None else Path(out).expanduser()
+    wanted = precisions(precision)
+    original = Artifact.open(source)
+    check_request(original, wanted, force=force)
+    if out is not None:
+        check_target(target, force=force)
+    recorded = command or f"onnxpress_exporter.flow.quantize({str(artifact)!r}, {wanted!r})"
+    with quiet(log_file), staged_folder(target, force=force or out is None) as folder:
+        plan = plan_from_artifact(original, wanted, folder, recorded, chosen, say)
+        refused = _carry_out(plan, (REFERENCE, *wanted), say)
+    return _checked(target, refused)
+
+
+def precisions(given: Sequence[str] | str, known: Sequence[str] = QUANTIZED) -> tuple[str, ...]:
+    """Names of precisions, each once.
+
+    Raises:
+        InputError: there is no such precision, or none was named.
+    """
+    parts = given.split(",") if isinstance(given, str) else given
+    names = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"There is no precision {unknown[0]!r} here. There are: {', '.join(known)}.")
+    if not names:
+        raise InputError(f"Name a precision: {', '.join(known)}.")
+    return names
+
+
+def _checked(target: Path, refused: Mapping[str, str]) -> Artifact:
     artifact = Artifact.open(target)
-    if outcome.refused:
-        raise VariantRefused(refusal(outcome.refused, artifact), artifact)
+    if refused:
+        raise VariantRefused(refusal(refused, artifact), artifact)
     return artifact
 
 
-def _build(
-    checkpoint: Checkpoint,
-    task: str,
-    wanted: Sequence[str],
-    folder: Path,
-    command: str,
-    allow_pickled_weights: bool,
-    quantization: Settings,
-    table: Table | None,
-    say: Progress,
-) -> tuple[Manifest, Outcome]:
-    say("load")
-    model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
-    sentence = None
-    if task == "sentence-similarity":
-        sentence = read_sentence_settings(checkpoint.folder, hidden_size(model))
-    spec = specs.text_encoder_spec(task, model, tokenizer)
-    parts = [Traceable(spec, model, specs.example_inputs(spec, tokenizer))]
-    if sentence is not None and (head := specs.sentence_head_spec(sentence)) is not None:
-        module = specs.load_sentence_head(sentence, allow_pickled_weights=allow_pickled_weights)
-        parts.append(Traceable(head, module, specs.head_example_inputs(sentence)))
-    write_tokenizer(tokenizer, folder)
-    settings = tokenizer_settings(tokenizer, model.config)
-    say("trace")
-    traced = {part.spec.name: trace(part.module, part.spec, part.inputs) for part in parts}
-    say("save")
-    saved = _save(traced, folder)
-    describe.copy_settings(checkpoint, folder)
-    say("reference")
-    runtime_tokenizer = Tokenizer(folder / settings.file, settings)
-    comparison = Comparison(task, [(part.spec, part.module) for part in parts], tokenizer, runtime_tokenizer)
-    say("verify")
-    session = Session({name: folder / entry.file for name, (entry, _) in saved.items()})
-    quality, speed = comparison.verify(REFERENCE, session), comparison.speed(session)
-    session.close()
-    graphs = {name: entry for name, (entry, _) in saved.items()}
-    manifest = Manifest(
-        format=FORMAT,
-        format_version=FORMAT_VERSION,
-        task=task,
-        model_type=checkpoint.model_type,
-        architecture=type(model).__name__,
-        padding=comparison.padding,
-        graphs={part.spec.name: part.spec.info for part in parts},
-        variants={REFERENCE: Variant(graphs, 0, quality=quality, speed=speed)},
-        processors=Processors(text=settings),
-        postprocessing=describe.postprocessing(task, checkpoint, model, sentence),
-        provenance=describe.provenance(checkpoint, command),
-        files={},
-    )
-    evaluation = None
-    if table is not None and quantization.evaluation is not None:
-        evaluation = evaluation_of(table, manifest, quantization.evaluation.columns)
-    outcome = Outcome()
-    if tuple(wanted) != (REFERENCE,):
-        outcome = add_variants(
-            Artifact(folder, manifest),
-            folder,
-            {name: graph for name, (_, graph) in saved.items()},
-            comparison.session(),
-            Verifier(comparison.verify, comparison.speed),
-            [name for name in wanted if name != REFERENCE],
-            quantization,
-            say,
-            evaluation,
-        )
+def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]:
+    """Verify, add the variants, and write what is left to write; for each refused precision why.
+
+    Raises:
+        VerificationFailed: the fp32 graphs' answers are not the reference's.
+        VariantRefused: there would be nothing new to write.
+    """
+    try:
+        plain = plan.manifest.variants[REFERENCE]
+        was_there = plain.quality is not None
+        if not was_there:
+            say("verify")
+            quality = plan.gate.verify(REFERENCE, plan.plain)
+            plain = replace(plain, quality=quality, speed=plan.gate.speed(plan.plain, None))
+        manifest = replace(plan.manifest, variants={**plan.manifest.variants, REFERENCE: plain})
+        outcome = Outcome()
+        if asked := [name for name in wanted if name != REFERENCE]:
+            outcome = add_variants(plan, asked, say)
+    finally:
+        plan.plain.close()
     say("write")
-    return settled(manifest, outcome, wanted, folder), outcome
+    finish(settled(manifest, outcome, wanted, plan.folder, added=was_there), plan.folder)
+    return outcome.refused
 
 
-def _save(traced: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, tuple[GraphFiles, onnx_ir.Model]]:
-    """Apply the fp32 recipe to each graph and write it, named as transformers.js names it."""
-    (folder / "onnx").mkdir(exist_ok=True)
-    saved = {}
-    for name, graph in traced.items():
-        apply_passes(graph, PRECISIONS[REFERENCE].passes)
-        path = folder / "onnx" / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
-        saved[name] = (describe.graph_files(graph, save(graph, path), folder), graph)
-    return saved
+def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
+    """Make, judge and save variants."""
+    gate = plan.gate
+    say("asking the reference" if gate.rows is None else f"asking the reference, {gate.rows}")
+    gate.prepare()
+    files = {name: plan.folder / entry.file for name, entry in plan.fp32.items()}
+    quantizer = Quantizer(
+        {part.name: part.graph for part in plan.parts if part.quantizable},
+        {part.name: part.role for part in plan.parts},
+        {part.name: files[part.name] for part in plan.parts if not part.quantizable},
+        plan.folder / "onnx",
+        gate,
+        plan.settings,
+        writes=plan.writes,
+    )
+    variants, refused = {}, {}
+    for precision in wanted:
+
+        def tell(what: str, precision: str = precision) -> None:
+            say(f"{precision}: {what}")
+
+        try:
+            made = quantizer.make(precision, tell)
+        except PassError as error:
+            refused[precision] = str(error)
+            continue
+        try:
+            variants[precision] = _variant(plan, precision, made, tell)
+        except (VerificationFailed, _Refused) as error:
+            refused[precision] = str(error)
+            remove(made.files)
+    return Outcome(variants, refused)
+
+
+class _Refused(Exception):  # noqa: N818
+    """Why a variant is not written."""
+
+
+def _variant(plan: Plan, precision: str, made: Made, say: Say) -> Variant:
+    """A variant that is worth its place: judged, verified, timed.
+
+    Raises:
+        _Refused: it misses a threshold, or has no use.
+        VerificationFailed: its raw outputs are broken.
+    """
+    if not made.verdict.passed:
+        rounds = "".join(f"\n      {line}" for line in made.rounds)
+        raise _Refused(f"{'; '.join(made.verdict.missed)}.{rounds}")
+    say("verifying")
+    # What is not quantized is shared with the fp32 variant.
+    graphs = {name: replace(entry, precision=REFERENCE) for name, entry in plan.fp32.items()}
+    for name, paths in made.files.items():
+        graphs[name] = describe.graph_files(made.graphs[name], paths, plan.folder)
+    with opened({name: plan.folder / entry.file for name, entry in graphs.items()}) as session:
+        quality = plan.gate.verify(precision, session)
+        variant = Variant(
+            graphs,
+            sum(path.stat().st_size for paths in made.files.values() for path in paths),
+            targets=PRECISIONS[precision].targets,
+            quality=replace(
+                quality,
+                # Without what it was measured on a metric means nothing.
+                reference=quality.reference + (f"; the task's metric on {plan.gate.rows}" if plan.gate.rows else ""),
+                measures={name: float(f"{value:.6g}") for name, value in made.verdict.figures.items()},
+                measure_limits=made.limits,
+            ),
+            treatments=made.treatments,
+            repair=made.rounds if len(made.rounds) > 1 else (),
+        )
+        # A processor tells nothing of the speed that a variant for GPUs has there.
+        if suits(variant, "cpu", features()):
+            say("timing")
+            variant = replace(variant, speed=plan.gate.speed(session, plan.plain))
+    if not plan.settings.keep_slow:
+        _refuse_slow(variant, plan, made)
+    return variant
+
+
+def _refuse_slow(variant: Variant, plan: Plan, made: Made) -> None:
+    """Raise where a variant has no use: it is neither smaller nor faster than fp32."""
+    timings = variant.speed.timings if variant.speed else ()
+    ratios = [timing.milliseconds / timing.fp32_milliseconds for timing in timings if timing.fp32_milliseconds]
+    names = [name for graph in made.files for name in (plan.fp32[graph].file, *plan.fp32[graph].external)]
+    plain = sum((plan.folder / name).stat().st_size for name in names)
+    if ratios and min(ratios) >= 1 and variant.bytes >= plain:
+        raise _Refused(
+            f"neither smaller ({variant.bytes} bytes against {plain}) nor faster than fp32; --keep-slow keeps it"
+        )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from onnxpress.format.manifest import GraphInfo
-from onnxpress.pipelines.batching import Row, pad
+from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
+from onnxpress.samples import Sample as Row
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
-from onnxpress_exporter.texts import Sample, samples
-from onnxpress_exporter.verify import Collated, Named
-
-TAKES_PAIRS = frozenset({"text-classification", "zero-shot-classification", "text-ranking", "question-answering"})
+from onnxpress_exporter.gate.outputs import Collated, Named
+from onnxpress_exporter.judging.samples import Sample, samples
+from onnxpress_exporter.tasks.row import Probes
 
 #: Tokens of the longest sample where the model itself has no limit, or a far one: enough to leave every window.
 LONGEST_TOKENS = 512
@@ -22,36 +22,34 @@ class Probe:
     """The task's samples, tokenized as the runtime does it; those without any token are left out.
 
     Args:
+        probes: which samples.
         graph: whose inputs the batches have.
         check: called with each sample, its encoding and the limit it was cut at.
     """
 
-    def __init__(self, task: str, graph: GraphInfo, tokenizer: Tokenizer, check: Check | None = None) -> None:
+    def __init__(self, probes: Probes, graph: GraphInfo, tokenizer: Tokenizer, check: Check | None = None) -> None:
         self._tokenizer = tokenizer
         self._names = [tensor.name for tensor in graph.inputs]
         self.limit = min(tokenizer.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
-        mask = tokenizer.settings.special_tokens.get("mask") if task == "fill-mask" else None
+        mask = tokenizer.settings.special_tokens.get("mask") if probes.masked else None
         self.samples: list[Named] = []
-        for sample in samples(pairs=task in TAKES_PAIRS, mask_token=None if mask is None else mask.text):
+        for sample in samples(pairs=probes.pairs, mask_token=None if mask is None else mask.text):
             encoding = tokenizer.encode(sample.text, sample.pair, truncation=Truncation(self.limit))
             if check is not None:
                 check(sample, encoding, self.limit)
             if encoding.ids:
-                self.samples.append(Named(sample.name, Row(encoding.ids, encoding.type_ids)))
+                self.samples.append(Named(sample.name, token_sample(encoding.ids, encoding.type_ids)))
 
     @property
     def longest(self) -> Sequence[int]:
         """The token ids of the longest sample."""
-        return max(self.samples, key=lambda sample: len(sample.row.ids)).row.ids
+        return token_ids(max(self.samples, key=lambda sample: sample.row.cost).row)
 
     def collate(self, rows: Sequence[Row]) -> Collated:
         """Rows as the graph takes them, padded as the tokenizer's settings say."""
         settings = self._tokenizer.settings
-        batch = pad(
-            rows,
-            names=self._names,
-            pad_id=settings.pad_token_id,
-            pad_type_id=settings.pad_token_type_id,
-            side=settings.padding_side,
+        collator = PadTokens(
+            tuple(self._names), settings.pad_token_id, settings.pad_token_type_id, settings.padding_side
         )
-        return Collated(batch.arrays, tuple(batch.span(i) for i in range(len(rows))))
+        batch = collator.collate(rows)
+        return Collated(batch.arrays, batch.spans)

@@ -18,7 +18,7 @@ from onnxpress.errors import (
     UnknownTask,
     UnsupportedFormat,
 )
-from onnxpress.format.artifact import Artifact
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import pipeline
 
 __version__ = "0.1.0"

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from onnxpress_bench.answers import compare_answers
 from onnxpress_bench.backends import BACKENDS, BackendSpec
 from onnxpress_bench.comparison import Settings
 from onnxpress_bench.environments import interpreter, packages_folder
 from onnxpress_bench.errors import MissingPeer, WorkerFailed
 from onnxpress_bench.process import OURS, Interpreter, ask
-from onnxpress_exporter.quality import compare_answers
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

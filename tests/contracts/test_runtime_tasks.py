@@ -10,10 +10,10 @@ import pytest
 
 from onnxpress.errors import InputError, UnknownTask
 from onnxpress.pipelines import TASKS, find_task, task_class
-from onnxpress.pipelines.base import TextPipeline
+from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.task import Task
 
-RUNTIME = Path(inspect.getfile(TextPipeline)).parents[1]
+RUNTIME = Path(inspect.getfile(Pipeline)).parents[1]
 ROWS = pytest.mark.parametrize("row", TASKS.values(), ids=lambda row: row.name)
 
 
@@ -21,7 +21,7 @@ ROWS = pytest.mark.parametrize("row", TASKS.values(), ids=lambda row: row.name)
 def test_a_row_has_its_class_and_the_class_what_it_needs(row: Task) -> None:
     pipeline = row.load()
     assert task_class(row.name) is pipeline
-    assert issubclass(pipeline, TextPipeline)
+    assert issubclass(pipeline, Pipeline)
     assert not inspect.isabstract(pipeline)
     assert pipeline.__doc__
 

@@ -13,14 +13,14 @@ import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter.errors import NotBuildable
-from onnxpress_exporter.generation.small import is_past, small
 from onnxpress_exporter.graphs.build import build_graphs, decoder_graph, embed_graph, read
 from onnxpress_exporter.passes.tied_embeddings import tied_tables
 from onnxpress_exporter.precisions import PRECISIONS
-from onnxpress_exporter.quantize.plan import first_plans
+from onnxpress_exporter.quantize.blocks import is_past
 from onnxpress_exporter.quantize.variants import Variants
 from tests.fixtures.encoder_decoder_configs import CASES, DISTANCE, PAD, T5, VOCABULARY
 from tests.fixtures.encoder_decoders import CAPACITY, Floats, Graphs, session, tiny
+from tests.fixtures.quantized import first_plan, first_scheme
 
 TEXT_LENGTHS = (17, 4, 9)
 LENGTHS = tuple(enumerate(TEXT_LENGTHS))
@@ -152,7 +152,7 @@ def test_every_product_becomes_one_of_integers(name: str, inner: dict[str, objec
 def with_integers(graph: onnx_ir.Model, inputs: list[dict[str, np.ndarray]]) -> onnx_ir.Model:
     variants = Variants(graph)
     variants.watch(inputs, None)
-    return variants.build("int8", first_plans("int8", variants.sites, variants.one_range_will_do)[0])
+    return variants.build("int8", first_plan(variants, "int8"))
 
 
 def alike(found: Floats, wanted: Floats) -> bool:
@@ -217,9 +217,7 @@ def test_sums_of_exponentials_are_those_of_the_scores_returned(name: str, precis
     ids, mask = texts()
     plain.encode(ids, mask)
     inputs = plain.given(np.arange(3, 10)[None], 0, 0)
-    graph = graphs["decoder_model_merged"]
-    for scheme in PRECISIONS[precision].schemes[:1]:
-        graph = small(graph, scheme, (), lambda what: None, half=PRECISIONS[precision].half)
+    graph = first_scheme(graphs["decoder_model_merged"], precision)
     if precision.endswith("16"):
         inputs = {key: value.astype(np.float16) if is_past(key) else value for key, value in inputs.items()}
     ran = session(graph, tmp_path / "variant.onnx")

@@ -13,16 +13,12 @@ import pytest
 from onnxpress.errors import UnknownTask
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.source.checkpoint import (
-    infer_task,
-    load_model,
-    load_tokenizer,
-    normalize_task,
-    open_checkpoint,
-)
+from onnxpress_exporter.source.checkpoint import load_tokenizer, open_checkpoint
 from onnxpress_exporter.source.sentence_transformers import ranking_activation, read_sentence_settings
-from onnxpress_exporter.specs import load_sentence_head, sentence_head_spec
-from onnxpress_exporter.specs.text_encoder import hidden_size
+from onnxpress_exporter.tasks.heads import normalize_task
+from onnxpress_exporter.tasks.loading import infer_task, load_model
+from onnxpress_exporter.tasks.outputs import hidden_size
+from onnxpress_exporter.tasks.sentence_head import load_sentence_head, sentence_head_spec
 from tests.fixtures.tiny import HIDDEN, tiny_checkpoint, write_sentence_files
 from tests.hub.conftest import hub, pauses  # noqa: F401 - fixtures
 from tests.hub.server import HubServer

@@ -15,9 +15,9 @@ from onnxpress_bench.suites.heldout import heldout_rows
 from onnxpress_exporter import export
 from onnxpress_exporter.judging import data
 from onnxpress_exporter.judging.data import EvalData, Table, read
-from onnxpress_exporter.judging.items import evaluation_of
-from onnxpress_exporter.quantize.flow import Settings
+from onnxpress_exporter.quantize.settings import Settings
 from onnxpress_exporter.quiet import quiet
+from onnxpress_exporter.tasks.evaluation import evaluation_of
 from tests.fixtures.labelled import write_rows
 from tests.fixtures.manifests import manifest
 

@@ -21,9 +21,10 @@ from onnxpress.engine.session import Session
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused, VerificationFailed
-from onnxpress_exporter.generation import small
 from onnxpress_exporter.graphs import generating
 from onnxpress_exporter.passes.weight_only import BlockWeights
+from onnxpress_exporter.quantize import blocks
+from onnxpress_exporter.quantize.settings import Settings
 from tests.fixtures.writers import CHAT, SUMMARY, writer
 
 IDS = [5, 17, 80, 3, 44, 9]
@@ -145,7 +146,7 @@ def test_an_encoder_decoder_becomes_an_artifact(marian: Artifact) -> None:
 QUANTIZE = """
 import sys
 import warnings
-from onnxpress_exporter.quantize_flow import quantize
+from onnxpress_exporter.flow import quantize
 artifact = quantize(sys.argv[1], "q4", sys.argv[2])
 assert not {"torch", "transformers", "optimum"} & set(sys.modules)
 print(*artifact.manifest.variants, artifact.manifest.variants["q4"].quality.reference, sep="|")
@@ -192,7 +193,7 @@ def test_a_wrong_graph_is_refused_and_nothing_is_left(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = generating.build
-    monkeypatch.setattr("onnxpress_exporter.generation.flow.build", lambda model: _worsened(original(model)))
+    monkeypatch.setattr("onnxpress_exporter.from_checkpoint.build", lambda model: _worsened(original(model)))
     with pytest.raises(
         VerificationFailed, match=r"on the input '.*: the score of token \d+ .*: expected .*, obtained "
     ):
@@ -203,15 +204,15 @@ def test_a_wrong_graph_is_refused_and_nothing_is_left(
 def test_a_broken_variant_is_refused_and_the_others_are_written(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = small.block_weights
+    original = blocks.block_weights
 
     def backwards(*arguments: Any) -> BlockWeights:
         found = original(*arguments)
         return BlockWeights(found.integers[::-1].copy(), found.scales, found.zeros, found.bits, found.block)
 
-    monkeypatch.setattr(small, "block_weights", backwards)
+    monkeypatch.setattr(blocks, "block_weights", backwards)
     with pytest.raises(VariantRefused, match=r"scores' correlation, untrained -?0\.\d+, at least 0\.9") as refused:
-        export(checkpoint, tmp_path / "out", None, ("fp32", "q8"))
+        export(checkpoint, tmp_path / "out", None, ("fp32", "q8"), quantization=Settings(repair_s=0))
     assert refused.value.artifact is not None and set(refused.value.artifact.manifest.variants) == {"fp32"}
     assert {path.name for path in (tmp_path / "out" / "onnx").iterdir()} == {"model.onnx"}
 

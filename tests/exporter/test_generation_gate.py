@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from onnxpress_exporter.errors import VerificationFailed
-from onnxpress_exporter.generation.cases import Case
-from onnxpress_exporter.generation.judge import Judge
-from onnxpress_exporter.generation.through_graphs import Graphs
-from onnxpress_exporter.generation.verify import Expected, verify
+from onnxpress_exporter.gate.cases import Case
+from onnxpress_exporter.gate.expectations import Judge
+from onnxpress_exporter.gate.graphs import Graphs
+from onnxpress_exporter.gate.scores import Expected, verify
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.weight_only import weight_only
 from onnxpress_exporter.precisions.row import Blocks

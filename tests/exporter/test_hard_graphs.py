@@ -12,12 +12,11 @@ import pytest
 
 from onnxpress.engine.session import Session
 from onnxpress_exporter.passes.half_precision import half_precision
-from onnxpress_exporter.precisions import PRECISIONS
-from onnxpress_exporter.quantize.plan import first_plans
 from onnxpress_exporter.quantize.variants import Variants
 from onnxpress_exporter.write import save as saving
 from onnxpress_exporter.write.save import save
 from tests.fixtures.graphs import graph, kinds, normal
+from tests.fixtures.quantized import first_plan
 
 #: Largest relative error of one product, or a few.
 ERROR = {"int8": 0.06, "q8": 0.04, "q4": 0.3, "fp16": 0.01, "q4f16": 0.3}
@@ -34,9 +33,7 @@ def outputs(model: onnx_ir.Model, folder: Path, inputs: Mapping[str, Any]) -> di
 def variant(model: onnx_ir.Model, precision: str, inputs: Mapping[str, Any]) -> onnx_ir.Model:
     variants = Variants(model)
     variants.watch([inputs], None)
-    if not PRECISIONS[precision].ladder:
-        return variants.build(precision, {})
-    return variants.build(precision, first_plans(precision, variants.sites, variants.one_range_will_do)[0])
+    return variants.build(precision, first_plan(variants, precision))
 
 
 def constants_bytes(model: onnx_ir.Model) -> int:

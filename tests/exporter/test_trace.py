@@ -14,20 +14,17 @@ import pytest
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import PassError, TraceError
+from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.graphs.trace import trace
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.precisions.fp32 import FP32
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.source.checkpoint import load_model, load_tokenizer, open_checkpoint
+from onnxpress_exporter.source.checkpoint import load_tokenizer, open_checkpoint
 from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
-from onnxpress_exporter.specs import (
-    GraphSpec,
-    example_inputs,
-    head_example_inputs,
-    load_sentence_head,
-    sentence_head_spec,
-    text_encoder_spec,
-)
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.loading import load_model
+from onnxpress_exporter.tasks.sentence_head import head_example_inputs, load_sentence_head, sentence_head_spec
+from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
 from onnxpress_exporter.write.save import EXTERNAL_ABOVE_BYTES, save
 from tests.fixtures.tiny import HIDDEN, MAX_TOKENS, tiny_checkpoint, write_sentence_files
 
@@ -47,7 +44,7 @@ class Traced:
     def __init__(self, architecture: str, task: str, folder: Path) -> None:
         checkpoint = open_checkpoint(tiny_checkpoint(architecture, task, folder))
         self.model, self.tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
-        self.spec = text_encoder_spec(task, self.model, self.tokenizer)
+        self.spec = text_encoder_spec(TASKS[task], self.model, self.tokenizer)
         self.plain = trace(self.model, self.spec, example_inputs(self.spec, self.tokenizer))
         (self.path,) = save(self.plain, folder / "model.onnx")
         self.fused = onnx_ir.load(self.path)

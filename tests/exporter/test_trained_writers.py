@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import onnxpress
-from onnxpress.format.artifact import Artifact
+from onnxpress.layouts.artifact import Artifact
 from onnxpress_exporter import export
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

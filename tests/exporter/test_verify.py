@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from onnxpress.format.manifest import TensorInfo
-from onnxpress.pipelines.batching import Row, pad
+from onnxpress.pipelines.collators import PadTokens, token_sample
+from onnxpress.samples import Sample
 from onnxpress_exporter.errors import VerificationFailed
-from onnxpress_exporter.verify import Arrays, Collated, Named, Reference, reference_answers, verify
+from onnxpress_exporter.gate.outputs import Arrays, Collated, Named, Reference, reference_answers, verify
 
 BY_TOKEN = (TensorInfo("scores", "float32", ("batch", "sequence", 1)),)
-SAMPLES = [Named(f"sample {n}", Row([3 * i % 97 + 1 for i in range(n)])) for n in (3, 8, 1, 40, 120)]
+SAMPLES = [Named(f"sample {n}", token_sample([3 * i % 97 + 1 for i in range(n)])) for n in (3, 8, 1, 40, 120)]
 
 
-def _collate(rows: Sequence[Row]) -> Collated:
-    batch = pad(rows, names=["input_ids", "attention_mask"], pad_id=0)
+def _collate(rows: Sequence[Sample]) -> Collated:
+    batch = PadTokens(("input_ids", "attention_mask"), 0).collate(rows)
     return Collated(batch.arrays, tuple(batch.span(i) for i in range(len(rows))))
 
 

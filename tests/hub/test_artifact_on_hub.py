@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import onnxpress
-from onnxpress.errors import CorruptFile, HubError, MissingFile
+from onnxpress.errors import CorruptFile, HubError, MissingFile, UnsupportedFormat
+from onnxpress.format.files import sha256
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 
 from ..fixtures.artifacts import DATA, GRAPH, write_artifact
@@ -92,3 +93,62 @@ def test_the_runtime_alone_never_asks_the_hub(hub: HubServer, tmp_path: Path) ->
     onnxpress.pipeline(model=folder)("good")
     assert hub.requests() == []
     assert "onnxpress.pipelines.text_classification" in sys.modules
+
+
+def _with_half(folder: Path) -> Path:
+    """The artifact with a second variant, whose file is no graph."""
+    manifest = json.loads((folder / "onnxpress.json").read_text())
+    (folder / "onnx" / "model_fp16.onnx").write_bytes(b"half")
+    manifest["files"]["onnx/model_fp16.onnx"] = {"bytes": 4, "sha256": sha256(folder / "onnx" / "model_fp16.onnx")}
+    half = json.loads(json.dumps(manifest["variants"]["fp32"]))
+    half["graphs"]["model"]["file"] = "onnx/model_fp16.onnx"
+    manifest["variants"]["fp16"] = half
+    (folder / "onnxpress.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_opening_fetches_the_manifest_alone(hub: HubServer, tmp_path: Path) -> None:
+    hub.add_folder("org/artifact", _with_half(write_artifact(tmp_path / "made")))
+    artifact = onnxpress.Artifact.open("org/artifact")
+    assert list(artifact.manifest.variants) == ["fp32", "fp16"]
+    assert [path.rsplit("/", 1)[1] for path in hub.downloads()] == ["onnxpress.json"]
+    assert sorted(path.name for path in artifact.folder.rglob("*") if path.is_file()) == ["onnxpress.json"]
+
+
+def test_files_come_when_they_are_asked_for(hub: HubServer, tmp_path: Path) -> None:
+    hub.add_folder("org/artifact", _with_half(write_artifact(tmp_path / "made")))
+    artifact = onnxpress.Artifact.open("org/artifact")
+    assert artifact.file("tokenizer.json").is_file()
+    assert not [path for path in hub.downloads() if path.endswith(".onnx")]
+    assert artifact.file("onnx/model_fp16.onnx").read_bytes() == b"half"
+    assert list(artifact.graphs("fp32")) == ["model"]
+    assert len(hub.downloads()) == 4  # each file once
+
+
+def test_every_variant_that_is_asked_for_is_fetched(hub: HubServer, tmp_path: Path) -> None:
+    hub.add_folder("org/artifact", _with_half(write_artifact(tmp_path / "made")))
+    artifact = onnxpress.Artifact.open("org/artifact")
+    artifact.fetch(["fp32", "fp16"])
+    assert sorted(path.name for path in (artifact.folder / "onnx").iterdir()) == ["model.onnx", "model_fp16.onnx"]
+    before = len(hub.requests())
+    artifact.fetch(["fp32", "fp16"])
+    assert len(hub.requests()) == before
+
+
+def test_a_variant_that_is_not_there(hub: HubServer, tmp_path: Path) -> None:
+    hub.add_folder("org/artifact", write_artifact(tmp_path / "made"))
+    with pytest.raises(UnsupportedFormat, match="no variant 'int8'; there is fp32"):
+        onnxpress.Artifact.open("org/artifact", precision="int8")
+
+
+def test_inspecting_an_id_downloads_no_weights(hub: HubServer, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from onnxpress.cli.main import program
+
+    hub.add_folder("org/artifact", write_artifact(tmp_path / "made", external=True))
+    result = CliRunner().invoke(program, ["inspect", "org/artifact"])
+    assert result.exit_code == 0, result.output
+    assert "text-classification" in result.output and "fp32" in result.output
+    assert not hub.requests(pattern="*model*onnx*")
+    assert not hub.requests(pattern="*tokenizer*")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onnxpress.errors import HubError
-from onnxpress.hub.download import fetch, list_files
+from onnxpress.hub import fetch, list_files
 
 from .server import HubServer
 from .test_hub import CONFIG, FILES, WEIGHTS, content

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from onnxpress.errors import HubError
-from onnxpress.hub.download import Snapshot, blob_roots, fetch, list_files, looks_like_repo_id
+from onnxpress.hub import Snapshot, blob_roots, fetch, list_files, looks_like_repo_id
 
 from .server import HubServer
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from onnxpress.hub.download import fetch
+from onnxpress.hub import fetch
 
 from .conftest import environment
 from .server import HubServer
 from .test_hub import FILES, WEIGHTS, content
 
-FETCH = "import sys; from onnxpress.hub.download import fetch; print(fetch(sys.argv[1], None, ['*']).commit)"
+FETCH = "import sys; from onnxpress.hub import fetch; print(fetch(sys.argv[1], None, ['*']).commit)"
 
 
 def run(hub: HubServer, home: Path, code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -66,9 +66,7 @@ def test_a_process_uses_the_token_and_the_cache_of_its_environment(hub: HubServe
 
 
 def test_importing_does_not_import_the_library() -> None:
-    code = (
-        "import sys, onnxpress.hub.download as h; h.looks_like_repo_id('a/b'); print('huggingface_hub' in sys.modules)"
-    )
+    code = "import sys, onnxpress.hub as h; h.looks_like_repo_id('a/b'); print('huggingface_hub' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
@@ -90,7 +88,7 @@ def test_threads_fetch_side_by_side(hub: HubServer) -> None:
 def terminal(hub: HubServer, home: Path, *, quiet_s: float) -> tuple[str, str]:
     """Fetch 2 MB that take about a second, with a terminal for stderr; returns stdout and what the terminal got."""
     code = (
-        "import huggingface_hub.constants as c, onnxpress.hub.quiet as q; from onnxpress.hub.download import fetch\n"
+        "import huggingface_hub.constants as c, onnxpress.hub.quiet as q; from onnxpress.hub import fetch\n"
         f"c.DOWNLOAD_CHUNK_SIZE = 1000; q._QUIET_S = {quiet_s}; print(fetch('org/model', None, ['*']).commit)"
     )
     master, slave = pty.openpty()
@@ -163,7 +161,7 @@ def test_ctrl_c_ends_a_download_at_once(hub: HubServer, tmp_path: Path) -> None:
 def test_without_the_library_the_message_names_the_install() -> None:
     code = (
         "import sys; sys.modules['huggingface_hub'] = None\n"
-        "from onnxpress.errors import MissingDependency\nfrom onnxpress.hub.download import fetch\n"
+        "from onnxpress.errors import MissingDependency\nfrom onnxpress.hub import fetch\n"
         "try: fetch('org/model', None, ['*'])\nexcept MissingDependency as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -63,7 +63,7 @@ def text_classification(pipe: Any, checkpoint: Path, reference: Reference) -> No
     expected = [reference(checkpoint, "text-classification")(text, top_k=None) for text in texts]
     assert_alike(pipe(texts, top_k=None), expected)
     assert_alike([pipe(text, top_k=None) for text in texts], expected)
-    if pipe.tokenizer.special_count(pair=True) > 0:
+    if pipe.processor.tokenizer.special_count(pair=True) > 0:
         pair = {"text": SENTENCES[0], "text_pair": "the fox"}
         assert_alike(pipe(pair), reference(checkpoint, "text-classification")(pair))
 

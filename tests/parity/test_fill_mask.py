@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from onnxpress import InputError, pipeline
-from onnxpress.pipelines.batching import Row, pad
+from onnxpress.pipelines.collators import PadTokens, token_sample
 from tests.parity.alike import assert_alike, assert_json, assert_ranked_alike
 from tests.parity.texts import parity, texts
 
@@ -105,8 +105,8 @@ def test_refused(pipes: tuple[Any, Any], inputs: Any, options: dict[str, Any], m
 def test_only_masked_places_are_kept(pipes: tuple[Any, Any]) -> None:
     """A row of the vocabulary for every token of a window of texts would fill the memory."""
     pipe = pipes[0]
-    row = pipe.prepare("the [MASK] brown fox", pipe.options).rows[0]
-    batch = pad([row, Row([5], None, [0])], names=["input_ids", "attention_mask", "token_type_ids"], pad_id=0)
+    row = pipe.prepare("the [MASK] brown fox", pipe.options).samples[0]
+    batch = PadTokens(("input_ids", "attention_mask", "token_type_ids"), 0).collate([row, token_sample([5], None, [0])])
     kept = pipe.reduce(batch, pipe.session.run(batch.arrays), pipe.options)
     assert [[one.ids.shape for one in places] for places in kept] == [[(5,)], [(5,)]]
     assert all(one.scores.base is None or one.scores.base.size < 100 for places in kept for one in places)

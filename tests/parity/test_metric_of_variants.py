@@ -14,9 +14,9 @@ import onnxpress
 from onnxpress.cli.inspection import describe
 from onnxpress_bench.suites.heldout import heldout_rows
 from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.flow import quantize
 from onnxpress_exporter.judging.data import EvalData
-from onnxpress_exporter.quantize.flow import Settings
-from onnxpress_exporter.quantize_flow import quantize
+from onnxpress_exporter.quantize.settings import Settings
 from tests.fixtures.labelled import write_rows
 
 pytest.importorskip("datasets")
@@ -128,7 +128,7 @@ def test_the_command_takes_a_file_and_columns(plain: onnxpress.Artifact, tmp_pat
 
 def test_nothing_of_it_is_imported_unasked(plain: onnxpress.Artifact, tmp_path: Path) -> None:
     code = (
-        "import sys; from onnxpress_exporter.quantize_flow import quantize;"
+        "import sys; from onnxpress_exporter.flow import quantize;"
         f"quantize({str(plain.folder)!r}, 'fp16', {str(tmp_path / 'out')!r});"
         "print([name for name in ('datasets', 'sklearn', 'scipy', 'torch') if name in sys.modules])"
     )

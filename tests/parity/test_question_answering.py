@@ -134,7 +134,7 @@ def test_any_text_against_the_model_itself(
     @given(question=texts(min_parts=1, max_parts=3), context=texts(min_parts=1, max_parts=40))
     def check(question: str, context: str) -> None:
         assume(question and context)
-        room = pipe.tokenizer_settings.max_length // 3
+        room = pipe.processor.settings.max_length // 3
         assume(len(theirs.tokenizer.tokenize(question)) < room)
         answers, null = theirs(question, context)
         obtained = pipe(question=question, context=context)
@@ -185,7 +185,7 @@ def test_answer_at_any_place_of_a_long_context_is_found(
         for example in _heldout(checkpoint)
         if example["answers"]["text"]
         and _is_right(answer := pipe(question=example["question"], context=example["context"], **whole), example)
-        and len(pipe.tokenizer.encode(example["context"]).ids) < 50
+        and len(pipe.processor.tokenizer.encode(example["context"]).ids) < 50
     ]
     surest = sorted(known, reverse=True)[:6]
     assert len(surest) == 6
@@ -202,8 +202,8 @@ def test_answer_at_any_place_of_a_long_context_is_found(
 def test_windows_overlap_so_that_every_span_is_whole_in_one(pipe: Any) -> None:
     options = pipe._options(pipe.options, {"max_seq_len": 40, "doc_stride": 15})
     request = pipe.prepare({"question": "who?", "context": LONG}, options)
-    assert len(request.rows) > 5
-    whole = pipe.tokenizer.encode(LONG, special_tokens=False).offsets
+    assert len(request.samples) > 5
+    whole = pipe.processor.tokenizer.encode(LONG, special_tokens=False).offsets
     windows = [set(window.offsets) for window in request.context.windows]
     for start in range(len(whole) - 15):
         span = set(whole[start : start + 15])
@@ -262,7 +262,7 @@ def test_length_of_answers(pipe: Any, options: dict[str, Any]) -> None:
     for answer in pipe(question="who?", context=LONG, top_k=9, **options):
         assert LONG[answer["start"] : answer["end"]] == answer["answer"]
         if not options["align_to_words"]:
-            tokens = pipe.tokenizer.encode(answer["answer"], special_tokens=False).ids
+            tokens = pipe.processor.tokenizer.encode(answer["answer"], special_tokens=False).ids
             assert len(tokens) <= options["max_answer_len"]
 
 

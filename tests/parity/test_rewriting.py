@@ -73,7 +73,7 @@ def test_text2text_equals_generate(generator: Any, theirs: Any, options: dict[st
 
 def test_usual_settings_are_those_of_version_4(generator: Any) -> None:
     options = generator.options
-    config = generator.rewriter.call(options, generator.rewriter.source("text2text-generation")).config
+    config = generator._call(options, generator._source(options)).config
     assert (config.num_beams, config.max_new_tokens, config.do_sample) == (4, 256, False)
 
 

@@ -37,18 +37,36 @@ class TorchDecoder:
     def limit(self) -> int | None:
         return self._limit
 
+    @property
+    def admits(self) -> bool:
+        return self._read is None
+
+    @property
+    def steps_uneven(self) -> bool:
+        return True
+
+    def admit(self) -> int:
+        assert self.admits
+        self.rows.append([])
+        self._owners.append(len(self._owners))
+        return len(self.rows) - 1
+
+    def recall(self, row: int, ids: NDArray[np.int64]) -> None:
+        """Nothing was read before."""
+
     def prefill(self, row: int, ids: Sequence[int] | NDArray[np.int64], keep: int = 1) -> NDArray[np.float32]:
         assert 0 < keep <= len(ids)
         self.rows[row] += [int(token) for token in ids]
         return self._scores([row], keep)[0]
 
     def step(self, ids: NDArray[np.int64], normalizers: bool = False) -> NDArray[np.float32]:
-        assert len(ids) == len(self.rows)
+        assert 0 < len(ids) <= len(self.rows)
+        assert self.admits or len(ids) == len(self.rows)
         alike = defaultdict(list)
-        for number, (row, token) in enumerate(zip(self.rows, ids.tolist(), strict=True)):
+        for number, (row, token) in enumerate(zip(self.rows, ids.tolist(), strict=False)):
             row.append(token)
             alike[len(row)].append(number)
-        scores = np.empty((len(self.rows), VOCABULARY), np.float32)
+        scores = np.empty((len(ids), VOCABULARY), np.float32)
         for numbers in alike.values():
             scores[numbers] = self._scores(numbers, 1)[:, 0]
         told = normalizers and self._read is not None

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import onnxpress
 from onnxpress.cli.inspection import size, table
 from onnxpress.cli.main import program
 from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.format.manifest import parse
 
 from ..fixtures.artifacts import write_artifact
+from ..fixtures.embedder import write_embedder
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,51 @@ def test_people_see_the_input_and_its_answer(artifact: Path) -> None:
 def test_standard_input_is_read_line_by_line(artifact: Path) -> None:
     result = _call("run", artifact, "--json", text="good\nbad\r\n\nfilm")
     assert [json.loads(line)["label"] for line in result.output.splitlines()] == ["good", "bad", "good", "good"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_text(artifact: Path) -> None:
+    arguments = [str(argument) for argument in ("run", artifact)]
+    result = CliRunner().invoke(program, arguments, input=b"\xef\xbb\xbfbad\nfilm")
+    assert result.output.splitlines()[0] == "bad"
+
+
+def test_bytes_that_are_not_utf_8_are_named_by_line_and_byte(artifact: Path) -> None:
+    """What was read before is answered."""
+    arguments = [str(argument) for argument in ("run", artifact, "--json", "-s", "batch_size=1")]
+    result = CliRunner().invoke(program, arguments, input="good\nvery b\u00e4d\n".encode("latin-1"))
+    assert isinstance(result.exception, InputError)
+    assert "line 2, byte 7: 0xe4 is not UTF-8" in str(result.exception)
+    assert json.loads(result.output)["label"] == "good"
+
+
+def test_each_input_may_bring_options_of_its_own(artifact: Path) -> None:
+    lines = (
+        '{"inputs": "good", "parameters": {"function_to_apply": "none"}}',
+        "bad bad",
+        '{"inputs": ["good good", "bad"], "function_to_apply": "none", "top_k": 1}',
+        '{"text": "good"}',
+    )
+    result = _call("run", artifact, *lines, "--json")
+    assert result.exit_code == 0, result.output
+    first, second, several, last = (json.loads(line) for line in result.output.splitlines())
+    assert first == {"label": "good", "score": 1.0}
+    assert second["label"] == "bad" and 0.8 < second["score"] < 1
+    assert several == [[{"label": "good", "score": 2.0}], [{"label": "bad", "score": 1.0}]]
+    assert last["label"] == "good" and last["score"] < 1
+
+
+def test_texts_are_compared_with_one_that_an_option_has(tmp_path: Path) -> None:
+    embedder = write_embedder(tmp_path / "embedder")
+    with onnxpress.pipeline(model=embedder) as pipe:
+        expected = pipe.similarity(pipe("good film"), pipe(["good", "bad"]))[0].tolist()
+        compared = {"source_sentence": "good film", "sentences": ["good", "bad"]}
+        assert pipe(compared) == pytest.approx(expected)
+        assert pipe([compared, compared]) == [pytest.approx(expected)] * 2
+        assert pipe(compared | {"sentences": []}) == []
+        with pytest.raises(InputError, match="source_sentence"):
+            pipe({"sentences": ["good"]})
+    result = _call("run", embedder, "good", "bad", "-s", "source_sentence=good film", "--json")
+    assert [json.loads(line) for line in result.output.splitlines()] == pytest.approx(expected)
 
 
 def test_an_object_is_the_argument_of_a_call(artifact: Path) -> None:

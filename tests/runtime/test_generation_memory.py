@@ -94,7 +94,7 @@ def test_a_step_allocates_no_arrays(model: SharedModel) -> None:
 def test_python_takes_little_of_a_step(model: SharedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = model.start(1, 4096)
     decoder.step(np.array([1]))
-    binding = decoder._binding(None)
+    binding = decoder._step_of(1).binding
     monkeypatch.setattr(binding, "run", lambda: None, raising=True)
     ids, best = np.array([5]), float("inf")
     for _ in range(20):

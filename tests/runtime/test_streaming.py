@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from onnxpress import InputError, pipeline
-from onnxpress.pipelines.batching import WINDOW_ROWS
+from onnxpress.pipelines.batching import WINDOW_SAMPLES
 from tests.fixtures.artifacts import write_artifact
 from tests.fixtures.embedder import DIMENSIONS, write_embedder
 
@@ -66,7 +66,7 @@ def test_at_most_a_window_is_read_ahead(embedder: Path) -> None:
     for number, _ in enumerate(pipeline(model=embedder)(iter(source))):
         ahead.append(source.taken - number)
     assert ahead[0] == 1
-    assert max(ahead) == WINDOW_ROWS
+    assert max(ahead) == WINDOW_SAMPLES
     assert source.taken == len(TEXTS)
 
 
@@ -227,8 +227,8 @@ def test_memory_of_a_long_stream_is_flat(embedder: Path) -> None:
 
 INTERRUPTED = """
 import itertools, sys, onnxpress
-import onnxpress.pipelines.base as base
-base._BAR_DELAY_S = 0.0
+import onnxpress.pipelines.progress as progress
+progress._BAR_DELAY_S = 0.0
 pipe = onnxpress.pipeline(model=sys.argv[1])
 expected = pipe("good film").tolist()
 how = sys.argv[2]
@@ -283,7 +283,7 @@ def test_progress_is_drawn_only_when_asked_for_and_slow(
     expected = pipe(texts)
     np.testing.assert_array_equal(pipe(texts, progress=True), expected)
     assert capfd.readouterr() == ("", ""), "50 short texts do not take 2 s"
-    monkeypatch.setattr("onnxpress.pipelines.base._BAR_DELAY_S", 0.0)
+    monkeypatch.setattr("onnxpress.pipelines.progress._BAR_DELAY_S", 0.0)
     pipe(texts)
     pipe("good", progress=True)
     assert capfd.readouterr() == ("", "")
@@ -301,16 +301,16 @@ def test_progress_is_drawn_only_when_asked_for_and_slow(
 
 
 def test_progress_counts_inputs_batch_by_batch(embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxpress.pipelines.base as base
+    import onnxpress.pipelines.progress as progress
 
     seen: list[int] = []
-    advance = base._advance
+    advance = progress._advance
 
     def watch(bar: Any, done: int) -> None:
         seen.append(done)
         advance(bar, done)
 
-    monkeypatch.setattr(base, "_advance", watch)
+    monkeypatch.setattr(progress, "_advance", watch)
     pipeline(model=embedder)(list(TEXTS), progress=True, batch_size=16)
     assert seen == sorted(seen)
     assert seen[-1] == len(TEXTS)

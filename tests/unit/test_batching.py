@@ -1,71 +1,57 @@
-"""Batches stay in budget, every row comes back once, in its place, and inputs are read lazily."""
+"""Batches stay in budget, every sample comes back once, in its place, and inputs are read lazily."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.errors import InputError
-from onnxpress.pipelines.batching import Request, Row, pad, plan, run_rows, stream
+from onnxpress.pipelines.batching import Limits, Request, plan, run_samples, stream
+from onnxpress.samples import Sample
 
-LENGTHS = st.lists(st.integers(1, 200), max_size=60)
+COSTS = st.lists(st.integers(1, 200), max_size=60)
 
 
-@given(LENGTHS, st.integers(1, 600), st.none() | st.integers(1, 8), st.booleans())
-def test_plan_uses_every_row_once_within_its_limits(
-    lengths: list[int], budget: int, max_rows: int | None, padding: bool
+@given(COSTS, st.integers(1, 600), st.none() | st.integers(1, 8), st.booleans())
+def test_plan_uses_every_sample_once_within_its_limits(
+    costs: list[int], budget: int, max_samples: int | None, padding: bool
 ) -> None:
-    batches = plan(lengths, budget, max_rows, padding=padding)
-    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    batches = plan(costs, budget, max_samples, keys=None if padding else costs)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(costs)))
     for batch in batches:
-        width = max(lengths[i] for i in batch)
-        assert len(batch) == 1 or len(batch) * width <= budget
-        assert max_rows is None or len(batch) <= max_rows
-        assert padding or len({lengths[i] for i in batch}) == 1
+        dearest = max(costs[i] for i in batch)
+        assert len(batch) == 1 or len(batch) * dearest <= budget
+        assert max_samples is None or len(batch) <= max_samples
+        assert padding or len({costs[i] for i in batch}) == 1
 
 
-@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=7), min_size=1, max_size=6), st.booleans())
-def test_pad_keeps_every_token_and_masks_the_rest(ids: list[list[int]], left: bool) -> None:
-    batch = pad(
-        [Row(row) for row in ids],
-        names=["input_ids", "attention_mask", "token_type_ids"],
-        pad_id=0,
-        pad_type_id=3,
-        side="left" if left else "right",
-    )
-    for index, row in enumerate(ids):
-        span = batch.span(index)
-        assert batch.arrays["input_ids"][index, span].tolist() == row
-        assert batch.arrays["attention_mask"][index].sum() == len(row)
-        assert (batch.arrays["attention_mask"][index, span] == 1).all()
-        assert (np.delete(batch.arrays["token_type_ids"][index], span) == 3).all()
-    assert all(array.dtype == np.int64 for array in batch.arrays.values())
+@given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from("abc")), max_size=60), st.integers(1, 60))
+def test_only_samples_of_equal_keys_share_a_batch(samples: list[tuple[int, str]], budget: int) -> None:
+    costs, keys = [cost for cost, _ in samples], [key for _, key in samples]
+    batches = plan(costs, budget, keys=keys)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(samples)))
+    assert all(len({keys[i] for i in batch}) == 1 for batch in batches)
 
 
-def test_pad_gives_only_what_the_graph_takes() -> None:
-    assert set(pad([Row([1])], names=["input_ids"], pad_id=0).arrays) == {"input_ids"}
+def test_equal_costs_of_several_keys_are_not_torn_into_single_samples() -> None:
+    assert plan([2] * 6, 100, keys=list("ababab")) == [[0, 2, 4], [1, 3, 5]]
 
 
-@given(LENGTHS, st.integers(1, 300))
-def test_run_rows_restores_the_order(lengths: list[int], budget: int) -> None:
-    rows = [Row([0] * length, context=i) for i, length in enumerate(lengths)]
-    assert run_rows(rows, lambda batch: [row.context for row in batch], budget_tokens=budget) == list(
-        range(len(lengths))
-    )
+@given(COSTS, st.integers(1, 300))
+def test_run_samples_restores_the_order(costs: list[int], budget: int) -> None:
+    samples = [Sample({}, cost, number) for number, cost in enumerate(costs)]
+    assert run_samples(samples, _run, Limits(budget)) == list(range(len(costs)))
 
 
 def _prepare(item: int) -> Request[int]:
-    """An input that becomes `item % 3` rows, so some have none."""
-    return Request(tuple(Row([1] * (1 + item % 5), context=item) for _ in range(item % 3)), item)
+    """An input that becomes `item % 3` samples, so some have none."""
+    return Request(tuple(Sample({}, 1 + item % 5, item) for _ in range(item % 3)), item)
 
 
-def _run(rows: Sequence[Row]) -> list[int]:
-    return [row.context for row in rows]
+def _run(samples: Sequence[Sample]) -> list[int]:
+    return [sample.context for sample in samples]
 
 
 def _finish(context: int, values: list[Any]) -> tuple[int, list[int]]:
@@ -73,20 +59,20 @@ def _finish(context: int, values: list[Any]) -> tuple[int, list[int]]:
 
 
 @given(st.lists(st.integers(0, 50), max_size=200), st.none() | st.integers(1, 4), st.integers(1, 64))
-def test_stream_answers_each_item_in_order(items: list[int], max_rows: int | None, budget: int) -> None:
-    results = list(stream(iter(items), _prepare, _run, _finish, budget_tokens=budget, max_rows=max_rows))
+def test_stream_answers_each_item_in_order(items: list[int], max_samples: int | None, budget: int) -> None:
+    results = list(stream(iter(items), _prepare, _run, _finish, Limits(budget, max_samples)))
     assert results == [(item, [item] * (item % 3)) for item in items]
 
 
 def _counting(log: list[int]) -> Iterator[int]:
-    for item in range(1, 10_000, 3):  # each gives one row
+    for item in range(1, 10_000, 3):  # each gives one sample
         log.append(item)
         yield item
 
 
 def test_stream_reads_a_little_and_then_more() -> None:
     read: list[int] = []
-    results = stream(_counting(read), _prepare, _run, _finish, budget_tokens=64)
+    results = stream(_counting(read), _prepare, _run, _finish, Limits(64))
     assert read == []
     next(results)
     assert len(read) == 1
@@ -95,14 +81,16 @@ def test_stream_reads_a_little_and_then_more() -> None:
     assert len(read) <= 2001 + 512
 
 
-def test_stream_of_single_rows_never_reads_ahead() -> None:
+def test_a_window_is_full_when_its_samples_cost_enough() -> None:
     read: list[int] = []
-    results = stream(_counting(read), _prepare, _run, _finish, budget_tokens=64, max_rows=1)
+    results = stream(_counting(read), _prepare, _run, _finish, Limits(64), first_window=512, window_cost=20)
+    next(results)
+    assert sum(1 + item % 5 for item in read[:-1]) < 20 <= sum(1 + item % 5 for item in read)
+
+
+def test_stream_of_single_samples_never_reads_ahead() -> None:
+    read: list[int] = []
+    results = stream(_counting(read), _prepare, _run, _finish, Limits(64, 1))
     for count in range(1, 50):
         next(results)
         assert len(read) == count
-
-
-def test_a_row_without_tokens_is_refused() -> None:
-    with pytest.raises(InputError, match="no tokens"):
-        list(stream([0], lambda _: Request((Row([]),), None), _run, _finish, budget_tokens=8))

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.errors import InputError
+from onnxpress_bench.answers import compare_answers
 from onnxpress_bench.backends import BACKENDS, Batching, backend_class
 from onnxpress_bench.backends.gguf import FILE_TYPES
 from onnxpress_bench.checkpoint_subject import exact_text, of_checkpoint
@@ -22,7 +23,8 @@ from onnxpress_bench.run import settings_for
 from onnxpress_bench.scenarios import Work
 from onnxpress_bench.scenarios.audio import audio
 from onnxpress_bench.scenarios.generation import generation, timed
-from onnxpress_exporter.quality import compare_answers, edit_distance, is_wrong
+from onnxpress_exporter.judging.figures import edit_distance
+from onnxpress_exporter.judging.wrong import is_wrong
 from tests.fixtures.generation import Scripted
 
 TEXT, SPEECH = "text-generation", "automatic-speech-recognition"

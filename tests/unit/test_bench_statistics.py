@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onnxpress_bench.answers import compare_answers
 from onnxpress_bench.statistics import is_stable, paired_gain, percentile, unpaired_gain
 from onnxpress_bench.texts import text_of
-from onnxpress_exporter.quality import compare_answers, is_wrong
+from onnxpress_exporter.judging.wrong import is_wrong
 
 times = st.floats(min_value=1e-3, max_value=1e6)
 blocks = st.lists(st.tuples(times, times), min_size=2, max_size=12)

@@ -10,7 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
-from onnxpress.engine.buffers import HUGE_PAGES_FROM_BYTES, Buffer, allocate
+from onnxpress.engine.buffers import Buffer, allocate
+from onnxpress.engine.host_memory import HUGE_PAGES_FROM_BYTES
 from onnxpress.errors import EngineError, OutOfMemory
 
 MEGABYTE = 2**20

@@ -13,10 +13,11 @@ import pytest
 from onnxpress.errors import InputError
 from onnxpress.format.manifest import Manifest
 from onnxpress.format.processors import Processors, SpecialToken
-from onnxpress_exporter.judging.columns import LAYOUTS, find_columns
+from onnxpress_exporter.judging.columns import find_columns
 from onnxpress_exporter.judging.data import Table, table_of
-from onnxpress_exporter.judging.items import evaluation_of
 from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.tasks import ROWS
+from onnxpress_exporter.tasks.evaluation import evaluation_of
 from tests.fixtures.manifests import manifest
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -265,6 +266,7 @@ def test_the_examples_of_the_trained_checkpoints_are_read(name: str) -> None:
 
 
 def test_every_task_with_a_metric_has_columns() -> None:
-    for task, layouts in LAYOUTS.items():
-        row = {names[0]: None for layout in layouts[-1:] for names in layout.values()}
-        assert set(find_columns(table_of("rows", [row]), task, {})) == set(layouts[-1])
+    for task in ROWS:
+        for layout in () if task.metric is None else task.metric.layouts[-1:]:
+            row = {names[0]: None for names in layout.values()}
+            assert set(find_columns(table_of("rows", [row]), task.name, [layout], {})) == set(layout)

@@ -52,10 +52,11 @@ class Onnxpress:
 
     def tokenize(self, items: Sequence[Any]) -> Any:
         requests = [self._pipe.prepare(item, self._pipe.options) for item in items]
-        return [row for request in requests for row in request.rows]
+        return [sample for request in requests for sample in request.samples]
 
     def compute(self, batch: Any) -> Any:
-        from onnxpress.pipelines.batching import BUDGET_TOKENS, run_rows
+        from onnxpress.engine.providers import provider_of
+        from onnxpress.pipelines.batching import Limits, run_samples
 
-        pipe, family = self._pipe, self._spec.device.partition(":")[0]
-        return run_rows(batch, lambda rows: pipe.compute(rows, pipe.options), budget_tokens=BUDGET_TOKENS[family])
+        pipe, budget = self._pipe, provider_of(self._spec.device).budget_tokens
+        return run_samples(batch, lambda samples: pipe.compute(samples, pipe.options), Limits(budget))

@@ -71,7 +71,7 @@ class OnnxpressGeneration(_Pipeline, Generation):
         self._model = decoder_model(self._pipe.manifest, self._pipe.session, prefix_bytes=0)
 
     def encode(self, text: str) -> list[int]:
-        return list(self._pipe.tokenizer.encode(text, special_tokens=False).ids)
+        return list(self._pipe.processor.tokenizer.encode(text, special_tokens=False).ids)
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
         from onnxpress.generation.generate import generate
@@ -107,8 +107,8 @@ def _artifact(spec: BackendSpec) -> Path:
     """The checkpoint's artifact with the variant that is measured, made if there is none by this exporter."""
     import onnxpress_exporter
     from onnxpress import Artifact
-    from onnxpress_exporter.quantize.flow import Settings
-    from onnxpress_exporter.quantize_flow import quantize
+    from onnxpress_exporter.flow import quantize
+    from onnxpress_exporter.quantize.settings import Settings
 
     sources = Path(onnxpress_exporter.__file__).parent
     digest = hashlib.sha256()

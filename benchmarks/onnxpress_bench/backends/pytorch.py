@@ -251,8 +251,8 @@ def _sentence_similarity(spec: BackendSpec) -> tuple[Any, Call]:
 
 def _head(spec: BackendSpec, model: Any) -> Any:
     from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
-    from onnxpress_exporter.specs.sentence_head import load_sentence_head
-    from onnxpress_exporter.specs.text_encoder import hidden_size
+    from onnxpress_exporter.tasks.outputs import hidden_size
+    from onnxpress_exporter.tasks.sentence_head import load_sentence_head
 
     settings = read_sentence_settings(Path(spec.settings["root"]), hidden_size(model))
     return load_sentence_head(settings, allow_pickled_weights=spec.settings["allow_pickled_weights"])

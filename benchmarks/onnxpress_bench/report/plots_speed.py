@@ -13,7 +13,7 @@ from onnxpress_bench.measures import Row
 from onnxpress_bench.report import canvas
 from onnxpress_bench.report.canvas import ALARM, INK, SOFT
 from onnxpress_bench.report.scene import Scene
-from onnxpress_exporter.quality import is_wrong
+from onnxpress_exporter.judging.wrong import is_wrong
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,7 +20,7 @@ from onnxpress_bench.measures import MEASURES, Row, summarize
 from onnxpress_bench.noise import findings
 from onnxpress_bench.statistics import Gain, unpaired_gain
 from onnxpress_exporter.judging.metrics import METRICS
-from onnxpress_exporter.quality import bound, is_wrong
+from onnxpress_exporter.judging.wrong import bound, is_wrong
 
 Verdict = Literal["regressed", "improved", "worse, within the threshold", "no difference shown"]
 

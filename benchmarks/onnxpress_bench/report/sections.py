@@ -11,7 +11,7 @@ from onnxpress_bench.report.scene import Scene
 from onnxpress_bench.report.terminal import achieved, all_versions, answers_title, figure, gain_text
 from onnxpress_bench.report.verdict import was_compared, wrong_figures
 from onnxpress_bench.statistics import Gain
-from onnxpress_exporter.quality import is_wrong
+from onnxpress_exporter.judging.wrong import is_wrong
 
 RULE_OF_GAIN = (
     "Every backend answered the same items in this run, and its answers were compared with the reference's: cosines "

@@ -11,7 +11,7 @@ from onnxpress_bench.measures import Row, summarize
 from onnxpress_bench.noise import Findings, findings
 from onnxpress_bench.statistics import Gain
 from onnxpress_exporter.judging.metrics import METRICS
-from onnxpress_exporter.quality import is_wrong
+from onnxpress_exporter.judging.wrong import is_wrong
 
 
 def render(comparison: Comparison) -> str:

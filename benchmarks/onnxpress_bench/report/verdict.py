@@ -14,7 +14,7 @@ from onnxpress_bench.measures import Row
 from onnxpress_bench.report.terminal import times
 from onnxpress_bench.statistics import Gain
 from onnxpress_exporter.judging.metrics import METRICS
-from onnxpress_exporter.quality import bound, is_wrong
+from onnxpress_exporter.judging.wrong import bound, is_wrong
 
 
 @dataclass(frozen=True, slots=True)

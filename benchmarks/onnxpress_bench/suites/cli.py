@@ -58,7 +58,7 @@ def _measure(case: Case, path: Path, blocks: int | None) -> bool:
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
     from onnxpress_bench.subject import of_artifact
-    from onnxpress_exporter.judging.items import evaluation_of
+    from onnxpress_exporter.tasks.evaluation import evaluation_of
 
     settings = replace(settings_for(quick=False), **case.settings)
     settings = replace(settings, blocks=blocks or settings.blocks)

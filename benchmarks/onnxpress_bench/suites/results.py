@@ -20,7 +20,7 @@ from onnxpress_bench.record import read_record
 from onnxpress_bench.report.terminal import figure, times
 from onnxpress_bench.suites import SUITES, Case, cases
 from onnxpress_bench.suites.targets import Outcome, Target, Verdict, outcome
-from onnxpress_exporter.quality import is_wrong
+from onnxpress_exporter.judging.wrong import is_wrong
 
 BEGIN, END = "<!-- measured: begin ({}) -->", "<!-- measured: end ({}) -->"
 

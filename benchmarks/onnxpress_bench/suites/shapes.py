@@ -107,7 +107,7 @@ def artifact_of(
         onnxpress_exporter.export(str(checkpoint), folder, task, ("fp32",), force=True)
     missing = [name for name in precisions if name not in Artifact.open(folder).manifest.variants]
     if missing:
-        from onnxpress_exporter.quantize_flow import quantize
+        from onnxpress_exporter.flow import quantize
 
         quantize(folder, missing)
     return folder, checkpoint

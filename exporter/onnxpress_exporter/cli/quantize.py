@@ -55,7 +55,7 @@ def quantize_command(
     settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
     with kept_log(log_file) as log, display({}) as show:
         show("opening")
-        from onnxpress_exporter.quantize_flow import quantize
+        from onnxpress_exporter.flow import quantize
 
         made = quantize(
             artifact,

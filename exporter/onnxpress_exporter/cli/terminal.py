@@ -19,7 +19,7 @@ from onnxpress_exporter.errors import VariantRefused
 
 if TYPE_CHECKING:
     from onnxpress_exporter.judging.data import EvalData
-    from onnxpress_exporter.quantize.flow import Settings
+    from onnxpress_exporter.quantize.settings import Settings
 
 
 def quantization_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +111,7 @@ def quantization_settings(
         UsageError: a threshold that is not FIGURE=NUMBER.
         InputError: there is no such figure.
     """
-    from onnxpress_exporter.quantize.flow import Settings
+    from onnxpress_exporter.quantize.settings import Settings
     from onnxpress_exporter.quantize.thresholds import parse_thresholds
 
     given = {}

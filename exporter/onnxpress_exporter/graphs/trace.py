@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir
 
 from onnxpress_exporter.errors import TraceError
-from onnxpress_exporter.specs.base import GraphSpec
+from onnxpress_exporter.graphs.spec import GraphSpec
 
 if TYPE_CHECKING:
     import torch

@@ -1,5 +1,6 @@
-"""The task's own metric on labelled data: a file or a dataset -> rows -> items and targets -> figures.
+"""How good are answers? The texts and items that variants are compared on, the figures of a comparison, and metrics.
 
-`data` reads rows, `columns` finds what is in them, `items` makes what the task's pipeline takes and what it should
-answer, `metrics` compares. Nothing here knows of variants, gates or backends.
+`samples` and `texts` are what is asked, `items` makes of texts what a pipeline takes, `figures` compares answers with
+a reference's. On labelled rows: `data` reads them, `columns` and `cells` find what is in them, `metrics` says how many
+answers are right. Nothing here knows of torch, tasks, variants, gates or backends.
 """

@@ -70,6 +70,14 @@ def number(cell: Cell) -> float:
     return value
 
 
+def spread(cells: Sequence[Cell]) -> list[float]:
+    """Numbers that are not all the same: nothing correlates with those."""
+    values = [number(cell) for cell in cells]
+    if len(set(values)) < 2:
+        cells[0].fail("numbers that differ from row to row; here, all are the same")
+    return values
+
+
 def several(cell: Cell, read: Callable[[Cell], Value], what: str) -> list[Value]:
     """A list; an error in an entry is told by the place of the cell."""
     value = _json(cell.value)

@@ -6,16 +6,16 @@ into the graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import onnx_ir
 from numpy.typing import NDArray
 
 from onnxpress_exporter.passes.integer_products import IntegerWeights
 from onnxpress_exporter.passes.weight_only import BlockWeights
-from onnxpress_exporter.precisions import PRECISIONS
-from onnxpress_exporter.precisions.row import Blocks, Treatment
+from onnxpress_exporter.precisions.row import Blocks, Integers, Precision, Treatment
 from onnxpress_exporter.quantize.calibration import Statistics
 from onnxpress_exporter.quantize.rounding import (
     INT8,
@@ -26,37 +26,87 @@ from onnxpress_exporter.quantize.rounding import (
     Levels,
     round_weights,
 )
-from onnxpress_exporter.quantize.sites import Site
+from onnxpress_exporter.quantize.sites import Site, score_products
 
 Array = NDArray[np.float32]
 
 
-#: site's value -> its treatment; a site without one stays in higher precision.
-Plan = Mapping[str, Treatment]
+#: A graph's name, and the name of a site's value in it.
+Place = tuple[str, str]
+
+#: A site without a treatment stays in higher precision.
+Plan = Mapping[Place, Treatment]
 
 
-def first_plans(precision: str, sites: Iterable[Site], will_do: Callable[[Site], bool]) -> list[dict[str, Treatment]]:
-    """What is tried before any site is looked at alone: what is on trial, where it `will_do`; then without that."""
-    *trials, last = PRECISIONS[precision].usual_treatments
-    without: dict[str, Treatment] = {site.value: last for site in sites}
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is tried as a whole. `title`: for the report; `doing`: for a progress display, if there is more to say than
+    what is done with each graph; `tables`: how the tables of a model that writes are stored."""
+
+    title: str
+    doing: str
+    plan: Plan
+    tables: Blocks | None = None
+
+
+def first_attempts(row: Precision, places: Iterable[Place], will_do: Callable[[Place], bool]) -> list[Attempt]:
+    """Of a model that reads: what is on trial, where it `will_do`; then what every site gets without that."""
+    cheapest = Attempt("all sites at their cheapest", "judging the first plan", {})
+    if not row.ladder:
+        return [replace(cheapest, doing="judging")]
+    *trials, usual = row.usual_treatments
+    without: dict[Place, Treatment] = dict.fromkeys(places, usual)
     if not trials:
-        return [without]
-    plan = without | {site.value: trials[0] for site in sites if will_do(site)}
-    return [without] if plan == without else [plan, without]
+        return [replace(cheapest, plan=without)]
+    plan = without | {place: trials[0] for place in without if will_do(place)}
+    if plan == without:
+        return [replace(cheapest, plan=without)]
+    everywhere = Attempt("a range for each row everywhere", "judging without ranges for all rows", without)
+    return [replace(cheapest, plan=plan), everywhere]
 
 
-def raised(plan: Plan, precision: str, sites: Iterable[Site]) -> dict[str, Treatment]:
+def scheme_attempts(
+    row: Precision, graphs: Mapping[str, onnx_ir.Model], roles: Mapping[str, str], sites: Mapping[Place, Site]
+) -> list[Attempt]:
+    """Of a model that writes: one for each scheme that has something to say of its graphs."""
+    heads = {name: score_products(graph) for name, graph in graphs.items()}
+    attempts = []
+    for scheme in row.schemes:
+        if scheme.integers and not scheme.integers & set(roles.values()):
+            continue
+        plan: dict[Place, Treatment] = {}
+        for (name, value), site in sites.items():
+            stored = scheme.head if heads[name] & set(site.products) else scheme.body
+            if roles[name] in scheme.integers:
+                plan[name, value] = Integers()
+            elif stored is not None:
+                plan[name, value] = stored
+        attempts.append(Attempt(str(scheme), "", plan, scheme.head))
+    return attempts
+
+
+def raised(plan: Plan, ladder: Sequence[Treatment], places: Iterable[Place]) -> dict[Place, Treatment]:
     """The plan with these sites treated more exactly by one step."""
     changed = dict(plan)
-    for site in sites:
-        if site.value in changed:
-            ladder = PRECISIONS[precision].ladder
-            place = ladder.index(changed[site.value]) + 1
-            if place < len(ladder):
-                changed[site.value] = ladder[place]
+    for place in places:
+        if place in changed:
+            better = _more_exact(changed[place], ladder)
+            if better is None:
+                del changed[place]
             else:
-                del changed[site.value]
+                changed[place] = better
     return changed
+
+
+def _more_exact(treatment: Treatment, ladder: Sequence[Treatment]) -> Treatment | None:
+    """The next step; None: higher precision. What is not a step itself goes to the first with as many bits."""
+    if treatment in ladder:
+        rest = ladder[ladder.index(treatment) + 1 :]
+    elif isinstance(treatment, Blocks):
+        rest = [step for step in ladder if isinstance(step, Blocks) and step.bits >= treatment.bits]
+    else:
+        rest = list(ladder)
+    return rest[0] if rest else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from onnxpress_exporter.precisions.row import Treatment
-from onnxpress_exporter.quantize.judge import Verdict
-from onnxpress_exporter.quantize.plan import Plan, first_plans, raised
-from onnxpress_exporter.quantize.sites import Site
+from onnxpress_exporter.quantize.plan import Attempt, Place, Plan, raised
+from onnxpress_exporter.quantize.settings import Say
+from onnxpress_exporter.quantize.thresholds import Verdict
 
 #: Of the whole harm, what the sites treated more exactly in one round stand for.
 SHARE_PER_ROUND = 0.3
 #: A variant with fewer than this share of its sites quantized saves nothing any more.
 LEAST_QUANTIZED = 0.34
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +29,14 @@ class Found:
     plan: Plan
     verdict: Verdict
     rounds: tuple[str, ...] = ()
-    harms: Mapping[str, float] = field(default_factory=dict)
 
 
 def search(
-    precision: str,
-    sites: Sequence[Site],
-    judge: Callable[[Plan], Verdict],
+    attempts: Sequence[Attempt],
+    ladder: Sequence[Treatment],
+    products: Mapping[Place, Sequence[str]],
+    judge: Callable[[Attempt], Verdict],
     harm: Callable[[Plan], float],
-    one_range_will_do: Callable[[Site], bool],
     *,
     time_s: float,
     say: Say,
@@ -47,58 +44,75 @@ def search(
     """Find a plan that passes.
 
     Args:
-        judge: the gate's verdict on a plan.
+        attempts: what is tried before any site is looked at alone.
+        ladder: treatments, each more exact than the one before; empty: sites are not treated one by one.
+        products: the products of each site that can be treated.
+        judge: the gate's verdict on an attempt.
         harm: how far a plan's raw outputs are from fp32's, squared and relative.
-        one_range_will_do: whether a site's value may have one range for all rows, if the gate bears it.
-        time_s: no new round begins after this many seconds.
+        time_s: neither a new round nor the look at another site begins after this many seconds.
         say: called with what the search does, for a progress display.
     """
     deadline = time.monotonic() + time_s
     rounds: list[str] = []
     best: Found | None = None
-    for plan in first_plans(precision, sites, one_range_will_do):
-        say("judging the first plan" if best is None else "judging without ranges for all rows")
-        tried = "all sites at their cheapest" if best is None else "a range for each row everywhere"
-        verdict = judge(plan)
-        rounds.append(_told(tried, verdict))
-        best = Found(plan, verdict, tuple(rounds))
+    for attempt in attempts:
+        if attempt.doing:
+            say(attempt.doing)
+        verdict = judge(attempt)
+        rounds.append(_told(attempt.title, verdict))
+        best = Found(attempt.plan, verdict, tuple(rounds))
         if verdict.passed:
             return best
     assert best is not None
-    plan = dict(best.plan)
-    by_value = {site.value: site for site in sites}
-    harms: dict[tuple[str, Treatment], float] = {}
-    while time.monotonic() < deadline:
-        for number, (value, treatment) in enumerate(plan.items()):
-            if (value, treatment) not in harms:
-                say(f"measuring site {number + 1} of {len(plan)} alone")
-                harms[value, treatment] = harm({value: treatment})
+    plan, last = best.plan, attempts[-1]
+    harms: dict[tuple[Place, Treatment], float] = {}
+    while ladder:
+        if not plan:
+            rounds.append("no product is left that could be treated more exactly")
+            break
+        if not _measure(plan, harms, harm, deadline, say):
+            rounds.append(f"the time given, {time_s:.0f} s, was over")
+            break
         worst = _worst(plan, harms)
-        plan = raised(plan, precision, [by_value[value] for value in worst])
-        if len(plan) < LEAST_QUANTIZED * len(sites):
+        plan = raised(plan, ladder, worst)
+        if len(plan) < LEAST_QUANTIZED * len(products):
             rounds.append("too few sites would be left to save anything")
             break
         say(f"treating {len(worst)} more exactly")
-        verdict = judge(plan)
-        layers = [name for value in worst for name in by_value[value].products]
+        verdict = judge(Attempt("", "", plan, last.tables))
+        layers = [name for place in worst for name in products[place]]
         rounds.append(_told(f"{len(worst)} more exactly: {_listed(layers)}", verdict))
-        alone = {value: harms[value, one] for value, one in plan.items() if (value, one) in harms}
-        best = Found(dict(plan), verdict, tuple(rounds), alone)
+        best = Found(plan, verdict, tuple(rounds))
         if verdict.passed:
             return best
-    else:
-        rounds.append(f"the time given, {time_s:.0f} s, was over")
-    return Found(best.plan, best.verdict, tuple(rounds), best.harms)
+    return Found(best.plan, best.verdict, tuple(rounds))
 
 
-def _worst(plan: Plan, harms: Mapping[tuple[str, Treatment], float]) -> list[str]:
+def _measure(
+    plan: Plan,
+    harms: dict[tuple[Place, Treatment], float],
+    harm: Callable[[Plan], float],
+    deadline: float,
+    say: Say,
+) -> bool:
+    """Add what each site of the plan harms alone; whether there was time for it."""
+    for number, (place, treatment) in enumerate(plan.items()):
+        if time.monotonic() >= deadline:
+            return False
+        if (place, treatment) not in harms:
+            say(f"measuring site {number + 1} of {len(plan)} alone")
+            harms[place, treatment] = harm({place: treatment})
+    return True
+
+
+def _worst(plan: Plan, harms: Mapping[tuple[Place, Treatment], float]) -> list[Place]:
     """The fewest sites that stand for the round's share of the harm."""
-    ranked = sorted(plan, key=lambda value: -harms[value, plan[value]])
-    total = sum(harms[value, plan[value]] for value in plan)
+    ranked = sorted(plan, key=lambda place: -harms[place, plan[place]])
+    total = sum(harms[place, treatment] for place, treatment in plan.items())
     chosen, covered = [], 0.0
-    for value in ranked:
-        chosen.append(value)
-        covered += harms[value, plan[value]]
+    for place in ranked:
+        chosen.append(place)
+        covered += harms[place, plan[place]]
         if covered >= SHARE_PER_ROUND * total:
             break
     return chosen

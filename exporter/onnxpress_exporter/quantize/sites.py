@@ -75,3 +75,17 @@ def skipped_products(model: onnx_ir.Model, sites: tuple[Site, ...]) -> dict[str,
         elif array is not None:
             reasons[name] = "few weights" if array.ndim == 2 else "weights of more than two axes"
     return reasons
+
+
+def score_products(model: onnx_ir.Model) -> set[str]:
+    """Products that have a column for each token: what gives a model that writes its scores."""
+    sizes = {output.shape[-1] for output in model.graph.outputs if output.name == "logits" and output.shape}
+    if len(sizes) != 1:
+        return set()
+    (vocabulary,) = sizes
+    found = set()
+    for node in nodes(model, "MatMul"):
+        array = weights_of(node.inputs[1])
+        if array is not None and array.ndim == 2 and array.shape[1] == vocabulary:
+            found.add(str(node.outputs[0].name))
+    return found

@@ -1,12 +1,13 @@
 """What a variant's answers have to reach, by figure: what its precision's row says, or a user. Pure.
 
-Figures are those of `quality`, and what is lost of the task's own metric (`evaluation.metrics`). The defaults are what
-a search or a classifier built on the original would not notice: a user may set his own for any of them.
+Figures are those of `judging.figures`, and what is lost of the task's own metric (`judging.metrics`). The defaults are
+what a search or a classifier built on the original would not notice: a user may set his own for any of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from onnxpress.errors import InputError
 from onnxpress_exporter.judging.metrics import LOSS, METRICS
@@ -24,6 +25,19 @@ SMALLER_IS_BETTER = frozenset(
         *_LOSSES,
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`figures` by name; `missed`: those beyond their threshold, as text; empty where the variant passed."""
+
+    figures: Mapping[str, float]
+    missed: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every figure is within its threshold."""
+        return not self.missed
 
 
 def thresholds_of(precision: str) -> Thresholds:

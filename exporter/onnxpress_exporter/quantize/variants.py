@@ -7,7 +7,6 @@ treatment.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,16 @@ from numpy.typing import NDArray
 from onnxpress_exporter.passes.balance import balance, balance_attention
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
 from onnxpress_exporter.passes.graph import nodes, weights_of
-from onnxpress_exporter.passes.half_precision import half_precision
 from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, integer_products
 from onnxpress_exporter.passes.share_constants import share_constants
-from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
 from onnxpress_exporter.precisions import PRECISIONS
-from onnxpress_exporter.precisions.row import Blocks, Integers
+from onnxpress_exporter.precisions.row import Blocks, Integers, Treatment
+from onnxpress_exporter.quantize.blocks import halve, store_tables
 from onnxpress_exporter.quantize.calibration import Statistics, calibrate, merged
 from onnxpress_exporter.quantize.plan import (
     Balanced,
-    Plan,
     block_weights,
     integer_weights,
 )
@@ -93,22 +90,17 @@ class Variants:
         found: Array = np.concatenate([self._weights[name] for name in site.products], axis=1)
         return found
 
-    def build(self, precision: str, plan: Plan) -> onnx_ir.Model:
+    def build(self, precision: str, plan: Mapping[str, Treatment]) -> onnx_ir.Model:
         """The graph in which every site is treated as the plan says, with the precision's embeddings."""
         model = self.with_plan(plan)
         row = PRECISIONS[precision]
-        table = row.embeddings
-        if table is not None:
-
-            def rounding(rows: Array, block: int) -> BlockWeights:
-                return block_weights(rows, None, replace(table, block=block))
-
-            small_embeddings(model, rounding, table.block)
+        if row.embeddings is not None:
+            store_tables(model, row.embeddings)
         if row.half:
-            half_precision(model)
+            halve(model)
         return model
 
-    def with_plan(self, plan: Plan) -> onnx_ir.Model:
+    def with_plan(self, plan: Mapping[str, Treatment]) -> onnx_ir.Model:
         """The graph in which every site is treated as the plan says, and nothing else is changed."""
         model = self._base.clone()
         integers = {value: one for value, one in plan.items() if isinstance(one, Integers)}
@@ -140,9 +132,9 @@ class Variants:
             share_constants(model)
         return model
 
-    def one_range_will_do(self, site: Site) -> bool:
+    def one_range_will_do(self, value: str) -> bool:
         """Whether one range for all rows may be tried: it is about as exact as one for each."""
-        balanced = self._balance(site)
+        balanced = self._balance(self._by_value[value])
         return one_range_will_do(balanced.statistics.rows, balanced.importance)
 
     def _integers(self, site: Site, treatment: Integers) -> tuple[Array | None, IntegerSite]:

@@ -44,7 +44,7 @@ def open_adapter(source: str | Path, revision: str | None = None) -> Adapter:
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        from onnxpress.hub import download as hub
+        from onnxpress import hub
 
         if not hub.looks_like_repo_id(str(source)):
             raise UnsupportedCheckpoint(f"There is no folder {str(source)!r}, and it is not a Hub id either.")

@@ -1,35 +1,23 @@
-"""A Hub id and revision, or a folder -> the PyTorch model, its config and its tokenizer.
+"""A Hub id and revision, or a folder -> a checkpoint's files, its config and its tokenizer.
 
-Knows nothing of graphs, tensors' names or artifacts.
+Knows nothing of tasks, graphs, tensors' names or artifacts.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.heads import BARE, GENERATION, USUAL_TASKS, auto_class, head_of, normalize_task
-from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, is_adapter, merged, open_adapter
-from onnxpress_exporter.source.sentence_transformers import is_cross_encoder, sentence_modules, transformer_folder
+from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, is_adapter, open_adapter
+from onnxpress_exporter.source.sentence_transformers import transformer_folder
 from onnxpress_exporter.source.weights import check_weights, explain_missing_weights, read_json
 from onnxpress_exporter.write.tokenizer_conversion import CONVERTERS
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
-
-__all__ = [
-    "Checkpoint",
-    "infer_task",
-    "load_model",
-    "load_tokenizer",
-    "normalize_task",
-    "open_checkpoint",
-]
 
 # What a text checkpoint may need from the Hub, weights aside. `*` crosses folders there.
 _FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.bpe", "*.codes", "*.tiktoken", "*.jinja", WEIGHTS)
@@ -40,9 +28,6 @@ _IGNORED = (
     *("onnx/*", "openvino/*", "coreml/*", "runs/*", "checkpoint-*/*", ".*"),
     *("training_args.bin", "optimizer*", "*.onnx.json", "*adapter_model.bin"),
 )
-
-# A pooler feeds neither last_hidden_state nor sentence embeddings: its absence changes nothing.
-_UNUSED_WITHOUT_HEAD = re.compile(r"(^|\.)pooler\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +53,14 @@ class Checkpoint:
 
     @property
     def model_type(self) -> str:
+        """As transformers names it."""
         return str(self.config["model_type"])
+
+    @property
+    def architecture(self) -> str | None:
+        """The class that the weights were saved by, as config.json names it."""
+        architectures = self.config.get("architectures") or [None]
+        return None if architectures[0] is None else str(architectures[0])
 
 
 def open_checkpoint(
@@ -136,7 +128,7 @@ def _base_of(adapter: Adapter, source: str, allow_pickled_weights: bool, trust_r
 
 def _fetch(repo_id: str, revision: str | None, allow_pickled: bool, trust_remote_code: bool) -> tuple[Path, str]:
     """Download what is needed of a repository; its folder and commit."""
-    from onnxpress.hub import download as hub
+    from onnxpress import hub
 
     if not hub.looks_like_repo_id(repo_id):
         raise UnsupportedCheckpoint(f"There is no folder {repo_id!r}, and it is not a Hub id (`owner/name`) either.")
@@ -189,126 +181,6 @@ def _check_config(config: Mapping[str, Any], folder: Path, trust_remote_code: bo
     )
 
 
-def _architecture(checkpoint: Checkpoint) -> str | None:
-    architectures = checkpoint.config.get("architectures") or [None]
-    return None if architectures[0] is None else str(architectures[0])
-
-
-def infer_task(checkpoint: Checkpoint) -> str:
-    """The Hub's name of the task that the checkpoint was made for.
-
-    Raises UnsupportedCheckpoint, naming the task, if this version cannot export it.
-    """
-    if is_cross_encoder(checkpoint.folder, checkpoint.config):
-        return "text-ranking"
-    if sentence_modules(checkpoint.folder):
-        return "sentence-similarity"
-    architecture = _architecture(checkpoint)
-    task = head_of(architecture).tasks[0]
-    if task in GENERATION:
-        task = USUAL_TASKS.get(checkpoint.model_type, task)
-    _check_task(checkpoint, task)
-    return task
-
-
-def _check_task(checkpoint: Checkpoint, task: str) -> None:
-    """Refuse a task that the checkpoint has no head for."""
-    if task in BARE.tasks and sentence_modules(checkpoint.folder):
-        return
-    architecture = _architecture(checkpoint)
-    head = head_of(architecture)
-    offers = (*head.tasks, *BARE.tasks) if head is not BARE else BARE.tasks
-    if task not in offers:
-        raise UnsupportedCheckpoint(
-            f"{checkpoint.source} ({architecture or checkpoint.model_type}) has no head for {task}: its weights would "
-            f"be random. It offers: {', '.join(offers)}."
-        )
-    decoder_too = bool(checkpoint.config.get("is_encoder_decoder"))
-    if decoder_too and task != head.tasks[0] and head is not BARE and task not in head.tasks:
-        raise UnsupportedCheckpoint(f"{checkpoint.source} is an encoder-decoder: {task} of it is not supported yet.")
-    if decoder_too and head is BARE and auto_class(task, checkpoint.model_type) == "AutoModel":
-        raise UnsupportedCheckpoint(
-            f"{checkpoint.source} ({architecture}) is an encoder-decoder without the head that writes text; its parts "
-            "alone are not exported."
-        )
-
-
-def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
-    """The model for `task` in float32, in eval mode, with every weight of its head.
-
-    Raises UnsupportedCheckpoint if the checkpoint lacks the head, or any weight that the answers
-    depend on, or if its weights do not fit its config.
-    """
-    import torch
-    import transformers
-
-    task = normalize_task(task)
-    _check_task(checkpoint, task)
-    loader = getattr(transformers, auto_class(task, checkpoint.model_type))
-    try:
-        model, info = loader.from_pretrained(
-            checkpoint.model_folder,
-            dtype=torch.float32,
-            use_safetensors=checkpoint.safetensors,
-            trust_remote_code=checkpoint.trust_remote_code,
-            local_files_only=True,
-            output_loading_info=True,
-            # Told apart below, with a message of our own.
-            ignore_mismatched_sizes=True,
-        )
-    except Exception as error:
-        raise UnsupportedCheckpoint(
-            f"transformers cannot load {checkpoint.model_folder} for {task}: {_first_line(error)}"
-        ) from error
-    _check_loaded(checkpoint, task, info)
-    _check_modality(checkpoint, model)
-    if checkpoint.adapter is not None:
-        model = merged(model, checkpoint.adapter)
-    if hasattr(model.config, "use_cache") and task not in GENERATION:
-        model.config.use_cache = False
-    model.requires_grad_(False)
-    return model.eval()  # type: ignore[no-any-return]
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0] if lines else type(error).__name__} ({type(error).__name__})"
-
-
-def _check_loaded(checkpoint: Checkpoint, task: str, info: Mapping[str, Any]) -> None:
-    if mismatched := sorted(info.get("mismatched_keys") or []):
-        name, stored, expected = (*mismatched[0], None, None)[:3]
-        raise UnsupportedCheckpoint(
-            f"{checkpoint.source}: {len(mismatched)} weights do not fit config.json, first {name}: "
-            f"{_shape(stored)} in the file, {_shape(expected)} by the config."
-        )
-    if errors := info.get("error_msgs"):
-        raise UnsupportedCheckpoint(f"{checkpoint.source}: {next(iter(errors))}")
-    missing = sorted(info.get("missing_keys") or [])
-    if task in BARE.tasks:
-        missing = [key for key in missing if not _UNUSED_WITHOUT_HEAD.search(key)]
-    if missing:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise UnsupportedCheckpoint(
-            f"{checkpoint.source} lacks {len(missing)} weights that {task} needs ({shown}); "
-            "they would be random. Fine-tune it for the task first, or ask for another task."
-        )
-
-
-def _shape(size: Any) -> str:
-    return "an unknown shape" if size is None else str(tuple(size))
-
-
-def _check_modality(checkpoint: Checkpoint, model: Any) -> None:
-    modalities = getattr(model, "input_modalities", "text")
-    modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
-    if modalities != ("text",):
-        raise UnsupportedCheckpoint(
-            f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}; "
-            "this version exports text models only."
-        )
-
-
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     """The checkpoint's tokenizer: one with a Rust backend, or one that `tokenizer_conversion` knows.
 
@@ -324,7 +196,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
         )
     except Exception as error:
         raise UnsupportedCheckpoint(
-            f"transformers cannot load the tokenizer of {checkpoint.tokenizer_folder}: {_first_line(error)}"
+            f"transformers cannot load the tokenizer of {checkpoint.tokenizer_folder}: {first_line(error)}"
         ) from error
     # Without a vocabulary transformers makes up an almost empty one, and says nothing.
     named = {name for name in type(tokenizer).vocab_files_names.values() if name != "tokenizer_config.json"}
@@ -340,3 +212,9 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
             "`tokenizers` library, which the runtime uses; this version cannot export it."
         )
     return tokenizer
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, and its class."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{lines[0] if lines else type(error).__name__} ({type(error).__name__})"

@@ -13,65 +13,28 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
-from typing import Any
 
 import onnx_ir
 
 from onnxpress.format.files import sha256
 from onnxpress.format.manifest import (
     FILE_NAME,
-    EmbeddingSettings,
     FileInfo,
     GraphFiles,
-    Postprocessing,
     Provenance,
 )
 from onnxpress_exporter.source.checkpoint import Checkpoint
-from onnxpress_exporter.source.sentence_transformers import SentenceSettings, is_cross_encoder, ranking_activation
 
 #: Files copied from the checkpoint as they are, for readers such as transformers.js.
 COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
 
 PACKAGES = ("onnxpress", "transformers", "torch", "onnxruntime", "onnx", "onnxscript", "tokenizers")
 
-CLASSIFIES = frozenset({"text-classification", "zero-shot-classification", "text-ranking", "token-classification"})
-
 
 def graph_files(model: onnx_ir.Model, files: tuple[Path, ...], folder: Path) -> GraphFiles:
     """Where a saved graph is, relative to the artifact, and the operator sets it needs."""
     first, *external = (path.relative_to(folder).as_posix() for path in files)
     return GraphFiles(first, tuple(external), dict(sorted(model.opset_imports.items())))
-
-
-def postprocessing(task: str, checkpoint: Checkpoint, model: Any, sentence: SentenceSettings | None) -> Postprocessing:
-    """Labels and functions from the model's config; pooling from its sentence-transformers files."""
-    labels: tuple[str, ...] = ()
-    if task in CLASSIFIES:
-        named = {int(index): str(label) for index, label in model.config.id2label.items()}
-        labels = tuple(named.get(i, f"LABEL_{i}") for i in range(model.config.num_labels))
-    scores_pairs = task == "text-classification" and is_cross_encoder(checkpoint.folder, checkpoint.config)
-    function = ranking_activation(checkpoint.config) if task == "text-ranking" or scores_pairs else None
-    return Postprocessing(
-        labels=labels,
-        problem_type=getattr(model.config, "problem_type", None) if labels else None,
-        function_to_apply={"identity": "none"}.get(function, function) if function else None,
-        embedding=None if sentence is None else _embedding(sentence),
-    )
-
-
-def _embedding(sentence: SentenceSettings) -> EmbeddingSettings:
-    return EmbeddingSettings(
-        pooling=sentence.pooling,
-        dimensions=sentence.embedding_dim,
-        normalize=sentence.normalize,
-        include_prompt=sentence.include_prompt,
-        prompts=dict(sentence.prompts),
-        default_prompt_name=sentence.default_prompt_name,
-        max_length=sentence.max_seq_length,
-        do_lower_case=sentence.do_lower_case,
-        similarity=sentence.similarity,
-        truncate_dimensions=sentence.truncate_dim,
-    )
 
 
 def provenance(checkpoint: Checkpoint, command: str) -> Provenance:

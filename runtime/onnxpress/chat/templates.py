@@ -15,7 +15,7 @@ import numpy as np
 
 from onnxpress.chat.tools import tool_schemas
 from onnxpress.errors import ArtifactError, InputError, MissingDependency
-from onnxpress.format.artifact import Artifact
+from onnxpress.layouts.artifact import Artifact
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -11,12 +11,12 @@ from onnxpress.pipelines.payload import Body, Call, read_argument
 from onnxpress.pipelines.table import TASKS
 
 if TYPE_CHECKING:
-    from onnxpress.pipelines.base import TextPipeline
+    from onnxpress.pipelines.base import Pipeline
 
 Answer = tuple[Body, Any]
 
 
-def answers(pipe: TextPipeline[Any], arguments: Iterable[str], options: Mapping[str, Any]) -> Iterator[Answer]:
+def answers(pipe: Pipeline[Any, Any], arguments: Iterable[str], options: Mapping[str, Any]) -> Iterator[Answer]:
     """Each argument with its result, or each text with its entry where all arguments are one input together.
 
     Raises:
@@ -29,7 +29,7 @@ def answers(pipe: TextPipeline[Any], arguments: Iterable[str], options: Mapping[
     return _streamed(pipe, ((body, row.call(body, options)) for body in bodies))
 
 
-def _streamed(pipe: TextPipeline[Any], calls: Iterable[tuple[Body, Call]]) -> Iterator[Answer]:
+def _streamed(pipe: Pipeline[Any, Any], calls: Iterable[tuple[Body, Call]]) -> Iterator[Answer]:
     """Calls with the same options go through the pipeline as one stream, so that they share batches."""
     for options, group in groupby(calls, key=lambda pair: pair[1].options):
         waiting: deque[tuple[Body, Call]] = deque()
@@ -46,7 +46,7 @@ def _inputs(group: Iterable[tuple[Body, Call]], waiting: deque[tuple[Body, Call]
         yield from call.inputs
 
 
-def _entries(pipe: TextPipeline[Any], call: Call) -> Iterator[Answer]:
+def _entries(pipe: Pipeline[Any, Any], call: Call) -> Iterator[Answer]:
     """Each text of the one input with its entry of the result, in the result's order."""
     for place, entry in enumerate(next(iter(pipe(iter(call.inputs), **call.options)))):
         index = entry["index"] if isinstance(entry, Mapping) else place

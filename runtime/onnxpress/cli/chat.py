@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from onnxpress.cli.lines import standard_input
 from onnxpress.cli.options import call_arguments, opening, settings
 from onnxpress.errors import InputError
 from onnxpress.pipelines import pipeline
@@ -60,23 +61,24 @@ def chat(
 
 def _turns() -> Iterator[str]:
     """What the user says, until there is no more."""
-    at_terminal = sys.stdin.isatty()
-    if at_terminal:
-        click.echo(_HELP, err=True)
+    for line in _typed() if sys.stdin.isatty() else standard_input():
+        turn = line.strip()
+        if turn == "/exit":
+            return
+        if turn:
+            yield turn
+
+
+def _typed() -> Iterator[str]:
+    """Lines of a terminal. Ctrl-C begins a new one."""
+    click.echo(_HELP, err=True)
     while True:
         try:
-            line = input("> " if at_terminal else "").strip()
+            yield input("> ")
         except EOFError:
             return
         except KeyboardInterrupt:
             click.echo(err=True)
-            if at_terminal:
-                continue
-            raise
-        if line == "/exit":
-            return
-        if line:
-            yield line
 
 
 def _answer(pipe: Any, messages: Messages, options: dict[str, Any], usage: bool) -> str:
@@ -94,9 +96,9 @@ def _answer(pipe: Any, messages: Messages, options: dict[str, Any], usage: bool)
         stream.close()
     click.echo()
     if usage:
-        found = stream.usage
+        tokens = stream.usage
         click.echo(
-            f"[{found.prompt_tokens} tokens read, {found.cached_tokens} of them before; {found.completion_tokens} "
+            f"[{tokens.prompt_tokens} tokens read, {tokens.cached_tokens} of them before; {tokens.completion_tokens} "
             f"written; {stream.finish_reason}]",
             err=True,
         )

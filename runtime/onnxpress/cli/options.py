@@ -40,14 +40,14 @@ def settings(command: Command) -> Command:
     )(command)
 
 
-def call_arguments(given: tuple[str, ...]) -> dict[str, Any]:
+def call_arguments(settings: tuple[str, ...]) -> dict[str, Any]:
     """What --set says, as arguments.
 
     Raises:
         click.UsageError: not NAME=VALUE.
         InputError: a file cannot be read.
     """
-    return dict(_argument(text) for text in given)
+    return dict(_argument(text) for text in settings)
 
 
 def _argument(text: str) -> tuple[str, Any]:
@@ -56,7 +56,7 @@ def _argument(text: str) -> tuple[str, Any]:
         raise click.UsageError(f"--set takes NAME=VALUE, not {text!r}.")
     if value.startswith("@"):
         try:
-            return name, Path(value[1:]).read_text(encoding="utf-8")
+            return name, Path(value[1:]).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--set {name}: cannot read {value[1:]!r} ({error}).") from None
     try:

@@ -1,7 +1,8 @@
-"""A graph bound to arrays that stay where they are: runs that allocate nothing and copy nothing.
+"""A graph bound to arrays and buffers that stay where they are: runs that allocate nothing and copy what they must.
 
-On a CPU the graph reads and writes the arrays' own memory; the same array may be bound as an input and as an output. On
-another device every run copies all inputs there and all outputs back. Knows nothing of what the arrays mean.
+On a CPU a graph reads and writes the arrays' own memory, and nothing is copied; the same array may be bound as an input
+and as an output. A device with memory of its own reads and writes buffers in place just so; what is bound to arrays on
+the host is copied there before each run, and back after it. Knows nothing of what the arrays mean.
 """
 
 from __future__ import annotations
@@ -9,100 +10,123 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.engine.session import Session, explain, import_onnxruntime
+from onnxpress.engine.buffers import Buffer
+from onnxpress.engine.failures import explain
+from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
+from onnxpress.engine.session import OpenGraph, Session
 from onnxpress.errors import InputError
 
 Array = NDArray[Any]
 
 
 class Binding:
-    """The arrays that one graph's runs read and write. Not for several threads at once; several bindings are.
+    """What one graph's runs read and write. Not for several threads at once; several bindings are.
 
-    The graph must not return a shape or dtype other than that of the array bound to an output.
+    The graph must not return a shape or dtype other than that of what is bound to an output.
+
+    Args:
+        graph: its name or its role; None: the session's only graph.
     """
 
-    def __init__(self, session: Session, graph: str = "model") -> None:
+    def __init__(self, session: Session, graph: str | None = None) -> None:
         self._session = session
         self._graph = graph
-        self._inputs: dict[str, Array] = {}
-        self._outputs: dict[str, Array] = {}
-        self._returned: frozenset[str] = frozenset()
-        self._live: Any = None
+        self._inputs: dict[str, Array | Buffer] = {}
+        self._outputs: dict[str, Array | Buffer] = {}
+        self._opened: OpenGraph | None = None
         self._io: Any = None
+        #: Inputs that travel in every run, as ONNX Runtime knows them: it copies an array when it is bound.
+        self._travelling: dict[str, Any] = {}
+        session.watch(self)
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> None:
-        """Bind arrays by name, in place of those bound to these names; an array that is bound already costs nothing.
+    def bind(self, inputs: Mapping[str, Array | Buffer], outputs: Mapping[str, Array | Buffer] | None = None) -> None:
+        """Bind arrays or buffers by name, in place of those bound to these names; what is bound already costs nothing.
 
         Raises:
-            InputError: an array is not contiguous, or the graph has no such input or output.
+            InputError: an array is not contiguous, a buffer is on another device than the session, or the graph has no
+                such input or output.
         """
-        outputs = outputs or {}
         values: dict[int, Any] = {}
-        for new, bound in ((inputs, self._inputs), (outputs, self._outputs)):
-            for name, array in new.items():
-                if bound.get(name) is array:
+        for new, bound in ((inputs, self._inputs), (outputs or {}, self._outputs)):
+            for name, value in new.items():
+                if bound.get(name) is value:
                     continue
-                if not array.flags.c_contiguous:
-                    raise InputError(f"{name}: only a contiguous array can be bound; pass np.ascontiguousarray of it.")
+                self._check(name, value)
                 if self._io is not None:
-                    self._attach(self._io, name, array, bound is self._outputs, values)
-                bound[name] = array
+                    self._attach(name, value, bound is self._outputs, values)
+                bound[name] = value
 
     def run(self) -> None:
-        """Run the graph on what the arrays hold now.
+        """Run the graph on what the arrays and buffers hold now.
 
         Raises:
-            InputError: an input is missing or of the wrong dtype or shape, or an output's shape differs from its
-                array's; or the session was closed.
+            InputError: an input is missing or of the wrong dtype or shape, or an output's shape differs from that of
+                what is bound to it; or the session was closed.
+            EngineError: the engine failed, or there is too little memory.
         """
-        live = self._session.opened(self._graph)
+        opened = self._session.opened(self._graph)
         try:
-            if self._session.device != "cpu":
-                self._copy(live)
-                return
-            if live is not self._live:  # the first run, or the first one in a forked child
-                self._connect(live)
-            live.run_with_iobinding(self._io)
+            if opened is not self._opened:  # the first run, or the first one in a forked child
+                self._connect(opened)
+            io = self._io
+            for name, value in self._travelling.items():
+                io.bind_ortvalue_input(name, value)
+            opened.session.run_with_iobinding(io)
         except InputError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
-            raise explain(error, live, self._inputs, self._graph) from None
+            raise explain(error, opened.session, self._inputs, self._session.name_of(self._graph)) from None
 
     def close(self) -> None:
-        """Let go of the arrays."""
-        self._live = self._io = None
+        """Let go of the arrays and buffers."""
+        self.disconnect()
         self._inputs, self._outputs = {}, {}
 
-    def _connect(self, live: Any) -> None:
-        io = live.io_binding()
-        self._returned = frozenset(tensor.name for tensor in live.get_outputs())
+    def disconnect(self) -> None:
+        """Let go of the graph, whose session is being closed."""
+        self._opened = self._io = None
+        self._travelling = {}
+
+    def _check(self, name: str, value: Array | Buffer) -> None:
+        if isinstance(value, Buffer):
+            if not value.on_host and value.device != self._session.device:
+                raise InputError(f"{name}: a buffer on {value.device} cannot be bound on {self._session.device}.")
+        elif not value.flags.c_contiguous:
+            raise InputError(f"{name}: only a contiguous array can be bound; pass np.ascontiguousarray of it.")
+
+    def _connect(self, opened: OpenGraph) -> None:
+        self._opened, self._io, self._travelling = opened, opened.session.io_binding(), {}
         values: dict[int, Any] = {}
-        for bound in (self._inputs, self._outputs):
-            for name, array in bound.items():
-                self._attach(io, name, array, bound is self._outputs, values)
-        self._live, self._io = live, io
-
-    def _attach(self, io: Any, name: str, array: Array, output: bool, values: dict[int, Any]) -> None:
-        value = values.get(id(array))
-        if value is None:  # an OrtValue over the array's memory, which it keeps alive
-            value = values[id(array)] = import_onnxruntime().OrtValue.ortvalue_from_numpy(array)
-        if output:  # ONNX Runtime takes any name for an output, and fails when it runs
-            if name not in self._returned:
-                raise InputError(f"Graph {self._graph!r} has no output {name!r}.")
-            io.bind_ortvalue_output(name, value)
-            return
         try:
-            io.bind_ortvalue_input(name, value)
-        except RuntimeError:
-            raise InputError(f"Graph {self._graph!r} has no input {name!r}.") from None
+            for bound in (self._inputs, self._outputs):
+                for name, value in bound.items():
+                    self._attach(name, value, bound is self._outputs, values)
+        except BaseException:
+            self.disconnect()
+            raise
 
-    def _copy(self, live: Any) -> None:
-        results = live.run(list(self._outputs), self._inputs)
-        for name, result in zip(self._outputs, results, strict=True):
-            array = self._outputs[name]
-            if array.shape != result.shape:
-                raise InputError(f"Graph {self._graph!r} returned {name} {result.shape}, bound is {array.shape}.")
-            np.copyto(array, result, casting="no")
+    def _attach(self, name: str, value: Array | Buffer, output: bool, values: dict[int, Any]) -> None:
+        """Tell ONNX Runtime of an array or buffer; `values` holds, by id, the arrays that this call has told it of."""
+        assert self._opened is not None
+        # ONNX Runtime takes any name for an output, and fails when it runs.
+        if name not in (self._opened.outputs if output else self._opened.inputs):
+            graph = self._session.name_of(self._graph)
+            raise InputError(f"Graph {graph!r} has no {'output' if output else 'input'} {name!r}.")
+        self._travelling.pop(name, None)
+        row = provider_of(self._session.device)
+        if isinstance(value, Buffer) and not value.on_host:
+            place = (row.memory, index_of(value.device), value.dtype, value.shape, value.address)
+            (self._io.bind_output if output else self._io.bind_input)(name, *place)
+            return
+        array = value.array if isinstance(value, Buffer) else value
+        known = values.get(id(array))
+        if known is None:  # an OrtValue over the array's memory, which it keeps alive
+            known = values[id(array)] = import_onnxruntime().OrtValue.ortvalue_from_numpy(array)
+        if output:
+            self._io.bind_ortvalue_output(name, known)
+        elif row.own_memory:
+            self._travelling[name] = known
+        else:
+            self._io.bind_ortvalue_input(name, known)

@@ -35,7 +35,7 @@ def choose(
     """The variant asked for, else the fastest that suits the machine.
 
     Args:
-        device: as `session.parse_device` names it.
+        device: as `providers.parse_device` names it.
         has: the processor's features; None: this machine's.
         processor: its name; None: this machine's. Times that were measured on another one are not trusted.
 

@@ -1,4 +1,4 @@
-"""What the decode loop needs of a model: rows of tokens that are read once and remembered.
+"""What a search needs of a model: slots of tokens that are read once and remembered.
 
 Implemented over graphs with a shared cache, over graphs with a growing one, and in tests over PyTorch. Knows no search,
 no sampling and no text.
@@ -17,7 +17,11 @@ Ids = NDArray[np.int64]
 
 
 class Decoder(Protocol):
-    """Rows of tokens that were read, each with its past. One call of `generate` has one; not for several threads."""
+    """Rows of tokens that were read, each in a slot, numbered from 0 on, with its past. Not for several threads.
+
+    A row joins by `admit`, reads its prompt in chunks by `prefill`, and continues by `step`; `select` removes rows,
+    multiplies them and moves them to other slots.
+    """
 
     @property
     def lengths(self) -> Sequence[int]:
@@ -28,10 +32,27 @@ class Decoder(Protocol):
         """The most tokens that a row may have; None: no limit."""
 
     @property
+    def admits(self) -> bool:
+        """Whether rows may join. After an encoder they may not: a row's text was read with the others' texts."""
+
+    @property
+    def steps_uneven(self) -> bool:
+        """Whether rows of different lengths may take a step together."""
+
+    @property
     def log_normalizers(self) -> Logits | None:
         """float32 (rows): the logarithm of the sum of the exponentials of each row that the last `step` returned.
 
         In a buffer that the next call writes over. None: it was not asked for, or the model does not tell it.
+        """
+
+    def admit(self) -> int:
+        """Add an empty row after the others; its slot. Only where `admits`."""
+
+    def recall(self, row: int, ids: Ids) -> None:
+        """Give an empty row the longest beginning of `ids` int64 (tokens) that was read before, if it is of use.
+
+        A hint that `prefill` gets chunks of a prompt that begins so. `lengths` tells how much there was.
         """
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
@@ -41,7 +62,7 @@ class Decoder(Protocol):
         """
 
     def step(self, ids: Ids, normalizers: bool = False) -> Logits:
-        """Append one token to every row: ids int64 (rows). `normalizers`: whether `log_normalizers` is wanted.
+        """Append one token to each of the first rows: ids int64 (rows). `normalizers`: are `log_normalizers` wanted?
 
         Returns float32 (rows, vocabulary), in a buffer that the next call writes over; the caller may change it.
         """
@@ -68,6 +89,9 @@ class Model(Protocol):
 
     def start(self, rows: int, expected_tokens: int) -> Decoder:
         """Empty rows, with room for so many tokens at first."""
+
+    def close(self) -> None:
+        """Free what is kept of earlier calls."""
 
 
 class EncoderDecoderModel(Protocol):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from onnxpress.generation.structured.constraints import Constraint
 
-FinishReason = Literal["stop", "length", "cancelled"]
+FinishReason = Literal["stop", "length", "cancelled", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +16,16 @@ class Event:
     """One more token of a row, and whether it was the last.
 
     `row`: prompt number * num_return_sequences + which of them. `token` is None only where a row ends without another
-    one: it was cancelled. `logprob`, where asked for, is the model's own, before any rule.
-    `finish`: "stop" (a token or a text that ends, this token included), "length" (no more were allowed), "cancelled".
+    one: it was cancelled, or it failed. `logprob`, where asked for, is the model's own, before any rule.
+    `finish`: "stop" (a token or a text that ends, this token included), "length" (no more were allowed), "cancelled",
+    "failed": `error` says why. (`generate` raises that error; a scheduler has other requests to go on with.)
     """
 
     row: int
     token: int | None
     logprob: float | None = None
     finish: FinishReason | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Generated:
 class Hooks:
     """What a search asks of its caller, none of it needed.
 
-    `cancelled()`: asked before each call of the model; true ends every row.
+    `cancelled()`: asked before each call of the model; true ends every row that has this hook.
     `ended(row)`: makes what is told every new token of that row, and says whether its text is complete now; with beams
     it is made again and again, for whatever might come.
     `constraint(row)`: makes what says which tokens may come in that row; not with beams.

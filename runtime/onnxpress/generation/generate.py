@@ -1,19 +1,16 @@
-"""Greedy search and sampling: rows whose prompts are read and which then step together. Knows token ids alone."""
+"""Greedy search and sampling of some texts, from the first token to the last; and whole texts by any search."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from onnxpress.errors import InputError
-from onnxpress.generation.decoder import Decoder, Logits
+from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.events import NO_HOOKS, Event, Generated, Hooks, collect
-from onnxpress.generation.pool.moves import filled
-from onnxpress.generation.prompts import check_call, checked, read_together, unread
-from onnxpress.generation.row import Row, rows_of
+from onnxpress.generation.prompts import check_prompts
+from onnxpress.generation.requests import Request, check_call
+from onnxpress.generation.scheduler import Scheduler
 from onnxpress.generation.search.beams import beam_search
-from onnxpress.generation.search.speculation import speculate
 from onnxpress.generation.settings import GenerationConfig
 
 
@@ -40,13 +37,22 @@ def generate(
     check_call(config, hooks)
     if config.num_beams > 1:
         raise InputError(f"num_beams={config.num_beams} cannot be streamed: use beam_search, or num_beams=1")
-    groups = [
-        rows_of(number, prompt, config, decoder.limit, texts[number] if texts else prompt, hooks, logprobs)
-        for number, prompt in enumerate(checked(prompts, decoder))
-    ]
-    if config.prompt_lookup_num_tokens:
-        return speculate(decoder, [group[0] for group in groups], config, hooks.cancelled)
-    return _run(decoder, groups, hooks, config.num_return_sequences if texts else 1)
+    check_prompts(prompts, decoder)
+    # Nobody writes yet when the prompts are read: to read them all first takes the fewest calls of the model.
+    scheduler = Scheduler(lambda requests: decoder, decoder.limit, chunk_tokens=None, closes=False)
+    for number, prompt in enumerate(prompts):
+        text = texts[number] if texts else None
+        first_row = number * config.num_return_sequences
+        scheduler.admit(Request(prompt, config, text, hooks, logprobs, first_row))
+    return _events(scheduler)
+
+
+def _events(scheduler: Scheduler) -> Iterator[Event]:
+    while scheduler.busy:
+        for _, event in scheduler.step():
+            if event.error is not None:
+                raise event.error
+            yield event
 
 
 def complete(
@@ -66,60 +72,3 @@ def complete(
         return beam_search(decoder, prompts, config, texts=texts, hooks=hooks)
     events = generate(decoder, prompts, config, texts=texts, hooks=hooks, logprobs=logprobs)
     return collect(events, prompts, config.num_return_sequences)
-
-
-def _run(decoder: Decoder, groups: list[list[Row]], hooks: Hooks, together: int) -> Iterator[Event]:
-    cancelled = hooks.cancelled or _never
-    prompts = [group[0].ids[: group[0].prompt] for group in groups]
-    first = None if cancelled() else read_together(decoder, prompts)
-    for number, group in enumerate(groups):
-        if first is None and cancelled():
-            break
-        scores = (
-            decoder.prefill(number, unread(decoder, number, prompts[number]))[0] if first is None else first[number]
-        )
-        for row in group:
-            yield from row.take(scores if row is group[-1] else scores.copy())
-    else:
-        lanes = [row for group in groups for row in group]
-        if len(lanes) > len(groups):
-            decoder.select([number for number, group in enumerate(groups) for _ in group])
-        while lanes := _running(decoder, lanes, together):
-            if cancelled():
-                break
-            for row, scores in zip(lanes, _step(decoder, lanes), strict=True):
-                if row.finish is None:
-                    yield from row.take(scores)
-    for row in (row for group in groups for row in group if row.finish is None):
-        yield row.cancel()
-
-
-def _running(decoder: Decoder, lanes: list[Row], together: int) -> list[Row]:
-    """The decoder's rows without those that are finished, `together` side by side being kept while one of them runs."""
-    starts = range(0, len(lanes), together)
-    running = [start for start in starts if any(row.finish is None for row in lanes[start : start + together])]
-    if len(running) == len(starts):
-        return lanes
-    kept = [start * together + place for start in filled([s // together for s in running]) for place in range(together)]
-    if kept:
-        decoder.select(kept)
-    return [lanes[lane] for lane in kept]
-
-
-def _step(decoder: Decoder, lanes: list[Row]) -> Logits:
-    """What may follow in each row, float32 (rows, vocabulary), once the decoder has read what is pending."""
-    if len(lanes) == 1 and len(lanes[0].pending) > 1:
-        return decoder.prefill(0, lanes[0].pending)
-    for lane, row in enumerate(lanes):
-        if len(row.pending) > 1 and row.finish is None:
-            decoder.prefill(lane, row.pending[:-1])
-    scores = decoder.step(np.array([row.pending[-1] for row in lanes], np.int64))
-    for lane, row in enumerate(lanes):
-        # It steps for its neighbours' sake, and does not grow.
-        if row.finish is not None:
-            decoder.truncate(lane, decoder.lengths[lane] - 1)
-    return scores
-
-
-def _never() -> bool:
-    return False

@@ -1,4 +1,4 @@
-"""Before a search begins: what is wrong with its call, and what of the prompts the decoder has read already."""
+"""Prompts before a search begins: whether there is one for each row, what of them is unread, and in which chunks."""
 
 from __future__ import annotations
 
@@ -8,26 +8,13 @@ import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Ids, Logits
-from onnxpress.generation.events import Hooks
-from onnxpress.generation.settings import GenerationConfig
 
 #: Longer prompts are read one by one: in one call each, and what they have in common once.
 SHORT = 8
 
 
-def check_call(config: GenerationConfig, hooks: Hooks) -> None:
-    """Settings that exclude each other, and stop strings without a hook that knows text.
-
-    Raises:
-        InputError: which.
-    """
-    config.check()
-    if config.stop_strings and hooks.ended is None:
-        raise InputError(f"stop_strings={list(config.stop_strings)} need a hook that reads text: none was given")
-
-
-def checked(prompts: Sequence[Sequence[int]], decoder: Decoder) -> Sequence[Sequence[int]]:
-    """The prompts, if there is one for each row and none is empty.
+def check_prompts(prompts: Sequence[Sequence[int]], decoder: Decoder) -> None:
+    """Make sure that there is a prompt for each row of a decoder, and that none is empty.
 
     Raises:
         InputError: which is not so.
@@ -37,7 +24,15 @@ def checked(prompts: Sequence[Sequence[int]], decoder: Decoder) -> Sequence[Sequ
     for number, prompt in enumerate(prompts):
         if not len(prompt):
             raise InputError(f"prompt {number} has no token: a text begins with at least one, such as bos_token_id")
-    return prompts
+
+
+def chunk_end(start: int, stop: int, size: int) -> int:
+    """Where a chunk of about `size` tokens ends that begins at `start`, of tokens up to `stop`.
+
+    No token is left alone for the last chunk: 4-bit products of one token go through another kernel, which rounds
+    differently.
+    """
+    return stop if stop - start <= size + 1 else start + size
 
 
 def unread(decoder: Decoder, row: int, prompt: Ids) -> Ids:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from onnxpress.generation.events import Event, FinishReason, Hooks
+from onnxpress.generation.events import Event, FinishReason
+from onnxpress.generation.requests import Request
 from onnxpress.generation.rules import Ids, Rule, Scores, Written
 from onnxpress.generation.sampling import Draw, draw_of, logprob_of, pick, rules_of
-from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.structured.constraints import Constraint
 
 FIRST_ROOM = 1024
@@ -62,6 +62,11 @@ class Row:
         self.finish = "cancelled"
         return Event(self.number, None, None, "cancelled")
 
+    def fail(self, error: Exception) -> Event:
+        """It ends here, as it cannot be continued."""
+        self.finish = "failed"
+        return Event(self.number, None, None, "failed", error)
+
     def _append(self, token: int, logprob: float | None) -> Event:
         if self.length == len(self.ids):
             self.ids = np.concatenate([self.ids, np.empty_like(self.ids)])
@@ -80,26 +85,29 @@ class Row:
         return Event(self.number, token, logprob, self.finish)
 
 
-def rows_of(
-    number: int,
-    prompt: Sequence[int],
-    config: GenerationConfig,
-    limit: int | None,
-    read: Sequence[int],
-    hooks: Hooks,
-    logprobs: bool,
-) -> list[Row]:
-    """The rows that continue prompt `number`, one for each text that it shall return."""
+def rows_of(request: Request, limit: int | None) -> list[Row]:
+    """The rows that continue a request's prompt, one for each text that it shall return.
+
+    `limit`: the most tokens of a row.
+
+    Raises:
+        InputError: the prompt leaves no room.
+    """
+    prompt, config, hooks = request.prompt, request.config, request.hooks
     most = config.most_new_tokens(len(prompt), limit)
+    read = prompt if request.text is None else request.text
+    ends = frozenset(config.ends)
     rows = []
     for which in range(config.num_return_sequences):
-        name = number * config.num_return_sequences + which
+        number = request.first_row + which
         ids = np.empty(len(prompt) + min(most, FIRST_ROOM), np.int64)
         ids[: len(prompt)] = prompt
-        constraint = hooks.constraint(name) if hooks.constraint else None
+        constraint = hooks.constraint(number) if hooks.constraint else None
         rules = rules_of(config, len(prompt), most, read, constraint)
-        ended = hooks.ended(name) if hooks.ended else None
+        ended = hooks.ended(number) if hooks.ended else None
         draw = draw_of(config, which)
-        ends = frozenset(config.ends)
-        rows.append(Row(name, ids, len(prompt), len(prompt), most, ends, rules, draw, ended, constraint, logprobs, []))
+        row = Row(
+            number, ids, len(prompt), len(prompt), most, ends, rules, draw, ended, constraint, request.logprobs, []
+        )
+        rows.append(row)
     return rows

@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxpress.errors import HubError
+from onnxpress.hub.names import COMMIT
 
 if TYPE_CHECKING:
     import httpx2
 
 AGENT = "onnxpress"
-COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r"[A-Za-z0-9_+=-][A-Za-z0-9_.+=-]*")
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 _LONGEST_PAUSE_S = 60.0
@@ -67,7 +67,7 @@ def _check_stop() -> None:
 
 def asked_pause_s(response: httpx2.Response | None) -> float:
     """Seconds that a response asks to wait before the next request; 0 if it does not say."""
-    from huggingface_hub.utils._http import parse_ratelimit_headers
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
     if response is None:
         return 0.0
@@ -91,7 +91,7 @@ def _worth_another_try(error: Exception) -> bool:
 
 def _watch() -> None:
     """Install the two hooks in the library's client, if it does not have them: it renews its client at times."""
-    from huggingface_hub.utils._http import get_session
+    from huggingface_hub import get_session
 
     hooks: dict[str, list[Callable[..., Any]]] = get_session().event_hooks
     for kind, hook in (("request", _before_request), ("response", _after_response)):

@@ -59,7 +59,7 @@ def progress_bar(title: str) -> Iterator[Any]:
 
     Only the bar of the bytes on disk is shown, on a terminal, after two seconds; it is gone when the block ends.
     """
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+    from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined]
     from tqdm import tqdm
 
     opened: list[tqdm[Any]] = []

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxpress.errors import InputError
-from onnxpress.pipelines.base import TextPipeline
+from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Request
-from onnxpress.pipelines.tokenizer_arguments import check_arguments, encode
+from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +36,20 @@ class Options:
 
     def arguments(self) -> Mapping[str, Any]:
         """The tokenizer's arguments together."""
-        given = self.tokenize_kwargs or {}
-        return given if self.truncation is None else {**given, "truncation": self.truncation}
+        arguments = self.tokenize_kwargs or {}
+        return arguments if self.truncation is None else {**arguments, "truncation": self.truncation}
 
 
-class FeatureExtraction(TextPipeline[Options]):
+class FeatureExtraction(Pipeline[Options, TextProcessor]):
     """`pipe(text)` -> nested lists of floats (1, sequence, hidden), or with `return_tensors="np"` a float32 array of
     this shape; a list of texts gives a list of these."""
 
     options_type = Options
+    processor_type = TextProcessor
 
     def prepare(self, item: Any, options: Options) -> Request[None]:
-        return Request((self.row(encode(self, item, options.arguments())),), None)
+        return Request((self.processor.sample_of(self.processor.encode(item, options.arguments())),), None)
 
     def finish(self, context: None, values: list[Any], options: Options) -> Any:
-        features = values[0][self._graph.outputs[0].name][None]
+        features = values[0][self.graph.outputs[0].name][None]
         return features if options.return_tensors == "np" else features.tolist()

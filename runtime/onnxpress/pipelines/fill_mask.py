@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.math import softmax, top_k
-from onnxpress.pipelines.base import Outputs, TextPipeline
-from onnxpress.pipelines.batching import Batch, Request
-from onnxpress.pipelines.tokenizer_arguments import check_arguments, encode
+from onnxpress.pipelines.base import Outputs, Pipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
+from onnxpress.samples import Batch
 from onnxpress.text.tokenizer import Truncation
 
 
@@ -54,13 +55,14 @@ class Candidates:
     scores: NDArray[Any]
 
 
-class FillMask(TextPipeline[Options]):
+class FillMask(Pipeline[Options, TextProcessor]):
     """`pipe("Paris is the [MASK] of France.")` -> a list of `Filling`; with several masks, one list for each.
 
     The scores of several masks are independent of each other. A list of one text gives what that text alone gives.
     """
 
     options_type = Options
+    processor_type = TextProcessor
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         result = super().__call__(inputs, **options)
@@ -68,14 +70,15 @@ class FillMask(TextPipeline[Options]):
 
     def prepare(self, item: Any, options: Options) -> Request[Sequence[int]]:
         mask = self._mask_id()
-        encoding = encode(self, item, options.tokenizer_kwargs)
-        row = self.row(encoding, [place for place, token in enumerate(encoding.ids) if token == mask])
-        if not row.context:
+        encoding = self.processor.encode(item, options.tokenizer_kwargs)
+        sample = self.processor.sample_of(encoding, [i for i, token in enumerate(encoding.ids) if token == mask])
+        if not sample.context:
+            word = self.processor.tokenizer.token(mask)
             raise InputError(
-                f"There is no {self.tokenizer.token(mask)} in the text {item!r:.60} (or truncation cut it off). Put "
+                f"There is no {word} in the text {item!r:.60} (or truncation cut it off). Put "
                 "one where a word is to be filled in."
             )
-        return Request((row,), encoding.ids)
+        return Request((sample,), encoding.ids)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[list[Candidates]]:
         """Only the masked places are looked at: a row of the vocabulary is far larger than its best few."""
@@ -84,9 +87,9 @@ class FillMask(TextPipeline[Options]):
         return [
             [
                 _best(softmax(logits[index, batch.span(index).start + place]), targets, options.top_k)
-                for place in row.context
+                for place in sample.context
             ]
-            for index, row in enumerate(batch.rows)
+            for index, sample in enumerate(batch.samples)
         ]
 
     def finish(self, context: Sequence[int], values: list[Any], options: Options) -> Any:
@@ -104,13 +107,13 @@ class FillMask(TextPipeline[Options]):
 
     def _filling(self, ids: Sequence[int], place: int, token: int, score: float, single: bool) -> Filling:
         text = [*ids[:place], token, *ids[place + 1 :]]
-        pad = self.tokenizer_settings.pad_token_id
+        pad, tokenizer = self.processor.settings.pad_token_id, self.processor.tokenizer
         # With one mask the special tokens are left out; with more, the other masks have to stay visible.
-        sequence = self.tokenizer.decode([one for one in text if one != pad], skip_special_tokens=single)
-        return Filling(score=score, token=token, token_str=self.tokenizer.decode([token]), sequence=sequence)
+        sequence = tokenizer.decode([number for number in text if number != pad], skip_special_tokens=single)
+        return Filling(score=score, token=token, token_str=tokenizer.decode([token]), sequence=sequence)
 
     def _mask_id(self) -> int:
-        mask = self.tokenizer.special("mask")
+        mask = self.processor.tokenizer.special("mask")
         if mask is None:
             raise InputError(f"{self.artifact.folder}: its tokenizer has no mask token, so there is nothing to fill.")
         return mask
@@ -124,17 +127,18 @@ class FillMask(TextPipeline[Options]):
         if targets is None:
             return None
         words = [targets] if isinstance(targets, str) else targets
-        found = {token for word in words if (token := self._target_id(word)) is not None}
-        if not found:
+        ids = {token for word in words if (token := self._target_id(word)) is not None}
+        if not ids:
             raise InputError("targets has no word that this model has a token for. Pass at least one.")
-        return np.array(sorted(found), dtype=np.int64)
+        return np.array(sorted(ids), dtype=np.int64)
 
     def _target_id(self, word: str) -> int | None:
-        token = self.tokenizer.token_id(word)
+        tokenizer = self.processor.tokenizer
+        token = tokenizer.token_id(word)
         if token is not None:
             return token
-        pieces = self.tokenizer.encode(word, truncation=Truncation(1), special_tokens=False).ids
-        instead = f"its first token, {self.tokenizer.token(pieces[0])!r}, is taken" if pieces else "it is left out"
+        pieces = tokenizer.encode(word, truncation=Truncation(1), special_tokens=False).ids
+        instead = f"its first token, {tokenizer.token(pieces[0])!r}, is taken" if pieces else "it is left out"
         warnings.warn(f"The target {word!r} is not in the vocabulary; {instead}.", UserWarning, stacklevel=2)
         return pieces[0] if pieces else None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from onnxpress.engine.choice import Choice
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError
-from onnxpress.format.artifact import Artifact
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.task import Task
 from onnxpress.text.tokenizer import Tokenizer
 

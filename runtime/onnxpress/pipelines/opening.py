@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.engine.choice import Choice, choose
-from onnxpress.engine.session import Session, import_onnxruntime, parse_device, require_device
+from onnxpress.engine.providers import import_onnxruntime, parse_device, require_device
+from onnxpress.engine.session import Session
 from onnxpress.errors import UnknownTask
-from onnxpress.format.artifact import Artifact
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.table import find_task
 from onnxpress.pipelines.task import Task
 from onnxpress.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from onnxpress.pipelines.base import TextPipeline
+    from onnxpress.pipelines.base import Pipeline
 
 
 def pipeline(
@@ -28,7 +29,7 @@ def pipeline(
     revision: str | None = None,
     threads: int | None = None,
     **options: Any,
-) -> TextPipeline[Any]:
+) -> Pipeline[Any, Any]:
     """Open an artifact as a callable for its task; a drop-in for `transformers.pipeline`.
 
     Args:
@@ -54,15 +55,12 @@ def pipeline(
         raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
     wanted, alias_options = (None, {}) if task is None else find_task(task)
     place = parse_device(device)
-    artifact = (
-        model
-        if isinstance(model, Artifact)
-        else Artifact.open(model, revision=revision, precision=precision, device=place)
-    )
+    artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision)
     row = _served_task(artifact, wanted)
     if place != "cpu":
         require_device(place)
     choice = choose(artifact.manifest, precision, place)
+    artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
     loaded = _load(row, artifact, choice, place, threads)
     try:
         return row.load()(loaded, {**alias_options, **options})
@@ -78,7 +76,7 @@ def build_pipeline(
     tokenizer: Tokenizer | None,
     precision: str,
     options: Mapping[str, Any],
-) -> TextPipeline[Any]:
+) -> Pipeline[Any, Any]:
     """A pipeline over a session that is open already, or over anything that runs graphs as a session does.
 
     Raises:

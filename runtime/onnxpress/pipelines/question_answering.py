@@ -14,9 +14,12 @@ from typing import Any, TypedDict
 import numpy as np
 
 from onnxpress.errors import InputError
-from onnxpress.pipelines.base import TextPipeline, is_stream
-from onnxpress.pipelines.batching import Request, Row
+from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.inputs import is_stream
 from onnxpress.pipelines.spans import Window, best_spans, null_score, probabilities
+from onnxpress.pipelines.text_processor import TextProcessor
+from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
 #: transformers 4 widens its search by so many spans, because spans inside one word become the same answer.
@@ -68,7 +71,7 @@ class Question:
     windows: tuple[Window, ...]
 
 
-class QuestionAnswering(TextPipeline[Options]):
+class QuestionAnswering(Pipeline[Options, TextProcessor]):
     """`pipe(question=..., context=...)`, `pipe({"question": ..., "context": ...})`, or lists of either.
 
     One context may serve a list of questions, and the reverse. One question gives one `Answer`, or a list of them if
@@ -76,6 +79,7 @@ class QuestionAnswering(TextPipeline[Options]):
     """
 
     options_type = Options
+    processor_type = TextProcessor
 
     def __call__(
         self, inputs: Any = None, *more: Any, question: Any = None, context: Any = None, **options: Any
@@ -86,9 +90,9 @@ class QuestionAnswering(TextPipeline[Options]):
     def prepare(self, item: Any, options: Options) -> Request[Question]:
         question, context = _question_and_context(item)
         question = self._shortened(question, options.max_question_len)
-        question_first = self.tokenizer_settings.padding_side == "right"
+        question_first = self.processor.settings.padding_side == "right"
         length = self._window_length(options)
-        encoding = self.tokenizer.encode(
+        encoding = self.processor.tokenizer.encode(
             question if question_first else context,
             context if question_first else question,
             truncation=Truncation(
@@ -97,14 +101,14 @@ class QuestionAnswering(TextPipeline[Options]):
                 self._stride(question, length, options.doc_stride),
             ),
         )
-        cls = self.tokenizer.special("cls")
+        cls = self.processor.tokenizer.special("cls")
         windows: list[Window] = []
-        rows: list[Row] = []
+        samples: list[Sample] = []
         pieces: list[Encoding] = [encoding, *encoding.overflowing]
         for piece in pieces:
             windows.append(Window.of(piece, context_side=1 if question_first else 0, cls=cls))
-            rows.append(self.row(piece))
-        return Request(tuple(rows), Question(context, tuple(windows)))
+            samples.append(self.processor.sample_of(piece))
+        return Request(tuple(samples), Question(context, tuple(windows)))
 
     def finish(self, context: Question, values: list[Any], options: Options) -> Any:
         wanted = options.top_k * 2 + _SPARE_SPANS if options.align_to_words else options.top_k
@@ -117,8 +121,8 @@ class QuestionAnswering(TextPipeline[Options]):
             for span in best_spans(window, start, end, wanted, options.max_answer_len):
                 first, last = window.characters(span.start, span.end, options.align_to_words)
                 text = context.context[first:last]
-                found = answers.setdefault(text.lower(), Answer(score=0.0, start=first, end=last, answer=text))
-                found["score"] += span.score
+                answer = answers.setdefault(text.lower(), Answer(score=0.0, start=first, end=last, answer=text))
+                answer["score"] += span.score
         ranked = list(answers.values())
         if options.handle_impossible_answer or not ranked:
             score = null if options.handle_impossible_answer else 0.0
@@ -127,7 +131,7 @@ class QuestionAnswering(TextPipeline[Options]):
         return ranked[0] if len(ranked) == 1 else ranked
 
     def _window_length(self, options: Options) -> int:
-        limit = self.limit()
+        limit = self.processor.limit()
         if options.max_seq_len is None:
             return min(384, limit or 384)
         if limit is not None and options.max_seq_len > limit:
@@ -138,7 +142,7 @@ class QuestionAnswering(TextPipeline[Options]):
         """The question up to the end of its token number `limit`."""
         if limit is None:
             return question
-        offsets = self.tokenizer.encode(question, special_tokens=False).offsets
+        offsets = self.processor.tokenizer.encode(question, special_tokens=False).offsets
         return question if len(offsets) <= limit else question[: offsets[limit - 1][1]]
 
     def _stride(self, question: str, length: int, stride: int | None) -> int:
@@ -147,8 +151,8 @@ class QuestionAnswering(TextPipeline[Options]):
         Raises:
             InputError: no room for the context beside the question, or more shared tokens than there is room.
         """
-        tokens = len(self.tokenizer.encode(question, special_tokens=False).ids)
-        room = length - tokens - self.tokenizer.special_count(pair=True)
+        tokens = len(self.processor.tokenizer.encode(question, special_tokens=False).ids)
+        room = length - tokens - self.processor.tokenizer.special_count(pair=True)
         if room < 1:
             raise InputError(
                 f"The question has {tokens} tokens, which leaves no room for the context in max_seq_len={length}. "
@@ -169,27 +173,27 @@ def _items(inputs: Any, more: Sequence[Any], question: Any, context: Any) -> Any
     """What the call is about: a list of items, or a generator or dataset untouched."""
     if inputs is None:
         if question is None or context is None:
-            raise InputError('question-answering takes question=... and context=..., or {"question": ..., ...}.')
+            raise InputError('Pass question=... and context=..., or {"question": ..., "context": ...}.')
         return _pairs(question, context)
     if question is not None or context is not None:
         raise InputError("Pass the question and its context either by name or in a dictionary, not both.")
     if more:
-        given = [inputs, *more]
-        return _pairs(*given) if len(given) == 2 and all(isinstance(one, str) for one in given) else given
+        items = [inputs, *more]
+        return _pairs(*items) if len(items) == 2 and all(isinstance(item, str) for item in items) else items
     if is_stream(inputs):
         return inputs
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 
 def _pairs(question: Any, context: Any) -> list[Any]:
-    questions, contexts = ([one] if isinstance(one, str) else list(one) for one in (question, context))
+    questions, contexts = ([side] if isinstance(side, str) else list(side) for side in (question, context))
     if isinstance(context, str):
         contexts *= len(questions)
     elif isinstance(question, str):
         questions *= len(contexts)
     if len(questions) != len(contexts):
         raise InputError(f"{len(questions)} questions, but {len(contexts)} contexts. Pass one context for each or one.")
-    return [{"question": one, "context": other} for one, other in zip(questions, contexts, strict=True)]
+    return [{"question": asked, "context": text} for asked, text in zip(questions, contexts, strict=True)]
 
 
 def _question_and_context(item: Any) -> tuple[str, str]:

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 from onnxpress.errors import InputError
 from onnxpress.format.processors import LanguageSettings
 from onnxpress.generation.events import Generated
-from onnxpress.pipelines.base import Common, TextPipeline
-from onnxpress.pipelines.batching import Request, Row
+from onnxpress.pipelines.base import Common, Pipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.collators import token_sample
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.long_texts import pieces
 from onnxpress.pipelines.rewriting_options import (
@@ -24,31 +25,33 @@ from onnxpress.pipelines.rewriting_options import (
     Source,
     SourceSettings,
 )
-from onnxpress.pipelines.text_classification import strategy
+from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
 from onnxpress.pipelines.writing import ROWS, Call, Writer, details, read_json, stop_strings
+from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """`read`: tokens of the encoder's row; `begin`: how the decoder's row begins; `texts`: what follows."""
+    """`read`: tokens that the encoder read; `begin`: those that the decoder begins with; `texts`: what follows."""
 
     read: int
     begin: Sequence[int]
     texts: Sequence[Generated]
 
 
-class Rewriting(TextPipeline[RewritingOptions]):
+class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
     """`pipe(text)` -> `[{"summary_text": str}]` (`generated_text`, `translation_text`); with `num_return_sequences`, so
     many in the list.
 
     A list of texts gives a list of `{"summary_text": str}`. `stream` hands one text out while it is written.
     """
 
+    processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
     usual = Common(batch_size=ROWS)
-    window_rows = 8 * ROWS
+    window = 8 * ROWS
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         settings = model.task.settings
@@ -56,7 +59,7 @@ class Rewriting(TextPipeline[RewritingOptions]):
         super().__init__(model, options)
         self._result_name = str(settings["result"])
         self._sources = SourceSettings.of_config(read_json(model.artifact, "config.json"))
-        self.writer = Writer(model.artifact, model.session, self.tokenizer, USUAL)
+        self.writer = Writer(model.artifact, model.session, self.processor.tokenizer, USUAL)
         # Which languages there are may be said by each call alone; the other options are wrong now if they ever are.
         languages = isinstance(self.options, LanguageOptions)
         self._call(self.options, Source() if languages else self._source(self.options))
@@ -77,14 +80,14 @@ class Rewriting(TextPipeline[RewritingOptions]):
         chosen = self._options(self.options, options)
         source = self._source(chosen)
         call = self._call(chosen, source, single=True)
-        rows = self._request(inputs, chosen, source).rows
-        if len(rows) != 1:
+        samples = self._request(inputs, chosen, source).samples
+        if len(samples) != 1:
             raise InputError("A text that is answered in pieces cannot be streamed. Call the pipeline.")
-        text = self.tokenizer.stream_decoder(cleans_up=chosen.clean_up_tokenization_spaces)
-        return TextStream(self.writer, rows[0], call, text)
+        text = self.processor.tokenizer.stream_decoder(cleans_up=chosen.clean_up_tokenization_spaces)
+        return TextStream(self.writer, samples[0], call, text)
 
     def prepare(self, item: Any, options: RewritingOptions) -> Request[Any]:
-        """One text as rows; with each row goes the space that stands behind its piece.
+        """One text as samples; with each goes the space that stands behind its piece.
 
         Raises:
             InputError: not a text, or one that is too long; or settings that the model does not have.
@@ -93,12 +96,13 @@ class Rewriting(TextPipeline[RewritingOptions]):
         self._call(options, source)
         return self._request(item, options, source)
 
-    def compute(self, rows: Sequence[Row], options: RewritingOptions) -> Sequence[Any]:
-        """What is written about each row."""
+    def compute(self, samples: Sequence[Sample], options: RewritingOptions) -> Sequence[Any]:
+        """What is written about each sample."""
         call = self._call(options, self._source(options))
         begin = self.writer.begin(call)
         return [
-            _Written(len(row.ids), begin, texts) for row, texts in zip(rows, self.writer.write(rows, call), strict=True)
+            _Written(sample.cost, begin, texts)
+            for sample, texts in zip(samples, self.writer.write(samples, call), strict=True)
         ]
 
     def finish(self, context: Sequence[str], values: list[Any], options: RewritingOptions) -> list[dict[str, Any]]:
@@ -119,7 +123,7 @@ class Rewriting(TextPipeline[RewritingOptions]):
         prefix = source.prefix if options.prefix is None else options.prefix
 
         def encode(text: str, truncation: Truncation | None = None) -> Encoding:
-            return self.tokenizer.encode(
+            return self.processor.tokenizer.encode(
                 prefix + text,
                 truncation=truncation,
                 source_language=source.source_language,
@@ -127,17 +131,19 @@ class Rewriting(TextPipeline[RewritingOptions]):
             )
 
         chosen = strategy(options.truncation)
-        whole = encode(item, None if chosen is None else self.truncation(chosen))
-        limit = self.limit()
+        whole = encode(item, None if chosen is None else self.processor.truncation(chosen))
+        limit = self.processor.limit()
         if limit is None or len(whole.ids) <= limit:
-            return Request((Row(whole.ids),), ("",))
+            if not whole.ids:
+                raise no_tokens()
+            return Request((token_sample(whole.ids),), ("",))
         if options.overflow is None:
             raise InputError(
                 f"The text has {len(whole.ids)} tokens, the model takes at most {limit}. Pass truncation=True to cut "
                 'it, or overflow="chunk" to answer it in pieces.'
             )
         parts = pieces(item, lambda text: len(encode(text).ids) <= limit)
-        return Request(tuple(Row(encode(text).ids) for text, _ in parts), tuple(space for _, space in parts))
+        return Request(tuple(token_sample(encode(text).ids) for text, _ in parts), tuple(space for _, space in parts))
 
     def _source(self, options: RewritingOptions) -> Source:
         """How a text is put to the model, in the languages of a call where the task has any.
@@ -147,7 +153,7 @@ class Rewriting(TextPipeline[RewritingOptions]):
         """
         if not isinstance(options, LanguageOptions):
             return self._sources.source(self.task)
-        languages = self.tokenizer_settings.languages
+        languages = self.processor.settings.languages
         if languages is None or not languages.codes:
             return self._sources.translating(self.task, options)
         return self._with_languages(languages, options)
@@ -165,7 +171,7 @@ class Rewriting(TextPipeline[RewritingOptions]):
                 return source
             known = ", ".join(list(languages.codes)[:8]) + (" and others" if len(languages.codes) > 8 else "")
             raise InputError(f"Pass tgt_lang, the language to translate into. This model knows {known}.")
-        forced = {"forced_bos_token_id": self.tokenizer.language_id(target)}
+        forced = {"forced_bos_token_id": self.processor.tokenizer.language_id(target)}
         return replace(source, target_language=target, settings={**source.settings, **forced})
 
     def _result(
@@ -182,7 +188,9 @@ class Rewriting(TextPipeline[RewritingOptions]):
             token_ids = [*begin, *(token for text in texts for token in text.ids)]
             return {f"{self._result_name}_token_ids": token_ids, **more}
         written = [
-            self.tokenizer.decode(text.ids, skip_special_tokens=True, cleans_up=options.clean_up_tokenization_spaces)
+            self.processor.tokenizer.decode(
+                text.ids, skip_special_tokens=True, cleans_up=options.clean_up_tokenization_spaces
+            )
             for text in texts
         ]
         joined = "".join(text + space for text, space in zip(written, spaces, strict=True))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxpress.errors import InputError
-from onnxpress.pipelines.text_classification import strategy
+from onnxpress.pipelines.text_processor import strategy
 
 #: transformers' own for these tasks, where the checkpoint says nothing.
 USUAL = {"max_new_tokens": 256, "num_beams": 4}

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError, InvalidManifest
 from onnxpress.format.manifest import EmbeddingSettings
 from onnxpress.math import SIMILARITIES, normalize, pool
-from onnxpress.pipelines.base import Outputs, TextPipeline
-from onnxpress.pipelines.batching import Batch, Request
+from onnxpress.pipelines.base import Outputs, Pipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.text_processor import TextProcessor
+from onnxpress.samples import Batch, Sample
 
 #: Prompt names that sentence-transformers knows for every checkpoint; without a prompt of its own they add nothing.
 _COMMON_PROMPTS = ("query", "document")
@@ -44,9 +46,10 @@ class Options:
                 raise InputError(f"{name} must be a text or None, not {value!r:.60}.")
 
 
-class SentenceSimilarity(TextPipeline[Options]):
+class SentenceSimilarity(Pipeline[Options, TextProcessor]):
     """`pipe(text)` -> float32 (dimensions,); `pipe([text, ...])` -> float32 (n, dimensions); a generator or dataset
-    gives a lazy iterator of float32 (dimensions,).
+    gives a lazy iterator of float32 (dimensions,). `pipe({"source_sentence": text, "sentences": [text, ...]})` -> a
+    list of similarities, one for each of the sentences.
 
     A text longer than the checkpoint's limit is cut to it, as sentence-transformers does.
 
@@ -55,6 +58,7 @@ class SentenceSimilarity(TextPipeline[Options]):
     """
 
     options_type = Options
+    processor_type = TextProcessor
 
     @property
     def embedding(self) -> EmbeddingSettings:
@@ -80,20 +84,19 @@ class SentenceSimilarity(TextPipeline[Options]):
         Raises:
             InputError: not vectors of one size.
         """
-        first, second = (np.atleast_2d(np.asarray(one, dtype=np.float32)) for one in (a, b))
+        first, second = (np.atleast_2d(np.asarray(side, dtype=np.float32)) for side in (a, b))
         if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
             raise InputError(f"Expected vectors of one size, got arrays of shape {np.shape(a)} and {np.shape(b)}.")
         return SIMILARITIES[self.embedding.similarity](first, second)
 
-    def prepare(self, item: Any, options: Options) -> Request[None]:
-        if not isinstance(item, str):
-            raise InputError(f"{self.task} takes texts, got {type(item).__name__} {item!r:.60}.")
-        encoding = self.tokenizer.encode(self._cased(self._prompt(options) + item), truncation=self._truncated())
-        return Request((self.row(encoding),), None)
+    def prepare(self, item: Any, options: Options) -> Request[bool]:
+        compares = isinstance(item, Mapping)
+        texts = _compared(item) if compares else (item,)
+        return Request(tuple(self._sample(text, options) for text in texts), compares)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[np.float32]]:
         settings = self.embedding
-        hidden = outputs[self._graph.outputs[0].name]
+        hidden = outputs[self.graph.outputs[0].name]
         vectors = pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
         head = self.manifest.graphs.get("head")
         if head is not None:
@@ -102,13 +105,20 @@ class SentenceSimilarity(TextPipeline[Options]):
         wanted = settings.normalize if options.normalize is None else options.normalize
         return list(normalize(vectors) if wanted else vectors)
 
-    def finish(self, context: None, values: list[Any], options: Options) -> NDArray[np.float32]:
+    def finish(self, context: bool, values: list[Any], options: Options) -> NDArray[np.float32] | list[float]:
+        if context:
+            source, *others = values
+            similarities: list[float] = self.similarity(source, np.array(others))[0].tolist() if others else []
+            return similarities
         return np.array(values[0], dtype=np.float32)  # a copy: a view would keep its whole batch alive
 
-    def collect(self, results: Iterator[Any], count: int, options: Options) -> NDArray[np.float32]:
+    def collect(self, results: Iterator[Any], count: int, options: Options) -> Any:
+        """The vectors as one array; or, where texts were compared, a list of the results."""
         vectors = np.empty((count, self._dimensions(options)), dtype=np.float32)
-        for index, vector in enumerate(results):
-            vectors[index] = vector
+        for index, result in enumerate(results):
+            if isinstance(result, list):
+                return [*vectors[:index], result, *results]
+            vectors[index] = result
         return vectors
 
     def _options(self, base: Any, changes: Mapping[str, Any]) -> Any:
@@ -140,11 +150,26 @@ class SentenceSimilarity(TextPipeline[Options]):
         prompt = self._prompt(options)
         if self.embedding.include_prompt or not prompt:
             return 0
-        encoding = self.tokenizer.encode(self._cased(prompt), truncation=self._truncated())
+        encoding = self.processor.tokenizer.encode(self._cased(prompt), truncation=self._truncated())
         return len(encoding.ids) - encoding.special_tokens_mask[-1]
+
+    def _sample(self, item: Any, options: Options) -> Sample:
+        text = self._cased(self._prompt(options) + self.processor.text(item))
+        return self.processor.sample_of(self.processor.tokenizer.encode(text, truncation=self._truncated()))
 
     def _cased(self, text: str) -> str:
         return text.lower() if self.embedding.do_lower_case else text
 
     def _truncated(self) -> Any:
-        return self.truncation(max_length=self.embedding.max_length)
+        return self.processor.truncation(max_length=self.embedding.max_length)
+
+
+def _compared(item: Mapping[str, Any]) -> list[Any]:
+    """The text that others are compared with, and then those.
+
+    Raises:
+        InputError: the object has other fields.
+    """
+    if set(item) != {"source_sentence", "sentences"} or not isinstance(item["sentences"], (list, tuple)):
+        raise InputError(f'Expected a text or {{"source_sentence": ..., "sentences": [...]}}, got {item!r:.60}.')
+    return [item["source_sentence"], *item["sentences"]]

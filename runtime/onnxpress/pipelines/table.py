@@ -14,7 +14,7 @@ from onnxpress.pipelines.payload import Payload
 from onnxpress.pipelines.task import Task
 
 if TYPE_CHECKING:
-    from onnxpress.pipelines.base import TextPipeline
+    from onnxpress.pipelines.base import Pipeline
 
 #: The task of a model that answers messages.
 CHAT = "text-generation"
@@ -124,7 +124,7 @@ def find_task(name: str) -> tuple[Task, dict[str, Any]]:
     raise UnknownTask(f"Unknown task {name!r}. Tasks: {', '.join(TASKS)}. Aliases: {', '.join(aliases)}.")
 
 
-def task_class(name: str) -> type[TextPipeline[Any]]:
+def task_class(name: str) -> type[Pipeline[Any, Any]]:
     """The class that serves a task, by the Hub's name or an alias.
 
     Raises:

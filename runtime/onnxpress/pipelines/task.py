@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onnxpress.pipelines.payload import Body, Call, Payload
 
 if TYPE_CHECKING:
-    from onnxpress.pipelines.base import TextPipeline
+    from onnxpress.pipelines.base import Pipeline
 
 #: An input is a text.
 _TEXTS = Payload()
@@ -42,10 +42,10 @@ class Task:
     settings: Mapping[str, Any] = field(default_factory=dict)
     alias_option: str | None = None
 
-    def load(self) -> type[TextPipeline[Any]]:
+    def load(self) -> type[Pipeline[Any, Any]]:
         """The class that serves the task."""
         module, _, class_name = self.pipeline.partition(":")
-        pipeline_class: type[TextPipeline[Any]] = getattr(import_module(module), class_name)
+        pipeline_class: type[Pipeline[Any, Any]] = getattr(import_module(module), class_name)
         return pipeline_class
 
     def call(self, body: Body, options: Mapping[str, Any]) -> Call:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.math import sigmoid, softmax, top_k
-from onnxpress.pipelines.base import Outputs, TextPipeline
-from onnxpress.pipelines.batching import Batch, Request
-from onnxpress.text.tokenizer import Strategy, Truncation
+from onnxpress.pipelines.base import Outputs, Pipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.labels import class_labels
+from onnxpress.pipelines.text_processor import TextProcessor, strategy
+from onnxpress.samples import Batch
+from onnxpress.text.tokenizer import Truncation
 
 FUNCTIONS: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "sigmoid": sigmoid,
@@ -53,13 +56,14 @@ class Options:
             raise InputError(f"max_length is {self.max_length!r}; it must be a positive number of tokens, or None.")
 
 
-class TextClassification(TextPipeline[Options]):
+class TextClassification(Pipeline[Options, TextProcessor]):
     """`pipe(text)`, `pipe({"text": ..., "text_pair": ...})` or lists of these.
 
     A text longer than the model's limit is an InputError unless `truncation` is given.
     """
 
     options_type = Options
+    processor_type = TextProcessor
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         result = super().__call__(inputs, **options)
@@ -68,17 +72,17 @@ class TextClassification(TextPipeline[Options]):
 
     def prepare(self, item: Any, options: Options) -> Request[None]:
         text, pair = _texts(item)
-        encoding = self.tokenizer.encode(
+        encoding = self.processor.tokenizer.encode(
             text, pair, truncation=self._truncation(options), special_tokens=options.add_special_tokens
         )
-        return Request((self.row(encoding),), None)
+        return Request((self.processor.sample_of(encoding),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[Any]]:
         apply = FUNCTIONS[self._function(options)]
         return [np.array(apply(logits)) for logits in outputs["logits"]]
 
     def finish(self, context: None, values: list[Any], options: Options) -> Any:
-        scores, labels = values[0], self.labels()
+        scores, labels = values[0], class_labels(self)
         if options.top_k == "":
             best = int(scores.argmax())
             return Classification(label=labels[best], score=float(scores[best]))
@@ -90,7 +94,7 @@ class TextClassification(TextPipeline[Options]):
         chosen = strategy(options.truncation)
         if options.truncation is None and options.max_length is not None and options.padding is False:
             chosen = "longest_first"
-        return None if chosen is None else self.truncation(chosen, options.max_length)
+        return None if chosen is None else self.processor.truncation(chosen, options.max_length)
 
     def _function(self, options: Options) -> str:
         """transformers' order: the argument, the problem type, the number of labels."""
@@ -113,23 +117,6 @@ def function_name(value: Any) -> str:
     if name not in FUNCTIONS:
         raise InputError(f"function_to_apply is {value!r}; it must be one of {', '.join(FUNCTIONS)}.")
     return name
-
-
-def strategy(value: Any) -> Strategy | None:
-    """The truncation strategy of transformers' `truncation` argument; None: do not cut.
-
-    Raises:
-        InputError: neither a boolean nor the name of a strategy.
-    """
-    name = getattr(value, "value", value)
-    if name is None or name is False or name == "do_not_truncate":
-        return None
-    if name is True:
-        return "longest_first"
-    for known in get_args(Strategy):
-        if name == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(f"truncation is {value!r}; it must be True, False or one of {', '.join(get_args(Strategy))}.")
 
 
 def _texts(item: Any) -> tuple[str, str | None]:

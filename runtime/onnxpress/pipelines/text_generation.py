@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 from onnxpress.chat.templates import open_chat
 from onnxpress.errors import InputError
 from onnxpress.generation.events import Generated
-from onnxpress.pipelines.base import Common, TextPipeline
-from onnxpress.pipelines.batching import Request, Row
+from onnxpress.pipelines.base import Common, Pipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.collators import token_ids, token_sample
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.pipelines.text_classification import strategy
+from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
 from onnxpress.pipelines.writing import ROWS, Call, Writer, details, read_json, stop_strings
+from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
 Chat = Sequence[Mapping[str, Any]]
@@ -73,7 +75,7 @@ class Options:
         strategy(self.truncation)
 
 
-class TextGeneration(TextPipeline[Options]):
+class TextGeneration(Pipeline[Options, TextProcessor]):
     """`pipe("Once upon a time")` -> `[{"generated_text": str}]`; with `num_return_sequences`, so many in the list.
 
     `pipe([{"role": "user", "content": "Hi"}])` -> the same with the list of messages and the assistant's at its end.
@@ -81,16 +83,19 @@ class TextGeneration(TextPipeline[Options]):
     """
 
     options_type = Options
+    processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
     usual = Common(batch_size=ROWS)
-    window_rows = 4 * ROWS
+    window = 4 * ROWS
+    #: Prompts of different lengths need no padding.
+    budget = 2**31
+    role = "decoder"
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
         self.chat = open_chat(model.artifact)
         self._prefix = str(read_json(model.artifact, "config.json").get("prefix") or "")
-        self.writer = Writer(model.artifact, model.session, self.tokenizer, USUAL)
-        self._budget_tokens = 2**31  # rows of different lengths need no padding
+        self.writer = Writer(model.artifact, model.session, self.processor.tokenizer, USUAL)
         self._call(self.options)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
@@ -106,10 +111,12 @@ class TextGeneration(TextPipeline[Options]):
         """
         chosen = self._options(self.options, options) if options else self.options
         call = self._call(chosen, single=True)
-        row = self._row_of(_wrapped(inputs), chosen, call)
+        sample = self._sample(_wrapped(inputs), chosen, call)
         skips = chosen.skip_special_tokens is not False
-        text = self.tokenizer.stream_decoder(skip_special_tokens=skips, cleans_up=chosen.clean_up_tokenization_spaces)
-        return TextStream(self.writer, row, call, text)
+        text = self.processor.tokenizer.stream_decoder(
+            skip_special_tokens=skips, cleans_up=chosen.clean_up_tokenization_spaces
+        )
+        return TextStream(self.writer, sample, call, text)
 
     def streams(self, options: Mapping[str, Any]) -> bool:
         """Whether a call with these options gives one text for each input, which can be shown while it is written."""
@@ -117,39 +124,40 @@ class TextGeneration(TextPipeline[Options]):
 
     def prepare(self, item: Any, options: Options) -> Request[Any]:
         item = _wrapped(item)
-        return Request((self._row_of(item, options, self._call(options)),), item)
+        return Request((self._sample(item, options, self._call(options)),), item)
 
-    def compute(self, rows: Sequence[Row], options: Options) -> Sequence[Any]:
-        return list(zip(rows, self.writer.write(rows, self._call(options)), strict=True))
+    def compute(self, samples: Sequence[Sample], options: Options) -> Sequence[Any]:
+        return list(zip(samples, self.writer.write(samples, self._call(options)), strict=True))
 
     def finish(self, context: Any, values: list[Any], options: Options) -> list[dict[str, Any]]:
-        row, texts = values[0]
-        return [self._result(context, row, text, options) for text in texts]
+        sample, texts = values[0]
+        return [self._result(context, sample, text, options) for text in texts]
 
     def _call(self, options: Options, single: bool = False) -> Call:
-        given = dict(options.generate_kwargs)
+        settings = dict(options.generate_kwargs)
         of_task = stop_strings(options.stop_sequence)
         prefix = self._prefix if options.prefix is None else options.prefix
-        call = self.writer.call(given, single, **of_task)
+        call = self.writer.call(settings, single, **of_task)
         if not prefix:
             return call
         # Lengths that count the prompt do not count the prefix.
-        count = len(self.tokenizer.encode(prefix, special_tokens=False).ids)
+        count = len(self.processor.tokenizer.encode(prefix, special_tokens=False).ids)
         config = call.config
         longer: dict[str, Any] = {}
         if config.max_length is not None and config.max_new_tokens is None:
             longer["max_length"] = config.max_length + count
         if config.min_length and config.min_new_tokens is None:
             longer["min_length"] = config.min_length + count
-        return self.writer.call({**given, **longer}, single, **of_task)
+        return self.writer.call({**settings, **longer}, single, **of_task)
 
-    def _row_of(self, item: Any, options: Options, call: Call) -> Row:
+    def _sample(self, item: Any, options: Options, call: Call) -> Sample:
+        """A prompt's tokens; its context are those that the answer begins with."""
         if isinstance(item, _Conversation):
             encoding = self._chat_tokens(item, options)
         elif isinstance(item, str):
             prefix = self._prefix if options.prefix is None else options.prefix
             arguments = options.tokenizer_encode_kwargs
-            encoding = self.tokenizer.encode(
+            encoding = self.processor.tokenizer.encode(
                 prefix + item,
                 truncation=self._truncation(options),
                 special_tokens=bool(arguments.get("add_special_tokens", options.add_special_tokens)),
@@ -162,8 +170,10 @@ class TextGeneration(TextPipeline[Options]):
         ids = list(encoding.ids)
         if not ids and call.config.bos_token_id is not None:
             # As in transformers, it is then the first token of the answer.
-            return Row([call.config.bos_token_id], context=(call.config.bos_token_id,))
-        return Row(self._cut(ids, call) if options.handle_long_generation else ids, context=())
+            return token_sample([call.config.bos_token_id], context=(call.config.bos_token_id,))
+        if not ids:
+            raise no_tokens()
+        return token_sample(self._cut(ids, call) if options.handle_long_generation else ids, context=())
 
     def _chat_tokens(self, item: _Conversation, options: Options) -> Encoding:
         continued = _continues(item, options)
@@ -177,13 +187,13 @@ class TextGeneration(TextPipeline[Options]):
             continue_final_message=continued,
             **{name: value for name, value in arguments.items() if name not in _OF_TOKENIZER},
         )
-        return self.tokenizer.encode(text, truncation=self._truncation(options), special_tokens=False)
+        return self.processor.tokenizer.encode(text, truncation=self._truncation(options), special_tokens=False)
 
     def _truncation(self, options: Options) -> Truncation | None:
         arguments = options.tokenizer_encode_kwargs
         chosen = strategy(arguments.get("truncation", options.truncation))
         length = arguments.get("max_length", options.generate_kwargs.get("max_length"))
-        return None if chosen is None else self.truncation(chosen, length)
+        return None if chosen is None else self.processor.truncation(chosen, length)
 
     def _cut(self, ids: list[int], call: Call) -> list[int]:
         """The end of a prompt that would leave no room for the new tokens.
@@ -191,7 +201,7 @@ class TextGeneration(TextPipeline[Options]):
         Raises:
             InputError: there is no room even without a prompt.
         """
-        limits = [limit for limit in (self.writer.limit, self.tokenizer_settings.max_length) if limit is not None]
+        limits = [limit for limit in (self.writer.limit, self.processor.settings.max_length) if limit is not None]
         config = call.config
         new = config.max_new_tokens
         if new is None:
@@ -203,12 +213,12 @@ class TextGeneration(TextPipeline[Options]):
             raise InputError(f"{new} new tokens are more than the model's {limit} leave room for. Ask for fewer.")
         return ids[new - limit :]
 
-    def _result(self, item: Any, row: Row, text: Generated, options: Options) -> dict[str, Any]:
-        more = details([text], len(row.ids)) if options.return_details else {}
+    def _result(self, item: Any, sample: Sample, text: Generated, options: Options) -> dict[str, Any]:
+        more = details([text], sample.cost) if options.return_details else {}
         if options.return_tensors:
-            return {"generated_token_ids": [*row.ids, *text.ids], **more}
-        written: Any = self.tokenizer.decode(
-            [*row.context, *text.ids],
+            return {"generated_token_ids": [*token_ids(sample), *text.ids], **more}
+        written: Any = self.processor.tokenizer.decode(
+            [*sample.context, *text.ids],
             skip_special_tokens=options.skip_special_tokens is not False,
             cleans_up=options.clean_up_tokenization_spaces,
         )

@@ -10,10 +10,13 @@ import numpy as np
 
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.math import top_k
-from onnxpress.pipelines.base import Outputs, TextPipeline
-from onnxpress.pipelines.batching import Batch, Request
+from onnxpress.pipelines.base import Outputs, Pipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_classification import FUNCTIONS, function_name
+from onnxpress.pipelines.text_processor import TextProcessor
+from onnxpress.samples import Batch
 
 
 class Ranked(TypedDict):
@@ -41,7 +44,7 @@ class Options:
             raise InputError(f"max_length is {self.max_length!r}; it must be a positive number of tokens, or None.")
 
 
-class TextRanking(TextPipeline[Options]):
+class TextRanking(Pipeline[Options, TextProcessor]):
     """`pipe(query=..., documents=[...])` -> `[{"index": 2, "score": 0.9}, ...]`, best first, ties in document order.
 
     A list of queries takes a list of lists of documents and gives a list of lists. For a stream, pass an iterator of
@@ -52,13 +55,15 @@ class TextRanking(TextPipeline[Options]):
     """
 
     options_type = Options
+    processor_type = TextProcessor
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
-        if len(self.labels()) != 1:
+        scores = len(class_labels(self))
+        if scores != 1:
             raise ArtifactError(
-                f"{self.artifact.folder}: gives {len(self.labels())} scores for a pair; ranking needs a model that "
-                "gives one. Use it for text-classification."
+                f"{self.artifact.folder}: gives {scores} scores for a pair; ranking needs a model that gives one. "
+                "Use it for text-classification."
             )
 
     def __call__(  # type: ignore[override]  # `inputs` is `query` here
@@ -84,14 +89,15 @@ class TextRanking(TextPipeline[Options]):
             raise InputError(f"query must be a text or a list of texts, not {type(query).__name__}.")
         if len(query) != len(documents):
             raise InputError(f"{len(query)} queries need as many lists of documents, not {len(documents)}.")
-        items = [{"query": one, "documents": its} for one, its in zip(query, documents, strict=True)]
+        items = [{"query": text, "documents": its} for text, its in zip(query, documents, strict=True)]
         return super().__call__(items, **options)
 
     def prepare(self, item: Any, options: Options) -> Request[None]:
         query, documents = _query(item)
-        truncation = self.truncation(max_length=options.max_length)
-        encode = self.tokenizer.encode
-        return Request(tuple(self.row(encode(query, text, truncation=truncation)) for text in documents), None)
+        truncation = self.processor.truncation(max_length=options.max_length)
+        processor = self.processor
+        encodings = (processor.tokenizer.encode(query, text, truncation=truncation) for text in documents)
+        return Request(tuple(processor.sample_of(encoding) for encoding in encodings), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[float]:
         name = options.function_to_apply or self.manifest.postprocessing.function_to_apply or "sigmoid"

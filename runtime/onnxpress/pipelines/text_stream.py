@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from onnxpress.errors import InputError
 from onnxpress.generation.events import FinishReason
 from onnxpress.generation.generate import generate
-from onnxpress.pipelines.batching import Row
 from onnxpress.pipelines.writing import Call, Writer
+from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import StreamDecoder
 
 
@@ -42,7 +42,7 @@ class TextStream:
     tokens were allowed) or "cancelled", and `usage` counts tokens. Also a context manager.
     """
 
-    def __init__(self, writer: Writer, row: Row, call: Call, text: StreamDecoder) -> None:
+    def __init__(self, writer: Writer, sample: Sample, call: Call, text: StreamDecoder) -> None:
         config = call.config
         if config.num_beams > 1 or config.num_return_sequences > 1:
             raise InputError("A stream is one text: set num_beams=1 and num_return_sequences=1, or call the pipeline.")
@@ -51,7 +51,7 @@ class TextStream:
         #: The new tokens so far.
         self.ids: list[int] = []
         self._cancelled = threading.Event()
-        self._pieces = self._write(writer, row, call, text)
+        self._pieces = self._write(writer, sample, call, text)
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -75,8 +75,8 @@ class TextStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, writer: Writer, row: Row, call: Call, text: StreamDecoder) -> Iterator[str]:
-        decoder, prompts, texts = writer.open([row], call)
+    def _write(self, writer: Writer, sample: Sample, call: Call, text: StreamDecoder) -> Iterator[str]:
+        decoder, prompts, texts = writer.open([sample], call)
         try:
             hooks = writer.hooks(call, self._cancelled.is_set)
             for event in generate(decoder, prompts, call.config, texts=texts, hooks=hooks):
@@ -93,5 +93,5 @@ class TextStream:
             self.finish_reason = self.finish_reason or "cancelled"
             # Decoders that remember nothing have no such count.
             cached = getattr(decoder, "reused_tokens", 0)
-            self.usage = Usage(len(row.ids), len(self.ids), cached)
+            self.usage = Usage(sample.cost, len(self.ids), cached)
             decoder.close()

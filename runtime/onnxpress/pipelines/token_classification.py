@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.math import softmax
-from onnxpress.pipelines.base import Outputs, TextPipeline
-from onnxpress.pipelines.batching import Batch, Request
+from onnxpress.pipelines.base import Outputs, Pipeline
+from onnxpress.pipelines.batching import Request
 from onnxpress.pipelines.entities import STRATEGIES, Entity, Token, TokenLabel, aggregate, merge_overlapping
+from onnxpress.pipelines.labels import class_labels
+from onnxpress.pipelines.text_processor import TextProcessor
+from onnxpress.samples import Batch
 from onnxpress.text.tokenizer import Encoding
 
 Offsets = Sequence[tuple[int, int]]
@@ -65,17 +68,18 @@ class _Mapped:
     offsets: Offsets
 
 
-class TokenClassification(TextPipeline[Options]):
+class TokenClassification(Pipeline[Options, TextProcessor]):
     """`pipe(text)` -> a list of `TokenLabel` or, with an `aggregation_strategy`, of `Entity`; lists give lists.
 
     Scores are Python floats, so that results can be written as JSON.
     """
 
     options_type = Options
+    processor_type = TextProcessor
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        own = {field.name for field in fields(Options)}
-        chosen = self._options(self.options, {name: options[name] for name in own & set(options)})
+        names = {field.name for field in fields(Options)} & set(options)
+        chosen = self._options(self.options, {name: options[name] for name in names})
         if chosen.stride is not None and chosen.aggregation_strategy == "none":
             raise InputError('stride needs an aggregation_strategy other than "none", such as "simple".')
         if chosen.is_split_into_words and isinstance(inputs, (list, tuple)) and _is_words(inputs):
@@ -89,30 +93,33 @@ class TokenClassification(TextPipeline[Options]):
         text, starts = _joined(item, options.delimiter) if options.is_split_into_words else (item, None)
         if not isinstance(text, str):
             raise InputError(f"Expected a text, got {type(item).__name__} {item!r:.60}.")
-        first = self.tokenizer.encode(item, truncation=self.truncation(stride=options.stride or 0))
+        first = self.processor.tokenizer.encode(item, truncation=self.processor.truncation(stride=options.stride or 0))
         windows = (first,) if options.stride is None else (first, *first.overflowing)
         if offsets is not None and (len(windows) > 1 or len(offsets) != len(first.ids)):
             raise InputError(
                 f"offset_mapping has {len(offsets)} entries for a text of {len(first.ids)} tokens in {len(windows)} "
                 "windows; it needs one for each token, special tokens included, of a text of one window."
             )
-        return Request(tuple(self.row(window) for window in windows), Document(text, windows, starts, offsets))
+        return Request(
+            tuple(self.processor.sample_of(window) for window in windows), Document(text, windows, starts, offsets)
+        )
 
     def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[Any]]:
         logits = outputs["logits"]
-        return [softmax(logits[index, batch.span(index)]) for index in range(len(batch.rows))]
+        return [softmax(logits[index, batch.span(index)]) for index in range(len(batch.samples))]
 
     def finish(self, context: Document, values: list[Any], options: Options) -> list[TokenLabel] | list[Entity]:
-        found: list[Any] = []
+        labelled: list[Any] = []
+        labels, join = class_labels(self), self.processor.tokenizer.join
         for window, scores in zip(context.windows, values, strict=True):
             tokens = self._tokens(context, window, scores)
-            entities = aggregate(tokens, options.aggregation_strategy, self.labels(), self.tokenizer.join)
-            found += [e for e in entities if e.get("entity", e.get("entity_group")) not in options.ignore_labels]
-        return merge_overlapping(found) if len(context.windows) > 1 else found
+            entities = aggregate(tokens, options.aggregation_strategy, labels, join)
+            labelled += [e for e in entities if e.get("entity", e.get("entity_group")) not in options.ignore_labels]
+        return merge_overlapping(labelled) if len(context.windows) > 1 else labelled
 
     def _tokens(self, document: Document, window: Encoding, scores: NDArray[Any]) -> list[Token]:
         """The tokens of the text, special tokens left out."""
-        unknown, whole_words = self.tokenizer.special("unk"), self.tokenizer.marks_subwords
+        unknown, whole_words = self.processor.tokenizer.special("unk"), self.processor.tokenizer.marks_subwords
         offsets = document.offsets if document.offsets is not None else window.offsets
         # Each of the encoding's properties is a new list: read once, not once per token.
         special, word_ids = window.special_tokens_mask, window.word_ids
@@ -124,7 +131,7 @@ class TokenClassification(TextPipeline[Options]):
             word_id = word_ids[index]
             if document.word_starts is not None and word_id is not None:
                 start, end = start + document.word_starts[word_id], end + document.word_starts[word_id]
-            word, written = self.tokenizer.token(token_id), document.text[start:end]
+            word, written = self.processor.tokenizer.token(token_id), document.text[start:end]
             if token_id == unknown:
                 word, subword = written, False
             elif whole_words:  # a token that continues a word carries a prefix, so it is longer than what it stands for

@@ -12,9 +12,8 @@ from typing import Any
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, CorruptFile, InputError
-from onnxpress.format.artifact import Artifact
 from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
-from onnxpress.generation.decoders.models import DECODER, decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.search.beams import beam_search
@@ -22,7 +21,9 @@ from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.structured.constrainer import Constrainer
 from onnxpress.generation.structured.constraints import Constraint
 from onnxpress.generation.structured.grammars import ARGUMENTS, Grammar, grammar_of
-from onnxpress.pipelines.batching import Row, pad
+from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.collators import PadTokens, token_ids
+from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Tokenizer
 
 #: Prompts that are continued together, unless a call says otherwise.
@@ -57,10 +58,12 @@ class Writer:
         self._constrainer = Constrainer(tokenizer)
         self._decoder: Model | None = None
         self._encoder_decoder: EncoderDecoderModel | None = None
-        if DECODER in artifact.manifest.graphs:
-            self._decoder = decoder_model(artifact.manifest, session)
-        else:
+        #: What an encoder reads is padded on the right, whatever the tokenizer's settings say.
+        self._pad = PadTokens(("input_ids", "attention_mask"), tokenizer.settings.pad_token_id)
+        if any(graph.role == "encoder" for graph in artifact.manifest.graphs.values()):
             self._encoder_decoder = encoder_decoder_model(artifact.manifest, session)
+        else:
+            self._decoder = decoder_model(artifact.manifest, session)
 
     @property
     def encodes(self) -> bool:
@@ -73,15 +76,15 @@ class Writer:
         model = self._decoder or self._encoder_decoder
         return model.limit if model is not None else None
 
-    def call(self, given: Mapping[str, Any], single: bool = False, **of_task: Any) -> Call:
-        """The settings of a call: `given` by the caller, over `of_task`, over the artifact's, over the usual ones.
+    def call(self, asked: Mapping[str, Any], single: bool = False, **of_task: Any) -> Call:
+        """The settings of a call: what the caller asked for, over `of_task`, over the artifact's, over the usual ones.
 
         `single`: one text is followed, token by token, unless the caller asks for more; so it is with a grammar.
 
         Raises:
             InputError: no such setting, a value that is not allowed, or settings that exclude each other.
         """
-        settings = dict(given)
+        settings = dict(asked)
         grammar = grammar_of(**{name: settings.pop(name) for name in ARGUMENTS if name in settings})
         content = {**self._defaults, **of_task, **_content(settings.pop("generation_config", None))}
         usual = dict(self._usual)
@@ -96,27 +99,29 @@ class Writer:
             added = {name: value for name, value in added.items() if name not in _SAMPLING}
         return Call(GenerationConfig.from_file({**content, **added}).merged(**settings), grammar)
 
-    def open(self, rows: Sequence[Row], call: Call) -> tuple[Decoder, list[Sequence[int]], list[Sequence[int]] | None]:
-        """A decoder of these rows, their prompts, and the texts that an encoder has read. The caller closes it.
+    def open(
+        self, samples: Sequence[Sample], call: Call
+    ) -> tuple[Decoder, list[Sequence[int]], list[Sequence[int]] | None]:
+        """A decoder of these samples, their prompts, and the texts that an encoder has read. The caller closes it.
 
         Raises:
             InputError: a prompt leaves no room.
             ArtifactError: as `begin`.
         """
         if self._decoder is not None:
-            prompts: list[Sequence[int]] = [row.ids for row in rows]
-            return self._decoder.start(len(rows), self._expected(prompts, call)), prompts, None
+            prompts: list[Sequence[int]] = [token_ids(sample) for sample in samples]
+            return self._decoder.start(len(samples), self._expected(prompts, call)), prompts, None
         assert self._encoder_decoder is not None
-        prompts = [self.begin(call) for _ in rows]
-        batch = pad(rows, names=("input_ids", "attention_mask"), pad_id=self.tokenizer.settings.pad_token_id)
+        prompts = [self.begin(call) for _ in samples]
+        batch = self._pad.collate(samples)
         decoder = self._encoder_decoder.encode(
             batch.arrays["input_ids"], batch.arrays["attention_mask"], self._expected(prompts, call)
         )
-        return decoder, prompts, [row.ids for row in rows]
+        return decoder, prompts, [token_ids(sample) for sample in samples]
 
-    def write(self, rows: Sequence[Row], call: Call) -> list[list[Generated]]:
-        """For each row the texts that continue it, or that are written about what an encoder has read."""
-        decoder, prompts, texts = self.open(rows, call)
+    def write(self, samples: Sequence[Sample], call: Call) -> list[list[Generated]]:
+        """For each sample the texts that continue it, or that are written about what an encoder has read."""
+        decoder, prompts, texts = self.open(samples, call)
         try:
             search = beam_search if call.config.num_beams > 1 else complete
             return search(decoder, prompts, call.config, texts=texts, hooks=self.hooks(call))

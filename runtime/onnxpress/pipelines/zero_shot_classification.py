@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.math import softmax
-from onnxpress.pipelines.base import Outputs, TextPipeline
-from onnxpress.pipelines.batching import Batch, Request, Row
+from onnxpress.pipelines.base import Outputs, Pipeline
+from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.text_processor import TextProcessor
+from onnxpress.samples import Batch, Sample
 
 
 class ZeroShot(TypedDict):
@@ -55,7 +58,7 @@ class Options:
             ) from None
 
 
-class ZeroShotClassification(TextPipeline[Options]):
+class ZeroShotClassification(Pipeline[Options, TextProcessor]):
     """`pipe(text, labels)`, or a list of texts. A text too long for the model is cut, the hypothesis never.
 
     Raises:
@@ -63,6 +66,7 @@ class ZeroShotClassification(TextPipeline[Options]):
     """
 
     options_type = Options
+    processor_type = TextProcessor
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
@@ -97,14 +101,16 @@ class ZeroShotClassification(TextPipeline[Options]):
         order = np.argsort(scores, kind="stable")[::-1]
         return ZeroShot(sequence=context, labels=[labels[i] for i in order], scores=scores[order].tolist())
 
-    def _pair(self, text: str, hypothesis: str) -> Row:
+    def _pair(self, text: str, hypothesis: str) -> Sample:
         try:
-            return self.row(self.tokenizer.encode(text, hypothesis, truncation=self.truncation("only_first")))
+            return self.processor.sample_of(
+                self.processor.tokenizer.encode(text, hypothesis, truncation=self.processor.truncation("only_first"))
+            )
         except InputError as error:
             raise InputError(f"The text and the hypothesis {hypothesis!r:.60}: {error}") from None
 
     def _entailment_id(self) -> int:
-        labels = self.labels()
+        labels = class_labels(self)
         for index, label in enumerate(labels):
             if label.lower().startswith("entail"):
                 return index

@@ -16,7 +16,7 @@ from transformers.cache_utils import (
 )
 
 from onnxpress_exporter.errors import TraceError
-from onnxpress_exporter.specs.growing import Kept
+from onnxpress_exporter.graphs.traced_cache.specs import Kept
 
 #: Layers whose keys and values are those of all tokens, or of the last ones, which a mask can select as well.
 _KNOWN = (DynamicLayer, DynamicSlidingWindowLayer)

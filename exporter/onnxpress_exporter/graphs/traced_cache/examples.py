@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from onnxpress_exporter.specs.base import GraphSpec
+from onnxpress_exporter.graphs.spec import GraphSpec
 
 #: Axis -> its size. A text has two rows.
 SIZES = {"rows": 6, "texts": 3, "sequence": 5, "past": 7, "total": 12, "kept": 2, "encoder_sequence": 11}

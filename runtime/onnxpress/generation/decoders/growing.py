@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
@@ -41,6 +42,9 @@ class GrowingModel:
     def start(self, rows: int, expected_tokens: int) -> GrowingDecoder:
         """Empty rows; nothing is reserved."""
         return GrowingDecoder(self._session, self._graph, rows, limit=self._limit)
+
+    def close(self) -> None:
+        """Nothing is kept of earlier calls."""
 
 
 class GrowingDecoder:
@@ -78,8 +82,35 @@ class GrowingDecoder:
         return self._limit
 
     @property
+    def admits(self) -> bool:
+        return self._texts is None
+
+    @property
+    def steps_uneven(self) -> bool:
+        """Padding is hidden by a mask; where a graph has none, rows of different lengths are read one by one."""
+        return True
+
+    @property
     def log_normalizers(self) -> None:
         """A traced graph does not return them."""
+
+    def admit(self) -> int:
+        """Add an empty row after the others; its slot.
+
+        Raises:
+            InputError: after an encoder, which has read no text for it.
+        """
+        if self._texts is not None:
+            raise InputError("A row after an encoder comes with its text: open another decoder for it.")
+        self._lengths.append(0)
+        self._past = {
+            name: np.concatenate([array, np.zeros_like(array, shape=(1, *array.shape[1:]))])
+            for name, array in self._past.items()
+        }
+        return len(self._lengths) - 1
+
+    def recall(self, row: int, ids: Ids) -> None:
+        """Nothing is kept of what was read before."""
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
@@ -92,7 +123,7 @@ class GrowingDecoder:
             raise InputError(f"{len(tokens)} tokens to read, and the scores of {keep} are asked for.")
         length = self._lengths[row]
         past = {name: _last(array[row : row + 1], length) for name, array in self._past.items()}
-        texts = {} if self._texts is None else self._texts.of_row(row, len(self._lengths))
+        texts = {} if self._texts is None else _arrays(self._texts.of_row(row, len(self._lengths)))
         scores, new = self._run(tokens[None], [length], past, texts, keep)
         self._lengths[row] += len(tokens)
         longest = max(self._lengths)
@@ -104,19 +135,34 @@ class GrowingDecoder:
         return kept
 
     def step(self, ids: Ids, normalizers: bool = False) -> Logits:
-        """Append one token to every row, int64 (rows); float32 (rows, vocabulary).
+        """Append one token to each of the first rows, int64 (rows); float32 (rows, vocabulary).
 
         Raises:
-            InputError: a row is full, a token is not of the vocabulary, or there are not as many as rows.
+            InputError: a row is full, a token is not of the vocabulary, or there are more than rows, or, after an
+                encoder, fewer.
         """
-        if len(ids) != len(self._lengths):
-            raise InputError(f"There are {len(self._lengths)} rows, and {len(ids)} tokens.")
-        if "attention_mask" not in self._graph.inputs and len(set(self._lengths)) > 1:
+        rows, count = len(self._lengths), len(ids)
+        if not 0 < count <= rows or (self._texts is not None and count != rows):
+            raise InputError(f"There are {rows} rows, and {count} tokens.")
+        lengths = self._lengths[:count]
+        if "attention_mask" not in self._graph.inputs and len(set(lengths)) > 1:
             # Nothing would hide the padding.
-            return np.stack([self.prefill(row, ids[row : row + 1])[0] for row in range(len(ids))])
-        texts = {} if self._texts is None else self._texts.arrays()
-        scores, self._past = self._run(np.asarray(ids, np.int64)[:, None], self._lengths, self._past, texts, 1)
-        self._lengths = [length + 1 for length in self._lengths]
+            return np.stack([self.prefill(row, ids[row : row + 1])[0] for row in range(count)])
+        texts = {} if self._texts is None else _arrays(self._texts.buffers())
+        before = self._past
+        past = before
+        if count < rows:
+            past = {name: _last(array[:count], max(lengths)) for name, array in before.items()}
+        scores, new = self._run(np.asarray(ids, np.int64)[:, None], lengths, past, texts, 1)
+        self._lengths[:count] = [length + 1 for length in lengths]
+        if count < rows:
+            longest = max(self._lengths)
+            later = max(self._lengths[count:])
+            new = {
+                name: np.concatenate([_padded(array, longest), _padded(_last(before[name][count:], later), longest)])
+                for name, array in new.items()
+            }
+        self._past = new
         return scores[:, 0]
 
     def truncate(self, row: int, length: int) -> None:
@@ -182,6 +228,10 @@ class GrowingDecoder:
         outputs = self._session.run({**taken, **past, **texts}, self._graph.name)
         logits: Logits = outputs["logits"]
         return logits[:, -keep:], {name: outputs[present(name)] for name in past}
+
+
+def _arrays(buffers: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
+    return {name: buffer.array for name, buffer in buffers.items()}
 
 
 def _last(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.engine.binding import Binding
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
@@ -22,6 +24,7 @@ from onnxpress.generation.decoders.text_arrays import Texts
 from onnxpress.generation.pool.cache import Cache, common_prefix
 from onnxpress.generation.pool.moves import check_sources
 from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes
+from onnxpress.generation.prompts import chunk_end
 
 #: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured with 8 layers of
 #: Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)
@@ -50,14 +53,28 @@ class SharedModel:
 
     def start(self, rows: int, expected_tokens: int) -> SharedDecoder:
         """Empty rows, with room for so many tokens at first."""
-        cache = Cache(self._graph.past, rows, capacity(expected_tokens, self._limit), dtype=self._graph.dtype)
+        room = capacity(expected_tokens, self._limit)
+        cache = Cache(self._graph.past, rows, room, dtype=self._graph.dtype, device=self._session.device)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, prefixes=self.prefixes)
+
+    def close(self) -> None:
+        """Free what is kept of earlier calls."""
+        self.prefixes.clear()
 
 
 def capacity(expected_tokens: int, limit: int | None) -> int:
     """Tokens to make room for."""
     wanted = max(expected_tokens, 1)
     return wanted if limit is None else min(wanted, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The graph bound to the buffers of the first rows, and to the arrays that a step of them reads and writes."""
+
+    binding: Binding
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[np.float32]]
 
 
 class SharedDecoder:
@@ -85,10 +102,11 @@ class SharedDecoder:
         self._limit = limit
         self._texts = texts
         self._prefixes = prefixes
-        self._bindings: dict[int | None, Binding] = {}  # by row; None: of every row
+        self._bindings: dict[int, Binding] = {}  # by row
+        self._steps: dict[int, _Step] = {}  # by the number of rows that step
+        self._last_step: _Step | None = None
+        self._scores = np.empty((0, 1, graph.vocabulary), np.float32)
         self._bound_version = -1
-        self._inputs: dict[str, NDArray[Any]] = {}  # of a step
-        self._outputs: dict[str, NDArray[np.float32]] = {}  # of a step
         #: Tokens of prompts that were not read, because others had read them.
         self.reused_tokens = 0
 
@@ -101,10 +119,35 @@ class SharedDecoder:
         return self._limit
 
     @property
+    def admits(self) -> bool:
+        return self._texts is None
+
+    @property
+    def steps_uneven(self) -> bool:
+        """T5's bias of distance is one for all rows of a step."""
+        return self._texts is None
+
+    @property
     def log_normalizers(self) -> Logits | None:
         """float32 (rows): of what the last step returned; None: it was not asked for, or the graph has none."""
-        told = LOG_NORMALIZER in self._outputs and self._inputs[WITH_LOG_NORMALIZER]
-        return self._outputs[LOG_NORMALIZER][:, 0, 0] if told else None
+        step = self._last_step
+        if step is None or LOG_NORMALIZER not in step.outputs or not step.inputs[WITH_LOG_NORMALIZER]:
+            return None
+        return step.outputs[LOG_NORMALIZER][:, 0, 0]
+
+    def admit(self) -> int:
+        """Add an empty row after the others; its slot.
+
+        Raises:
+            InputError: after an encoder, which has read no text for it.
+        """
+        if self._texts is not None:
+            raise InputError("A row after an encoder comes with its text: open another decoder for it.")
+        return self._cache.admit()
+
+    def recall(self, row: int, ids: Ids) -> None:
+        """Give an empty row the longest beginning of `ids` int64 (tokens) that any row or earlier call has read."""
+        self.reused_tokens += self._reuse(row, ids)
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
@@ -121,41 +164,46 @@ class SharedDecoder:
         self._reserve(self._cache.lengths[row] + len(tokens) - done)
         logits = np.empty((keep, self._graph.vocabulary), np.float32)
         first = len(tokens) - keep
-        for start in range(done, len(tokens), CHUNK_TOKENS):
-            stop = min(start + CHUNK_TOKENS, len(tokens))
+        start = done
+        while start < len(tokens):
+            stop = chunk_end(start, len(tokens), CHUNK_TOKENS)
             wanted = max(first - start, 0)
             if wanted < stop - start:
                 scores = logits[start + wanted - first : stop - first]
                 self._read(row, tokens[start:stop], wanted, scores)
             else:  # a graph gives one at least; the first of those that are wanted overwrites it
                 self._read(row, tokens[start:stop], stop - start - 1, logits[:1])
+            start = stop
         return logits
 
     def step(self, ids: Ids, normalizers: bool = False) -> Logits:
-        """Append one token to every row, int64 (rows); float32 (rows, vocabulary), which the next call writes over.
+        """Append one token to each of the first rows, int64 (rows).
+
+        Returns float32 (rows, vocabulary), which the next call writes over.
 
         Raises:
-            InputError: a row is full, a token is not of the vocabulary, there are not as many as rows, or rows after an
-                encoder are of different lengths.
+            InputError: a row is full, a token is not of the vocabulary, there are more than rows, or, after an encoder,
+                fewer, or rows of different lengths.
         """
-        cache = self._cache
-        if len(ids) != cache.rows:
-            raise InputError(f"There are {cache.rows} rows, and {len(ids)} tokens.")
+        cache, count = self._cache, len(ids)
+        if not 0 < count <= cache.rows or (self._texts is not None and count != cache.rows):
+            raise InputError(f"There are {cache.rows} rows, and {count} tokens.")
         self._check(ids)
-        longest = max(cache.lengths) + 1
-        if self._texts is not None and min(cache.lengths) + 1 != longest:  # T5's bias of distance is one for all rows
-            raise InputError(f"Rows after an encoder take a step at equal lengths; they have {cache.lengths} tokens.")
+        lengths = cache.lengths[:count]
+        longest = max(lengths) + 1
+        if self._texts is not None and min(lengths) + 1 != longest:
+            raise InputError(f"Rows after an encoder take a step at equal lengths; they have {lengths} tokens.")
         self._reserve(longest)
-        binding = self._binding(None)
-        self._inputs["input_ids"][:, 0] = ids
-        self._inputs[WITH_LOG_NORMALIZER][...] = normalizers
-        self._inputs["seqlens_k"][:] = cache.lengths
-        self._inputs["total_sequence_length"][...] = longest
-        self._inputs["position_ids"][:, 0] = cache.lengths
+        step = self._last_step = self._step_of(count)
+        step.inputs["input_ids"][:, 0] = ids
+        step.inputs[WITH_LOG_NORMALIZER][...] = normalizers
+        step.inputs["seqlens_k"][:] = lengths
+        step.inputs["total_sequence_length"][...] = longest
+        step.inputs["position_ids"][:, 0] = lengths
         with self._writing():
-            binding.run()
+            step.binding.run()
             cache.append_each(ids)
-        return self._outputs["logits"][:, 0]
+        return step.outputs["logits"][:, 0]
 
     def truncate(self, row: int, length: int) -> None:
         """Forget a row's tokens from `length` on."""
@@ -168,8 +216,10 @@ class SharedDecoder:
             InputError: there is no such row, or rows of a text would not stand side by side.
         """
         check_sources(sources, self._cache.rows)
-        if self._texts is not None and self._texts.select(sources, self._cache.rows):
-            self._unbind()
+        if self._texts is not None:
+            moved = self._texts.select(sources, self._cache.rows)
+            if moved or len(sources) != self._cache.rows:  # rows are about other texts than they were
+                self._unbind()
         self._cache.select(sources)
 
     def close(self) -> None:
@@ -232,47 +282,64 @@ class SharedDecoder:
             "logits_to_keep": np.arange(first, first + len(logits)),
             WITH_LOG_NORMALIZER: np.array(False),
         }
-        binding = self._binding(row)
+        binding = self._row(row)
         binding.bind(self._taken(inputs), {"logits": logits[None]})
         with self._writing():
             binding.run()
             self._cache.append(row, ids)
 
-    def _binding(self, row: int | None) -> Binding:
-        """The graph bound to the buffers of one row, or of every row and to the arrays of a step."""
+    def _row(self, row: int) -> Binding:
+        """The graph bound to the buffers of one row."""
+        self._rebind()
+        binding = self._bindings.get(row)
+        if binding is None:
+            texts = {} if self._texts is None else self._texts.of_row(row, self._cache.rows)
+            binding = self._bindings[row] = self._bound(self._cache.of_row(row), texts)
+        return binding
+
+    def _step_of(self, rows: int) -> _Step:
+        """The graph bound for a step of the first rows."""
+        self._rebind()
+        step = self._steps.get(rows)
+        if step is None:
+            inputs: dict[str, NDArray[Any]] = {
+                "input_ids": np.zeros((rows, 1), np.int64),
+                "position_ids": np.zeros((rows, 1), np.int64),
+                "seqlens_k": np.zeros(rows, np.int32),
+                "total_sequence_length": np.zeros((), np.int32),
+                "logits_to_keep": np.zeros(1, np.int64),
+                WITH_LOG_NORMALIZER: np.array(False),
+            }
+            if rows > len(self._scores):  # one buffer serves steps of any number of rows
+                self._unbind()
+                self._bound_version = self._cache.version
+                self._scores = np.empty((rows, 1, self._graph.vocabulary), np.float32)
+            outputs = {"logits": self._scores[:rows]}
+            if self._graph.normalizes:
+                outputs[LOG_NORMALIZER] = np.empty((rows, 1, 1), np.float32)
+            binding = self._bound(self._cache.buffers(rows), {} if self._texts is None else self._texts.buffers())
+            binding.bind(self._taken(inputs), outputs)
+            step = self._steps[rows] = _Step(binding, inputs, outputs)
+        return step
+
+    def _bound(self, buffers: Mapping[str, Buffer], texts: Mapping[str, Buffer]) -> Binding:
+        binding = Binding(self._session, self._graph.name)
+        binding.bind({**buffers, **texts}, {present(name): buffer for name, buffer in buffers.items()})
+        return binding
+
+    def _rebind(self) -> None:
+        """Let go of buffers that the cache has left."""
         if self._bound_version != self._cache.version:
             self._unbind()
             self._bound_version = self._cache.version
-        binding = self._bindings.get(row)
-        if binding is None:
-            binding = self._bindings[row] = Binding(self._session, self._graph.name)
-            buffers = self._cache.arrays() if row is None else self._cache.of_row(row)
-            binding.bind(buffers, {present(name): buffer for name, buffer in buffers.items()})
-            if self._texts is not None:
-                binding.bind(self._texts.arrays() if row is None else self._texts.of_row(row, self._cache.rows))
-            if row is None:
-                self._make_step(self._cache.rows)
-                binding.bind(self._taken(self._inputs), self._outputs)
-        return binding
 
     def _unbind(self) -> None:
-        for binding in self._bindings.values():
+        for binding in (*self._bindings.values(), *(step.binding for step in self._steps.values())):
             binding.close()
         self._bindings.clear()
+        self._steps.clear()
+        self._last_step = None
         self._bound_version = -1
-
-    def _make_step(self, rows: int) -> None:
-        self._inputs = {
-            "input_ids": np.zeros((rows, 1), np.int64),
-            "position_ids": np.zeros((rows, 1), np.int64),
-            "seqlens_k": np.zeros(rows, np.int32),
-            "total_sequence_length": np.zeros((), np.int32),
-            "logits_to_keep": np.zeros(1, np.int64),
-            WITH_LOG_NORMALIZER: np.array(False),
-        }
-        self._outputs = {"logits": np.empty((rows, 1, self._graph.vocabulary), np.float32)}
-        if self._graph.normalizes:
-            self._outputs[LOG_NORMALIZER] = np.empty((rows, 1, 1), np.float32)
 
     def _taken(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {name: array for name, array in inputs.items() if name in self._graph.inputs}

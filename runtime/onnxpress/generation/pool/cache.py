@@ -1,22 +1,23 @@
 """Keys and values of the tokens that were read, in buffers that graphs write in place, and which tokens they are.
 
 A row remembers the tokens whose keys it holds, those that were given up included: what is equal need not be read or
-copied again. Knows no graph and no session.
+copied again. Memory becomes resident as it is written to, and goes back when a row leaves. Knows no graph and no
+session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.errors import InputError
+from onnxpress.engine.buffers import Buffer, allocate
+from onnxpress.errors import InputError, OutOfMemory
 from onnxpress.generation.pool.moves import SPARE, check_sources, moves
 
-Buffer = NDArray[Any]
 Ids = NDArray[np.int64]
+Blocks = Mapping[tuple[int, int], Buffer]
 
 
 class Cache:
@@ -26,8 +27,9 @@ class Cache:
         shapes: name -> (heads, size).
         texts: what each row is about, any number: keys of equal tokens are equal only within one text.
         dtype: of the buffers.
+        device: where they are, as `engine.providers.parse_device` takes it.
 
-    Memory is taken from the system as it is written to. `version` changes when arrays move or change their shapes.
+    `version` changes when the buffers lie elsewhere; what `buffers` and `of_row` returned before is then of no use.
     """
 
     def __init__(
@@ -37,14 +39,15 @@ class Cache:
         capacity: int,
         texts: Sequence[int] | None = None,
         dtype: str = "float32",
+        device: object = None,
     ) -> None:
         self._dtype = np.dtype(dtype)
+        self._device = device
         self._shapes = dict(shapes)
         self.version = 0
         self.lengths = [0] * rows
         self._texts = [0] * rows if texts is None else list(texts)
         self._known = [0] * rows  # tokens whose keys are there, from the first on
-        self._most = 0  # tokens of the longest row that there ever was
         self._allocate(rows, capacity)
 
     @property
@@ -59,15 +62,16 @@ class Cache:
     @property
     def used_bytes(self) -> int:
         """Memory that was written to, about."""
-        return sum(block[:, :, :, : self._most].nbytes for block in self._blocks.values())
+        token_bytes = sum(heads * size for heads, size in self._shapes.values()) * self._dtype.itemsize
+        return token_bytes * sum(self._written)
 
-    def arrays(self) -> dict[str, Buffer]:
-        """The buffers by name: views (rows, heads, capacity, size), contiguous."""
-        return self._view(slice(0, self.rows))
+    def buffers(self, rows: int | None = None) -> dict[str, Buffer]:
+        """Keys and values of the first `rows`, else of all, by name: parts (rows, heads, capacity, size)."""
+        return self._parts(0, self.rows if rows is None else rows)
 
     def of_row(self, row: int) -> dict[str, Buffer]:
-        """One row of each buffer: views (1, heads, capacity, size), contiguous."""
-        return self._view(slice(row, row + 1))
+        """Keys and values of one row by name: parts (1, heads, capacity, size)."""
+        return self._parts(row, row + 1)
 
     def known(self, row: int) -> Ids:
         """The tokens whose keys a row holds, int64; its first `lengths[row]` are the row's own. A view."""
@@ -76,11 +80,17 @@ class Cache:
     def reserve(self, tokens: int, limit: int | None = None) -> None:
         """Make room for rows of so many tokens: nothing, or twice the capacity, but no more than `limit`."""
         if tokens > self.capacity:
-            blocks, ids = self._blocks, self._ids
             doubled = 2 * self.capacity if limit is None else min(2 * self.capacity, limit)
-            self._allocate(self.rows, max(tokens, doubled))
-            for row in range(self.rows):
-                self._take(row, blocks, ids, row, self._known[row])
+            self._move(len(self._ids), max(tokens, doubled))
+
+    def admit(self, text: int = 0) -> int:
+        """Add an empty row after the others; its number."""
+        row = self.rows
+        if row == len(self._ids):
+            self._move(max(2 * row, 1), self.capacity)
+        for numbers, number in ((self.lengths, 0), (self._texts, text), (self._known, 0)):
+            numbers.append(number)
+        return row
 
     def append(self, row: int, ids: Sequence[int] | Ids) -> None:
         """Note the tokens whose keys a graph has written, or will write next."""
@@ -90,9 +100,10 @@ class Cache:
         self._grew(row, stop)
 
     def append_each(self, ids: Ids) -> None:
-        """Note one token more for every row: int64 (rows)."""
-        for row, length in enumerate(self.lengths):
-            self._ids[row, length] = ids[row]
+        """Note one token more for each of the first rows: int64 (rows)."""
+        for row, token in enumerate(ids):
+            length = self.lengths[row]
+            self._ids[row, length] = token
             self._grew(row, length + 1)
 
     def truncate(self, row: int, length: int) -> None:
@@ -127,45 +138,52 @@ class Cache:
         check_sources(sources, self.rows)
         lengths = [self.lengths[source] for source in sources]
         texts = [self._texts[source] for source in sources]
+        known = [self._known[row] if row == source else lengths[row] for row, source in enumerate(sources)]
         if len(sources) > len(self._ids):
             blocks, ids = self._blocks, self._ids
             self._allocate(len(sources), self.capacity)
             for row, source in enumerate(sources):
-                self._take(row, blocks, ids, source, lengths[row])
+                self._take(row, blocks, ids, source, known[row])
         else:
             self._rearrange(sources)
-        if len(sources) != self.rows:
-            self.version += 1
-        known = [
-            self._known[row] if row < self.rows and row == source else lengths[row]
-            for row, source in enumerate(sources)
-        ]
+            self._release(len(sources), self.rows)
         self.lengths[:], self._texts[:], self._known[:] = lengths, texts, known
+        for row, tokens in enumerate(known):
+            self._written[row] = max(self._written[row], tokens)
 
     def _rearrange(self, sources: Sequence[int]) -> None:
         """Fill rows from one another, in place."""
-        blocks = list(self._blocks.values())
         starts = [self._common(row, source) for row, source in enumerate(sources)]
         stops = [self.lengths[source] for source in sources]
-        spare: list[Buffer] = []
-        spare_ids = self._ids[0]
+        aside: list[Buffer] = []
+        aside_ids = self._ids[0]
         order = moves(sources)
         for place, (row, source) in enumerate(order):
             if row == SPARE:
                 reader = next(row for row, wanted in order[place:] if wanted == SPARE)
                 start, stop = starts[reader], stops[reader]
-                spare = [block[:, source, :, start:stop].copy() for block in blocks]
-                spare_ids = self._ids[source, start:stop].copy()
+                aside = self._set_aside(source, start, stop)
+                aside_ids = self._ids[source, start:stop].copy()
                 continue
             start, stop = starts[row], stops[row]
             if source == SPARE:
-                for block, kept in zip(blocks, spare, strict=True):
-                    block[:, row, :, start:stop] = kept
-                self._ids[row, start:stop] = spare_ids
+                for block, spare in zip(self._blocks.values(), aside, strict=True):
+                    _copy(block, row, start, spare, 0, 0, stop - start)
+                self._ids[row, start:stop] = aside_ids
                 continue
-            for block in blocks:
-                block[:, row, :, start:stop] = block[:, source, :, start:stop]
+            for block in self._blocks.values():
+                _copy(block, row, start, block, source, start, stop - start)
             self._ids[row, start:stop] = self._ids[source, start:stop]
+
+    def _set_aside(self, row: int, start: int, stop: int) -> list[Buffer]:
+        """A copy of some tokens of a row, of each block as a block of one row."""
+        copies = []
+        for block in self._blocks.values():
+            names, _, heads, _, size = block.shape
+            spare = allocate((names, 1, heads, stop - start, size), self._dtype, self._device)
+            _copy(spare, 0, 0, block, row, start, stop - start)
+            copies.append(spare)
+        return copies
 
     def _common(self, row: int, source: int) -> int:
         """Tokens at the source's beginning whose keys the row holds already."""
@@ -173,39 +191,74 @@ class Cache:
             return 0
         return common_prefix(self.known(row), self._ids[source, : self.lengths[source]])
 
-    def _take(self, row: int, blocks: Mapping[tuple[int, int], Buffer], ids: Ids, source: int, tokens: int) -> None:
+    def _take(self, row: int, blocks: Blocks, ids: Ids, source: int, tokens: int) -> None:
         for shape, block in blocks.items():
-            self._blocks[shape][:, row, :, :tokens] = block[:, source, :, :tokens]
+            _copy(self._blocks[shape], row, 0, block, source, 0, tokens)
         self._ids[row, :tokens] = ids[source, :tokens]
 
     def _grew(self, row: int, length: int) -> None:
         self.lengths[row] = self._known[row] = length
-        self._most = max(self._most, length)
+        if length > self._written[row]:
+            self._written[row] = length
+
+    def _move(self, rows: int, capacity: int) -> None:
+        """Into buffers for so many rows of so many tokens."""
+        blocks, ids = self._blocks, self._ids
+        self._allocate(rows, capacity)
+        for row, known in enumerate(self._known):
+            self._take(row, blocks, ids, row, known)
+            self._written[row] = known
 
     def _allocate(self, rows: int, capacity: int) -> None:
         names: dict[tuple[int, int], list[str]] = {}
         for name, shape in self._shapes.items():
             names.setdefault(shape, []).append(name)
-        #: One block for all buffers of a shape: (buffers, rows, heads, capacity, size). One copy moves a row of all.
+        #: One block for all keys and values of a shape, (names, rows, heads, capacity, size): one copy moves a row.
         try:
             self._blocks = {
-                (heads, size): np.empty((len(group), rows, heads, capacity, size), self._dtype)
+                (heads, size): allocate((len(group), rows, heads, capacity, size), self._dtype, self._device)
                 for (heads, size), group in names.items()
             }
-        except MemoryError:
+        except OutOfMemory:
             numbers = sum(len(group) * heads * size for (heads, size), group in names.items())
             gigabytes = numbers * rows * capacity * self._dtype.itemsize / 1e9
-            raise InputError(
+            raise OutOfMemory(
                 f"Keys and values of {rows} rows of {capacity} tokens take {gigabytes:.1f} GB, more than there is. "
                 "Ask for fewer rows at once, or for fewer new tokens."
             ) from None
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
         self._ids = np.zeros((rows, capacity), np.int64)
+        self._written = [0] * rows  # tokens of the longest that each row ever was: so many are resident
         self.capacity = capacity
         self.version += 1
 
-    def _view(self, rows: slice) -> dict[str, Buffer]:
-        return {name: self._blocks[shape][place, rows] for name, (shape, place) in self._places.items()}
+    def _release(self, start: int, stop: int) -> None:
+        """Give back the memory of rows that left."""
+        if start < stop:
+            for block in self._blocks.values():
+                for place in range(block.shape[0]):
+                    block.at(place).rows(start, stop).release()
+            self._written[start:stop] = [0] * (stop - start)
+
+    def _parts(self, start: int, stop: int) -> dict[str, Buffer]:
+        return {name: self._blocks[shape].at(place).rows(start, stop) for name, (shape, place) in self._places.items()}
+
+
+def _copy(target: Buffer, row: int, at: int, source: Buffer, source_row: int, start: int, tokens: int) -> None:
+    """Copy some tokens of a row of a block, from `start` on, into a row of another or the same, to `at`.
+
+    Both are (names, rows, heads, capacity, size). A device copies what lies side by side: one head's tokens at a time.
+    """
+    if not tokens:
+        return
+    if target.on_host and source.on_host:
+        target.array[:, row, :, at : at + tokens] = source.array[:, source_row, :, start : start + tokens]
+        return
+    names, _, heads, _, _ = target.shape
+    for name in range(names):
+        to, of = target.at(name).at(row), source.at(name).at(source_row)
+        for head in range(heads):
+            to.at(head).rows(at, at + tokens).copy_from(of.at(head).rows(start, start + tokens))
 
 
 def common_prefix(first: Ids, second: Ids) -> int:

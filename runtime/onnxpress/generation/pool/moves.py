@@ -37,11 +37,19 @@ def moves(sources: Sequence[int]) -> list[tuple[int, int]]:
     return order
 
 
-def filled(kept: Sequence[int]) -> list[int]:
-    """Rows to keep, in an order for which few have to move: the last ones go where others have been."""
-    stays = set(kept)
-    later = [row for row in kept if row >= len(kept)]
-    return [row if row in stays else later.pop() for row in range(len(kept))]
+def settled(slots: Sequence[int], start: int = 0) -> list[int]:
+    """An order of items, which are in these slots now, for slots from `start` on: few have to move.
+
+    Those that are in one of the slots already stay; the last ones of the others go where nobody stays.
+    """
+    stays: dict[int, int] = {}
+    moving = []
+    for item, slot in enumerate(slots):
+        if start <= slot < start + len(slots) and slot not in stays:
+            stays[slot] = item
+        else:
+            moving.append(item)
+    return [stays[slot] if slot in stays else moving.pop() for slot in range(start, start + len(slots))]
 
 
 def check_sources(sources: Sequence[int], rows: int) -> None:

@@ -16,8 +16,9 @@ from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Ids, Logits
 from onnxpress.generation.events import NO_HOOKS, FinishReason, Generated, Hooks
 from onnxpress.generation.largest import Rows
-from onnxpress.generation.pool.moves import filled
-from onnxpress.generation.prompts import check_call, checked, read_together, unread
+from onnxpress.generation.pool.moves import settled
+from onnxpress.generation.prompts import check_prompts, read_together, unread
+from onnxpress.generation.requests import check_call
 from onnxpress.generation.search.beam_ranking import Ranked, rank
 from onnxpress.generation.search.beam_texts import BeamText, beam_texts
 from onnxpress.generation.settings import GenerationConfig
@@ -62,7 +63,8 @@ def beam_search(
     check_call(config, hooks)
     if hooks.constraint is not None:
         raise InputError(f"num_beams={config.num_beams} cannot be constrained: set num_beams=1")
-    beams = _begin(beam_texts(checked(prompts, decoder), texts, config, decoder.limit), config.num_beams)
+    check_prompts(prompts, decoder)
+    beams = _begin(beam_texts(prompts, texts, config, decoder.limit), config.num_beams)
     results: list[list[Generated]] = [[] for _ in prompts]
     while beams.texts:
         if hooks.cancelled is not None and hooks.cancelled():
@@ -133,7 +135,8 @@ def _followed(
     order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]
     each = np.arange(len(order))[:, None]
     sums = sums[each, order]
-    kept = filled(_open(beams, ranked, hits, sums[:, 0], config, results))
+    unfinished = _open(beams, ranked, hits, sums[:, 0], config, results)
+    kept = [unfinished[item] for item in settled(unfinished)]
     texts = [beams.texts[place] for place in kept]
     if not kept:
         return _Beams(texts, beams.ids[:0], sums[:0], beams.step + 1)

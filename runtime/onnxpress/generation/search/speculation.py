@@ -6,35 +6,22 @@ Prompt Lookup Decoding, 2023.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.events import Event
-from onnxpress.generation.prompts import unread
 from onnxpress.generation.row import Row
 from onnxpress.generation.rules import Ids, places_after
 from onnxpress.generation.settings import GenerationConfig
 
 
-def speculate(
-    decoder: Decoder, rows: list[Row], config: GenerationConfig, cancelled: Callable[[], bool] | None
-) -> Iterator[Event]:
-    """Each row to its end, one after another: how many tokens a call brings differs between them."""
-    for lane, row in enumerate(rows):
-        row.pending = unread(decoder, lane, row.ids[: row.prompt]).tolist()
-        while row.finish is None:
-            if cancelled is not None and cancelled():
-                yield row.cancel()
-                break
-            yield from _advance(decoder, lane, row, config)
-
-
-def _advance(decoder: Decoder, lane: int, row: Row, config: GenerationConfig) -> Iterator[Event]:
+def advance(decoder: Decoder, slot: int, row: Row, config: GenerationConfig) -> Iterator[Event]:
+    """Read what is pending and guesses of what follows it in one call; as many tokens come as were guessed, and one."""
     # The last token that may come is never read, so it need not be guessed.
     most = min(config.prompt_lookup_num_tokens, row.left - 1)
     guesses = guess(row.ids[: row.length], most, config.max_matching_ngram_size)
     start = row.length
-    scores = decoder.prefill(lane, [*row.pending, *guesses], len(guesses) + 1)
+    scores = decoder.prefill(slot, [*row.pending, *guesses], len(guesses) + 1)
     place = 0
     try:
         for place, guessed in enumerate([*guesses, None]):
@@ -43,8 +30,8 @@ def _advance(decoder: Decoder, lane: int, row: Row, config: GenerationConfig) ->
                 break
     finally:
         # So many guesses came true; what else the decoder has read was wrong, or is not needed.
-        if start + place < decoder.lengths[lane]:
-            decoder.truncate(lane, start + place)
+        if start + place < decoder.lengths[slot]:
+            decoder.truncate(slot, start + place)
 
 
 def guess(ids: Ids, most: int, longest: int) -> list[int]:

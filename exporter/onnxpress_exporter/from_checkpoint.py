@@ -1,0 +1,199 @@
+"""A checkpoint -> the plan of an export: its graphs traced or built and saved, PyTorch as the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx_ir
+
+from onnxpress.engine.session import Session
+from onnxpress.format.manifest import (
+    FORMAT,
+    FORMAT_VERSION,
+    GenerationSettings,
+    GraphFiles,
+    GraphInfo,
+    Manifest,
+    Variant,
+)
+from onnxpress.format.precisions import REFERENCE
+from onnxpress.format.processors import Processors
+from onnxpress.layouts.artifact import Artifact
+from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.gate.answers import AnswersGate
+from onnxpress_exporter.gate.cases import LONGEST_TOKENS
+from onnxpress_exporter.gate.writing import WritingGate, ends_of
+from onnxpress_exporter.graphs.generating import build, graph_info
+from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.graphs.trace import trace
+from onnxpress_exporter.judging.data import Table
+from onnxpress_exporter.judging.samples import SINGLES, Sample
+from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.plan import Part, Plan
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.quantize.settings import Say, Settings
+from onnxpress_exporter.reference import TorchReference, TorchWriter
+from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.evaluation import evaluation_of
+from onnxpress_exporter.tasks.loading import load_model
+from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
+from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.generation import write_chat_templates, write_generation_config
+from onnxpress_exporter.write.save import save
+from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class _Graphs:
+    """What a model became. `modules`: what traced graphs were traced from; `generation`: of a model that writes."""
+
+    models: Mapping[str, onnx_ir.Model]
+    info: Mapping[str, GraphInfo]
+    modules: Mapping[str, tuple[Any, list[str]]]
+    generation: GenerationSettings | None = None
+
+
+def plan_from_checkpoint(
+    checkpoint: Checkpoint,
+    task: str,
+    folder: Path,
+    command: str,
+    settings: Settings,
+    table: Table | None,
+    say: Say,
+    *,
+    allow_pickled_weights: bool,
+) -> Plan:
+    """Write a checkpoint's fp32 graphs, tokenizer and settings into `folder`, and ask PyTorch for its answers.
+
+    Args:
+        table: labelled rows.
+
+    Raises:
+        VerificationFailed: the runtime's tokens are not transformers'.
+        ExportError: the checkpoint cannot be exported; the subclass says why.
+    """
+    say("load")
+    model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
+    row = TASKS[task]
+    traceable = [] if row.writes else _traceable(row, checkpoint, model, tokenizer, allow_pickled_weights)
+    write_tokenizer(tokenizer, folder)
+    text = tokenizer_settings(tokenizer, model.config)
+    say("trace")
+    graphs = _built(model) if row.writes else _traced(traceable)
+    say("save")
+    files = _save(graphs.models, folder)
+    describe.copy_settings(checkpoint, folder)
+    if graphs.generation is not None:
+        write_generation_config(model, folder)
+        write_chat_templates(tokenizer, folder)
+    manifest = Manifest(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        task=task,
+        model_type=checkpoint.model_type,
+        architecture=type(model).__name__,
+        padding=True,
+        graphs=graphs.info,
+        variants={REFERENCE: Variant(files, 0)},
+        processors=Processors(text=text),
+        postprocessing=row.postprocessing(checkpoint, model),
+        provenance=describe.provenance(checkpoint, command),
+        files={},
+        generation=graphs.generation,
+    )
+    rows = None
+    if table is not None and settings.evaluation is not None:
+        rows = evaluation_of(table, manifest, settings.evaluation.columns)
+    say("reference")
+    runtime_tokenizer = Tokenizer(folder / text.file, text)
+    check = partial(check_tokens, tokenizer)
+    plain = Session({name: folder / entry.file for name, entry in files.items()})
+    # From the files: weights are mapped into memory and are not there twice.
+    parts = tuple(
+        Part(name, info, onnx_ir.load(folder / files[name].file), info.role != "head")
+        for name, info in graphs.info.items()
+    )
+    if graphs.generation is None:
+        answers = AnswersGate(
+            Artifact(folder, manifest), runtime_tokenizer, TorchReference(graphs.modules), rows, check
+        )
+        return Plan(replace(manifest, padding=answers.padding), folder, parts, plain, answers, settings)
+    _check_texts(runtime_tokenizer, check)
+    writing = WritingGate(
+        Artifact(folder, manifest), runtime_tokenizer, plain, _ends(model), TorchWriter(model), rows=rows
+    )
+    return Plan(manifest, folder, parts, plain, writing, settings)
+
+
+def _traceable(
+    row: ExportTask, checkpoint: Checkpoint, model: Any, tokenizer: Any, allow_pickled_weights: bool
+) -> list[Traceable]:
+    """A model that reads, and what stands behind it."""
+    spec = text_encoder_spec(row, model, tokenizer)
+    first = Traceable(spec, row.by_rows(model), example_inputs(spec, tokenizer))
+    return [first, *row.graphs_after(checkpoint, model, allow_pickled_weights)]
+
+
+def _traced(traceable: Sequence[Traceable]) -> _Graphs:
+    models = {part.spec.name: trace(part.module, part.spec, part.inputs) for part in traceable}
+    for graph in models.values():
+        apply_passes(graph, PRECISIONS[REFERENCE].passes)
+    return _Graphs(
+        models,
+        {part.spec.name: part.spec.info for part in traceable},
+        {part.spec.name: (part.module, [tensor.name for tensor in part.spec.outputs]) for part in traceable},
+    )
+
+
+def _built(model: Any) -> _Graphs:
+    """A model that writes."""
+    built = build(model)
+    info = {name: graph_info(name, graph) for name, graph in built.graphs.items()}
+    return _Graphs(built.graphs, info, {}, built.settings)
+
+
+def _save(models: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, GraphFiles]:
+    """Write graphs, named as transformers.js names them."""
+    (folder / "onnx").mkdir(exist_ok=True)
+    files = {}
+    for name, graph in models.items():
+        path = folder / "onnx" / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
+        files[name] = describe.graph_files(graph, save(graph, path), folder)
+    return files
+
+
+def check_tokens(tokenizer: Any, sample: Sample, encoding: Encoding, limit: int) -> None:
+    """Raise VerificationFailed unless the runtime's tokens of a sample are transformers'."""
+    expected = tokenizer(sample.text, sample.pair, truncation=True, max_length=limit)["input_ids"]
+    if encoding.ids != list(expected):
+        raise VerificationFailed(
+            f"The runtime's tokenizer differs from transformers' on the input {sample.name!r}: expected "
+            f"{_shown(expected)}, obtained {_shown(encoding.ids)}. No artifact was written. Please report this "
+            "checkpoint."
+        )
+
+
+def _check_texts(runtime: Tokenizer, check: Any) -> None:
+    limit = min(runtime.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
+    for sample in SINGLES:
+        check(sample, runtime.encode(sample.text, truncation=Truncation(limit)), limit)
+
+
+def _shown(ids: Any) -> str:
+    return f"{list(ids)[:12]}{'...' if len(ids) > 12 else ''} ({len(ids)} tokens)"
+
+
+def _ends(model: Any) -> Any:
+    """As `generate` finds them: where the generation config does not tell the first token, the model's own may."""
+    defaults = model.generation_config.to_dict()
+    if defaults.get("decoder_start_token_id") is None:
+        defaults["decoder_start_token_id"] = getattr(model.config, "decoder_start_token_id", None)
+    return ends_of(defaults)

@@ -1,0 +1,181 @@
+"""The gate of models that read: answers beside the reference's, through the task's own pipeline.
+
+Raw outputs are compared on awkward inputs first. Then two questions, on texts that a variant was not made with: are the
+answers the reference's, and is each the same alone and in a batch. With labelled rows, a third: are as many of them
+right. Knows nothing of graphs or of how a variant was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import InputError
+from onnxpress.format.manifest import GraphInfo, Quality, Speed
+from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines import build_pipeline
+from onnxpress.pipelines.base import Pipeline
+from onnxpress.text.tokenizer import Tokenizer
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.gate import timing
+from onnxpress_exporter.gate.base import Arrays, Reference, Runs
+from onnxpress_exporter.gate.outputs import Runner, reference_answers, verify
+from onnxpress_exporter.judging.items import calibration_items, judged_items
+from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
+from onnxpress_exporter.precisions.row import Thresholds
+from onnxpress_exporter.probe import Check, Probe
+from onnxpress_exporter.quantize.thresholds import Verdict, misses
+from onnxpress_exporter.tasks import TASKS
+
+#: Largest error of a graph that takes vectors, as a fraction of its output's range.
+HEAD_ERROR = 1e-4
+
+
+class AnswersGate:
+    """Holds the reference's answers.
+
+    Args:
+        artifact: for its task, tokenizer and postprocessing; no variant of it is read.
+        evaluation: labelled rows of the artifact's task; None: answers are only compared.
+        check: called with each sample, its encoding and the limit it was cut at.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        tokenizer: Tokenizer,
+        reference: Reference,
+        evaluation: Evaluation | None = None,
+        check: Check | None = None,
+    ) -> None:
+        manifest = artifact.manifest
+        self.rows = None if evaluation is None else evaluation.name
+        self._graph = manifest.graph_name("encoder")
+        self._info = manifest.graphs[self._graph]
+        self._heads = {name: info for name, info in manifest.graphs.items() if name != self._graph}
+        self._tokenizer = tokenizer
+        self._task = TASKS[manifest.task]
+        self._reference = reference
+        self._evaluation = evaluation
+        self._probe = Probe(self._task.probes, self._info, tokenizer, check)
+        self._expected = reference_answers(
+            lambda arrays: reference.run(arrays, self._graph),
+            self._probe.collate,
+            self._probe.samples,
+            self._info.outputs,
+        )
+        self._artifact = Artifact(artifact.folder, replace(manifest, padding=manifest.padding and self.padding))
+        self._items: list[Any] = []
+        self._answers: list[Any] = []
+        self._reference_score: Figures = {}
+
+    @property
+    def padding(self) -> bool:
+        """Whether rows of different lengths may share a batch."""
+        return self._expected.padding
+
+    def verify(self, precision: str, session: Runs) -> Quality:
+        """As `Gate` says."""
+        for name, info in self._heads.items():
+            self._verify_head(precision, name, info, session)
+        quality = verify(
+            precision,
+            self._expected,
+            lambda arrays: session.run(arrays, self._graph),
+            self._probe.collate,
+            self._probe.samples,
+            self._info.outputs,
+        )
+        return replace(quality, reference=self._reference.name)
+
+    def _verify_head(self, precision: str, name: str, info: GraphInfo, session: Runs) -> None:
+        """A head takes vectors, not tokens: compare it on fixed pseudo-random ones, batch 1 and 5."""
+        (taken,), (given,) = info.inputs, info.outputs
+        generator = np.random.default_rng(0)
+        for batch in (1, 5):
+            vectors = generator.standard_normal((batch, int(taken.axes[-1])), dtype=np.float32)
+            expected = self._reference.run({taken.name: vectors}, name)[given.name]
+            obtained = session.run({taken.name: vectors}, name)[given.name]
+            error = float(abs(obtained - expected).max() / max(float(expected.max() - expected.min()), 1e-6))
+            if not error <= HEAD_ERROR:
+                raise VerificationFailed(
+                    f"The {precision} graph {name!r} differs from PyTorch on random vectors (error {error:.2g} of the "
+                    "output's range). No artifact was written. Please report this checkpoint."
+                )
+
+    def prepare(self) -> None:
+        """As `Gate` says."""
+        self._items = self._that_fit(judged_items(self._task.items, self._artifact.manifest))
+        pipe = self._pipeline(self._reference)
+        self._answers = list(pipe(list(self._items)))
+        self._reference_score = self._score(pipe)
+
+    def judge(self, session: Runs, thresholds: Thresholds) -> Verdict:
+        """As `Gate` says, once it is prepared."""
+        pipe = self._pipeline(session)
+        together = list(pipe(list(self._items)))
+        # Through a stream of one: some tasks give a single input's answer in another form.
+        alone = [answer for item in self._items for answer in pipe(iter([item]))]
+        figures = self._task.compare(self._answers, alone)
+        figures |= self._task.beside_others(alone, together)
+        figures |= beside_reference(self._reference_score, self._score(pipe))
+        return Verdict(figures, misses(figures, thresholds))
+
+    def inputs(self, graph: str) -> Sequence[Arrays]:
+        """As `Gate` says."""
+        pipe = self._pipeline(_Closed())
+        items = self._that_fit(calibration_items(self._task.items, self._artifact.manifest))
+        rows = [row for item in items for row in pipe.prepare(item, pipe.options).samples]
+        return [pipe.processor.collator.collate([row]).arrays for row in rows]
+
+    def speed(self, session: Runs, plain: Runs | None) -> Speed | None:
+        """As `Gate` says, on the ids of a real text, and beside PyTorch's where that is the reference."""
+        runners: dict[str, Runner] = {}
+        if self._reference.timed is not None:
+            runners[self._reference.timed] = lambda arrays: self._reference.run(arrays, self._graph)
+        runners[timing.VARIANT] = lambda arrays: session.run(arrays, self._graph)
+        if plain is not None:
+            runners[timing.PLAIN] = lambda arrays: plain.run(arrays, self._graph)
+        limit = self._tokenizer.settings.max_length
+        return timing.measure(runners, self._probe.collate, self._probe.longest, limit)
+
+    def _score(self, pipe: Pipeline[Any, Any]) -> Figures:
+        """The task's own metric; nothing without labelled rows."""
+        if self._evaluation is None:
+            return {}
+        return score(self._evaluation, list(pipe(iter(self._evaluation.items), **self._evaluation.options)))
+
+    def _that_fit(self, items: Sequence[Any]) -> list[Any]:
+        """Without the texts that the model takes only cut, and its task refuses."""
+        pipe = self._pipeline(_Closed())
+        found, error = [], None
+        for item in items:
+            try:
+                pipe.prepare(item, pipe.options)
+            except InputError as refused:
+                error = refused
+            else:
+                found.append(item)
+        if error is not None and not found:
+            raise error
+        return found
+
+    def _pipeline(self, session: Runs) -> Pipeline[Any, Any]:
+        task = self._task
+        return build_pipeline(task.name, self._artifact, session, self._tokenizer, "judged", task.options)  # type: ignore[arg-type]
+
+
+class _Closed:
+    """In place of a session where only the way from texts to rows is wanted."""
+
+    device = "cpu"
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
+        raise RuntimeError("no graph is open here")
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,62 @@
+"""What a gate is, and the reference whose answers count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from onnxpress.engine.session import Session
+from onnxpress.format.manifest import Quality, Speed
+from onnxpress_exporter.precisions.row import Thresholds
+from onnxpress_exporter.quantize.thresholds import Verdict
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Runs(Protocol):
+    """What a pipeline asks of a session."""
+
+    device: str
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
+        """Named outputs of a graph."""
+
+    def close(self) -> None:
+        """Free the memory."""
+
+
+class Reference(Runs, Protocol):
+    """Whose answers count: PyTorch in fp32, or a graph that was verified against it.
+
+    `name`: as reports tell it. `timed`: what its times are called beside a variant's; None: it is the fp32 variant.
+    """
+
+    name: str
+    timed: str | None
+
+
+class Gate(Protocol):
+    """Whether graphs may be written. `rows`: the labelled rows that variants are judged by as well, in words."""
+
+    rows: str | None
+
+    def verify(self, precision: str, session: Session) -> Quality:
+        """Compare raw outputs with the reference's.
+
+        Raises:
+            VerificationFailed: an error is above its limit; names the input, expected and obtained.
+        """
+
+    def prepare(self) -> None:
+        """Ask the reference for what variants are judged by."""
+
+    def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
+        """The figures of a variant's answers, and what they miss."""
+
+    def inputs(self, graph: str) -> Sequence[Arrays]:
+        """What a graph takes of real texts, one row each, none of which is judged."""
+
+    def speed(self, session: Session, plain: Session | None) -> Speed | None:
+        """Times of a variant, beside the fp32 variant's where that is given; None on a busy machine."""

@@ -1,0 +1,107 @@
+"""The texts that graphs which write text are held against, as token ids. Knows neither torch nor a graph.
+
+A decoder alone reads a text; after an encoder, it reads what the model itself writes about one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from onnxpress.text.tokenizer import Tokenizer, Truncation
+from onnxpress_exporter.judging.samples import SINGLES
+from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
+
+#: Tokens of the longest text that verification reads: enough to leave most windows.
+LONGEST_TOKENS = 512
+#: Tokens of one text that variants are judged on, and of all together.
+PASSAGE_TOKENS, JUDGED_TOKENS = 192, 3072
+#: Texts that quantization watches.
+CALIBRATION_TOKENS = 4096
+#: Tokens that the model writes of each text an encoder has read.
+WRITTEN_TOKENS = 24
+#: Sentences that make one passage.
+_SENTENCES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`ids`: what the decoder reads; `source`: what the encoder does, None where there is no encoder."""
+
+    name: str
+    ids: tuple[int, ...]
+    source: tuple[int, ...] | None = None
+
+    def followed_by(self, ids: Sequence[int]) -> Case:
+        """The same text, with these tokens after it."""
+        return replace(self, ids=(*self.ids, *ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """`start`: the token that a decoder begins with after an encoder; `ends`: those that end a text."""
+
+    start: int
+    ends: tuple[int, ...]
+
+
+#: Goes on after a case: the likeliest tokens, at most so many.
+Write = Callable[[Case, int], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Texts to cases.
+
+    `limit`: the most tokens of a row; `start`: the token that a decoder begins with after an encoder, None without one.
+    """
+
+    tokenizer: Tokenizer
+    limit: int | None
+    start: int | None
+
+    def verification(self, write: Write) -> list[Case]:
+        """The awkward texts of every export, those without a token left out."""
+        return list(self._cases([(one.name, one.text) for one in SINGLES], LONGEST_TOKENS, write))
+
+    def judged(self, write: Write) -> list[Case]:
+        """Real texts, none of which calibration sees."""
+        return _within(self._cases(self._passages(JUDGED), PASSAGE_TOKENS, write), JUDGED_TOKENS)
+
+    def calibration(self, write: Write) -> list[Case]:
+        """Real texts that rounding may look at."""
+        return _within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), CALIBRATION_TOKENS)
+
+    def _passages(self, sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Sentences alone for an encoder, which reads one at a time; passages of several for the rest."""
+        step = 1 if self.start is not None else _SENTENCES
+        for place in range(0, len(sentences), step):
+            text = " ".join(sentences[place : place + step])
+            yield text[:40], text
+
+    def _cases(
+        self, texts: Sequence[tuple[str, str]] | Iterator[tuple[str, str]], longest: int, write: Write
+    ) -> Iterator[Case]:
+        most = min(longest, self.limit or longest)
+        for name, text in texts:
+            ids = tuple(self.tokenizer.encode(text, truncation=Truncation(min(longest, self._read_limit(longest)))).ids)
+            if not ids:
+                continue
+            if self.start is None:
+                yield Case(name, ids[:most])
+            else:
+                begun = Case(name, (self.start,), ids)
+                yield begun.followed_by(write(begun, min(WRITTEN_TOKENS, most - 1)))
+
+    def _read_limit(self, longest: int) -> int:
+        return self.tokenizer.settings.max_length or longest
+
+
+def _within(cases: Iterator[Case], tokens: int) -> list[Case]:
+    """The first cases that together have so many tokens, and one at least."""
+    found: list[Case] = []
+    for case in cases:
+        if found and sum(len(one.ids) for one in found) + len(case.ids) > tokens:
+            break
+        found.append(case)
+    return found

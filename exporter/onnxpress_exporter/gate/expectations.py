@@ -1,0 +1,152 @@
+"""The gate of quantized variants that write text: what they expect next on real texts, beside what the reference does.
+
+Every text is read, token by token, as it is, so that one other choice does not lead two models into different texts.
+Of the reference only what is compared is kept: the tokens it prefers, how likely the text's own are, and a sample of
+scores. A reference that knows next to nothing of the texts, such as one with random weights, prefers tokens by chance:
+then only its scores are compared. Knows neither torch nor a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress_exporter.gate.cases import Case, Write
+from onnxpress_exporter.gate.scores import WRITTEN, Writes
+from onnxpress_exporter.precisions.row import Thresholds
+from onnxpress_exporter.quantize.thresholds import Verdict, misses
+
+Logits = NDArray[np.float32]
+Numbers = NDArray[np.float64]
+
+#: Tokens whose probabilities are compared one by one; all others are compared together.
+LIKELIEST = 64
+#: Scores of one position that are compared as numbers.
+SAMPLE = 512
+#: What counts as being among the reference's first.
+FIRST = 5
+#: A reference that is less surprised than this share of what chance would be knows something.
+KNOWS = 0.9
+#: Texts whose continuations are compared, after an encoder.
+WRITING = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Of one text, a row for each position: `top` int64 (positions, LIKELIEST), tokens, the likeliest first;
+    `logarithms` of their probabilities; `own` (positions), that of the text's next token; `sample` float32 (positions,
+    SAMPLE), some scores."""
+
+    top: NDArray[np.int64]
+    logarithms: Numbers
+    own: Numbers
+    sample: NDArray[np.float32]
+
+
+class Judge:
+    """Holds the reference's answers to the judged texts.
+
+    Args:
+        write: goes on as the reference does, after an encoder; None: what variants write is not compared.
+
+    `figures`: of the reference itself.
+    """
+
+    def __init__(self, reference: Writes, cases: Sequence[Case], write: Write | None) -> None:
+        self._cases = [case for case in cases if len(case.ids) > 1]
+        self._seen = []
+        vocabulary = 1
+        for case in self._cases:
+            logits = reference.logits(case)
+            vocabulary = logits.shape[1]
+            self._seen.append(_seen(logits, case))
+        surprise = -float(np.mean(np.concatenate([one.own for one in self._seen])))
+        self._knows = surprise < KNOWS * float(np.log(vocabulary))
+        self._begun = [Case(case.name, case.ids[:1], case.source) for case in self._cases[:WRITING]] if write else []
+        self._written = [write(case, WRITTEN) for case in self._begun] if write else []
+        self.figures: Mapping[str, float] = {"perplexity": float(np.exp(surprise))}
+
+    @property
+    def positions(self) -> int:
+        """Tokens whose successors are judged."""
+        return sum(len(one.own) for one in self._seen)
+
+    def measure(self, variant: Writes, thresholds: Thresholds) -> Verdict:
+        """A variant's figures and what they miss."""
+        same, among, divergence, correlation, surprise = [], [], [], [], []
+        for case, seen in zip(self._cases, self._seen, strict=True):
+            logits = variant.logits(case)[:-1]
+            best = logits.argmax(axis=1)
+            same.append(best == seen.top[:, 0])
+            among.append((best[:, None] == seen.top[:, :FIRST]).any(axis=1))
+            chances = _logarithms(logits)
+            divergence.append(_divergence(seen, np.take_along_axis(chances, seen.top, axis=1)))
+            surprise.append(seen.own - chances[np.arange(len(logits)), list(case.ids[1:])])
+            correlation.append(_correlation(seen.sample, logits[:, _sample(logits.shape[1])]))
+        means = [float(np.mean(np.concatenate(some))) for some in (same, among, divergence, correlation, surprise)]
+        figures = {"scores' correlation, untrained": means[3]}
+        if self._knows:
+            figures = {
+                "next-token agreement": means[0],
+                "among the reference's first 5": means[1],
+                "perplexity ratio": float(np.exp(means[4])),
+                "divergence": means[2],
+                "scores' correlation": means[3],
+            }
+            if self._begun:
+                figures["token agreement"] = self._agreement(variant)
+        return Verdict(figures, misses(figures, thresholds))
+
+    def _agreement(self, variant: Writes) -> float:
+        """Share of the tokens written that are the reference's, place by place."""
+        shares = []
+        for case, expected in zip(self._begun, self._written, strict=True):
+            found = variant.write(case, WRITTEN)
+            same = sum(a == b for a, b in zip(expected, found, strict=False))
+            shares.append(same / max(len(expected), len(found), 1))
+        return float(np.mean(shares))
+
+
+def _seen(logits: Logits, case: Case) -> Seen:
+    logits = logits[:-1]
+    count = min(LIKELIEST, logits.shape[1])
+    top = np.argpartition(-logits, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(logits, top, axis=1), axis=1, kind="stable")
+    top = np.take_along_axis(top, order, axis=1)
+    # The first of equal scores, as everywhere.
+    top[:, 0] = logits.argmax(axis=1)
+    chances = _logarithms(logits)
+    own = chances[np.arange(len(logits)), list(case.ids[1:])]
+    return Seen(top, np.take_along_axis(chances, top, axis=1), own, logits[:, _sample(logits.shape[1])].copy())
+
+
+def _sample(vocabulary: int) -> NDArray[np.int64]:
+    """Tokens evenly spread over the vocabulary."""
+    return np.unique(np.linspace(0, vocabulary - 1, min(SAMPLE, vocabulary)).round().astype(np.int64))
+
+
+def _logarithms(logits: Logits) -> Numbers:
+    """Of the probabilities, float64 (positions, vocabulary)."""
+    rows = logits.astype(np.float64)
+    rows -= rows.max(axis=1, keepdims=True)
+    rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
+    return rows
+
+
+def _divergence(seen: Seen, chances: Numbers) -> Numbers:
+    """Kullback and Leibler's, of each position, with all tokens but the reference's likeliest as one: a lower bound."""
+    expected, found = np.exp(seen.logarithms), np.exp(chances)
+    rest, other = (np.maximum(1 - some.sum(axis=1), 1e-12) for some in (expected, found))
+    told: Numbers = (expected * (seen.logarithms - chances)).sum(axis=1) + rest * np.log(rest / other)
+    return told
+
+
+def _correlation(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Numbers:
+    """Pearson's, of each position's scores; 0 where they are no numbers."""
+    a, b = (some.astype(np.float64) - some.mean(axis=1, keepdims=True) for some in (expected, found))
+    lengths = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
+    told: Numbers = np.nan_to_num((a * b).sum(axis=1) / np.maximum(lengths, 1e-30))
+    return told

@@ -1,0 +1,66 @@
+"""The runtime's decoders in the place of PyTorch: the same questions, asked of graphs. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
+from onnxpress.generation.generate import complete
+from onnxpress.generation.settings import GenerationConfig
+from onnxpress_exporter.gate.cases import Case
+
+Logits = NDArray[np.float32]
+
+#: Scores of so many tokens are asked for at once: a row of them has the vocabulary's size.
+_AT_ONCE = 64
+
+
+class Graphs:
+    """A model over graphs.
+
+    `start`: the token that a decoder begins with after an encoder; None: there is no encoder.
+    """
+
+    def __init__(self, model: Model | EncoderDecoderModel, name: str, start: int | None, ends: Sequence[int]) -> None:
+        self._model = model
+        self.name = name
+        self.start = start
+        self._ends = tuple(ends)
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens of a row."""
+        return self._model.limit
+
+    def opened(self, cases: Sequence[Case], more: int = 0) -> Decoder:
+        """Empty rows, one for each case, with room for `more` tokens than it has."""
+        room = max(len(case.ids) for case in cases) + more
+        if self.start is None:
+            return self._model.start(len(cases), room)  # type: ignore[union-attr]
+        longest = max(len(case.source or ()) for case in cases)
+        ids = np.zeros((len(cases), longest), np.int64)
+        mask = np.zeros((len(cases), longest), np.int64)
+        for row, case in enumerate(cases):
+            source = case.source or ()
+            ids[row, : len(source)], mask[row, : len(source)] = source, 1
+        return self._model.encode(ids, mask, room)  # type: ignore[union-attr]
+
+    def logits(self, case: Case) -> Logits:
+        """float32 (tokens, vocabulary): what may follow each of the case's tokens."""
+        decoder = self.opened([case])
+        parts = [case.ids[place : place + _AT_ONCE] for place in range(0, len(case.ids), _AT_ONCE)]
+        found = np.concatenate([decoder.prefill(0, part, len(part)) for part in parts])
+        decoder.close()
+        return found
+
+    def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
+        """At most `count` tokens by the runtime's own search, without sampling and without rules."""
+        decoder = self.opened([case], count)
+        config = GenerationConfig(max_new_tokens=count, num_beams=beams, eos_token_id=self._ends)
+        texts = None if case.source is None else [case.source]
+        (found,) = complete(decoder, [case.ids], config, texts=texts)
+        decoder.close()
+        return list(found[0].ids)

@@ -1,0 +1,53 @@
+"""A case as the arrays that one run of a graph takes, for watching what passes through it.
+
+docs/decisions/0010-generation.md is the contract. Knows no session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.format.manifest import GraphInfo
+from onnxpress_exporter.gate.cases import Case
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def encoder_inputs(case: Case) -> Arrays:
+    """The text that an encoder reads: int64 (1, tokens)."""
+    ids = np.array([case.source], np.int64)
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[str, NDArray[Any]]) -> Arrays:
+    """The whole of what a decoder reads, at once, with nothing before it.
+
+    Args:
+        shared: whether its cache is one that it writes in place.
+        encoded: the outputs of the encoder on the same case.
+    """
+    count = len(case.ids)
+    known: Arrays = {
+        "input_ids": np.array([case.ids], np.int64),
+        "position_ids": np.arange(count, dtype=np.int64)[None],
+        "attention_mask": np.ones((1, count), np.int64),
+        "seqlens_k": np.array([count - 1], np.int32),
+        "total_sequence_length": np.array(count, np.int32),
+        "logits_to_keep": np.arange(count, dtype=np.int64),
+        "with_log_normalizer": np.array(False),
+        "encoder_attention_mask": np.ones((1, len(case.source or ())), np.int64),
+    }
+    found: Arrays = {}
+    for tensor in info.inputs:
+        if tensor.name in known:
+            found[tensor.name] = known[tensor.name]
+        elif ".encoder." in tensor.name:
+            found[tensor.name] = encoded[tensor.name.replace("past_key_values.", "present.", 1)]
+        else:
+            _, heads, _, size = tensor.axes
+            found[tensor.name] = np.zeros((1, int(heads), count if shared else 0, int(size)), np.float32)
+    return found

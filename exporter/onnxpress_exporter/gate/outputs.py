@@ -1,0 +1,208 @@
+"""PyTorch against the exported graph, on real inputs: the gate that every variant has to pass.
+
+Each sample is run alone through both, at its own length. Then samples are batched, with padding and without, and
+the graph's answer in the batch is compared with its answer alone. Errors are fractions of the output's range, that
+is of max - min over all of PyTorch's outputs. This module knows neither torch nor ONNX: it compares two functions
+from arrays to arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.format.manifest import Quality, TensorInfo
+from onnxpress.format.precisions import REFERENCE
+from onnxpress.samples import Sample as Row
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.precisions import PRECISIONS
+
+Arrays = Mapping[str, NDArray[Any]]
+Runner = Callable[[Arrays], Arrays]
+Collate = Callable[[Sequence[Row]], "Collated"]
+
+#: Rows of at most this many tokens are batched together; longer ones meet in a batch of two.
+SHORT_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Collated:
+    """A batch as the graph takes it, and where each row has its real tokens."""
+
+    arrays: Arrays
+    spans: tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A sample, tokenized."""
+
+    name: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """PyTorch's answers: per sample and output, the range of each output, and whether padding leaves them alone."""
+
+    answers: tuple[Arrays, ...]
+    ranges: Mapping[str, float]
+    padding: bool
+
+
+def reference_answers(
+    run: Runner, collate: Collate, samples: Sequence[Named], outputs: Sequence[TensorInfo]
+) -> Reference:
+    """Ask PyTorch for each sample alone, and find out whether the architecture itself lets padding change answers.
+
+    Some do (convolutions over tokens, Fourier mixing): for them one answer per text means that only rows of equal
+    length may share a batch, and `padding` is false.
+    """
+    answers = tuple(_alone(run, collate, sample, outputs) for sample in samples)
+    ranges = {tensor.name: _range(answer[tensor.name] for answer in answers) for tensor in outputs}
+    batch = _short(samples)
+    found = _batched(run, collate, [samples[i] for i in batch], outputs)
+    error = max(
+        (_error(found[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
+        default=0.0,
+    )
+    return Reference(answers, ranges, padding=error <= PRECISIONS[REFERENCE].limits.max_error)
+
+
+def verify(
+    precision: str,
+    reference: Reference,
+    run: Runner,
+    collate: Collate,
+    samples: Sequence[Named],
+    outputs: Sequence[TensorInfo],
+) -> Quality:
+    """Compare a graph with PyTorch's answers, alone and in batches.
+
+    Raises:
+        VerificationFailed: an error is above its limit; names the input, expected and obtained.
+    """
+    limits = PRECISIONS[precision].limits
+    worst = batch_worst = 0.0
+    comparisons = 0
+    alone = []
+    for sample, expected in zip(samples, reference.answers, strict=True):
+        obtained = _alone(run, collate, sample, outputs)
+        alone.append(obtained)
+        error = _gate(precision, f"{sample.name!r} alone", obtained, expected, reference.ranges, limits.max_error)
+        worst, comparisons = max(worst, error), comparisons + 1
+    for title, indices in _batches(samples, padding=reference.padding):
+        found = _batched(run, collate, [samples[i] for i in indices], outputs)
+        for obtained, index in zip(found, indices, strict=True):
+            where = f"{samples[index].name!r} in {title}"
+            error = _gate(
+                precision,
+                f"{where}, against PyTorch",
+                obtained,
+                reference.answers[index],
+                reference.ranges,
+                limits.max_error,
+            )
+            in_batch = _gate(
+                precision,
+                f"{where}, against the same input alone",
+                obtained,
+                alone[index],
+                reference.ranges,
+                limits.batch_error,
+            )
+            worst, batch_worst = max(worst, error), max(batch_worst, in_batch)
+            comparisons += 2
+    return Quality(
+        reference="PyTorch fp32, eager",
+        inputs=len(samples),
+        comparisons=comparisons,
+        max_error=worst,
+        max_error_limit=limits.max_error,
+        batch_error=batch_worst,
+        batch_error_limit=limits.batch_error,
+    )
+
+
+def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, list[int]]]:
+    lengths = [sample.row.cost for sample in samples]
+    by_length = sorted(range(len(samples)), key=lambda i: lengths[i])
+    short = _short(samples)
+    middle = by_length[len(by_length) // 2]
+    yield "an unpadded batch of three", [middle] * 3
+    if padding:
+        if len(short) > 1:
+            yield f"a padded batch of {len(short)}", short
+        yield "a batch of the longest and the shortest", [by_length[-1], by_length[0]]
+
+
+def _short(samples: Sequence[Named]) -> list[int]:
+    return [i for i, sample in enumerate(samples) if sample.row.cost <= SHORT_TOKENS]
+
+
+def _alone(run: Runner, collate: Collate, sample: Named, outputs: Sequence[TensorInfo]) -> Arrays:
+    return _batched(run, collate, [sample], outputs)[0]
+
+
+def _batched(run: Runner, collate: Collate, samples: Sequence[Named], outputs: Sequence[TensorInfo]) -> list[Arrays]:
+    if not samples:
+        return []
+    batch = collate([sample.row for sample in samples])
+    found = run(batch.arrays)
+    return [
+        {
+            tensor.name: np.array(found[tensor.name][i][span if "sequence" in tensor.axes[1:2] else ...])
+            for tensor in outputs
+        }
+        for i, span in enumerate(batch.spans)
+    ]
+
+
+def _range(values: Iterable[NDArray[Any]]) -> float:
+    arrays = [value for value in values if value.size]
+    spread = float(max(a.max() for a in arrays) - min(a.min() for a in arrays))
+    # An output that hardly varies is compared with its size: its last digits are noise in PyTorch too.
+    return max(spread, 1e-3 * max(float(np.abs(a).max()) for a in arrays), 1e-6)
+
+
+def _error(obtained: Arrays, expected: Arrays, ranges: Mapping[str, float]) -> tuple[float, str]:
+    """The largest error over all outputs, and the output that has it. Not-a-number counts as infinite."""
+    worst, where = 0.0, ""
+    for name, value in expected.items():
+        if obtained[name].shape != value.shape:
+            return float("inf"), name
+        difference = np.abs(obtained[name].astype(np.float64) - value.astype(np.float64))
+        largest = float(difference.max(initial=0.0)) / ranges[name]
+        if not np.isfinite(largest):
+            return float("inf"), name
+        if largest >= worst:
+            worst, where = largest, name
+    return worst, where
+
+
+def _gate(
+    precision: str,
+    where: str,
+    obtained: Arrays,
+    expected: Arrays,
+    ranges: Mapping[str, float],
+    limit: float,
+) -> float:
+    error, name = _error(obtained, expected, ranges)
+    if error <= limit:
+        return error
+    a, b = obtained[name], expected[name]
+    if a.shape != b.shape:
+        shown = f"expected shape {b.shape}, obtained {a.shape}"
+    else:
+        at = np.unravel_index(int(np.nan_to_num(np.abs(a - b), nan=np.inf).argmax()), b.shape)
+        index = ", ".join(str(int(i)) for i in at)
+        shown = f"{name}[{index}]: expected {b[at]:.6g}, obtained {a[at]:.6g}"
+    raise VerificationFailed(
+        f"The {precision} graph differs from PyTorch on the input {where}: {shown} (error {error:.2g} of the output's "
+        f"range, at most {limit:.0e} is allowed). No artifact was written. Please report this checkpoint."
+    )

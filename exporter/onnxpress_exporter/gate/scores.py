@@ -1,0 +1,261 @@
+"""The gate of graphs that write text: their scores and their tokens against the reference's.
+
+Scores of every token are compared, the text read at once, in pieces, token by token, and beside other rows; errors are
+fractions of the range of all scores. Then the likeliest tokens are: where the reference prefers another token, its two
+scores have to be so near that the error allowed explains it, and it goes on from the reference's. Knows neither torch
+nor a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.format.manifest import Quality
+from onnxpress.format.precisions import REFERENCE
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.gate.cases import Case
+from onnxpress_exporter.gate.graphs import Graphs
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.precisions.row import Limits
+
+Logits = NDArray[np.float32]
+
+#: Tokens that are written of each text, and texts of which they are.
+WRITTEN, WRITING = 24, 8
+#: Rows that are read side by side, and tokens that all of them then read one at a time.
+ROWS, STEPS = 4, 4
+#: Each of two scores may be off by the error that is allowed: what is nearer than twice that may change places.
+NEAR_TIE = 2.0
+#: Beams, and texts that are written with them after an encoder.
+BEAMS, BEAM_TEXTS = 4, 4
+
+
+class Writes(Protocol):
+    """A model that writes: PyTorch's, or graphs."""
+
+    name: str
+
+    def logits(self, case: Case) -> Logits:
+        """float32 (tokens, vocabulary): what may follow each of the case's tokens."""
+
+    def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
+        """The tokens that follow, the likeliest first of all, at most `count`."""
+
+
+@dataclass(slots=True)
+class _Worst:
+    """Largest errors so far, as fractions of the range of scores."""
+
+    limits: Limits
+    range: float
+    precision: str
+    error: float = 0.0
+    batch: float = 0.0
+    comparisons: int = 0
+
+    def add(self, where: str, obtained: Logits, expected: Logits, alone: Logits | None = None) -> None:
+        """Compare scores (tokens, vocabulary) with the reference's, and with what the same graph gave otherwise."""
+        self.comparisons += 1
+        self.error = max(self.error, self._gate(where, "the reference", obtained, expected, self.limits.max_error))
+        if alone is not None:
+            beside = self._gate(where, "the same text read at once", obtained, alone, self._batch_limit)
+            self.batch = max(self.batch, beside)
+
+    @property
+    def _batch_limit(self) -> float:
+        # One token and many are products of other shapes, which add up in another order.
+        return max(self.limits.batch_error, 1e-4)
+
+    def _gate(self, where: str, beside: str, obtained: Logits, expected: Logits, limit: float) -> float:
+        if obtained.shape == expected.shape:
+            difference = np.abs(obtained - expected)
+            error = float(difference.max(initial=0.0)) / self.range
+            if error <= limit:
+                return error
+            at = np.unravel_index(int(np.nan_to_num(difference, nan=np.inf).argmax()), difference.shape)
+            shown = (
+                f"the score of token {at[1]} after position {at[0]}: expected {expected[at]:.6g}, obtained "
+                f"{obtained[at]:.6g} (error {error:.2g} of the scores' range, at most {limit:.0e} is allowed)"
+            )
+        else:
+            shown = f"expected scores of shape {expected.shape}, obtained {obtained.shape}"
+        raise _failed(self.precision, f"{where}, against {beside}", shown)
+
+
+class Expected:
+    """The reference's scores of every case, kept for every variant."""
+
+    def __init__(self, reference: Writes, cases: Sequence[Case]) -> None:
+        self.reference = reference
+        self.cases = cases
+        self.logits = [reference.logits(case) for case in cases]
+
+    @property
+    def longest(self) -> Case:
+        """The case of most tokens."""
+        return max(self.cases, key=lambda case: len(case.ids) + len(case.source or ()))
+
+    @property
+    def range(self) -> float:
+        """The largest score less the least."""
+        return max(max(float(one.max() - one.min()) for one in self.logits), 1e-6)
+
+
+def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
+    """Compare graphs with the reference on every case.
+
+    The tokens they write are compared for fp32 alone: of a smaller variant they may differ, which `judge` measures.
+
+    Raises:
+        VerificationFailed: an error is above its limit, or another token was written; names the text and the position.
+    """
+    cases = expected.cases
+    worst = _Worst(PRECISIONS[precision].limits, expected.range, precision)
+    for case, logits in zip(cases, expected.logits, strict=True):
+        alone = graphs.logits(case)
+        worst.add(f"{case.name!r} read at once", alone, logits)
+        if len(case.ids) > 2:
+            found, first = _in_pieces(graphs, case)
+            worst.add(f"{case.name!r} read in pieces", found, logits[first:], alone[first:])
+    for group in _groups(cases):
+        for row, where, found, first in _together(graphs, [cases[i] for i in group]):
+            index = group[row]
+            worst.add(f"{cases[index].name!r} {where}", found, expected.logits[index][first : first + len(found)])
+    if precision == REFERENCE:
+        margin = NEAR_TIE * worst.limits.max_error * worst.range
+        for case in _short(cases)[:WRITING]:
+            _same_tokens(precision, expected.reference, graphs, case, margin)
+        for case in _short(cases)[:BEAM_TEXTS] if graphs.start is not None else ():
+            _same_beams(precision, expected.reference, graphs, case, margin)
+    return Quality(
+        reference=expected.reference.name,
+        inputs=len(cases),
+        comparisons=worst.comparisons,
+        max_error=worst.error,
+        max_error_limit=worst.limits.max_error,
+        batch_error=worst.batch,
+        batch_error_limit=worst._batch_limit,
+    )
+
+
+def _in_pieces(graphs: Graphs, case: Case) -> tuple[Logits, int]:
+    """Scores from some position on: half of the text at once, a piece, then single tokens; with one step taken back."""
+    half, steps = max(1, len(case.ids) // 2), min(STEPS, len(case.ids) // 3)
+    middle = len(case.ids) - steps
+    decoder = graphs.opened([case])
+    found = [decoder.prefill(0, case.ids[:half])]
+    if middle > half:
+        found.append(decoder.prefill(0, case.ids[half:middle], middle - half))
+    for place in range(middle, len(case.ids)):
+        if place == middle + 1:  # a wrong token is read and forgotten
+            decoder.step(np.array([case.ids[0]], np.int64))
+            decoder.truncate(0, place)
+        found.append(decoder.step(np.array([case.ids[place]], np.int64)).copy())
+    decoder.close()
+    return np.concatenate(found), half - 1
+
+
+def _groups(cases: Sequence[Case]) -> Iterator[list[int]]:
+    """Rows that stand side by side: of very different length, and all kinds of text."""
+    order = sorted(range(len(cases)), key=lambda i: len(cases[i].ids))
+    order = [i for i in order if len(cases[i].ids) > STEPS + 1]
+    if len(order) > 1:
+        yield [order[0], order[-1]]
+        yield order[: 2 * ROWS : 2] or order[:1]
+
+
+def _together(graphs: Graphs, cases: Sequence[Case]) -> Iterator[tuple[int, str, Logits, int]]:
+    """(case, where, scores, the first one's position): rows read one by one, then a token of every row at a time.
+
+    After half of the steps the rows are turned round.
+    """
+    if graphs.start is not None:  # rows of texts that were read whole are of one length
+        shortest = min(len(case.ids) for case in cases)
+        cases = [replace(case, ids=case.ids[:shortest]) for case in cases]
+    decoder = graphs.opened(cases)
+    for row, case in enumerate(cases):
+        decoder.prefill(row, case.ids[:-STEPS])
+    rows = list(range(len(cases)))
+    for step in range(STEPS):
+        # Rows of several texts stay where they are: a text's rows stand side by side.
+        if step == STEPS // 2 and graphs.start is None:
+            rows.reverse()
+            decoder.select(rows)
+        places = [len(cases[row].ids) - STEPS + step for row in rows]
+        ids = np.array([cases[row].ids[place] for row, place in zip(rows, places, strict=True)], np.int64)
+        logits = decoder.step(ids).copy()
+        for at, row in enumerate(rows):
+            yield row, f"beside {len(cases) - 1} others", logits[at : at + 1], places[at]
+    decoder.close()
+
+
+def _short(cases: Sequence[Case]) -> list[Case]:
+    return [case for case in cases if len(case.ids) <= 64]
+
+
+def _same_tokens(precision: str, reference: Writes, graphs: Graphs, case: Case, margin: float) -> None:
+    """Write on greedily, as the reference does; near ties aside, with the same tokens."""
+    begun = _begun(case)
+    tokens = reference.write(begun, WRITTEN)
+    if not tokens:
+        return
+    preferred = reference.logits(begun.followed_by(tokens))[len(begun.ids) - 1 :]
+    decoder = graphs.opened([begun], len(tokens))
+    scores = decoder.prefill(0, begun.ids)[0]
+    for place, token in enumerate(tokens):
+        found = int(scores.argmax())
+        lead = float(preferred[place, token] - preferred[place, found])
+        if found != token and not abs(lead) <= margin:
+            raise _failed(
+                precision,
+                f"{case.name!r}, writing on",
+                f"token {place + 1} after {len(begun.ids)}: expected {token}, obtained {found}, which the reference "
+                f"scores {lead:.3g} lower (at most {margin:.1g} would be a tie)",
+            )
+        if place + 1 < len(tokens):
+            scores = decoder.step(np.array([token], np.int64))[0]
+    decoder.close()
+
+
+def _same_beams(precision: str, reference: Writes, graphs: Graphs, case: Case, margin: float) -> None:
+    """Search with beams, as the reference does: the same text, or one that it finds as likely, near ties aside."""
+    begun = _begun(case)
+    tokens, found = reference.write(begun, WRITTEN, BEAMS), graphs.write(begun, WRITTEN, BEAMS)
+    if tokens == found or not tokens:
+        return
+    likely, other = (_likelihood(reference, begun, some) for some in (tokens, found))
+    if not likely - other <= margin:
+        place = next((i for i, (a, b) in enumerate(zip(tokens, found, strict=False)) if a != b), len(found))
+        raise _failed(
+            precision,
+            f"{case.name!r}, with {BEAMS} beams",
+            f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {found[place : place + 6]}, "
+            f"which the reference scores {likely - other:.3g} lower (at most {margin:.1g} would be a tie)",
+        )
+
+
+def _likelihood(reference: Writes, begun: Case, ids: Sequence[int]) -> float:
+    """The mean logarithm of the tokens' probabilities."""
+    if not ids:
+        return float("-inf")
+    rows = reference.logits(begun.followed_by(ids))[len(begun.ids) - 1 : -1].astype(np.float64)
+    rows -= rows.max(axis=1, keepdims=True)
+    own = rows[np.arange(len(ids)), list(ids)] - np.log(np.exp(rows).sum(axis=1))
+    return float(own.mean())
+
+
+def _begun(case: Case) -> Case:
+    """Where writing begins: after an encoder with the decoder's first token, else with the text."""
+    return case if case.source is None else replace(case, ids=case.ids[:1])
+
+
+def _failed(precision: str, where: str, shown: str) -> VerificationFailed:
+    return VerificationFailed(
+        f"The {precision} graph differs from PyTorch on the input {where}: {shown}. No artifact was written. Please "
+        "report this checkpoint."
+    )

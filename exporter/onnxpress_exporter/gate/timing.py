@@ -1,0 +1,100 @@
+"""How long one forward pass takes, PyTorch and graphs alternating: the figure stored with a variant.
+
+A first orientation, taken in the exporting process; `onnxpress bench` measures in fresh processes. Where other
+processes keep the cores busy nothing is recorded: threads that wait for each other then give any ratio at all. This
+module knows neither torch nor ONNX.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from onnxpress.engine.machine import processor_name, usable_cores
+from onnxpress.format.manifest import Speed, Timing
+from onnxpress.format.precisions import REFERENCE
+from onnxpress.pipelines.collators import token_sample
+from onnxpress_exporter.gate.outputs import Collate, Runner
+
+#: (batch, tokens) at which a variant is timed.
+SHAPES: tuple[tuple[int, int], ...] = ((1, 16), (1, 128), (8, 64))
+ROUNDS = 5
+BUDGET_S = 2.0  # for one shape
+
+#: What runners are called: the variant, PyTorch, and the fp32 variant.
+VARIANT, PYTORCH, PLAIN = "variant", "pytorch", REFERENCE
+
+#: Other processes may use this share of the usable cores before figures are thrown away.
+BUSY_SHARE = 0.15
+
+
+def measure(
+    runners: Mapping[str, Runner], collate: Collate, ids: Sequence[int], max_length: int | None
+) -> Speed | None:
+    """Median milliseconds of each runner at each shape that the model takes; None on a busy machine.
+
+    Args:
+        runners: VARIANT, and beside it PYTORCH, PLAIN or both.
+        ids: token ids of a real text, repeated to fill a row.
+    """
+
+    def calls(batch: int, sequence: int) -> Mapping[str, Callable[[], object]]:
+        row = token_sample([ids[i % len(ids)] for i in range(sequence)])
+        arrays = collate([row] * batch).arrays
+        return {name: partial(run, arrays) for name, run in runners.items()}
+
+    return measure_calls(calls, [shape for shape in SHAPES if max_length is None or shape[1] <= max_length])
+
+
+def measure_calls(
+    calls: Callable[[int, int], Mapping[str, Callable[[], object]]], shapes: Sequence[tuple[int, int]]
+) -> Speed | None:
+    """As `measure`, of any functions: what is to be called for a batch of so many tokens, by the runner's name."""
+    timings = []
+    start, others = time.perf_counter(), _others_s()
+    for batch, sequence in shapes:
+        found = _alternate(calls(batch, sequence))
+        timings.append(
+            Timing(
+                batch,
+                sequence,
+                milliseconds=found[VARIANT],
+                pytorch_milliseconds=found.get(PYTORCH),
+                fp32_milliseconds=found.get(PLAIN),
+            )
+        )
+    elapsed = time.perf_counter() - start
+    if _others_s() - others > BUSY_SHARE * elapsed * usable_cores():
+        return None
+    return Speed(machine=processor_name(), threads=usable_cores(), timings=tuple(timings))
+
+
+def _alternate(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    for run in runs.values():
+        run()  # all warm
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    rounds, deadline = 0, time.perf_counter() + BUDGET_S
+    while rounds < ROUNDS or (rounds < 10 * ROUNDS and time.perf_counter() < deadline):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append((time.perf_counter() - start) * 1000)
+        rounds += 1
+        if time.perf_counter() > deadline + BUDGET_S:
+            break
+    return {name: round(statistics.median(some), 3) for name, some in times.items()}
+
+
+def _others_s() -> float:
+    """Seconds of processor time that everything but this process has used so far; 0 where the system does not say."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    except OSError:
+        return 0.0
+    # proc(5): user, nice, system, idle, iowait, irq, softirq, steal, in clock ticks.
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()

@@ -1,0 +1,150 @@
+"""The gate of models that write text: scores and tokens, held against the reference's by the runtime's own decoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from onnxpress.engine.session import Session
+from onnxpress.format.manifest import Quality, Speed
+from onnxpress.format.precisions import REFERENCE
+from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
+from onnxpress.layouts.artifact import Artifact
+from onnxpress.text.tokenizer import Tokenizer
+from onnxpress_exporter.gate import timing
+from onnxpress_exporter.gate.base import Arrays
+from onnxpress_exporter.gate.cases import Case, Ends, Reader
+from onnxpress_exporter.gate.expectations import Judge
+from onnxpress_exporter.gate.graphs import Graphs
+from onnxpress_exporter.gate.inputs import decoder_inputs, encoder_inputs
+from onnxpress_exporter.gate.scores import Expected, Writes, verify
+from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.precisions.row import Thresholds
+from onnxpress_exporter.quantize.thresholds import Verdict
+
+#: (rows, tokens) that are timed: a prompt, and one token after it; after an encoder one token, and one of each beam.
+TIMED: tuple[tuple[int, int], ...] = ((1, 128), (1, 1))
+TIMED_AFTER_ENCODER: tuple[tuple[int, int], ...] = ((1, 1), (4, 1))
+#: Tokens that are read before one is timed.
+_BEFORE = 64
+
+
+class WritingGate:
+    """Holds the reference's scores.
+
+    Args:
+        artifact: its manifest tells what the graphs are; no variant of it is read.
+        plain: the fp32 variant, opened. What it writes serves as a text as well as any.
+        ends: the tokens that a decoder begins with, after an encoder, and that end a text.
+        reference: PyTorch; None: the fp32 variant itself.
+        rows: labelled rows of the artifact's task.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        tokenizer: Tokenizer,
+        plain: Session,
+        ends: Ends,
+        reference: Writes | None = None,
+        rows: Evaluation | None = None,
+    ) -> None:
+        manifest = artifact.manifest
+        self.rows = None if rows is None else rows.name
+        limit = None if manifest.generation is None else manifest.generation.max_length
+        self._manifest = manifest
+        self._ends = ends
+        self._encodes = ENCODER in manifest.graphs
+        self._reader = Reader(tokenizer, limit, ends.start if self._encodes else None)
+        self._session = plain
+        self._plain = self._graphs(plain, "the fp32 variant, verified against PyTorch")
+        # Whether PyTorch would write what the graph writes is asked by `verify`.
+        self._expected = Expected(reference or self._plain, self._reader.verification(self._plain.write))
+        self._judge: Judge | None = None
+        self._calibration: list[Case] = []
+
+    def verify(self, precision: str, session: Session) -> Quality:
+        """As `Gate` says."""
+        return verify(precision, self._expected, self._graphs(session, precision))
+
+    def prepare(self) -> None:
+        """As `Gate` says."""
+        write = self._plain.write
+        self._judge = Judge(self._expected.reference, self._reader.judged(write), write if self._encodes else None)
+
+    def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
+        """As `Gate` says, once it is prepared."""
+        assert self._judge is not None
+        return self._judge.measure(self._graphs(session, "variant"), thresholds)
+
+    def inputs(self, graph: str) -> Sequence[Arrays]:
+        """As `Gate` says."""
+        if not self._calibration:
+            self._calibration = self._reader.calibration(self._plain.write)
+        if graph == ENCODER:
+            return [encoder_inputs(case) for case in self._calibration]
+        shared = self._manifest.generation is not None and self._manifest.generation.cache == "shared"
+        arrays = []
+        for case in self._calibration:
+            encoded = {} if case.source is None else self._session.run(encoder_inputs(case), ENCODER)
+            arrays.append(decoder_inputs(self._manifest.graphs[graph], case, shared, encoded))
+        return arrays
+
+    def speed(self, session: Session, plain: Session | None) -> Speed | None:
+        """As `Gate` says: of reading a prompt, and of one token after it."""
+        models = {timing.VARIANT: self._graphs(session, "variant")}
+        if plain is not None:
+            models[timing.PLAIN] = self._graphs(plain, REFERENCE)
+        case, limit = self._expected.longest, models[timing.VARIANT].limit
+        timed = TIMED if case.source is None else TIMED_AFTER_ENCODER
+        shapes = [shape for shape in timed if limit is None or limit > TIMED[0][1]]
+        return timing.measure_calls(
+            lambda batch, tokens: {name: _timed(graphs, case, batch, tokens) for name, graphs in models.items()}, shapes
+        )
+
+    def _graphs(self, session: Session, name: str) -> Graphs:
+        """The runtime's own model over a session; nothing that was read is remembered."""
+        model = (
+            encoder_decoder_model(self._manifest, session)
+            if self._encodes
+            else decoder_model(self._manifest, session, 0)
+        )
+        return Graphs(model, name, self._reader.start, self._ends.ends)
+
+
+def _timed(graphs: Graphs, case: Case, batch: int, tokens: int) -> Callable[[], object]:
+    """What is called to read a prompt, or one token of each row after it."""
+    ids = [case.ids[i % len(case.ids)] for i in range(TIMED[0][1])]
+    decoder = graphs.opened([replace(case, ids=tuple(ids))], 1)
+
+    def read() -> None:
+        decoder.prefill(0, ids)
+        decoder.truncate(0, 0)
+
+    def step() -> None:
+        decoder.step(np.array(ids[:1] * batch, np.int64))
+        for row in range(batch):
+            decoder.truncate(row, _BEFORE)
+
+    if tokens != 1:
+        return read
+    decoder.prefill(0, ids[:_BEFORE])
+    if batch > 1:
+        decoder.select([0] * batch)
+    return step
+
+
+def ends_of(defaults: Mapping[str, object]) -> Ends:
+    """From the fields of `generation_config.json`."""
+    # In the order in which transformers looks for the token that a decoder begins with.
+    starts = [_tokens(defaults.get(name)) for name in ("decoder_start_token_id", "bos_token_id")]
+    return Ends(next((tokens[0] for tokens in starts if tokens), 0), _tokens(defaults.get("eos_token_id")))
+
+
+def _tokens(value: object) -> tuple[int, ...]:
+    """One token, or several, or none."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(map(int, value))
+    return (value,) if isinstance(value, int) else ()

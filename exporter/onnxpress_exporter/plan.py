@@ -1,0 +1,65 @@
+"""What an export is made of, once it is read: its graphs, the reference whose answers count, the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir
+
+from onnxpress.engine.session import Session
+from onnxpress.format.manifest import GraphFiles, GraphInfo, Manifest
+from onnxpress.format.precisions import REFERENCE
+from onnxpress_exporter.gate.base import Gate
+from onnxpress_exporter.quantize.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One graph of a model: its name in the artifact, what it takes, returns and does, and whether it is quantized."""
+
+    name: str
+    info: GraphInfo
+    graph: onnx_ir.Model
+    quantizable: bool = True
+
+    @property
+    def role(self) -> str:
+        """What the graph does in the model."""
+        return self.info.role
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of an export whose fp32 graphs are saved.
+
+    Attributes:
+        manifest: what it says but for files, and what is still to be measured.
+        folder: where the artifact is made; the files of its fp32 variant, tokenizer and settings are there.
+        parts: the fp32 graphs.
+        plain: the fp32 variant, opened.
+        gate: holds the answers of PyTorch, or of the fp32 variant itself.
+        settings: what the user decided.
+    """
+
+    manifest: Manifest
+    folder: Path
+    parts: tuple[Part, ...]
+    plain: Session
+    gate: Gate
+    settings: Settings
+
+    @property
+    def task(self) -> str:
+        """What the model does."""
+        return self.manifest.task
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes text."""
+        return self.manifest.generation is not None
+
+    @property
+    def fp32(self) -> dict[str, GraphFiles]:
+        """Where the fp32 variant keeps its graphs."""
+        return dict(self.manifest.variants[REFERENCE].graphs)

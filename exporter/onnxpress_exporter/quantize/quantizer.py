@@ -1,0 +1,272 @@
+"""One precision of one model: plan, build, judge, repair; a variant that passed, or the best that failed.
+
+A model that reads has one graph, whose sites are treated one by one from the start. One that writes has graphs that may
+be large: they are stored by a scheme, one product after the other, and treated site by site only where that fails.
+Graphs are written where they belong, and removed again where they did not pass.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx_ir
+from numpy.typing import NDArray
+
+from onnxpress.engine.session import Session
+from onnxpress_exporter.errors import PassError
+from onnxpress_exporter.passes.graph import nodes, weights_of
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.precisions.row import Blocks, Integers, Thresholds, Treatment
+from onnxpress_exporter.quantize.blocks import store
+from onnxpress_exporter.quantize.plan import Attempt, Place, Plan, first_attempts, scheme_attempts
+from onnxpress_exporter.quantize.repair import Found, search
+from onnxpress_exporter.quantize.settings import Say, Settings
+from onnxpress_exporter.quantize.sites import Site, find_sites
+from onnxpress_exporter.quantize.thresholds import Verdict, thresholds_of
+from onnxpress_exporter.quantize.variants import Variants
+from onnxpress_exporter.write.save import save
+
+Arrays = Mapping[str, NDArray[Any]]
+
+#: Rows on which the harm of one site is measured: few, for it is done for every site; and numbers of all their outputs.
+HARM_ROWS, HARM_NUMBERS = 24, 50_000_000
+
+#: More weights of graphs that write are not rounded for integer products: that takes a second for every million.
+MOST_INTEGERS = 200_000_000
+
+
+class Judges(Protocol):
+    """What is asked of a gate."""
+
+    def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
+        """The figures of a variant's answers, and what they miss."""
+
+    def inputs(self, graph: str) -> Sequence[Arrays]:
+        """What a graph takes of real texts, one row each, none of which is judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Graphs that passed, or did not: `verdict` tells. `files`: graph -> where it was saved; `treatments`: product ->
+    how, where it is not the usual way; `limits`: the thresholds it was held against; `rounds`: what was tried."""
+
+    graphs: Mapping[str, onnx_ir.Model]
+    files: Mapping[str, tuple[Path, ...]]
+    verdict: Verdict
+    rounds: tuple[str, ...]
+    treatments: Mapping[str, str]
+    limits: Mapping[str, float]
+
+
+class Quantizer:
+    """Makes the variants of a model.
+
+    Args:
+        fp32: the verified graphs to quantize, by name; they are not changed.
+        roles: what each of them does in the model.
+        others: further graphs of the artifact, by name, already saved: they stay in fp32.
+        folder: where new graphs are saved.
+        writes: whether the model writes text.
+    """
+
+    def __init__(
+        self,
+        fp32: Mapping[str, onnx_ir.Model],
+        roles: Mapping[str, str],
+        others: Mapping[str, Path],
+        folder: Path,
+        gate: Judges,
+        settings: Settings,
+        *,
+        writes: bool,
+    ) -> None:
+        self._fp32 = fp32
+        self._roles = roles
+        self._others = others
+        self._folder = folder
+        self._gate = gate
+        self._settings = settings
+        self._writes = writes
+        self._variants: dict[str, Variants] = {} if writes else {name: Variants(graph) for name, graph in fp32.items()}
+        self._watched: set[str] = set()
+        self._sites: dict[Place, Site] = {
+            (name, site.value): site
+            for name, graph in fp32.items()
+            for site in (find_sites(graph) if writes else self._variants[name].sites)
+        }
+        self._inputs: dict[str, Sequence[Arrays]] = {}
+        self._expected: dict[str, list[Arrays]] = {}
+
+    def make(self, precision: str, say: Say) -> Made:
+        """The variant of `precision`, repaired as far as needed and possible; `verdict` tells whether it passed.
+
+        Raises:
+            PassError: a graph that cannot be made so.
+        """
+        limits = {**thresholds_of(precision), **self._settings.thresholds}
+        models: dict[str, onnx_ir.Model] = {}
+        files: dict[str, tuple[Path, ...]] = {}
+
+        def judge(attempt: Attempt) -> Verdict:
+            remove(files)
+            for name in self._fp32:
+                models[name] = self._build(name, precision, attempt, say)
+                files[name] = save(models[name], self._folder / f"{name}{PRECISIONS[precision].suffix}.onnx")
+            if self._writes:
+                say("judging")
+            with opened({name: written[0] for name, written in files.items()} | dict(self._others)) as session:
+                return self._gate.judge(session, limits)
+
+        try:
+            attempts = self._attempts(precision, say)
+            found = search(
+                attempts,
+                PRECISIONS[precision].ladder,
+                {place: site.products for place, site in self._sites.items()},
+                judge,
+                lambda plan: self._harm(plan, precision),
+                time_s=self._settings.repair_s,
+                say=say,
+            )
+        except BaseException:
+            remove(files)
+            raise
+        used = {name: limits[name] for name in found.verdict.figures if name in limits}
+        return Made(models, files, found.verdict, found.rounds, self._treatments(precision, attempts, found), used)
+
+    def _attempts(self, precision: str, say: Say) -> list[Attempt]:
+        row = PRECISIONS[precision]
+        if self._writes:
+            return scheme_attempts(row, self._fp32, self._roles, self._sites)
+        if row.ladder:
+            for name in self._fp32:
+                self._watch(name, say)
+        return first_attempts(row, self._sites, lambda place: self._variants[place[0]].one_range_will_do(place[1]))
+
+    def _build(self, name: str, precision: str, attempt: Attempt, say: Say) -> onnx_ir.Model:
+        plan = {value: treatment for (graph, value), treatment in attempt.plan.items() if graph == name}
+        integers = any(isinstance(treatment, Integers) for treatment in plan.values())
+        if not self._writes or integers:
+            if integers:
+                self._watch(name, say)
+                if self._writes:
+                    say("rounding")
+            return self._of(name).build(precision, plan)
+        return self._store(name, plan, attempt.tables, say, half=PRECISIONS[precision].half)
+
+    def _store(
+        self, name: str, plan: Mapping[str, Treatment], tables: Blocks | None, say: Say, *, half: bool
+    ) -> onnx_ir.Model:
+        blocks = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Blocks)}
+        inputs = self._calibration(name) if any(one.bits == 4 for one in blocks.values()) else ()
+        return store(self._fp32[name], blocks, tables, inputs, say, half=half)
+
+    def _of(self, name: str) -> Variants:
+        if name not in self._variants:
+            arrays = (weights_of(node.inputs[1]) for node in nodes(self._fp32[name], "MatMul"))
+            weights = sum(array.size for array in arrays if array is not None)
+            if weights > MOST_INTEGERS:
+                raise PassError(
+                    f"{weights:,} weights are too many to round for integer products; q8 and q4 are for them."
+                )
+            self._variants[name] = Variants(self._fp32[name])
+        return self._variants[name]
+
+    def _watch(self, name: str, say: Say) -> None:
+        if name not in self._watched:
+            inputs = self._calibration(name)
+            self._of(name).watch(inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
+            self._watched.add(name)
+
+    def _calibration(self, name: str) -> Sequence[Arrays]:
+        if name not in self._inputs:
+            self._inputs[name] = self._gate.inputs(name)
+        return self._inputs[name]
+
+    def _harm(self, plan: Plan, precision: str) -> float:
+        """Squared difference of a graph's outputs from fp32's, over fp32's variance, of one site treated so."""
+        (((name, value), treatment),) = plan.items()
+        if isinstance(treatment, Integers) or not self._writes:
+            model = self._of(name).with_plan({value: treatment})
+        else:
+            model = self._store(name, {value: treatment}, None, lambda what: None, half=False)
+        expected = self._outputs(name)
+        difference = spread = 0.0
+        with self._opened(name, model) as session:
+            for arrays, wanted in zip(self._calibration(name), expected, strict=False):
+                found = session.run(arrays, name)
+                for output, array in wanted.items():
+                    difference += float(np.square(found[output] - array).sum())
+                    spread += float(np.square(array - array.mean()).sum())
+        harm = difference / max(spread, 1e-30)
+        return harm if np.isfinite(harm) else float(np.finfo(np.float64).max)
+
+    def _outputs(self, name: str) -> list[Arrays]:
+        """What the fp32 graph gives for the first inputs."""
+        if name not in self._expected:
+            found: list[Arrays] = []
+            numbers = 0
+            with self._opened(name, self._fp32[name]) as session:
+                for arrays in self._calibration(name)[:HARM_ROWS]:
+                    outputs = {
+                        output: array
+                        for output, array in session.run(arrays, name).items()
+                        if np.issubdtype(array.dtype, np.floating)
+                    }
+                    found.append(outputs)
+                    numbers += sum(array.size for array in outputs.values())
+                    if numbers > HARM_NUMBERS:
+                        break
+            self._expected[name] = found
+        return self._expected[name]
+
+    @contextmanager
+    def _opened(self, name: str, model: onnx_ir.Model) -> Iterator[Session]:
+        """A session of one graph that is not kept."""
+        with (
+            tempfile.TemporaryDirectory(prefix="onnxpress-quantize-") as folder,
+            opened({name: save(model, Path(folder) / "model.onnx")[0]}) as session,
+        ):
+            yield session
+
+    def _treatments(self, precision: str, attempts: Sequence[Attempt], found: Found) -> dict[str, str]:
+        """How products are treated that are not treated as all are."""
+        row = PRECISIONS[precision]
+        if not row.ladder:
+            return {}
+        told: dict[str, str] = {}
+        if not self._writes:
+            for variants in self._variants.values():
+                told |= variants.skipped
+        for place, site in self._sites.items():
+            treatment = found.plan.get(place)
+            if treatment in [attempt.plan.get(place) for attempt in attempts]:
+                continue
+            if treatment is None:
+                told |= dict.fromkeys(site.products, f"kept in {row.compute}: the answers need it")
+            else:
+                told |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
+        return told
+
+
+@contextmanager
+def opened(files: Mapping[str, Path]) -> Iterator[Session]:
+    """A session of saved graphs, by name."""
+    session = Session(files)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def remove(files: Mapping[str, tuple[Path, ...]]) -> None:
+    """Delete the files of graphs."""
+    for paths in files.values():
+        for path in paths:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,24 @@
+"""What a user decides of quantized variants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from onnxpress_exporter.judging.data import EvalData
+from onnxpress_exporter.precisions.row import Thresholds
+
+#: Is told what is being done, for a progress display.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`thresholds`: a user's own, over the precision's. `repair_s`: no new attempt to repair begins after so many
+    seconds. `keep_slow`: keep a variant that is neither smaller nor faster than fp32. `evaluation`: labelled rows, by
+    whose metric variants are judged as well."""
+
+    thresholds: Thresholds = field(default_factory=dict)
+    repair_s: float = 600.0
+    keep_slow: bool = False
+    evaluation: EvalData | None = None

@@ -1,0 +1,141 @@
+"""Whose answers count: PyTorch's when a checkpoint is exported, the fp32 variant's when an artifact is quantized.
+
+The only module beside those that read a checkpoint that runs torch, which it imports when it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.engine.machine import usable_cores
+from onnxpress.engine.session import Session
+from onnxpress_exporter.gate.cases import Case
+from onnxpress_exporter.gate.timing import PYTORCH
+
+if TYPE_CHECKING:
+    import torch
+
+Arrays = Mapping[str, NDArray[Any]]
+Logits = NDArray[np.float32]
+
+_NAME = "PyTorch fp32, eager"
+#: Token ids that `generate` needs, whatever else a checkpoint's defaults are.
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+
+
+class GraphReference:
+    """A graph that was verified, in the place of PyTorch."""
+
+    name = "the fp32 variant, verified against PyTorch"
+    timed: str | None = None
+    device = "cpu"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
+        """Named outputs of a graph."""
+        return self._session.run(inputs, graph)
+
+    def close(self) -> None:
+        """The session belongs to who opened it."""
+
+
+class TorchReference:
+    """Modules run eagerly, as a session runs graphs.
+
+    Args:
+        modules: graph -> the module it was traced from, and the names of its outputs.
+    """
+
+    name = _NAME
+    timed: str | None = PYTORCH
+    device = "cpu"
+
+    def __init__(self, modules: Mapping[str, tuple[torch.nn.Module, Sequence[str]]]) -> None:
+        self._modules = modules
+
+    def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
+        """Named outputs of a module."""
+        import torch
+
+        module, names = self._modules[graph]
+        with torch.inference_mode():
+            outputs: Mapping[str, Any] = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+        return {name: outputs[name].float().numpy() for name in names}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TorchWriter:
+    """A checkpoint's model that writes text: scores of every token, and how transformers' `generate` goes on."""
+
+    name = _NAME
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def logits(self, case: Case) -> Logits:
+        """float32 (tokens, vocabulary): what may follow each of the case's tokens."""
+        import torch
+
+        with torch.inference_mode():
+            ids = torch.tensor([case.ids])
+            if case.source is None:
+                found = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+            else:
+                source = torch.tensor([case.source])
+                found = self._model(
+                    input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=ids, use_cache=False
+                )
+            logits: Logits = found.logits[0].float().numpy()
+        return logits
+
+    def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
+        """At most `count` tokens that `generate` lets follow, without sampling and the checkpoint's own rules."""
+        import torch
+        from transformers import GenerationConfig
+
+        with torch.inference_mode(), self._plainly() as tokens:
+            settings = GenerationConfig(max_new_tokens=count, num_beams=beams, do_sample=False, **tokens)  # type: ignore[no-untyped-call]
+            ids = torch.tensor([case.ids if case.source is None else case.source])
+            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+            if case.source is not None:
+                inputs["decoder_input_ids"] = torch.tensor([case.ids])
+            found: list[int] = self._model.generate(**inputs, generation_config=settings)[0].tolist()
+        return found[len(case.ids) :]
+
+    @contextmanager
+    def _plainly(self) -> Iterator[dict[str, Any]]:
+        """Without the checkpoint's defaults, which `generate` reads even where it is given others; its tokens."""
+        from transformers import GenerationConfig
+
+        defaults = self._model.generation_config
+        tokens = {name: getattr(defaults, name) for name in _TOKENS if getattr(defaults, name, None) is not None}
+        if "pad_token_id" not in tokens:
+            ends = tokens.get("eos_token_id", 0)
+            tokens["pad_token_id"] = ends[0] if isinstance(ends, list) else ends
+        self._model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+        try:
+            yield tokens
+        finally:
+            self._model.generation_config = defaults
+
+
+@contextmanager
+def torch_threads() -> Iterator[None]:
+    """PyTorch computes with the cores that this process may use, and afterwards with as many threads as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(usable_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,76 @@
+"""What an artifact holds in the end: the variants that passed, its card and its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from onnxpress.format.contents import variant_bytes
+from onnxpress.format.files import write_file
+from onnxpress.format.manifest import FILE_NAME, Manifest, Variant, dump
+from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.artifact import Artifact
+from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.card import CARD, write_card
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The variants that passed, and for each refused precision why."""
+
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def refusal(refused: Mapping[str, str], artifact: Artifact | None) -> str:
+    """What is told of refused variants."""
+    reasons = "\n".join(f"  {precision}: {reason}" for precision, reason in refused.items())
+    rest = f"The other variants are in {artifact.folder}." if artifact else "Nothing was written."
+    return (
+        f"Refused, because it does not give the original's answers:\n{reasons}\n{rest} Thresholds can be set "
+        "(--threshold), if you can accept this."
+    )
+
+
+def settled(manifest: Manifest, outcome: Outcome, wanted: Sequence[str], folder: Path, *, added: bool) -> Manifest:
+    """The manifest with the variants that passed, in their usual order, and without fp32 where that is not wanted.
+
+    Args:
+        added: whether there has to be a new variant.
+
+    Raises:
+        VariantRefused: none would be left, or none is new.
+    """
+    variants = {**manifest.variants, **outcome.variants}
+    if not outcome.variants and (added or REFERENCE not in wanted):
+        raise VariantRefused(refusal(outcome.refused, None))
+    if REFERENCE not in wanted:
+        variants = _without_fp32(variants, folder)
+    return replace(manifest, variants={name: variants[name] for name in PRECISIONS if name in variants})
+
+
+def _without_fp32(variants: Mapping[str, Variant], folder: Path) -> dict[str, Variant]:
+    """Take out the variant that the others were made from, with the files that only it has."""
+    rest = {name: variant for name, variant in variants.items() if name != REFERENCE}
+    needed = {file for variant in rest.values() for file in variant_files(variant)}
+    for file in variant_files(variants[REFERENCE]):
+        if file not in needed:
+            (folder / file).unlink()
+    return rest
+
+
+def variant_files(variant: Variant) -> list[str]:
+    """The files of a variant's graphs."""
+    return [file for graph in variant.graphs.values() for file in (graph.file, *graph.external)]
+
+
+def finish(manifest: Manifest, folder: Path) -> None:
+    """Write the card and the manifest of a folder that has everything else."""
+    draft = replace(manifest, files=describe.file_table(folder))
+    variants = {name: replace(variant, bytes=variant_bytes(draft, variant)) for name, variant in draft.variants.items()}
+    draft = replace(draft, variants=variants)
+    write_card(draft, folder / CARD)
+    write_file(folder / FILE_NAME, dump(replace(draft, files=describe.file_table(folder))).encode())

@@ -1,0 +1,40 @@
+"""What a task is to the exporter: one row, at the end of one file.
+
+A new task is one file beside this one and its row in ROWS. Nothing else here is keyed by a task's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
+from onnxpress_exporter.tasks.fill_mask import FILL_MASK
+from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
+from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
+from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.sentence_similarity import SENTENCE_SIMILARITY
+from onnxpress_exporter.tasks.text_classification import TEXT_CLASSIFICATION
+from onnxpress_exporter.tasks.text_generation import TEXT_GENERATION
+from onnxpress_exporter.tasks.text_ranking import TEXT_RANKING
+from onnxpress_exporter.tasks.token_classification import TOKEN_CLASSIFICATION
+from onnxpress_exporter.tasks.zero_shot_classification import ZERO_SHOT_CLASSIFICATION
+
+#: Where transformers' tables give a class to several heads, the first of these has it: BART's, which fills masks too,
+#: is made for rewriting. Of the tasks of one head, the first is the usual one.
+ROWS: tuple[ExportTask, ...] = (
+    TEXT2TEXT_GENERATION,
+    SUMMARIZATION,
+    TRANSLATION,
+    TEXT_CLASSIFICATION,
+    ZERO_SHOT_CLASSIFICATION,
+    TEXT_RANKING,
+    TOKEN_CLASSIFICATION,
+    QUESTION_ANSWERING,
+    FILL_MASK,
+    TEXT_GENERATION,
+    FEATURE_EXTRACTION,
+    SENTENCE_SIMILARITY,
+)
+
+#: The Hub's name -> row.
+TASKS: Mapping[str, ExportTask] = {row.name: row for row in ROWS}

@@ -1,0 +1,133 @@
+"""Which task a checkpoint was made for, and its model, loaded for a task. Knows no graph and no file of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.source.adapters import merged
+from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
+from onnxpress_exporter.source.sentence_transformers import sentence_modules
+from onnxpress_exporter.tasks import ROWS, TASKS
+from onnxpress_exporter.tasks.feature_extraction import BARE
+from onnxpress_exporter.tasks.heads import auto_class, head_of, normalize_task, tasks_of
+from onnxpress_exporter.tasks.row import ExportTask
+
+if TYPE_CHECKING:
+    import torch
+
+# A pooler feeds neither last_hidden_state nor sentence embeddings: its absence changes nothing.
+_UNUSED_WITHOUT_HEAD = re.compile(r"(^|\.)pooler\.")
+
+
+def infer_task(checkpoint: Checkpoint) -> str:
+    """The Hub's name of the task that the checkpoint was made for.
+
+    Raises:
+        UnsupportedCheckpoint: this version cannot export it; the message names the task.
+    """
+    claiming = next((row for row in ROWS if row.claims(checkpoint)), None)
+    if claiming is not None:
+        return claiming.name
+    served = tasks_of(head_of(checkpoint.architecture))
+    task = next((row for row in served if checkpoint.model_type in row.model_types), served[0])
+    _check_task(checkpoint, task)
+    return task.name
+
+
+def _check_task(checkpoint: Checkpoint, task: ExportTask) -> None:
+    """Refuse a task that the checkpoint has no head for."""
+    if task.head is BARE and sentence_modules(checkpoint.folder):
+        return
+    head = head_of(checkpoint.architecture)
+    if task.head not in (head, BARE):
+        offers = [row.name for row in (*tasks_of(head), *(tasks_of(BARE) if head is not BARE else ()))]
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source} ({checkpoint.architecture or checkpoint.model_type}) has no head for {task.name}: "
+            f"its weights would be random. It offers: {', '.join(offers)}."
+        )
+    if not checkpoint.config.get("is_encoder_decoder"):
+        return
+    if task.head is not head:
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source} is an encoder-decoder: {task.name} of it is not supported yet."
+        )
+    if head is BARE and auto_class(task, checkpoint.model_type) == BARE.auto_class:
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source} ({checkpoint.architecture}) is an encoder-decoder without the head that writes "
+            "text; its parts alone are not exported."
+        )
+
+
+def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
+    """The model for `task` in float32, in eval mode, with every weight of its head.
+
+    Raises:
+        UnsupportedCheckpoint: the checkpoint lacks the head or any weight that the answers depend on, or its weights
+            do not fit its config.
+    """
+    import torch
+    import transformers
+
+    row = TASKS[normalize_task(task)]
+    _check_task(checkpoint, row)
+    loader = getattr(transformers, auto_class(row, checkpoint.model_type))
+    try:
+        model, info = loader.from_pretrained(
+            checkpoint.model_folder,
+            dtype=torch.float32,
+            use_safetensors=checkpoint.safetensors,
+            trust_remote_code=checkpoint.trust_remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+            # Told apart below, with a message of our own.
+            ignore_mismatched_sizes=True,
+        )
+    except Exception as error:
+        raise UnsupportedCheckpoint(
+            f"transformers cannot load {checkpoint.model_folder} for {row.name}: {first_line(error)}"
+        ) from error
+    _check_loaded(checkpoint, row, info)
+    _check_modality(checkpoint, model)
+    if checkpoint.adapter is not None:
+        model = merged(model, checkpoint.adapter)
+    if hasattr(model.config, "use_cache") and not row.writes:
+        model.config.use_cache = False
+    model.requires_grad_(False)
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def _check_loaded(checkpoint: Checkpoint, task: ExportTask, info: Mapping[str, Any]) -> None:
+    if mismatched := sorted(info.get("mismatched_keys") or []):
+        name, stored, expected = (*mismatched[0], None, None)[:3]
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source}: {len(mismatched)} weights do not fit config.json, first {name}: "
+            f"{_shape(stored)} in the file, {_shape(expected)} by the config."
+        )
+    if errors := info.get("error_msgs"):
+        raise UnsupportedCheckpoint(f"{checkpoint.source}: {next(iter(errors))}")
+    missing = sorted(info.get("missing_keys") or [])
+    if task.head is BARE:
+        missing = [key for key in missing if not _UNUSED_WITHOUT_HEAD.search(key)]
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source} lacks {len(missing)} weights that {task.name} needs ({shown}); "
+            "they would be random. Fine-tune it for the task first, or ask for another task."
+        )
+
+
+def _shape(size: Any) -> str:
+    return "an unknown shape" if size is None else str(tuple(size))
+
+
+def _check_modality(checkpoint: Checkpoint, model: Any) -> None:
+    modalities = getattr(model, "input_modalities", "text")
+    modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
+    if modalities != ("text",):
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}; "
+            "this version exports text models only."
+        )

@@ -1,0 +1,24 @@
+"""What the manifest says of a model's answers: labels, the function that makes scores of logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnxpress.format.manifest import Postprocessing
+from onnxpress_exporter.source.checkpoint import Checkpoint
+
+
+def no_postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
+    """Of answers that need none."""
+    return Postprocessing()
+
+
+def labelled(checkpoint: Checkpoint, model: Any, function: str | None = None) -> Postprocessing:
+    """Labels and problem type of the model's config. `function`: "sigmoid", "softmax" or "identity"."""
+    named = {int(index): str(label) for index, label in model.config.id2label.items()}
+    labels = tuple(named.get(i, f"LABEL_{i}") for i in range(model.config.num_labels))
+    return Postprocessing(
+        labels=labels,
+        problem_type=getattr(model.config, "problem_type", None) if labels else None,
+        function_to_apply={"identity": "none"}.get(function, function) if function else None,
+    )

@@ -1,0 +1,92 @@
+"""What a task is to the exporter: the type of the table's rows. Knows no task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnxpress.format.manifest import Manifest, Postprocessing, TensorInfo
+from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.judging.cells import Cell
+from onnxpress_exporter.judging.columns import Layout
+from onnxpress_exporter.judging.figures import Compare
+from onnxpress_exporter.judging.items import MakeItems
+from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.source.checkpoint import Checkpoint
+
+#: Labelled rows as the task's layouts name their cells, what they are called, and the artifact they are for.
+Evaluate = Callable[[str, Sequence[Mapping[str, Cell]], Manifest], Evaluation]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What sits on a model's body: what loads it, and how its classes are named. Tasks may share one.
+
+    `auto_class`: of transformers. `suffixes`: of the classes' names; where there are none, the table of the auto class
+    tells. `classes`: model_type -> the class that loads it, where the auto class would load more than the task needs.
+    """
+
+    auto_class: str
+    suffixes: tuple[str, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The samples of verification: with `pairs` of texts, or with one word `masked`."""
+
+    pairs: bool = False
+    masked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How labelled rows are laid out (the first layout that a table has is taken), and what is made of them."""
+
+    layouts: Sequence[Layout]
+    evaluate: Evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class ExportTask:
+    """One task. The runtime's row of the same name runs what this one describes.
+
+    Args:
+        name: the Hub's.
+        head: what the checkpoint must have.
+        outputs: the graph's, of a loaded model; None: the model writes text, and its graphs are those of generation.
+        postprocessing: what the manifest says of labels, functions and embeddings.
+        probes: what verification asks.
+        items: texts to what the pipeline takes, for calibration and for judging.
+        compare: a variant's answers with the reference's.
+        beside_others: answers alone with those in a batch.
+        metric: of labelled rows; None: answers are not right or wrong.
+        options: arguments of every judged call, so that answers tell as much as they can.
+        aliases: what people type, beside the runtime's names and optimum's synonyms.
+        model_types: those whose checkpoints were made for this task, where their head serves several.
+        claims: whether a checkpoint was made for this task, whatever its head.
+        by_rows: a loaded model as a module that answers row by row.
+        graphs_after: what the answers of "model" go through.
+    """
+
+    name: str
+    head: Head
+    outputs: Callable[[Any], tuple[TensorInfo, ...]] | None
+    postprocessing: Callable[[Checkpoint, Any], Postprocessing]
+    probes: Probes
+    items: MakeItems
+    compare: Compare
+    beside_others: Compare
+    metric: Metric | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    model_types: frozenset[str] = frozenset()
+    claims: Callable[[Checkpoint], bool] = lambda checkpoint: False
+    by_rows: Callable[[Any], Any] = lambda model: model
+    graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether its answers are text that the model writes."""
+        return self.outputs is None

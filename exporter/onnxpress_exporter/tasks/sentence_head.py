@@ -1,0 +1,129 @@
+"""The graph of the layers that a sentence-transformers model has after pooling: Dense, LayerNorm.
+
+Pooling and normalization are not here: the runtime does both in numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxpress.format.manifest import TensorInfo
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
+from onnxpress_exporter.source.sentence_transformers import HeadLayer, SentenceSettings
+from onnxpress_exporter.source.weights import SAFETENSORS, check_weights
+
+if TYPE_CHECKING:
+    import torch
+
+_POOLED = "pooled"  # a graph whose input and output share a name is not valid ONNX
+_NAME = "sentence_embedding"
+
+
+def traceable_head(settings: SentenceSettings, *, allow_pickled_weights: bool = False) -> tuple[Traceable, ...]:
+    """The layers after pooling, ready to be traced; nothing where there are none.
+
+    Raises:
+        UnsupportedCheckpoint: as `load_sentence_head`.
+    """
+    spec = sentence_head_spec(settings)
+    if spec is None:
+        return ()
+    module = load_sentence_head(settings, allow_pickled_weights=allow_pickled_weights)
+    return (Traceable(spec, module, head_example_inputs(settings)),)
+
+
+def sentence_head_spec(settings: SentenceSettings) -> GraphSpec | None:
+    """The graph named "head": float32 (batch, in) -> float32 (batch, out); None without layers."""
+    if not settings.dense:
+        return None
+    return GraphSpec(
+        name="head",
+        inputs=(TensorInfo(_POOLED, "float32", ("batch", settings.dense[0].in_features)),),
+        outputs=(TensorInfo(_NAME, "float32", ("batch", settings.dense[-1].out_features)),),
+        role="head",
+    )
+
+
+def head_example_inputs(settings: SentenceSettings) -> dict[str, torch.Tensor]:
+    """Inputs to trace the head with: float32 (3, in_features), the same at each call."""
+    import torch
+
+    width = settings.dense[0].in_features
+    return {_POOLED: torch.linspace(-1, 1, 3 * width, dtype=torch.float32).reshape(3, width)}
+
+
+def load_sentence_head(settings: SentenceSettings, *, allow_pickled_weights: bool = False) -> torch.nn.Module:
+    """The layers after pooling as one module in float32 and eval mode.
+
+    Raises:
+        UnsupportedCheckpoint: a layer's weights are absent, pickled without leave, or do not fit, or its activation is
+            not one of torch.nn's.
+    """
+    import torch
+
+    layers = [_layer(layer, allow_pickled_weights) for layer in settings.dense]
+
+    class SentenceHead(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList(layers)
+
+        def forward(self, pooled: torch.Tensor) -> dict[str, torch.Tensor]:
+            for layer in self.layers:
+                pooled = layer(pooled)
+            return {_NAME: pooled}
+
+    return SentenceHead().requires_grad_(False).eval()
+
+
+def _layer(layer: HeadLayer, allow_pickled: bool) -> torch.nn.Module:
+    import torch
+
+    weights = _read_weights(layer.folder, allow_pickled)
+    if layer.kind == "LayerNorm":
+        norm = torch.nn.LayerNorm(layer.out_features)
+        return _filled(norm, weights, "norm.", layer.folder)
+    linear = torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias)
+    _filled(linear, weights, "linear.", layer.folder)
+    kind = getattr(torch.nn, layer.activation, None)
+    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
+        raise UnsupportedCheckpoint(f"{layer.folder}: torch.nn has no {layer.activation}.")
+    activation: torch.nn.Module = kind()
+    projection: torch.nn.Module | None = None
+    if layer.residual and layer.in_features != layer.out_features:
+        projection = torch.nn.Linear(layer.in_features, layer.out_features, bias=False)
+        _filled(projection, weights, "residual.", layer.folder)
+
+    class Dense(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.activation, self.residual = linear, activation, projection
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.activation(self.linear(x))
+            if not layer.residual:
+                return y
+            return y + (x if self.residual is None else self.residual(x))
+
+    return Dense()
+
+
+def _read_weights(folder: Path, allow_pickled: bool) -> Mapping[str, torch.Tensor]:
+    import torch
+    from safetensors.torch import load_file
+
+    if check_weights(folder, allow_pickled=allow_pickled):
+        return load_file(folder / SAFETENSORS[0])
+    return torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+
+
+def _filled(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], prefix: str, folder: Path) -> torch.nn.Module:
+    state = {name.removeprefix(prefix): value.float() for name, value in weights.items() if name.startswith(prefix)}
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise UnsupportedCheckpoint(f"The weights of {folder} do not fit its config: {error}.") from error
+    return module

@@ -1,0 +1,81 @@
+"""sentence-similarity: one vector for a text, as sentence-transformers makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from onnxpress.format.manifest import EmbeddingSettings, Manifest, Postprocessing
+from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.judging import cells
+from onnxpress_exporter.judging.cells import Cell
+from onnxpress_exporter.judging.figures import batch_distance, compare_embeddings
+from onnxpress_exporter.judging.items import plain_items
+from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.sentence_transformers import SentenceSettings, read_sentence_settings, sentence_modules
+from onnxpress_exporter.tasks.feature_extraction import BARE
+from onnxpress_exporter.tasks.outputs import hidden_size, hidden_states
+from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
+from onnxpress_exporter.tasks.sentence_head import traceable_head
+
+
+def _claims(checkpoint: Checkpoint) -> bool:
+    return bool(sentence_modules(checkpoint.folder))
+
+
+def _settings(checkpoint: Checkpoint, model: Any) -> SentenceSettings:
+    return read_sentence_settings(checkpoint.folder, hidden_size(model))
+
+
+def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
+    settings = _settings(checkpoint, model)
+    return Postprocessing(
+        embedding=EmbeddingSettings(
+            pooling=settings.pooling,
+            dimensions=settings.embedding_dim,
+            normalize=settings.normalize,
+            include_prompt=settings.include_prompt,
+            prompts=dict(settings.prompts),
+            default_prompt_name=settings.default_prompt_name,
+            max_length=settings.max_seq_length,
+            do_lower_case=settings.do_lower_case,
+            similarity=settings.similarity,
+            truncate_dimensions=settings.truncate_dim,
+        )
+    )
+
+
+def _graphs_after(checkpoint: Checkpoint, model: Any, allow_pickled_weights: bool) -> Sequence[Traceable]:
+    """The layers after pooling, where there are any."""
+    return traceable_head(_settings(checkpoint, model), allow_pickled_weights=allow_pickled_weights)
+
+
+def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
+    items = [cells.text(row[role], empty=True) for row in rows for role in ("sentence1", "sentence2")]
+    return Evaluation(name, "similarity", items, cells.spread([row["score"] for row in rows]))
+
+
+SENTENCE_SIMILARITY = ExportTask(
+    name="sentence-similarity",
+    head=BARE,
+    outputs=hidden_states,
+    postprocessing=_postprocessing,
+    probes=Probes(),
+    items=plain_items,
+    compare=compare_embeddings,
+    beside_others=batch_distance,
+    metric=Metric(
+        (
+            {
+                "sentence1": ("sentence1", "text1", "sentence_A", "sentence_a", "premise"),
+                "sentence2": ("sentence2", "text2", "sentence_B", "sentence_b", "hypothesis"),
+                "score": ("score", "similarity", "similarity_score", "relatedness_score", "label", "labels"),
+            },
+        ),
+        _evaluation,
+    ),
+    aliases=("embedding", "sentence-embedding"),
+    claims=_claims,
+    graphs_after=_graphs_after,
+)

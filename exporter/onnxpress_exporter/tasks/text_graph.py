@@ -1,0 +1,116 @@
+"""The graph of a text encoder with or without a head: token ids in, logits or hidden states out.
+
+Architectures need nothing here: what a model takes is read from its `forward` and its config.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from onnxpress.format.manifest import TensorInfo
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.graphs.spec import GraphSpec
+from onnxpress_exporter.tasks.row import ExportTask
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+_BATCH, _SEQUENCE = "batch", "sequence"
+
+# Models whose steps depend on the length in a way that one graph cannot follow.
+_LENGTH_DEPENDENT: Mapping[str, str] = {
+    "funnel": "it counts its relative positions in Python, for one length",
+    "led": "it pads its input to a multiple of its attention window",
+    "longformer": "it pads its input to a multiple of its attention window",
+    "nystromformer": "its attention changes form at one length",
+    "reformer": "it hashes and sorts its input in chunks of a fixed length",
+}
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether segment ids are passed by transformers and change the answer.
+
+    A tokenizer that does not make them leaves the choice to the model, inside the graph: BERT then
+    takes zeros, GPT-2 adds nothing at all. With one type of segment or none there is no choice.
+    """
+    types = getattr(model.config, "type_vocab_size", None)
+    return "token_type_ids" in tokenizer.model_input_names and (types is None or types > 1)
+
+
+def _refuse_length_dependent(model: Any) -> None:
+    kind = str(model.config.model_type)
+    if kind in _LENGTH_DEPENDENT:
+        raise UnsupportedCheckpoint(
+            f"{type(model).__name__} cannot be one graph for all lengths: {_LENGTH_DEPENDENT[kind]}."
+        )
+    if getattr(model.config, "attention_type", None) == "block_sparse":
+        raise UnsupportedCheckpoint(
+            f"{type(model).__name__} attends to blocks above some length and to everything below it, which cannot be "
+            'one graph. Set "attention_type": "original_full" in its config.json to export it with full attention.'
+        )
+
+
+def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> GraphSpec:
+    """The graph named "model" for `task`: int64 (batch, sequence) inputs that `model` reads.
+
+    Raises:
+        UnsupportedCheckpoint: the model does not read token ids.
+    """
+    assert task.outputs is not None, f"{task.name} has graphs of its own"
+    _refuse_length_dependent(model)
+    parameters = inspect.signature(model.forward).parameters
+    if "input_ids" not in parameters:
+        raise UnsupportedCheckpoint(f"{type(model).__name__} does not take token ids.")
+    names = [name for name in _INPUTS if name in parameters]
+    if "token_type_ids" in names and not _takes_token_types(model, tokenizer):
+        names.remove("token_type_ids")
+    axes = (_BATCH, _SEQUENCE)
+    return GraphSpec(
+        name="model",
+        inputs=tuple(TensorInfo(name, "int64", axes) for name in names),
+        outputs=task.outputs(model),
+    )
+
+
+# Lengths differ, so that the mask has real padding: an all-ones mask can vanish from a graph.
+_EXAMPLES = (
+    ("The quick brown fox jumps over the lazy dog.", "It did so twice."),
+    ("Two words", "and more"),
+    ("Seven", "is a number of this example"),
+)
+
+
+def example_inputs(spec: GraphSpec, tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
+    """Inputs to trace `spec` with: int64 (3, sequence), padded, sequence unlike any other size.
+
+    Args:
+        spec: of `text_encoder_spec`.
+        tokenizer: the checkpoint's.
+    """
+    import torch
+
+    pad_id = tokenizer.pad_token_id
+    encoded = [tokenizer(text, pair, return_token_type_ids=True, truncation=False) for text, pair in _EXAMPLES]
+    ids = [list(encoding["input_ids"]) for encoding in encoded]
+    # 3 rows of 11 to 23 tokens: primes, far from each other and from the sizes inside a model.
+    length = min(23, max(11, *(len(row) for row in ids)))
+    counts = [min(len(row), length - index) for index, row in enumerate(ids)]
+    rows: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "token_type_ids": []}
+    for row, encoding, count in zip(ids, encoded, counts, strict=True):
+        types = list(encoding.get("token_type_ids") or [0] * len(row))
+        # A sequence-to-sequence classifier reads the state of the last token, so keep that.
+        tokens, types = [*row[: count - 1], row[-1]], [*types[: count - 1], types[-1]]
+        padding = length - len(tokens)
+        left = tokenizer.padding_side == "left"
+        for name, values, filler in (
+            ("input_ids", tokens, 0 if pad_id is None else pad_id),
+            ("attention_mask", [1] * len(tokens), 0),
+            ("token_type_ids", types, tokenizer.pad_token_type_id),
+        ):
+            pad = [filler] * padding
+            rows[name].append([*pad, *values] if left else [*values, *pad])
+    return {tensor.name: torch.tensor(rows[tensor.name], dtype=torch.int64) for tensor in spec.inputs}

@@ -1,0 +1,37 @@
+"""Standard input as lines of text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from onnxpress.errors import InputError
+
+_BOM = "\ufeff"
+
+
+def standard_input() -> Iterator[str]:
+    """The lines of standard input, as they come, without what ends them and without a byte order mark.
+
+    Raises:
+        InputError: bytes that are not UTF-8.
+    """
+    return decoded(sys.stdin.buffer)
+
+
+def decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    """Lines of bytes as text. A line may end with \\n, \\r\\n or \\r.
+
+    Raises:
+        InputError: bytes that are not UTF-8; the message names the line and the byte.
+    """
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"Standard input, line {number}, byte {error.start + 1}: 0x{line[error.start]:02x} is not UTF-8 "
+                f"({error.reason}). Convert the text to UTF-8, with iconv for example."
+            ) from None
+        text = text.removeprefix(_BOM) if number == 1 else text
+        yield from text.removesuffix("\n").removesuffix("\r").split("\r")

@@ -1,0 +1,65 @@
+"""Memory on the host that becomes resident as it is written to, and of which parts can be given back."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.engine.providers import CPU
+from onnxpress.errors import OutOfMemory
+
+#: numpy asks for huge pages from this size on (numpy/_core/src/multiarray/alloc.c); below it, its memory serves.
+HUGE_PAGES_FROM_BYTES = 4 * 2**20
+
+#: Only Linux makes huge pages of memory unasked, and lets a process refuse them.
+_REFUSES_HUGE_PAGES = hasattr(mmap, "MADV_NOHUGEPAGE")
+
+
+class HostMemory:
+    """Bytes on the host. Implements `buffers.Memory`.
+
+    Args:
+        what: they are for, in the words of a message.
+
+    Raises:
+        OutOfMemory: the system does not give so much.
+    """
+
+    device = CPU.family
+
+    def __init__(self, size_bytes: int, what: str) -> None:
+        self._pages: mmap.mmap | None = None
+        try:
+            if size_bytes < HUGE_PAGES_FROM_BYTES or not _REFUSES_HUGE_PAGES:
+                self._bytes = np.empty(size_bytes, np.uint8)
+                return
+            # Private: a forked child gets a copy of its own, as of any array.
+            self._pages = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except (MemoryError, OSError, OverflowError, ValueError) as error:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+            raise OutOfMemory(
+                f"{what} takes {size_bytes / 1e9:.1f} GB; the system does not give so much ({reason})."
+            ) from None
+        with contextlib.suppress(OSError):  # a kernel that knows no huge pages
+            self._pages.madvise(mmap.MADV_NOHUGEPAGE)
+        self._bytes = np.frombuffer(self._pages, np.uint8)
+
+    @property
+    def address(self) -> int:
+        """Of the first byte."""
+        return int(self._bytes.__array_interface__["data"][0])
+
+    def view(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """All of it as an array of one axis, which keeps the memory."""
+        return self._bytes.view(dtype)
+
+    def release(self, start: int, stop: int) -> None:
+        """Give the whole pages between two bytes back to the system."""
+        first, last = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, stop // mmap.PAGESIZE * mmap.PAGESIZE
+        if self._pages is not None and last > first:
+            self._pages.madvise(mmap.MADV_DONTNEED, first, last - first)

@@ -1,0 +1,147 @@
+"""What runs graphs: one row for each of ONNX Runtime's execution providers that onnxpress knows.
+
+What an execution provider is stands here and nowhere else: nothing else is keyed by its name or by that of its devices.
+To add one, add a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from onnxpress.errors import DeviceUnavailable, InputError, MissingDependency
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An execution provider, and the devices that it runs on.
+
+    Attributes:
+        family: what its devices are called: "cuda" of "cuda:1".
+        name: ONNX Runtime's.
+        numbered: whether a machine may have several of its devices; if not, the device is called as the family is.
+        own_memory: whether its devices have memory of their own. Arrays then travel there and back in every run, but
+            buffers on the device stay.
+        memory: ONNX Runtime's name for the kind of device that has this memory.
+        budget_tokens: padded tokens in one batch. On a CPU a batch that outgrows the caches is slower per token, not
+            faster; a GPU wants enough work to fill it.
+        install: what a user does who lacks it.
+        options: of the execution provider, for every device.
+    """
+
+    family: str
+    name: str
+    numbered: bool
+    own_memory: bool
+    memory: str
+    budget_tokens: int
+    install: str
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def options_of(self, index: int) -> dict[str, str]:
+        """The options for the device of this number."""
+        return {"device_id": str(index), **self.options} if self.numbered else dict(self.options)
+
+
+CPU = Provider(
+    family="cpu",
+    name="CPUExecutionProvider",
+    numbered=False,
+    own_memory=False,
+    memory="cpu",
+    budget_tokens=512,
+    install="Install onnxpress[cpu].",
+)
+
+CUDA = Provider(
+    family="cuda",
+    name="CUDAExecutionProvider",
+    numbered=True,
+    own_memory=True,
+    memory="cuda",
+    budget_tokens=16_384,
+    install="Install onnxpress[gpu] instead of onnxpress[cpu] (the two exclude each other).",
+    options=MappingProxyType(
+        {
+            # What is asked for and no more: by default the arena doubles, and half of a card can stay unused.
+            "arena_extend_strategy": "kSameAsRequested",
+            # By default cuDNN times every algorithm at every new shape, and texts and sounds have many shapes.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            # TF32 keeps 10 bits of fp32's 23: an fp32 variant would give other answers than those that were verified.
+            "use_tf32": "0",
+        }
+    ),
+)
+
+#: family -> its row. The first is the default.
+PROVIDERS: Mapping[str, Provider] = MappingProxyType({row.family: row for row in (CPU, CUDA)})
+
+
+def parse_device(device: object) -> str:
+    """The canonical name of a device: "cpu" or "cuda:N".
+
+    Args:
+        device: a name, None (the default), or as in transformers: -1 (the CPU), or the number of a GPU.
+
+    Raises:
+        InputError: not the name of a device.
+    """
+    if device is None or device == -1:
+        return CPU.family
+    if isinstance(device, int) and not isinstance(device, bool) and device >= 0:
+        return f"{CUDA.family}:{device}"
+    family, _, index = str(device).partition(":")
+    row = PROVIDERS.get(family)
+    if row is not None and (index == "" or index.isdecimal()):
+        if row.numbered:
+            return f"{family}:{int(index or 0)}"
+        if int(index or 0) == 0:
+            return family
+    known = ", ".join(f'"{row.family}:N"' if row.numbered else f'"{row.family}"' for row in PROVIDERS.values())
+    raise InputError(f"{device!r} is not a device. There are: {known}; N is 0 where it is left out.")
+
+
+def provider_of(device: str) -> Provider:
+    """The row of a device, named as `parse_device` names it."""
+    return PROVIDERS[device.partition(":")[0]]
+
+
+def index_of(device: str) -> int:
+    """The number of a device, named as `parse_device` names it: 1 for "cuda:1", 0 for "cpu"."""
+    return int(device.partition(":")[2] or 0)
+
+
+def require_device(device: str) -> None:
+    """Make sure that the installed ONNX Runtime can use a device, named as `parse_device` names it.
+
+    Raises:
+        DeviceUnavailable: it cannot.
+        MissingDependency: onnxruntime is not installed.
+    """
+    row = provider_of(device)
+    if row.name not in import_onnxruntime().get_available_providers():
+        raise DeviceUnavailable(
+            f"{device} was asked for, but the installed ONNX Runtime cannot use it. {row.install} Or pass "
+            f'device="{CPU.family}".'
+        )
+
+
+def import_onnxruntime() -> ModuleType:
+    """The onnxruntime module.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency(
+            "ONNX Runtime is not installed: `pip install onnxpress[cpu]`, or `pip install onnxpress[gpu]` for CUDA."
+        ) from error
+    module: ModuleType = onnxruntime
+    return module

@@ -1,0 +1,74 @@
+"""Which files a manifest names for what, and whether a file on disk is the one it names. Opens no graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from onnxpress.errors import CorruptFile, MissingFile
+from onnxpress.format.files import sha256
+from onnxpress.format.manifest import FILE_NAME, Manifest, Variant
+
+
+def variant_files(manifest: Manifest, precision: str) -> set[str]:
+    """Names of all files that one variant needs to run."""
+    graphs = manifest.variants[precision].graphs.values()
+    return {name for graph in graphs for name in (graph.file, *graph.external)}
+
+
+def other_files(manifest: Manifest) -> set[str]:
+    """Names of the files that belong to no variant: tokenizer, configuration."""
+    used: set[str] = set().union(*(variant_files(manifest, name) for name in manifest.variants))
+    return set(manifest.files) - used
+
+
+def variant_bytes(manifest: Manifest, variant: Variant) -> int:
+    """Bytes on disk of a variant's graph files, external data included."""
+    names = {name for graph in variant.graphs.values() for name in (graph.file, *graph.external)}
+    return sum(manifest.files[name].bytes for name in names)
+
+
+def contained(folder: Path, name: str, link_roots: Sequence[Path] = ()) -> Path:
+    """`folder / name`, if that stays inside the folder.
+
+    Args:
+        name: a plain relative POSIX path.
+        link_roots: folders that links in `folder` may lead to as well, resolved.
+
+    Raises:
+        CorruptFile: the name is no plain path, or leads out of the folder.
+    """
+    parts = PurePosixPath(name).parts
+    plain = name and "\\" not in name and "\0" not in name and ":" not in name and not name.startswith("/")
+    if not plain or ".." in parts or str(PurePosixPath(name)) != name or name == ".":
+        raise CorruptFile(f"{folder / FILE_NAME}: the file name {name!r} is not a plain path inside the artifact.")
+    path = folder / name
+    target = path.resolve()
+    if not any(target.is_relative_to(root) for root in (folder.resolve(), *link_roots)):
+        raise CorruptFile(f"{path}: leads to {target}, outside the artifact. Do not trust this artifact.")
+    return path
+
+
+def checked_file(folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = ()) -> Path:
+    """The path of a file that the manifest lists, once its name, size and SHA-256 have been checked.
+
+    Raises:
+        MissingFile: the manifest does not list it, or it is not there.
+        CorruptFile: its name leaves the folder, or its size or SHA-256 is not the manifest's.
+    """
+    info = manifest.files.get(name)
+    if info is None:
+        raise MissingFile(f"{folder}: {name!r} is not listed in {FILE_NAME}.")
+    path = contained(folder, name, link_roots)
+    if not path.is_file():
+        raise MissingFile(f"{path}: the manifest lists this file, but it is not there. Download or export again.")
+    size = path.stat().st_size
+    if size != info.bytes:
+        raise CorruptFile(f"{path}: {size} bytes, the manifest says {info.bytes}. Download or export again.")
+    digest = sha256(path)
+    if digest != info.sha256:
+        raise CorruptFile(
+            f"{path}: SHA-256 is {digest}, the manifest says {info.sha256}. The file was changed or damaged: "
+            "download or export again."
+        )
+    return path

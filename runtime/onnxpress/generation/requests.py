@@ -1,0 +1,49 @@
+"""What a scheduler is asked for: a prompt, how it shall be continued, and who is told. Knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxpress.errors import InputError
+from onnxpress.generation.events import NO_HOOKS, Hooks
+from onnxpress.generation.settings import GenerationConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt, and the `config.num_return_sequences` texts that shall continue it.
+
+    `text`: token ids that an encoder reads before; None: there is no encoder. `logprobs`: whether events tell them.
+    `first_row`: the number of the request's first text, to which its events and hooks add the text's own number.
+    `priority`: of requests that wait, the one of the highest priority is let in first, and of equal ones the oldest.
+    """
+
+    prompt: Sequence[int]
+    config: GenerationConfig
+    text: Sequence[int] | None = None
+    hooks: Hooks = NO_HOOKS
+    logprobs: bool = False
+    first_row: int = 0
+    priority: int = 0
+
+    def check(self) -> None:
+        """Raises:
+        InputError: settings that exclude each other, beams, stop strings without a hook, or no token to begin with.
+        """
+        check_call(self.config, self.hooks)
+        if self.config.num_beams > 1:
+            raise InputError(f"num_beams={self.config.num_beams} cannot be streamed: use beam_search, or num_beams=1")
+        if not len(self.prompt):
+            raise InputError("the prompt has no token: a text begins with at least one, such as bos_token_id")
+
+
+def check_call(config: GenerationConfig, hooks: Hooks) -> None:
+    """Settings that exclude each other, and stop strings without a hook that knows text.
+
+    Raises:
+        InputError: which.
+    """
+    config.check()
+    if config.stop_strings and hooks.ended is None:
+        raise InputError(f"stop_strings={list(config.stop_strings)} need a hook that reads text: none was given")

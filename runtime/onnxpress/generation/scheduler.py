@@ -1,0 +1,211 @@
+"""Requests in, events out, one turn at a time: requests join and leave while others are being written.
+
+Each text is what it would be alone: what a row may come to depends on its own tokens, settings and seed. A call for
+some texts is "admit all, step until done" (`generate`); a server admits while it steps. Knows token ids alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from onnxpress.errors import InputError
+from onnxpress.generation.batch import Batch, Group
+from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
+from onnxpress.generation.events import Event
+from onnxpress.generation.requests import Request
+from onnxpress.generation.row import rows_of
+
+#: Tokens of a prompt that are read between two steps of those that write: the step waits so long, and chunks of 32 are
+#: read as fast as long ones (q8 and q4; fp32 takes a sixth longer).
+CHUNK_TOKENS = 64
+
+#: Room that is made for new tokens at first; more is made when it is needed.
+ROOM_TOKENS = 256
+
+OpenDecoder = Callable[[Sequence[Request]], Decoder]
+
+
+class Scheduler:
+    """Continues the prompts of many requests over one model. Not for several threads.
+
+    Arguments:
+        open_decoder: makes a decoder with a row for each of some requests, which has read their texts if there is an
+            encoder. Called whenever requests come in and no decoder is open that admits them.
+        limit: the most tokens of a row.
+        rows: texts that are written at the same time; requests beyond it wait. None: any number.
+        chunk_tokens: tokens of prompts that are read between two steps of the rows that write; None: prompts are read
+            whole, and before any row steps.
+        closes: whether a decoder is closed when its last row is finished.
+    """
+
+    def __init__(
+        self,
+        open_decoder: OpenDecoder,
+        limit: int | None,
+        *,
+        rows: int | None = None,
+        chunk_tokens: int | None = CHUNK_TOKENS,
+        closes: bool = True,
+    ) -> None:
+        self._open_decoder = open_decoder
+        self._limit = limit
+        self._rows = rows
+        self._chunk_tokens = chunk_tokens
+        self._closes = closes
+        self._next_id = 0
+        self._waiting: list[Group] = []
+        self._batches: list[Batch] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether any request is not finished."""
+        return bool(self._waiting or self._batches)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have no slot yet."""
+        return len(self._waiting)
+
+    @property
+    def rows(self) -> int:
+        """How many texts have a slot."""
+        return sum(batch.rows for batch in self._batches)
+
+    def admit(self, request: Request) -> int:
+        """Take a request on; its id, which its events come with. It begins at the next `step`, or waits for a slot.
+
+        Raises:
+            InputError: settings that do not go together, beams, a prompt that is empty or leaves no room, or more texts
+                than may be written at the same time.
+        """
+        request.check()
+        several = request.config.num_return_sequences
+        if self._rows is not None and several > self._rows:
+            raise InputError(
+                f"num_return_sequences={several}, and {self._rows} texts are written at the same time: ask for fewer"
+            )
+        group = Group(self._next_id, request, rows_of(request, self._limit))
+        self._next_id += 1
+        self._waiting.append(group)
+        self._waiting.sort(key=_by_priority)  # stable: of equals the oldest is the first
+        return group.id
+
+    def step(self) -> list[tuple[int, Event]]:
+        """One turn: let requests in, read a chunk of a prompt, and continue every text that is being written.
+
+        Returns (request's id, event) of each new token. A request whose rules, hooks or prompt fail ends with an event
+        of finish "failed", and the others go on.
+
+        Raises:
+            EngineError: the model failed. No request can go on: `close`.
+        """
+        events = self._cancel()
+        self._drop_batches()
+        self._let_in()
+        for batch in self._batches:
+            events += batch.turn()
+        self._drop_batches()
+        return events
+
+    def free(self, request: int) -> None:
+        """Forget a request, finished or not: no event of it comes any more, and its slots serve others."""
+        self._waiting = [group for group in self._waiting if group.id != request]
+        for batch in self._batches:
+            for group in batch.groups:
+                if group.id == request:
+                    batch.leave(group)
+        self._drop_batches()
+
+    def close(self) -> None:
+        """Forget every request, and free the memory."""
+        self._waiting.clear()
+        for batch in self._batches:
+            if self._closes:
+                batch.decoder.close()
+        self._batches.clear()
+
+    def _cancel(self) -> list[tuple[int, Event]]:
+        """End the requests whose hook says so; each hook is asked once."""
+        events: list[tuple[int, Event]] = []
+        answers: dict[int, bool] = {}
+
+        def cancelled(group: Group) -> bool:
+            hook = group.request.hooks.cancelled
+            if hook is None:
+                return False
+            if id(hook) not in answers:
+                answers[id(hook)] = hook()
+            return answers[id(hook)]
+
+        for batch in self._batches:
+            for group in batch.groups:
+                if cancelled(group):
+                    events += [(group.id, event) for event in batch.leave(group)]
+        for group in [group for group in self._waiting if cancelled(group)]:
+            events += [(group.id, row.cancel()) for row in group.rows]
+            self._waiting.remove(group)
+        return events
+
+    def _let_in(self) -> None:
+        """Give slots to the requests that are next. None is passed by one that needs fewer: each has its turn."""
+        room = None if self._rows is None else self._rows - self.rows
+        entering: list[Group] = []
+        for group in self._waiting:
+            if room is not None:
+                room -= len(group.rows)
+                if room < 0:
+                    break
+            entering.append(group)
+        while entering:
+            batch = next((batch for batch in self._batches if batch.decoder.admits), None)
+            if batch is not None:
+                joining = entering
+                for group in joining:
+                    batch.join(group)
+            else:
+                # After an encoder, texts that are written together have as many rows each.
+                joining = [group for group in entering if _kind(group) == _kind(entering[0])]
+                decoder = self._open_decoder([group.request for group in joining])
+                self._batches.append(Batch(decoder, joining, self._chunk_tokens))
+            entering = [group for group in entering if group not in joining]
+            self._waiting = [group for group in self._waiting if group not in joining]
+
+    def _drop_batches(self) -> None:
+        for batch in self._batches:
+            if batch.done and self._closes:
+                batch.decoder.close()
+        self._batches = [batch for batch in self._batches if not batch.done]
+
+
+def _by_priority(group: Group) -> int:
+    return -group.request.priority
+
+
+def _kind(group: Group) -> tuple[int, bool]:
+    return len(group.rows), group.guesses
+
+
+def opener(model: Model) -> OpenDecoder:
+    """What opens decoders of a decoder-only model."""
+    return lambda requests: model.start(len(requests), _room(requests, model.limit))
+
+
+def text_opener(model: EncoderDecoderModel) -> OpenDecoder:
+    """What opens decoders of an encoder-decoder model: it reads the requests' texts, side by side."""
+
+    def open_decoder(requests: Sequence[Request]) -> Decoder:
+        texts = [request.text or () for request in requests]
+        ids, mask = np.zeros((2, len(texts), max(map(len, texts))), np.int64)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)], mask[row, : len(text)] = text, 1
+        return model.encode(ids, mask, _room(requests, model.limit))
+
+    return open_decoder
+
+
+def _room(requests: Sequence[Request], limit: int | None) -> int:
+    lengths = [len(request.prompt) for request in requests]
+    most = [request.config.most_new_tokens(length, limit) for request, length in zip(requests, lengths, strict=True)]
+    return max(length + min(new, ROOM_TOKENS) for length, new in zip(lengths, most, strict=True))

@@ -1,0 +1,158 @@
+"""Repositories on the Hugging Face Hub: files at a revision, brought into the local cache.
+
+When the Hub cannot be reached, or answers only with troubles of its own (5xx, rate limits), the copy in the cache
+serves if all that was asked for is in it. What the Hub does answer (no such repository, no access) stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from onnxpress.errors import HubError, MissingDependency
+from onnxpress.hub.cache import cached_snapshot, files_in, matching, remember
+from onnxpress.hub.client import AGENT, interruptibly, patiently
+from onnxpress.hub.failures import cache_may_serve, explained
+from onnxpress.hub.names import COMMIT, checked_names, checked_revision
+from onnxpress.hub.quiet import SILENCE, progress_bar
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Files of one repository at one commit, on disk.
+
+    `folder` is usually a snapshot of the Hub's cache, where each file is a symbolic link into `../../blobs`: whoever
+    checks that a path stays inside the folder must also accept `blob_roots(folder)`.
+    """
+
+    folder: Path
+    repo_id: str
+    revision: str  # as asked for; "main" when None was given
+    commit: str  # what the revision stood for: 40 hexadecimal digits
+
+
+def fetch(repo_id: str, revision: str | None, patterns: Sequence[str], *, ignore: Sequence[str] = ()) -> Snapshot:
+    """Bring the files that match into the cache and return where they are.
+
+    Args:
+        repo_id: "organization/name".
+        revision: branch, tag or commit; None: "main". A commit that is cached whole needs no network.
+        patterns: shell patterns of file names in the repository; "*" also matches "/". At least one file must match.
+        ignore: patterns of files to leave out.
+
+    Raises:
+        HubError: no such repository or revision, no access, nothing matches, or the Hub cannot be reached and the
+            cache does not hold all of it.
+        MissingDependency: huggingface_hub is not installed.
+    """
+    revision = checked_revision(repo_id, revision)
+    with _library(), explained(repo_id, revision):
+        try:
+            commit, names = _listing(repo_id, revision)
+            wanted = matching(names, patterns, ignore)
+            if not wanted:
+                raise HubError(_nothing_matches(repo_id, revision, patterns, names))
+            folder = _download(repo_id, commit, patterns, ignore)
+        except Exception as error:
+            cached = cached_snapshot(repo_id, revision, patterns, ignore) if cache_may_serve(error) else None
+            if cached is None:
+                raise
+            return Snapshot(cached, repo_id, revision, cached.name)
+        missing = [name for name in wanted if not (folder / name).is_file()]
+        if missing:
+            raise HubError(
+                f"{repo_id} at {revision!r}: {len(missing)} of {len(wanted)} files did not arrive, such as "
+                f"{missing[0]!r}. Try again; if that does not help, remove {folder.parent.parent}."
+            )
+        remember(folder, revision, commit)
+        return Snapshot(folder, repo_id, revision, commit)
+
+
+def list_files(repo_id: str, revision: str | None) -> tuple[str, ...]:
+    """Names of the files in the repository at the revision, sorted; offline: of those that are in the cache.
+
+    Raises:
+        HubError: no such repository or revision, no access, or the Hub cannot be reached and nothing is cached.
+        MissingDependency: huggingface_hub is not installed.
+    """
+    revision = checked_revision(repo_id, revision)
+    with _library(), explained(repo_id, revision):
+        from huggingface_hub.constants import is_offline_mode
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        try:
+            if is_offline_mode():
+                raise OfflineModeIsEnabled("HF_HUB_OFFLINE")
+            return _listing(repo_id, revision)[1]
+        except Exception as error:
+            cached = cached_snapshot(repo_id, revision, ["*"], (), whole=False) if cache_may_serve(error) else None
+            if cached is None:
+                raise
+            return tuple(files_in(cached))
+
+
+@contextlib.contextmanager
+def _library() -> Iterator[None]:
+    """Where the library may be used: it is there, and quiet."""
+    try:
+        import huggingface_hub  # noqa: F401 - imports nothing but its own version
+    except ImportError as error:
+        raise MissingDependency(
+            "Models on the Hub need huggingface_hub: pip install huggingface_hub. Or give a local folder."
+        ) from error
+    with SILENCE:
+        yield
+
+
+# What the Hub has, and getting it.
+
+
+def _listing(repo_id: str, revision: str) -> tuple[str, tuple[str, ...]]:
+    """The commit behind a revision and the names of its files, sorted. A commit never changes: see the cache first."""
+    from huggingface_hub import HfApi, constants, get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    is_commit = COMMIT.fullmatch(revision) is not None
+    if is_commit:
+        try:
+            tree = get_cached_repo_tree(repo_id, revision=revision)
+        except CachedRepoTreeNotFoundError:
+            pass
+        else:
+            return revision, checked_names(repo_id, (file.path for file in tree))
+    api = HfApi(library_name=AGENT)
+    info = patiently(lambda: api.model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT))
+    commit = info.sha
+    if not isinstance(commit, str) or not COMMIT.fullmatch(commit) or (is_commit and commit != revision):
+        raise HubError(
+            f"{constants.ENDPOINT} says that {repo_id} at {revision!r} is commit {commit!r}, which cannot be. "
+            "Check HF_ENDPOINT; do not trust this server."
+        )
+    return commit, checked_names(repo_id, (file.rfilename for file in info.siblings or ()))
+
+
+def _download(repo_id: str, commit: str, patterns: Sequence[str], ignore: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    with progress_bar(repo_id) as bar:
+        download = partial(
+            snapshot_download,
+            repo_id,
+            revision=commit,
+            allow_patterns=list(patterns),
+            ignore_patterns=list(ignore),
+            library_name=AGENT,
+            tqdm_class=bar,
+        )
+        return Path(patiently(lambda: interruptibly(download)))
+
+
+def _nothing_matches(repo_id: str, revision: str, patterns: Sequence[str], names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return (
+        f"{repo_id} at {revision!r} has no file that matches {', '.join(patterns)}; it has {shown or 'no files'}. "
+        "Check that this is the right repository and revision."
+    )

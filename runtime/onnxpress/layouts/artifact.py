@@ -1,0 +1,161 @@
+"""An artifact on disk or on the Hub: what it holds, and files that are what it says.
+
+A file is handed out only after four checks: its name stays inside the artifact, it exists, it has the size the
+manifest gives, and it has the SHA-256 the manifest gives. Graphs are also scanned before ONNX Runtime sees them.
+Of an artifact on the Hub, files come when they are asked for. This module knows nothing of sessions, tokenizers or
+tasks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from glob import escape
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from onnxpress.errors import BatchDependenceWarning, CorruptFile, MissingFile, UnsupportedFormat
+from onnxpress.format.contents import checked_file, contained, other_files, variant_files
+from onnxpress.format.manifest import GraphFiles, Manifest
+from onnxpress.format.model import Model, Trust
+from onnxpress.graphcheck.scan import scan
+from onnxpress.layouts.table import LAYOUTS, read_folder
+
+if TYPE_CHECKING:
+    from onnxpress.hub import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A folder that a layout knows. Its files are checked when they are asked for.
+
+    `trust`: what the folder's answers are worth before they are checked; see `format.model`. `snapshot`: where the
+    folder is in the Hub's cache, whose missing files are fetched when they are asked for; None: a folder of its own.
+    """
+
+    folder: Path
+    manifest: Manifest
+    trust: Trust = "verified"
+    snapshot: Snapshot | None = None
+    _checked: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
+
+    @staticmethod
+    def open(source: str | Path, *, revision: str | None = None, precision: str | None = None) -> Artifact:
+        """Open a local folder, or a repository on the Hub: of that, what says what it is, and `precision`, if given.
+
+        Args:
+            source: a folder, or a Hub id such as "organization/name". A folder that exists wins.
+            revision: branch, tag or commit on the Hub.
+            precision: fetch this variant at once; None: fetch variants when they are asked for.
+
+        Raises:
+            ArtifactError: there is no valid artifact; the subclass says what is wrong.
+            UnsupportedFormat: it has no variant of this precision.
+            HubError: the Hub refused or cannot be reached.
+        """
+        folder = Path(source)
+        if folder.is_dir():
+            return _artifact(folder, None)
+        from onnxpress import hub
+
+        if not isinstance(source, str) or not hub.looks_like_repo_id(source):
+            raise MissingFile(f"{source}: there is no such folder, and it is not a Hub id either.")
+        snapshot = hub.fetch(source, revision, [mark for layout in LAYOUTS for mark in layout.marks])
+        artifact = _artifact(snapshot.folder, snapshot)
+        if precision is not None:
+            artifact.fetch([precision])
+        return artifact
+
+    def fetch(self, precisions: Iterable[str]) -> None:
+        """Bring here all that these variants need to run, where the artifact is on the Hub.
+
+        Raises:
+            UnsupportedFormat: there is no such variant.
+            HubError: the Hub refused or cannot be reached.
+        """
+        names = other_files(self.manifest)
+        for precision in precisions:
+            if precision not in self.manifest.variants:
+                raise UnsupportedFormat(
+                    f"{self.folder}: no variant {precision!r}; there is {', '.join(self.manifest.variants)}."
+                )
+            names |= variant_files(self.manifest, precision)
+        self._fetch(names)
+
+    def file(self, name: str) -> Path:
+        """The path of one file that the manifest lists, after the checks.
+
+        Raises:
+            MissingFile: it is not there.
+            CorruptFile: its name leaves the artifact, or its size or SHA-256 is not the manifest's.
+            HubError: it has to come from the Hub, which refused or cannot be reached.
+        """
+        if name not in self._checked:
+            if self.snapshot is not None and name in self.manifest.files:
+                others = other_files(self.manifest)
+                self._fetch(others if name in others else [name])
+            self._checked[name] = checked_file(self.folder, self.manifest, name, self._link_roots())
+        return self._checked[name]
+
+    def graphs(self, precision: str) -> dict[str, Path]:
+        """The checked `.onnx` files of one variant, by graph name.
+
+        Raises:
+            UnsupportedFormat: there is no such variant, or a graph that this onnxpress does not run.
+            MissingFile, CorruptFile, HubError: as `file`.
+        """
+        self.fetch([precision])
+        variant = self.manifest.variants[precision]
+        return {name: self._graph(precision, name, files) for name, files in variant.graphs.items()}
+
+    def _fetch(self, names: Collection[str]) -> None:
+        if self.snapshot is None or all((self.folder / name).is_file() for name in names):
+            return
+        from onnxpress import hub
+
+        hub.fetch(self.snapshot.repo_id, self.snapshot.commit, [escape(name) for name in sorted(names)])
+
+    def _link_roots(self) -> tuple[Path, ...]:
+        """Where the Hub's cache keeps the files that its snapshots link to; nothing for any other folder."""
+        if self.folder.absolute().parent.name != "snapshots":
+            return ()
+        from onnxpress import hub
+
+        return tuple(root.resolve() for root in hub.blob_roots(self.folder))
+
+    def _graph(self, precision: str, name: str, files: GraphFiles) -> Path:
+        path = self.file(files.file)
+        for external in files.external:
+            self.file(external)
+        scanned = scan(path, root=self.folder, also=self._link_roots())
+        external_files = {str(PurePosixPath(files.file).parent / location) for location in scanned.external}
+        if external_files != set(files.external):
+            raise CorruptFile(
+                f"{path}: reads external data from {sorted(external_files)}, but the manifest lists "
+                f"{sorted(files.external)}. Do not trust this artifact."
+            )
+        if scanned.batch_dependent:
+            warnings.warn(
+                f"{path}: uses {', '.join(scanned.batch_dependent)}: an answer of this graph depends on what else is "
+                "in the batch. `onnxpress quantize` makes an int8 variant that does not.",
+                BatchDependenceWarning,
+                stacklevel=2,
+            )
+        declared = self.manifest.graphs[name]
+        inputs, outputs = {tensor.name for tensor in declared.inputs}, {tensor.name for tensor in declared.outputs}
+        if (set(scanned.inputs), set(scanned.outputs)) != (inputs, outputs):
+            raise CorruptFile(
+                f"{path}: takes {sorted(scanned.inputs)} and returns {sorted(scanned.outputs)}, not what the manifest "
+                f"declares for graph {name!r} of {precision}. Do not trust this artifact."
+            )
+        return path
+
+
+def _artifact(folder: Path, snapshot: Snapshot | None) -> Artifact:
+    model: Model = read_folder(folder)
+    artifact = Artifact(folder, model.manifest, model.trust, snapshot)
+    link_roots = artifact._link_roots()
+    for name in model.manifest.files:
+        contained(folder, name, link_roots)
+    return artifact

@@ -1,0 +1,77 @@
+"""How samples become batches: padded token ids, and arrays of one shape that are stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from onnxpress.samples import Batch, Sample
+
+#: The axis of token ids, as manifests name it.
+SEQUENCE = "sequence"
+
+
+def token_sample(ids: Sequence[int], type_ids: Sequence[int] | None = None, context: object = None) -> Sample:
+    """A row of token ids as a sample: `input_ids` and, where they are given, `token_type_ids`, int64 (sequence,)."""
+    arrays = {"input_ids": np.array(ids, dtype=np.int64)}
+    if type_ids is not None:
+        arrays["token_type_ids"] = np.array(type_ids, dtype=np.int64)
+    return Sample(arrays, len(ids), context)
+
+
+def token_ids(sample: Sample) -> list[int]:
+    """The ids of a sample of tokens."""
+    ids: list[int] = sample.arrays["input_ids"].tolist()
+    return ids
+
+
+@dataclass(frozen=True, slots=True)
+class PadTokens:
+    """Rows of token ids, the shorter ones filled up with `pad_id`; the cost of a sample is its number of tokens.
+
+    Args:
+        names: the inputs of the graph; of input_ids, attention_mask and token_type_ids, a batch has those in it.
+        pads: whether rows of different lengths may share a batch.
+    """
+
+    names: tuple[str, ...]
+    pad_id: int
+    pad_type_id: int = 0
+    side: Literal["left", "right"] = "right"
+    pads: bool = True
+
+    def key(self, sample: Sample) -> Hashable:
+        """Rows of any length share a batch, unless padding changes the model's answers."""
+        return None if self.pads else sample.cost
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """All arrays are int64 (batch, sequence)."""
+        lengths = [sample.cost for sample in samples]
+        width = max(lengths)
+        spans = tuple(slice(0, n) if self.side == "right" else slice(width - n, width) for n in lengths)
+        fills = {"input_ids": self.pad_id, "attention_mask": 0, "token_type_ids": self.pad_type_id}
+        arrays = {
+            name: np.full((len(samples), width), fills[name], dtype=np.int64) for name in self.names if name in fills
+        }
+        unpadded = {"attention_mask": 1, "token_type_ids": 0}  # where the sample has no such array
+        for name, array in arrays.items():
+            for row, sample, span in zip(array, samples, spans, strict=True):
+                row[span] = sample.arrays[name] if name in sample.arrays else unpadded[name]
+        return Batch(tuple(samples), arrays, SEQUENCE, spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Arrays of one shape, such as pictures of one size, one above the other. Nothing is padded."""
+
+    def key(self, sample: Sample) -> Hashable:
+        """Only arrays of equal shapes and dtypes can be stacked."""
+        return tuple(sorted((name, array.shape, array.dtype.str) for name, array in sample.arrays.items()))
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """Each array of a sample (...) becomes one of (batch, ...)."""
+        names = samples[0].arrays
+        return Batch(tuple(samples), {name: np.stack([sample.arrays[name] for sample in samples]) for name in names})

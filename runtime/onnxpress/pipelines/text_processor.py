@@ -1,0 +1,152 @@
+"""Texts -> samples: the tokenizer of an artifact, the limits of its model, and how rows of tokens are padded.
+
+What tasks of text share. Knows nothing of any task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from onnxpress.errors import InputError
+from onnxpress.format.processors import TokenizerSettings
+from onnxpress.pipelines.collators import PadTokens, token_sample
+from onnxpress.pipelines.inputs import is_array
+from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.samples import Sample
+from onnxpress.text.tokenizer import Encoding, Strategy, Tokenizer, Truncation
+
+#: The roles of graphs that read tokens, in the order in which they are looked for.
+_READERS = ("encoder", "decoder")
+
+_ARGUMENTS = ("add_special_tokens", "max_length", "padding", "truncation")
+
+
+class TextProcessor:
+    """Samples of texts, as the graph of a model takes them."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        manifest = model.artifact.manifest
+        self.task = model.task.name
+        self.tokenizer: Tokenizer = model.text_tokenizer()
+        inputs = next(graph.inputs for role in _READERS for graph in manifest.graphs.values() if graph.role == role)
+        self.collator = PadTokens(
+            tuple(tensor.name for tensor in inputs),
+            self.settings.pad_token_id,
+            self.settings.pad_token_type_id,
+            self.settings.padding_side,
+            manifest.padding,
+        )
+
+    @property
+    def settings(self) -> TokenizerSettings:
+        """The artifact's tokenizer settings."""
+        return self.tokenizer.settings
+
+    def sample(self, raw: Any, context: Any = None) -> Sample:
+        """A text as it is, not cut.
+
+        Raises:
+            InputError: not a text, or longer than the model takes.
+        """
+        return self.sample_of(self.tokenizer.encode(self.text(raw)), context)
+
+    def text(self, item: Any) -> str:
+        """The item, if it is a text.
+
+        Raises:
+            InputError: it is something else.
+        """
+        if isinstance(item, str):
+            return item
+        hint = " Of an array of texts, pass array.tolist()." if is_array(item) else ""
+        raise InputError(f"{self.task} takes texts, got {type(item).__name__} {item!r:.60}.{hint}")
+
+    def encode(self, item: Any, arguments: Mapping[str, Any]) -> Encoding:
+        """Encode one text with checked arguments of the tokenizer. As in transformers, `max_length` alone cuts.
+
+        Raises:
+            InputError: not a text.
+        """
+        text = self.text(item)
+        chosen = strategy(arguments.get("truncation"))
+        if chosen is None and arguments.get("truncation") is None and arguments.get("max_length") is not None:
+            chosen = "longest_first"
+        return self.tokenizer.encode(
+            text,
+            truncation=None if chosen is None else self.truncation(chosen, arguments.get("max_length")),
+            special_tokens=bool(arguments.get("add_special_tokens", True)),
+        )
+
+    def limit(self, max_length: int | None = None) -> int | None:
+        """The longest row in tokens: the model's limit, or `max_length` if that is smaller. None: no limit."""
+        limits = [length for length in (self.settings.max_length, max_length) if length is not None]
+        return min(limits, default=None)
+
+    def truncation(
+        self, chosen: Strategy = "longest_first", max_length: int | None = None, stride: int = 0
+    ) -> Truncation | None:
+        """Truncation to the limit of the model; None if it has none."""
+        limit = self.limit(max_length)
+        return None if limit is None else Truncation(limit, chosen, stride)
+
+    def sample_of(self, encoding: Encoding, context: Any = None) -> Sample:
+        """A sample of an encoding, refused if the model cannot take it.
+
+        Raises:
+            InputError: no tokens at all, or more than the model's limit.
+        """
+        ids = encoding.ids
+        limit = self.settings.max_length
+        if limit is not None and len(ids) > limit:
+            raise InputError(
+                f"The text has {len(ids)} tokens, the model takes at most {limit}. Pass truncation=True to cut it, or "
+                "split it."
+            )
+        if not ids:
+            raise no_tokens()
+        type_ids = encoding.type_ids if "token_type_ids" in self.collator.names else None
+        return token_sample(ids, type_ids, context)
+
+
+def no_tokens() -> InputError:
+    """The error of a text that is nothing to its tokenizer."""
+    return InputError("An input has no tokens at all, and this model adds none of its own.")
+
+
+def check_arguments(arguments: Any, name: str) -> None:
+    """Refuse what is not a dictionary of arguments of the tokenizer (`tokenizer_kwargs`, `tokenize_kwargs`).
+
+    `padding` may be there, but not as "max_length": results here do not depend on padding.
+
+    Raises:
+        InputError: an unknown argument or a value that it cannot have.
+    """
+    if not isinstance(arguments, Mapping):
+        raise InputError(f"{name} must be a dictionary, not {type(arguments).__name__}.")
+    unknown = sorted(set(arguments) - set(_ARGUMENTS))
+    if unknown:
+        raise InputError(f"{name} has {unknown[0]!r}; it may have: {', '.join(_ARGUMENTS)}.")
+    if arguments.get("padding") == "max_length":
+        raise InputError(f'{name}: padding="max_length" is not offered: results do not contain padding.')
+    length = arguments.get("max_length")
+    if length is not None and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
+        raise InputError(f"{name}: max_length is {length!r}; it must be a positive number of tokens.")
+    strategy(arguments.get("truncation"))
+
+
+def strategy(value: Any) -> Strategy | None:
+    """The truncation strategy of transformers' `truncation` argument; None: do not cut.
+
+    Raises:
+        InputError: neither a boolean nor the name of a strategy.
+    """
+    name = getattr(value, "value", value)
+    if name is None or name is False or name == "do_not_truncate":
+        return None
+    if name is True:
+        return "longest_first"
+    for known in get_args(Strategy):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"truncation is {value!r}; it must be True, False or one of {', '.join(get_args(Strategy))}.")
