@@ -9,9 +9,9 @@ from typing import Any, Literal
 import onnx_ir
 
 from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
-from onnxpress.generation.decoders.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 from onnxpress_exporter.graphs.build import build_graphs, read
+from onnxpress_exporter.graphs.names import DECODER, ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,6 @@ def _traced(model: Any, reason: str) -> Built:
             f"either: {error}."
         ) from error
     return Built(graphs, "growing", growing.traced_limit(model), reason)
-
-
-#: What each graph does in its model.
-ROLES = {DECODER: "decoder", ENCODER: "encoder", CROSS_DECODER: "decoder"}
 
 
 def graph_info(name: str, model: onnx_ir.Model) -> GraphInfo:

@@ -25,8 +25,8 @@ from onnxpress_exporter.graphs.build.nodes import (
     normalize,
 )
 from onnxpress_exporter.graphs.build.positions import Lengths, Positions, bias_of, inside_kernel, rotate, size_of
+from onnxpress_exporter.graphs.names import past_names, present_names
 from onnxpress_exporter.passes.graph import MICROSOFT
-from onnxpress_exporter.specs.growing import past_names, present_names
 
 #: GroupQueryAttention takes heads of multiples of this size.
 HEAD_SIZES = 8

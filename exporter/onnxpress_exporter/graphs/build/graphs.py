@@ -34,8 +34,8 @@ from onnxpress_exporter.graphs.build.nodes import (
 )
 from onnxpress_exporter.graphs.build.positions import Lengths, decoder_positions, encoder_positions
 from onnxpress_exporter.graphs.build.stack import run_layers
+from onnxpress_exporter.graphs.names import CROSS_DECODER, DECODER, ENCODER, TEXT_MASK
 from onnxpress_exporter.passes.log_normalizer import log_normalizer
-from onnxpress_exporter.specs.growing import CROSS_DECODER, DECODER, ENCODER, TEXT_MASK
 
 EMBED = "embed_tokens"
 _ROWS, _TEXTS = ("rows", "sequence"), ("texts", "encoder_sequence")
