@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def hardly_timed() -> Iterator[None]:
     """Exports time each variant once, at one shape: seconds for each that only tests of timing itself are about."""
-    from onnxpress_exporter import timing
+    from onnxpress_exporter.gate import timing
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "SHAPES", timing.SHAPES[:1])
