@@ -33,12 +33,16 @@ def compare(
     Raises:
         OnnxpressError: as `onnxpress_bench.run.run`.
     """
+    from dataclasses import replace
+
     from onnxpress import Artifact
     from onnxpress_bench.run import run, settings_for
     from onnxpress_bench.subject import of_artifact
+    from onnxpress_bench.workloads import workload_of
 
-    settings = settings_for(quick)
-    return run(of_artifact(Artifact.open(artifact_folder), checkpoint, settings), settings, progress=progress)
+    artifact = Artifact.open(artifact_folder)
+    settings = replace(settings_for(quick), scenarios=workload_of(artifact.manifest.task).usual)
+    return run(of_artifact(artifact, checkpoint, settings), settings, progress=progress)
 
 
 def render(comparison: Comparison) -> str:

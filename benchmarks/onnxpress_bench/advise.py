@@ -21,11 +21,11 @@ from onnxpress import Artifact
 from onnxpress.engine.machine import usable_cores
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.errors import BenchError, WorkerFailed
-from onnxpress_bench.inputs import OPTIONS, make_inputs
 from onnxpress_bench.machine import Machine, describe_machine
 from onnxpress_bench.process import Worker
 from onnxpress_bench.statistics import percentile
 from onnxpress_bench.subject import check_installed, precisions_of
+from onnxpress_bench.workloads.texts import OPTIONS, make_texts
 
 #: Called before each trial with what it tries, how many are done and how many there will be at most.
 Progress = Callable[[str, int, int], None]
@@ -119,7 +119,7 @@ def advise(
         MissingDependency: psutil or onnxruntime is not installed.
     """
     check_installed(("psutil", "onnxruntime"))
-    inputs = make_inputs(artifact, demand.seed, shapes=(), lengths=demand.lengths)
+    inputs = make_texts(artifact, demand.seed, shapes=(), lengths=demand.lengths)
     found = candidates(precisions_of(artifact, precisions), cores or usable_cores())
     show = progress or (lambda title, done, total: None)
     return _Trials(artifact, demand, inputs.stream, trial_s, show).choose(found)

@@ -7,7 +7,6 @@ import sys
 
 import click
 
-from onnxpress import Artifact
 from onnxpress.format.schema import encode
 
 
@@ -57,10 +56,10 @@ def advise_command(
     from onnxpress_bench.advise import Demand, advise
     from onnxpress_bench.cli import display
     from onnxpress_bench.report.advice import render
+    from onnxpress_bench.subject import open_artifact
 
     wanted = [name for name in precision.split(",") if name]
-    opened = Artifact.open(artifact, revision=revision)
-    opened.fetch(wanted or opened.manifest.variants)
+    opened = open_artifact(artifact, revision, wanted)
     with display() as show:
         demand = Demand(rate, p99_ms, lengths, seed)
         advice = advise(opened, demand, precisions=wanted, cores=cores, trial_s=trial_s, progress=show)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
-from onnxpress import Artifact
 from onnxpress.errors import InputError
 from onnxpress_bench.backends import BACKENDS
-from onnxpress_bench.scenarios import SCENARIO_OF, SCENARIOS
+from onnxpress_bench.scenarios import SCENARIOS
+from onnxpress_bench.workloads import WORKLOADS
 from onnxpress_exporter.cli.terminal import evaluation_options
 
 if TYPE_CHECKING:
@@ -52,18 +51,18 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option(
     "--backend",
     "backends",
-    default="pytorch,onnxpress",
-    show_default=True,
+    default="",
     callback=_names,
-    help=f"What to compare, separated by commas; KIND@ROWS sets the rows of a batch. {_BACKENDS}.",
+    help="What to compare, separated by commas (default: pytorch,onnxpress; of a checkpoint pytorch); KIND@ROWS sets "
+    f"the rows of a batch. {_BACKENDS}.",
 )
 @click.option(
     "--scenario",
     "scenarios",
-    default="single-stream,mixed",
-    show_default=True,
+    default="",
     callback=_scenarios,
-    help=f"Separated by commas: {', '.join(SCENARIOS)}. Cold start and memory are always measured.",
+    help=f"Separated by commas: {', '.join(SCENARIOS)} (default: single-stream,mixed; of models that write or hear "
+    "theirs). Cold start and memory are always measured.",
 )
 @click.option(
     "--shape",
@@ -92,7 +91,9 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option("--threads", type=click.IntRange(min=1), help="For every backend (default: the usable cores).")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
-    "--task", type=click.Choice(tuple(SCENARIO_OF)), help="For these, ARTIFACT is the folder of a PyTorch checkpoint."
+    "--task",
+    type=click.Choice(sorted(task for row in WORKLOADS for task in row.tasks)),
+    help="For these, ARTIFACT may be a PyTorch checkpoint, a folder or a Hub id, which every backend converts.",
 )
 @click.option(
     "--prompt-tokens", default="128", show_default=True, callback=_numbers, help="Generation: of each prompt."
@@ -153,11 +154,11 @@ def bench_command(
 
     Every backend runs in fresh processes, in random order, with the same texts and threads.
     """
-    from onnxpress_bench.checkpoint_subject import of_checkpoint
     from onnxpress_bench.record import write_record
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
-    from onnxpress_bench.subject import Trust, check_installed, of_artifact
+    from onnxpress_bench.subject import Trust, check_installed, is_artifact, of_artifact, of_checkpoint, open_artifact
+    from onnxpress_bench.workloads import Sizes, workload_of
     from onnxpress_exporter.quiet import quiet
     from onnxpress_exporter.tasks.evaluation import read_evaluation
 
@@ -166,10 +167,14 @@ def bench_command(
             raise InputError(f"{option}: there is no folder {file.parent}.")
     if html_file is not None:
         check_installed(("matplotlib",))
-    if task is not None:
-        given = click.get_current_context().get_parameter_source
-        backends = ("pytorch",) if given("backends") is ParameterSource.DEFAULT else backends
-        scenarios = (SCENARIO_OF[task],) if given("scenarios") is ParameterSource.DEFAULT else scenarios
+    opened = open_artifact(artifact, revision, precision) if is_artifact(artifact, task) else None
+    if opened is not None:
+        if task not in (None, opened.manifest.task):
+            raise InputError(f"{artifact} is an artifact for {opened.manifest.task}: leave out --task {task}.")
+        task = opened.manifest.task
+    assert task is not None
+    scenarios = scenarios or workload_of(task).usual
+    backends = backends or (("pytorch", "onnxpress") if opened else ("pytorch",))
     if "server" in scenarios and not (p99_ms or rate):
         raise InputError("The server scenario needs --p99-ms MS (find the highest rate) or --rate N (measure at it).")
     settings = replace(
@@ -184,30 +189,24 @@ def bench_command(
     )
     settings = replace(settings, control=settings.control if control is None else control)
     trust = Trust(allow_pickled_weights, trust_remote_code)
-    if task is None:
-        opened = Artifact.open(artifact, revision=revision)
-        opened.fetch(precision or opened.manifest.variants)
+    sizes = Sizes(prompt_tokens, new_tokens, audio_s=audio_s, transcript_tokens=transcript_tokens)
+    if evaluation is not None and workload_of(task).reads_checkpoint:
+        raise InputError(f"--eval-data has no metric for {task}, whose answers are compared with PyTorch's alone.")
+    if opened is not None:
         rows = None
         if evaluation is not None:
             with quiet():
                 rows = read_evaluation(evaluation, opened.manifest)
         subject = of_artifact(
-            opened, checkpoint, settings, backends=backends, precisions=precision, trust=trust, evaluation=rows
-        )
-    elif evaluation is not None:
-        raise InputError(f"--eval-data has no metric for {task}, whose answers are compared with PyTorch's alone.")
-    else:
-        subject = of_checkpoint(
-            Path(artifact),
-            task,
-            settings,
+            *(opened, checkpoint, settings),
             backends=backends,
-            prompt_tokens=prompt_tokens,
-            new_tokens=new_tokens,
-            audio_s=audio_s,
-            transcript_tokens=transcript_tokens,
+            precisions=precision,
+            sizes=sizes,
             trust=trust,
+            evaluation=rows,
         )
+    else:
+        subject = of_checkpoint(artifact, task, settings, backends=backends, sizes=sizes, trust=trust)
     with display() as show:
         comparison = run(
             subject,

@@ -154,13 +154,9 @@ class _Bench:
         prepared = ask(job, threads=self._settings.threads, offline=False, interpreter=interpreter)["backend"]
         inputs = self._subject.inputs
         streamed = bool(_STREAMED & set(self._settings.scenarios))
-        job = {
-            "do": "pilot",
-            "backend": prepared,
-            "quality": inputs.judged or inputs.stream[:QUALITY_ITEMS],
-            "stream": inputs.stream if streamed else [],
-            "budget_s": PILOT_S,
-        }
+        quality = inputs.judged or inputs.stream[:QUALITY_ITEMS]
+        stream = inputs.stream if streamed else []
+        job = {"do": "pilot", "backend": prepared, "quality": quality, "stream": stream, "budget_s": PILOT_S}
         found = {"backend": prepared, **ask(job, threads=self._settings.threads, interpreter=interpreter)}
         return found | {"scores": self._scores(found, interpreter)}
 
@@ -181,16 +177,17 @@ class _Bench:
     def _located(self, spec: BackendSpec) -> BackendSpec:
         """A peer is given the checkpoint's own folder, and one of its own for what it converts."""
         kind = _kind(spec)
+        store = environments.home() / "models"
         if kind.peer is None:
-            converted = environments.home() / "models" / "artifacts" / spec.kind.replace(":", ".")
-            return replace(spec, workspace=str(converted)) if kind.reads == "artifact" else spec
+            own = "artifacts" if kind.reads == "artifact" else "adapted"
+            return replace(spec, workspace=str(store / own / spec.kind.replace(":", ".").partition("-")[0]))
         if not hasattr(self, "_resolved"):
-            plain = BackendSpec("checkpoint", "pytorch", spec.task, spec.folder, spec.threads, settings=spec.settings)
+            adapted = str(store / "adapted" / BASE)
+            plain = replace(spec, name="checkpoint", kind=BASE, workspace=adapted)
             job = {"do": "prepare", "backend": asdict(plain)}
             self._resolved: dict[str, Any] = ask(job, threads=1, offline=False)["backend"]
         folder, own = self._resolved["folder"], self._resolved["settings"]
-        key = _fingerprint(Path(folder), own["weights_sha256"])
-        workspace = environments.home() / "models" / f"{key}-{spec.task}" / spec.kind
+        workspace = store / f"{_fingerprint(Path(folder), own['fingerprint'])}-{spec.task}" / spec.kind
         workspace.parent.mkdir(parents=True, exist_ok=True)
         return replace(spec, folder=folder, workspace=str(workspace), settings={**own, **spec.settings})
 
@@ -203,7 +200,7 @@ class _Bench:
         if BASE not in self._pilots or not self._subject.inputs.shapes:
             return {}, None
         queries = {shape: some[0] for shape, some in self._subject.inputs.shapes.items()}
-        job = {"do": "flops", "backend": self._pilots[BASE]["backend"], "queries": queries}
+        job = {"do": "operations", "backend": self._pilots[BASE]["backend"], "queries": queries}
         try:
             found = ask(job, threads=self._settings.threads)
         except WorkerFailed:

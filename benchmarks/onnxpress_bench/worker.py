@@ -56,11 +56,12 @@ def evaluate(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
     return {"answers": [plain(answer) for answer in backend.many(job["items"], batching)]}
 
 
-def flops(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
+def operations(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
     """Floating point operations of one query of each shape, and the weights' bytes, as PyTorch counts them."""
     backend: Any = _loaded(BackendSpec(**job["backend"]))
-    counted = {shape: backend.flops(query) for shape, query in job["queries"].items()}
-    return {"flops": counted, "product_bytes": backend.product_bytes()}
+    counted = {shape: backend.operations(query) for shape, query in job["queries"].items()}
+    product_bytes = next(read for _, read in counted.values())
+    return {"flops": {shape: count for shape, (count, _) in counted.items()}, "product_bytes": product_bytes}
 
 
 def limits(job: Mapping[str, Any], entered: float) -> dict[str, Any]:
@@ -150,7 +151,7 @@ JOBS: Mapping[str, Callable[[Mapping[str, Any], float], dict[str, Any]]] = {
     "prepare": prepare,
     "pilot": pilot,
     "evaluate": evaluate,
-    "flops": flops,
+    "operations": operations,
     "limits": limits,
     "block": block,
     "serve": serve,

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from onnxpress_bench import render
-from onnxpress_bench.checkpoint_subject import of_checkpoint
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.environments import HOME_VARIABLE
 from onnxpress_bench.measures import summarize
 from onnxpress_bench.record import read_record, write_record
 from onnxpress_bench.run import run, settings_for
+from onnxpress_bench.subject import of_checkpoint
+from onnxpress_bench.workloads import Sizes
 from tests.fixtures.generation import tiny_qwen2, tiny_whisper
 
 pytest.importorskip("torch")
@@ -40,8 +41,7 @@ def generated(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Compariso
         "text-generation",
         settings,
         backends=("pytorch", "pytorch-bf16", "llama.cpp"),
-        prompt_tokens=(8, 64),
-        new_tokens=(1, 16),
+        sizes=Sizes(prompt_tokens=(8, 64), new_tokens=(1, 16)),
     )
     return run(subject, settings)
 
@@ -87,7 +87,7 @@ def test_speech_is_measured_against_its_length(tmp_path: Path) -> None:
     folder = tiny_whisper(tmp_path / "whisper")
     settings = replace(settings_for(True, 1, 1), scenarios=("audio",), latency_s=0.1, warm_up_s=0.1)
     task = "automatic-speech-recognition"
-    comparison = run(of_checkpoint(folder, task, settings, audio_s=(1, 5), transcript_tokens=4), settings)
+    comparison = run(of_checkpoint(folder, task, settings, sizes=Sizes(audio_s=(1, 5), transcript_tokens=4)), settings)
     assert comparison.failures == ()
     found = titles(comparison)
     # Whisper hears 30 s whatever is said in them: a shorter recording takes as long and is the worse for it.

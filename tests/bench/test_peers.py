@@ -42,7 +42,7 @@ def case(kind: str, *rest: Any) -> Any:
     return pytest.param(kind, *rest)
 
 
-PAIRS = [case(kind, task) for kind in KINDS for task in CASES if task in BACKENDS[kind].tasks]
+PAIRS = [case(kind, task) for kind in KINDS for task in CASES if BACKENDS[kind].serves(task)]
 
 #: What each is asked for in vain: settings, and embedding settings, that it cannot follow; and words of its reason.
 REFUSALS = [

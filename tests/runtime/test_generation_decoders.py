@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from onnxpress.generation.decoders.growing import GrowingModel
 from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress.generation.pool.cache import Cache
 from tests.fixtures import decoder_graphs as graphs
+from tests.fixtures.devices import SHADOW, add_shadow
 
 LIMIT = 200
 
@@ -27,10 +28,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("graphs")
 
 
-def _shared(folder: Path, learned: bool) -> Model:
+def _shared(folder: Path, learned: bool, device: str = "cpu") -> Model:
     path = folder / f"shared{learned}.onnx"
     info = graphs.shared_decoder(path, learned_positions=learned)
-    return SharedModel(Session({"model": path}, threads=1), read("model", info, "shared"), LIMIT)
+    return SharedModel(Session({"model": path}, threads=1, device=device), read("model", info, "shared"), LIMIT)
 
 
 def _growing(folder: Path) -> Model:
@@ -41,13 +42,17 @@ def _growing(folder: Path) -> Model:
 MODELS: dict[str, Callable[[Path], Model]] = {
     "rotary": lambda folder: _shared(folder, False),
     "learned": lambda folder: _shared(folder, True),
+    "on a device": lambda folder: _shared(folder, False, SHADOW),
     "growing": _growing,
 }
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
-def model(request: pytest.FixtureRequest, folder: Path) -> Model:
-    return MODELS[request.param](folder)
+def model(request: pytest.FixtureRequest, folder: Path) -> Iterator[Model]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if request.param == "on a device":
+            add_shadow(monkeypatch)
+        yield MODELS[request.param](folder)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +63,7 @@ def rubbish_in_new_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def dirty(self: Cache, rows: int, capacity: int) -> None:
         allocate(self, rows, capacity)
         for block in self._blocks.values():
-            block[:] = np.nan
+            block.write(np.full(block.shape, np.nan, block.dtype))
 
     monkeypatch.setattr(Cache, "_allocate", dirty)
 
@@ -111,6 +116,26 @@ def test_scores_of_every_position(model: Model) -> None:
     together = at_once(model, ids, 9)
     for stop in range(1, 10):
         close_to(together[stop - 1], at_once(model, ids[:stop])[0])
+
+
+def test_a_row_joins_while_others_step(model: Model) -> None:
+    decoder = model.start(1, 6)
+    rows = [list(map(int, tokens(4)))]
+    decoder.prefill(0, rows[0])
+    _check_rows(model, decoder, rows, 1)
+    for seed in range(2, 5):
+        assert decoder.admits
+        slot = decoder.admit()
+        assert list(decoder.lengths) == [*map(len, rows), 0]
+        prompt = list(map(int, tokens(5 + seed, seed)))
+        for part in (prompt[:3], prompt[3:]):
+            scores = decoder.prefill(slot, part)
+            _check_rows(model, decoder, rows, seed)  # those before it step, and it does not
+        close_to(scores, at_once(model, prompt))
+        rows.append(prompt)
+        _check_rows(model, decoder, rows, seed)
+    decoder.select([3, 1])
+    _check_rows(model, decoder, [rows[3], rows[1]], 9)
 
 
 def test_truncate_then_something_else(model: Model) -> None:

@@ -16,13 +16,15 @@ from onnxpress.errors import InputError
 from onnxpress_bench.answers import compare_answers
 from onnxpress_bench.backends import BACKENDS, Batching, backend_class
 from onnxpress_bench.backends.gguf import FILE_TYPES
-from onnxpress_bench.checkpoint_subject import exact_text, of_checkpoint
 from onnxpress_bench.environments import PEERS
-from onnxpress_bench.recordings import RATE_HZ, synthesize, write_recording
 from onnxpress_bench.run import settings_for
 from onnxpress_bench.scenarios import Work
 from onnxpress_bench.scenarios.audio import audio
 from onnxpress_bench.scenarios.generation import generation, timed
+from onnxpress_bench.subject import of_checkpoint
+from onnxpress_bench.workloads import Sizes
+from onnxpress_bench.workloads.prompts import exact_text
+from onnxpress_bench.workloads.speech import RATE_HZ, synthesize, write_recording
 from onnxpress_exporter.judging.figures import edit_distance
 from onnxpress_exporter.judging.wrong import is_wrong
 from tests.fixtures.generation import Scripted
@@ -144,13 +146,15 @@ def test_word_error_is_over_all_of_the_reference_s_words() -> None:
 
 def test_every_kind_has_a_class_for_its_tasks_and_a_known_environment() -> None:
     for task in (TEXT, SPEECH):
-        kinds = {name for name, row in BACKENDS.items() if task in row.tasks or task in row.by_task}
+        kinds = {name for name, row in BACKENDS.items() if row.serves(task)}
         assert "pytorch" in kinds and len(kinds) > 2
         for kind in kinds:
             method = "generate" if task == TEXT else "transcribe"
             assert hasattr(backend_class(kind, task), method), kind
             assert BACKENDS[kind].peer is None or BACKENDS[kind].peer in PEERS
-    quantizations = {str(row.settings["quantization"]) for row in BACKENDS.values() if row.module == "llama_cpp"}
+    quantizations = {
+        str(row.settings["quantization"]) for name, row in BACKENDS.items() if name.startswith("llama.cpp")
+    }
     assert quantizations == {"f32", *FILE_TYPES}
     assert not hasattr(backend_class("pytorch", "feature-extraction"), "generate")
 
@@ -162,13 +166,14 @@ def test_every_kind_has_a_class_for_its_tasks_and_a_known_environment() -> None:
         (SPEECH, {"backends": ("llama.cpp",)}, "does not know automatic-speech-recognition"),
         (SPEECH, {"backends": ("transformers",)}, "does not know automatic-speech-recognition"),
         ("fill-mask", {}, "Export it and measure the artifact"),
-        (TEXT, {"prompt_tokens": (0,)}, "from 1"),
+        (TEXT, {"sizes": Sizes(prompt_tokens=(0,))}, "from 1"),
         (TEXT, {}, "no tokenizer.json"),
-        (SPEECH, {"audio_s": (31,)}, "from 1 to 30"),
+        (SPEECH, {"sizes": Sizes(audio_s=(31,))}, "from 1 to 30"),
+        ("translation", {"sizes": Sizes(beams=())}, "from 1"),
     ],
 )
 def test_what_does_not_go_together_is_refused(task: str, arguments: Any, said: str, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "none"}')
     settings = replace(settings_for(True, 1, 1), scenarios=())
     with pytest.raises(InputError, match=said):
         of_checkpoint(tmp_path, task, settings, **arguments)
@@ -177,6 +182,6 @@ def test_what_does_not_go_together_is_refused(task: str, arguments: Any, said: s
 def test_other_scenarios_and_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json cannot be read"):
         of_checkpoint(tmp_path, TEXT, settings_for(True, 1, 1))
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "none"}')
     with pytest.raises(InputError, match="measured by the scenario generation, not single-stream"):
         of_checkpoint(tmp_path, TEXT, settings_for(True, 1, 1))

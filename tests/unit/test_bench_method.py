@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import distribution
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress import Artifact, InputError
-from onnxpress_bench import resources
+from onnxpress.pipelines import TASKS
+from onnxpress_bench import backends, resources
 from onnxpress_bench.backends import BACKENDS, BackendSpec, Batching, backend_class, in_batches, kind_of
-from onnxpress_bench.inputs import LENGTHS, make_inputs
 from onnxpress_bench.install import closure
 from onnxpress_bench.padding import padding_share
 from onnxpress_bench.scenarios import SCENARIOS, scenario
+from onnxpress_bench.workloads import SPEECH, workload_of
+from onnxpress_bench.workloads.texts import LENGTHS, make_texts
 from tests.fixtures.embedder import write_embedder
 
 texts = st.lists(st.text("ab ", min_size=1, max_size=40), min_size=1, max_size=40)
@@ -125,8 +128,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 def test_inputs_have_the_wanted_lengths_and_are_repeatable(artifact: Artifact) -> None:
-    first = make_inputs(artifact, 1, ("1x8", "4x12"))
-    again, other = make_inputs(artifact, 1, ("1x8", "4x12")), make_inputs(artifact, 2, ("1x8", "4x12"))
+    first = make_texts(artifact, 1, ("1x8", "4x12"))
+    again, other = make_texts(artifact, 1, ("1x8", "4x12")), make_texts(artifact, 2, ("1x8", "4x12"))
     assert first == again and first.stream != other.stream
     assert {shape: {len(query) for query in queries} for shape, queries in first.shapes.items()} == {
         "1x8": {1},
@@ -136,39 +139,73 @@ def test_inputs_have_the_wanted_lengths_and_are_repeatable(artifact: Artifact) -
 
 
 def test_every_distribution_of_lengths_has_its_own_mean(artifact: Artifact) -> None:
-    means = {name: make_inputs(artifact, 0, lengths=name).tokens["stream"] for name in LENGTHS}
+    means = {name: make_texts(artifact, 0, lengths=name).tokens["stream"] for name in LENGTHS}
     assert means["queries"] < means["mixed"] <= means["documents"]
 
 
 def test_a_file_gives_texts_or_lengths(artifact: Artifact, tmp_path: Path) -> None:
     file = tmp_path / "own.txt"
     file.write_text("a wonderful place\n\nbad food\n")
-    assert make_inputs(artifact, 0, lengths=str(file)).stream == ["a wonderful place", "bad food"]
+    assert make_texts(artifact, 0, lengths=str(file)).stream == ["a wonderful place", "bad food"]
     file.write_text("5\n9\n")
-    found = make_inputs(artifact, 0, lengths=str(file))
+    found = make_texts(artifact, 0, lengths=str(file))
     assert len(found.stream) == 2 and found.stream_tokens[0] < found.stream_tokens[1]
 
 
 @pytest.mark.parametrize("shape", ["8", "x8", "0x16", "8x2", "8x-1", "axb"])
 def test_what_is_no_shape_is_refused(artifact: Artifact, shape: str) -> None:
     with pytest.raises(InputError, match="ROWSxTOKENS"):
-        make_inputs(artifact, 0, (shape,))
+        make_texts(artifact, 0, (shape,))
 
 
 def test_what_is_no_distribution_is_refused(artifact: Artifact, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="mixed, queries, documents"):
-        make_inputs(artifact, 0, lengths="gaussian")
+        make_texts(artifact, 0, lengths="gaussian")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(InputError, match="empty"):
-        make_inputs(artifact, 0, lengths=str(tmp_path / "empty"))
+        make_texts(artifact, 0, lengths=str(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize("name", list(BACKENDS))
 def test_every_kind_of_backend_is_there(name: str) -> None:
     """Importing a backend's module imports no library: each may be missing here."""
-    kind = BACKENDS[name]
-    for task in kind.tasks or {"sentence-similarity"}:
-        assert backend_class(name, task).batchings
+    served = [task for task in (*TASKS, SPEECH) if BACKENDS[name].serves(task)]
+    assert served
+    for task in served:
+        backend = backend_class(name, task)
+        assert backend.batchings and backend.distributions
+        verb = {"prompts": "generate", "rewriting": "rewrite", "speech": "transcribe"}.get(workload_of(task).module)
+        assert verb is None or hasattr(backend, verb), task
+
+
+def test_every_task_has_a_workload_that_its_scenarios_and_backends_serve() -> None:
+    for task in (*TASKS, SPEECH):
+        workload = workload_of(task)
+        assert set(workload.usual) <= set(workload.scenarios) <= set(SCENARIOS)
+        assert BACKENDS["pytorch"].serves(task)
+        assert BACKENDS["onnxpress"].serves(task) == (task in TASKS)
+
+
+def test_what_a_backend_runs_is_at_most_60_lines() -> None:
+    folder = Path(backends.__file__).parent
+    classes = {
+        backend_class(name, task).__module__ for name in BACKENDS for task in TASKS if BACKENDS[name].serves(task)
+    }
+    for module in classes:
+        file = folder / f"{module.rpartition('.')[2]}.py"
+        assert len(file.read_text().splitlines()) <= 60, file
+
+
+def test_a_worker_imports_nothing_heavy_with_its_backends_and_workloads() -> None:
+    code = (
+        "import sys; from onnxpress_bench.backends import BACKENDS, backend_class;"
+        "from onnxpress_bench.workloads import WORKLOADS; from importlib import import_module;"
+        "[backend_class(name, task) for name, row in BACKENDS.items() for task in row.classes];"
+        "[import_module(f'onnxpress_bench.workloads.{row.module}') for row in WORKLOADS];"
+        "print(sorted({'numpy', 'torch', 'onnxruntime', 'onnxpress', 'tokenizers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))

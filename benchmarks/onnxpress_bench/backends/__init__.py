@@ -6,11 +6,13 @@ imports nothing but the standard library: a worker measures how long a backend's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from onnxpress_bench.workloads import GENERATION, REWRITING, SPEECH, workload_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Backend(Protocol):
     """One way to run the task's model, in this process. `batchings`: what it may choose from for throughput, the
     first being one item at a time, or its own. `distributions`: what a user has to install, as pip names it.
 
-    What a kind of model needs beyond that is a protocol of its own: Split, Generates, Transcribes.
+    Most inherit it from base.Runner, and have the verb of their family of tasks: Encodes, Generates, Rewrites,
+    Transcribes.
     """
 
     batchings: Sequence[Batching]
@@ -91,6 +94,19 @@ class Split(Protocol):
 
 
 @runtime_checkable
+class Encodes(Protocol):
+    """A backend that runs an encoder alone. `tokenizer`: of workloads.encoding; `pads`: whether it takes arrays, or
+    lists of ids without padding."""
+
+    spec: BackendSpec
+    tokenizer: Any
+    pads: bool
+
+    def forward(self, batch: Any) -> Any:
+        """int64 arrays (batch, sequence), or lists, by name -> float32 (batch, sequence, hidden) or (batch, labels)."""
+
+
+@runtime_checkable
 class Generates(Protocol):
     """A backend for text-generation: token ids in, token ids out one by one, greedily."""
 
@@ -102,131 +118,114 @@ class Generates(Protocol):
 
 
 @runtime_checkable
-class Transcribes(Protocol):
-    """A backend for automatic-speech-recognition."""
+class Rewrites(Protocol):
+    """A backend for translation and other encoder-decoders."""
 
-    def transcribe(self, audio: Sequence[float], rate_hz: int) -> str:
-        """The text of mono audio, samples in [-1, 1]."""
+    def rewrite(self, texts: Sequence[str], beams: int, new_tokens: int) -> list[list[int]]:
+        """For each text exactly `new_tokens` ids of the best hypothesis; an end-of-text token does not come."""
+
+
+@runtime_checkable
+class Transcribes(Protocol):
+    """A backend for automatic-speech-recognition: greedily, without timestamps, in English if it knows several
+    languages."""
+
+    def transcribe(self, audio: Any, rate_hz: int) -> str:
+        """The text of mono audio: float32 (samples,) in [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A row of BACKENDS. `tasks` empty: every task. `peer`: the environment of its own that it runs in
-    (environments.py); None: that of onnxpress. `reads`: what the spec's folder is. `settings` are added to those of
-    every spec of this kind. `precision`: the one variant of an artifact that it reads; None: each. `by_task`: module
-    and class of the tasks that are served by others than `module` and `name`."""
+    """A row of BACKENDS. `classes`: module and class for each of the tasks that it serves, "" being all others. `peer`:
+    the environment of its own that it runs in (environments.py); None: that of onnxpress. `reads`: what the spec's
+    folder is. `settings` are added to those of every spec of this kind. `precision`: the one variant of an artifact
+    that it reads; None: each."""
 
-    module: str
-    name: str
     about: str
-    tasks: frozenset[str] = frozenset()
+    classes: Mapping[str, tuple[str, str]]
     peer: str | None = None
     reads: Literal["artifact", "checkpoint"] = "checkpoint"
     settings: Mapping[str, Any] = field(default_factory=dict)
     precision: str | None = None
-    by_task: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def serves(self, task: str) -> bool:
+        """Whether it has a class for a task. Models that write or hear are no "all others"."""
+        return task in self.classes or ("" in self.classes and not workload_of(task).reads_checkpoint)
 
 
-_ENCODERS = frozenset({"feature-extraction", "sentence-similarity", "text-classification"})
+def _all(module: str, name: str, tasks: Iterable[str] = ("",)) -> dict[str, tuple[str, str]]:
+    """One class for several tasks."""
+    return dict.fromkeys(tasks, (module, name))
 
-_TEXT, _SPEECH, _TRANSLATION = "text-generation", "automatic-speech-recognition", "translation"
+
+_ENCODERS = ("feature-extraction", "sentence-similarity", "text-classification")
 _PYTORCH = {
-    _TEXT: ("pytorch_generation", "PyTorchGeneration"),
-    _SPEECH: ("pytorch_speech", "PyTorchSpeech"),
-    _TRANSLATION: ("pytorch_translation", "PyTorchTranslation"),
+    **_all("pytorch", "PyTorch"),
+    **_all("pytorch_generation", "PyTorchGeneration", (GENERATION,)),
+    **_all("pytorch_rewriting", "PyTorchRewriting", REWRITING),
+    **_all("pytorch_speech", "PyTorchSpeech", (SPEECH,)),
 }
-_CTRANSLATE2 = {_TRANSLATION: ("ctranslate2_translation", "CTranslate2Translation")}
-_OURS = {
-    _TEXT: ("onnxpress_generation", "OnnxpressGeneration"),
-    _TRANSLATION: ("onnxpress_generation", "OnnxpressTranslation"),
+_WRITES = {
+    **_all("onnxpress_generation", "OnnxpressGeneration", (GENERATION,)),
+    **_all("onnxpress_rewriting", "OnnxpressRewriting", REWRITING),
 }
-
-
-def _text(module: str, name: str, about: str, peer: str, **settings: str) -> Kind:
-    return Kind(module, name, about, tasks=frozenset({_TEXT}), peer=peer, settings=settings)
-
-
-def _writes(precision: str) -> Kind:
-    """onnxpress on a checkpoint that it exports itself."""
-    return Kind(
-        "onnxpress_generation",
-        "OnnxpressGeneration",
-        f"onnxpress, {precision}",
-        tasks=frozenset(_OURS),
-        settings={"precision": precision},
-        by_task=_OURS,
-    )
-
+_ONNXRUNTIME = _all("onnxruntime", "OnnxRuntime", _ENCODERS)
+_OPENVINO = _all("openvino", "OpenVINO", _ENCODERS)
+_CTRANSLATE2 = {
+    **_all("ctranslate2", "CTranslate2", _ENCODERS),
+    **_all("ctranslate2_rewriting", "CTranslate2Rewriting", REWRITING),
+}
+_LLAMA_CPP = _all("llama_cpp", "LlamaCpp", (GENERATION,))
+_GENAI = _all("genai", "GenAI", (GENERATION,))
+_COMPILED, _BFLOAT16, _PIPELINE = {"compile": True}, {"dtype": "bfloat16"}, {"pipeline": True}
+_DYNAMIC = "the artifact's fp32 graph through ONNX Runtime's own dynamic quantization"
+_INT8 = {"quantization": "int8"}
 
 #: What users name with --backend.
 BACKENDS: Mapping[str, Kind] = {
-    "onnxpress": Kind("onnxpress", "Onnxpress", "an artifact's variants through onnxpress.pipeline", reads="artifact"),
-    "pytorch": Kind("pytorch", "PyTorch", "PyTorch in float32, eager", by_task=_PYTORCH),
-    "pytorch-bf16": Kind(
-        "pytorch", "PyTorch", "PyTorch in bfloat16, eager", settings={"dtype": "bfloat16"}, by_task=_PYTORCH
+    "onnxpress": Kind(
+        "an artifact's variants through onnxpress.pipeline",
+        {**_all("onnxpress", "Onnxpress"), **_WRITES},
+        reads="artifact",
     ),
-    "torch.compile": Kind("pytorch", "PyTorch", "PyTorch in float32, torch.compile", settings={"compile": True}),
-    "transformers": Kind("pytorch", "PyTorch", "transformers' pipeline, float32", settings={"pipeline": True}),
-    "onnxruntime": Kind(
-        "onnxruntime", "OnnxRuntime", "the artifact's graph in ONNX Runtime, by hand", tasks=_ENCODERS, reads="artifact"
-    ),
+    "pytorch": Kind("PyTorch in float32, eager", _PYTORCH),
+    "pytorch-bf16": Kind("PyTorch in bfloat16, eager", _PYTORCH, settings=_BFLOAT16),
+    "torch.compile": Kind("PyTorch in float32, torch.compile", _all("pytorch", "PyTorch"), settings=_COMPILED),
+    "transformers": Kind("transformers' pipeline, float32", _all("pytorch", "PyTorch"), settings=_PIPELINE),
+    "onnxruntime": Kind("the artifact's graph in ONNX Runtime, by hand", _ONNXRUNTIME, reads="artifact"),
     "tokenizer+session": Kind(
-        "onnxruntime",
-        "OnnxRuntime",
         "the artifact's graph in ONNX Runtime, by hand, up to the graph's output",
-        tasks=_ENCODERS,
+        _ONNXRUNTIME,
         reads="artifact",
         settings={"bare": True},
     ),
     "onnxruntime-dynamic-int8": Kind(
-        "onnxruntime_dynamic",
-        "DynamicInt8",
-        "the artifact's fp32 graph through ONNX Runtime's own dynamic quantization",
-        tasks=_ENCODERS,
-        reads="artifact",
-        precision="fp32",
+        _DYNAMIC, _all("onnxruntime_dynamic", "DynamicInt8", _ENCODERS), reads="artifact", precision="fp32"
     ),
-    "openvino": Kind("openvino", "OpenVINO", "OpenVINO, float32", tasks=_ENCODERS, peer="openvino"),
-    "openvino-int8": Kind(
-        "openvino",
-        "OpenVINO",
-        "OpenVINO, int8 by NNCF",
-        tasks=_ENCODERS,
-        peer="openvino",
-        settings={"quantization": "int8"},
-    ),
-    "ctranslate2": Kind(
-        "ctranslate2",
-        "CTranslate2",
-        "CTranslate2, float32",
-        tasks=_ENCODERS | {_TRANSLATION},
-        peer="ctranslate2",
-        by_task=_CTRANSLATE2,
-    ),
-    "ctranslate2-int8": Kind(
-        "ctranslate2",
-        "CTranslate2",
-        "CTranslate2, int8",
-        tasks=_ENCODERS | {_TRANSLATION},
-        peer="ctranslate2",
-        settings={"quantization": "int8"},
-        by_task=_CTRANSLATE2,
-    ),
-    "optimum-onnx": Kind("optimum", "Optimum", "optimum-onnx, float32", tasks=_ENCODERS, peer="optimum-onnx"),
-    "fastembed": Kind(
-        "fastembed", "FastEmbed", "fastembed, float32", tasks=frozenset({"sentence-similarity"}), peer="fastembed"
-    ),
-    "llama.cpp": _text("llama_cpp", "LlamaCpp", "llama.cpp, float32", "llama-cpp-python", quantization="f32"),
-    "llama.cpp-q8_0": _text("llama_cpp", "LlamaCpp", "llama.cpp, Q8_0", "llama-cpp-python", quantization="q8_0"),
-    "llama.cpp-q4_0": _text("llama_cpp", "LlamaCpp", "llama.cpp, Q4_0", "llama-cpp-python", quantization="q4_0"),
-    "onnxruntime-genai": _text("genai", "GenAI", "onnxruntime-genai, float32", "onnxruntime-genai", precision="fp32"),
-    "onnxruntime-genai-int4": _text("genai", "GenAI", "onnxruntime-genai, int4", "onnxruntime-genai", precision="int4"),
-    "onnxpress-fp32": _writes("fp32"),
-    "onnxpress-int8": _writes("int8"),
-    "onnxpress-q8": _writes("q8"),
-    "onnxpress-q4": _writes("q4"),
+    "openvino": Kind("OpenVINO, float32", _OPENVINO, "openvino"),
+    "openvino-int8": Kind("OpenVINO, int8 by NNCF", _OPENVINO, "openvino", settings=_INT8),
+    "ctranslate2": Kind("CTranslate2, float32", _CTRANSLATE2, "ctranslate2"),
+    "ctranslate2-int8": Kind("CTranslate2, int8", _CTRANSLATE2, "ctranslate2", settings=_INT8),
+    "optimum-onnx": Kind("optimum-onnx, float32", _all("optimum", "Optimum", _ENCODERS), "optimum-onnx"),
+    "fastembed": Kind("fastembed, float32", _all("fastembed", "FastEmbed", ("sentence-similarity",)), "fastembed"),
+    **{
+        f"llama.cpp{end}": Kind(
+            f"llama.cpp, {shown}", _LLAMA_CPP, "llama-cpp-python", settings={"quantization": quantization}
+        )
+        for end, shown, quantization in (("", "float32", "f32"), ("-q8_0", "Q8_0", "q8_0"), ("-q4_0", "Q4_0", "q4_0"))
+    },
+    **{
+        f"onnxruntime-genai{end}": Kind(
+            f"onnxruntime-genai, {shown}", _GENAI, "onnxruntime-genai", settings={"precision": precision}
+        )
+        for end, shown, precision in (("", "float32", "fp32"), ("-int4", "int4", "int4"))
+    },
+    **{
+        f"onnxpress-{precision}": Kind(f"onnxpress, {precision}", _WRITES, settings={"precision": precision})
+        for precision in ("fp32", "int8", "q8", "q4")
+    },
     "faster-whisper": Kind(
-        "faster_whisper", "FasterWhisper", "faster-whisper, float32", tasks=frozenset({_SPEECH}), peer="faster-whisper"
+        "faster-whisper, float32", _all("faster_whisper", "FasterWhisper", (SPEECH,)), "faster-whisper"
     ),
 }
 
@@ -235,7 +234,8 @@ def kind_of(name: str) -> Kind | None:
     """A row of BACKENDS; or "package.module:Class", someone else's backend, which is given the artifact."""
     module, _, own = name.partition(":")
     if own and module.replace(".", "_").isidentifier() and own.isidentifier():
-        return Kind(module, own, f"{own} of {module}", reads="artifact")
+        every = ("", GENERATION, *REWRITING, SPEECH)
+        return Kind(f"{own} of {module}", _all(module, own, every), reads="artifact")
     return BACKENDS.get(name)
 
 
@@ -248,9 +248,9 @@ def backend_class(name: str, task: str) -> type[Backend]:
     row = kind_of(name)
     if row is None:
         raise KeyError(name)
-    module, own = row.by_task.get(task, (row.module, row.name))
-    found: type[Backend] = getattr(import_module(module if ":" in name else f"onnxpress_bench.backends.{module}"), own)
-    return found
+    module, own = row.classes[task if task in row.classes else ""]
+    backend: type[Backend] = getattr(import_module(module if ":" in name else f"{__name__}.{module}"), own)
+    return backend
 
 
 def plain(value: Any) -> Any:

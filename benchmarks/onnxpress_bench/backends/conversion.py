@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,8 +44,9 @@ def check_servable(spec: BackendSpec) -> None:
         raise NotImplementedError("texts are embedded as they are here, without a prompt and without lower-casing them")
 
 
-def conversion(spec: BackendSpec, libraries: Sequence[str], write: Callable[[Path], None]) -> Path:
-    """The folder that `write` filled for the same task, settings and versions of `libraries`, now or in an earlier run.
+def converted(spec: BackendSpec, libraries: Sequence[str], write: Callable[[Path], None]) -> BackendSpec:
+    """The spec with `settings["converted"]`: the folder that `write` filled for the same task, settings and versions of
+    `libraries`, now or in an earlier run.
 
     It gets its name when it is complete, so that what is there can be used.
     """
@@ -54,7 +58,7 @@ def conversion(spec: BackendSpec, libraries: Sequence[str], write: Callable[[Pat
     if not folder.is_dir():
         with staged_folder(folder) as staging:
             write(staging)
-    return folder
+    return replace(spec, settings={**spec.settings, "converted": str(folder)})
 
 
 def torch_model(spec: BackendSpec) -> Any:
@@ -67,3 +71,15 @@ def torch_model(spec: BackendSpec) -> Any:
     loader = getattr(transformers, architecture if encoder else AUTO_CLASSES[spec.task])
     model = loader.from_pretrained(spec.folder, dtype=torch.float32, trust_remote_code=settings["trust_remote_code"])
     return model.eval()
+
+
+def run_tool(*arguments: str) -> None:
+    """Python, with arguments: "-m", a module, and its own.
+
+    Raises:
+        RuntimeError: it failed; the message is the last line that it said.
+    """
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, encoding="utf-8", errors="replace")
+    if done.returncode != 0:
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise RuntimeError(said[-1] if said else f"{arguments[1]} ended with exit code {done.returncode}")

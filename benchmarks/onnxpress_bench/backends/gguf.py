@@ -15,7 +15,7 @@ from typing import Any
 
 from onnxpress_bench import environments
 from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.backends.tools import run_tool
+from onnxpress_bench.backends.conversion import run_tool
 from onnxpress_bench.texts import SENTENCES
 
 _PACKAGE = "llama-cpp-python"

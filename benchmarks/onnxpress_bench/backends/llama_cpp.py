@@ -3,63 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.backends.conversion import conversion
-from onnxpress_bench.backends.generation import Generation
+from onnxpress_bench.backends.base import Runner
+from onnxpress_bench.backends.conversion import converted
 
 _FILE = "model.gguf"
 
 
-class LlamaCpp(Generation):
-    """`settings`: quantization, and converted, the conversion's folder, which `prepare` sets.
+class LlamaCpp(Runner):
+    """`settings`: quantization. The cache of keys and values is float16, llama.cpp's default."""
 
-    The cache of keys and values is float16, llama.cpp's default.
-    """
-
-    distributions: Sequence[str] = ("llama-cpp-python",)
+    distributions = ("llama-cpp-python",)
+    libraries = ("llama_cpp",)
+    files = (_FILE,)
     _llama: Any = None
 
     @staticmethod
     def prepare(spec: BackendSpec) -> BackendSpec:
+        """Convert, and compare its tokenizer with the checkpoint's."""
         from onnxpress_bench.backends.gguf import check_tokenizer, write_gguf
 
-        quantization = spec.settings["quantization"]
-
         def write(target: Path) -> None:
-            write_gguf(spec, target / _FILE, quantization)
+            write_gguf(spec, target / _FILE, spec.settings["quantization"])
             check_tokenizer(spec, target / _FILE)
 
-        folder = conversion(spec, ("llama-cpp-python", "transformers"), write)
-        return replace(spec, settings={**spec.settings, "converted": str(folder)})
-
-    def load_libraries(self) -> None:
-        import llama_cpp  # noqa: F401
+        return converted(spec, ("llama-cpp-python", "transformers"), write)
 
     def load(self) -> None:
+        """With room for the longest prompt and what follows it."""
         from llama_cpp import Llama
 
-        spec = self.spec
-        self._llama = Llama(
-            str(self.model_files()[0]),
-            n_ctx=spec.settings["context_tokens"],
-            n_threads=spec.threads,
-            n_threads_batch=spec.threads,
-            verbose=False,
-        )
-
-    def model_files(self) -> Sequence[Path]:
-        return [Path(self.spec.settings["converted"], _FILE)]
+        threads = {"n_threads": self.spec.threads, "n_threads_batch": self.spec.threads}
+        room = self.spec.settings["context_tokens"]
+        self._llama = Llama(str(self.folder / _FILE), n_ctx=room, verbose=False, **threads)
 
     def encode(self, text: str) -> list[int]:
+        """The ids of a text, without special tokens."""
         ids: list[int] = self._llama.tokenize(text.encode(), add_bos=False, special=False)
         return ids
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        """Greedily."""
         # What it knows of an earlier call with the same prompt would spare it the prompt.
         self._llama.reset()
         return islice(self._llama.generate(prompt, temp=0.0), new_tokens)

@@ -6,57 +6,46 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec, Batching
+from onnxpress_bench.backends import Batching
+from onnxpress_bench.backends.base import Runner
+from onnxpress_bench.backends.onnxpress_artifact import open_pipeline, variant_paths
 
 
-class Onnxpress:
+class Onnxpress(Runner):
     """Its batching is its own; rows are only limited where a scenario hands over that many at once."""
 
-    batchings: Sequence[Batching] = (Batching(),)
-    distributions: Sequence[str] = ("onnxpress[cpu]",)
-
-    def __init__(self, spec: BackendSpec) -> None:
-        self._spec = spec
-        self._pipe: Any = None
-
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        return spec
-
-    def load_libraries(self) -> None:
-        import onnxruntime  # noqa: F401 - the session imports it lazily; here it belongs to the import
-
-        import onnxpress  # noqa: F401
+    batchings = (Batching(),)
+    distributions = ("onnxpress[cpu]",)
+    libraries = ("onnxruntime", "onnxpress")  # the session imports the first lazily; it belongs to the import
+    _pipe: Any = None
 
     def load(self) -> None:
-        from onnxpress import pipeline
-
-        spec = self._spec
-        precision = spec.settings["precision"]
-        self._pipe = pipeline(
-            spec.task, spec.folder, precision=precision, device=spec.device, threads=spec.threads, **spec.options
-        )
+        """The pipeline."""
+        self._pipe = open_pipeline(self.spec, self.spec.folder)
         self._pipe.session.warm()
 
     def model_files(self) -> Sequence[Path]:
-        variant = self._pipe.manifest.variants[self._pipe.precision]
-        names = [name for files in variant.graphs.values() for name in (files.file, *files.external)]
-        return [Path(self._spec.folder) / name for name in names]
+        """The variant's graphs."""
+        return variant_paths(self.spec.folder, self.spec.settings["precision"])
 
     def one(self, item: Any) -> Any:
+        """A single call."""
         return self._pipe(item)
 
     def many(self, items: Sequence[Any], batching: Batching) -> Sequence[Any]:
+        """A list in one call."""
         answers: Sequence[Any] = self._pipe(list(items), batch_size=batching.rows)
         return answers
 
     def tokenize(self, items: Sequence[Any]) -> Any:
+        """Rows of ids."""
         requests = [self._pipe.prepare(item, self._pipe.options) for item in items]
         return [sample for request in requests for sample in request.samples]
 
     def compute(self, batch: Any) -> Any:
+        """The graph's part of the answers."""
         from onnxpress.engine.providers import provider_of
         from onnxpress.pipelines.batching import Limits, run_samples
 
-        pipe, budget = self._pipe, provider_of(self._spec.device).budget_tokens
+        pipe, budget = self._pipe, provider_of(self.spec.device).budget_tokens
         return run_samples(batch, lambda samples: pipe.compute(samples, pipe.options), Limits(budget))

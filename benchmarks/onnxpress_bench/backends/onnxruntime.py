@@ -7,45 +7,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from onnxpress_bench.backends.encoder import Encoder
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from onnxpress_bench.backends.encoder import Arrays
+from onnxpress_bench.backends import BackendSpec
+from onnxpress_bench.backends.base import BATCHINGS, Runner
+from onnxpress_bench.workloads.encoding import load_tokenizer, tokenize
 
 
-class OnnxRuntime(Encoder):
+class OnnxRuntime(Runner):
     """The first graph of the variant that `settings["graph_files"]` names."""
 
-    distributions: Sequence[str] = ("onnxruntime", "tokenizers")
+    batchings = BATCHINGS
+    distributions = libraries = ("onnxruntime", "tokenizers")
     _session: Any = None
 
-    def load_libraries(self) -> None:
-        import numpy  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import tokenizers  # noqa: F401
-
-    def load_model(self) -> None:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.spec.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        providers = ["CUDAExecutionProvider" if self.spec.device.startswith("cuda") else "CPUExecutionProvider"]
-        self._session = ort.InferenceSession(self.spec.settings["graph_files"][0], options, providers=providers)
+    def load(self) -> None:
+        """The tokenizer and a session."""
+        self.tokenizer, self._session = load_tokenizer(self.spec), open_session(self.spec)
 
     def model_files(self) -> Sequence[Path]:
+        """As the subject names them."""
         return [Path(name) for name in self.spec.settings["model_files"]]
 
-    def forward(self, arrays: Arrays) -> NDArray[Any]:
-        output: NDArray[Any] = self._session.run(None, dict(arrays))[0]
-        return output
+    def forward(self, batch: Any) -> Any:
+        """The graph's first output."""
+        return self._session.run(None, dict(batch))[0]
 
     def one(self, item: Any) -> Any:
-        if self.spec.settings.get("bare"):
-            return self.forward(self.tokenize([item]))
-        return super().one(item)
+        """The answer, or bare the graph's output."""
+        return self.forward(tokenize(self, [item])) if self.spec.settings.get("bare") else self.answer([item])[0]
+
+
+def open_session(spec: BackendSpec) -> Any:
+    """A session of the first graph that the spec names."""
+    import onnxruntime as ort
+
+    provider = "CUDAExecutionProvider" if spec.device.startswith("cuda") else "CPUExecutionProvider"
+    return ort.InferenceSession(spec.settings["graph_files"][0], session_options(spec), providers=[provider])
+
+
+def session_options(spec: BackendSpec) -> Any:
+    """ONNX Runtime's options: as many threads as all backends have, and nothing printed."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = spec.threads, 1, 4
+    return options

@@ -5,31 +5,43 @@ The activations share one range for each tensor, so that an answer depends on wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from onnxpress.format.files import sha256
 from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.backends.conversion import conversion
-from onnxpress_bench.backends.onnxruntime import OnnxRuntime
+from onnxpress_bench.backends.base import BATCHINGS, Runner
+from onnxpress_bench.backends.conversion import converted
+from onnxpress_bench.backends.onnxruntime import open_session
+from onnxpress_bench.workloads.encoding import load_tokenizer
 
 _GRAPH = "model_dynamic_int8.onnx"
 
 
-class DynamicInt8(OnnxRuntime):
+class DynamicInt8(Runner):
     """The quantized copy of the first graph that `settings["graph_files"]` names, which `prepare` makes."""
+
+    batchings = BATCHINGS
+    distributions = libraries = ("onnxruntime", "tokenizers")
+    _session: Any = None
 
     @staticmethod
     def prepare(spec: BackendSpec) -> BackendSpec:
+        """Quantize."""
+        from onnxpress.format.files import sha256
+
         digest = sha256(Path(spec.settings["graph_files"][0]))
         spec = replace(spec, settings={**spec.settings, "graph_sha256": digest})
-        folder = conversion(spec, ("onnxruntime", "onnx"), lambda target: _quantize(spec, target))
-        path = str(folder / _GRAPH)
-        return replace(spec, settings={**spec.settings, "graph_files": [path], "model_files": [path]})
+        spec = converted(spec, ("onnxruntime", "onnx"), lambda target: _quantize(spec, target))
+        return replace(spec, settings={**spec.settings, "graph_files": [f"{spec.settings['converted']}/{_GRAPH}"]})
 
-    def model_files(self) -> Sequence[Path]:
-        return [Path(name) for name in self.spec.settings["model_files"]]
+    def load(self) -> None:
+        """The tokenizer and a session."""
+        self.tokenizer, self._session = load_tokenizer(self.spec), open_session(self.spec)
+
+    def forward(self, batch: Any) -> Any:
+        """The graph's first output."""
+        return self._session.run(None, dict(batch))[0]
 
 
 def _quantize(spec: BackendSpec, target: Path) -> None:
@@ -37,7 +49,7 @@ def _quantize(spec: BackendSpec, target: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     graph = onnx.load(spec.settings["graph_files"][0])
-    weights = {one.name for one in graph.graph.initializer}
-    for value in [one for one in graph.graph.value_info if one.name in weights]:
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    for value in [value for value in graph.graph.value_info if value.name in weights]:
         graph.graph.value_info.remove(value)  # the quantizer transposes some weights, and forgets their shapes here
     quantize_dynamic(graph, target / _GRAPH, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)

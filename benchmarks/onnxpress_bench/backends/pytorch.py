@@ -1,343 +1,47 @@
 """PyTorch with transformers' tokenizer: in float32, eager, the backend that the others are compared with.
 
-The model is called directly, without gradients, as its documentation shows; token-classification, fill-mask and
-zero-shot-classification go through transformers' pipeline, and so does everything with the setting "pipeline". Other
-settings: "dtype", "compile". The only importer of torch and transformers here.
+The model is called directly, without gradients, as its documentation shows (pytorch_calls.py); token-classification,
+fill-mask and zero-shot-classification go through transformers' pipeline, and so does everything with the setting
+"pipeline". Other settings: "dtype", "compile".
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from onnxpress_bench.backends import BackendSpec, Batching, in_batches, pair_of, text_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-#: The items of one batch -> their answers.
-Call = Callable[[list[Any]], Sequence[Any]]
+from onnxpress_bench.backends.base import BATCHINGS, Runner
+from onnxpress_bench.backends.pytorch_checkpoint import count_operations, prepare, product_bytes, weight_files
 
 
-class PyTorch:
-    """The checkpoint that an artifact was made from."""
+class PyTorch(Runner):
+    """The checkpoint that an artifact was made from, with the adapter that was merged into it."""
 
-    #: For throughput the pilot takes the fastest of these.
-    batchings: Sequence[Batching] = (Batching(1), Batching(8), Batching(8, sort=True), Batching(32, sort=True))
-    distributions: Sequence[str] = ("transformers", "torch")
+    batchings = BATCHINGS
+    distributions = libraries = ("transformers", "torch")
+    _model: Any = None
+    _call: Callable[[list[Any]], Sequence[Any]]
 
-    def __init__(self, spec: BackendSpec) -> None:
-        self._spec = spec
-        self._model: Any = None
-        self._call: Call = _not_loaded
-
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        from onnxpress_exporter.source.checkpoint import open_checkpoint
-
-        settings = spec.settings
-        found = open_checkpoint(
-            spec.folder,
-            revision=settings["revision"],
-            allow_pickled_weights=settings["allow_pickled_weights"],
-            trust_remote_code=settings["trust_remote_code"],
-        )
-        own = {"root": str(found.folder), "weights_sha256": _weights_sha256(found.model_folder)}
-        return replace(spec, folder=str(found.model_folder), settings={**settings, **own})
-
-    def load_libraries(self) -> None:
-        import torch
-        import transformers  # noqa: F401
-
-        torch.set_num_threads(self._spec.threads)
+    prepare = staticmethod(prepare)
 
     def load(self) -> None:
-        makers = _PIPELINES if self._spec.settings.get("pipeline") else _DIRECT
-        self._model, self._call = makers.get(self._spec.task, _pipeline)(self._spec)
+        """The model, as the task calls it."""
+        import torch
+
+        from onnxpress_bench.backends.pytorch_calls import open_call
+
+        torch.set_num_threads(self.spec.threads)
+        self._model, self._call = open_call(self.spec)
 
     def model_files(self) -> Sequence[Path]:
-        return _weight_files(Path(self._spec.folder))
-
-    def one(self, item: Any) -> Any:
-        return self._call([item])[0]
-
-    def many(self, items: Sequence[Any], batching: Batching) -> Sequence[Any]:
-        answers: list[Any] = [None] * len(items)
-        for indices in in_batches(items, batching):
-            for index, answer in zip(indices, self._call([items[index] for index in indices]), strict=True):
-                answers[index] = answer
-        return answers
-
-    def flops(self, items: Sequence[Any]) -> float:
-        """Floating point operations of one batch, two for each multiply-add, in matrix products alone.
-
-        The projections are counted from the weights and what enters them, by PyTorch's own counter; attention's two
-        products, which its fused CPU kernel hides from the counter, are counted by a run with the eager kernel.
-        """
-        from torch.utils.flop_counter import FlopCounterMode
-
-        self._model.set_attn_implementation("eager")
-        with FlopCounterMode(display=False) as counter:
-            self._call(list(items))
-        return float(counter.get_total_flops())
-
-    def product_bytes(self) -> float:
-        """Bytes of the weights that matrix products read, in float32: those of linear layers."""
-        import torch
-
-        layers = (layer for layer in self._model.modules() if isinstance(layer, torch.nn.Linear))
-        return float(sum(4 * layer.weight.numel() for layer in layers))
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-
-
-def _weights_sha256(folder: Path) -> str | None:
-    """Of the weights, if they are one file: what an artifact records of them. None otherwise."""
-    weights = _weight_files(folder)
-    if len(weights) != 1:
-        return None
-    with weights[0].open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _not_loaded(items: list[Any]) -> Sequence[Any]:
-    raise RuntimeError("load() comes first")
-
-
-def _dtype(spec: BackendSpec) -> Any:
-    import torch
-
-    return getattr(torch, spec.settings.get("dtype", "float32"))
-
-
-def _pipeline(spec: BackendSpec, task: str | None = None) -> tuple[Any, Call]:
-    import transformers
-
-    pipe: Any = transformers.pipeline(
-        task or spec.task,  # type: ignore[call-overload]
-        model=spec.folder,
-        device=spec.device,
-        dtype=_dtype(spec),
-        trust_remote_code=spec.settings["trust_remote_code"],
-    )
-
-    def call(items: list[Any]) -> Sequence[Any]:
-        if len(items) == 1:
-            return [pipe(items[0], **spec.options)]
-        return list(pipe(items, batch_size=len(items), **spec.options))
-
-    return pipe.model, call
-
-
-def _pooled_pipeline(spec: BackendSpec) -> tuple[Any, Call]:
-    """Embeddings through transformers' nearest pipeline: hidden states, pooled and normalized by hand."""
-    import numpy as np
-
-    settings = spec.settings["embedding"]
-    if settings["pooling"] not in (["mean"], ["cls"]) or spec.settings["has_head"]:
-        raise NotImplementedError("embeddings are pooled by mean or cls here, without layers after that")
-    model, pipe = _pipeline(replace(spec, options={"return_tensors": True}), "feature-extraction")
-
-    def call(items: list[Any]) -> Sequence[Any]:
-        hidden = [np.asarray(answer, dtype=np.float32)[0] for answer in pipe(items)]
-        # The pipeline returns padding as well, so that a batch cannot be pooled: one at a time.
-        vectors = [one.mean(axis=0) if settings["pooling"] == ["mean"] else one[0] for one in hidden]
-        return [vector / np.linalg.norm(vector) for vector in vectors] if settings["normalize"] else vectors
-
-    return model, lambda items: [call([item])[0] for item in items]
-
-
-def _load(spec: BackendSpec, auto_class: str) -> tuple[Any, Any, Any]:
-    """Tokenizer, model, and the model as it is to be called."""
-    import torch
-    import transformers
-
-    trust = spec.settings["trust_remote_code"]
-    tokenizer = transformers.AutoTokenizer.from_pretrained(spec.folder, trust_remote_code=trust)
-    loader = getattr(transformers, auto_class)
-    model = loader.from_pretrained(spec.folder, dtype=_dtype(spec), trust_remote_code=trust).to(spec.device).eval()
-    return tokenizer, model, torch.compile(model) if spec.settings.get("compile") else model
-
-
-def _ungraded(call: Call) -> Call:
-    """Without gradients."""
-
-    def run(items: list[Any]) -> Sequence[Any]:
-        import torch
-
-        with torch.inference_mode():
-            return call(items)
-
-    return run
-
-
-def _feature_extraction(spec: BackendSpec) -> tuple[Any, Call]:
-    tokenizer, model, run = _load(spec, "AutoModel")
-
-    def call(items: list[Any]) -> Sequence[Any]:
-        inputs = tokenizer(items, padding=True, truncation=True, return_tensors="pt").to(spec.device)
-        hidden = run(**inputs).last_hidden_state.float().cpu()
-        kept = inputs["attention_mask"].bool().cpu()
-        return [row[mask][None].numpy() for row, mask in zip(hidden, kept, strict=True)]
-
-    return model, _ungraded(call)
-
-
-def _text_classification(spec: BackendSpec) -> tuple[Any, Call]:
-    import torch
-
-    tokenizer, model, run = _load(spec, "AutoModelForSequenceClassification")
-    labels = model.config.id2label
-    functions: Mapping[str, Callable[[Tensor], Tensor]] = {
-        "softmax": lambda x: torch.softmax(x, dim=-1),
-        "sigmoid": torch.sigmoid,
-        "none": lambda x: x,
-    }
-    activate = functions[spec.settings["function_to_apply"]]
-
-    def call(items: list[Any]) -> Sequence[Any]:
-        first, second = [text_of(item) for item in items], [pair_of(item) for item in items]
-        pairs = None if None in second else second
-        inputs = tokenizer(first, pairs, padding=True, truncation=True, return_tensors="pt").to(spec.device)
-        rows = activate(run(**inputs).logits.float()).cpu()
-        answers = []
-        for row in rows:
-            order = torch.argsort(row, descending=True).tolist()
-            answers.append([{"label": labels[i], "score": float(row[i])} for i in order])
-        return answers
-
-    return model, _ungraded(call)
-
-
-def _sentence_similarity(spec: BackendSpec) -> tuple[Any, Call]:
-    """Prompt, encoder, pooling, the layers after it, normalization, as the sentence-transformers files say."""
-    import torch
-
-    settings = spec.settings["embedding"]
-    architecture = spec.settings["architecture"]
-    tokenizer, model, encode = _load(spec, architecture if architecture.endswith("EncoderModel") else "AutoModel")
-    head = _head(spec, model) if spec.settings["has_head"] else None
-    prompt = settings["prompts"].get(settings["default_prompt_name"], "")
-    limit = min(n for n in (settings["max_length"], spec.settings["max_length"], 1 << 30) if n)
-    skip = 0
-    if prompt and not settings["include_prompt"]:
-        ids = tokenizer(prompt).input_ids
-        skip = len(ids) - (ids[-1] in tokenizer.all_special_ids)
-
-    def run(texts: list[Any]) -> Sequence[Any]:
-        given = [prompt + text for text in texts]
-        given = [text.lower() for text in given] if settings["do_lower_case"] else given
-        inputs = tokenizer(given, padding=True, truncation=True, max_length=limit, return_tensors="pt")
-        inputs = inputs.to(spec.device)
-        hidden = encode(**inputs).last_hidden_state.float()
-        mask = inputs["attention_mask"].clone()
-        mask[:, :skip] = 0
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        vectors = torch.cat([_POOLINGS[mode](hidden, weights) for mode in settings["pooling"]], dim=-1)
-        if head is not None:
-            vectors = head(vectors)["sentence_embedding"]
-        vectors = vectors[:, : settings["truncate_dimensions"] or vectors.shape[1]]
-        if settings["normalize"]:
-            vectors = torch.nn.functional.normalize(vectors, dim=-1)
-        return list(vectors.cpu().numpy())
-
-    return model, _ungraded(run)
-
-
-def _head(spec: BackendSpec, model: Any) -> Any:
-    from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
-    from onnxpress_exporter.tasks.outputs import hidden_size
-    from onnxpress_exporter.tasks.sentence_head import load_sentence_head
-
-    settings = read_sentence_settings(Path(spec.settings["root"]), hidden_size(model))
-    return load_sentence_head(settings, allow_pickled_weights=spec.settings["allow_pickled_weights"])
-
-
-def _last(hidden: Tensor, weights: Tensor) -> Tensor:
-    positions = weights.squeeze(-1).cumsum(dim=1).argmax(dim=1)
-    return hidden[range(len(hidden)), positions]
-
-
-#: hidden: float32 (batch, sequence, hidden); weights: float32 (batch, sequence, 1), 0 where padding is.
-_POOLINGS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cls": lambda hidden, weights: hidden[range(len(hidden)), weights.squeeze(-1).argmax(dim=1)],
-    "lasttoken": _last,
-    "max": lambda hidden, weights: hidden.masked_fill(weights == 0, float("-inf")).amax(dim=1),
-    "mean": lambda hidden, weights: (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9),
-    "mean_sqrt_len_tokens": lambda hidden, weights: (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9).sqrt(),
-    "weightedmean": lambda hidden, weights: _POOLINGS["mean"](hidden, weights * weights.cumsum(dim=1)),
-}
-
-
-def _text_ranking(spec: BackendSpec) -> tuple[Any, Call]:
-    """The documents of a query as one batch; best first, as a cross-encoder's `rank`."""
-    import torch
-
-    tokenizer, model, run = _load(spec, "AutoModelForSequenceClassification")
-    activate = (lambda x: x) if spec.settings["function_to_apply"] == "none" else torch.sigmoid
-
-    def call(items: list[Any]) -> Sequence[Any]:
-        pairs = [(item["query"], document) for item in items for document in item["documents"]]
-        first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        limit = spec.settings["max_length"]
-        inputs = tokenizer(first, second, padding=True, truncation=True, max_length=limit, return_tensors="pt")
-        scores = iter(activate(run(**inputs.to(spec.device)).logits[:, 0].float()).tolist())
-        answers = []
-        for item in items:
-            own = [(next(scores), index) for index in range(len(item["documents"]))]
-            own.sort(key=lambda pair: (-pair[0], pair[1]))
-            answers.append([{"index": index, "score": value} for value, index in own])
-        return answers
-
-    return model, _ungraded(call)
-
-
-def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
-    """The most probable span. Contexts fit the model's limit here, so that there is one window each.
-
-    transformers 5 has no such pipeline: the span arithmetic is that of version 4, as the runtime has it.
-    """
-    from onnxpress.pipelines.spans import Window, best_spans, null_score, probabilities
-
-    tokenizer, model, call = _load(spec, "AutoModelForQuestionAnswering")
-
-    def run(items: list[Any]) -> Sequence[Any]:
-        first, second = [item["question"] for item in items], [item["context"] for item in items]
-        inputs = tokenizer(first, second, padding=True, return_tensors="pt")
-        outputs = call(**inputs.to(spec.device))
-        answers = []
-        for index, item in enumerate(items):
-            window = Window.of(inputs.encodings[index], context_side=1, cls=tokenizer.cls_token_id)
-            logits = (side[index].float().cpu().numpy() for side in (outputs.start_logits, outputs.end_logits))
-            start, end = (probabilities(window, one) for one in logits)
-            found: dict[str, dict[str, Any]] = {}
-            for span in best_spans(window, start, end, 12, 15):  # one answer, ten to spare, as version 4 has it
-                low, high = window.characters(span.start, span.end, True)
-                text = item["context"][low:high]
-                entry = found.setdefault(text.lower(), {"score": 0.0, "start": low, "end": high, "answer": text})
-                entry["score"] += float(span.score)
-            if spec.options.get("handle_impossible_answer"):
-                none = {"score": null_score(window, start, end), "start": 0, "end": 0, "answer": ""}
-                found[""] = max(none, found.get("", none), key=lambda entry: float(entry["score"]))
-            answers.append(max(found.values(), key=lambda entry: entry["score"]))
-        return answers
-
-    return model, _ungraded(run)
-
-
-#: task -> how its model is called directly.
-_DIRECT: Mapping[str, Callable[[BackendSpec], tuple[Any, Call]]] = {
-    "feature-extraction": _feature_extraction,
-    "question-answering": _question_answering,
-    "sentence-similarity": _sentence_similarity,
-    "text-classification": _text_classification,
-    "text-ranking": _text_ranking,
-}
-
-#: task -> how transformers' pipelines serve it where none has its name; the others are their own.
-_PIPELINES: Mapping[str, Callable[[BackendSpec], tuple[Any, Call]]] = {"sentence-similarity": _pooled_pipeline}
+        """The weights."""
+        return weight_files(self.folder)
+
+    def answer(self, items: Sequence[Any]) -> Sequence[Any]:
+        """The answers to one batch."""
+        return self._call(list(items))
+
+    def operations(self, items: Sequence[Any]) -> tuple[float, float]:
+        """Floating point operations of one batch, and bytes of the weights that its products read."""
+        return count_operations(self._model, lambda: self._call(list(items))), product_bytes(self._model)

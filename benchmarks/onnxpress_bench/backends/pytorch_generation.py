@@ -11,49 +11,36 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.backends.generation import Generation
-from onnxpress_bench.backends.pytorch import PyTorch
+from onnxpress_bench.backends.base import Runner
+from onnxpress_bench.backends.pytorch_checkpoint import load, prepare, weight_files
 
 
-class PyTorchGeneration(Generation):
+class PyTorchGeneration(Runner):
     """AutoModelForCausalLM."""
 
-    distributions: Sequence[str] = PyTorch.distributions
+    distributions = libraries = ("transformers", "torch")
     _model: Any = None
-    _tokenizer: Any = None
 
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        return PyTorch.prepare(spec)
-
-    def load_libraries(self) -> None:
-        import torch
-        import transformers  # noqa: F401
-
-        torch.set_num_threads(self.spec.threads)
+    prepare = staticmethod(prepare)
 
     def load(self) -> None:
-        import torch
-        import transformers
-
-        spec, trust = self.spec, self.spec.settings["trust_remote_code"]
-        dtype = getattr(torch, spec.settings.get("dtype", "float32"))
-        loader: Any = transformers.AutoModelForCausalLM
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(spec.folder, trust_remote_code=trust)
-        self._model = loader.from_pretrained(spec.folder, dtype=dtype, trust_remote_code=trust).to(spec.device).eval()
+        """The tokenizer and the model."""
+        self.tokenizer, self._model = load(self.spec, "AutoModelForCausalLM")
         # The logits of the prompt's other tokens would be thrown away.
         known = inspect.signature(self._model.forward).parameters
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
 
     def model_files(self) -> Sequence[Path]:
-        return PyTorch(self.spec).model_files()
+        """The weights."""
+        return weight_files(self.folder)
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        """The ids of a text, without special tokens."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
 
     def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        """Greedily; an end-of-text token does not end it."""
         import torch
 
         ids, cache = torch.tensor([list(prompt)], device=self.spec.device), None

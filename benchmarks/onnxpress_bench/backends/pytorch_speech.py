@@ -9,43 +9,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.backends.pytorch import PyTorch
-from onnxpress_bench.backends.speech import Speech
+from onnxpress_bench.backends.base import Runner
+from onnxpress_bench.backends.pytorch_checkpoint import load, prepare, weight_files
 
 
-class PyTorchSpeech(Speech):
+class PyTorchSpeech(Runner):
     """AutoModelForSpeechSeq2Seq: Whisper, and what is used like it."""
 
-    distributions: Sequence[str] = PyTorch.distributions
+    distributions = libraries = ("transformers", "torch")
     _model: Any = None
     _processor: Any = None
 
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        return PyTorch.prepare(spec)
-
-    def load_libraries(self) -> None:
-        import torch
-        import transformers  # noqa: F401
-
-        torch.set_num_threads(self.spec.threads)
+    prepare = staticmethod(prepare)
 
     def load(self) -> None:
-        import torch
-        import transformers
-
-        spec, trust = self.spec, self.spec.settings["trust_remote_code"]
-        dtype = getattr(torch, spec.settings.get("dtype", "float32"))
-        loader: Any = transformers.AutoModelForSpeechSeq2Seq
-        processors: Any = transformers.AutoProcessor
-        self._processor = processors.from_pretrained(spec.folder, trust_remote_code=trust)
-        self._model = loader.from_pretrained(spec.folder, dtype=dtype, trust_remote_code=trust).to(spec.device).eval()
+        """The processor and the model."""
+        self._processor, self._model = load(self.spec, "AutoModelForSpeechSeq2Seq", "AutoProcessor")
 
     def model_files(self) -> Sequence[Path]:
-        return PyTorch(self.spec).model_files()
+        """The weights."""
+        return weight_files(self.folder)
 
-    def transcribe(self, audio: Sequence[float], rate_hz: int) -> str:
+    def transcribe(self, audio: Any, rate_hz: int) -> str:
+        """Greedily, in English if the model knows several languages."""
         import torch
 
         model, limit = self._model, self.spec.settings["transcript_tokens"]

@@ -98,7 +98,7 @@ def ceilings(scene: Scene) -> dict[str, tuple[float, str]]:
     limits = scene.comparison.limits
     if limits is None:
         return {}
-    found = {"multiply-adds": (limits.fp32_fma_gflops, ""), "fp32 product": (limits.fp32_gemm_gflops, "5 2")}
+    found = {"fp32 product": (limits.fp32_gemm_gflops, "")}
     if limits.int8_gemm_gops is not None:
         found["int8 product"] = (limits.int8_gemm_gops, "1.5 1.5")
     return found
@@ -116,10 +116,10 @@ def roofline(scene: Scene) -> Figure | None:
     if limits is None or not points:
         return None
     figure, (axes,) = canvas.canvas(240)
-    ridge = limits.fp32_fma_gflops / limits.read_gb_per_s
+    ridge = limits.fp32_gemm_gflops / limits.read_gb_per_s
     intensities = [point[0] for _, _, point in points]
     low, high = min(*intensities, ridge) / 3, max(*intensities, ridge) * 3
-    axes.plot([low, ridge], [low * limits.read_gb_per_s, limits.fp32_fma_gflops], color=INK, linewidth=1.4)
+    axes.plot([low, ridge], [low * limits.read_gb_per_s, limits.fp32_gemm_gflops], color=INK, linewidth=1.4)
     heights = [height for height, _ in ceilings(scene).values()]
     for height, dashes in ceilings(scene).values():
         begin = min(ridge, height / limits.read_gb_per_s)

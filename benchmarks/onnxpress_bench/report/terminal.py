@@ -174,8 +174,8 @@ def _limits(comparison: Comparison, rows: list[Row]) -> str:
         else f", int8 product {limits.int8_gemm_gops:.4g} GOP/s ({limits.int8_gemm_by})"
     )
     return (
-        f"{text}\n\nThis machine, just now, {limits.threads} threads: multiply-adds {limits.fp32_fma_gflops:.4g} "
-        f"GFLOP/s, fp32 product {limits.fp32_gemm_gflops:.4g} GFLOP/s ({limits.fp32_gemm_by}){int8}, memory "
+        f"{text}\n\nThis machine, just now, {limits.threads} threads: best fp32 "
+        f"product {limits.fp32_gemm_gflops:.4g} GFLOP/s ({limits.fp32_gemm_by}){int8}, memory "
         f"{limits.read_gb_per_s:.3g} GB/s."
     )
 

@@ -53,14 +53,6 @@ SCENARIOS: Mapping[str, tuple[str, str]] = {
     "translation": ("translation", "translation"),
 }
 
-#: Tasks of which a checkpoint is measured, which every backend converts for itself (checkpoint_subject.py) -> the one
-#: scenario that does it.
-SCENARIO_OF: Mapping[str, str] = {
-    "text-generation": "generation",
-    "automatic-speech-recognition": "audio",
-    "translation": "translation",
-}
-
 
 def scenario(name: str) -> Scenario:
     """The function of a row of SCENARIOS."""

@@ -18,7 +18,7 @@ def audio(backend: Backend, work: Work, now: Callable[[], float] = time.perf_cou
     """
     if not isinstance(backend, Transcribes):
         raise NotImplementedError("this backend does not transcribe speech")
-    from onnxpress_bench.backends.speech import read_recording
+    from onnxpress_bench.workloads.speech import read_recording
 
     samples: Samples = {}
     for seconds, items in work.parameters["audio"]["recordings"].items():

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
-from onnxpress_bench.backends import Backend, Batching, Split
+from onnxpress_bench.backends import Backend, Batching, Encodes, Split
 from onnxpress_bench.scenarios import Samples, Work
 from onnxpress_bench.statistics import is_stable
+from onnxpress_bench.workloads.encoding import tokenize
 
 Call = Callable[[Any], Any]
 
@@ -54,9 +55,11 @@ def _latencies(backend: Backend, work: Work, *, alone: bool) -> Samples:
 def _call(backend: Backend, queries: Sequence[Sequence[Any]], tokenization: str) -> tuple[Call, Sequence[Any]]:
     """What is timed, and what it is given."""
     if tokenization == "apart":
-        if not isinstance(backend, Split):
-            raise NotImplementedError("this backend cannot be measured without its tokenization")
-        return backend.compute, [backend.tokenize(query) for query in queries]
+        if isinstance(backend, Split):
+            return backend.compute, [backend.tokenize(query) for query in queries]
+        if isinstance(backend, Encodes):
+            return backend.forward, [tokenize(backend, query) for query in queries]
+        raise NotImplementedError("this backend cannot be measured without its tokenization")
     if len(queries[0]) == 1:
         return backend.one, [query[0] for query in queries]
     own = backend.batchings[0].rows is None

@@ -1,4 +1,4 @@
-"""Translation: how long batches of texts take to be rewritten, greedily and by beam search.
+"""Translation, and other rewriting: how long batches of texts take to be rewritten, greedily and by beam search.
 
 Every text gets exactly the same number of tokens, whatever the model would say: the work is the same for all backends.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from onnxpress_bench.backends import Backend
-from onnxpress_bench.backends.translation import Translation
+from onnxpress_bench.backends import Backend, Rewrites
 from onnxpress_bench.scenarios import Samples, Work
 from onnxpress_bench.scenarios.closed import warm_up
 
@@ -20,15 +19,15 @@ def translation(backend: Backend, work: Work, now: Callable[[], float] = time.pe
     Parameters: `batches`, rows -> batches of texts; `beams`; `new_tokens`. A size's batches are gone through whole, as
     often as time allows.
     """
-    if not isinstance(backend, Translation):
-        raise NotImplementedError("this backend does not translate")
+    if not isinstance(backend, Rewrites):
+        raise NotImplementedError("this backend does not rewrite texts")
     own, samples = work.parameters["translation"], Samples()
     new = own["new_tokens"]
     for rows, batches in own["batches"].items():
         for beams in own["beams"]:
 
             def run(texts: list[str], beams: int = beams) -> list[list[int]]:
-                return backend.translate(texts, beams, new)
+                return backend.rewrite(texts, beams, new)
 
             warm_up(run, batches, work.warm_up_s)
             rates: list[float] = []
@@ -36,10 +35,10 @@ def translation(backend: Backend, work: Work, now: Callable[[], float] = time.pe
             while not rates or now() < end:
                 for texts in batches:
                     start = now()
-                    found = run(texts)
+                    written = [len(ids) for ids in run(texts)]
                     took = now() - start
-                    if [len(ids) for ids in found] != [new] * len(texts):
-                        raise RuntimeError(f"{[len(ids) for ids in found]} tokens were written instead of {new} each")
+                    if written != [new] * len(texts):
+                        raise RuntimeError(f"{written} tokens were written instead of {new} each")
                     rates.append(len(texts) * new / took)
             samples[f"translate_{rows}_{beams}_per_s"] = rates
     return samples

@@ -25,7 +25,7 @@ class Case:
     `precisions`: variants of the artifact that are measured. `eval_data`: makes labelled rows for the task's metric;
     `judged`: the items that answers are compared on, in place of a few of the stream's.
 
-    A `task` without an artifact takes the checkpoint, with `inputs` as `checkpoint_subject.of_checkpoint` does."""
+    A `task` without an artifact takes the checkpoint, with `inputs` as `workloads.Sizes` names them."""
 
     name: str
     model: str

@@ -52,21 +52,21 @@ def main(
 
 def _measure(case: Case, path: Path, blocks: int | None) -> bool:
     """Whether a backend failed."""
-    from onnxpress_bench.checkpoint_subject import SCENARIO_OF, of_checkpoint
     from onnxpress_bench.record import write_record
     from onnxpress_bench.report.page import write_page
     from onnxpress_bench.report.terminal import render
     from onnxpress_bench.run import run, settings_for
-    from onnxpress_bench.subject import of_artifact
+    from onnxpress_bench.subject import of_artifact, of_checkpoint
+    from onnxpress_bench.workloads import Sizes, workload_of
     from onnxpress_exporter.tasks.evaluation import evaluation_of
 
     settings = replace(settings_for(quick=False), **case.settings)
     settings = replace(settings, blocks=blocks or settings.blocks)
     # In a process of its own: this one stays light, and without PyTorch's threads.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        if case.task in SCENARIO_OF:
-            made = pool.submit(checkpoint_of, case.model, STORE).result()
-            subject = of_checkpoint(made, case.task, settings, backends=case.backends, **case.inputs)
+        if workload_of(case.task).reads_checkpoint:
+            folder, sizes = pool.submit(checkpoint_of, case.model, STORE).result(), Sizes(**case.inputs)
+            subject = of_checkpoint(folder, case.task, settings, backends=case.backends, sizes=sizes)
         else:
             folder, checkpoint = pool.submit(artifact_of, case.model, STORE, case.precisions, case.task).result()
             artifact = Artifact.open(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +12,19 @@ from hypothesis import strategies as st
 from onnxpress.errors import InputError, OutOfMemory
 from onnxpress.generation.pool.cache import Cache, common_prefix
 from onnxpress.generation.pool.moves import SPARE, moves, settled
+from tests.fixtures.devices import SHADOW, add_shadow
 
 SHAPES = {"a.key": (2, 3), "a.value": (2, 3), "b.key": (1, 4)}
+
+
+DEVICES = ("cpu", SHADOW)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shadow() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        add_shadow(monkeypatch)
+        yield
 
 
 def keys_of(ids: np.ndarray, text: int, name: str) -> np.ndarray:
@@ -26,7 +39,9 @@ def write(cache: Cache, row: int, ids: list[int], text: int = 0) -> None:
     start = cache.lengths[row]
     history = np.array([*cache.known(row)[:start], *ids])
     for name, buffer in cache.of_row(row).items():
-        buffer[0, :, start : start + len(ids)] = keys_of(history, text, name)[:, start:]
+        keys = buffer.read()
+        keys[0, :, start : start + len(ids)] = keys_of(history, text, name)[:, start:]
+        buffer.write(keys)
     cache.append(row, ids)
 
 
@@ -35,9 +50,9 @@ def expect(cache: Cache, histories: list[list[int]], texts: list[int]) -> None:
     for row, (history, text) in enumerate(zip(histories, texts, strict=True)):
         known = cache.known(row)
         assert known[: len(history)].tolist() == history
-        for name, buffer in cache.arrays().items():
+        for name, buffer in cache.buffers().items():
             # What is known beyond the row's own tokens has to be there, too.
-            np.testing.assert_array_equal(buffer[row, :, : len(known)], keys_of(known, text, name))
+            np.testing.assert_array_equal(buffer.read()[row, :, : len(known)], keys_of(known, text, name))
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=8))
@@ -55,11 +70,14 @@ def test_moves_do_what_a_gather_does_and_no_row_twice(sources: list[int]) -> Non
 _small_rows = st.lists(st.lists(st.integers(0, 1), max_size=5), min_size=1, max_size=5)
 
 
-@settings(max_examples=150)
-@given(st.data(), _small_rows)
-def test_select_truncate_append_are_a_naive_gather(data: st.DataObject, histories: list[list[int]]) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), histories=_small_rows)
+def test_select_truncate_append_admit_are_a_naive_gather(
+    data: st.DataObject, histories: list[list[int]], device: str
+) -> None:
     texts = [data.draw(st.integers(0, 1), label="text") for _ in histories]
-    cache = Cache(SHAPES, len(histories), 8, texts)
+    cache = Cache(SHAPES, len(histories), 8, texts, device=device)
     for row, history in enumerate(histories):
         write(cache, row, history, texts[row])
     for _ in range(3):
@@ -67,6 +85,10 @@ def test_select_truncate_append_are_a_naive_gather(data: st.DataObject, historie
         cache.select(sources)
         histories = [list(histories[source]) for source in sources]
         texts = [texts[source] for source in sources]
+        if data.draw(st.booleans(), label="admits"):
+            assert cache.admit(text=1) == len(histories)
+            histories.append([])
+            texts.append(1)
         expect(cache, histories, texts)
         for row, history in enumerate(histories):
             length = data.draw(st.integers(0, len(history)), label="length")
@@ -82,11 +104,13 @@ def test_only_what_differs_is_copied() -> None:
     cache = Cache(SHAPES, 2, 64)
     write(cache, 0, [*range(40), 1, 2])
     write(cache, 1, [*range(40), 3, 4, 5])
-    cache.arrays()["a.key"][0, :, 39] = -1  # a mark in the common beginning, which nobody reads or writes
+    cache.buffers()["a.key"].array[0, :, 39] = -1  # a mark in the common beginning, which nobody reads or writes
     cache.select([1, 1])
-    assert (cache.arrays()["a.key"][0, :, 39] == -1).all()
+    assert (cache.buffers()["a.key"].array[0, :, 39] == -1).all()
     assert cache.known(0).tolist() == [*range(40), 3, 4, 5]
-    np.testing.assert_array_equal(cache.arrays()["a.key"][0, :, 40:43], cache.arrays()["a.key"][1, :, 40:43])
+    np.testing.assert_array_equal(
+        cache.buffers()["a.key"].array[0, :, 40:43], cache.buffers()["a.key"].array[1, :, 40:43]
+    )
 
 
 def test_growth_keeps_rows_and_stops_at_the_limit() -> None:
@@ -102,15 +126,29 @@ def test_growth_keeps_rows_and_stops_at_the_limit() -> None:
     expect(cache, [[1, 2, 3, 4], [5]], [0, 0])
 
 
-def test_views_are_contiguous_and_share_memory() -> None:
+def test_parts_are_contiguous_and_share_memory() -> None:
     cache = Cache(SHAPES, 3, 8)
     cache.select([0, 1])
-    for name, buffer in cache.arrays().items():
+    for name, buffer in cache.buffers().items():
         row = cache.of_row(1)[name]
         assert buffer.shape == (2, SHAPES[name][0], 8, SHAPES[name][1])
-        assert buffer.flags.c_contiguous
-        assert row.flags.c_contiguous
-        assert np.shares_memory(buffer[1], row)
+        assert buffer.array.flags.c_contiguous
+        assert row.array.flags.c_contiguous
+        assert np.shares_memory(buffer.array[1], row.array)
+        assert cache.buffers(1)[name].shape[0] == 1
+
+
+def test_a_row_that_joins_moves_nothing_where_there_is_room() -> None:
+    cache = Cache(SHAPES, 3, 8)
+    write(cache, 0, [1, 2])
+    cache.select([0])
+    version = cache.version
+    assert [cache.admit(), cache.admit()] == [1, 2]
+    assert cache.version == version
+    write(cache, 2, [3])
+    assert cache.admit() == 3
+    assert cache.version != version
+    expect(cache, [[1, 2], [], [3], []], [0] * 4)
 
 
 def test_wrong_rows_and_lengths_are_refused() -> None:

@@ -56,11 +56,11 @@ class CrossModel:
         arrays = {name: outputs[present(name)] for name in self._graph.text}
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = np.ascontiguousarray(attention_mask, np.int64).copy()
-        texts = Texts(arrays)
         rows = len(input_ids)
         if self._growing:
-            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=texts)
-        cache = Cache(
-            self._graph.past, rows, capacity(expected_tokens, self._limit), texts=range(rows), dtype=self._graph.dtype
-        )
+            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=Texts(arrays))
+        device, dtype = self._session.device, self._graph.dtype
+        texts = Texts(arrays, device)
+        room = capacity(expected_tokens, self._limit)
+        cache = Cache(self._graph.past, rows, room, texts=range(rows), dtype=dtype, device=device)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, texts=texts)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
@@ -122,7 +123,7 @@ class GrowingDecoder:
             raise InputError(f"{len(tokens)} tokens to read, and the scores of {keep} are asked for.")
         length = self._lengths[row]
         past = {name: _last(array[row : row + 1], length) for name, array in self._past.items()}
-        texts = {} if self._texts is None else self._texts.of_row(row, len(self._lengths))
+        texts = {} if self._texts is None else _arrays(self._texts.of_row(row, len(self._lengths)))
         scores, new = self._run(tokens[None], [length], past, texts, keep)
         self._lengths[row] += len(tokens)
         longest = max(self._lengths)
@@ -147,7 +148,7 @@ class GrowingDecoder:
         if "attention_mask" not in self._graph.inputs and len(set(lengths)) > 1:
             # Nothing would hide the padding.
             return np.stack([self.prefill(row, ids[row : row + 1])[0] for row in range(count)])
-        texts = {} if self._texts is None else self._texts.arrays()
+        texts = {} if self._texts is None else _arrays(self._texts.buffers())
         before = self._past
         past = before
         if count < rows:
@@ -227,6 +228,10 @@ class GrowingDecoder:
         outputs = self._session.run({**taken, **past, **texts}, self._graph.name)
         logits: Logits = outputs["logits"]
         return logits[:, -keep:], {name: outputs[present(name)] for name in past}
+
+
+def _arrays(buffers: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
+    return {name: buffer.array for name, buffer in buffers.items()}
 
 
 def _last(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.engine.binding import Binding
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
@@ -52,7 +53,8 @@ class SharedModel:
 
     def start(self, rows: int, expected_tokens: int) -> SharedDecoder:
         """Empty rows, with room for so many tokens at first."""
-        cache = Cache(self._graph.past, rows, capacity(expected_tokens, self._limit), dtype=self._graph.dtype)
+        room = capacity(expected_tokens, self._limit)
+        cache = Cache(self._graph.past, rows, room, dtype=self._graph.dtype, device=self._session.device)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, prefixes=self.prefixes)
 
     def close(self) -> None:
@@ -315,12 +317,12 @@ class SharedDecoder:
             outputs = {"logits": self._scores[:rows]}
             if self._graph.normalizes:
                 outputs[LOG_NORMALIZER] = np.empty((rows, 1, 1), np.float32)
-            binding = self._bound(self._cache.arrays(rows), {} if self._texts is None else self._texts.arrays())
+            binding = self._bound(self._cache.buffers(rows), {} if self._texts is None else self._texts.buffers())
             binding.bind(self._taken(inputs), outputs)
             step = self._steps[rows] = _Step(binding, inputs, outputs)
         return step
 
-    def _bound(self, buffers: Mapping[str, NDArray[Any]], texts: Mapping[str, NDArray[Any]]) -> Binding:
+    def _bound(self, buffers: Mapping[str, Buffer], texts: Mapping[str, Buffer]) -> Binding:
         binding = Binding(self._session, self._graph.name)
         binding.bind({**buffers, **texts}, {present(name): buffer for name, buffer in buffers.items()})
         return binding

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.buffers import Buffer, allocate, of_array
+from onnxpress.engine.providers import parse_device, provider_of
 from onnxpress.errors import InputError
 from onnxpress.generation.pool.moves import SPARE, moves
 
@@ -16,26 +18,30 @@ Array = NDArray[Any]
 
 
 class Texts:
-    """Arrays of axis 0 texts, contiguous. The rows of a text stand side by side, as many for each text."""
+    """Arrays of axis 0 texts, on a device. The rows of a text stand side by side, as many for each text.
 
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
-        self._arrays = dict(arrays)
+    Arguments:
+        device: where they are read, as `engine.providers.parse_device` takes it: they are copied there once.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array], device: object = None) -> None:
+        self._buffers = {name: _placed(array, device) for name, array in arrays.items()}
 
     @property
     def count(self) -> int:
-        return len(next(iter(self._arrays.values())))
+        return next(iter(self._buffers.values())).shape[0]
 
-    def arrays(self) -> dict[str, Array]:
+    def buffers(self) -> dict[str, Buffer]:
         """Those of all texts."""
-        return dict(self._arrays)
+        return dict(self._buffers)
 
-    def of_row(self, row: int, rows: int) -> dict[str, Array]:
+    def of_row(self, row: int, rows: int) -> dict[str, Buffer]:
         """Those of the text that one of so many rows is about: axis 0 is 1."""
         text = row // (rows // self.count)
-        return {name: array[text : text + 1] for name, array in self._arrays.items()}
+        return {name: buffer.rows(text, text + 1) for name, buffer in self._buffers.items()}
 
     def select(self, sources: Sequence[int], rows: int) -> bool:
-        """Follow rows, of which there were `rows`, to where they go; whether the arrays are others then.
+        """Follow rows, of which there were `rows`, to where they go; whether the buffers are others then.
 
         Raises:
             InputError: rows of a text would not stand side by side, or not as many of each.
@@ -47,17 +53,26 @@ class Texts:
             raise InputError(f"Rows {list(sources)} of {self.count} texts: not the same number of each, side by side.")
         if texts == list(range(self.count)):
             return False
-        for name, array in self._arrays.items():
-            self._arrays[name] = _rearranged(array, texts)
+        self._buffers = {name: _rearranged(buffer, texts) for name, buffer in self._buffers.items()}
         return True
 
 
-def _rearranged(array: Array, sources: Sequence[int]) -> Array:
-    """The rows of an array in another order, in its own memory."""
-    spare = array[:0]
-    for row, source in moves(sources):
-        if row == SPARE:
-            spare = array[source].copy()
+def _placed(array: Array, device: object) -> Buffer:
+    here = of_array(np.ascontiguousarray(array))
+    if not provider_of(parse_device(device)).own_memory:
+        return here
+    there = allocate(array.shape, array.dtype, device)
+    there.copy_from(here)
+    return there
+
+
+def _rearranged(buffer: Buffer, sources: Sequence[int]) -> Buffer:
+    """The texts of a buffer in another order, in its own memory."""
+    spare = buffer.rows(0, 0)
+    for text, source in moves(sources):
+        if text == SPARE:
+            spare = allocate(buffer.shape[1:], buffer.dtype, buffer.device)
+            spare.copy_from(buffer.at(source))
         else:
-            np.copyto(array[row], spare if source == SPARE else array[source])
-    return array[: len(sources)]
+            buffer.at(text).copy_from(spare if source == SPARE else buffer.at(source))
+    return buffer.rows(0, len(sources))

@@ -8,17 +8,16 @@ session.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.engine.buffers import allocate
+from onnxpress.engine.buffers import Buffer, allocate
 from onnxpress.errors import InputError, OutOfMemory
 from onnxpress.generation.pool.moves import SPARE, check_sources, moves
 
-Array = NDArray[Any]
 Ids = NDArray[np.int64]
+Blocks = Mapping[tuple[int, int], Buffer]
 
 
 class Cache:
@@ -28,8 +27,9 @@ class Cache:
         shapes: name -> (heads, size).
         texts: what each row is about, any number: keys of equal tokens are equal only within one text.
         dtype: of the buffers.
+        device: where they are, as `engine.providers.parse_device` takes it.
 
-    `version` changes when the buffers lie elsewhere; what `arrays` and `of_row` returned before is then of no use.
+    `version` changes when the buffers lie elsewhere; what `buffers` and `of_row` returned before is then of no use.
     """
 
     def __init__(
@@ -39,8 +39,10 @@ class Cache:
         capacity: int,
         texts: Sequence[int] | None = None,
         dtype: str = "float32",
+        device: object = None,
     ) -> None:
         self._dtype = np.dtype(dtype)
+        self._device = device
         self._shapes = dict(shapes)
         self.version = 0
         self.lengths = [0] * rows
@@ -63,13 +65,13 @@ class Cache:
         token_bytes = sum(heads * size for heads, size in self._shapes.values()) * self._dtype.itemsize
         return token_bytes * sum(self._written)
 
-    def arrays(self, rows: int | None = None) -> dict[str, Array]:
-        """The buffers of the first `rows`, else of all, by name: views (rows, heads, capacity, size), contiguous."""
-        return self._view(slice(0, self.rows if rows is None else rows))
+    def buffers(self, rows: int | None = None) -> dict[str, Buffer]:
+        """Keys and values of the first `rows`, else of all, by name: parts (rows, heads, capacity, size)."""
+        return self._parts(0, self.rows if rows is None else rows)
 
-    def of_row(self, row: int) -> dict[str, Array]:
-        """One row of each buffer: views (1, heads, capacity, size), contiguous."""
-        return self._view(slice(row, row + 1))
+    def of_row(self, row: int) -> dict[str, Buffer]:
+        """Keys and values of one row by name: parts (1, heads, capacity, size)."""
+        return self._parts(row, row + 1)
 
     def known(self, row: int) -> Ids:
         """The tokens whose keys a row holds, int64; its first `lengths[row]` are the row's own. A view."""
@@ -151,28 +153,37 @@ class Cache:
 
     def _rearrange(self, sources: Sequence[int]) -> None:
         """Fill rows from one another, in place."""
-        blocks = list(self._blocks.values())
         starts = [self._common(row, source) for row, source in enumerate(sources)]
         stops = [self.lengths[source] for source in sources]
-        spare: list[Array] = []
-        spare_ids = self._ids[0]
+        aside: list[Buffer] = []
+        aside_ids = self._ids[0]
         order = moves(sources)
         for place, (row, source) in enumerate(order):
             if row == SPARE:
                 reader = next(row for row, wanted in order[place:] if wanted == SPARE)
                 start, stop = starts[reader], stops[reader]
-                spare = [block[:, source, :, start:stop].copy() for block in blocks]
-                spare_ids = self._ids[source, start:stop].copy()
+                aside = self._set_aside(source, start, stop)
+                aside_ids = self._ids[source, start:stop].copy()
                 continue
             start, stop = starts[row], stops[row]
             if source == SPARE:
-                for block, aside in zip(blocks, spare, strict=True):
-                    block[:, row, :, start:stop] = aside
-                self._ids[row, start:stop] = spare_ids
+                for block, spare in zip(self._blocks.values(), aside, strict=True):
+                    _copy(block, row, start, spare, 0, 0, stop - start)
+                self._ids[row, start:stop] = aside_ids
                 continue
-            for block in blocks:
-                block[:, row, :, start:stop] = block[:, source, :, start:stop]
+            for block in self._blocks.values():
+                _copy(block, row, start, block, source, start, stop - start)
             self._ids[row, start:stop] = self._ids[source, start:stop]
+
+    def _set_aside(self, row: int, start: int, stop: int) -> list[Buffer]:
+        """A copy of some tokens of a row, of each block as a block of one row."""
+        copies = []
+        for block in self._blocks.values():
+            names, _, heads, _, size = block.shape
+            spare = allocate((names, 1, heads, stop - start, size), self._dtype, self._device)
+            _copy(spare, 0, 0, block, row, start, stop - start)
+            copies.append(spare)
+        return copies
 
     def _common(self, row: int, source: int) -> int:
         """Tokens at the source's beginning whose keys the row holds already."""
@@ -180,9 +191,9 @@ class Cache:
             return 0
         return common_prefix(self.known(row), self._ids[source, : self.lengths[source]])
 
-    def _take(self, row: int, blocks: Mapping[tuple[int, int], Array], ids: Ids, source: int, tokens: int) -> None:
+    def _take(self, row: int, blocks: Blocks, ids: Ids, source: int, tokens: int) -> None:
         for shape, block in blocks.items():
-            self._blocks[shape][:, row, :, :tokens] = block[:, source, :, :tokens]
+            _copy(self._blocks[shape], row, 0, block, source, 0, tokens)
         self._ids[row, :tokens] = ids[source, :tokens]
 
     def _grew(self, row: int, length: int) -> None:
@@ -202,10 +213,10 @@ class Cache:
         names: dict[tuple[int, int], list[str]] = {}
         for name, shape in self._shapes.items():
             names.setdefault(shape, []).append(name)
-        #: One buffer for all keys and values of a shape, (names, rows, heads, capacity, size): one copy moves a row.
+        #: One block for all keys and values of a shape, (names, rows, heads, capacity, size): one copy moves a row.
         try:
-            self._buffers = {
-                (heads, size): allocate((len(group), rows, heads, capacity, size), self._dtype)
+            self._blocks = {
+                (heads, size): allocate((len(group), rows, heads, capacity, size), self._dtype, self._device)
                 for (heads, size), group in names.items()
             }
         except OutOfMemory:
@@ -215,7 +226,6 @@ class Cache:
                 f"Keys and values of {rows} rows of {capacity} tokens take {gigabytes:.1f} GB, more than there is. "
                 "Ask for fewer rows at once, or for fewer new tokens."
             ) from None
-        self._blocks = {shape: buffer.array for shape, buffer in self._buffers.items()}
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
         self._ids = np.zeros((rows, capacity), np.int64)
         self._written = [0] * rows  # tokens of the longest that each row ever was: so many are resident
@@ -225,13 +235,30 @@ class Cache:
     def _release(self, start: int, stop: int) -> None:
         """Give back the memory of rows that left."""
         if start < stop:
-            for buffer in self._buffers.values():
-                for place in range(buffer.shape[0]):
-                    buffer.at(place).rows(start, stop).release()
+            for block in self._blocks.values():
+                for place in range(block.shape[0]):
+                    block.at(place).rows(start, stop).release()
             self._written[start:stop] = [0] * (stop - start)
 
-    def _view(self, rows: slice) -> dict[str, Array]:
-        return {name: self._blocks[shape][place, rows] for name, (shape, place) in self._places.items()}
+    def _parts(self, start: int, stop: int) -> dict[str, Buffer]:
+        return {name: self._blocks[shape].at(place).rows(start, stop) for name, (shape, place) in self._places.items()}
+
+
+def _copy(target: Buffer, row: int, at: int, source: Buffer, source_row: int, start: int, tokens: int) -> None:
+    """Copy some tokens of a row of a block, from `start` on, into a row of another or the same, to `at`.
+
+    Both are (names, rows, heads, capacity, size). A device copies what lies side by side: one head's tokens at a time.
+    """
+    if not tokens:
+        return
+    if target.on_host and source.on_host:
+        target.array[:, row, :, at : at + tokens] = source.array[:, source_row, :, start : start + tokens]
+        return
+    names, _, heads, _, _ = target.shape
+    for name in range(names):
+        to, of = target.at(name).at(row), source.at(name).at(source_row)
+        for head in range(heads):
+            to.at(head).rows(at, at + tokens).copy_from(of.at(head).rows(start, start + tokens))
 
 
 def common_prefix(first: Ids, second: Ids) -> int:

@@ -1,23 +1,27 @@
-"""Texts to the items of a task: the same for every backend, made anew from the artifact's tokenizer and a seed.
+"""Texts for encoders: the items of a task, the same for every backend, from the artifact's tokenizer and a seed.
 
-An item is what the task's pipeline takes, as plain JSON. This module knows nothing of backends or time.
+An item is what the task's pipeline takes, as plain JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.random import Generator
-
-from onnxpress import Artifact, InputError
-from onnxpress.format.processors import TokenizerSettings
-from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_bench.texts import QUESTIONS, Count, text_of
+from onnxpress_bench.workloads import Inputs, Model, Sizes
+from onnxpress_bench.workloads.encoding import answer
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from onnxpress import Artifact
+    from onnxpress.format.processors import TokenizerSettings
+    from onnxpress_bench.comparison import Settings
+
+__all__ = ["LENGTHS", "OPTIONS", "answer", "make_inputs", "make_texts", "parse_shape"]
 
 #: Queries of a shape: enough to vary, few enough to be gone through whole.
 QUERIES_ALONE = 12
@@ -53,65 +57,58 @@ _BESIDE: Mapping[str, Sequence[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """`shapes`: "rows x tokens" -> queries, each of so many items. `stream`: items of mixed length, with their
-    `stream_tokens`; `uniform`: of one. `tokens`: mean tokens of an item, by shape, and of "stream" and "uniform".
-    `first`: the item of the cold start. `judged`: what answers are compared on, in place of a few of the stream's."""
-
-    unit: str
-    first: Any
-    shapes: Mapping[str, Sequence[Sequence[Any]]]
-    stream: Sequence[Any]
-    stream_tokens: Sequence[int]
-    uniform: Sequence[Any]
-    tokens: Mapping[str, float]
-    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    judged: Sequence[Any] = ()
+def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
+    """In the shapes and lengths of the settings."""
+    assert model.artifact is not None
+    return make_texts(model.artifact, settings.seed, settings.shapes, settings.lengths)
 
 
-def make_inputs(
+def make_texts(
     artifact: Artifact, seed: int, shapes: Sequence[str] = ("1x16", "1x128"), lengths: str = "mixed"
 ) -> Inputs:
-    """The items for `artifact`'s task; the same seed and tokenizer give the same items.
+    """The items for an artifact's task; the same seed and tokenizer give the same ones.
 
     Args:
         lengths: a row of LENGTHS, or a file: of texts, one a line, which are the stream then; or of numbers of tokens.
 
     Raises:
-        InputError: the artifact's task is not one of text, or `shapes` or `lengths` cannot be read.
+        InputError: the artifact's task is not one of text, or shapes or lengths cannot be read.
     """
-    manifest, settings = artifact.manifest, artifact.manifest.tokenizer
-    task = manifest.task
-    if settings is None:
+    import numpy as np
+
+    from onnxpress.errors import InputError
+    from onnxpress.text.tokenizer import Tokenizer
+
+    task, text_settings = artifact.manifest.task, artifact.manifest.tokenizer
+    if text_settings is None:
         raise InputError(f"{artifact.folder}: {task} takes no text; this version measures text models only.")
-    tokenizer = Tokenizer(artifact.file(settings.file), settings)
+    tokenizer = Tokenizer(artifact.file(text_settings.file), text_settings)
 
     def count(text: str) -> int:
         return len(tokenizer.encode(text).ids)
 
-    embedding = manifest.postprocessing.embedding
-    limits = [n for n in (settings.max_length, embedding and embedding.max_length) if n]
+    embedding = artifact.manifest.postprocessing.embedding
+    limits = [n for n in (text_settings.max_length, embedding and embedding.max_length) if n]
     beside = QUERY_TOKENS if task == "text-ranking" else max(map(count, _BESIDE.get(task, ())), default=0)
     limit = max(4, min(limits, default=1_000_000) - beside)
     rng = np.random.default_rng(seed)
-    shape_of = partial(_SHAPES.get(task, _plain), settings=settings, count=count, rng=rng)
+    item_of = partial(_ITEMS.get(task, _plain), settings=text_settings, count=count, rng=rng)
     queries = {}
     for name in shapes:
         rows, tokens = parse_shape(name)
         number = QUERIES_ALONE if rows == 1 else QUERIES_TOGETHER
-        queries[name] = [[shape_of(min(tokens, limit)) for _ in range(rows)] for _ in range(number)]
-    uniform = [shape_of(min(UNIFORM_TOKENS, limit)) for _ in range(STREAM_ITEMS // 8)]
+        queries[name] = [[item_of(min(tokens, limit)) for _ in range(rows)] for _ in range(number)]
+    uniform = [item_of(min(UNIFORM_TOKENS, limit)) for _ in range(STREAM_ITEMS // 8)]
     drawn = _stream(lengths, limit, rng)
-    if drawn and isinstance(drawn[0], str) and task in _SHAPES:
+    if drawn and isinstance(drawn[0], str) and task in _ITEMS:
         raise InputError(f"--lengths {lengths}: {task} does not take plain texts; give numbers of tokens, one a line.")
-    stream = [one if isinstance(one, str) else shape_of(one) for one in drawn]
+    stream = [text if isinstance(text, str) else item_of(text) for text in drawn]
     counted = {name: [count(_text(item)) for query in some for item in query] for name, some in queries.items()}
     stream_tokens = [min(count(_text(item)), limit) for item in stream]
     counted |= {"stream": stream_tokens, "uniform": [count(_text(item)) for item in uniform]}
     return Inputs(
         unit="queries" if task == "text-ranking" else "texts",
-        first=next((some[0][0] for some in queries.values()), stream[0]),
+        first=next((query[0][0] for query in queries.values()), stream[0]),
         shapes=queries,
         stream=stream,
         stream_tokens=stream_tokens,
@@ -126,6 +123,8 @@ def parse_shape(name: str) -> tuple[int, int]:
     Raises:
         InputError: not a shape.
     """
+    from onnxpress.errors import InputError
+
     rows, _, tokens = name.partition("x")
     if not (rows.isdecimal() and tokens.isdecimal() and int(rows) and int(tokens) > 3):
         raise InputError(f"{name!r} is not a shape. Write ROWSxTOKENS, for instance 8x128, with at least 4 tokens.")
@@ -134,11 +133,15 @@ def parse_shape(name: str) -> tuple[int, int]:
 
 def _stream(lengths: str, limit: int, rng: Generator) -> list[int] | list[str]:
     """Tokens of each text of the stream, or the user's own texts."""
+    import numpy as np
+
+    from onnxpress.errors import InputError
+
     if lengths in LENGTHS:
         median, sigma = LENGTHS[lengths]
         drawn = rng.lognormal(np.log(median), sigma, STREAM_ITEMS)
-        found: list[int] = np.clip(np.rint(drawn), 4, limit).astype(int).tolist()
-        return found
+        tokens: list[int] = np.clip(np.rint(drawn), 4, limit).astype(int).tolist()
+        return tokens
     path = Path(lengths)
     if not path.is_file():
         raise InputError(f"--lengths {lengths}: neither a file nor one of {', '.join(LENGTHS)}.")
@@ -155,6 +158,8 @@ def _plain(tokens: int, *, settings: TokenizerSettings, count: Count, rng: Gener
 
 
 def _masked(tokens: int, *, settings: TokenizerSettings, count: Count, rng: Generator) -> str:
+    from onnxpress.errors import InputError
+
     if "mask" not in settings.special_tokens:
         raise InputError("The artifact's tokenizer has no mask token, so fill-mask cannot be measured. Export again.")
     words = text_of(max(tokens - 1, 4), count, rng).split()
@@ -171,7 +176,7 @@ def _query(tokens: int, *, settings: TokenizerSettings, count: Count, rng: Gener
     return {"query": text_of(QUERY_TOKENS, count, rng), "documents": documents}
 
 
-_SHAPES: Mapping[str, Callable[..., Any]] = {
+_ITEMS: Mapping[str, Callable[..., Any]] = {
     "fill-mask": _masked,
     "question-answering": _question,
     "text-ranking": _query,

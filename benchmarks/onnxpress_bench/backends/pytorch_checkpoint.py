@@ -1,0 +1,119 @@
+"""A checkpoint for PyTorch: where it is, with its adapter merged; how its model is loaded; what it computes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxpress_bench.backends import BackendSpec
+
+if TYPE_CHECKING:
+    from onnxpress_exporter.source.checkpoint import Checkpoint
+
+
+def prepare(spec: BackendSpec) -> BackendSpec:
+    """The spec of the checkpoint's own folder, or of one that holds the model with its adapter merged.
+
+    `settings` get `root`, the folder that was found; `weights_sha256` of the checkpoint's weights, as an artifact
+    records them; and `fingerprint`, which tells adapted models of one checkpoint apart.
+    """
+    from onnxpress_exporter.source.checkpoint import open_checkpoint
+
+    settings = spec.settings
+    found = open_checkpoint(
+        spec.folder,
+        revision=settings["revision"],
+        allow_pickled_weights=settings["allow_pickled_weights"],
+        trust_remote_code=settings["trust_remote_code"],
+        adapter=settings.get("adapter"),
+    )
+    weights = _weights_sha256(found.model_folder)
+    folder, fingerprint = found.model_folder, weights
+    if found.adapter is not None:
+        fingerprint = _fingerprint(found, spec.task)
+        folder = Path(spec.workspace) / f"{found.model_folder.name}-{fingerprint[:16]}"
+        _write_merged(found, spec.task, folder)
+    own = {"root": str(found.folder), "weights_sha256": weights, "fingerprint": fingerprint}
+    return replace(spec, folder=str(folder), settings={**settings, **own})
+
+
+def _fingerprint(found: Checkpoint, task: str) -> str:
+    """Of the checkpoint's and the adapter's files and the task: SHA-256, in hexadecimal."""
+    assert found.adapter is not None
+    digest = hashlib.sha256(task.encode())
+    adapter = found.adapter.folder
+    for file in [*weight_files(found.model_folder), *sorted(adapter.glob("adapter_*"))]:
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _write_merged(found: Checkpoint, task: str, folder: Path) -> None:
+    """The adapted model as a checkpoint of its own, unless an earlier run wrote it."""
+    if folder.is_dir():
+        return
+    from onnxpress.format.files import staged_folder
+    from onnxpress_exporter.tasks.loading import load_model
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with staged_folder(folder) as staging:
+        model: Any = load_model(found, task)
+        model.save_pretrained(staging)
+        for source in dict.fromkeys((found.tokenizer_folder, found.model_folder)):
+            for file in source.iterdir():
+                small = file.suffix in (".json", ".jinja", ".txt", ".model", ".spm", ".py")
+                written = (staging / file.name).exists() or file.name.endswith(".index.json")
+                if small and not written and not file.name.startswith("adapter_"):
+                    (staging / file.name).write_bytes(file.read_bytes())
+
+
+def load(spec: BackendSpec, auto_class: str, tokenizer_class: str = "AutoTokenizer") -> tuple[Any, Any]:
+    """Tokenizer, or processor, and model, on the spec's device."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(spec.threads)
+    trust, dtype = spec.settings["trust_remote_code"], getattr(torch, spec.settings.get("dtype", "float32"))
+    tokenizer = getattr(transformers, tokenizer_class).from_pretrained(spec.folder, trust_remote_code=trust)
+    loader = getattr(transformers, auto_class)
+    model = loader.from_pretrained(spec.folder, dtype=dtype, trust_remote_code=trust).to(spec.device).eval()
+    return tokenizer, model
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a checkpoint's weights."""
+    return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _weights_sha256(folder: Path) -> str | None:
+    """Of the weights, if they are one file: what an artifact records of them. None otherwise."""
+    weights = weight_files(folder)
+    if len(weights) != 1:
+        return None
+    with weights[0].open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def count_operations(model: Any, call: Callable[[], Any]) -> float:
+    """Floating point operations of a call, two for each multiply-add, in matrix products alone.
+
+    The projections are counted from the weights and what enters them, by PyTorch's own counter; attention's two
+    products, which its fused CPU kernel hides from the counter, are counted by a run with the eager kernel.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return float(counter.get_total_flops())
+
+
+def product_bytes(model: Any) -> float:
+    """Bytes of the weights that matrix products read, in float32: those of linear layers."""
+    import torch
+
+    layers = (layer for layer in model.modules() if isinstance(layer, torch.nn.Linear))
+    return float(sum(4 * layer.weight.numel() for layer in layers))
