@@ -6,7 +6,7 @@ The rules are those of `truncate_encodings` in `tokenizers/src/utils/truncation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from onnxpress.errors import InputError
 from onnxpress.text.encodings import Side, Strategy, Truncation
@@ -45,7 +45,7 @@ def _as_second(encoding: Encoding) -> Encoding:
     """The same tokens with the type id 1: what overflows of a text keeps the type ids that it had alone."""
     from tokenizers import Encoding, processors
 
-    return cast(Encoding, processors.Sequence([]).process(Encoding(), encoding, False))
+    return processors.Sequence([]).process(Encoding(), encoding, False)
 
 
 def kept_lengths(lengths: list[int], room: int, truncation: Truncation) -> list[int]:
