@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxpress.engine.binding import Binding
+from onnxpress.engine.binding import Binding, run_to_buffers
 from onnxpress.engine.buffers import allocate
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
@@ -150,6 +150,28 @@ def run_on_host_buffers(session: Session) -> None:
     a.array[1] = 0
     binding.run()
     assert total.array.tolist() == [10, 20]
+
+
+def test_outputs_stay_on_the_device(shadow: Session) -> None:
+    a, b = np.array([1, 2], np.float32), np.array([10, 20])
+    first = run_to_buffers(shadow, {"a": a, "b": b}, "model")
+    assert {name: (value.device, value.shape, value.dtype.name) for name, value in first.items()} == {
+        "sum": (SHADOW, (2,), "float32"),
+        "twice": (SHADOW, (2,), "float32"),
+    }
+    assert first["sum"].read().tolist() == [11, 22]
+    second = run_to_buffers(shadow, {"a": first["sum"], "b": b})
+    assert second["twice"].read().tolist() == [22, 44]
+    assert first["twice"].read().tolist() == [2, 4]  # memory of its own for each run
+    with pytest.raises(InputError, match=r"missing: \['b'\]"):
+        run_to_buffers(shadow, {"a": a})
+
+
+def test_outputs_on_the_host_are_buffers_too(session: Session) -> None:
+    source = allocate((2,), np.float32)
+    source.array[:] = 3
+    outputs = run_to_buffers(session, {"a": source, "b": np.array([1, 2])})
+    assert outputs["sum"].array.tolist() == [4, 5]
 
 
 def test_a_buffer_of_another_device_is_refused(session: Session, shadow: Session) -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from onnxpress.engine.buffers import Buffer, allocate
-from onnxpress.engine.host_memory import HUGE_PAGES_FROM_BYTES
+from onnxpress.engine.host_memory import SMALL_PAGES_FROM_BYTES
 from onnxpress.errors import EngineError, OutOfMemory
 
 MEGABYTE = 2**20
@@ -40,7 +40,7 @@ def test_only_what_is_written_is_resident() -> None:
 
 @only_linux
 def test_the_memory_of_a_row_goes_back_and_the_others_stay() -> None:
-    cache = allocate((8, 4 * MEGABYTE), np.uint8)
+    cache = allocate((16, 4 * MEGABYTE), np.uint8)
     cache.array[:] = 7
     full = resident_bytes()
     cache.rows(2, 4).release()
@@ -54,16 +54,16 @@ def test_the_memory_of_a_row_goes_back_and_the_others_stay() -> None:
 @only_linux
 def test_the_memory_goes_back_with_the_last_array() -> None:
     before = resident_bytes()
-    array = allocate((32, MEGABYTE), np.uint8).rows(1, 31).array
+    array = allocate((80, MEGABYTE), np.uint8).rows(1, 79).array
     array[:] = 1
-    assert resident_bytes() - before > 29 * MEGABYTE
+    assert resident_bytes() - before > 77 * MEGABYTE
     del array
     assert resident_bytes() - before < MEGABYTE
 
 
 @only_linux
 def test_only_whole_pages_are_given_back() -> None:
-    buffer = allocate((HUGE_PAGES_FROM_BYTES // 1000 + 1, 1000), np.uint8)
+    buffer = allocate((SMALL_PAGES_FROM_BYTES // 1000 + 1, 1000), np.uint8)
     buffer.array[:] = 5
     buffer.rows(3, 6).release()  # 3,000 bytes: no page lies within
     assert (buffer.array == 5).all()
@@ -73,7 +73,7 @@ def test_only_whole_pages_are_given_back() -> None:
 
 
 def test_parts_share_memory() -> None:
-    for count in (3, HUGE_PAGES_FROM_BYTES):
+    for count in (3, SMALL_PAGES_FROM_BYTES // 32):
         buffer = allocate((4, count), np.int64)
         buffer.array[:] = 0
         buffer.rows(1, 3).at(1).array[:] = 8
@@ -109,7 +109,7 @@ def _write_in_child(buffer: Buffer, done: multiprocessing.Queue[int]) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
 def test_a_forked_child_writes_to_its_own_copy() -> None:
-    buffer = allocate((2, HUGE_PAGES_FROM_BYTES), np.uint8)
+    buffer = allocate((2, SMALL_PAGES_FROM_BYTES // 2), np.uint8)
     buffer.array[:] = 1
     context = multiprocessing.get_context("fork")
     done = context.Queue()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onnxpress_exporter.judging import metrics
 from onnxpress_exporter.judging.metrics import (
     LOSS,
     METRICS,
@@ -32,6 +33,20 @@ TEXT = "Ada met Bo in Rome"
 WORDS = ((0, 3), (8, 10), (14, 18))
 SPAN = st.tuples(st.sampled_from(("PER", "LOC")), st.sampled_from(WORDS)).map(lambda pair: (pair[0], *pair[1]))
 NUMBER = st.integers(-50, 50).map(lambda value: value / 10)
+
+KINDS = {
+    "answers": metrics.ANSWERS,
+    "best label": metrics.BEST_LABEL,
+    "entities": metrics.ENTITIES,
+    "label": metrics.LABEL,
+    "next tokens": metrics.NEXT_TOKENS,
+    "number": metrics.NUMBER,
+    "ranking": metrics.RANKING,
+    "several labels": metrics.SEVERAL_LABELS,
+    "similarity": metrics.SIMILARITY,
+    "word": metrics.WORD,
+    "written": metrics.WRITTEN,
+}
 
 #: kind -> a target at random.
 TARGETS: dict[str, st.SearchStrategy[Any]] = {
@@ -87,20 +102,21 @@ def drawn(kind: str) -> st.SearchStrategy[list[Any]]:
 
 
 def test_every_kind_is_tested() -> None:
-    assert set(TARGETS) == set(RIGHT) == set(SCORERS)
+    assert set(TARGETS) == set(RIGHT) == set(KINDS)
+    assert set(KINDS.values()) == set(SCORERS)
 
 
-@pytest.mark.parametrize("kind", SCORERS)
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_perfect_answers_give_one(kind: str, data: st.DataObject) -> None:
     targets = data.draw(drawn(kind))
-    figures = score(Evaluation("rows", kind, [], targets), answers_for(kind, targets))
-    assert tuple(figures) == SCORERS[kind][0]
+    figures = score(Evaluation("rows", KINDS[kind], [], targets), answers_for(kind, targets))
+    assert tuple(figures) == KINDS[kind].names
     assert figures == pytest.approx(dict.fromkeys(figures, 1.0))
 
 
-@pytest.mark.parametrize("kind", SCORERS)
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_figures_are_in_range_and_do_not_depend_on_the_order_of_rows(kind: str, data: st.DataObject) -> None:
@@ -111,7 +127,9 @@ def test_figures_are_in_range_and_do_not_depend_on_the_order_of_rows(kind: str, 
     pairs = [(target, RIGHT[kind](other)) for target, other in zip(targets, others, strict=True)]
     mixed = data.draw(st.permutations(pairs))
     found = [
-        score(Evaluation("rows", kind, [], [one for one, _ in some]), [answer for _, its in some for answer in its])
+        score(
+            Evaluation("rows", KINDS[kind], [], [one for one, _ in some]), [answer for _, its in some for answer in its]
+        )
         for some in (pairs, mixed)
     ]
     assert found[0] == pytest.approx(found[1])
@@ -143,7 +161,7 @@ def test_figures_are_in_range_and_do_not_depend_on_the_order_of_rows(kind: str, 
     ],
 )
 def test_known_values(kind: str, targets: list[Any], answers: list[Any], expected: dict[str, float]) -> None:
-    assert score(Evaluation("rows", kind, [], targets), answers_for(kind, answers)) == pytest.approx(expected)
+    assert score(Evaluation("rows", KINDS[kind], [], targets), answers_for(kind, answers)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +177,7 @@ def test_known_values(kind: str, targets: list[Any], answers: list[Any], expecte
     ],
 )
 def test_squad(answer: str, right: tuple[str, ...], exact: float, f1: float) -> None:
-    figures = score(Evaluation("rows", "answers", [], [right]), [{"answer": answer}])
+    figures = score(Evaluation("rows", metrics.ANSWERS, [], [right]), [{"answer": answer}])
     assert figures == pytest.approx({"exact match": exact, "answer F1": f1})
 
 
@@ -171,12 +189,12 @@ def test_rouge_counts_the_longest_words_in_one_order() -> None:
     # police killed the gunman / police kill the gunman: 3 of 4 words in order; and the second has 2 of 4.
     targets = ["police killed the gunman"] * 2
     answers = [{"summary_text": "Police kill the gunman."}, {"summary_text": "the gunman kill police"}]
-    figures = score(Evaluation("rows", "written", [], targets), answers)
+    figures = score(Evaluation("rows", metrics.WRITTEN, [], targets), answers)
     assert figures == pytest.approx({"exact match": 0.0, "ROUGE-L": (0.75 + 0.5) / 2})
 
 
 def test_preferred_tokens_are_counted_over_all_rows() -> None:
-    figures = score(Evaluation("rows", "next tokens", [], ["a", "b", "c"]), [(1, 2), (5, 6), (0, 0)])
+    figures = score(Evaluation("rows", metrics.NEXT_TOKENS, [], ["a", "b", "c"]), [(1, 2), (5, 6), (0, 0)])
     assert figures == {"token accuracy": 0.75}
 
 

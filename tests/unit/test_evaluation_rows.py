@@ -15,7 +15,7 @@ from onnxpress.format.manifest import Manifest
 from onnxpress.format.processors import Processors, SpecialToken
 from onnxpress_exporter.judging.columns import find_columns
 from onnxpress_exporter.judging.data import Table, table_of
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import LABEL, NUMBER, SEVERAL_LABELS, Evaluation
 from onnxpress_exporter.tasks import ROWS
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from tests.fixtures.manifests import manifest
@@ -47,7 +47,7 @@ TAGGER = of("token-classification", TAGS)
 @pytest.mark.parametrize("labels", [(0, 1), ("no", "yes"), ("NO", "Yes"), ("0", "1"), (0.0, 1.0)])
 def test_a_label_is_an_id_or_a_name(labels: tuple[Any, Any]) -> None:
     found = read(CLASSIFIER, *({"sentence": "a text", "label": label} for label in labels))
-    assert (found.items, found.targets, found.kind) == (["a text", "a text"], ["no", "yes"], "label")
+    assert (found.items, found.targets, found.scorer) == (["a text", "a text"], ["no", "yes"], LABEL)
     assert found.name == "2 rows of rows.jsonl"
 
 
@@ -91,13 +91,13 @@ def test_several_labels_are_names_ids_or_indicators(rows: list[Any]) -> None:
     found = read(
         of("text-classification", problem="multi_label_classification"), *({"text": "a", "labels": one} for one in rows)
     )
-    assert (found.targets, found.kind) == ([{"no"}, {"no", "yes"}], "several labels")
+    assert (found.targets, found.scorer) == ([{"no"}, {"no", "yes"}], SEVERAL_LABELS)
 
 
 def test_regression_takes_numbers() -> None:
     made = of("text-classification", ("stars",), "regression")
     found = read(made, {"text": "a", "score": "1.5"}, {"text": "b", "score": 4})
-    assert (found.targets, found.kind) == ([1.5, 4.0], "number")
+    assert (found.targets, found.scorer) == ([1.5, 4.0], NUMBER)
 
 
 @pytest.mark.parametrize("tags", [["B-PER", "I-PER", "O", "B-LOC"], [1, 2, 0, 3]])

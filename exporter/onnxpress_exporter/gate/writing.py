@@ -81,7 +81,7 @@ class WritingGate:
         write = self._plain.write
         self._judge = Judge(self._expected.reference, self._reader.judged(write), write if self._encodes else None)
         # Texts are written by the fp32 graphs, which write what PyTorch does: that was verified.
-        reads_on = self._evaluation is not None and self._evaluation.kind == NEXT_TOKENS
+        reads_on = self._evaluation is not None and self._evaluation.scorer is NEXT_TOKENS
         self._reference_score = self._score(self._session, self._expected.reference if reads_on else self._plain)
 
     def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
@@ -97,7 +97,7 @@ class WritingGate:
         rows = self._evaluation
         if rows is None:
             return {}
-        if rows.kind == NEXT_TOKENS:
+        if rows.scorer is NEXT_TOKENS:
             return score(rows, [self._preferred(model, prompt, text) for prompt, text in rows.items])
         task = self._artifact.manifest.task
         pipe = build_pipeline(task, self._artifact, session, self._tokenizer, "judged", {})

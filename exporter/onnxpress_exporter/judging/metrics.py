@@ -28,17 +28,21 @@ OF_REFERENCE, LOSS = " of the reference", " loss"
 HALF = 0.5
 
 
-#: The kind whose answers are not a pipeline's: which tokens of a given text a model would have written itself.
-NEXT_TOKENS = "next tokens"
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """`names`: of the figures; `score`: answers and targets, in one order, to the figures."""
+
+    names: tuple[str, ...]
+    score: Callable[[Sequence[Any], Sequence[Any]], Figures]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`name`: what the rows are and how many. `kind`: a row of SCORERS. `items`: what the task's pipeline takes;
-    `targets`: the right answers, as the scorer takes them; `options`: arguments of every call."""
+    """`name`: what the rows are and how many. `items`: what the task's pipeline takes; `targets`: the right answers, as
+    the scorer takes them; `options`: arguments of every call."""
 
     name: str
-    kind: str
+    scorer: Scorer
     items: Sequence[Any]
     targets: Sequence[Any]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +50,7 @@ class Evaluation:
 
 def score(evaluation: Evaluation, answers: Sequence[Any]) -> Figures:
     """The figures of one model's answers to `evaluation.items`, in their order."""
-    return SCORERS[evaluation.kind][1](answers, evaluation.targets)
+    return evaluation.scorer.score(answers, evaluation.targets)
 
 
 def beside_reference(reference: Figures, own: Figures) -> Figures:
@@ -219,22 +223,23 @@ def _next_tokens(answers: Sequence[tuple[int, int]], targets: Sequence[Any]) -> 
     return {"token accuracy": right / max(count, 1)}
 
 
-Scorer = Callable[[Sequence[Any], Sequence[Any]], Figures]
+ANSWERS = Scorer(("exact match", "answer F1"), _answers)
+BEST_LABEL = Scorer(("accuracy", "F1 macro"), _best_label)
+ENTITIES = Scorer(("entity F1",), _entities)
+LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
+#: Whose answers are not a pipeline's: which tokens of a given text a model would have written itself.
+NEXT_TOKENS = Scorer(("token accuracy",), _next_tokens)
+NUMBER = Scorer(("Spearman", "Pearson"), _numbers)
+RANKING = Scorer((f"NDCG@{DEPTH}", f"MRR@{DEPTH}"), _rankings)
+SEVERAL_LABELS = Scorer(("F1 micro",), _several_labels)
+SIMILARITY = Scorer(("Spearman",), _similarity)
+WORD = Scorer(("accuracy",), _words)
+WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
-#: kind of an evaluation -> the names of its figures, and what computes them.
-SCORERS: Mapping[str, tuple[tuple[str, ...], Scorer]] = {
-    "answers": (("exact match", "answer F1"), _answers),
-    "best label": (("accuracy", "F1 macro"), _best_label),
-    "entities": (("entity F1",), _entities),
-    "label": (("accuracy", "F1 macro"), _one_label),
-    NEXT_TOKENS: (("token accuracy",), _next_tokens),
-    "number": (("Spearman", "Pearson"), _numbers),
-    "ranking": ((f"NDCG@{DEPTH}", f"MRR@{DEPTH}"), _rankings),
-    "several labels": (("F1 micro",), _several_labels),
-    "similarity": (("Spearman",), _similarity),
-    "word": (("accuracy",), _words),
-    "written": (("exact match", "ROUGE-L"), _written),
-}
+SCORERS = (
+    *(ANSWERS, BEST_LABEL, ENTITIES, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
+    WRITTEN,
+)
 
 #: The names of all figures.
-METRICS: tuple[str, ...] = tuple(dict.fromkeys(name for names, _ in SCORERS.values() for name in names))
+METRICS: tuple[str, ...] = tuple(dict.fromkeys(name for scorer in SCORERS for name in scorer.names))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
+from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
 from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from onnxpress_exporter.tasks.row import ExportTask
@@ -30,6 +31,7 @@ ROWS: tuple[ExportTask, ...] = (
     TEXT_RANKING,
     TOKEN_CLASSIFICATION,
     QUESTION_ANSWERING,
+    MULTIPLE_CHOICE,
     FILL_MASK,
     TEXT_GENERATION,
     FEATURE_EXTRACTION,

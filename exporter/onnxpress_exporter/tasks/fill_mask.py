@@ -11,7 +11,7 @@ from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import TEXTS
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_fillings
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import WORD, Evaluation
 from onnxpress_exporter.tasks.outputs import vocabulary_logits
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
@@ -41,7 +41,7 @@ def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifes
         if text.count(mask) != 1:
             row["text"].fail(f"a text with one {mask}")
         items.append(text)
-    return Evaluation(name, "word", items, [cells.text(row["target"]).strip() for row in rows])
+    return Evaluation(name, WORD, items, [cells.text(row["target"]).strip() for row in rows])
 
 
 def _mask_token(manifest: Manifest) -> str:

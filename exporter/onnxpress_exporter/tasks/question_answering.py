@@ -9,7 +9,7 @@ from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_spans
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import ANSWERS, Evaluation
 from onnxpress_exporter.tasks.outputs import span_logits
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
@@ -26,7 +26,7 @@ def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifes
     targets = [cells.answers(row["answers"]) for row in rows]
     # Where some questions have no answer, the model may say so.
     options = {} if all(targets) else {"handle_impossible_answer": True}
-    return Evaluation(name, "answers", items, targets, options)
+    return Evaluation(name, ANSWERS, items, targets, options)
 
 
 QUESTION_ANSWERING = ExportTask(

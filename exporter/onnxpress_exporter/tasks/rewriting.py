@@ -11,7 +11,7 @@ from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import TEXTS
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_batches_of_continuations
 from onnxpress_exporter.judging.items import plain_items
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import WRITTEN, Evaluation
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
 
@@ -33,7 +33,7 @@ _LAYOUTS = (
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
     """What is written greedily, beside what should be."""
     items, targets = ([cells.text(row[role]) for row in rows] for role in ("source", "target"))
-    return Evaluation(name, "written", items, targets, {"do_sample": False, "num_beams": 1})
+    return Evaluation(name, WRITTEN, items, targets, {"do_sample": False, "num_beams": 1})
 
 
 TEXT2TEXT_GENERATION = ExportTask(

@@ -11,7 +11,7 @@ from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.figures import batch_distance, compare_embeddings
 from onnxpress_exporter.judging.items import plain_items
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import SIMILARITY, Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.sentence_transformers import SentenceSettings, read_sentence_settings, sentence_modules
 from onnxpress_exporter.tasks.feature_extraction import BARE
@@ -53,7 +53,7 @@ def _graphs_after(checkpoint: Checkpoint, model: Any, allow_pickled_weights: boo
 
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
     items = [cells.text(row[role], empty=True) for row in rows for role in ("sentence1", "sentence2")]
-    return Evaluation(name, "similarity", items, cells.spread([row["score"] for row in rows]))
+    return Evaluation(name, SIMILARITY, items, cells.spread([row["score"] for row in rows]))
 
 
 SENTENCE_SIMILARITY = ExportTask(

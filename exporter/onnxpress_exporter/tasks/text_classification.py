@@ -11,7 +11,7 @@ from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS, PAIRS, TEXTS
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_labels
 from onnxpress_exporter.judging.items import plain_items
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import LABEL, NUMBER, SEVERAL_LABELS, Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.sentence_transformers import is_cross_encoder, ranking_activation
 from onnxpress_exporter.tasks.outputs import sequence_logits
@@ -33,10 +33,10 @@ def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifes
     targets = [row["label"] for row in rows]
     problem, labels = manifest.postprocessing.problem_type, manifest.postprocessing.labels
     if problem == "regression" or len(labels) == 1:
-        return Evaluation(name, "number", items, cells.spread(targets))
+        return Evaluation(name, NUMBER, items, cells.spread(targets))
     if problem == "multi_label_classification":
-        return Evaluation(name, "several labels", items, _label_sets(targets, labels))
-    return Evaluation(name, "label", items, [cells.label(cell, labels) for cell in targets])
+        return Evaluation(name, SEVERAL_LABELS, items, _label_sets(targets, labels))
+    return Evaluation(name, LABEL, items, [cells.label(cell, labels) for cell in targets])
 
 
 def _item(row: Mapping[str, Cell]) -> Any:

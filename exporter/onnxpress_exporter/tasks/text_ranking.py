@@ -10,7 +10,7 @@ from onnxpress.format.manifest import Manifest, Postprocessing
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_rankings
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import RANKING, Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.sentence_transformers import is_cross_encoder, ranking_activation
 from onnxpress_exporter.tasks.outputs import sequence_logits
@@ -49,7 +49,7 @@ def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifes
         targets.append(_relevance(row, len(documents)))
     if not any(any(grades) for grades in targets):
         raise InputError(f"{name}: no document is relevant to any query, so no order is better than another.")
-    return Evaluation(name, "ranking", items, targets)
+    return Evaluation(name, RANKING, items, targets)
 
 
 def _relevance(row: Mapping[str, Cell], count: int) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_entities
 from onnxpress_exporter.judging.items import plain_items
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import ENTITIES, Evaluation
 from onnxpress_exporter.tasks.outputs import token_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
@@ -22,11 +22,11 @@ Marked = tuple[str, frozenset[Any]]
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
     if "tokens" not in rows[0]:
         marked = [_marked(row) for row in rows]
-        return Evaluation(name, "entities", [text for text, _ in marked], marked)
+        return Evaluation(name, ENTITIES, [text for text, _ in marked], marked)
     tagged = [_tagged(row, manifest.postprocessing.labels) for row in rows]
     # The label of a word is that of its first token, as taggers are trained and measured.
     options = {"aggregation_strategy": "first"}
-    return Evaluation(name, "entities", [text for text, _ in tagged], tagged, options)
+    return Evaluation(name, ENTITIES, [text for text, _ in tagged], tagged, options)
 
 
 def _tagged(row: Mapping[str, Cell], labels: Sequence[str]) -> Marked:

@@ -10,7 +10,7 @@ from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS, TEXTS
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_sorted_labels
 from onnxpress_exporter.judging.items import plain_items
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import BEST_LABEL, Evaluation
 from onnxpress_exporter.tasks.outputs import sequence_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
@@ -26,7 +26,7 @@ def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifes
     if len(candidates) < 2:
         rows[0]["label"].fail("labels that differ from row to row; here, all are the same")
     items = [cells.text(row["text"]) for row in rows]
-    return Evaluation(name, "best label", items, targets, {"candidate_labels": candidates})
+    return Evaluation(name, BEST_LABEL, items, targets, {"candidate_labels": candidates})
 
 
 ZERO_SHOT_CLASSIFICATION = ExportTask(

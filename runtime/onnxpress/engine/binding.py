@@ -7,13 +7,15 @@ the host is copied there before each run, and back after it. Knows nothing of wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.engine.buffers import Buffer
-from onnxpress.engine.failures import explain
+from onnxpress.engine.buffers import Buffer, of_array
+from onnxpress.engine.device_memory import DeviceMemory
+from onnxpress.engine.failures import dtype_name, explain
 from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
 from onnxpress.engine.session import OpenGraph, Session
 from onnxpress.errors import InputError
@@ -24,7 +26,8 @@ Array = NDArray[Any]
 class Binding:
     """What one graph's runs read and write. Not for several threads at once; several bindings are.
 
-    The graph must not return a shape or dtype other than that of what is bound to an output.
+    The graph must not return a shape or dtype other than that of what is bound to an output. A buffer on a device is
+    for inputs that the graph reads there: one that it reads on the host is copied when it is bound, and not later.
 
     Args:
         graph: its name or its role; None: the session's only graph.
@@ -66,6 +69,19 @@ class Binding:
                 what is bound to it; or the session was closed.
             EngineError: the engine failed, or there is too little memory.
         """
+        self._run(())
+
+    def run_to_device(self) -> dict[str, Any]:
+        """Run the graph; every output by name, as a tensor of ONNX Runtime's that the device allocates for this run.
+
+        For `run_to_buffers`. Raises what `run` does.
+        """
+        names = self._session.opened(self._graph).outputs
+        self._run(names)
+        return dict(zip(names, self._io.get_outputs(), strict=True))
+
+    def _run(self, allocated: Sequence[str]) -> None:
+        """Run; the device allocates the outputs of these names."""
         opened = self._session.opened(self._graph)
         try:
             if opened is not self._opened:  # the first run, or the first one in a forked child
@@ -73,6 +89,8 @@ class Binding:
             io = self._io
             for name, value in self._travelling.items():
                 io.bind_ortvalue_input(name, value)
+            for name in allocated:
+                io.bind_output(name, provider_of(self._session.device).memory, index_of(self._session.device))
             opened.session.run_with_iobinding(io)
         except InputError:
             raise
@@ -130,3 +148,31 @@ class Binding:
             self._travelling[name] = known
         else:
             self._io.bind_ortvalue_input(name, known)
+
+
+def run_to_buffers(
+    session: Session, inputs: Mapping[str, Array | Buffer], graph: str | None = None
+) -> dict[str, Buffer]:
+    """Run one graph; every output by name, as a buffer on the session's device, from which nothing is copied.
+
+    Args:
+        graph: its name or its role; None: the session's only graph.
+
+    Raises:
+        InputError: an input is missing, unknown, of the wrong dtype or shape, on another device, or holds what the
+            graph refuses.
+        EngineError: the engine failed, or there is too little memory.
+    """
+    row = provider_of(session.device)
+    if not row.own_memory:
+        arrays = {name: value.array if isinstance(value, Buffer) else value for name, value in inputs.items()}
+        return {name: of_array(array) for name, array in session.run(arrays, graph).items()}
+    binding = Binding(session, graph)
+    binding.bind(inputs)
+    values = binding.run_to_device()
+    binding.close()
+    return {name: _on_device(session.device, value) for name, value in values.items()}
+
+
+def _on_device(device: str, value: Any) -> Buffer:
+    return Buffer(DeviceMemory(device, value), tuple(value.shape()), np.dtype(dtype_name(value.data_type())))

@@ -1,9 +1,8 @@
-"""Memory that graphs read and write: on the host, resident as it is written to, or on a device.
+"""Memory that graphs read and write: on the host, or on a device.
 
-numpy asks the kernel for huge pages from 4 MiB on: a cache that is reserved for 32,768 tokens and holds 500 is then
-resident as a whole. A buffer on the host takes the system's small pages instead, and can give back those that it no
-longer needs. A buffer on a device stays there: what it holds comes to the host only where it is read. Parts of a buffer
-share its memory, also on a device. Knows no graph and no session.
+A large buffer on the host becomes resident as it is written to, and can give back what it no longer needs. A buffer on
+a device stays there: what it holds comes to the host only where it is read. Parts of a buffer share its memory, also on
+a device. Knows no graph and no session.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def _misfit(declared: Mapping[str, NodeArg], inputs: Mapping[str, Shaped], graph
     sizes: dict[str, tuple[str, int]] = {}  # axis -> an input that has it, and its size there
     for name, tensor in declared.items():
         array = inputs[name]
-        wanted = dtype_of(tensor)
+        wanted = dtype_name(tensor.type)
         if str(array.dtype) != wanted:
             return f"{name}: {array.dtype}, but graph {graph!r} wants {wanted}."
         shape = tuple(array.shape)
@@ -87,9 +87,9 @@ def _misfit(declared: Mapping[str, NodeArg], inputs: Mapping[str, Shaped], graph
     return None
 
 
-def dtype_of(tensor: NodeArg) -> str:
-    """numpy's name of the dtype of a graph's input or output; ONNX Runtime's where numpy has none."""
-    kind = str(tensor.type).removeprefix("tensor(").removesuffix(")")
+def dtype_name(onnx_type: str) -> str:
+    """numpy's name of a dtype that ONNX Runtime calls "tensor(float)"; ONNX Runtime's own where numpy has none."""
+    kind = onnx_type.removeprefix("tensor(").removesuffix(")")
     return {"float": "float32", "double": "float64", "string": "object"}.get(kind, kind)
 
 

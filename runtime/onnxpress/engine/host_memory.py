@@ -1,4 +1,9 @@
-"""Memory on the host that becomes resident as it is written to, and of which parts can be given back."""
+"""Memory on the host: where it is large, resident as it is written to, and of which parts can be given back.
+
+numpy asks the kernel for huge pages from 4 MiB on: memory that is reserved for 32,768 tokens and holds 500 is then
+resident as a whole. Small pages are resident one by one, but cost time: attention over 1,000 tokens takes 1.1 times as
+long, and the first write to a page twice as long (docs/decisions/0016-buffers.md). So small memory stays numpy's.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,8 @@ from numpy.typing import NDArray
 from onnxpress.engine.providers import CPU
 from onnxpress.errors import OutOfMemory
 
-#: numpy asks for huge pages from this size on (numpy/_core/src/multiarray/alloc.c); below it, its memory serves.
-HUGE_PAGES_FROM_BYTES = 4 * 2**20
+#: From this size on, memory is taken in small pages: what a smaller buffer reserves in vain is no more than this.
+SMALL_PAGES_FROM_BYTES = 64 * 2**20
 
 #: Only Linux makes huge pages of memory unasked, and lets a process refuse them.
 _REFUSES_HUGE_PAGES = hasattr(mmap, "MADV_NOHUGEPAGE")
@@ -35,7 +40,7 @@ class HostMemory:
     def __init__(self, size_bytes: int, what: str) -> None:
         self._pages: mmap.mmap | None = None
         try:
-            if size_bytes < HUGE_PAGES_FROM_BYTES or not _REFUSES_HUGE_PAGES:
+            if size_bytes < SMALL_PAGES_FROM_BYTES or not _REFUSES_HUGE_PAGES:
                 self._bytes = np.empty(size_bytes, np.uint8)
                 return
             # Private: a forked child gets a copy of its own, as of any array.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from onnxpress.engine.failures import dtype_of, explain, first_line, is_bad_file, is_out_of_memory, out_of_memory
+from onnxpress.engine.failures import dtype_name, explain, first_line, is_bad_file, is_out_of_memory, out_of_memory
 from onnxpress.engine.machine import usable_cores
 from onnxpress.engine.providers import import_onnxruntime, index_of, parse_device, provider_of, require_device
 from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError
@@ -112,7 +112,7 @@ class Session:
         tensors = {tensor.name: tensor for tensor in self.opened(graph).session.get_inputs()}
         if name not in tensors:
             raise InputError(f"Graph {self.name_of(graph)!r} has no input {name!r}; it has: {', '.join(tensors)}.")
-        return dtype_of(tensors[name])
+        return dtype_name(tensors[name].type)
 
     def name_of(self, graph: str | None) -> str:
         """The name of a graph that is called by its name or its role; None: the session's only graph.
@@ -169,7 +169,8 @@ class Session:
                 raise InputError("This session was closed. Make a new pipeline.")
             name = self.name_of(graph)
             if name not in self._open:
-                self._open[name] = _open(self.graphs[name], self.device, self.threads)
+                several = len(self.graphs) > 1
+                self._open[name] = _open(self.graphs[name], self.device, self.threads, stop_spinning=several)
             self._open[graph] = self._open[name]
             return self._open[name]
 
@@ -189,12 +190,19 @@ class Session:
         self._closed = state["closed"]
 
 
-def _open(path: Path, device: str, threads: int | None) -> OpenGraph:
+def _open(path: Path, device: str, threads: int | None, *, stop_spinning: bool) -> OpenGraph:
+    """Open a graph. Args: stop_spinning: whether its threads let go of the cores as soon as a run is over.
+
+    Every graph has threads of its own, which spin for a while after a run in case another follows. Where the next run
+    is another graph's, they take the cores from it (docs/decisions/0015-threads.md).
+    """
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors arrive as exceptions; nothing goes to stderr
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
+    if stop_spinning:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     row = provider_of(device)
     providers = [(row.name, row.options_of(index_of(device)))]
     try:

@@ -35,6 +35,11 @@ _ROWS = (
         aliases=("masked-lm",),
     ),
     Task(
+        name="multiple-choice",
+        pipeline="onnxpress.pipelines.multiple_choice:MultipleChoice",
+        payload=Payload(fields=("prompt", "choices"), text="choices", alone=False, together=True),
+    ),
+    Task(
         name="question-answering",
         pipeline="onnxpress.pipelines.question_answering:QuestionAnswering",
         payload=Payload(fields=("question", "context"), text="question", alone=False),
