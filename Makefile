@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-test clean help
+.PHONY: demo test nightly check bench bench-test clean help
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -29,9 +29,11 @@ check: $(STAMP) ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
-test: check ## all checks and all tests, the fast ones first
-	$(BIN)/python -m pytest -q tests/unit tests/golden tests/runtime
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=12 tests/bench tests/exporter tests/hub tests/packaging tests/parity
+test: check ## all checks and all tests but the long ones, the fast ones first
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=15 -m "not nightly" tests/unit tests/contracts tests
+
+nightly: check ## the long tests too, and many more examples of every property
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=30 tests
 
 # An hour or so on two cores, on a machine that does nothing else. Peers first: .venv/bin/onnxpress peers --install all
 bench: $(STAMP) ## measure every case of the suites, write benchmarks/results, regenerate the README's figures (CASE=name)
@@ -41,4 +43,4 @@ bench-test: $(STAMP) ## whether the benchmark's method holds on this machine: A/
 	$(BIN)/python -m pytest -q -s benchmarks/tests
 
 clean: ## remove the environment, caches and exported artifacts
-	rm -rf $(VENV) models/artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .test-store models/artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
