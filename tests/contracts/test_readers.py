@@ -12,6 +12,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter.errors import NotBuildable, ReaderError
 from onnxpress_exporter.graphs import generating
+from onnxpress_exporter.graphs.build.reading import READERS
 from onnxpress_exporter.graphs.generating import build
 from tests.fixtures import decoder_configs, decoders, encoder_decoder_configs, encoder_decoders
 
@@ -39,6 +40,10 @@ UNKNOWN = {
 }
 
 
+def test_every_reader_has_a_case() -> None:
+    assert {model_type.replace("-", "_") for model_type in TYPES} == READERS
+
+
 def model_of(model_type: str, config: dict[str, Any]) -> torch.nn.Module:
     kind = CONFIG_MAPPING[model_type](**config)
     return (encoder_decoders if kind.is_encoder_decoder else decoders).tiny(kind)
@@ -46,7 +51,7 @@ def model_of(model_type: str, config: dict[str, Any]) -> torch.nn.Module:
 
 @pytest.fixture
 def no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(model: torch.nn.Module, encodes: bool, reason: str) -> None:
+    def refuse(model: torch.nn.Module, reason: str) -> None:
         raise NotBuildable(reason)
 
     monkeypatch.setattr(generating, "_traced", refuse)
@@ -93,6 +98,15 @@ def test_a_field_that_a_config_lost_is_an_error(no_tracing: None, monkeypatch: p
     del model.config.__dict__["residual_multiplier"]
     monkeypatch.delattr(type(model.config), "residual_multiplier")
     with pytest.raises(ReaderError, match=r"The reader of 'granite' fails .*AttributeError.*residual_multiplier"):
+        build(model)
+
+
+@pytest.mark.parametrize("name", ["bart", "marian"])
+def test_a_decoder_without_its_encoder_may_be_traced(name: str, no_tracing: None) -> None:
+    model_type, config = CASES[name]
+    model = decoders.tiny(CONFIG_MAPPING[model_type](**config, is_decoder=True, is_encoder_decoder=False))
+    assert type(model).__name__.endswith("ForCausalLM")
+    with pytest.raises(NotBuildable, match="it is read with its encoder only"):
         build(model)
 
 

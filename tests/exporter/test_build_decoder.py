@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir
+import onnxruntime
 import pytest
 import torch
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter.errors import NotBuildable
-from onnxpress_exporter.graphs import build as generators
-from onnxpress_exporter.graphs.build.readers import READERS
+from onnxpress_exporter.graphs.build import build_graphs, decoder_graph, embed_graph, read
 from onnxpress_exporter.precisions.row import Blocks
 from onnxpress_exporter.quantize.variants import Variants
 from tests.fixtures.decoder_configs import BLOOM, CASES, FALCON, LIMIT, OPT, SMALL, SMALL_GPT2, VOCABULARY
@@ -31,6 +32,10 @@ def case(request: pytest.FixtureRequest) -> torch.nn.Module:
     return tiny(CONFIG_MAPPING[model_type](**config))
 
 
+def graph_of(model: torch.nn.Module) -> onnx_ir.Model:
+    return build_graphs(read(model))["model"]
+
+
 def expected(model: torch.nn.Module, ids: np.ndarray) -> Floats:
     with torch.no_grad():
         return model(torch.from_numpy(ids)).logits.numpy()
@@ -40,13 +45,9 @@ def same(found: Floats, wanted: Floats) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * float(np.ptp(wanted)))
 
 
-def test_every_reader_is_tried() -> None:
-    assert {model_type for model_type, _ in CASES.values()} == set(READERS)
-
-
 def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Path) -> None:
-    assert generators.context_limit(case) == (None if case.config.model_type == "bloom" else LIMIT)
-    built = generators.build_decoder(case)
+    assert read(case).decoder.limit == (None if case.config.model_type == "bloom" else LIMIT)
+    built = graph_of(case)
     graph = Graph(built, tmp_path, rows=3)
     rng = np.random.default_rng(0)
     ids = rng.integers(3, VOCABULARY, (3, TOKENS))
@@ -79,7 +80,7 @@ def test_every_product_is_quantized_and_a_tied_table_stored_once(name: str, bits
     # Wide enough that the table is a large one.
     width = "n_embd" if model_type == "gpt2" else "hidden_size"
     model = tiny(CONFIG_MAPPING[model_type](**{**config, width: 128, "vocab_size": 1000}))
-    built = generators.build_decoder(model)
+    built = graph_of(model)
     made = Variants(built)
     plan = {site.value: Blocks(bits) for site in made.sites}
     small = made.build(f"q{bits}", plan)
@@ -101,7 +102,7 @@ def test_every_product_is_quantized_and_a_tied_table_stored_once(name: str, bits
 
 
 def test_the_graph_is_small() -> None:
-    counts = Counter(node.op_type for node in generators.build_decoder(tiny(CONFIG_MAPPING["qwen2"](**SMALL))).graph)
+    counts = Counter(node.op_type for node in graph_of(tiny(CONFIG_MAPPING["qwen2"](**SMALL))).graph)
     layer = {
         "MatMul": 4,
         "Add": 1,
@@ -116,9 +117,35 @@ def test_the_graph_is_small() -> None:
     assert counts == Counter({name: 3 * count for name, count in layer.items()}) + Counter(around)
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2", "bloom", "gemma", "opt 350m", "gpt_neox"])
+def test_vectors_may_be_given_instead_of_ids(name: str, tmp_path: Path) -> None:
+    """The embedding's graph and that of the rest answer as the whole does, whatever positions and head it has."""
+    model_type, config = CASES[name]
+    architecture = read(tiny(CONFIG_MAPPING[model_type](**config)))
+    folders = [tmp_path / part for part in ("whole", "rest")]
+    for folder in folders:
+        folder.mkdir()
+    graphs = decoder_graph(architecture), decoder_graph(architecture, takes_embeds=True)
+    whole, rest = (Graph(graph, folder, rows=2) for graph, folder in zip(graphs, folders, strict=True))
+    first, *others = (value.name for value in graphs[1].graph.inputs)
+    assert first == "inputs_embeds" and others == [value.name for value in graphs[0].graph.inputs][1:]
+    onnx_ir.save(embed_graph(architecture), tmp_path / "embed.onnx")
+    embed = onnxruntime.InferenceSession(tmp_path / "embed.onnx", providers=["CPUExecutionProvider"])
+
+    def same_for(ids: np.ndarray, row: int | None = None) -> None:
+        (embeds,) = embed.run(None, {"input_ids": ids})
+        np.testing.assert_array_equal(rest.feed(ids, row, embeds=embeds), whole.feed(ids, row))
+
+    ids = np.random.default_rng(0).integers(3, VOCABULARY, (2, 12))
+    for row, length in enumerate((9, 4)):
+        same_for(ids[row : row + 1, :length], row)
+    same_for(ids[:, 9:10])
+    same_for(ids[1:, 10:], 1)
+
+
 def test_weights_are_not_copied_before_they_are_asked_for() -> None:
     model = tiny(CONFIG_MAPPING["llama"](**SMALL))
-    built = generators.build_decoder(model)
+    built = graph_of(model)
     with torch.no_grad():
         model.model.layers[0].mlp.down_proj.weight.fill_(3.0)
     read = built.graph.initializers["layers.0.feed_forward.down.weight"].const_value
@@ -152,10 +179,10 @@ def test_weights_are_not_copied_before_they_are_asked_for() -> None:
 def test_what_is_not_known_is_refused(model_type: str, config: dict[str, Any], reason: str) -> None:
     model = tiny(CONFIG_MAPPING[model_type](**config))
     with pytest.raises(NotBuildable, match=reason):
-        generators.build_decoder(model)
+        read(model)
 
 
 def test_only_language_models_are_read() -> None:
     model = transformers.AutoModelForSequenceClassification.from_config(CONFIG_MAPPING["gpt2"](**SMALL_GPT2))
-    with pytest.raises(NotBuildable, match=r"^GPT2ForSequenceClassification is not a causal language model$"):
-        generators.build_decoder(model)
+    with pytest.raises(NotBuildable, match=r"^GPT2ForSequenceClassification is not a language model$"):
+        read(model)

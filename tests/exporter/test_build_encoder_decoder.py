@@ -13,8 +13,7 @@ import torch
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter.errors import NotBuildable
-from onnxpress_exporter.graphs import build as generators
-from onnxpress_exporter.graphs.build.readers.encoder_decoders import READERS
+from onnxpress_exporter.graphs.build import build_graphs, decoder_graph, embed_graph, read
 from onnxpress_exporter.passes.tied_embeddings import tied_tables
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.blocks import is_past
@@ -61,7 +60,7 @@ def same(found: Floats, wanted: Floats, span: float) -> None:
 
 
 def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Path) -> None:
-    graphs = Graphs(generators.build_encoder_decoder(case), tmp_path)
+    graphs = Graphs(build_graphs(read(case)), tmp_path)
     ids, mask = texts()
     rng = np.random.default_rng(2)
     for beams, first in ((1, 1), (3, 5)):
@@ -89,7 +88,7 @@ def test_every_call_answers_as_pytorch_does(case: torch.nn.Module, tmp_path: Pat
 
 
 def test_a_text_is_the_same_whatever_it_is_padded_with(case: torch.nn.Module, tmp_path: Path) -> None:
-    graphs = Graphs(generators.build_encoder_decoder(case), tmp_path)
+    graphs = Graphs(build_graphs(read(case)), tmp_path)
     ids, mask = texts()
     first = graphs.encode(ids, mask)
     changed = graphs.encode(np.where(mask == 1, ids, VOCABULARY - 1), mask)
@@ -100,10 +99,25 @@ def test_a_text_is_the_same_whatever_it_is_padded_with(case: torch.nn.Module, tm
             np.testing.assert_allclose(longer[name][text, :, :length], value[text, :, :length], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["t5", "bart", "blenderbot-small"])
+def test_the_decoder_may_take_vectors_instead_of_ids(name: str, tmp_path: Path) -> None:
+    architecture = read(made(name))
+    whole = Graphs(build_graphs(architecture), tmp_path)
+    ids, mask = texts()
+    whole.encode(ids[:1], mask[:1])
+    written = np.random.default_rng(2).integers(3, VOCABULARY, (1, 7))
+    given = whole.given(written, 0)
+    wanted = whole.feed(written, 0)
+    embed = session(embed_graph(architecture), tmp_path / "embed.onnx")
+    (given["inputs_embeds"],) = embed.run(None, {"input_ids": given.pop("input_ids")})
+    rest = session(decoder_graph(architecture, takes_embeds=True), tmp_path / "rest.onnx")
+    np.testing.assert_array_equal(rest.run(["logits"], given)[0], wanted)
+
+
 def test_a_head_that_is_the_words_table_is_stored_once() -> None:
-    graph = generators.build_encoder_decoder(made("t5"))["decoder_model_merged"]
-    assert tied_tables(graph) == {"logits": "decoder.words"}
-    assert not tied_tables(generators.build_encoder_decoder(made("bart untied"))["decoder_model_merged"])
+    graph = build_graphs(read(made("t5")))["decoder_model_merged"]
+    assert tied_tables(graph) == {"logits": "decoder.embedding"}
+    assert not tied_tables(build_graphs(read(made("bart untied")))["decoder_model_merged"])
 
 
 @pytest.mark.parametrize(
@@ -111,7 +125,7 @@ def test_a_head_that_is_the_words_table_is_stored_once() -> None:
 )
 def test_every_product_becomes_one_of_integers(name: str, inner: dict[str, object], tmp_path: Path) -> None:
     model = made(name, d_model=64, **inner)
-    graphs = generators.build_encoder_decoder(model)
+    graphs = build_graphs(read(model))
     plain = Graphs(graphs, tmp_path)
     ids, mask = texts()
     written = np.random.default_rng(2).integers(3, VOCABULARY, (len(ids), 24))
@@ -148,13 +162,13 @@ def alike(found: Floats, wanted: Floats) -> bool:
 
 def test_a_bias_of_zeros_is_left_out() -> None:
     model = made("bart")
-    assert "head.bias" in generators.build_encoder_decoder(model)["decoder_model_merged"].graph.initializers
+    assert "head.bias" in build_graphs(read(model))["decoder_model_merged"].graph.initializers
     model.final_logits_bias.zero_()
-    assert "head.bias" not in generators.build_encoder_decoder(model)["decoder_model_merged"].graph.initializers
+    assert "head.bias" not in build_graphs(read(model))["decoder_model_merged"].graph.initializers
 
 
 def test_axes_and_dtypes_are_the_contract_s() -> None:
-    graphs = generators.build_encoder_decoder(made("bart"))
+    graphs = build_graphs(read(made("bart")))
     described = {
         name: [(one.name, str(one.dtype), [str(size) for size in one.shape or ()]) for one in values]
         for name, values in (
@@ -198,7 +212,7 @@ def test_sums_of_exponentials_are_those_of_the_scores_returned(name: str, precis
     model = made(name, d_model=64)
     if name == "bart":
         model.final_logits_bias[0, 0] = -1e9
-    graphs = generators.build_encoder_decoder(model)
+    graphs = build_graphs(read(model))
     plain = Graphs(graphs, tmp_path)
     ids, mask = texts()
     plain.encode(ids, mask)
@@ -216,14 +230,14 @@ def test_sums_of_exponentials_are_those_of_the_scores_returned(name: str, precis
 
 
 def test_context_limits() -> None:
-    assert generators.context_limit(made("t5")) is None
-    assert generators.context_limit(made("bart")) == 64
-    assert generators.context_limit(made("m2m_100")) == 64
+    assert read(made("t5")).decoder.limit is None
+    assert read(made("bart")).decoder.limit == 64
+    assert read(made("m2m_100")).decoder.limit == 64
 
 
 def test_half_precision_checkpoints_are_widened(tmp_path: Path) -> None:
     model = made("bart").to(torch.bfloat16)
-    graph = generators.build_encoder_decoder(model)["decoder_model_merged"]
+    graph = build_graphs(read(model))["decoder_model_merged"]
     onnx_ir.save(graph, tmp_path / "model.onnx")
     assert {one.dtype for one in graph.graph.initializers.values()} <= {onnx_ir.DataType.FLOAT, onnx_ir.DataType.INT64}
 
@@ -231,7 +245,7 @@ def test_half_precision_checkpoints_are_widened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "changed", "reason"),
     [
-        ("t5", {"d_kv": 12}, "12 channels"),
+        ("t5", {"d_kv": 12}, "12 wide"),
         ("t5", {"feed_forward_proj": "mish"}, "mish"),
         ("bart", {"activation_function": "laplace"}, "laplace"),
     ],
@@ -239,18 +253,13 @@ def test_half_precision_checkpoints_are_widened(tmp_path: Path) -> None:
 def test_what_no_kernel_does_is_refused(name: str, changed: dict[str, object], reason: str) -> None:
     model = made(name, **changed)
     with pytest.raises(NotBuildable, match=reason):
-        generators.build_encoder_decoder(model)
+        read(model)
 
 
 def test_what_no_reader_knows_is_refused() -> None:
-    with pytest.raises(NotBuildable, match="LongT5ForConditionalGeneration"):
-        generators.build_encoder_decoder(tiny(CONFIG_MAPPING["longt5"](**T5)))
+    with pytest.raises(NotBuildable, match="no reader knows the architecture 'longt5'"):
+        read(tiny(CONFIG_MAPPING["longt5"](**T5)))
     model = made("bart")
     model.model.decoder.extra = torch.nn.Linear(2, 2)
     with pytest.raises(NotBuildable, match=r"model\.decoder\.extra\.weight"):
-        generators.build_encoder_decoder(model)
-
-
-def test_every_reader_has_a_case() -> None:
-    classes = {type(made(name)).__name__ for name in CASES}
-    assert classes == set(READERS)
+        read(model)

@@ -160,17 +160,20 @@ def test_without_knowledge_only_scores_are_judged() -> None:
     assert not broken.passed
 
 
-def test_a_bias_moves_into_the_product() -> None:
+@pytest.mark.parametrize(
+    ("total", "left"), [("Add(bias, product)", []), ("Sum(x, product, bias)", ["Sum"]), ("Sum(product, bias)", [])]
+)
+def test_a_bias_moves_into_the_product(total: str, left: list[str]) -> None:
     model = graph(
-        """agraph (float[batch, sequence, 64] x) => (float[batch, sequence, 48] y) {
+        f"""agraph (float[batch, sequence, 64] x) => (float[batch, sequence, 64] y) {{
             product = MatMul(x, weights)
-            y = Add(bias, product)
-        }""",
-        weights=normal(64, 48),
-        bias=normal(48, seed=2),
+            y = {total}
+        }}""",
+        weights=normal(64, 64),
+        bias=normal(64, seed=2),
     )
     x = normal(2, 3, 64, seed=3)
-    weight_only(model, {"product": block_weights(normal(64, 48), None, Blocks(8, 32, True))})
+    weight_only(model, {"product": block_weights(normal(64, 64), None, Blocks(8, 32, True))})
     before = run(model, x=x)
-    assert fold_bias(model) == 1 and kinds(model) == ["MatMulNBits"]
+    assert fold_bias(model) == 1 and kinds(model) == ["MatMulNBits", *left]
     np.testing.assert_allclose(run(model, x=x), before, atol=1e-5)

@@ -16,7 +16,7 @@ from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.largest import log_sums
-from onnxpress_exporter.graphs import build as generators
+from onnxpress_exporter.graphs.generating import build
 from onnxpress_exporter.write.save import save
 from tests.fixtures.encoder_decoders import tiny
 from tests.fixtures.graphs import info_of
@@ -73,13 +73,12 @@ class Case:
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     torch_model = tiny(CONFIG_MAPPING[request.param](**CONFIGS[request.param]))
     folder: Path = tmp_path_factory.mktemp(request.param)
-    built = generators.build_encoder_decoder(torch_model)
-    paths = {name: folder / f"{name}.onnx" for name in built}
-    for name, graph in built.items():
+    built = build(torch_model)
+    paths = {name: folder / f"{name}.onnx" for name in built.graphs}
+    for name, graph in built.graphs.items():
         save(graph, paths[name])
-    decoder = read("decoder_model_merged", info_of(built["decoder_model_merged"]), "shared")
-    limit = generators.context_limit(torch_model)
-    return Case(torch_model, CrossModel(Session(paths, threads=1), "encoder_model", decoder, limit))
+    decoder = read("decoder_model_merged", info_of(built.graphs["decoder_model_merged"]), "shared")
+    return Case(torch_model, CrossModel(Session(paths, threads=1), "encoder_model", decoder, built.limit))
 
 
 def tokens(count: int, seed: int = 0) -> list[int]:

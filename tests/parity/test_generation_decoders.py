@@ -14,7 +14,7 @@ from onnxpress.engine.session import Session
 from onnxpress.generation.decoders import shared
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.shared import SharedModel
-from onnxpress_exporter.graphs import build as generators
+from onnxpress_exporter.graphs.generating import build
 from onnxpress_exporter.write.save import save
 from tests.fixtures.decoders import tiny
 from tests.fixtures.graphs import info_of
@@ -53,12 +53,12 @@ class Case:
 @pytest.fixture(scope="module", params=list(CONFIGS))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     torch_model = tiny(CONFIG_MAPPING[request.param](**CONFIGS[request.param]))
-    built = generators.build_decoder(torch_model)
+    built = build(torch_model)
     path = tmp_path_factory.mktemp(request.param) / "model.onnx"
-    save(built, path)
-    graph = read("model", info_of(built), "shared")
+    save(built.graphs["model"], path)
+    graph = read("model", info_of(built.graphs["model"]), "shared")
     session = Session({"model": path}, threads=1)
-    return Case(torch_model, SharedModel(session, graph, generators.context_limit(torch_model)))
+    return Case(torch_model, SharedModel(session, graph, built.limit))
 
 
 def tokens(count: int, seed: int = 0) -> list[int]:

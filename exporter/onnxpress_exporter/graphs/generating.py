@@ -9,9 +9,9 @@ from typing import Any, Literal
 import onnx_ir
 
 from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
-from onnxpress.generation.decoders.models import CROSS_DECODER, DECODER, ENCODER
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
-from onnxpress_exporter.graphs import build as generators
+from onnxpress_exporter.graphs.build import build_graphs, read
+from onnxpress_exporter.graphs.names import DECODER, ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +36,19 @@ def build(model: Any) -> Built:
         UnsupportedCheckpoint: no reader knows the model, and it cannot be traced either.
         ReaderError: a reader that knows the model failed.
     """
-    encodes = bool(model.config.is_encoder_decoder)
     try:
-        graphs = generators.build_encoder_decoder(model) if encodes else {DECODER: generators.build_decoder(model)}
+        architecture = read(model)
     except NotBuildable as reason:
-        return _traced(model, encodes, str(reason))
-    return Built(graphs, "shared", generators.context_limit(model))
+        return _traced(model, str(reason))
+    return Built(build_graphs(architecture), "shared", architecture.decoder.limit)
 
 
-def _traced(model: Any, encodes: bool, reason: str) -> Built:
+def _traced(model: Any, reason: str) -> Built:
     # Tracing takes seconds to import.
     from onnxpress_exporter.graphs import traced_cache as growing
 
     try:
+        encodes = bool(model.config.is_encoder_decoder)
         graphs = growing.trace_encoder_decoder(model) if encodes else {DECODER: growing.trace_decoder(model)}
     except TraceError as error:
         raise UnsupportedCheckpoint(
@@ -56,10 +56,6 @@ def _traced(model: Any, encodes: bool, reason: str) -> Built:
             f"either: {error}."
         ) from error
     return Built(graphs, "growing", growing.traced_limit(model), reason)
-
-
-#: What each graph does in its model.
-ROLES = {DECODER: "decoder", ENCODER: "encoder", CROSS_DECODER: "decoder"}
 
 
 def graph_info(name: str, model: onnx_ir.Model) -> GraphInfo:

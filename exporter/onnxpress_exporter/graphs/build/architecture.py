@@ -1,13 +1,34 @@
-"""A decoder as data: what each layer computes and with which weights. Knows no family, no config and no graph."""
+"""A model that writes, as data: what its layers compute and with which weights. Knows no family, config or graph."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from onnxpress_exporter.graphs.build.blocks import Linear, Norm
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """y = x @ weight.T + bias; `weight` (outputs, inputs), a view where a checkpoint stores the transpose."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A normalization of the last axis.
+
+    kind: "rms" divides by the root of the mean square; "layer" subtracts the mean first and adds `bias` last.
+    weight: (width), ready to multiply with: where a checkpoint stores it less one, the one is added.
+    """
+
+    kind: Literal["rms", "layer"]
+    weight: torch.Tensor
+    epsilon: float
+    bias: torch.Tensor | None = None
 
 
 # Layers share one object: compared by identity.
@@ -27,17 +48,32 @@ class Rope:
     interleaved: bool = False
 
 
+# Layers share one object: compared by identity.
+@dataclass(frozen=True, slots=True, eq=False)
+class DistanceBias:
+    """What is added to a score for the distance between its tokens.
+
+    table: float32 (heads, distances). An encoder's goes from -span to span, key less query, and has 2 * span + 1
+    columns; a decoder's from 0 to span, query less key. Tokens farther apart than span have the outermost column.
+    """
+
+    table: torch.Tensor
+
+
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Causal self-attention with a cache.
+    """What tokens see of others; a score is scale * query . key.
 
-    projections: their outputs side by side are queries, keys and values: three, or one that is packed.
-    scale: of the scores; softcap: scores become softcap * tanh(score / softcap).
+    kind: "causal" sees the tokens before, with a cache; "bidirectional" all of a text; "cross" all of the encoder's.
+    projections: their outputs side by side are queries, keys and values: three, or, if causal, one that is packed.
+
+    Of causal attention alone:
+    softcap: scores become softcap * tanh(score / softcap). clip: bound of the projections' outputs.
     window: a token sees itself and window - 1 before it.
-    clip: bound of the projections' outputs.
     head_norms: of each head's queries and keys, RMS; whole_norms: of all heads' queries, and keys, together.
     """
 
+    kind: Literal["causal", "bidirectional", "cross"]
     projections: Sequence[Linear]
     output: Linear
     heads: int
@@ -45,6 +81,7 @@ class Attention:
     size: int
     scale: float
     rope: Rope | None = None
+    distances: DistanceBias | None = None
     window: int | None = None
     softcap: float | None = None
     clip: float | None = None
@@ -63,48 +100,88 @@ class FeedForward:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """Two branches, each added to what it read.
+class Branch:
+    """What is added to the residual stream: part(x), of what it reads there.
 
-    before_...: of what a branch reads. after_...: of what it returns, before it is added.
-    joined_...: of the sum, which the stream becomes (OPT-350m).
-    parallel: the feed-forward reads the layer's input, not the sum; without a norm of its own what attention reads.
-    multiplier: of what a branch returns.
+    before: normalizes what it reads. after: what it returns, before it is added. joined: the sum, which the stream
+    becomes (BART, OPT-350m). multiplier: of what it returns.
     """
 
-    attention: Attention
-    feed_forward: FeedForward
-    before_attention: Norm | None = None
-    after_attention: Norm | None = None
-    joined_attention: Norm | None = None
-    before_feed_forward: Norm | None = None
-    after_feed_forward: Norm | None = None
-    joined_feed_forward: Norm | None = None
-    parallel: bool = False
+    part: Attention | FeedForward
+    before: Norm | None = None
+    after: Norm | None = None
+    joined: Norm | None = None
     multiplier: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Decoder:
-    """A language model.
+class Layer:
+    """Branches, each of which reads the stream with the earlier ones added.
 
-    table: the words' vectors (vocabulary, width), multiplied, normalized and projected in this order where asked.
-    positions: learned ones (positions, width), the first row that of position 0.
-    slopes: ALiBi's, float32 (heads): a score gets slope * position of the key.
-    head: None where the words' table is it. logits_factor: of the logits; softcap: as in Attention.
-    limit: how many tokens a row can have, where positions end.
+    parallel: all read what the first one does, but for a `before` of their own.
+    """
+
+    branches: Sequence[Branch]
+    parallel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """norm(projection(table[id] * multiplier) + positions[position]).
+
+    table: (vocabulary, width). positions: learned or computed, (positions, width) from position 0 on.
+    norm_first: the norm is that of the words alone, before they are projected.
     """
 
     table: torch.Tensor
+    multiplier: float = 1.0
+    projection: Linear | None = None
+    positions: torch.Tensor | None = None
+    norm: Norm | None = None
+    norm_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Layers between an embedding and a norm.
+
+    name: what the values of its graph begin with, "" for the only stack of a model.
+    slopes: ALiBi's, float32 (heads): a score gets slope * position of the key.
+    limit: how many tokens a row can have, where positions end.
+    """
+
+    name: str
+    embedding: Embedding
     layers: Sequence[Layer]
     norm: Norm | None
-    head: Linear | None
-    limit: int | None
-    table_multiplier: float = 1.0
-    table_norm: Norm | None = None
-    project_in: Linear | None = None
-    project_out: Linear | None = None
-    positions: torch.Tensor | None = None
+    limit: int | None = None
     slopes: torch.Tensor | None = None
-    logits_factor: float = 1.0
-    logits_softcap: float | None = None
+
+    def attentions(self, *kinds: str) -> list[Attention]:
+        """The attention of these kinds, layer by layer."""
+        parts = [branch.part for layer in self.layers for branch in layer.branches]
+        return [part for part in parts if isinstance(part, Attention) and part.kind in kinds]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """softcap(factor * (projection(x) @ weight.T + bias)), the scores of all tokens.
+
+    weight: (vocabulary, width); `tied` where it is the words' table. softcap: as in `Attention`.
+    """
+
+    weight: torch.Tensor
+    tied: bool
+    bias: torch.Tensor | None = None
+    projection: Linear | None = None
+    factor: float = 1.0
+    softcap: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A language model; with an encoder, whose text the decoder's layers look at."""
+
+    decoder: Stack
+    head: Head
+    encoder: Stack | None = None

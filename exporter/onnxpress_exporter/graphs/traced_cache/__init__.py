@@ -13,12 +13,13 @@ import onnx_ir
 import torch
 
 from onnxpress_exporter.errors import TraceError
+from onnxpress_exporter.graphs.names import DECODER
 from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.graphs.trace import trace
 from onnxpress_exporter.graphs.traced_cache import examples, modules
 from onnxpress_exporter.graphs.traced_cache.cache import first_line, kept_after_encoder, kept_by_decoder
 from onnxpress_exporter.graphs.traced_cache.rotations import changing_from, held
-from onnxpress_exporter.graphs.traced_cache.specs import DECODER, cross_decoder_spec, decoder_spec, encoder_spec
+from onnxpress_exporter.graphs.traced_cache.specs import cross_decoder_spec, decoder_spec, encoder_spec
 from onnxpress_exporter.passes.expert_weights import expert_weights
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
 

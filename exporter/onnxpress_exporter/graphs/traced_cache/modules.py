@@ -11,8 +11,9 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from onnxpress_exporter.graphs.names import TEXT_MASK, past_names, present_names
 from onnxpress_exporter.graphs.traced_cache.cache import growing, pairs_of
-from onnxpress_exporter.graphs.traced_cache.specs import TEXT_MASK, Kept, past_names, present_names
+from onnxpress_exporter.graphs.traced_cache.specs import Kept
 
 Tensors = dict[str, torch.Tensor]
 

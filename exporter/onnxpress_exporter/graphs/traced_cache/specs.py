@@ -9,10 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from onnxpress.format.manifest import TensorInfo
+from onnxpress_exporter.graphs.names import CROSS_DECODER, DECODER, ENCODER, TEXT_MASK, past_names, present_names
 from onnxpress_exporter.graphs.spec import GraphSpec
-
-DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
-TEXT_MASK = "encoder_attention_mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +20,6 @@ class Kept:
     heads: int
     key: int
     value: int
-
-
-def past_names(layer: int, part: str = "") -> tuple[str, str]:
-    """The inputs that hold a layer's keys and values. `part`: "decoder." or "encoder." where there are both."""
-    return f"past_key_values.{layer}.{part}key", f"past_key_values.{layer}.{part}value"
-
-
-def present_names(layer: int, part: str = "") -> tuple[str, str]:
-    """The outputs that hold them."""
-    return f"present.{layer}.{part}key", f"present.{layer}.{part}value"
 
 
 def decoder_spec(layers: Sequence[Kept], vocabulary: int, positions: bool, masked: bool) -> GraphSpec:

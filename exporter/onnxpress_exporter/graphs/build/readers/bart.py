@@ -1,4 +1,4 @@
-"""BART and its kin: layer normalization, biases everywhere, learned or sinusoidal positions.
+"""BART and its kin: layer normalization, biases everywhere, learned or computed positions.
 
 What differs is found in the checkpoint: a `layer_norm` at a stack's end means that layers normalize what they read.
 Positions count every token from 0 on, the padding token too, which M2M100 skips.
@@ -6,59 +6,49 @@ Positions count every token from 0 on, the padding token too, which M2M100 skips
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 
-from onnxpress_exporter.graphs.build.blocks import Norm
-from onnxpress_exporter.graphs.build.encoder_decoder import (
+from onnxpress_exporter.graphs.build.architecture import (
+    Architecture,
     Attention,
-    Decoder,
-    DecoderLayer,
+    Branch,
     Embedding,
-    Encoder,
-    EncoderDecoder,
-    EncoderLayer,
     FeedForward,
-    Head,
+    Layer,
+    Norm,
+    Stack,
 )
-from onnxpress_exporter.graphs.build.readers.source import Source
+from onnxpress_exporter.graphs.build.parts import causal, plain
+from onnxpress_exporter.graphs.build.source import Source
 
 ENCODER, DECODER = "model.encoder", "model.decoder"
 
 
-def bart(source: Source) -> EncoderDecoder:
-    """BART, mBART, M2M100 (NLLB), Pegasus, Blenderbot, BlenderbotSmall, PLBart or Marian, with its head."""
-    config = source.config
-    embedding = _embedding(source, DECODER)
-    if config.model_type == "blenderbot-small":
-        # Its decoder, unlike its encoder, scales nothing, and adds positions after the normalization.
-        embedding = replace(embedding, scale=1.0, norm_first=True)
+def read(source: Source) -> Architecture:
+    """BART, mBART, M2M100 (NLLB), Pegasus, Blenderbot, PLBart or Marian, with its head."""
+    source.with_encoder()
     if source.has("model.shared.weight"):
         # Where it is not tied to the stacks' own tables, nothing uses it.
         source.tensor("model.shared.weight")
-    head, bias = source.head("lm_head", embedding.table), getattr(source.module(""), "final_logits_bias", None)
-    return EncoderDecoder(
-        encoder=Encoder(
-            _embedding(source, ENCODER),
-            tuple(_encoder_layer(source, f"{ENCODER}.layers.{index}") for index in range(config.encoder_layers)),
-            _norm_if_any(source, f"{ENCODER}.layer_norm"),
-        ),
-        decoder=Decoder(
-            embedding,
-            tuple(_decoder_layer(source, f"{DECODER}.layers.{index}") for index in range(config.decoder_layers)),
-            _norm_if_any(source, f"{DECODER}.layer_norm"),
-        ),
-        head=Head(None if head is None else head.weight, bias[0] if bias is not None and bool(bias.any()) else None),
+    config, embedding = source.config, embedding_of(source, DECODER)
+    head, bias = source.head(embedding.table), getattr(source.module(""), "final_logits_bias", None)
+    return Architecture(
+        _stack(source, DECODER, embedding, config.decoder_layers, _decoder_branches),
+        replace(head, bias=bias[0] if bias is not None and bool(bias.any()) else None),
+        _stack(source, ENCODER, embedding_of(source, ENCODER), config.encoder_layers, _encoder_branches),
     )
 
 
-def _embedding(source: Source, stack: str) -> Embedding:
+def embedding_of(source: Source, stack: str) -> Embedding:
+    """A stack's words and positions."""
     words, whole = source.module(f"{stack}.embed_tokens"), source.module(stack)
     return Embedding(
         source.tensor(f"{stack}.embed_tokens.weight"),
         # The words' module multiplies, or the stack.
-        scale=float(getattr(words, "embed_scale", getattr(whole, "embed_scale", 1.0))),
+        float(getattr(words, "embed_scale", getattr(whole, "embed_scale", 1.0))),
         positions=_positions(source, f"{stack}.embed_positions"),
         norm=_norm_if_any(source, f"{stack}.layernorm_embedding"),
     )
@@ -74,35 +64,50 @@ def _positions(source: Source, name: str) -> torch.Tensor:
     return source.tensor(f"{name}.weight")[getattr(module, "offset", 0) :]
 
 
-def _encoder_layer(source: Source, name: str) -> EncoderLayer:
-    return EncoderLayer(
-        _attention(source, f"{name}.self_attn", source.config.encoder_attention_heads),
-        _norm(source, f"{name}.self_attn_layer_norm"),
+def _stack(
+    source: Source,
+    name: str,
+    embedding: Embedding,
+    count: int,
+    branches: Callable[[Source, str], Sequence[tuple[Attention | FeedForward, Norm]]],
+) -> Stack:
+    last = _norm_if_any(source, f"{name}.layer_norm")
+    layers = []
+    for number in range(count):
+        pairs = branches(source, f"{name}.layers.{number}")
+        layers.append(
+            Layer([Branch(part, joined=norm) if last is None else Branch(part, norm) for part, norm in pairs])
+        )
+    limit = None if embedding.positions is None else int(embedding.positions.shape[0])
+    return Stack(name.removeprefix("model."), embedding, layers, last, limit)
+
+
+def _encoder_branches(source: Source, name: str) -> Sequence[tuple[Attention | FeedForward, Norm]]:
+    attends = _attention(source, f"{name}.self_attn", source.config.encoder_attention_heads)
+    return [
+        (replace(attends, kind="bidirectional"), _norm(source, f"{name}.self_attn_layer_norm")),
         _feed_forward(source, name),
-        _norm(source, f"{name}.final_layer_norm"),
-    )
+    ]
 
 
-def _decoder_layer(source: Source, name: str) -> DecoderLayer:
+def _decoder_branches(source: Source, name: str) -> Sequence[tuple[Attention | FeedForward, Norm]]:
     heads = source.config.decoder_attention_heads
-    return DecoderLayer(
-        _attention(source, f"{name}.self_attn", heads),
-        _norm(source, f"{name}.self_attn_layer_norm"),
-        _attention(source, f"{name}.encoder_attn", heads),
-        _norm(source, f"{name}.encoder_attn_layer_norm"),
+    looks = _attention(source, f"{name}.encoder_attn", heads)
+    return [
+        (_attention(source, f"{name}.self_attn", heads), _norm(source, f"{name}.self_attn_layer_norm")),
+        (replace(looks, kind="cross"), _norm(source, f"{name}.encoder_attn_layer_norm")),
         _feed_forward(source, name),
-        _norm(source, f"{name}.final_layer_norm"),
-    )
+    ]
 
 
 def _attention(source: Source, name: str, heads: int) -> Attention:
-    q, k, v, o = (source.linear(f"{name}.{one}_proj") for one in ("q", "k", "v", "out"))
-    return Attention(q, k, v, o, heads, scale=float((q.weight.shape[0] // heads) ** -0.5))
+    *projections, output = (source.linear(f"{name}.{part}_proj") for part in ("q", "k", "v", "out"))
+    return causal(projections, output, heads, heads, projections[0].weight.shape[0] // heads)
 
 
-def _feed_forward(source: Source, name: str) -> FeedForward:
-    up, down = source.linear(f"{name}.fc1"), source.linear(f"{name}.fc2")
-    return FeedForward(up, down, source.activation("activation_function"))
+def _feed_forward(source: Source, name: str) -> tuple[FeedForward, Norm]:
+    feeds = plain(source, f"{name}.fc1", f"{name}.fc2", "activation_function")
+    return feeds, _norm(source, f"{name}.final_layer_norm")
 
 
 def _norm(source: Source, name: str) -> Norm:

@@ -1,4 +1,4 @@
-"""GPT-J and CodeGen: neighbours are rotated, both branches read the same norm, the head has a bias."""
+"""GPT-J: neighbours are rotated, both branches read the same norm, the head has a bias."""
 
 from __future__ import annotations
 
@@ -7,51 +7,34 @@ from collections.abc import Callable, Sequence
 import torch
 
 from onnxpress_exporter.errors import NotBuildable
-from onnxpress_exporter.graphs.build.architecture import Attention, Decoder, Layer, Rope
-from onnxpress_exporter.graphs.build.blocks import Linear
-from onnxpress_exporter.graphs.build.readers.parts import decoder, plain
-from onnxpress_exporter.graphs.build.readers.source import Source
-
-#: CodeGen's weights are stored as they lay on so many devices.
-_PARTS = 4
+from onnxpress_exporter.graphs.build.architecture import Architecture, Embedding, Layer, Linear, Rope
+from onnxpress_exporter.graphs.build.parts import causal, decoder, layer_of, plain
+from onnxpress_exporter.graphs.build.source import Source
 
 
-def gptj(source: Source) -> Decoder:
+def read(source: Source) -> Architecture:
     """GPT-J."""
-    return _decoder(source, lambda name: [source.linear(f"{name}.{one}_proj") for one in "qkv"])
+    return gptj(source, lambda name: [source.linear(f"{name}.{part}_proj") for part in "qkv"])
 
 
-def codegen(source: Source) -> Decoder:
-    """CodeGen: each part of the packed projection is its queries, values and keys."""
-
-    def projections(name: str) -> Sequence[Linear]:
-        packed = source.linear(f"{name}.qkv_proj")
-        width = packed.weight.shape[1]
-        parts = packed.weight.reshape(_PARTS, 3, -1, width)
-        return [Linear(parts[:, one].reshape(-1, width)) for one in (0, 2, 1)]
-
-    if source.config.n_head % _PARTS:
-        raise NotBuildable(f"n_head is {source.config.n_head}")
-    return _decoder(source, projections)
-
-
-def _decoder(source: Source, projections: Callable[[str], Sequence[Linear]]) -> Decoder:
+def gptj(source: Source, projections: Callable[[str], Sequence[Linear]]) -> Architecture:
+    """With the projections of the attention of a name."""
     config = source.config
     if not config.rotary_dim:
         raise NotBuildable("rotary_dim is not set")
     exponents = torch.arange(0, config.rotary_dim, 2, dtype=torch.int64) / config.rotary_dim
     rope = Rope("rotary", 1.0 / (10000**exponents), interleaved=True)
     heads, epsilon = config.n_head, config.layer_norm_epsilon
-    size = config.n_embd // heads
 
-    def layer(index: int) -> Layer:
-        name = f"transformer.h.{index}"
+    def layer(name: str, number: int) -> Layer:
         output = source.linear(f"{name}.attn.out_proj")
-        return Layer(
-            Attention(projections(f"{name}.attn"), output, heads, heads, size, size**-0.5, rope),
+        return layer_of(
+            causal(projections(f"{name}.attn"), output, heads, heads, config.n_embd // heads, rope),
             plain(source, f"{name}.mlp.fc_in", f"{name}.mlp.fc_out", "activation_function"),
-            before_attention=source.norm(f"{name}.ln_1", "layer", epsilon),
+            source.norm(f"{name}.ln_1", "layer", epsilon),
+            None,
             parallel=True,
         )
 
-    return decoder(source, layer, source.norm("transformer.ln_f", "layer", epsilon), "transformer.wte")
+    embedding = Embedding(source.tensor("transformer.wte.weight"))
+    return decoder(source, embedding, "transformer.h", layer, source.norm("transformer.ln_f", "layer", epsilon))

@@ -1,155 +1,69 @@
-"""Llama and its relatives: rotation, RMS norms, a gated feed-forward."""
+"""Llama: rotation, RMS norms, a gated feed-forward, no window; and, with options, its relatives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
-from onnxpress_exporter.graphs.build.architecture import Attention, Decoder, FeedForward, Layer, Rope
-from onnxpress_exporter.graphs.build.blocks import Norm
-from onnxpress_exporter.graphs.build.readers.parts import attention, decoder, gated
-from onnxpress_exporter.graphs.build.readers.source import Source
+from onnxpress_exporter.graphs.build.architecture import Architecture, Branch, Embedding, Layer, Norm
+from onnxpress_exporter.graphs.build.parts import attention, decoder, gated
+from onnxpress_exporter.graphs.build.source import Source
 
 
-def llama(source: Source, windows: Sequence[int | None] | None = None, *, interleaved: bool = False) -> Decoder:
-    """Llama and Seed: no window."""
+def read(source: Source) -> Architecture:
+    """Llama."""
+    return llama(source)
+
+
+def llama(
+    source: Source,
+    windows: Sequence[int | None] | None = None,
+    *,
+    interleaved: bool = False,
+    rotates: Sequence[int] | None = None,
+    scale: float | None = None,
+    multiplier: float = 1.0,
+    table_multiplier: float = 1.0,
+    logits_factor: float = 1.0,
+) -> Architecture:
+    """A relative of Llama; where its heads have norms, these are read.
+
+    Args:
+        windows: of each layer. rotates: whether each layer does. interleaved: as in `Rope`.
+        scale: of the scores, if not the root of the head size. multiplier: of what branches return.
+        table_multiplier, logits_factor: of the words' vectors, and of the logits.
+    """
     rope = source.rope("model.rotary_emb", interleaved=interleaved)
 
-    def layer(index: int) -> Layer:
-        name = f"model.layers.{index}"
-        attends = attention(source, f"{name}.self_attn", rope, None if windows is None else windows[index])
+    def layer(name: str, number: int) -> Layer:
+        attends = attention(
+            source,
+            f"{name}.self_attn",
+            rope if rotates is None or rotates[number] else None,
+            None if windows is None else windows[number],
+        )
         if source.has(f"{name}.self_attn.q_norm.weight"):
-            query, key = (_norm(source, f"{name}.self_attn.{one}_norm") for one in "qk")
+            query, key = (rms(source, f"{name}.self_attn.{part}_norm") for part in "qk")
             attends = replace(attends, head_norms=(query, key))
+        if scale is not None:
+            attends = replace(attends, scale=scale)
+        before = rms(source, f"{name}.input_layernorm")
         return Layer(
-            attends,
-            gated(source, f"{name}.mlp"),
-            before_attention=_norm(source, f"{name}.input_layernorm"),
-            before_feed_forward=_norm(source, f"{name}.post_attention_layernorm"),
+            [
+                Branch(attends, before, multiplier=multiplier),
+                Branch(
+                    gated(source, f"{name}.mlp"),
+                    rms(source, f"{name}.post_attention_layernorm"),
+                    multiplier=multiplier,
+                ),
+            ]
         )
 
-    return decoder(source, layer, _norm(source, "model.norm"))
+    embedding = Embedding(source.tensor("model.embed_tokens.weight"), table_multiplier)
+    head = source.head(embedding.table, factor=logits_factor)
+    return decoder(source, embedding, "model.layers", layer, rms(source, "model.norm"), head=head)
 
 
-def mistral(source: Source) -> Decoder:
-    """Mistral: the same window in every layer."""
-    return llama(source, source.same_window())
-
-
-def qwen(source: Source) -> Decoder:
-    """Qwen2, Qwen3, whose heads are normalized, and Ministral: some layers may have a window."""
-    return llama(source, source.windows())
-
-
-def helium(source: Source) -> Decoder:
-    """Helium and Ernie 4.5: neighbours are rotated."""
-    return llama(source, interleaved=True)
-
-
-def smollm3(source: Source) -> Decoder:
-    """SmolLM3: some layers do not rotate."""
-    found = qwen(source)
-    layers = [
-        layer if rotates else replace(layer, attention=replace(layer.attention, rope=None))
-        for layer, rotates in zip(found.layers, source.config.no_rope_layers, strict=True)
-    ]
-    return replace(found, layers=layers)
-
-
-def granite(source: Source) -> Decoder:
-    """Granite: Llama with multipliers."""
-    config, found = source.config, llama(source)
-    layers = [
-        replace(
-            layer,
-            attention=replace(layer.attention, scale=config.attention_multiplier),
-            multiplier=config.residual_multiplier,
-        )
-        for layer in found.layers
-    ]
-    return replace(
-        found,
-        layers=layers,
-        table_multiplier=config.embedding_multiplier,
-        logits_factor=1.0 / config.logits_scaling,
-    )
-
-
-def phi3(source: Source) -> Decoder:
-    """Phi-3 and Phi-4: packed projections, a part of each head may be rotated."""
-    config, rope, windows = source.config, source.rope("model.rotary_emb"), source.same_window()
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-
-    def layer(index: int) -> Layer:
-        name = f"model.layers.{index}"
-        attends = Attention(
-            projections=[source.linear(f"{name}.self_attn.qkv_proj")],
-            output=source.linear(f"{name}.self_attn.o_proj"),
-            heads=config.num_attention_heads,
-            kv_heads=config.num_key_value_heads,
-            size=size,
-            scale=size**-0.5,
-            rope=rope,
-            window=windows[index],
-        )
-        feeds = FeedForward(
-            up=[source.linear(f"{name}.mlp.gate_up_proj")],
-            down=source.linear(f"{name}.mlp.down_proj"),
-            activation=source.activation("hidden_act"),
-            gated=True,
-        )
-        return Layer(
-            attends,
-            feeds,
-            before_attention=_norm(source, f"{name}.input_layernorm"),
-            before_feed_forward=_norm(source, f"{name}.post_attention_layernorm"),
-        )
-
-    return decoder(source, layer, _norm(source, "model.norm"))
-
-
-def olmo(source: Source) -> Decoder:
-    """OLMo: LayerNorm without weights, projections clipped."""
-    rope = source.rope("model.rotary_emb")
-    # The epsilon is not in the config.
-    norm = Norm("layer", torch.ones(source.config.hidden_size), 1e-5)
-
-    def layer(index: int) -> Layer:
-        name = f"model.layers.{index}"
-        attends = replace(attention(source, f"{name}.self_attn", rope), clip=source.config.clip_qkv)
-        return Layer(attends, gated(source, f"{name}.mlp"), before_attention=norm, before_feed_forward=norm)
-
-    return decoder(source, layer, norm)
-
-
-def olmo2(source: Source) -> Decoder:
-    """OLMo 2: norms of what the branches return, and of all heads together."""
-    rope = source.rope("model.rotary_emb")
-    return _olmo2(source, [rope] * source.config.num_hidden_layers, [None] * source.config.num_hidden_layers)
-
-
-def olmo3(source: Source) -> Decoder:
-    """OLMo 3: OLMo 2 with windows; layers that have one have a rotation of their own."""
-    kinds = source.config.layer_types
-    ropes = {kind: source.rope("model.rotary_emb", kind) for kind in sorted(set(kinds))}
-    return _olmo2(source, [ropes[kind] for kind in kinds], source.windows())
-
-
-def _olmo2(source: Source, ropes: Sequence[Rope], windows: Sequence[int | None]) -> Decoder:
-    def layer(index: int) -> Layer:
-        name = f"model.layers.{index}"
-        query, key = (_norm(source, f"{name}.self_attn.{one}_norm") for one in "qk")
-        return Layer(
-            replace(attention(source, f"{name}.self_attn", ropes[index], windows[index]), whole_norms=(query, key)),
-            gated(source, f"{name}.mlp"),
-            after_attention=_norm(source, f"{name}.post_attention_layernorm"),
-            after_feed_forward=_norm(source, f"{name}.post_feedforward_layernorm"),
-        )
-
-    return decoder(source, layer, _norm(source, "model.norm"))
-
-
-def _norm(source: Source, name: str) -> Norm:
+def rms(source: Source, name: str) -> Norm:
+    """One of the norms of this family."""
     return source.norm(name, "rms", source.config.rms_norm_eps)

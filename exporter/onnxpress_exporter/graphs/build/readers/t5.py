@@ -1,4 +1,4 @@
-"""T5 (Flan's too), mT5 and UMT5: RMS normalization, biases by distance and no others, scores that nothing scales.
+"""T5 (Flan's too): RMS normalization, biases by distance and no others, scores that nothing scales.
 
 The buckets of distances are asked of the model's own module, not computed again.
 """
@@ -9,90 +9,67 @@ from dataclasses import replace
 
 import torch
 
-from onnxpress_exporter.graphs.build.blocks import Norm
-from onnxpress_exporter.graphs.build.encoder_decoder import (
+from onnxpress_exporter.graphs.build.architecture import (
+    Architecture,
     Attention,
-    Decoder,
-    DecoderLayer,
+    Branch,
     DistanceBias,
     Embedding,
-    Encoder,
-    EncoderDecoder,
-    EncoderLayer,
     FeedForward,
-    Head,
+    Layer,
+    Norm,
+    Stack,
 )
-from onnxpress_exporter.graphs.build.readers.source import Source
+from onnxpress_exporter.graphs.build.parts import causal
+from onnxpress_exporter.graphs.build.source import Source
 
 
-def t5(source: Source) -> EncoderDecoder:
-    """T5ForConditionalGeneration, MT5ForConditionalGeneration or UMT5ForConditionalGeneration."""
+def read(source: Source) -> Architecture:
+    """T5."""
+    return t5(source, scales_outputs=source.config.scale_decoder_outputs)
+
+
+def t5(source: Source, *, scales_outputs: bool) -> Architecture:
+    """With what the head reads divided by the root of the width, or not."""
+    source.with_encoder()
     config = source.config
-    table = source.tensor("decoder.embed_tokens.weight")
-    final_norm = _norm(source, "decoder.final_layer_norm")
-    if _scales_outputs(source):
-        final_norm = replace(final_norm, weight=final_norm.weight * config.d_model**-0.5)
-    head = source.head("lm_head", table)
-    return EncoderDecoder(
-        encoder=Encoder(
-            Embedding(source.tensor("encoder.embed_tokens.weight")),
-            _encoder_layers(source, config.num_layers),
-            _norm(source, "encoder.final_layer_norm"),
-        ),
-        decoder=Decoder(Embedding(table), _decoder_layers(source, config.num_decoder_layers), final_norm),
-        head=Head(None if head is None else head.weight),
+    embedding = Embedding(source.tensor("decoder.embed_tokens.weight"))
+    encoder = Stack(
+        "encoder",
+        Embedding(source.tensor("encoder.embed_tokens.weight")),
+        _layers(source, "encoder", config.num_layers),
+        _norm(source, "encoder.final_layer_norm"),
     )
+    norm = _norm(source, "decoder.final_layer_norm")
+    if scales_outputs:
+        norm = replace(norm, weight=norm.weight * config.d_model**-0.5)
+    decoder = Stack("decoder", embedding, _layers(source, "decoder", config.num_decoder_layers), norm)
+    return Architecture(decoder, source.head(embedding.table), encoder)
 
 
-def _scales_outputs(source: Source) -> bool:
-    """Whether what the head reads is divided by the root of the width: never in mT5."""
-    config = source.config
-    scaled = {"t5": getattr(config, "scale_decoder_outputs", False), "umt5": config.tie_word_embeddings}
-    return bool(scaled.get(config.model_type, False))
-
-
-def _encoder_layers(source: Source, count: int) -> tuple[EncoderLayer, ...]:
-    layers, bias = [], None
-    for index in range(count):
-        attend, think = (f"encoder.block.{index}.layer.{one}" for one in range(2))
-        bias = _distances(source, f"{attend}.SelfAttention", both_sides=True) or bias
-        layers.append(
-            EncoderLayer(
-                _attention(source, f"{attend}.SelfAttention"),
-                _norm(source, f"{attend}.layer_norm"),
-                _feed_forward(source, f"{think}.DenseReluDense"),
-                _norm(source, f"{think}.layer_norm"),
-                bias,
-            )
-        )
-    return tuple(layers)
-
-
-def _decoder_layers(source: Source, count: int) -> tuple[DecoderLayer, ...]:
-    layers, bias = [], None
-    for index in range(count):
-        remember, look, think = (f"decoder.block.{index}.layer.{one}" for one in range(3))
-        bias = _distances(source, f"{remember}.SelfAttention", both_sides=False) or bias
-        layers.append(
-            DecoderLayer(
-                _attention(source, f"{remember}.SelfAttention"),
-                _norm(source, f"{remember}.layer_norm"),
-                _attention(source, f"{look}.EncDecAttention"),
-                _norm(source, f"{look}.layer_norm"),
-                _feed_forward(source, f"{think}.DenseReluDense"),
-                _norm(source, f"{think}.layer_norm"),
-                bias,
-            )
-        )
-    return tuple(layers)
+def _layers(source: Source, stack: str, count: int) -> list[Layer]:
+    decodes = stack == "decoder"
+    layers, distances = [], None
+    for number in range(count):
+        attends, *looks, feeds = (f"{stack}.block.{number}.layer.{place}" for place in range(3 if decodes else 2))
+        distances = _distances(source, f"{attends}.SelfAttention", both_sides=not decodes) or distances
+        own = replace(_attention(source, f"{attends}.SelfAttention"), distances=distances)
+        parts: list[tuple[str, Attention | FeedForward]] = [
+            (attends, own if decodes else replace(own, kind="bidirectional")),
+            *((name, replace(_attention(source, f"{name}.EncDecAttention"), kind="cross")) for name in looks),
+            (feeds, _feed_forward(source, f"{feeds}.DenseReluDense")),
+        ]
+        layers.append(Layer([Branch(part, _norm(source, f"{name}.layer_norm")) for name, part in parts]))
+    return layers
 
 
 def _attention(source: Source, name: str) -> Attention:
-    q, k, v, o = (source.linear(f"{name}.{one}") for one in "qkvo")
-    return Attention(q, k, v, o, heads=source.config.num_heads, scale=1.0)
+    *projections, output = (source.linear(f"{name}.{part}") for part in "qkvo")
+    heads = source.config.num_heads
+    return replace(causal(projections, output, heads, heads, projections[0].weight.shape[0] // heads), scale=1.0)
 
 
-def _distances(source: Source, name: str, both_sides: bool) -> DistanceBias | None:
+def _distances(source: Source, name: str, *, both_sides: bool) -> DistanceBias | None:
     """A token at `span` among tokens from 0 to span, or to 2 * span; beyond the span all have one bucket."""
     if not source.has(f"{name}.relative_attention_bias.weight"):
         return None
@@ -105,10 +82,9 @@ def _distances(source: Source, name: str, both_sides: bool) -> DistanceBias | No
 
 
 def _feed_forward(source: Source, name: str) -> FeedForward:
-    down, activation = source.linear(f"{name}.wo"), source.activation("dense_act_fn")
-    if not source.config.is_gated_act:
-        return FeedForward(source.linear(f"{name}.wi"), down, activation)
-    return FeedForward(source.linear(f"{name}.wi_1"), down, activation, gate=source.linear(f"{name}.wi_0"))
+    gated = source.config.is_gated_act
+    up = [source.linear(f"{name}.{part}") for part in (("wi_0", "wi_1") if gated else ("wi",))]
+    return FeedForward(up, source.linear(f"{name}.wo"), source.activation("dense_act_fn"), gated)
 
 
 def _norm(source: Source, name: str) -> Norm:

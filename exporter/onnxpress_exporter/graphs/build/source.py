@@ -5,46 +5,17 @@ Knows no family. A reader asks for what it knows; what it did not ask for makes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 
-from onnxpress_exporter.errors import NotBuildable, ReaderError
-from onnxpress_exporter.graphs.build.architecture import Rope
-from onnxpress_exporter.graphs.build.blocks import ACTIVATIONS, Linear, Norm
+from onnxpress_exporter.errors import NotBuildable
+from onnxpress_exporter.graphs.build.architecture import Head, Linear, Norm, Rope
+from onnxpress_exporter.graphs.build.mlp import ACTIVATIONS
 
 #: Rotations whose frequencies are the same at every length; "dynamic" and "longrope" are not.
 ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
-
-
-Architecture = TypeVar("Architecture")
-
-
-def read_with(reader: Callable[[Source], Architecture], model: torch.nn.Module) -> Architecture:
-    """What a reader makes of a model.
-
-    Raises:
-        NotBuildable: the reader says what it does not know; or it fails on a class that came with the checkpoint.
-        ReaderError: it fails on a class of transformers.
-    """
-    source = Source(model)
-    try:
-        architecture = reader(source)
-    except NotBuildable:
-        raise
-    except Exception as error:
-        kind, reason = type(model), f"{type(error).__name__}: {error}"
-        if not kind.__module__.startswith("transformers.models."):
-            raise NotBuildable(f"{kind.__name__} came with the checkpoint, and its reader fails: {reason}") from error
-        raise ReaderError(
-            f"The reader of {source.config.model_type!r} fails on {kind.__name__}: {reason}. This is a fault of "
-            f"onnxpress (with transformers {version('transformers')}), not of the checkpoint: please report it, with "
-            "its config.json."
-        ) from error
-    source.check_all_read()
-    return architecture
 
 
 class Source:
@@ -70,10 +41,10 @@ class Source:
         if name not in self._weights:
             raise LookupError(f"there is no weight {name}")
         self._read.add(name)
-        found = self._weights[name].detach()
-        if not found.is_floating_point() or found.is_meta:
+        weight = self._weights[name].detach()
+        if not weight.is_floating_point() or weight.is_meta:
             raise NotBuildable(f"its weight {name} is not of plain numbers")
-        return found
+        return weight
 
     def linear(self, name: str, *, transposed: bool = False) -> Linear:
         """A projection, with its bias if it has one; `transposed` where it stores (inputs, outputs)."""
@@ -102,24 +73,18 @@ class Source:
             if getattr(self.config, field, None):
                 raise NotBuildable(f"{field} is {getattr(self.config, field)!r}")
 
-    def grouped(self, name: str, heads: int, kv_heads: int) -> Sequence[Linear]:
-        """Queries, keys and values of a projection that packs, for each head of keys, its queries, key and value."""
-        packed = self.linear(name)
-        groups = heads // kv_heads
-
-        def part(tensor: torch.Tensor, which: slice) -> torch.Tensor:
-            rest = tensor.shape[1:]
-            return tensor.reshape(kv_heads, groups + 2, -1, *rest)[:, which].reshape(-1, *rest)
-
-        return [
-            Linear(part(packed.weight, which), None if packed.bias is None else part(packed.bias, which))
-            for which in (slice(0, groups), slice(groups, groups + 1), slice(groups + 1, groups + 2))
-        ]
-
-    def head(self, name: str, table: torch.Tensor) -> Linear | None:
-        """The head; None where it is the words' table."""
-        head = self.linear(name)
-        return None if head.bias is None and head.weight.data_ptr() == table.data_ptr() else head
+    def head(
+        self,
+        table: torch.Tensor,
+        *,
+        factor: float = 1.0,
+        softcap: float | None = None,
+        projection: Linear | None = None,
+    ) -> Head:
+        """The head `lm_head`; tied where its weights are the words' table."""
+        head = self.linear("lm_head")
+        tied = head.weight.data_ptr() == table.data_ptr()
+        return Head(head.weight, tied, head.bias, projection, factor, softcap)
 
     def rope(self, module: str, kind: str | None = None, *, interleaved: bool = False) -> Rope:
         """The rotation that a module of the model makes; `kind` of layers where there are several."""
@@ -128,10 +93,15 @@ class Source:
             parameters = parameters[kind]
         if parameters["rope_type"] not in ROPE_TYPES:
             raise NotBuildable(f"rope_type is {parameters['rope_type']!r}")
-        found, prefix = self._model.get_submodule(module), "" if kind is None else f"{kind}_"
-        frequencies = getattr(found, f"{prefix}inv_freq")
-        factor = getattr(found, f"{prefix}attention_scaling")
+        rotation, prefix = self.module(module), "" if kind is None else f"{kind}_"
+        frequencies = getattr(rotation, f"{prefix}inv_freq")
+        factor = getattr(rotation, f"{prefix}attention_scaling")
         return Rope("rotary" if kind is None else f"rotary.{kind}", frequencies, factor, interleaved)
+
+    def with_encoder(self) -> None:
+        """Refuse a decoder that was taken from an encoder-decoder."""
+        if not self.config.is_encoder_decoder:
+            raise NotBuildable("it is read with its encoder only")
 
     def windows(self) -> Sequence[int | None]:
         """Each layer's window, for families that read `layer_types`."""

@@ -1,0 +1,5 @@
+"""Pegasus: of BART's kin."""
+
+from onnxpress_exporter.graphs.build.readers.bart import read
+
+__all__ = ["read"]

@@ -1,0 +1,5 @@
+"""PLBart: of BART's kin."""
+
+from onnxpress_exporter.graphs.build.readers.bart import read
+
+__all__ = ["read"]
