@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.engine.choice import Choice, choose
-from onnxpress.engine.providers import import_onnxruntime, parse_device, require_device
+from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnknownTask
 from onnxpress.layouts.artifact import Artifact
@@ -58,7 +58,7 @@ def pipeline(
     place = parse_device(device)
     artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision)
     row = _served_task(artifact, wanted)
-    if place != "cpu":
+    if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
     choice = choose(artifact.manifest, precision, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
@@ -97,7 +97,8 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
         graphs = beside.submit(artifact.graphs, choice.precision)
         row.load()
         import_onnxruntime()
-        session = Session(graphs.result(), device=place, threads=threads)
+        roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
+        session = Session(graphs.result(), device=place, threads=threads, roles=roles)
         opened = beside.submit(session.warm)
         tokenizer = open_tokenizer(artifact)
         opened.result()
