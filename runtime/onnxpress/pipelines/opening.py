@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.engine.providers import import_onnxruntime, parse_device, require_device
+from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnknownTask
 from onnxpress.layouts.artifact import Artifact
@@ -60,7 +60,7 @@ def pipeline(
     place = parse_device(device)
     artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision)
     row = _served_task(artifact, wanted)
-    if place != "cpu":
+    if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
     choice = choose(artifact.manifest, precision, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
@@ -99,24 +99,18 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
     from concurrent.futures import ThreadPoolExecutor
 
     from onnxpress.pipelines.loaded import LoadedModel
+    from onnxpress.text.opening import open_tokenizer
 
     with ThreadPoolExecutor(max_workers=1) as beside:
         graphs = beside.submit(artifact.graphs, choice.precision)
         row.load()
         import_onnxruntime()
-        session = Session(graphs.result(), device=place, threads=threads)
+        roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
+        session = Session(graphs.result(), device=place, threads=threads, roles=roles)
         opened = beside.submit(session.warm)
-        tokenizer = _tokenizer(artifact)
+        tokenizer = open_tokenizer(artifact)
         opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
-
-
-def _tokenizer(artifact: Artifact) -> Tokenizer | None:
-    """The artifact's tokenizer; None: it has none."""
-    from onnxpress.text.tokenizer import Tokenizer
-
-    settings = artifact.manifest.tokenizer
-    return None if settings is None else Tokenizer(artifact.file(settings.file), settings)
 
 
 def _served_task(artifact: Artifact, wanted: Task | None) -> Task:
