@@ -229,8 +229,8 @@ def bench_command(
 
 
 @contextmanager
-def display() -> Iterator[Callable[[str, int, int], None]]:
-    """One bar on standard error; nothing where that is not a terminal."""
+def display(place: str = "") -> Iterator[Callable[[str, int, int], None]]:
+    """One bar on standard error, which says `place` and what is being done; nothing where that is not a terminal."""
     from tqdm import tqdm
 
     with tqdm(
@@ -242,6 +242,6 @@ def display() -> Iterator[Callable[[str, int, int], None]]:
 
         def show(title: str, done: int, total: int) -> None:
             bar.total, bar.n = total, done
-            bar.set_description_str(title)
+            bar.set_description_str(f"{place}, {title}" if place else title)
 
         yield show

@@ -236,6 +236,19 @@ def test_the_store_is_pickled_empty() -> None:
     assert (copy.limit_bytes, copy.used_bytes) == (10**6, 0)
 
 
+def test_what_was_read_is_freed_with_the_session(session: Session, graph: object) -> None:
+    own = Session(session.graphs, threads=1)
+    model = SharedModel(own, graph, 2000)  # type: ignore[arg-type]
+    answer(model, [tokens(40)])
+    assert model.prefixes.used_bytes > 0
+    late = model.start(1, 50)
+    late.prefill(0, tokens(40, 1))
+    own.close()
+    assert model.prefixes.used_bytes == 0
+    late.close()  # a call that ends after the session does keeps nothing
+    assert model.prefixes.used_bytes == 0
+
+
 def test_threads_share_a_model(model: SharedModel, plain: SharedModel) -> None:
     system = tokens(50)
     prompts = [system + tokens(10, seed) for seed in range(6)]

@@ -22,7 +22,7 @@ from onnxpress.format.processors import Processors
 from onnxpress.math import top_k
 from onnxpress.pipelines import table
 from onnxpress.pipelines.base import Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
@@ -72,8 +72,8 @@ class PictureClassification(Pipeline[Options, PictureProcessor]):
     options_type = Options
     processor_type = PictureProcessor
 
-    def prepare(self, item: Any, options: Options) -> Request[None]:
-        return Request((self.processor.sample(item),), None)
+    def prepare(self, item: Any, options: Options) -> Prepared[None]:
+        return Prepared((self.processor.sample(item),), None)
 
     def finish(self, context: None, values: list[Any], options: Options) -> list[dict[str, Any]]:
         scores, labels = values[0]["logits"], class_labels(self)

@@ -11,7 +11,7 @@ import pytest
 
 import onnxpress
 from onnxpress import InputError
-from onnxpress.pipelines.text_classification import Options, function_name
+from onnxpress.pipelines.text_classification import TextClassificationOptions, function_name
 from onnxpress.pipelines.text_processor import strategy
 from tests.fixtures.artifacts import write_artifact
 
@@ -56,7 +56,7 @@ def test_strategies(given: Any, kept: str | None) -> None:
 )
 def test_wrong_options(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
-        Options(**wrong)
+        TextClassificationOptions(**wrong)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from onnxpress import InputError
 from onnxpress.pipelines.entities import STRATEGIES, Token, aggregate, merge_overlapping
-from onnxpress.pipelines.token_classification import Options
+from onnxpress.pipelines.token_classification import TokenClassificationOptions
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "MISC")
 
@@ -112,4 +112,4 @@ def test_of_equally_long_ones_the_surest_stays() -> None:
 )
 def test_wrong_options(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
-        Options(**wrong)
+        TokenClassificationOptions(**wrong)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from onnxpress import InputError
-from onnxpress.pipelines.zero_shot_classification import Options
+from onnxpress.pipelines.zero_shot_classification import ZeroShotOptions
 
 
 @pytest.mark.parametrize(
@@ -21,21 +21,23 @@ from onnxpress.pipelines.zero_shot_classification import Options
     ],
 )
 def test_labels(given: Any, kept: tuple[str, ...]) -> None:
-    assert Options(candidate_labels=given).candidate_labels == kept
+    assert ZeroShotOptions(candidate_labels=given).candidate_labels == kept
 
 
 @pytest.mark.parametrize("wrong", [None, 5, [5], [["a"]], [b"a"]])
 def test_wrong_labels(wrong: Any) -> None:
     with pytest.raises(InputError, match="candidate_labels must be strings"):
-        Options(candidate_labels=wrong)
+        ZeroShotOptions(candidate_labels=wrong)
 
 
 def test_hypotheses() -> None:
-    options = Options(candidate_labels=["a {b}", "c"], hypothesis_template="About {}: {0}?".replace("{0}", "{{x}}"))
+    options = ZeroShotOptions(
+        candidate_labels=["a {b}", "c"], hypothesis_template="About {}: {0}?".replace("{0}", "{{x}}")
+    )
     assert options.hypotheses() == ["About a {b}: {x}?", "About c: {x}?"]
 
 
 @pytest.mark.parametrize("wrong", ["", "none", "{label}", "{} {}", "{", "{{}}", "{0.a}", None, 5])
 def test_wrong_templates(wrong: Any) -> None:
     with pytest.raises(InputError, match="hypothesis_template"):
-        Options(hypothesis_template=wrong)
+        ZeroShotOptions(hypothesis_template=wrong)

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.pipelines.batching import Limits, Request, plan, run_samples, stream
+from onnxpress.pipelines.batching import Limits, Prepared, plan, run_samples, stream
 from onnxpress.samples import Sample
 
 COSTS = st.lists(st.integers(1, 200), max_size=60)
@@ -45,9 +45,9 @@ def test_run_samples_restores_the_order(costs: list[int], budget: int) -> None:
     assert run_samples(samples, _run, Limits(budget)) == list(range(len(costs)))
 
 
-def _prepare(item: int) -> Request[int]:
+def _prepare(item: int) -> Prepared[int]:
     """An input that becomes `item % 3` samples, so some have none."""
-    return Request(tuple(Sample({}, 1 + item % 5, item) for _ in range(item % 3)), item)
+    return Prepared(tuple(Sample({}, 1 + item % 5, item) for _ in range(item % 3)), item)
 
 
 def _run(samples: Sequence[Sample]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The project's own results: tables of cases, run by `make bench`, that back every figure in the README.
+"""The project's own results: tables of cases, run by `make bench`, that back every figure in RESULTS.md and the README.
 
 A suite is a tuple of cases in one file; SUITES names them. Add a case, or a suite, and it is run, recorded in
 benchmarks/results/ and shown. This module knows nothing of how a case is run.
@@ -40,12 +40,12 @@ class Case:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-#: name, which is that of the module with its CASES -> the document that shows its figures.
+#: name, which is that of the module with its CASES -> its heading in RESULTS.md.
 SUITES: Mapping[str, str] = {
-    "fp32": "README.md",
-    "int8": "README.md",
-    "generation": "README.md",
-    "peers": "benchmarks/README.md",
+    "fp32": "Encoders in float32",
+    "int8": "Encoders, quantized",
+    "generation": "Models that write",
+    "peers": "Every peer",
 }
 
 

@@ -1,4 +1,4 @@
-"""`make bench`: run suites, keep their records, and put their figures into the README."""
+"""`make bench`: run suites, keep their records, and write RESULTS.md and the README's figures."""
 
 from __future__ import annotations
 
@@ -35,22 +35,23 @@ def main(
     """Measure every case of the suites, write benchmarks/results/, and regenerate the figures in the documents."""
     from onnxpress_bench.suites.results import write_documents
 
-    chosen = [(one, case) for one in ([suite] if suite else SUITES) for case in cases(one)]
-    chosen = [(one, case) for one, case in chosen if not names or case.name in names]
+    chosen = [(name, case) for name in ([suite] if suite else SUITES) for case in cases(name)]
+    chosen = [(name, case) for name, case in chosen if not names or case.name in names]
     if only_list:
-        for one, case in chosen:
-            click.echo(f"{one}/{case.name}: {case.model}; {', '.join(case.backends)}")
+        for name, case in chosen:
+            click.echo(f"{name}/{case.name}: {case.model}; {', '.join(case.backends)}")
         return
     failed = False
-    for one, case in [] if readme else chosen:
-        click.echo(f"\n=== {one}/{case.name}\n")
-        failed |= _measure(case, results / one / f"{case.name}.jsonl", blocks)
+    for number, (name, case) in enumerate([] if readme else chosen, start=1):
+        place = f"case {number} of {len(chosen)}, {name}/{case.name}"
+        click.echo(f"\n=== {place}\n")
+        failed |= _measure(case, results / name / f"{case.name}.jsonl", blocks, place)
     if results == RESULTS:
         write_documents(ROOT, results)
     sys.exit(1 if failed else 0)
 
 
-def _measure(case: Case, path: Path, blocks: int | None) -> bool:
+def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
     """Whether a backend failed."""
     from onnxpress_bench.record import write_record
     from onnxpress_bench.report.page import write_page
@@ -84,7 +85,7 @@ def _measure(case: Case, path: Path, blocks: int | None) -> bool:
     # What is committed names no folder of this machine.
     subject = replace(subject, model=case.model, checkpoint=f"{case.model} checkpoint")
     command = shlex.join(["make", "bench", f"CASE={case.name}"])
-    with display() as show:
+    with display(place) as show:
         comparison = run(subject, settings, command=command, measure_limits=case.measure_limits, progress=show)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_record(comparison, path)

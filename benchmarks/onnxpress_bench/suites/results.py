@@ -1,7 +1,6 @@
-"""Records of the suites to the tables of the README, between markers, and back into the file.
+"""Records of the suites to RESULTS.md, and to the README's few figures and chart.
 
-Every figure in those tables is taken from a record in benchmarks/results/; none is written by hand. Pure but for
-`update` and `load`.
+Every figure in them is taken from a record in benchmarks/results/; none is written by hand.
 """
 
 from __future__ import annotations
@@ -18,11 +17,12 @@ from onnxpress_bench.measures import Row, summarize
 from onnxpress_bench.noise import findings
 from onnxpress_bench.record import read_record
 from onnxpress_bench.report.terminal import figure, times
-from onnxpress_bench.suites import SUITES, Case, cases
+from onnxpress_bench.suites import SUITES, Case, cases, summary
 from onnxpress_bench.suites.targets import Outcome, Target, Verdict, outcome
 from onnxpress_exporter.judging.wrong import is_wrong
 
-BEGIN, END = "<!-- measured: begin ({}) -->", "<!-- measured: end ({}) -->"
+#: Around the README's figures.
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 Records = Mapping[str, Comparison]
 
@@ -63,41 +63,53 @@ def render(suite: str, records: Records) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def update(text: str, sections: Mapping[str, str]) -> str:
-    """`text` with what stands between each suite's markers replaced.
+def update(text: str, section: str) -> str:
+    """`text` with what stands between the markers replaced.
 
     Raises:
-        BenchError: a pair of markers is missing.
+        BenchError: the markers are missing.
     """
-    for suite, section in sections.items():
-        begin, end = BEGIN.format(suite), END.format(suite)
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise BenchError(
-                f"The document needs the lines {begin} and {end} once each, around the figures of that suite."
-            )
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n{section}{end}{rest.partition(end)[2]}"
-    return text
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise BenchError(f"The document needs the lines {BEGIN} and {END} once each, around its figures.")
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{section}{END}{rest.partition(END)[2]}"
 
 
-def sections_of(document: str, results: Path) -> dict[str, str]:
-    """suite -> section, of those that a document shows."""
-    return {suite: render(suite, records) for suite, records in load(results).items() if SUITES[suite] == document}
+def results_page(records: Mapping[str, Records]) -> str:
+    """RESULTS.md: a section for each suite."""
+    parts = [_INTRODUCTION]
+    parts += [f"## {SUITES[suite]}\n{render(suite, records.get(suite, {}))}" for suite in SUITES]
+    return "\n".join(parts)
+
+
+_INTRODUCTION = """# Results
+
+Written by `make bench` from the records in `benchmarks/results/`, raw samples included; nothing is written by hand. How
+it is measured, and how to repeat it: [README.md](README.md).
+"""
+
+
+def documents(root: Path, results: Path) -> dict[Path, str]:
+    """Every file that shows figures of the records -> what it is to hold."""
+    records = load(results)
+    readme = root / "README.md"
+    held = {
+        root / "benchmarks" / "RESULTS.md": results_page(records),
+        readme: update(readme.read_text(encoding="utf-8"), summary.render_lines(records)),
+    }
+    chart = summary.render_chart(records)
+    return held if chart is None else {**held, root / "benchmarks" / "chart.svg": chart}
 
 
 def write_documents(root: Path, results: Path) -> None:
     """Regenerate the figures of all documents from the records."""
-    for document in dict.fromkeys(SUITES.values()):
-        path = root / document
-        text = update(path.read_text(encoding="utf-8"), sections_of(document, results))
+    for path, text in documents(root, results).items():
         write_file(path, text.encode())
 
 
 def figures_by_hand(text: str) -> list[str]:
     """What looks like a measured figure outside the markers: ratios, times, rates, memory, shares."""
-    for suite in SUITES:
-        pattern = re.escape(BEGIN.format(suite)) + ".*?" + re.escape(END.format(suite))
-        text = re.sub(pattern, "", text, flags=re.DOTALL)
+    text = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", "", text, flags=re.DOTALL)
     units = r"(?:x\b|×|ms\b|s\b|seconds?\b|minutes?\b|[kMG]i?B\b|%|(?:texts|tokens)/s\b|times\b|GFLOP/s\b)"
     return [match.group() for match in re.finditer(rf"(?<![\w.-])\d+(?:\.\d+)?\s?{units}(?![\w-])", text)]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import MissingDependency
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.source.weights import check_safetensors, read_json
+from onnxpress_exporter.source.weights import check_safetensors, explain_missing_weights, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
+_NAME_IT = "Name the model yourself, and this folder with --adapter."
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter on disk. `base`: the checkpoint it was trained on, as its own config names it; None: it names none."""
+    """An adapter on disk.
+
+    `base`: the checkpoint it was trained on, as its own config names it; None: it names none. `base_revision`: which
+    version of it on the Hub; None: the newest. `fetched`: somebody else wrote it.
+    """
 
     source: str  # as the user gave it
     folder: Path
     base: str | None
+    base_revision: str | None = None
+    fetched: bool = False
 
 
 def is_adapter(folder: Path) -> bool:
@@ -35,8 +43,12 @@ def is_adapter(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
 
 
-def open_adapter(source: str | Path, revision: str | None = None) -> Adapter:
+def open_adapter(source: str | Path, revision: str | None = None, *, fetched: bool = False) -> Adapter:
     """Find an adapter, a folder or a Hub id, and check that its weights are whole.
+
+    Args:
+        revision: on the Hub.
+        fetched: the folder is a download.
 
     Raises:
         UnsupportedCheckpoint: it is no adapter, or its weights are pickled or damaged.
@@ -48,7 +60,10 @@ def open_adapter(source: str | Path, revision: str | None = None) -> Adapter:
 
         if not hub.looks_like_repo_id(str(source)):
             raise UnsupportedCheckpoint(f"There is no folder {str(source)!r}, and it is not a Hub id either.")
-        folder = hub.fetch(str(source), revision, ("*.json", "*.jinja", "*.txt", "*.model", WEIGHTS)).folder
+        fetched, folder = (
+            True,
+            hub.fetch(str(source), revision, ("*.json", "*.jinja", "*.txt", "*.model", WEIGHTS)).folder,
+        )
     if not (folder / CONFIG).is_file():
         raise UnsupportedCheckpoint(f"{folder} holds no PEFT adapter: it has no {CONFIG}.")
     if not (folder / WEIGHTS).is_file():
@@ -57,8 +72,43 @@ def open_adapter(source: str | Path, revision: str | None = None) -> Adapter:
             "opened."
         )
     check_safetensors(folder / WEIGHTS)
-    base = read_json(folder / CONFIG).get("base_model_name_or_path")
-    return Adapter(str(source), folder, str(base) if base else None)
+    config = read_json(folder / CONFIG)
+    base, base_revision = (config.get(field) or None for field in ("base_model_name_or_path", "revision"))
+    for field, value in (("base_model_name_or_path", base), ("revision", base_revision)):
+        if not (value is None or isinstance(value, str)):
+            raise UnsupportedCheckpoint(f"{folder / CONFIG}: {field} should be a text, not {value!r:.60}.")
+    return Adapter(str(source), folder, base, base_revision, fetched)
+
+
+def base_of(adapter: Adapter) -> str | Path:
+    """Where the model is that an adapter names: a folder within its own, or what its config says.
+
+    An adapter of the user's own may name his folders, as training found them; one from the Hub may not reach for them.
+
+    Raises:
+        UnsupportedCheckpoint: it names none, itself, or a path that leaves its folder.
+    """
+    if adapter.base is None:
+        raise explain_missing_weights(adapter.folder)
+    named = _expanded(adapter.base)
+    place, root = (adapter.folder / named).resolve(), adapter.folder.resolve()
+    if place == root:
+        raise UnsupportedCheckpoint(f"{adapter.source} is a PEFT adapter that names itself as its base. {_NAME_IT}")
+    if named.is_absolute() and not adapter.fetched:
+        return named
+    if named.is_absolute() or not place.is_relative_to(root):
+        raise UnsupportedCheckpoint(
+            f"{adapter.source} is a PEFT adapter whose base, {adapter.base!r}, is a path that leaves its folder. "
+            f"{_NAME_IT}"
+        )
+    return adapter.folder / named if place.is_dir() else adapter.base
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # of a user whom this machine does not know
+        return Path(name)
 
 
 def merged(model: torch.nn.Module, adapter: Adapter) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, is_adapter, open_adapter
+from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, base_of, is_adapter, open_adapter
 from onnxpress_exporter.source.sentence_transformers import transformer_folder
 from onnxpress_exporter.source.weights import check_weights, explain_missing_weights, read_json
 from onnxpress_exporter.write.tokenizer_conversion import CONVERTERS
@@ -59,8 +59,9 @@ class Checkpoint:
     @property
     def architecture(self) -> str | None:
         """The class that the weights were saved by, as config.json names it."""
-        architectures = self.config.get("architectures") or [None]
-        return None if architectures[0] is None else str(architectures[0])
+        architectures = self.config.get("architectures")
+        first = architectures[0] if isinstance(architectures, list) and architectures else architectures
+        return str(first) if first else None
 
 
 def open_checkpoint(
@@ -74,56 +75,80 @@ def open_checkpoint(
     """Find the files of `source`, a folder or a Hub id, and check that they can be loaded safely.
 
     An existing folder wins over a Hub id. `adapter` is a PEFT adapter for it; a `source` that is one itself stands for
-    the model that it names. Raises UnsupportedCheckpoint for anything that is not a whole PyTorch checkpoint, and
-    HubError if the Hub refuses.
+    the model that it names, at the revision that it names.
+
+    Raises:
+        UnsupportedCheckpoint: it is no whole PyTorch checkpoint, nor an adapter of one.
+        HubError: the Hub refuses.
     """
     opened = None if adapter is None else open_adapter(adapter)
-    folder, commit = Path(source).expanduser(), None
+    if opened is not None and revision is None and str(source) == opened.base:
+        revision = opened.base_revision if not Path(source).expanduser().is_dir() else None
+    found = _find(source, revision, allow_pickled_weights, trust_remote_code)
+    if opened is None and is_adapter(found.folder):
+        own = open_adapter(found.folder, fetched=found.commit is not None)
+        return _with_its_base(replace(own, source=str(source)), allow_pickled_weights, trust_remote_code)
+    return _checked(found, allow_pickled_weights, trust_remote_code, opened)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A folder of something, perhaps fetched from the Hub at a commit."""
+
+    source: str
+    folder: Path
+    revision: str | None = None
+    commit: str | None = None
+
+
+def _find(source: str | Path, revision: str | None, allow_pickled: bool, trust_remote_code: bool) -> _Found:
+    folder = Path(source).expanduser()
     if folder.is_file():
         raise UnsupportedCheckpoint(f"{folder} is a file; name the folder that holds the model.")
     if not folder.is_dir():
-        folder, commit = _fetch(str(source), revision, allow_pickled_weights, trust_remote_code)
-    elif revision is not None:
+        folder, commit = _fetch(str(source), revision, allow_pickled, trust_remote_code)
+        return _Found(str(source), folder, revision, commit)
+    if revision is not None:
         raise UnsupportedCheckpoint(
             f"{folder} is a local folder, which has no revisions: leave out revision={revision!r}."
         )
-    if opened is None and is_adapter(folder):
-        return _base_of(open_adapter(folder), str(source), allow_pickled_weights, trust_remote_code)
-    model_folder = transformer_folder(folder)
+    return _Found(str(source), folder)
+
+
+def _checked(found: _Found, allow_pickled: bool, trust_remote_code: bool, adapter: Adapter | None) -> Checkpoint:
+    """The checkpoint of a folder whose files can be loaded."""
+    model_folder = transformer_folder(found.folder)
     if not (model_folder / "config.json").is_file():
         raise _without_config(model_folder)
     config = read_json(model_folder / "config.json")
     _check_config(config, model_folder, trust_remote_code)
     return Checkpoint(
-        source=str(source),
-        folder=folder,
-        revision=revision if commit is not None else None,
-        commit=commit,
+        source=found.source,
+        folder=found.folder,
+        revision=found.revision,
+        commit=found.commit,
         config=config,
         model_folder=model_folder,
-        safetensors=check_weights(model_folder, allow_pickled=allow_pickled_weights),
+        safetensors=check_weights(model_folder, allow_pickled=allow_pickled),
         trust_remote_code=trust_remote_code,
-        adapter=opened,
+        adapter=adapter,
     )
 
 
-def _base_of(adapter: Adapter, source: str, allow_pickled_weights: bool, trust_remote_code: bool) -> Checkpoint:
+def _with_its_base(adapter: Adapter, allow_pickled: bool, trust_remote_code: bool) -> Checkpoint:
     """The checkpoint that an adapter was trained on, with the adapter."""
-    if adapter.base is None:
-        raise explain_missing_weights(adapter.folder)
-    beside = adapter.folder / adapter.base
+    base = base_of(adapter)
     try:
-        found = open_checkpoint(
-            beside if beside.is_dir() else adapter.base,
-            allow_pickled_weights=allow_pickled_weights,
-            trust_remote_code=trust_remote_code,
-        )
+        revision = None if Path(base).expanduser().is_dir() else adapter.base_revision
+        found = _find(base, revision, allow_pickled, trust_remote_code)
+        if is_adapter(found.folder):
+            raise UnsupportedCheckpoint("it is an adapter itself; merge that one into its model first.")
+        return _checked(found, allow_pickled, trust_remote_code, adapter)
     except UnsupportedCheckpoint as error:
         raise UnsupportedCheckpoint(
-            f"{source} is a PEFT adapter of {adapter.base}, which cannot be opened: {error} Export that model, with "
-            f"--adapter {source}."
+            f"{adapter.source} is a PEFT adapter of {adapter.base}, which cannot be opened: {error} Export that model, "
+            f"with --adapter {adapter.source}."
         ) from error
-    return replace(found, adapter=replace(adapter, source=source))
 
 
 def _fetch(repo_id: str, revision: str | None, allow_pickled: bool, trust_remote_code: bool) -> tuple[Path, str]:
@@ -162,8 +187,10 @@ def _check_config(config: Mapping[str, Any], folder: Path, trust_remote_code: bo
             f"{folder / 'config.json'} has no model_type, so transformers cannot tell what it is."
         )
     if "quantization_config" in config:
+        quantization = config["quantization_config"]
+        method = quantization.get("quant_method") if isinstance(quantization, Mapping) else quantization
         raise UnsupportedCheckpoint(
-            f"{folder} holds weights quantized by {config['quantization_config'].get('quant_method')}; "
+            f"{folder} holds weights quantized by {method}; "
             "export the original checkpoint and let onnxpress quantize it."
         )
     if model_type in CONFIG_MAPPING or trust_remote_code:

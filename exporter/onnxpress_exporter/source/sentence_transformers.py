@@ -89,7 +89,7 @@ def sentence_modules(folder: Path) -> tuple[SentenceModule, ...]:
             raise TypeError("expected a list with something in it")
         entries = sorted(entries, key=lambda entry: entry.get("idx", 0))
         modules = [(str(entry["type"]), str(entry.get("path", ""))) for entry in entries]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnsupportedCheckpoint(f"{path} is not a list of modules: {error}.") from error
     root = folder.resolve()
     for _, relative in modules:

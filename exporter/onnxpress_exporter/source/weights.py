@@ -35,7 +35,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from `path`; UnsupportedCheckpoint if it is not one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnsupportedCheckpoint(f"{path} is not readable as JSON: {error}.") from error
     if not isinstance(content, dict):
         raise UnsupportedCheckpoint(f"{path} should hold a JSON object.")
@@ -66,12 +66,12 @@ def check_weights(folder: Path, *, allow_pickled: bool) -> bool:
     Raises UnsupportedCheckpoint if there are none, if they are pickled and `allow_pickled` is
     False, or if a file is missing, truncated or not what its name says.
     """
-    name = next((one for one in SAFETENSORS if (folder / one).is_file()), None)
+    name = next((name for name in SAFETENSORS if (folder / name).is_file()), None)
     if name is not None:
         for path in _shards(folder / name):
             check_safetensors(path)
         return True
-    name = next((one for one in PICKLED if (folder / one).is_file()), None)
+    name = next((name for name in PICKLED if (folder / name).is_file()), None)
     if name is None:
         raise explain_missing_weights(folder)
     if not allow_pickled:
@@ -124,8 +124,8 @@ def check_safetensors(path: Path) -> None:
             if header_bytes > size_bytes - 8:
                 raise ValueError("the header is longer than the file")
             header = json.loads(file.read(header_bytes))
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"]
+    except (struct.error, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
         raise UnsupportedCheckpoint(
             f"{path} is damaged or not a safetensors file ({error}). Download or copy it again."
         ) from error

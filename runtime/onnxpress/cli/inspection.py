@@ -35,7 +35,7 @@ def describe(manifest: Manifest) -> str:
         ),
         "\n".join(_graph(name, graph) for name, graph in manifest.graphs.items()),
         table(*variant_rows(manifest)),
-        _kept(manifest),
+        _unquantized(manifest),
         f"On this machine: {_chosen(manifest)}",
         "quality: the answers' figures against PyTorch, or the largest error as a fraction of the output's range; the\n"
         "task's metric on labelled data stands beside the reference's.\n"
@@ -45,9 +45,9 @@ def describe(manifest: Manifest) -> str:
     return "\n\n".join(section for section in sections if section)
 
 
-def present(given: Any, result: Any) -> str:
+def present(asked: Any, result: Any) -> str:
     """One input and its result."""
-    title = given if isinstance(given, str) else str(given)
+    title = asked if isinstance(asked, str) else str(asked)
     title = title if len(title) <= 100 else title[:97] + "..."
     return f"{title}\n{_indent(_result(result))}"
 
@@ -148,8 +148,8 @@ def _variant(name: str, variant: Variant, plain: Variant | None) -> tuple[str, .
     return (name, size(variant.bytes), share, places, quality, batch, _ratios(over_fp32), _ratios(over_pytorch))
 
 
-def _ratios(found: Sequence[tuple[Timing, float]]) -> str:
-    return ", ".join(f"{ratio:.1f}x at {t.batch}x{t.sequence}" for t, ratio in found) or "not measured"
+def _ratios(ratios: Sequence[tuple[Timing, float]]) -> str:
+    return ", ".join(f"{ratio:.1f}x at {t.batch}x{t.sequence}" for t, ratio in ratios) or "not measured"
 
 
 def _quality(quality: Quality | None) -> tuple[str, str]:
@@ -175,7 +175,7 @@ def _is_shown(name: str, quality: Quality) -> bool:
     return not name.startswith("batch ") and (not beside or f"{name}{_OF_REFERENCE}" in quality.measures)
 
 
-def _kept(manifest: Manifest) -> str:
+def _unquantized(manifest: Manifest) -> str:
     """What was not quantized as the rest of its variant, counted by the reason."""
     lines = []
     for name, variant in manifest.variants.items():

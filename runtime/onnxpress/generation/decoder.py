@@ -90,9 +90,6 @@ class Model(Protocol):
     def start(self, rows: int, expected_tokens: int) -> Decoder:
         """Empty rows, with room for so many tokens at first."""
 
-    def close(self) -> None:
-        """Free what is kept of earlier calls."""
-
 
 class EncoderDecoderModel(Protocol):
     """A model that reads a text whole, and then writes."""

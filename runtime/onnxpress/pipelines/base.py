@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.providers import provider_of
 from onnxpress.errors import InputError
-from onnxpress.pipelines.batching import WINDOW_SAMPLES, Limits, Request, run_samples, stream
+from onnxpress.pipelines.batching import WINDOW_SAMPLES, Limits, Prepared, run_samples, stream
 from onnxpress.pipelines.inputs import is_stream, items_of
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
@@ -92,7 +92,7 @@ class Pipeline(ABC, Generic[Options, P]):
     # What a task writes.
 
     @abstractmethod
-    def prepare(self, item: Any, options: Options) -> Request[Any]:
+    def prepare(self, item: Any, options: Options) -> Prepared[Any]:
         """The samples that one input becomes.
 
         Raises:

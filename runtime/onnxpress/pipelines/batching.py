@@ -26,7 +26,7 @@ WINDOW_COST = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Request(Generic[Context]):
+class Prepared(Generic[Context]):
     """What one input becomes: its samples (a long text may become several) and what is needed to finish it."""
 
     samples: tuple[Sample, ...]
@@ -84,7 +84,7 @@ def run_samples(
 
 def stream(
     items: Iterable[Item],
-    prepare: Callable[[Item], Request[Context]],
+    prepare: Callable[[Item], Prepared[Context]],
     run: Run,
     finish: Callable[[Context, list[Any]], Result],
     limits: Limits,
@@ -130,10 +130,10 @@ def _share(report: Callable[[int], None], before: int, requests: int, samples: i
 
 
 def _window(
-    source: Iterator[Item], prepare: Callable[[Item], Request[Context]], capacity: int, most_cost: int
-) -> list[Request[Context]]:
+    source: Iterator[Item], prepare: Callable[[Item], Prepared[Context]], capacity: int, most_cost: int
+) -> list[Prepared[Context]]:
     """The next inputs as requests, until they have `capacity` samples or cost `most_cost`."""
-    requests: list[Request[Context]] = []
+    requests: list[Prepared[Context]] = []
     count = cost = 0
     for item in source:
         request = prepare(item)

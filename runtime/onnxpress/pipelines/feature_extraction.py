@@ -8,12 +8,12 @@ from typing import Any
 
 from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class FeatureExtractionOptions:
     """`return_tensors`: "np" for arrays, False or None for nested lists.
 
     `truncation` cuts a text to the model's limit; without it, a longer text is an InputError. `tokenize_kwargs` holds
@@ -40,16 +40,16 @@ class Options:
         return arguments if self.truncation is None else {**arguments, "truncation": self.truncation}
 
 
-class FeatureExtraction(Pipeline[Options, TextProcessor]):
+class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
     """`pipe(text)` -> nested lists of floats (1, sequence, hidden), or with `return_tensors="np"` a float32 array of
     this shape; a list of texts gives a list of these."""
 
-    options_type = Options
+    options_type = FeatureExtractionOptions
     processor_type = TextProcessor
 
-    def prepare(self, item: Any, options: Options) -> Request[None]:
-        return Request((self.processor.sample_of(self.processor.encode(item, options.arguments())),), None)
+    def prepare(self, item: Any, options: FeatureExtractionOptions) -> Prepared[None]:
+        return Prepared((self.processor.sample_of(self.processor.encode(item, options.arguments())),), None)
 
-    def finish(self, context: None, values: list[Any], options: Options) -> Any:
+    def finish(self, context: None, values: list[Any], options: FeatureExtractionOptions) -> Any:
         features = values[0][self.graph.outputs[0].name][None]
         return features if options.return_tensors == "np" else features.tolist()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.math import softmax, top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
 from onnxpress.samples import Batch
 from onnxpress.text.tokenizer import Truncation
@@ -29,7 +29,7 @@ class Filling(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class FillMaskOptions:
     """`targets`: a word or a list of words to choose among. Scores stay probabilities over the whole vocabulary. Of a
     word that is not in the vocabulary its first token is taken, with a warning."""
 
@@ -55,20 +55,20 @@ class Candidates:
     scores: NDArray[Any]
 
 
-class FillMask(Pipeline[Options, TextProcessor]):
+class FillMask(Pipeline[FillMaskOptions, TextProcessor]):
     """`pipe("Paris is the [MASK] of France.")` -> a list of `Filling`; with several masks, one list for each.
 
     The scores of several masks are independent of each other. A list of one text gives what that text alone gives.
     """
 
-    options_type = Options
+    options_type = FillMaskOptions
     processor_type = TextProcessor
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         result = super().__call__(inputs, **options)
         return result[0] if isinstance(inputs, list) and len(inputs) == 1 else result
 
-    def prepare(self, item: Any, options: Options) -> Request[Sequence[int]]:
+    def prepare(self, item: Any, options: FillMaskOptions) -> Prepared[Sequence[int]]:
         mask = self._mask_id()
         encoding = self.processor.encode(item, options.tokenizer_kwargs)
         sample = self.processor.sample_of(encoding, [i for i, token in enumerate(encoding.ids) if token == mask])
@@ -78,9 +78,9 @@ class FillMask(Pipeline[Options, TextProcessor]):
                 f"There is no {word} in the text {item!r:.60} (or truncation cut it off). Put "
                 "one where a word is to be filled in."
             )
-        return Request((sample,), encoding.ids)
+        return Prepared((sample,), encoding.ids)
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[list[Candidates]]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: FillMaskOptions) -> list[list[Candidates]]:
         """Only the masked places are looked at: a row of the vocabulary is far larger than its best few."""
         targets = self._target_ids(options.targets)
         logits = outputs["logits"]
@@ -92,7 +92,7 @@ class FillMask(Pipeline[Options, TextProcessor]):
             for index, sample in enumerate(batch.samples)
         ]
 
-    def finish(self, context: Sequence[int], values: list[Any], options: Options) -> Any:
+    def finish(self, context: Sequence[int], values: list[Any], options: FillMaskOptions) -> Any:
         mask = self._mask_id()
         places = [place for place, token in enumerate(context) if token == mask]
         single = len(places) == 1

@@ -18,8 +18,8 @@ def pieces(text: str, fits: Callable[[str], bool]) -> list[tuple[str, str]]:
     Raises:
         InputError: a single word does not fit.
     """
-    found = [(text[start:end], text[end:after]) for start, end, after in _cut(text, fits)]
-    return found or [(text, "")]
+    parts = [(text[start:end], text[end:after]) for start, end, after in _cut(text, fits)]
+    return parts or [(text, "")]
 
 
 def _cut(text: str, fits: Callable[[str], bool]) -> Iterator[tuple[int, int, int]]:
@@ -40,7 +40,7 @@ def _cut(text: str, fits: Callable[[str], bool]) -> Iterator[tuple[int, int, int
 
 def _longest(text: str, start: int, border: re.Pattern[str], fits: Callable[[str], bool]) -> tuple[int, int]:
     """The end of the longest piece from `start` that fits, and where the space behind it ends; (start, start): none."""
-    ends = [_kept(match, start) for match in border.finditer(text, start) if match.end() > start]
+    ends = [_without_space(match, start) for match in border.finditer(text, start) if match.end() > start]
     ends = [(end, after) for end, after in ends if text[start:end].strip()]
     ends.append((len(text), len(text)))
     low, high = 0, len(ends)  # pieces up to ends[low - 1] fit; longer texts never have fewer tokens to speak of
@@ -53,7 +53,7 @@ def _longest(text: str, start: int, border: re.Pattern[str], fits: Callable[[str
     return ends[low - 1] if low else (start, start)
 
 
-def _kept(match: re.Match[str], start: int) -> tuple[int, int]:
+def _without_space(match: re.Match[str], start: int) -> tuple[int, int]:
     """A quotation's mark stays with its sentence, the spaces behind it do not."""
     space = match.group().lstrip("\"'”’»)]」』）")
     return match.end() - len(space), match.end()

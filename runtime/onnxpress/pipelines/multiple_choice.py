@@ -11,12 +11,12 @@ import numpy as np
 from onnxpress.errors import InputError
 from onnxpress.math import softmax, top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
 
 
-class Choice(TypedDict):
+class RankedChoice(TypedDict):
     """`index` counts the choices as they were given; the scores of all of them add up to 1."""
 
     index: int
@@ -25,7 +25,7 @@ class Choice(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class MultipleChoiceOptions:
     """`top_k`: return only so many, None: all. `max_length`: cut pairs to fewer tokens than the limit."""
 
     top_k: int | None = None
@@ -38,7 +38,7 @@ class Options:
                 raise InputError(f"{name} is {value!r}; it must be a positive integer, or None.")
 
 
-class MultipleChoice(Pipeline[Options, TextProcessor]):
+class MultipleChoice(Pipeline[MultipleChoiceOptions, TextProcessor]):
     """`pipe(prompt=..., choices=[...])` -> `[{"index": 2, "choice": "...", "score": 0.9}, ...]`, best first, ties in
     their order.
 
@@ -46,7 +46,7 @@ class MultipleChoice(Pipeline[Options, TextProcessor]):
     than the model's limit is cut, the longer text first.
     """
 
-    options_type = Options
+    options_type = MultipleChoiceOptions
     processor_type = TextProcessor
 
     def __call__(  # type: ignore[override]  # `inputs` is `prompt` here
@@ -64,20 +64,20 @@ class MultipleChoice(Pipeline[Options, TextProcessor]):
         """
         return super().__call__(prompt if choices is None else {"prompt": prompt, "choices": choices}, **options)
 
-    def prepare(self, item: Any, options: Options) -> Request[Sequence[str]]:
+    def prepare(self, item: Any, options: MultipleChoiceOptions) -> Prepared[Sequence[str]]:
         prompt, choices = _prompt_and_choices(item)
         processor = self.processor
         truncation = processor.truncation(max_length=options.max_length)
         encodings = (processor.tokenizer.encode(prompt, choice, truncation=truncation) for choice in choices)
-        return Request(tuple(processor.sample_of(encoding) for encoding in encodings), choices)
+        return Prepared(tuple(processor.sample_of(encoding) for encoding in encodings), choices)
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[float]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: MultipleChoiceOptions) -> list[float]:
         return outputs["logits"][:, 0].tolist()  # type: ignore[no-any-return]
 
-    def finish(self, context: Sequence[str], values: list[Any], options: Options) -> list[Choice]:
+    def finish(self, context: Sequence[str], values: list[Any], options: MultipleChoiceOptions) -> list[RankedChoice]:
         scores = softmax(np.array(values, dtype=np.float32))
         order = top_k(scores, len(values) if options.top_k is None else options.top_k)
-        return [Choice(index=int(i), choice=context[i], score=float(scores[i])) for i in order]
+        return [RankedChoice(index=int(i), choice=context[i], score=float(scores[i])) for i in order]
 
 
 def _prompt_and_choices(item: Any) -> tuple[str, Sequence[str]]:

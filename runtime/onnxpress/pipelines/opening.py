@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.engine.choice import Choice, choose
-from onnxpress.engine.providers import import_onnxruntime, parse_device, require_device
+from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnknownTask
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.table import find_task
 from onnxpress.pipelines.task import Task
+from onnxpress.text.opening import open_tokenizer
 from onnxpress.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def pipeline(
     place = parse_device(device)
     artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision)
     row = _served_task(artifact, wanted)
-    if place != "cpu":
+    if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
     choice = choose(artifact.manifest, precision, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
@@ -92,14 +93,14 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
     """Hashing the weights and opening the graphs need no interpreter, importing and the tokenizer do: side by side."""
     from concurrent.futures import ThreadPoolExecutor
 
-    settings = artifact.manifest.tokenizer
     with ThreadPoolExecutor(max_workers=1) as beside:
         graphs = beside.submit(artifact.graphs, choice.precision)
         row.load()
         import_onnxruntime()
-        session = Session(graphs.result(), device=place, threads=threads)
+        roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
+        session = Session(graphs.result(), device=place, threads=threads, roles=roles)
         opened = beside.submit(session.warm)
-        tokenizer = None if settings is None else Tokenizer(artifact.file(settings.file), settings)
+        tokenizer = open_tokenizer(artifact)
         opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
 

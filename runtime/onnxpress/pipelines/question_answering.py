@@ -15,7 +15,7 @@ import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.inputs import is_stream
 from onnxpress.pipelines.spans import Window, best_spans, null_score, probabilities
 from onnxpress.pipelines.text_processor import TextProcessor
@@ -36,7 +36,7 @@ class Answer(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class QuestionAnsweringOptions:
     """`max_seq_len` counts the tokens of a window (None: 384, or the model's limit); `doc_stride` those it shares with
     the one before (None: 128, less where windows are short); `max_answer_len` those of an answer.
 
@@ -71,14 +71,14 @@ class Question:
     windows: tuple[Window, ...]
 
 
-class QuestionAnswering(Pipeline[Options, TextProcessor]):
+class QuestionAnswering(Pipeline[QuestionAnsweringOptions, TextProcessor]):
     """`pipe(question=..., context=...)`, `pipe({"question": ..., "context": ...})`, or lists of either.
 
     One context may serve a list of questions, and the reverse. One question gives one `Answer`, or a list of them if
     `top_k` is more than 1 and more than one is found; a generator of dictionaries gives a lazy iterator.
     """
 
-    options_type = Options
+    options_type = QuestionAnsweringOptions
     processor_type = TextProcessor
 
     def __call__(
@@ -87,7 +87,7 @@ class QuestionAnswering(Pipeline[Options, TextProcessor]):
         items = _items(inputs, more, question, context)
         return super().__call__(items[0] if isinstance(items, list) and len(items) == 1 else items, **options)
 
-    def prepare(self, item: Any, options: Options) -> Request[Question]:
+    def prepare(self, item: Any, options: QuestionAnsweringOptions) -> Prepared[Question]:
         question, context = _question_and_context(item)
         question = self._shortened(question, options.max_question_len)
         question_first = self.processor.settings.padding_side == "right"
@@ -108,9 +108,9 @@ class QuestionAnswering(Pipeline[Options, TextProcessor]):
         for piece in pieces:
             windows.append(Window.of(piece, context_side=1 if question_first else 0, cls=cls))
             samples.append(self.processor.sample_of(piece))
-        return Request(tuple(samples), Question(context, tuple(windows)))
+        return Prepared(tuple(samples), Question(context, tuple(windows)))
 
-    def finish(self, context: Question, values: list[Any], options: Options) -> Any:
+    def finish(self, context: Question, values: list[Any], options: QuestionAnsweringOptions) -> Any:
         wanted = options.top_k * 2 + _SPARE_SPANS if options.align_to_words else options.top_k
         answers: dict[str, Answer] = {}
         null = 1e6
@@ -130,7 +130,7 @@ class QuestionAnswering(Pipeline[Options, TextProcessor]):
         ranked = sorted(ranked, key=lambda answer: -answer["score"])[: options.top_k]
         return ranked[0] if len(ranked) == 1 else ranked
 
-    def _window_length(self, options: Options) -> int:
+    def _window_length(self, options: QuestionAnsweringOptions) -> int:
         limit = self.processor.limit()
         if options.max_seq_len is None:
             return min(384, limit or 384)

@@ -14,7 +14,7 @@ from onnxpress.errors import InputError
 from onnxpress.format.processors import LanguageSettings
 from onnxpress.generation.events import Generated
 from onnxpress.pipelines.base import Common, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_sample
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.long_texts import pieces
@@ -27,7 +27,7 @@ from onnxpress.pipelines.rewriting_options import (
 )
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, Call, Writer, details, read_json, stop_strings
+from onnxpress.pipelines.writing import ROWS, Writer, WritingSettings, details, read_json, stop_strings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
@@ -86,7 +86,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         text = self.processor.tokenizer.stream_decoder(cleans_up=chosen.clean_up_tokenization_spaces)
         return TextStream(self.writer, samples[0], call, text)
 
-    def prepare(self, item: Any, options: RewritingOptions) -> Request[Any]:
+    def prepare(self, item: Any, options: RewritingOptions) -> Prepared[Any]:
         """One text as samples; with each goes the space that stands behind its piece.
 
         Raises:
@@ -113,11 +113,11 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
             for texts in zip(*(value.texts for value in values), strict=True)
         ]
 
-    def _call(self, options: RewritingOptions, source: Source, single: bool = False) -> Call:
+    def _call(self, options: RewritingOptions, source: Source, single: bool = False) -> WritingSettings:
         of_task = {**source.settings, **stop_strings(options.stop_sequence)}
         return self.writer.call(options.generate_kwargs, single, **of_task)
 
-    def _request(self, item: Any, options: RewritingOptions, source: Source) -> Request[tuple[str, ...]]:
+    def _request(self, item: Any, options: RewritingOptions, source: Source) -> Prepared[tuple[str, ...]]:
         if not isinstance(item, str):
             raise InputError(f"{self.task} takes a text or a list of texts, got {type(item).__name__} {item!r:.60}.")
         prefix = source.prefix if options.prefix is None else options.prefix
@@ -136,14 +136,14 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         if limit is None or len(whole.ids) <= limit:
             if not whole.ids:
                 raise no_tokens()
-            return Request((token_sample(whole.ids),), ("",))
+            return Prepared((token_sample(whole.ids),), ("",))
         if options.overflow is None:
             raise InputError(
                 f"The text has {len(whole.ids)} tokens, the model takes at most {limit}. Pass truncation=True to cut "
                 'it, or overflow="chunk" to answer it in pieces.'
             )
         parts = pieces(item, lambda text: len(encode(text).ids) <= limit)
-        return Request(tuple(token_sample(encode(text).ids) for text, _ in parts), tuple(space for _, space in parts))
+        return Prepared(tuple(token_sample(encode(text).ids) for text, _ in parts), tuple(space for _, space in parts))
 
     def _source(self, options: RewritingOptions) -> Source:
         """How a text is put to the model, in the languages of a call where the task has any.

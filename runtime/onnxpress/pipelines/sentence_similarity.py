@@ -17,7 +17,7 @@ from onnxpress.errors import InputError, InvalidManifest
 from onnxpress.format.manifest import EmbeddingSettings
 from onnxpress.math import SIMILARITIES, normalize, pool
 from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch, Sample
 
@@ -26,7 +26,7 @@ _COMMON_PROMPTS = ("query", "document")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SentenceSimilarityOptions:
     """`prompt`: text put before each input; `prompt_name`: one of the checkpoint's prompts; neither: its default one.
 
     `normalize`: vectors of length 1; None: as the checkpoint does. `dimensions`: keep only the first so many, for
@@ -46,7 +46,7 @@ class Options:
                 raise InputError(f"{name} must be a text or None, not {value!r:.60}.")
 
 
-class SentenceSimilarity(Pipeline[Options, TextProcessor]):
+class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     """`pipe(text)` -> float32 (dimensions,); `pipe([text, ...])` -> float32 (n, dimensions); a generator or dataset
     gives a lazy iterator of float32 (dimensions,). `pipe({"source_sentence": text, "sentences": [text, ...]})` -> a
     list of similarities, one for each of the sentences.
@@ -57,7 +57,7 @@ class SentenceSimilarity(Pipeline[Options, TextProcessor]):
         InvalidManifest: the artifact does not say how vectors are made.
     """
 
-    options_type = Options
+    options_type = SentenceSimilarityOptions
     processor_type = TextProcessor
 
     @property
@@ -89,12 +89,12 @@ class SentenceSimilarity(Pipeline[Options, TextProcessor]):
             raise InputError(f"Expected vectors of one size, got arrays of shape {np.shape(a)} and {np.shape(b)}.")
         return SIMILARITIES[self.embedding.similarity](first, second)
 
-    def prepare(self, item: Any, options: Options) -> Request[bool]:
+    def prepare(self, item: Any, options: SentenceSimilarityOptions) -> Prepared[bool]:
         compares = isinstance(item, Mapping)
         texts = _compared(item) if compares else (item,)
-        return Request(tuple(self._sample(text, options) for text in texts), compares)
+        return Prepared(tuple(self._sample(text, options) for text in texts), compares)
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[np.float32]]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: SentenceSimilarityOptions) -> list[NDArray[np.float32]]:
         settings = self.embedding
         hidden = outputs[self.graph.outputs[0].name]
         vectors = pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
@@ -105,14 +105,16 @@ class SentenceSimilarity(Pipeline[Options, TextProcessor]):
         wanted = settings.normalize if options.normalize is None else options.normalize
         return list(normalize(vectors) if wanted else vectors)
 
-    def finish(self, context: bool, values: list[Any], options: Options) -> NDArray[np.float32] | list[float]:
+    def finish(
+        self, context: bool, values: list[Any], options: SentenceSimilarityOptions
+    ) -> NDArray[np.float32] | list[float]:
         if context:
             source, *others = values
             similarities: list[float] = self.similarity(source, np.array(others))[0].tolist() if others else []
             return similarities
         return np.array(values[0], dtype=np.float32)  # a copy: a view would keep its whole batch alive
 
-    def collect(self, results: Iterator[Any], count: int, options: Options) -> Any:
+    def collect(self, results: Iterator[Any], count: int, options: SentenceSimilarityOptions) -> Any:
         """The vectors as one array; or, where texts were compared, a list of the results."""
         vectors = np.empty((count, self._dimensions(options)), dtype=np.float32)
         for index, result in enumerate(results):
@@ -126,7 +128,7 @@ class SentenceSimilarity(Pipeline[Options, TextProcessor]):
         self._check(options)
         return options
 
-    def _check(self, options: Options) -> None:
+    def _check(self, options: SentenceSimilarityOptions) -> None:
         settings, dimensions = self.embedding, options.dimensions
         if dimensions is not None and not (isinstance(dimensions, int) and 1 <= dimensions <= settings.dimensions):
             raise InputError(f"dimensions is {dimensions!r}; it must be from 1 to {settings.dimensions}, or None.")
@@ -134,18 +136,18 @@ class SentenceSimilarity(Pipeline[Options, TextProcessor]):
         if options.prompt_name is not None and options.prompt_name not in known:
             raise InputError(f"There is no prompt {options.prompt_name!r}; there are: {', '.join(sorted(known))}.")
 
-    def _dimensions(self, options: Options) -> int:
+    def _dimensions(self, options: SentenceSimilarityOptions) -> int:
         settings = self.embedding
         return options.dimensions or settings.truncate_dimensions or settings.dimensions
 
-    def _prompt(self, options: Options) -> str:
+    def _prompt(self, options: SentenceSimilarityOptions) -> str:
         settings = self.embedding
         if options.prompt is not None:
             return options.prompt
         name = options.prompt_name if options.prompt_name is not None else settings.default_prompt_name
         return "" if name is None else settings.prompts.get(name, "")
 
-    def _skipped(self, options: Options) -> int:
+    def _skipped(self, options: SentenceSimilarityOptions) -> int:
         """Tokens of the prompt that pooling leaves out: those it has alone, less a closing special token."""
         prompt = self._prompt(options)
         if self.embedding.include_prompt or not prompt:
@@ -153,7 +155,7 @@ class SentenceSimilarity(Pipeline[Options, TextProcessor]):
         encoding = self.processor.tokenizer.encode(self._cased(prompt), truncation=self._truncated())
         return len(encoding.ids) - encoding.special_tokens_mask[-1]
 
-    def _sample(self, item: Any, options: Options) -> Sample:
+    def _sample(self, item: Any, options: SentenceSimilarityOptions) -> Sample:
         text = self._cased(self._prompt(options) + self.processor.text(item))
         return self.processor.sample_of(self.processor.tokenizer.encode(text, truncation=self._truncated()))
 

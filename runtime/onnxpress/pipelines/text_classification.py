@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.math import sigmoid, softmax, top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.text_processor import TextProcessor, strategy
 from onnxpress.samples import Batch
@@ -31,7 +31,7 @@ class Classification(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TextClassificationOptions:
     """The call arguments of transformers' pipeline and, as there, of its tokenizer.
 
     `top_k`: an integer, or None for all labels; "" (the default) gives the best alone, not in a list.
@@ -56,13 +56,13 @@ class Options:
             raise InputError(f"max_length is {self.max_length!r}; it must be a positive number of tokens, or None.")
 
 
-class TextClassification(Pipeline[Options, TextProcessor]):
+class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
     """`pipe(text)`, `pipe({"text": ..., "text_pair": ...})` or lists of these.
 
     A text longer than the model's limit is an InputError unless `truncation` is given.
     """
 
-    options_type = Options
+    options_type = TextClassificationOptions
     processor_type = TextProcessor
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
@@ -70,18 +70,18 @@ class TextClassification(Pipeline[Options, TextProcessor]):
         # As transformers: a single text gives a list, unless `top_k` was passed in this very call.
         return [result] if isinstance(inputs, str) and "top_k" not in options else result
 
-    def prepare(self, item: Any, options: Options) -> Request[None]:
+    def prepare(self, item: Any, options: TextClassificationOptions) -> Prepared[None]:
         text, pair = _texts(item)
         encoding = self.processor.tokenizer.encode(
             text, pair, truncation=self._truncation(options), special_tokens=options.add_special_tokens
         )
-        return Request((self.processor.sample_of(encoding),), None)
+        return Prepared((self.processor.sample_of(encoding),), None)
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[Any]]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: TextClassificationOptions) -> list[NDArray[Any]]:
         apply = FUNCTIONS[self._function(options)]
         return [np.array(apply(logits)) for logits in outputs["logits"]]
 
-    def finish(self, context: None, values: list[Any], options: Options) -> Any:
+    def finish(self, context: None, values: list[Any], options: TextClassificationOptions) -> Any:
         scores, labels = values[0], class_labels(self)
         if options.top_k == "":
             best = int(scores.argmax())
@@ -89,14 +89,14 @@ class TextClassification(Pipeline[Options, TextProcessor]):
         count = len(labels) if options.top_k is None else int(options.top_k)
         return [Classification(label=labels[i], score=float(scores[i])) for i in top_k(scores, count)]
 
-    def _truncation(self, options: Options) -> Truncation | None:
+    def _truncation(self, options: TextClassificationOptions) -> Truncation | None:
         """transformers' rule: `max_length` alone cuts, unless padding is on, where it means the padded length."""
         chosen = strategy(options.truncation)
         if options.truncation is None and options.max_length is not None and options.padding is False:
             chosen = "longest_first"
         return None if chosen is None else self.processor.truncation(chosen, options.max_length)
 
-    def _function(self, options: Options) -> str:
+    def _function(self, options: TextClassificationOptions) -> str:
         """transformers' order: the argument, the problem type, the number of labels."""
         if options.function_to_apply is not None:
             return function_name(options.function_to_apply)

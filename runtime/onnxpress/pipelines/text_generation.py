@@ -10,12 +10,12 @@ from onnxpress.chat.templates import open_chat
 from onnxpress.errors import InputError
 from onnxpress.generation.events import Generated
 from onnxpress.pipelines.base import Common, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_ids, token_sample
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, Call, Writer, details, read_json, stop_strings
+from onnxpress.pipelines.writing import ROWS, Writer, WritingSettings, details, read_json, stop_strings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
@@ -33,7 +33,7 @@ _OF_RESULT = frozenset(("num_beams", "num_return_sequences", "return_tensors", "
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TextGenerationOptions:
     """transformers' arguments of a call; others are settings of generation, or `response_format`, `json_schema`,
     `regex` or `grammar`, which hold the text to a form.
 
@@ -75,14 +75,14 @@ class Options:
         strategy(self.truncation)
 
 
-class TextGeneration(Pipeline[Options, TextProcessor]):
+class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     """`pipe("Once upon a time")` -> `[{"generated_text": str}]`; with `num_return_sequences`, so many in the list.
 
     `pipe([{"role": "user", "content": "Hi"}])` -> the same with the list of messages and the assistant's at its end.
     A list of texts or of chats gives a list of these lists. `stream` hands one text out while it is written.
     """
 
-    options_type = Options
+    options_type = TextGenerationOptions
     processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
     usual = Common(batch_size=ROWS)
@@ -122,18 +122,18 @@ class TextGeneration(Pipeline[Options, TextProcessor]):
         """Whether a call with these options gives one text for each input, which can be shown while it is written."""
         return not _OF_RESULT & set(options)
 
-    def prepare(self, item: Any, options: Options) -> Request[Any]:
+    def prepare(self, item: Any, options: TextGenerationOptions) -> Prepared[Any]:
         item = _wrapped(item)
-        return Request((self._sample(item, options, self._call(options)),), item)
+        return Prepared((self._sample(item, options, self._call(options)),), item)
 
-    def compute(self, samples: Sequence[Sample], options: Options) -> Sequence[Any]:
+    def compute(self, samples: Sequence[Sample], options: TextGenerationOptions) -> Sequence[Any]:
         return list(zip(samples, self.writer.write(samples, self._call(options)), strict=True))
 
-    def finish(self, context: Any, values: list[Any], options: Options) -> list[dict[str, Any]]:
+    def finish(self, context: Any, values: list[Any], options: TextGenerationOptions) -> list[dict[str, Any]]:
         sample, texts = values[0]
         return [self._result(context, sample, text, options) for text in texts]
 
-    def _call(self, options: Options, single: bool = False) -> Call:
+    def _call(self, options: TextGenerationOptions, single: bool = False) -> WritingSettings:
         settings = dict(options.generate_kwargs)
         of_task = stop_strings(options.stop_sequence)
         prefix = self._prefix if options.prefix is None else options.prefix
@@ -150,7 +150,7 @@ class TextGeneration(Pipeline[Options, TextProcessor]):
             longer["min_length"] = config.min_length + count
         return self.writer.call({**settings, **longer}, single, **of_task)
 
-    def _sample(self, item: Any, options: Options, call: Call) -> Sample:
+    def _sample(self, item: Any, options: TextGenerationOptions, call: WritingSettings) -> Sample:
         """A prompt's tokens; its context are those that the answer begins with."""
         if isinstance(item, _Conversation):
             encoding = self._chat_tokens(item, options)
@@ -175,7 +175,7 @@ class TextGeneration(Pipeline[Options, TextProcessor]):
             raise no_tokens()
         return token_sample(self._cut(ids, call) if options.handle_long_generation else ids, context=())
 
-    def _chat_tokens(self, item: _Conversation, options: Options) -> Encoding:
+    def _chat_tokens(self, item: _Conversation, options: TextGenerationOptions) -> Encoding:
         continued = _continues(item, options)
         arguments = dict(options.tokenizer_encode_kwargs)
         text = self.chat.render(
@@ -189,13 +189,13 @@ class TextGeneration(Pipeline[Options, TextProcessor]):
         )
         return self.processor.tokenizer.encode(text, truncation=self._truncation(options), special_tokens=False)
 
-    def _truncation(self, options: Options) -> Truncation | None:
+    def _truncation(self, options: TextGenerationOptions) -> Truncation | None:
         arguments = options.tokenizer_encode_kwargs
         chosen = strategy(arguments.get("truncation", options.truncation))
         length = arguments.get("max_length", options.generate_kwargs.get("max_length"))
         return None if chosen is None else self.processor.truncation(chosen, length)
 
-    def _cut(self, ids: list[int], call: Call) -> list[int]:
+    def _cut(self, ids: list[int], call: WritingSettings) -> list[int]:
         """The end of a prompt that would leave no room for the new tokens.
 
         Raises:
@@ -213,7 +213,7 @@ class TextGeneration(Pipeline[Options, TextProcessor]):
             raise InputError(f"{new} new tokens are more than the model's {limit} leave room for. Ask for fewer.")
         return ids[new - limit :]
 
-    def _result(self, item: Any, sample: Sample, text: Generated, options: Options) -> dict[str, Any]:
+    def _result(self, item: Any, sample: Sample, text: Generated, options: TextGenerationOptions) -> dict[str, Any]:
         more = details([text], sample.cost) if options.return_details else {}
         if options.return_tensors:
             return {"generated_token_ids": [*token_ids(sample), *text.ids], **more}
@@ -242,13 +242,13 @@ def _wrapped(inputs: Any) -> Any:
     return _Conversation(inputs)
 
 
-def _continues(item: _Conversation, options: Options) -> bool | str:
+def _continues(item: _Conversation, options: TextGenerationOptions) -> bool | str:
     if options.continue_final_message is not None:
         return options.continue_final_message
     return item.messages[-1].get("role") == "assistant"
 
 
-def _with_answer(item: _Conversation, written: str, options: Options) -> list[Any]:
+def _with_answer(item: _Conversation, written: str, options: TextGenerationOptions) -> list[Any]:
     if not _continues(item, options):
         return [*item.messages, {"role": "assistant", "content": written}]
     last = item.messages[-1]

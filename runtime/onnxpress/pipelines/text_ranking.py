@@ -11,7 +11,7 @@ import numpy as np
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.math import top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_classification import FUNCTIONS, function_name
@@ -19,7 +19,7 @@ from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
 
 
-class Ranked(TypedDict):
+class RankedDocument(TypedDict):
     """`index` counts the documents as they were given."""
 
     index: int
@@ -27,7 +27,7 @@ class Ranked(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TextRankingOptions:
     """`top_k`: return only so many, None: all. `function_to_apply`: "sigmoid" or "none"; None: as the checkpoint's
     config says, which is sigmoid where it says nothing. `max_length`: cut pairs to fewer tokens than the limit."""
 
@@ -44,7 +44,7 @@ class Options:
             raise InputError(f"max_length is {self.max_length!r}; it must be a positive number of tokens, or None.")
 
 
-class TextRanking(Pipeline[Options, TextProcessor]):
+class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
     """`pipe(query=..., documents=[...])` -> `[{"index": 2, "score": 0.9}, ...]`, best first, ties in document order.
 
     A list of queries takes a list of lists of documents and gives a list of lists. For a stream, pass an iterator of
@@ -54,7 +54,7 @@ class TextRanking(Pipeline[Options, TextProcessor]):
         ArtifactError: the model gives a pair more than one score.
     """
 
-    options_type = Options
+    options_type = TextRankingOptions
     processor_type = TextProcessor
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
@@ -92,21 +92,21 @@ class TextRanking(Pipeline[Options, TextProcessor]):
         items = [{"query": text, "documents": its} for text, its in zip(query, documents, strict=True)]
         return super().__call__(items, **options)
 
-    def prepare(self, item: Any, options: Options) -> Request[None]:
+    def prepare(self, item: Any, options: TextRankingOptions) -> Prepared[None]:
         query, documents = _query(item)
         truncation = self.processor.truncation(max_length=options.max_length)
         processor = self.processor
         encodings = (processor.tokenizer.encode(query, text, truncation=truncation) for text in documents)
-        return Request(tuple(processor.sample_of(encoding) for encoding in encodings), None)
+        return Prepared(tuple(processor.sample_of(encoding) for encoding in encodings), None)
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[float]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: TextRankingOptions) -> list[float]:
         name = options.function_to_apply or self.manifest.postprocessing.function_to_apply or "sigmoid"
         return FUNCTIONS[function_name(name)](outputs["logits"][:, 0]).tolist()  # type: ignore[no-any-return]
 
-    def finish(self, context: None, values: list[Any], options: Options) -> list[Ranked]:
+    def finish(self, context: None, values: list[Any], options: TextRankingOptions) -> list[RankedDocument]:
         scores = np.array(values, dtype=np.float32)
         order = top_k(scores, len(values) if options.top_k is None else options.top_k)
-        return [Ranked(index=int(i), score=float(scores[i])) for i in order]
+        return [RankedDocument(index=int(i), score=float(scores[i])) for i in order]
 
 
 def _query(item: Any) -> tuple[str, list[str]]:

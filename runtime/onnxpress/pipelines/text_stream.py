@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from onnxpress.errors import InputError
 from onnxpress.generation.events import FinishReason
 from onnxpress.generation.generate import generate
-from onnxpress.pipelines.writing import Call, Writer
+from onnxpress.pipelines.writing import Writer, WritingSettings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import StreamDecoder
 
@@ -42,7 +42,7 @@ class TextStream:
     tokens were allowed) or "cancelled", and `usage` counts tokens. Also a context manager.
     """
 
-    def __init__(self, writer: Writer, sample: Sample, call: Call, text: StreamDecoder) -> None:
+    def __init__(self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder) -> None:
         config = call.config
         if config.num_beams > 1 or config.num_return_sequences > 1:
             raise InputError("A stream is one text: set num_beams=1 and num_return_sequences=1, or call the pipeline.")
@@ -75,7 +75,7 @@ class TextStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, writer: Writer, sample: Sample, call: Call, text: StreamDecoder) -> Iterator[str]:
+    def _write(self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder) -> Iterator[str]:
         decoder, prompts, texts = writer.open([sample], call)
         try:
             hooks = writer.hooks(call, self._cancelled.is_set)

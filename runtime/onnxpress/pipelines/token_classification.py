@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.entities import STRATEGIES, Entity, Token, TokenLabel, aggregate, merge_overlapping
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.text_processor import TextProcessor
@@ -25,7 +25,7 @@ Offsets = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TokenClassificationOptions:
     """`stride`: tokens that windows of a long text share; None: cut the text silently at the model's limit, as
     transformers does. `delimiter` joins the words of an `is_split_into_words` input into the text that offsets count
     in. `offset_mapping`: (start, end) in the text for every token, special ones included, instead of the
@@ -68,17 +68,17 @@ class _Mapped:
     offsets: Offsets
 
 
-class TokenClassification(Pipeline[Options, TextProcessor]):
+class TokenClassification(Pipeline[TokenClassificationOptions, TextProcessor]):
     """`pipe(text)` -> a list of `TokenLabel` or, with an `aggregation_strategy`, of `Entity`; lists give lists.
 
     Scores are Python floats, so that results can be written as JSON.
     """
 
-    options_type = Options
+    options_type = TokenClassificationOptions
     processor_type = TextProcessor
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        names = {field.name for field in fields(Options)} & set(options)
+        names = {field.name for field in fields(TokenClassificationOptions)} & set(options)
         chosen = self._options(self.options, {name: options[name] for name in names})
         if chosen.stride is not None and chosen.aggregation_strategy == "none":
             raise InputError('stride needs an aggregation_strategy other than "none", such as "simple".')
@@ -88,7 +88,7 @@ class TokenClassification(Pipeline[Options, TextProcessor]):
             inputs = _mapped(inputs, chosen.offset_mapping)
         return super().__call__(inputs, **options)
 
-    def prepare(self, item: Any, options: Options) -> Request[Document]:
+    def prepare(self, item: Any, options: TokenClassificationOptions) -> Prepared[Document]:
         item, offsets = (item.item, item.offsets) if isinstance(item, _Mapped) else (item, None)
         text, starts = _joined(item, options.delimiter) if options.is_split_into_words else (item, None)
         if not isinstance(text, str):
@@ -100,15 +100,17 @@ class TokenClassification(Pipeline[Options, TextProcessor]):
                 f"offset_mapping has {len(offsets)} entries for a text of {len(first.ids)} tokens in {len(windows)} "
                 "windows; it needs one for each token, special tokens included, of a text of one window."
             )
-        return Request(
+        return Prepared(
             tuple(self.processor.sample_of(window) for window in windows), Document(text, windows, starts, offsets)
         )
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[Any]]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: TokenClassificationOptions) -> list[NDArray[Any]]:
         logits = outputs["logits"]
         return [softmax(logits[index, batch.span(index)]) for index in range(len(batch.samples))]
 
-    def finish(self, context: Document, values: list[Any], options: Options) -> list[TokenLabel] | list[Entity]:
+    def finish(
+        self, context: Document, values: list[Any], options: TokenClassificationOptions
+    ) -> list[TokenLabel] | list[Entity]:
         labelled: list[Any] = []
         labels, join = class_labels(self), self.processor.tokenizer.join
         for window, scores in zip(context.windows, values, strict=True):

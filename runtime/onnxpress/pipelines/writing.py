@@ -37,7 +37,7 @@ _SAMPLING = frozenset(("temperature", "top_k", "top_p", "min_p", "typical_p"))
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class WritingSettings:
     """The settings of one call."""
 
     config: GenerationConfig
@@ -76,7 +76,7 @@ class Writer:
         model = self._decoder or self._encoder_decoder
         return model.limit if model is not None else None
 
-    def call(self, asked: Mapping[str, Any], single: bool = False, **of_task: Any) -> Call:
+    def call(self, asked: Mapping[str, Any], single: bool = False, **of_task: Any) -> WritingSettings:
         """The settings of a call: what the caller asked for, over `of_task`, over the artifact's, over the usual ones.
 
         `single`: one text is followed, token by token, unless the caller asks for more; so it is with a grammar.
@@ -97,10 +97,10 @@ class Writer:
             added.pop("max_new_tokens", None)
         if not {**added, **content, **settings}.get("do_sample"):
             added = {name: value for name, value in added.items() if name not in _SAMPLING}
-        return Call(GenerationConfig.from_file({**content, **added}).merged(**settings), grammar)
+        return WritingSettings(GenerationConfig.from_file({**content, **added}).merged(**settings), grammar)
 
     def open(
-        self, samples: Sequence[Sample], call: Call
+        self, samples: Sequence[Sample], call: WritingSettings
     ) -> tuple[Decoder, list[Sequence[int]], list[Sequence[int]] | None]:
         """A decoder of these samples, their prompts, and the texts that an encoder has read. The caller closes it.
 
@@ -119,7 +119,7 @@ class Writer:
         )
         return decoder, prompts, [token_ids(sample) for sample in samples]
 
-    def write(self, samples: Sequence[Sample], call: Call) -> list[list[Generated]]:
+    def write(self, samples: Sequence[Sample], call: WritingSettings) -> list[list[Generated]]:
         """For each sample the texts that continue it, or that are written about what an encoder has read."""
         decoder, prompts, texts = self.open(samples, call)
         try:
@@ -128,7 +128,7 @@ class Writer:
         finally:
             decoder.close()
 
-    def hooks(self, call: Call, cancelled: Callable[[], bool] | None = None) -> Hooks:
+    def hooks(self, call: WritingSettings, cancelled: Callable[[], bool] | None = None) -> Hooks:
         """What the loop asks: stop strings, the grammar, and whether the caller has enough."""
         strings = call.config.stop_strings
         return Hooks(
@@ -137,11 +137,11 @@ class Writer:
             constraint=(lambda row: self._constraint(call)) if call.grammar is not None else None,
         )
 
-    def _constraint(self, call: Call) -> Constraint:
+    def _constraint(self, call: WritingSettings) -> Constraint:
         assert call.grammar is not None
         return self._constrainer.constraint(call.grammar, call.config.ends)
 
-    def begin(self, call: Call) -> list[int]:
+    def begin(self, call: WritingSettings) -> list[int]:
         """How a decoder begins that writes about what an encoder has read.
 
         Raises:
@@ -155,7 +155,7 @@ class Writer:
             )
         return [start]
 
-    def _expected(self, prompts: Sequence[Sequence[int]], call: Call) -> int:
+    def _expected(self, prompts: Sequence[Sequence[int]], call: WritingSettings) -> int:
         most = call.config.most_new_tokens
         return max(len(prompt) + min(most(len(prompt), self.limit), _ROOM_TOKENS) for prompt in prompts)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Request
+from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_processor import TextProcessor
@@ -28,7 +28,7 @@ class ZeroShot(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ZeroShotOptions:
     """`candidate_labels`: strings, or one string with commas between them (kept as a tuple). `hypothesis_template`: a
     sentence with {} where the label goes. `multi_label`: judge each label alone; otherwise all scores sum to 1."""
 
@@ -58,14 +58,14 @@ class Options:
             ) from None
 
 
-class ZeroShotClassification(Pipeline[Options, TextProcessor]):
+class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
     """`pipe(text, labels)`, or a list of texts. A text too long for the model is cut, the hypothesis never.
 
     Raises:
         ArtifactError: no label of the model starts with "entail".
     """
 
-    options_type = Options
+    options_type = ZeroShotOptions
     processor_type = TextProcessor
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
@@ -81,17 +81,17 @@ class ZeroShotClassification(Pipeline[Options, TextProcessor]):
             options["candidate_labels"] = labels[0]
         return super().__call__(sequences, **options)
 
-    def prepare(self, item: Any, options: Options) -> Request[str]:
+    def prepare(self, item: Any, options: ZeroShotOptions) -> Prepared[str]:
         if not isinstance(item, str) or not item:
             raise InputError(f"Expected a text that is not empty, got {type(item).__name__} {item!r:.60}.")
         if not options.candidate_labels:
             raise InputError("candidate_labels is empty: give at least one label.")
-        return Request(tuple(self._pair(item, hypothesis) for hypothesis in options.hypotheses()), item)
+        return Prepared(tuple(self._pair(item, hypothesis) for hypothesis in options.hypotheses()), item)
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> list[NDArray[Any]]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotOptions) -> list[NDArray[Any]]:
         return [np.array(logits) for logits in outputs["logits"]]
 
-    def finish(self, context: str, values: list[Any], options: Options) -> ZeroShot:
+    def finish(self, context: str, values: list[Any], options: ZeroShotOptions) -> ZeroShot:
         labels, logits = options.candidate_labels, np.stack(values)
         if options.multi_label or len(labels) == 1:
             contradiction = -1 if self._entailment == 0 else 0

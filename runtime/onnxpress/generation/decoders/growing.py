@@ -43,9 +43,6 @@ class GrowingModel:
         """Empty rows; nothing is reserved."""
         return GrowingDecoder(self._session, self._graph, rows, limit=self._limit)
 
-    def close(self) -> None:
-        """Nothing is kept of earlier calls."""
-
 
 class GrowingDecoder:
     """Rows of tokens. Implements `decoder.Decoder`.

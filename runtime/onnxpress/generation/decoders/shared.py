@@ -34,6 +34,8 @@ CHUNK_TOKENS = 256
 class SharedModel:
     """A decoder-only model over a graph of the artifact. For several threads; implements `decoder.Model`.
 
+    What earlier calls have read is kept until the session is closed.
+
     Arguments:
         limit: the most tokens of a row.
         prefix_bytes: memory for what earlier calls have read; 0: none is kept.
@@ -53,13 +55,14 @@ class SharedModel:
 
     def start(self, rows: int, expected_tokens: int) -> SharedDecoder:
         """Empty rows, with room for so many tokens at first."""
+        self._session.watch(self)
         room = capacity(expected_tokens, self._limit)
         cache = Cache(self._graph.past, rows, room, dtype=self._graph.dtype, device=self._session.device)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, prefixes=self.prefixes)
 
-    def close(self) -> None:
-        """Free what is kept of earlier calls."""
-        self.prefixes.clear()
+    def disconnect(self) -> None:
+        """The session is being closed: free what earlier calls have read."""
+        self.prefixes.close()
 
 
 def capacity(expected_tokens: int, limit: int | None) -> int:

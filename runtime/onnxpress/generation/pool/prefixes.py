@@ -59,6 +59,11 @@ class Prefixes:
         """Free the memory."""
         self._reset()
 
+    def close(self) -> None:
+        """Free the memory, and keep nothing from now on: calls that are still running may end later."""
+        self.limit_bytes = 0
+        self._reset()
+
     def _after_fork(self) -> None:
         if self._pid != os.getpid():  # the lock may be held by a thread that stayed in the parent
             self._reset()

@@ -1,0 +1,116 @@
+"""The README's figures: five rows and one chart, from the same records as RESULTS.md. Pure: records in, text out."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from onnxpress_bench.comparison import Comparison
+from onnxpress_bench.measures import Row, gain_between, summarize
+from onnxpress_bench.report.terminal import figure, times
+from onnxpress_exporter.judging.wrong import is_wrong
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: suite -> case -> record.
+AllRecords = Mapping[str, Mapping[str, Comparison]]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the README: a row of a record, `base` beside `backend`."""
+
+    title: str
+    suite: str
+    case: str
+    row: str
+    base: str
+    backend: str = "onnxpress fp32"
+
+
+LINES = (
+    Line("BERT-base, one text of 16 tokens", "fp32", "bert-base", "latency_p50 1x16", "pytorch"),
+    Line("BERT-base, the same in int8", "int8", "bert-base", "latency_p50 1x16", "pytorch", "onnxpress int8"),
+    Line("BERT-base, a stream of texts of mixed lengths", "fp32", "mixed", "mixed", "pytorch"),
+    Line("MiniLM, from process start to the first answer", "fp32", "cold-start", "cold_start", "transformers"),
+    Line("MiniLM, memory at the first answer", "fp32", "cold-start", "memory_first", "transformers"),
+)
+
+#: The panels of the chart: title with its unit, the line that it shows, and what its values are divided by.
+PANELS: tuple[tuple[str, Line, float], ...] = (
+    ("cold start, s", LINES[3], 1.0),
+    ("memory, MB", LINES[4], 1e6),
+    ("latency of a short text, ms", Line("", "fp32", "minilm", "latency_p50 1x16", "pytorch"), 1.0),
+)
+_COLOURS = {"transformers": "#8a929c", "onnxpress": "#0072B2"}
+
+
+def render_lines(records: AllRecords) -> str:
+    """The five rows as Markdown; those whose records are there."""
+    rows = [cells for line in LINES if (cells := _cells(records, line))]
+    if not rows:
+        return "Not measured yet: `make bench`.\n"
+    first = records[LINES[0].suite][LINES[0].case] if LINES[0].case in records.get(LINES[0].suite, {}) else None
+    machine = f"On {first.machine.processor}, {first.settings.threads} threads, {first.created[:10]}. " if first else ""
+    table = [["", "PyTorch", "onnxpress", "gain, 95% interval"], ["---"] * 4, *rows]
+    text = "\n".join("| " + " | ".join(row) + " |" for row in table)
+    return f"{text}\n\n{machine}All figures, with what was missed: [benchmarks/RESULTS.md](benchmarks/RESULTS.md).\n"
+
+
+def _cells(records: AllRecords, line: Line) -> list[str]:
+    record = records.get(line.suite, {}).get(line.case)
+    row = record and _row(record, line.row)
+    if not record or not row or not {line.base, line.backend} <= row.values.keys():
+        return []
+    gain = gain_between(record, line.row, line.base, line.backend)
+    interval = "" if gain is None or gain.low is None or gain.high is None else f" [{gain.low:.2f}, {gain.high:.2f}]"
+    wrong = any(is_wrong(name, value) for name, value in record.backend(line.backend).quality.items())
+    shown = [figure(row.values[name], row.unit) for name in (line.base, line.backend)]
+    ratio = "" if gain is None else f"{times(gain.ratio)}{interval}"
+    return [line.title, *shown, f"{ratio} **wrong answers**" if wrong else ratio]
+
+
+def _row(record: Comparison, name: str) -> Row | None:
+    return next((row for row in summarize(record) if row.name == name), None)
+
+
+def render_chart(records: AllRecords) -> str | None:
+    """Cold start, memory and latency beside transformers as an SVG file; None where a record is missing.
+
+    The same records and the same matplotlib give the same text.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    values = [_values(records, line, unit) for _, line, unit in PANELS]
+    if not all(values):
+        return None
+    drawing = Figure(figsize=(7.6, 1.7), layout="constrained", facecolor="white")
+    for axes, (title, _, _), pair in zip(drawing.subplots(1, len(PANELS)), PANELS, values, strict=True):
+        _bars(axes, title, pair)
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "chart", "font.family": ["sans-serif"]}):
+        drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return re.sub(r"[ \t]+\n", "\n", file.getvalue())
+
+
+def _values(records: AllRecords, line: Line, unit: float) -> Sequence[float]:
+    record = records.get(line.suite, {}).get(line.case)
+    row = record and _row(record, line.row)
+    return [row.values[name] / unit for name in (line.base, line.backend)] if row else []
+
+
+def _bars(axes: Axes, title: str, values: Sequence[float]) -> None:
+    bars = axes.barh(list(_COLOURS), values, color=list(_COLOURS.values()), height=0.6)
+    axes.bar_label(bars, [f"{value:.3g}" for value in values], padding=3, fontsize=9)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.25 * max(values))
+    axes.set_xticks([])
+    axes.tick_params(length=0, labelsize=9)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
