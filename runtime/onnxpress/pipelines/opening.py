@@ -98,13 +98,13 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
     """Hashing the weights and opening the graphs need no interpreter, importing and the tokenizer do: side by side."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from onnxpress.pipelines.loaded import LoadedModel
-    from onnxpress.text.opening import open_tokenizer
-
     with ThreadPoolExecutor(max_workers=1) as beside:
         graphs = beside.submit(artifact.graphs, choice.precision)
         row.load()
         import_onnxruntime()
+        from onnxpress.pipelines.loaded import LoadedModel
+        from onnxpress.text.opening import open_tokenizer
+
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
         session = Session(graphs.result(), device=place, threads=threads, roles=roles)
         opened = beside.submit(session.warm)
