@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.engine.choice import Choice, choose
-from onnxpress.engine.providers import import_onnxruntime, parse_device, require_device
+from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnknownTask
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.table import find_task
 from onnxpress.pipelines.task import Task
-from onnxpress.text.tokenizer import Tokenizer
 
+# The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
+    from onnxpress.engine.choice import Choice
     from onnxpress.pipelines.base import Pipeline
+    from onnxpress.pipelines.loaded import LoadedModel
+    from onnxpress.text.tokenizer import Tokenizer
 
 
 def pipeline(
@@ -49,6 +50,8 @@ def pipeline(
         DeviceUnavailable: the device is not here.
         MissingDependency: ONNX Runtime or another optional package is not installed.
     """
+    from onnxpress.engine.choice import choose
+
     if model is None:
         if task is not None and (Path(task).is_dir() or "/" in task):
             raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
@@ -57,7 +60,7 @@ def pipeline(
     place = parse_device(device)
     artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision)
     row = _served_task(artifact, wanted)
-    if place != "cpu":
+    if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
     choice = choose(artifact.manifest, precision, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
@@ -83,6 +86,9 @@ def build_pipeline(
         UnknownTask: there is no such task.
         InputError: an option that the task does not have.
     """
+    from onnxpress.engine.choice import Choice
+    from onnxpress.pipelines.loaded import LoadedModel
+
     row, alias_options = find_task(task)
     loaded = LoadedModel(row, artifact, session, Choice(precision, "it was asked for"), tokenizer)
     return row.load()(loaded, {**alias_options, **options})
@@ -92,14 +98,17 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
     """Hashing the weights and opening the graphs need no interpreter, importing and the tokenizer do: side by side."""
     from concurrent.futures import ThreadPoolExecutor
 
-    settings = artifact.manifest.tokenizer
     with ThreadPoolExecutor(max_workers=1) as beside:
         graphs = beside.submit(artifact.graphs, choice.precision)
         row.load()
         import_onnxruntime()
-        session = Session(graphs.result(), device=place, threads=threads)
+        from onnxpress.pipelines.loaded import LoadedModel
+        from onnxpress.text.opening import open_tokenizer
+
+        roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
+        session = Session(graphs.result(), device=place, threads=threads, roles=roles)
         opened = beside.submit(session.warm)
-        tokenizer = None if settings is None else Tokenizer(artifact.file(settings.file), settings)
+        tokenizer = open_tokenizer(artifact)
         opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
 
