@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx_ir
 
-from onnxpress_exporter.graphs.build.architecture import Architecture, Attention, Head, Linear
+from onnxpress_exporter.graphs.build.architecture import Architecture, Attention, LanguageHead, Linear
 from onnxpress_exporter.graphs.build.attention import (
     cache_input,
     causal_attention,
@@ -67,7 +67,9 @@ def decoder_graph(architecture: Architecture, *, takes_embeds: bool = False) -> 
     seqlens_k = graph_input(graph, "seqlens_k", ["rows"], INT32)
     lengths = Lengths(seqlens_k, graph_input(graph, "total_sequence_length", [], INT32))
     kept = graph_input(graph, "logits_to_keep", ["kept"], INT64)
-    caches = [cache_input(graph, number, one, part) for number, one in enumerate(stack.attentions("causal"))]
+    caches = [
+        cache_input(graph, number, attention, part) for number, attention in enumerate(stack.attentions("causal"))
+    ]
     encoded = None if mask is None else encoded_input(graph, stack.attentions("cross"), mask, x)
     table = None if takes_embeds else weight(graph, f"{prefix}embedding", embedding.table)
     positions = decoder_positions(graph, stack, x, lengths)
@@ -125,7 +127,7 @@ def embed_graph(architecture: Architecture) -> onnx_ir.Model:
     return finished(graph)
 
 
-def _scores(graph: onnx_ir.Graph, x: onnx_ir.Value, head: Head, table: onnx_ir.Value | None) -> onnx_ir.Value:
+def _scores(graph: onnx_ir.Graph, x: onnx_ir.Value, head: LanguageHead, table: onnx_ir.Value | None) -> onnx_ir.Value:
     """Of the tokens in `x`; a tied head reads the words' `table`, where the graph has it."""
     if head.projection is not None:
         x = linear(graph, "project_out", x, head.projection)
