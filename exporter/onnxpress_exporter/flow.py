@@ -148,13 +148,13 @@ def quantize(
     return _checked(target, refused)
 
 
-def precisions(given: Sequence[str] | str, known: Sequence[str] = QUANTIZED) -> tuple[str, ...]:
+def precisions(wanted: Sequence[str] | str, known: Sequence[str] = QUANTIZED) -> tuple[str, ...]:
     """Names of precisions, each once.
 
     Raises:
         InputError: there is no such precision, or none was named.
     """
-    parts = given.split(",") if isinstance(given, str) else given
+    parts = wanted.split(",") if isinstance(wanted, str) else wanted
     names = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -218,15 +218,15 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
             say(f"{precision}: {what}")
 
         try:
-            made = quantizer.make(precision, tell)
+            quantized = quantizer.make(precision, tell)
         except PassError as error:
             refused[precision] = str(error)
             continue
         try:
-            variants[precision] = _variant(plan, precision, made, tell)
+            variants[precision] = _variant(plan, precision, quantized, tell)
         except (VerificationFailed, _Refused) as error:
             refused[precision] = str(error)
-            remove(made.files)
+            remove(quantized.files)
     return Outcome(variants, refused)
 
 
@@ -234,51 +234,51 @@ class _Refused(Exception):  # noqa: N818
     """Why a variant is not written."""
 
 
-def _variant(plan: Plan, precision: str, made: Made, say: Say) -> Variant:
+def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
     """A variant that is worth its place: judged, verified, timed.
 
     Raises:
         _Refused: it misses a threshold, or has no use.
         VerificationFailed: its raw outputs are broken.
     """
-    if not made.verdict.passed:
-        rounds = "".join(f"\n      {line}" for line in made.rounds)
-        raise _Refused(f"{'; '.join(made.verdict.missed)}.{rounds}")
+    if not quantized.verdict.passed:
+        rounds = "".join(f"\n      {line}" for line in quantized.rounds)
+        raise _Refused(f"{'; '.join(quantized.verdict.missed)}.{rounds}")
     say("verifying")
     # What is not quantized is shared with the fp32 variant.
     graphs = {name: replace(entry, precision=REFERENCE) for name, entry in plan.fp32.items()}
-    for name, paths in made.files.items():
-        graphs[name] = describe.graph_files(made.graphs[name], paths, plan.folder)
+    for name, paths in quantized.files.items():
+        graphs[name] = describe.graph_files(quantized.graphs[name], paths, plan.folder)
     with opened({name: plan.folder / entry.file for name, entry in graphs.items()}) as session:
         quality = plan.gate.verify(precision, session)
         variant = Variant(
             graphs,
-            sum(path.stat().st_size for paths in made.files.values() for path in paths),
+            sum(path.stat().st_size for paths in quantized.files.values() for path in paths),
             targets=PRECISIONS[precision].targets,
             quality=replace(
                 quality,
                 # Without what it was measured on a metric means nothing.
                 reference=quality.reference + (f"; the task's metric on {plan.gate.rows}" if plan.gate.rows else ""),
-                measures={name: float(f"{value:.6g}") for name, value in made.verdict.figures.items()},
-                measure_limits=made.limits,
+                measures={name: float(f"{value:.6g}") for name, value in quantized.verdict.figures.items()},
+                measure_limits=quantized.limits,
             ),
-            treatments=made.treatments,
-            repair=made.rounds if len(made.rounds) > 1 else (),
+            treatments=quantized.treatments,
+            repair=quantized.rounds if len(quantized.rounds) > 1 else (),
         )
         # A processor tells nothing of the speed that a variant for GPUs has there.
         if suits(variant, "cpu", features()):
             say("timing")
             variant = replace(variant, speed=plan.gate.speed(session, plan.plain))
     if not plan.settings.keep_slow:
-        _refuse_slow(variant, plan, made)
+        _refuse_slow(variant, plan, quantized)
     return variant
 
 
-def _refuse_slow(variant: Variant, plan: Plan, made: Made) -> None:
+def _refuse_slow(variant: Variant, plan: Plan, quantized: Made) -> None:
     """Raise where a variant has no use: it is neither smaller nor faster than fp32."""
     timings = variant.speed.timings if variant.speed else ()
     ratios = [timing.milliseconds / timing.fp32_milliseconds for timing in timings if timing.fp32_milliseconds]
-    names = [name for graph in made.files for name in (plan.fp32[graph].file, *plan.fp32[graph].external)]
+    names = [name for graph in quantized.files for name in (plan.fp32[graph].file, *plan.fp32[graph].external)]
     plain = sum((plan.folder / name).stat().st_size for name in names)
     if ratios and min(ratios) >= 1 and variant.bytes >= plain:
         raise _Refused(

@@ -27,7 +27,7 @@ def _handlers_to_terminal() -> Iterator[logging.StreamHandler[TextIO]]:
     redirection, and does not take one.
     """
     loggers = [logging.getLogger()]
-    loggers += [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    loggers += [entry for entry in logging.root.manager.loggerDict.values() if isinstance(entry, logging.Logger)]
     terminal = {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}
     for logger in loggers:
         for handler in logger.handlers:

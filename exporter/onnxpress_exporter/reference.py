@@ -88,13 +88,13 @@ class TorchWriter:
         with torch.inference_mode():
             ids = torch.tensor([case.ids])
             if case.source is None:
-                found = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+                outputs = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
             else:
                 source = torch.tensor([case.source])
-                found = self._model(
+                outputs = self._model(
                     input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=ids, use_cache=False
                 )
-            logits: Logits = found.logits[0].float().numpy()
+            logits: Logits = outputs.logits[0].float().numpy()
         return logits
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
@@ -108,8 +108,8 @@ class TorchWriter:
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             if case.source is not None:
                 inputs["decoder_input_ids"] = torch.tensor([case.ids])
-            found: list[int] = self._model.generate(**inputs, generation_config=settings)[0].tolist()
-        return found[len(case.ids) :]
+            written: list[int] = self._model.generate(**inputs, generation_config=settings)[0].tolist()
+        return written[len(case.ids) :]
 
     @contextmanager
     def _plainly(self) -> Iterator[dict[str, Any]]:

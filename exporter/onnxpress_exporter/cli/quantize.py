@@ -57,7 +57,7 @@ def quantize_command(
         show("opening")
         from onnxpress_exporter.flow import quantize
 
-        made = quantize(
+        quantized = quantize(
             artifact,
             precision,
             out,
@@ -70,6 +70,6 @@ def quantize_command(
     if as_json:
         from onnxpress.format.manifest import dump
 
-        click.echo(dump(made.manifest), nl=False)
+        click.echo(dump(quantized.manifest), nl=False)
         return
-    click.echo(f"{made.folder}\n\n{describe(made.manifest)}")
+    click.echo(f"{quantized.folder}\n\n{describe(quantized.manifest)}")

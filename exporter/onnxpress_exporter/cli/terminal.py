@@ -94,13 +94,13 @@ def _evaluation(source: str | None, split: str | None, limit: int, columns: Sequ
         if split is not None or columns:
             raise click.UsageError("--eval-split and --eval-column say what --eval-data is; name that, too.")
         return None
-    given = {}
+    by_role = {}
     for text in columns:
         role, sign, column = text.partition("=")
         if not (sign and role.strip() and column.strip()):
             raise click.UsageError(f"--eval-column takes ROLE=COLUMN, not {text!r}.")
-        given[role.strip()] = column.strip()
-    return EvalData(source, split, limit, given)
+        by_role[role.strip()] = column.strip()
+    return EvalData(source, split, limit, by_role)
 
 
 def quantization_settings(
@@ -115,14 +115,14 @@ def quantization_settings(
     from onnxpress_exporter.quantize.settings import Settings
     from onnxpress_exporter.quantize.thresholds import parse_thresholds
 
-    given = {}
+    limits = {}
     for text in thresholds:
         name, _, number = text.rpartition("=")
         try:
-            given[name.strip()] = float(number)
+            limits[name.strip()] = float(number)
         except ValueError:
             raise click.UsageError(f"--threshold takes FIGURE=NUMBER, not {text!r}.") from None
-    return Settings(parse_thresholds(given), repair_s, keep_slow, evaluation)
+    return Settings(parse_thresholds(limits), repair_s, keep_slow, evaluation)
 
 
 def require(command: str, modules: Sequence[str]) -> None:

@@ -94,12 +94,12 @@ class AnswersGate:
 
     def _verify_head(self, precision: str, name: str, info: GraphInfo, session: Runs) -> None:
         """A head takes vectors, not tokens: compare it on fixed pseudo-random ones, batch 1 and 5."""
-        (taken,), (given,) = info.inputs, info.outputs
+        (vector_input,), (output,) = info.inputs, info.outputs
         generator = np.random.default_rng(0)
         for batch in (1, 5):
-            vectors = generator.standard_normal((batch, int(taken.axes[-1])), dtype=np.float32)
-            expected = self._reference.run({taken.name: vectors}, name)[given.name]
-            obtained = session.run({taken.name: vectors}, name)[given.name]
+            vectors = generator.standard_normal((batch, int(vector_input.axes[-1])), dtype=np.float32)
+            expected = self._reference.run({vector_input.name: vectors}, name)[output.name]
+            obtained = session.run({vector_input.name: vectors}, name)[output.name]
             error = float(abs(obtained - expected).max() / max(float(expected.max() - expected.min()), 1e-6))
             if not error <= HEAD_ERROR:
                 raise VerificationFailed(
@@ -152,17 +152,17 @@ class AnswersGate:
     def _that_fit(self, items: Sequence[Any]) -> list[Any]:
         """Without the texts that the model takes only cut, and its task refuses."""
         pipe = self._pipeline(_Closed())
-        found, error = [], None
+        fitting, error = [], None
         for item in items:
             try:
                 pipe.prepare(item, pipe.options)
             except InputError as refused:
                 error = refused
             else:
-                found.append(item)
-        if error is not None and not found:
+                fitting.append(item)
+        if error is not None and not fitting:
             raise error
-        return found
+        return fitting
 
     def _pipeline(self, session: Runs) -> Pipeline[Any, Any]:
         task = self._task

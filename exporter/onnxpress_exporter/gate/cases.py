@@ -62,7 +62,7 @@ class Reader:
 
     def verification(self, write: Write) -> list[Case]:
         """The awkward texts of every export, those without a token left out."""
-        return list(self._cases([(one.name, one.text) for one in SINGLES], LONGEST_TOKENS, write))
+        return list(self._cases([(sample.name, sample.text) for sample in SINGLES], LONGEST_TOKENS, write))
 
     def judged(self, write: Write) -> list[Case]:
         """Real texts, none of which calibration sees."""
@@ -99,9 +99,9 @@ class Reader:
 
 def _within(cases: Iterator[Case], tokens: int) -> list[Case]:
     """The first cases that together have so many tokens, and one at least."""
-    found: list[Case] = []
+    chosen: list[Case] = []
     for case in cases:
-        if found and sum(len(one.ids) for one in found) + len(case.ids) > tokens:
+        if chosen and sum(len(earlier.ids) for earlier in chosen) + len(case.ids) > tokens:
             break
-        found.append(case)
-    return found
+        chosen.append(case)
+    return chosen

@@ -36,13 +36,18 @@ WRITING = 12
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of one text, a row for each position: `top` int64 (positions, LIKELIEST), tokens, the likeliest first;
-    `logarithms` of their probabilities; `own` (positions), that of the text's next token; `sample` float32 (positions,
-    SAMPLE), some scores."""
+    """What the reference says of one text.
+
+    Args:
+        top: int64 (positions, LIKELIEST): tokens that may follow each position, the likeliest first.
+        logarithms: (positions, LIKELIEST): of their probabilities.
+        next_token: (positions): the logarithm of the probability of the token that does follow.
+        sample: float32 (positions, SAMPLE): some scores.
+    """
 
     top: NDArray[np.int64]
     logarithms: Numbers
-    own: Numbers
+    next_token: Numbers
     sample: NDArray[np.float32]
 
 
@@ -63,7 +68,7 @@ class Judge:
             logits = reference.logits(case)
             vocabulary = logits.shape[1]
             self._seen.append(_seen(logits, case))
-        surprise = -float(np.mean(np.concatenate([one.own for one in self._seen])))
+        surprise = -float(np.mean(np.concatenate([seen.next_token for seen in self._seen])))
         self._knows = surprise < KNOWS * float(np.log(vocabulary))
         self._begun = [Case(case.name, case.ids[:1], case.source) for case in self._cases[:WRITING]] if write else []
         self._written = [write(case, WRITTEN) for case in self._begun] if write else []
@@ -72,7 +77,7 @@ class Judge:
     @property
     def positions(self) -> int:
         """Tokens whose successors are judged."""
-        return sum(len(one.own) for one in self._seen)
+        return sum(len(seen.next_token) for seen in self._seen)
 
     def measure(self, variant: Writes, thresholds: Thresholds) -> Verdict:
         """A variant's figures and what they miss."""
@@ -84,7 +89,7 @@ class Judge:
             among.append((best[:, None] == seen.top[:, :FIRST]).any(axis=1))
             chances = _logarithms(logits)
             divergence.append(_divergence(seen, np.take_along_axis(chances, seen.top, axis=1)))
-            surprise.append(seen.own - chances[np.arange(len(logits)), list(case.ids[1:])])
+            surprise.append(seen.next_token - chances[np.arange(len(logits)), list(case.ids[1:])])
             correlation.append(_correlation(seen.sample, logits[:, _sample(logits.shape[1])]))
         means = [float(np.mean(np.concatenate(some))) for some in (same, among, divergence, correlation, surprise)]
         figures = {"scores' correlation, untrained": means[3]}
@@ -104,9 +109,9 @@ class Judge:
         """Share of the tokens written that are the reference's, place by place."""
         shares = []
         for case, expected in zip(self._begun, self._written, strict=True):
-            found = variant.write(case, WRITTEN)
-            same = sum(a == b for a, b in zip(expected, found, strict=False))
-            shares.append(same / max(len(expected), len(found), 1))
+            obtained = variant.write(case, WRITTEN)
+            same = sum(a == b for a, b in zip(expected, obtained, strict=False))
+            shares.append(same / max(len(expected), len(obtained), 1))
         return float(np.mean(shares))
 
 
@@ -119,8 +124,8 @@ def _seen(logits: Logits, case: Case) -> Seen:
     # The first of equal scores, as everywhere.
     top[:, 0] = logits.argmax(axis=1)
     chances = _logarithms(logits)
-    own = chances[np.arange(len(logits)), list(case.ids[1:])]
-    return Seen(top, np.take_along_axis(chances, top, axis=1), own, logits[:, _sample(logits.shape[1])].copy())
+    next_token = chances[np.arange(len(logits)), list(case.ids[1:])]
+    return Seen(top, np.take_along_axis(chances, top, axis=1), next_token, logits[:, _sample(logits.shape[1])].copy())
 
 
 def _sample(vocabulary: int) -> NDArray[np.int64]:
@@ -138,15 +143,15 @@ def _logarithms(logits: Logits) -> Numbers:
 
 def _divergence(seen: Seen, chances: Numbers) -> Numbers:
     """Kullback and Leibler's, of each position, with all tokens but the reference's likeliest as one: a lower bound."""
-    expected, found = np.exp(seen.logarithms), np.exp(chances)
-    rest, other = (np.maximum(1 - some.sum(axis=1), 1e-12) for some in (expected, found))
-    told: Numbers = (expected * (seen.logarithms - chances)).sum(axis=1) + rest * np.log(rest / other)
-    return told
+    expected, obtained = np.exp(seen.logarithms), np.exp(chances)
+    rest, other = (np.maximum(1 - some.sum(axis=1), 1e-12) for some in (expected, obtained))
+    divergence: Numbers = (expected * (seen.logarithms - chances)).sum(axis=1) + rest * np.log(rest / other)
+    return divergence
 
 
-def _correlation(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Numbers:
+def _correlation(expected: NDArray[np.float32], obtained: NDArray[np.float32]) -> Numbers:
     """Pearson's, of each position's scores; 0 where they are no numbers."""
-    a, b = (some.astype(np.float64) - some.mean(axis=1, keepdims=True) for some in (expected, found))
+    a, b = (some.astype(np.float64) - some.mean(axis=1, keepdims=True) for some in (expected, obtained))
     lengths = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
-    told: Numbers = np.nan_to_num((a * b).sum(axis=1) / np.maximum(lengths, 1e-30))
-    return told
+    correlation: Numbers = np.nan_to_num((a * b).sum(axis=1) / np.maximum(lengths, 1e-30))
+    return correlation

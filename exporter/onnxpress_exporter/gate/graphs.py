@@ -54,15 +54,15 @@ class Graphs:
         """float32 (tokens, vocabulary): what may follow each of the case's tokens."""
         decoder = self.opened([case])
         parts = [case.ids[place : place + _AT_ONCE] for place in range(0, len(case.ids), _AT_ONCE)]
-        found = np.concatenate([decoder.prefill(0, part, len(part)) for part in parts])
+        logits = np.concatenate([decoder.prefill(0, part, len(part)) for part in parts])
         decoder.close()
-        return found
+        return logits
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         """At most `count` tokens by the runtime's own search, without sampling and without rules."""
         decoder = self.opened([case], count)
         config = GenerationConfig(max_new_tokens=count, num_beams=beams, eos_token_id=self._ends)
         texts = None if case.source is None else [case.source]
-        (found,) = complete(decoder, [case.ids], config, texts=texts)
+        (completions,) = complete(decoder, [case.ids], config, texts=texts)
         decoder.close()
-        return list(found[0].ids)
+        return list(completions[0].ids)

@@ -41,13 +41,13 @@ def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[s
         "with_log_normalizer": np.array(False),
         "encoder_attention_mask": np.ones((1, len(case.source or ())), np.int64),
     }
-    found: Arrays = {}
+    arrays: Arrays = {}
     for tensor in info.inputs:
         if tensor.name in known:
-            found[tensor.name] = known[tensor.name]
+            arrays[tensor.name] = known[tensor.name]
         elif ".encoder." in tensor.name:
-            found[tensor.name] = encoded[tensor.name.replace("past_key_values.", "present.", 1)]
+            arrays[tensor.name] = encoded[tensor.name.replace("past_key_values.", "present.", 1)]
         else:
             _, heads, _, size = tensor.axes
-            found[tensor.name] = np.zeros((1, int(heads), count if shared else 0, int(size)), np.float32)
-    return found
+            arrays[tensor.name] = np.zeros((1, int(heads), count if shared else 0, int(size)), np.float32)
+    return arrays

@@ -65,9 +65,9 @@ def reference_answers(
     answers = tuple(_alone(run, collate, sample, outputs) for sample in samples)
     ranges = {tensor.name: _range(answer[tensor.name] for answer in answers) for tensor in outputs}
     batch = _short(samples)
-    found = _batched(run, collate, [samples[i] for i in batch], outputs)
+    in_batch = _batched(run, collate, [samples[i] for i in batch], outputs)
     error = max(
-        (_error(found[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
+        (_error(in_batch[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
         default=0.0,
     )
     return ReferenceAnswers(answers, ranges, padding=error <= PRECISIONS[REFERENCE].limits.max_error)
@@ -96,8 +96,8 @@ def verify(
         error = _gate(precision, f"{sample.name!r} alone", obtained, expected, reference.ranges, limits.max_error)
         worst, comparisons = max(worst, error), comparisons + 1
     for title, indices in _batches(samples, padding=reference.padding):
-        found = _batched(run, collate, [samples[i] for i in indices], outputs)
-        for obtained, index in zip(found, indices, strict=True):
+        answers = _batched(run, collate, [samples[i] for i in indices], outputs)
+        for obtained, index in zip(answers, indices, strict=True):
             where = f"{samples[index].name!r} in {title}"
             error = _gate(
                 precision,
@@ -152,10 +152,10 @@ def _batched(run: Runner, collate: Collate, samples: Sequence[Named], outputs: S
     if not samples:
         return []
     batch = collate([sample.row for sample in samples])
-    found = run(batch.arrays)
+    raw = run(batch.arrays)
     return [
         {
-            tensor.name: np.array(found[tensor.name][i][span if "sequence" in tensor.axes[1:2] else ...])
+            tensor.name: np.array(raw[tensor.name][i][span if "sequence" in tensor.axes[1:2] else ...])
             for tensor in outputs
         }
         for i, span in enumerate(batch.spans)

@@ -103,7 +103,7 @@ class Expected:
     @property
     def range(self) -> float:
         """The largest score less the least."""
-        return max(max(float(one.max() - one.min()) for one in self.logits), 1e-6)
+        return max(max(float(logits.max() - logits.min()) for logits in self.logits), 1e-6)
 
 
 def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
@@ -120,12 +120,12 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
         alone = graphs.logits(case)
         worst.add(f"{case.name!r} read at once", alone, logits)
         if len(case.ids) > 2:
-            found, first = _in_pieces(graphs, case)
-            worst.add(f"{case.name!r} read in pieces", found, logits[first:], alone[first:])
+            obtained, first = _in_pieces(graphs, case)
+            worst.add(f"{case.name!r} read in pieces", obtained, logits[first:], alone[first:])
     for group in _groups(cases):
-        for row, where, found, first in _together(graphs, [cases[i] for i in group]):
+        for row, where, obtained, first in _together(graphs, [cases[i] for i in group]):
             index = group[row]
-            worst.add(f"{cases[index].name!r} {where}", found, expected.logits[index][first : first + len(found)])
+            worst.add(f"{cases[index].name!r} {where}", obtained, expected.logits[index][first : first + len(obtained)])
     if precision == REFERENCE:
         margin = NEAR_TIE * worst.limits.max_error * worst.range
         for case in _short(cases)[:WRITING]:
@@ -148,16 +148,16 @@ def _in_pieces(graphs: Graphs, case: Case) -> tuple[Logits, int]:
     half, steps = max(1, len(case.ids) // 2), min(STEPS, len(case.ids) // 3)
     middle = len(case.ids) - steps
     decoder = graphs.opened([case])
-    found = [decoder.prefill(0, case.ids[:half])]
+    pieces = [decoder.prefill(0, case.ids[:half])]
     if middle > half:
-        found.append(decoder.prefill(0, case.ids[half:middle], middle - half))
+        pieces.append(decoder.prefill(0, case.ids[half:middle], middle - half))
     for place in range(middle, len(case.ids)):
         if place == middle + 1:  # a wrong token is read and forgotten
             decoder.step(np.array([case.ids[0]], np.int64))
             decoder.truncate(0, place)
-        found.append(decoder.step(np.array([case.ids[place]], np.int64)).copy())
+        pieces.append(decoder.step(np.array([case.ids[place]], np.int64)).copy())
     decoder.close()
-    return np.concatenate(found), half - 1
+    return np.concatenate(pieces), half - 1
 
 
 def _groups(cases: Sequence[Case]) -> Iterator[list[int]]:
@@ -208,13 +208,13 @@ def _same_tokens(precision: str, reference: Writes, graphs: Graphs, case: Case, 
     decoder = graphs.opened([begun], len(tokens))
     scores = decoder.prefill(0, begun.ids)[0]
     for place, token in enumerate(tokens):
-        found = int(scores.argmax())
-        lead = float(preferred[place, token] - preferred[place, found])
-        if found != token and not abs(lead) <= margin:
+        obtained = int(scores.argmax())
+        lead = float(preferred[place, token] - preferred[place, obtained])
+        if obtained != token and not abs(lead) <= margin:
             raise _failed(
                 precision,
                 f"{case.name!r}, writing on",
-                f"token {place + 1} after {len(begun.ids)}: expected {token}, obtained {found}, which the reference "
+                f"token {place + 1} after {len(begun.ids)}: expected {token}, obtained {obtained}, which the reference "
                 f"scores {lead:.3g} lower (at most {margin:.1g} would be a tie)",
             )
         if place + 1 < len(tokens):
@@ -225,16 +225,16 @@ def _same_tokens(precision: str, reference: Writes, graphs: Graphs, case: Case, 
 def _same_beams(precision: str, reference: Writes, graphs: Graphs, case: Case, margin: float) -> None:
     """Search with beams, as the reference does: the same text, or one that it finds as likely, near ties aside."""
     begun = _begun(case)
-    tokens, found = reference.write(begun, WRITTEN, BEAMS), graphs.write(begun, WRITTEN, BEAMS)
-    if tokens == found or not tokens:
+    tokens, obtained = reference.write(begun, WRITTEN, BEAMS), graphs.write(begun, WRITTEN, BEAMS)
+    if tokens == obtained or not tokens:
         return
-    likely, other = (_likelihood(reference, begun, some) for some in (tokens, found))
+    likely, other = (_likelihood(reference, begun, some) for some in (tokens, obtained))
     if not likely - other <= margin:
-        place = next((i for i, (a, b) in enumerate(zip(tokens, found, strict=False)) if a != b), len(found))
+        place = next((i for i, (a, b) in enumerate(zip(tokens, obtained, strict=False)) if a != b), len(obtained))
         raise _failed(
             precision,
             f"{case.name!r}, with {BEAMS} beams",
-            f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {found[place : place + 6]}, "
+            f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {obtained[place : place + 6]}, "
             f"which the reference scores {likely - other:.3g} lower (at most {margin:.1g} would be a tie)",
         )
 
@@ -245,8 +245,8 @@ def _likelihood(reference: Writes, begun: Case, ids: Sequence[int]) -> float:
         return float("-inf")
     rows = reference.logits(begun.followed_by(ids))[len(begun.ids) - 1 : -1].astype(np.float64)
     rows -= rows.max(axis=1, keepdims=True)
-    own = rows[np.arange(len(ids)), list(ids)] - np.log(np.exp(rows).sum(axis=1))
-    return float(own.mean())
+    logarithms = rows[np.arange(len(ids)), list(ids)] - np.log(np.exp(rows).sum(axis=1))
+    return float(logarithms.mean())
 
 
 def _begun(case: Case) -> Case:

@@ -57,14 +57,14 @@ def measure_calls(
     timings = []
     start, others = time.perf_counter(), _others_s()
     for batch, sequence in shapes:
-        found = _alternate(calls(batch, sequence))
+        milliseconds = _alternate(calls(batch, sequence))
         timings.append(
             Timing(
                 batch,
                 sequence,
-                milliseconds=found[VARIANT],
-                pytorch_milliseconds=found.get(PYTORCH),
-                fp32_milliseconds=found.get(PLAIN),
+                milliseconds=milliseconds[VARIANT],
+                pytorch_milliseconds=milliseconds.get(PYTORCH),
+                fp32_milliseconds=milliseconds.get(PLAIN),
             )
         )
     elapsed = time.perf_counter() - start

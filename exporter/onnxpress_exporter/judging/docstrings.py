@@ -22,9 +22,9 @@ def docstrings(count: int | None = None, seed: int = 0, most_characters: int = M
 
     The same Python version and arguments give the same ones.
     """
-    found = list(dict.fromkeys(_all(most_characters)))
-    random.Random(seed).shuffle(found)  # noqa: S311 - texts, not secrets
-    return tuple(found[:count])
+    texts = list(dict.fromkeys(_all(most_characters)))
+    random.Random(seed).shuffle(texts)  # noqa: S311 - texts, not secrets
+    return tuple(texts[:count])
 
 
 def _all(most_characters: int) -> Iterator[str]:

@@ -53,42 +53,44 @@ def score(evaluation: Evaluation, answers: Sequence[Any]) -> Figures:
     return evaluation.scorer.score(answers, evaluation.targets)
 
 
-def beside_reference(reference: Figures, own: Figures) -> Figures:
+def beside_reference(reference: Figures, figures: Figures) -> Figures:
     """Each figure, the reference's, and what was lost: the reference's less one's own, negative where it grew."""
-    found: Figures = {}
-    for name, value in own.items():
-        found |= {name: value, f"{name}{OF_REFERENCE}": reference[name], f"{name}{LOSS}": reference[name] - value}
-    return found
+    table: Figures = {}
+    for name, value in figures.items():
+        table |= {name: value, f"{name}{OF_REFERENCE}": reference[name], f"{name}{LOSS}": reference[name] - value}
+    return table
 
 
 def _one_label(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     """[{"label", "score"}, ...] for each text, all labels."""
-    return _accuracy([max(one, key=lambda entry: float(entry["score"]))["label"] for one in answers], targets)
+    return _accuracy([max(labels, key=lambda entry: float(entry["score"]))["label"] for labels in answers], targets)
 
 
 def _best_label(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     """{"labels", "scores"} for each text, best first."""
-    return _accuracy([one["labels"][0] for one in answers], targets)
+    return _accuracy([answer["labels"][0] for answer in answers], targets)
 
 
-def _accuracy(found: Sequence[str], targets: Sequence[str]) -> Figures:
+def _accuracy(predicted: Sequence[str], targets: Sequence[str]) -> Figures:
     from sklearn.metrics import accuracy_score, f1_score
 
     # The mean over the labels that the rows have: one that nobody asked for has no F1.
     labels = sorted(set(targets))
-    macro = f1_score(targets, found, labels=labels, average="macro", zero_division=0)
-    return {"accuracy": float(accuracy_score(targets, found)), "F1 macro": float(macro)}
+    macro = f1_score(targets, predicted, labels=labels, average="macro", zero_division=0)
+    return {"accuracy": float(accuracy_score(targets, predicted)), "F1 macro": float(macro)}
 
 
 def _several_labels(answers: Sequence[Any], targets: Sequence[frozenset[str]]) -> Figures:
-    given = [{entry["label"] for entry in one if entry["score"] >= HALF} for one in answers]
-    return {"F1 micro": _f1_of_sets(given, targets)}
+    chosen = [{entry["label"] for entry in entries if entry["score"] >= HALF} for entries in answers]
+    return {"F1 micro": _f1_of_sets(chosen, targets)}
 
 
 def _entities(answers: Sequence[Any], targets: Sequence[tuple[str, frozenset[Any]]]) -> Figures:
     """Entities with group, start and end; only all three together are right (E. Tjong Kim Sang, CoNLL 2003)."""
-    found = [{_trimmed(entity, text) for entity in one} for one, (text, _) in zip(answers, targets, strict=True)]
-    return {"entity F1": _f1_of_sets(found, [spans for _, spans in targets])}
+    predicted = [
+        {_trimmed(entity, text) for entity in entities} for entities, (text, _) in zip(answers, targets, strict=True)
+    ]
+    return {"entity F1": _f1_of_sets(predicted, [spans for _, spans in targets])}
 
 
 def _trimmed(entity: Mapping[str, Any], text: str) -> tuple[str, int, int]:
@@ -99,22 +101,22 @@ def _trimmed(entity: Mapping[str, Any], text: str) -> tuple[str, int, int]:
     return entity["entity_group"], start, start + len(written.strip())
 
 
-def _f1_of_sets(found: Sequence[Any], targets: Sequence[Any]) -> float:
+def _f1_of_sets(predicted: Sequence[Any], targets: Sequence[Any]) -> float:
     """Micro F1 of what is in sets, over all rows together; 1 where nothing was to be found and nothing was."""
     from sklearn.metrics import f1_score
 
-    wanted = {(row, one) for row, some in enumerate(targets) for one in some}
-    given = {(row, one) for row, some in enumerate(found) for one in some}
-    either = list(wanted | given)
+    wanted = {(row, entry) for row, entries in enumerate(targets) for entry in entries}
+    obtained = {(row, entry) for row, entries in enumerate(predicted) for entry in entries}
+    either = list(wanted | obtained)
     if not either:
         return 1.0
-    return float(f1_score([one in wanted for one in either], [one in given for one in either], zero_division=0))
+    return float(f1_score([pair in wanted for pair in either], [pair in obtained for pair in either], zero_division=0))
 
 
 def _numbers(answers: Sequence[Any], targets: Sequence[float]) -> Figures:
     from scipy.stats import pearsonr
 
-    values = [float(one[0]["score"]) for one in answers]
+    values = [float(labels[0]["score"]) for labels in answers]
     return {"Spearman": _spearman(values, targets), "Pearson": _correlation(pearsonr, values, targets)}
 
 
@@ -142,10 +144,10 @@ def _rankings(answers: Sequence[Any], targets: Sequence[Sequence[float]]) -> Fig
     from sklearn.metrics import ndcg_score
 
     gains, reciprocal = [], []
-    for one, relevance in zip(answers, targets, strict=True):
+    for ranking, relevance in zip(answers, targets, strict=True):
         if not any(relevance):
             continue
-        order = [int(entry["index"]) for entry in one]
+        order = [int(entry["index"]) for entry in ranking]
         scores = np.empty(len(order))
         scores[order] = -np.arange(len(order))
         gains.append(ndcg_score([list(relevance)], [scores], k=DEPTH))
@@ -157,7 +159,8 @@ def _rankings(answers: Sequence[Any], targets: Sequence[Sequence[float]]) -> Fig
 def _words(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     """The most probable token is the word; case does not count, for many vocabularies have none."""
     right = [
-        one[0]["token_str"].strip().casefold() == word.casefold() for one, word in zip(answers, targets, strict=True)
+        candidates[0]["token_str"].strip().casefold() == word.casefold()
+        for candidates, word in zip(answers, targets, strict=True)
     ]
     return {"accuracy": float(np.mean(right))}
 
@@ -166,11 +169,11 @@ def _answers(answers: Sequence[Any], targets: Sequence[Sequence[str]]) -> Figure
     """SQuAD's exact match and F1, the best over the right answers (P. Rajpurkar et al., EMNLP 2016); where there are
     none, only the empty answer is right (P. Rajpurkar, R. Jia, P. Liang, ACL 2018)."""
     exact, shared = [], []
-    for one, right in zip(answers, targets, strict=True):
-        found = normalized_answer(one["answer"])
+    for answer, right in zip(answers, targets, strict=True):
+        normalized = normalized_answer(answer["answer"])
         wanted = [normalized_answer(text) for text in right or ("",)]
-        exact.append(float(found in wanted))
-        shared.append(max(_shared_words(found, text) for text in wanted))
+        exact.append(float(normalized in wanted))
+        shared.append(max(_shared_words(normalized, text) for text in wanted))
     return {"exact match": float(np.mean(exact)), "answer F1": float(np.mean(shared))}
 
 
@@ -180,11 +183,11 @@ def normalized_answer(text: str) -> str:
     return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", plain).split())
 
 
-def _shared_words(found: str, wanted: str) -> float:
+def _shared_words(answer: str, wanted: str) -> float:
     """F1 of the words as a bag; with an empty answer on either side, whether both are."""
-    if not found or not wanted:
-        return float(found == wanted)
-    first, second = Counter(found.split()), Counter(wanted.split())
+    if not answer or not wanted:
+        return float(answer == wanted)
+    first, second = Counter(answer.split()), Counter(wanted.split())
     return 2 * (first & second).total() / (first.total() + second.total())
 
 
@@ -195,10 +198,10 @@ def _written(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     for answer, target in zip(answers, targets, strict=True):
         first = answer if isinstance(answer, Mapping) else answer[0]
         (text,) = (str(value) for name, value in first.items() if name.endswith("_text"))
-        found, wanted = words_of(text), words_of(target)
-        exact.append(float(found == wanted))
-        common = _longest_in_order(found, wanted)
-        shared.append(2 * common / (len(found) + len(wanted)) if found or wanted else 1.0)
+        words, wanted = words_of(text), words_of(target)
+        exact.append(float(words == wanted))
+        common = _longest_in_order(words, wanted)
+        shared.append(2 * common / (len(words) + len(wanted)) if words or wanted else 1.0)
     return {"exact match": float(np.mean(exact)), "ROUGE-L": float(np.mean(shared))}
 
 

@@ -39,13 +39,13 @@ def balance(model: onnx_ir.Model, factors: Mapping[str, tuple[Sequence[str], Fac
     """
     order = {id(node): place for place, node in enumerate(model.graph)}
     for name, (readers, divisor) in factors.items():
-        value, found = _readers(model, name, readers)
+        value, products = _readers(model, name, readers)
         reciprocal = add_constant(model.graph, f"{name}_balance", (1 / divisor).astype(np.float32))
-        first = min(found, key=lambda node: order[id(node)])
+        first = min(products, key=lambda node: order[id(node)])
         balanced = add_node(first, "Mul", [value, reciprocal], dtype=value.dtype, shape=axes(value))
-        for node in found:
+        for node in products:
             node.replace_input_with(0, balanced)
-        _multiply(model.graph, found, divisor)
+        _multiply(model.graph, products, divisor)
     if factors:
         remove_dead(model)
     return len(factors)
@@ -57,21 +57,21 @@ def balance_attention(model: onnx_ir.Model, name: str, readers: Sequence[str], d
     Args:
         name, readers, divisor: as in `balance`.
     """
-    value, found = _readers(model, name, readers)
-    if not _divide_projection(model.graph, value, found, divisor):
+    value, products = _readers(model, name, readers)
+    if not _divide_projection(model.graph, value, products, divisor):
         return False
-    _multiply(model.graph, found, divisor)
+    _multiply(model.graph, products, divisor)
     remove_dead(model)
     return True
 
 
 def _readers(model: onnx_ir.Model, name: str, readers: Sequence[str]) -> tuple[onnx_ir.Value, list[onnx_ir.Node]]:
     products = {node.outputs[0].name: node for node in nodes(model, "MatMul")}
-    found = [products[reader] for reader in readers]
-    value = found[0].inputs[0]
+    products_read = [products[reader] for reader in readers]
+    value = products_read[0].inputs[0]
     if value is None or value.name != name:
         raise ValueError(f"{readers[0]} does not read {name}")
-    return value, found
+    return value, products_read
 
 
 def _multiply(graph: onnx_ir.Graph, readers: Sequence[onnx_ir.Node], divisor: Factors) -> None:

@@ -34,7 +34,7 @@ def expert_weights(model: onnx_ir.Model) -> int:
         array = _all_experts(split.inputs[0])
         if array is None or array.ndim != 3 or array.shape[0] != len(split.outputs):
             continue
-        expert = next(number for number, one in enumerate(split.outputs) if one is squeeze.inputs[0])
+        expert = next(number for number, output in enumerate(split.outputs) if output is squeeze.inputs[0])
         name = f"{node.outputs[0].name}_expert_{expert}"
         node.replace_input_with(1, add_constant(model.graph, name, np.ascontiguousarray(array[expert])))
         count += 1

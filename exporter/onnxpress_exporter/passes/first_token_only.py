@@ -58,19 +58,19 @@ def first_token_only(model: onnx_ir.Model) -> int:
 def _narrowable(model: onnx_ir.Model, gather: onnx_ir.Node) -> list[onnx_ir.Node]:
     """Nodes above `gather` of whose result nothing but the first token is read, in graph order."""
     narrow: dict[int, onnx_ir.Node] = {id(gather): gather}
-    found: list[onnx_ir.Node] = []
+    narrowed: list[onnx_ir.Node] = []
     for node in reversed(list(model.graph)):
         if not _per_token(node) or node.outputs[0].is_graph_output():
             continue
         uses = list(node.outputs[0].uses())
         if uses and all(id(use.node) in narrow and _token_input(use.node, use.idx) for use in uses):
             narrow[id(node)] = node
-            found.append(node)
-    return found[::-1]
+            narrowed.append(node)
+    return narrowed[::-1]
 
 
 def _per_token(node: onnx_ir.Node) -> bool:
-    if rank(node.outputs[0]) != 3 or len([one for one in node.outputs if one.uses()]) != 1:
+    if rank(node.outputs[0]) != 3 or len([output for output in node.outputs if output.uses()]) != 1:
         return False
     if node.op_type == "MultiHeadAttention" and node.domain == MICROSOFT:
         return True
@@ -150,6 +150,8 @@ def _take_name(graph: onnx_ir.Graph, old: onnx_ir.Value, new: onnx_ir.Value) -> 
 
 def _slice(graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, axis: int) -> onnx_ir.Value:
     """`value` at index 0 of `axis`, which stays, with size 1."""
-    zero, one, where = (add_constant(graph, f"int64_{number}", np.array([number], np.int64)) for number in (0, 1, axis))
+    start, end, along = (
+        add_constant(graph, f"int64_{number}", np.array([number], np.int64)) for number in (0, 1, axis)
+    )
     shape = [1 if index == axis else size for index, size in enumerate(axes(value) or ())]
-    return add_node(before, "Slice", [value, zero, one, where], dtype=value.dtype, shape=shape)
+    return add_node(before, "Slice", [value, start, end, along], dtype=value.dtype, shape=shape)

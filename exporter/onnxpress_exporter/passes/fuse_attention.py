@@ -54,8 +54,8 @@ def fuse_attention(model: onnx_ir.Model) -> int:
     count = 0
     shared: dict[tuple[int, ...], onnx_ir.Value] = {}
     for softmax in nodes(model, "Softmax"):
-        found = _match(softmax)
-        if found is not None and _fuse(model, found, shared):
+        attention = _match(softmax)
+        if attention is not None and _fuse(model, attention, shared):
             count += 1
     if count:
         model.opset_imports[MICROSOFT] = 1
@@ -97,7 +97,7 @@ def _match(softmax: onnx_ir.Node) -> _Attention | None:
         return None
     if attribute_ints(merged, "perm") != (0, 2, 1, 3) or not q[1] == k[1] == v[1]:
         return None
-    if any(one.op_type != "Reshape" for one in consumers(merged.outputs[0])):
+    if any(reader.op_type != "Reshape" for reader in consumers(merged.outputs[0])):
         return None
     return _Attention(softmax, q[0], k[0], v[0], q[1][0], scale, tuple(biases), merged)
 
@@ -148,10 +148,10 @@ def _heads(value: onnx_ir.Value | None, perm: tuple[int, ...]) -> tuple[onnx_ir.
     return source, (heads, size)
 
 
-def _fuse(model: onnx_ir.Model, found: _Attention, shared: dict[tuple[int, ...], onnx_ir.Value]) -> bool:
+def _fuse(model: onnx_ir.Model, attention: _Attention, shared: dict[tuple[int, ...], onnx_ir.Value]) -> bool:
     graph = model.graph
-    scores = axes(found.softmax.inputs[0])
-    padding, rest = _padding_mask(found.biases)
+    scores = axes(attention.softmax.inputs[0])
+    padding, rest = _padding_mask(attention.biases)
     for bias in rest:
         shape = axes(bias)
         if shape is None or scores is None or len(shape) != 4 or shape[2:] != scores[2:]:
@@ -159,26 +159,26 @@ def _fuse(model: onnx_ir.Model, found: _Attention, shared: dict[tuple[int, ...],
     mask = None
     if padding is not None:
         mask = _shared_int_mask(padding, shared)
-    attention_bias = _sum(rest, found.softmax, shared)
-    q, k, v, projections = _without_biases(graph, found)
-    merged = axes(found.merged.outputs[0])
+    attention_bias = _sum(rest, attention.softmax, shared)
+    q, k, v, projections = _without_biases(graph, attention)
+    merged = axes(attention.merged.outputs[0])
     if merged is None:
         return False
-    queries, width = merged[:2], found.heads * int(str(merged[3]))
+    queries, width = merged[:2], attention.heads * int(str(merged[3]))
     output = add_node(
-        found.merged,
+        attention.merged,
         "MultiHeadAttention",
         [q, k, v, projections, mask, attention_bias],
-        dtype=found.q.dtype,
+        dtype=attention.q.dtype,
         shape=(*queries, width),
         attributes={
-            "num_heads": found.heads,
-            "scale": float(np.float32(found.scale)),
+            "num_heads": attention.heads,
+            "scale": float(np.float32(attention.scale)),
             "mask_filter_value": MASKED,
         },
         domain=MICROSOFT,
     )
-    _read_merged(found.merged, output)
+    _read_merged(attention.merged, output)
     return True
 
 
@@ -218,7 +218,7 @@ def _shared_int_mask(mask: onnx_ir.Value, shared: dict[tuple[int, ...], onnx_ir.
 
 def _position(node: onnx_ir.Node) -> int:
     graph = node.graph
-    return -1 if graph is None else next(i for i, one in enumerate(graph) if one is node)
+    return -1 if graph is None else next(i for i, other in enumerate(graph) if other is node)
 
 
 def _sum(
@@ -240,12 +240,12 @@ def _sum(
 
 
 def _without_biases(
-    graph: onnx_ir.Graph, found: _Attention
+    graph: onnx_ir.Graph, attention: _Attention
 ) -> tuple[onnx_ir.Value, onnx_ir.Value, onnx_ir.Value, onnx_ir.Value | None]:
     """The three projections before their biases, and these joined; as they are if one has none."""
     plain: list[onnx_ir.Value] = []
     vectors = []
-    for value in (found.q, found.k, found.v):
+    for value in (attention.q, attention.k, attention.v):
         add = producer(value, "Add")
         if add is None or len(consumers(value)) != 1:
             break
@@ -257,7 +257,7 @@ def _without_biases(
                 vectors.append(vector)
                 break
     if len(plain) != 3:
-        return found.q, found.k, found.v, None
+        return attention.q, attention.k, attention.v, None
     name = f"{plain[0].name}_qkv_bias"
     return plain[0], plain[1], plain[2], add_constant(graph, name, np.concatenate(vectors))
 

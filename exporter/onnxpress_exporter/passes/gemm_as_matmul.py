@@ -42,7 +42,7 @@ def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node, weights: np.ndarray) -> N
     output = node.outputs[0]
     array = (weights.T if attribute_int(node, "transB", 0) else weights) * np.float32(attribute_float(node, "alpha", 1))
     name = f"{node.inputs[1].name if node.inputs[1] is not None else output.name}_matmul"
-    made = product = add_node(
+    result = product = add_node(
         node, "MatMul", [node.inputs[0], add_constant(graph, name, array)], dtype=output.dtype, shape=axes(output)
     )
     bias = node.inputs[2] if len(node.inputs) > 2 else None
@@ -51,10 +51,10 @@ def _rewrite(graph: onnx_ir.Graph, node: onnx_ir.Node, weights: np.ndarray) -> N
         factor = add_constant(graph, f"{output.name}_beta", np.array(beta, np.float32))
         bias = add_node(node, "Mul", [bias, factor], dtype=output.dtype, shape=axes(bias))
     if bias is not None:
-        made = add_node(node, "Add", [product, bias], dtype=output.dtype, shape=axes(output))
+        result = add_node(node, "Add", [product, bias], dtype=output.dtype, shape=axes(output))
     # The product is what quantization speaks of, and takes the Gemm's name where no graph output needs it.
     title, is_output = output.name, output.is_graph_output()
-    replace(output, made)
-    if made is not product or not is_output:
+    replace(output, result)
+    if result is not product or not is_output:
         output.name = None if is_output else unused_name(graph, f"{title}_gemm")
         product.name = unused_name(graph, f"{title}_product") if is_output else title

@@ -60,7 +60,7 @@ def ints(value: onnx_ir.Value | None) -> tuple[int, ...] | None:
     array = constant(value)
     if array is None or array.size > 16 or array.dtype.kind not in "iu":
         return None
-    return tuple(int(one) for one in array.ravel())
+    return tuple(int(number) for number in array.ravel())
 
 
 def attribute_ints(node: onnx_ir.Node, name: str) -> tuple[int, ...]:
@@ -164,7 +164,7 @@ def remove_dead(model: onnx_ir.Model) -> None:
     """Take out nodes and initializers whose values nobody reads."""
     graph = model.graph
     for node in reversed(list(graph)):
-        if not any(one.uses() or one.is_graph_output() for one in node.outputs):
+        if not any(output.uses() or output.is_graph_output() for output in node.outputs):
             graph.remove(node, safe=True)
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():

@@ -43,10 +43,10 @@ def half_precision(model: onnx_ir.Model, whole: Callable[[str], bool] = lambda n
         for value in inner.inputs:
             _halve(value)
     everything = all_nodes(model)
-    kept = [node for node in everything if node.op_type in _KEPT]
+    in_fp32 = [node for node in everything if node.op_type in _KEPT]
     for node in everything:
         _convert_node(node)
-    for node in kept:
+    for node in in_fp32:
         _compute_in_fp32(node)
     first = next(iter(model.graph), None)
     for value in model.graph.inputs:
@@ -62,11 +62,11 @@ def half_precision(model: onnx_ir.Model, whole: Callable[[str], bool] = lambda n
 
 def _graphs(model: onnx_ir.Model) -> list[onnx_ir.Graph]:
     """The main graph first."""
-    found = [model.graph]
+    graphs = [model.graph]
     for node in all_nodes(model):
-        inner = (one for one in node.attributes.values() if one.type == onnx_ir.AttributeType.GRAPH)
-        found.extend(one.as_graph() for one in inner)
-    return found
+        inner = (attribute for attribute in node.attributes.values() if attribute.type == onnx_ir.AttributeType.GRAPH)
+        graphs.extend(attribute.as_graph() for attribute in inner)
+    return graphs
 
 
 def _halve(value: onnx_ir.Value) -> None:
@@ -85,10 +85,10 @@ def _convert_constant(value: onnx_ir.Value) -> bool:
 
 
 def _cut(array: NDArray[Any]) -> NDArray[np.float16]:
-    found: NDArray[np.float16] = np.clip(array, -LARGEST, LARGEST).astype(np.float16)
-    if array.size == 1 and array.item() != 0 and found.item() == 0:
-        found = np.full_like(found, np.copysign(SMALLEST, array.item()))
-    return found
+    halves: NDArray[np.float16] = np.clip(array, -LARGEST, LARGEST).astype(np.float16)
+    if array.size == 1 and array.item() != 0 and halves.item() == 0:
+        halves = np.full_like(halves, np.copysign(SMALLEST, array.item()))
+    return halves
 
 
 def _convert_node(node: onnx_ir.Node) -> None:

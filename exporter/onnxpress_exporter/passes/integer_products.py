@@ -73,14 +73,14 @@ def integer_products(model: onnx_ir.Model, sites: Sequence[IntegerSite]) -> int:
     order = {id(node): place for place, node in enumerate(model.graph)}
     count = 0
     for site in sites:
-        found = sorted((products[name] for name in site.weights), key=lambda node: order[id(node)])
-        value = found[0].inputs[0]
+        readers = sorted((products[name] for name in site.weights), key=lambda node: order[id(node)])
+        value = readers[0].inputs[0]
         if value is None:
-            raise ValueError(f"{found[0].outputs[0].name} reads nothing")
-        before = found[0]
+            raise ValueError(f"{readers[0].outputs[0].name} reads nothing")
+        before = readers[0]
         largest = _largest(model.graph, before, value, site.range) if site.range.each_row else None
         integers = _quantize(model.graph, before, value, largest, site.range)
-        for node in found:
+        for node in readers:
             _multiply(model.graph, node, integers, largest, site)
             count += 1
     if count:
@@ -95,8 +95,8 @@ def _largest(graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, h
     reduced = None if shape is None else (*shape[:-1], 1)
     last = add_constant(graph, "last_axis", np.array([-1], np.int64))
     sizes = value if how.one_sided else add_node(before, "Abs", [value], dtype=value.dtype, shape=shape)
-    found = add_node(before, "ReduceMax", [sizes, last], dtype=value.dtype, shape=reduced, attributes={"keepdims": 1})
-    return add_node(before, "Max", [found, _number(graph, how.floor)], dtype=value.dtype, shape=reduced)
+    maximum = add_node(before, "ReduceMax", [sizes, last], dtype=value.dtype, shape=reduced, attributes={"keepdims": 1})
+    return add_node(before, "Max", [maximum, _number(graph, how.floor)], dtype=value.dtype, shape=reduced)
 
 
 def _quantize(

@@ -27,7 +27,7 @@ def log_normalizer(model: onnx_ir.Model, column: int = 0) -> None:
         column: a token whose score is of the size of others': of a very large number the difference is not exact.
     """
     graph = model.graph
-    (logits,) = (one for one in graph.outputs if one.name == "logits")
+    (logits,) = (candidate for candidate in graph.outputs if candidate.name == "logits")
     asked = onnx_ir.Value(name=ASKED, shape=onnx_ir.Shape([]), type=onnx_ir.TensorType(_BOOL))
     graph.inputs.append(asked)
     place = [
@@ -43,9 +43,9 @@ def log_normalizer(model: onnx_ir.Model, column: int = 0) -> None:
         "then_branch": _branch("asked", [score, shares, share, total]),
         "else_branch": _branch("not_asked", [other]),
     }
-    found = onnx_ir.node("If", [asked], branches, name=NAME)
-    graph.append(found)
-    output = found.outputs[0]
+    choice = onnx_ir.node("If", [asked], branches, name=NAME)
+    graph.append(choice)
+    output = choice.outputs[0]
     output.name, output.type = NAME, onnx_ir.TensorType(_FLOAT)
     output.shape = onnx_ir.Shape([*(axes(logits) or ())[:-1], 1])
     graph.outputs.insert(1, output)
@@ -53,15 +53,15 @@ def log_normalizer(model: onnx_ir.Model, column: int = 0) -> None:
 
 def without_log_normalizer(model: onnx_ir.Model) -> int | None:
     """Take input and output out; the column that it was made from, None if there is no such output."""
-    found = next((one for one in model.graph.outputs if one.name == NAME), None)
-    asks = None if found is None else found.producer()
-    if found is None or asks is None:
+    normalizer = next((value for value in model.graph.outputs if value.name == NAME), None)
+    asks = None if normalizer is None else normalizer.producer()
+    if normalizer is None or asks is None:
         return None
     (other,) = asks.attributes["else_branch"].as_graph()
     columns = ints(other.inputs[1])
-    model.graph.outputs.remove(found)
+    model.graph.outputs.remove(normalizer)
     remove_dead(model)
-    model.graph.inputs.remove(next(one for one in model.graph.inputs if one.name == ASKED))
+    model.graph.inputs.remove(next(value for value in model.graph.inputs if value.name == ASKED))
     return columns[0] if columns else 0
 
 

@@ -25,9 +25,9 @@ def share_constants(model: onnx_ir.Model) -> int:
         if array is None or array.nbytes < LEAST_BYTES or value.is_graph_output() or value.is_graph_input():
             continue
         key = (str(value.dtype), array.shape, hashlib.sha256(np.ascontiguousarray(array).data.cast("B")).digest())
-        kept = first.setdefault(key, value)
-        if kept is not value:
-            onnx_ir.convenience.replace_all_uses_with(value, kept)
+        representative = first.setdefault(key, value)
+        if representative is not value:
+            onnx_ir.convenience.replace_all_uses_with(value, representative)
             del model.graph.initializers[str(value.name)]
             count += 1
     return count

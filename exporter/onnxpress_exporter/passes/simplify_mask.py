@@ -60,7 +60,7 @@ def _gathered_mask(node: onnx_ir.Node, graph: onnx_ir.Graph) -> bool:
     concat = producer(node.inputs[1], "Concat")
     if rank(mask) != 2 or shape is None or len(shape) != 4 or concat is None:
         return False
-    if len(concat.inputs) != 2 or not all(_range_from_zero(one) for one in concat.inputs):
+    if len(concat.inputs) != 2 or not all(_range_from_zero(index) for index in concat.inputs):
         return False
     # [batch, 1, 1, keys]: the batch's range varies along the first axis, the keys' along the last.
     if shape[1:3] != (1, 1) or (shape[0], shape[3]) != axes(mask):
@@ -75,7 +75,7 @@ def _always_true(node: onnx_ir.Node, graph: onnx_ir.Graph) -> bool:
         return False
     # Only masks that are combined and broadcast again may lose their shape here.
     readers = consumers(node.outputs[0])
-    if any(one.op_type != "And" or not _broadcasts(one.outputs[0]) for one in readers):
+    if any(reader.op_type != "And" or not _broadcasts(reader.outputs[0]) for reader in readers):
         return False
     replace(node.outputs[0], add_constant(graph, "always_true", np.array(True)))
     return True
@@ -100,7 +100,7 @@ def _and_true(node: onnx_ir.Node) -> bool:
         same_shape = axes(mask) == axes(node.outputs[0])
         if not same_shape and not _broadcasts(node.outputs[0]):
             continue
-        outputs = [one.outputs[0] for one in consumers(node.outputs[0]) if one.op_type == "Where"]
+        outputs = [reader.outputs[0] for reader in consumers(node.outputs[0]) if reader.op_type == "Where"]
         replace(node.outputs[0], mask)
         for output in outputs:
             _forget_queries(output, mask)
@@ -111,7 +111,7 @@ def _and_true(node: onnx_ir.Node) -> bool:
 def _forget_queries(where: onnx_ir.Value, mask: onnx_ir.Value) -> None:
     """A mask chosen by `mask` between two numbers has the mask's shape now."""
     node = where.producer()
-    if node is not None and all(scalar(one) is not None for one in node.inputs[1:]):
+    if node is not None and all(scalar(number) is not None for number in node.inputs[1:]):
         where.shape = mask.shape
 
 

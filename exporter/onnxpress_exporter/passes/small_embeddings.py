@@ -52,9 +52,9 @@ def small_embeddings(model: onnx_ir.Model, rounding: Rounding, block: int) -> in
         if table.size < LEAST_NUMBERS or value.is_graph_output():
             continue
         # A table that something else reads whole would stay beside its integers.
-        if not all(reads_rows(model, one, value) for one in consumers(value)):
+        if not all(reads_rows(model, reader, value) for reader in consumers(value)):
             continue
-        size = next((one for one in _blocks(block) if table.shape[1] % one == 0), None)
+        size = next((candidate for candidate in _blocks(block) if table.shape[1] % candidate == 0), None)
         if size is None:
             continue
         rows, scales, zeros, bits = _rounded(table, rounding, size)
@@ -97,6 +97,6 @@ def _rounded(
         for start in range(0, len(table), _ROWS_AT_ONCE)
     ]
     bits = parts[0].bits
-    rows = np.concatenate([pack(one.integers.T.astype(np.uint8), bits) for one in parts])
-    zeros = np.concatenate([pack(one.zeros.T.astype(np.uint8), bits) for one in parts])
-    return rows, np.concatenate([one.scales.T for one in parts]), zeros, bits
+    rows = np.concatenate([pack(part.integers.T.astype(np.uint8), bits) for part in parts])
+    zeros = np.concatenate([pack(part.zeros.T.astype(np.uint8), bits) for part in parts])
+    return rows, np.concatenate([part.scales.T for part in parts]), zeros, bits

@@ -39,15 +39,15 @@ def tied_tables(model: onnx_ir.Model) -> dict[str, str]:
     Only tables that one product and otherwise Gathers of the main graph read: with any other reader the table stays,
     and nothing is saved.
     """
-    found = {}
+    tables = {}
     for node in nodes(model, "MatMul"):
         transposed, table = node.inputs[1], stored_weights(node.inputs[1])
         if transposed is None or table is None or table is transposed or len(consumers(transposed)) != 1:
             continue
-        others = [one for one in consumers(table) if one is not transposed.producer()]
-        if others and all(reads_rows(model, one, table) for one in others) and not table.is_graph_output():
-            found[str(node.outputs[0].name)] = str(table.name)
-    return found
+        others = [reader for reader in consumers(table) if reader is not transposed.producer()]
+        if others and all(reads_rows(model, reader, table) for reader in others) and not table.is_graph_output():
+            tables[str(node.outputs[0].name)] = str(table.name)
+    return tables
 
 
 def reads_rows(model: onnx_ir.Model, node: onnx_ir.Node, table: onnx_ir.Value) -> bool:
@@ -85,13 +85,13 @@ def _by_rows(graph: onnx_ir.Graph, product: str, weights: IntegerWeights, reader
     stored = add_constant(graph, f"{product}_weights", weights.integers)
     rows = _stored_otherwise(graph, stored, np.ascontiguousarray(weights.integers.T), "Transpose")
     scales = add_constant(graph, f"{product}_scales", weights.scales)
-    one = add_constant(graph, "last_axis", np.array([-1], np.int64))
+    last_axis = add_constant(graph, "last_axis", np.array([-1], np.int64))
     for node in readers:
         output, ids = node.outputs[0], node.inputs[1]
         picked = add_node(node, "Gather", [rows, ids], dtype=rows.dtype, shape=axes(output))
         row = add_node(node, "Cast", [picked], like=output, attributes={"to": int(onnx_ir.DataType.FLOAT)})
         scale = add_node(node, "Gather", [scales, ids], dtype=onnx_ir.DataType.FLOAT, shape=axes(ids))
-        column = add_node(node, "Unsqueeze", [scale, one], dtype=onnx_ir.DataType.FLOAT)
+        column = add_node(node, "Unsqueeze", [scale, last_axis], dtype=onnx_ir.DataType.FLOAT)
         replace(output, add_node(node, "Mul", [row, column], like=output))
 
 
@@ -99,13 +99,13 @@ def _by_blocks(graph: onnx_ir.Graph, product: str, weights: BlockWeights, reader
     # One row for each output of the product, which is one row of the table.
     outputs = weights.integers.shape[1]
     arrays = block_arrays(weights)
-    found = [
+    stored = [
         _stored_otherwise(graph, add_constant(graph, f"{product}_{name}", array), array.reshape(outputs, -1), "Reshape")
         for name, array in arrays.items()
     ]
     for node in readers:
         output = node.outputs[0]
-        inputs = [found[0], node.inputs[1], *found[1:]]
+        inputs = [stored[0], node.inputs[1], *stored[1:]]
         attributes = {"bits": weights.bits, "block_size": weights.block, "gather_axis": 0, "quantize_axis": 1}
         rows = add_node(node, "GatherBlockQuantized", inputs, like=output, domain=MICROSOFT, attributes=attributes)
         replace(output, rows)
@@ -114,12 +114,12 @@ def _by_blocks(graph: onnx_ir.Graph, product: str, weights: BlockWeights, reader
 def _stored_otherwise(graph: onnx_ir.Graph, old: onnx_ir.Value, rows: np.ndarray, how: str) -> onnx_ir.Value:
     """`rows` in the place of the initializer `old`, which its one reader gets back by transposing or reshaping."""
     (reader,) = consumers(old)
-    made = add_constant(graph, f"{old.name}_rows", rows)
-    inputs = [made]
+    turned = add_constant(graph, f"{old.name}_rows", rows)
+    inputs = [turned]
     if how == "Reshape":
         shape = np.array([int(str(size)) for size in axes(old) or ()], np.int64)
         inputs.append(add_constant(graph, f"{old.name}_shape", shape))
     attributes = {"perm": (1, 0)} if how == "Transpose" else {}
     restored = add_node(reader, how, inputs, like=old, attributes=attributes)
-    reader.replace_input_with(next(i for i, one in enumerate(reader.inputs) if one is old), restored)
-    return made
+    reader.replace_input_with(next(i for i, value in enumerate(reader.inputs) if value is old), restored)
+    return turned

@@ -128,9 +128,9 @@ def _watched(
     """Each site, with the correlations of its channels where they are wanted; a few sites' at a time are in memory."""
     yield from ((site, None) for site in sites if site not in looked_at)
     for group in groups(looked_at):
-        found = calibrate(model, group, inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
+        statistics = calibrate(model, group, inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
         for site in group:
-            yield site, found.pop(site.value).hessian
+            yield site, statistics.pop(site.value).hessian
 
 
 def _rounded(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWeights:
@@ -143,9 +143,9 @@ def _rounded(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWeig
     if len(parts) == 1:
         return parts[0]
     return BlockWeights(
-        np.concatenate([one.integers for one in parts], axis=1),
-        np.concatenate([one.scales for one in parts], axis=1),
-        np.concatenate([one.zeros for one in parts], axis=1),
+        np.concatenate([part.integers for part in parts], axis=1),
+        np.concatenate([part.scales for part in parts], axis=1),
+        np.concatenate([part.zeros for part in parts], axis=1),
         blocks.bits,
         blocks.block,
     )

@@ -44,8 +44,8 @@ class Statistics:
     @property
     def largest(self) -> NDArray[np.float32]:
         """The largest size of each channel."""
-        found: NDArray[np.float32] = np.maximum(np.abs(self.low), np.abs(self.high))
-        return found
+        sizes: NDArray[np.float32] = np.maximum(np.abs(self.low), np.abs(self.high))
+        return sizes
 
     def apart(self) -> Statistics:
         """Of rows whose channels have nothing to do with each other: weights are then rounded each to its nearest."""
@@ -64,12 +64,14 @@ class Statistics:
 
 def merged(several: Sequence[Statistics]) -> Statistics:
     """Of all their rows together, for sites that share their weights."""
-    count = sum(one.count for one in several)
-    rows = np.concatenate([one.rows for one in several])
+    count = sum(statistics.count for statistics in several)
+    rows = np.concatenate([statistics.rows for statistics in several])
     return Statistics(
-        low=np.minimum.reduce([one.low for one in several]),
-        high=np.maximum.reduce([one.high for one in several]),
-        hessian=np.sum([one.hessian * np.float32(one.count / max(1, count)) for one in several], axis=0),
+        low=np.minimum.reduce([statistics.low for statistics in several]),
+        high=np.maximum.reduce([statistics.high for statistics in several]),
+        hessian=np.sum(
+            [statistics.hessian * np.float32(statistics.count / max(1, count)) for statistics in several], axis=0
+        ),
         rows=rows[np.unique(np.linspace(0, len(rows) - 1, 2 * SAMPLE_ROWS).round().astype(int))],
         count=count,
     )
@@ -87,7 +89,7 @@ def calibrate(
         inputs: what the graph takes, one row without padding at a time.
         progress: called with the share of the work that is done.
     """
-    found: dict[str, Statistics] = {}
+    statistics: dict[str, Statistics] = {}
     parts = list(groups(sites))
     for number, group in enumerate(parts):
         collectors = {site.value: _Collector(site.width, len(inputs)) for site in group}
@@ -100,8 +102,8 @@ def calibrate(
                 if progress is not None:
                     progress((number + (index + 1) / len(inputs)) / len(parts))
             session.close()
-        found |= {name: collector.statistics() for name, collector in collectors.items()}
-    return found
+        statistics |= {name: collector.statistics() for name, collector in collectors.items()}
+    return statistics
 
 
 def groups(sites: Sequence[Site]) -> Iterable[list[Site]]:

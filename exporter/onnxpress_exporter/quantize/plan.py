@@ -121,25 +121,25 @@ class Balanced:
     @property
     def together(self) -> Array:
         """float32 (channels, outputs): the weights of all products."""
-        found: Array = np.concatenate(list(self.weights.values()), axis=1)
-        return found
+        joined: Array = np.concatenate(list(self.weights.values()), axis=1)
+        return joined
 
     @property
     def importance(self) -> Array:
         """float32 (channels): what an error in a channel counts."""
-        found: Array = np.square(self.together).sum(axis=1)
-        return found
+        squares: Array = np.square(self.together).sum(axis=1)
+        return squares
 
 
 def integer_weights(site: Balanced) -> dict[str, IntegerWeights]:
     """Integer weights by product."""
     rounded = round_weights(site.together, INT8, site.statistics.hessian)
-    found, start = {}, 0
+    by_product, start = {}, 0
     for name, weights in site.weights.items():
         end = start + weights.shape[1]
-        found[name] = IntegerWeights(rounded.integers[:, start:end].astype(np.int8), rounded.scales[0, start:end])
+        by_product[name] = IntegerWeights(rounded.integers[:, start:end].astype(np.int8), rounded.scales[0, start:end])
         start = end
-    return found
+    return by_product
 
 
 #: (bits, symmetric) -> the integers.

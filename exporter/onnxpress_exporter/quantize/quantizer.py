@@ -125,7 +125,7 @@ class Quantizer:
 
         try:
             attempts = self._attempts(precision, say)
-            found = search(
+            outcome = search(
                 attempts,
                 PRECISIONS[precision].ladder,
                 {place: site.products for place, site in self._sites.items()},
@@ -137,8 +137,10 @@ class Quantizer:
         except BaseException:
             remove(files)
             raise
-        used = {name: limits[name] for name in found.verdict.figures if name in limits}
-        return Made(models, files, found.verdict, found.rounds, self._treatments(precision, attempts, found), used)
+        used = {name: limits[name] for name in outcome.verdict.figures if name in limits}
+        return Made(
+            models, files, outcome.verdict, outcome.rounds, self._treatments(precision, attempts, outcome), used
+        )
 
     def _attempts(self, precision: str, say: Say) -> list[Attempt]:
         row = PRECISIONS[precision]
@@ -164,7 +166,7 @@ class Quantizer:
         self, name: str, plan: Mapping[str, Treatment], tables: Blocks | None, say: Say, *, half: bool
     ) -> onnx_ir.Model:
         blocks = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Blocks)}
-        inputs = self._calibration(name) if any(one.bits == 4 for one in blocks.values()) else ()
+        inputs = self._calibration(name) if any(block.bits == 4 for block in blocks.values()) else ()
         return store(self._fp32[name], blocks, tables, inputs, say, half=half)
 
     def _of(self, name: str) -> Variants:
@@ -200,9 +202,9 @@ class Quantizer:
         difference = spread = 0.0
         with self._opened(name, model) as session:
             for arrays, wanted in zip(self._calibration(name), expected, strict=False):
-                found = session.run(arrays, name)
+                obtained = session.run(arrays, name)
                 for output, array in wanted.items():
-                    difference += float(np.square(found[output] - array).sum())
+                    difference += float(np.square(obtained[output] - array).sum())
                     spread += float(np.square(array - array.mean()).sum())
         harm = difference / max(spread, 1e-30)
         return harm if np.isfinite(harm) else float(np.finfo(np.float64).max)
@@ -210,7 +212,7 @@ class Quantizer:
     def _outputs(self, name: str) -> list[Arrays]:
         """What the fp32 graph gives for the first inputs."""
         if name not in self._expected:
-            found: list[Arrays] = []
+            rows: list[Arrays] = []
             numbers = 0
             with self._opened(name, self._fp32[name]) as session:
                 for arrays in self._calibration(name)[:HARM_ROWS]:
@@ -219,11 +221,11 @@ class Quantizer:
                         for output, array in session.run(arrays, name).items()
                         if np.issubdtype(array.dtype, np.floating)
                     }
-                    found.append(outputs)
+                    rows.append(outputs)
                     numbers += sum(array.size for array in outputs.values())
                     if numbers > HARM_NUMBERS:
                         break
-            self._expected[name] = found
+            self._expected[name] = rows
         return self._expected[name]
 
     @contextmanager
@@ -235,24 +237,24 @@ class Quantizer:
         ):
             yield session
 
-    def _treatments(self, precision: str, attempts: Sequence[Attempt], found: Found) -> dict[str, str]:
+    def _treatments(self, precision: str, attempts: Sequence[Attempt], outcome: Found) -> dict[str, str]:
         """How products are treated that are not treated as all are."""
         row = PRECISIONS[precision]
         if not row.ladder:
             return {}
-        told: dict[str, str] = {}
+        treatments: dict[str, str] = {}
         if not self._writes:
             for variants in self._variants.values():
-                told |= variants.skipped
+                treatments |= variants.skipped
         for place, site in self._sites.items():
-            treatment = found.plan.get(place)
+            treatment = outcome.plan.get(place)
             if treatment in [attempt.plan.get(place) for attempt in attempts]:
                 continue
             if treatment is None:
-                told |= dict.fromkeys(site.products, f"kept in {row.compute}: the answers need it")
+                treatments |= dict.fromkeys(site.products, f"kept in {row.compute}: the answers need it")
             else:
-                told |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
-        return told
+                treatments |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
+        return treatments
 
 
 @contextmanager

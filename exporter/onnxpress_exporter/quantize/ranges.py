@@ -49,8 +49,8 @@ def restored(rows: Array, how: Range) -> Array:
         largest = (rows if how.one_sided else np.abs(rows)).max(axis=1, keepdims=True)
         step = np.maximum(largest, np.float32(how.floor)) * step
     integers = np.clip(np.rint(rows / step) + how.zero, 0, 255)
-    found: Array = ((integers - how.zero) * step).astype(np.float32)
-    return found
+    numbers: Array = ((integers - how.zero) * step).astype(np.float32)
+    return numbers
 
 
 def choose_range(rows: Array, importance: Array, *, each_row: bool = True) -> Range:
@@ -60,12 +60,12 @@ def choose_range(rows: Array, importance: Array, *, each_row: bool = True) -> Ra
         rows: float32 (sample, channels). importance: (channels), the squared length of each channel's weights.
         each_row: a range for each row, or one for all.
     """
-    return min(_ranges(rows, each_row=each_row), key=lambda one: _error(rows, one, importance))
+    return min(_ranges(rows, each_row=each_row), key=lambda candidate: _error(rows, candidate, importance))
 
 
 def one_range_will_do(rows: Array, importance: Array) -> bool:
     """Whether one range for all rows has an error near that of a range for each. Arguments as in `choose_range`."""
-    each, all_rows = (choose_range(rows, importance, each_row=one) for one in (True, False))
+    each, all_rows = (choose_range(rows, importance, each_row=each_row) for each_row in (True, False))
     return _error(rows, all_rows, importance) <= NEAR_ERROR * _error(rows, each, importance)
 
 
@@ -130,12 +130,12 @@ def _ranges(rows: Array, *, each_row: bool) -> Sequence[Range]:
     one_sided = -low <= 0.25 * high
     zeros = _ZEROS_ONE_SIDED if one_sided else (_ZERO,)
     largest = max(high, 0 if one_sided else -low, 1e-12)
-    found = []
+    ranges = []
     for zero in zeros:
         ends = 255 - zero
         if each_row:
             floor = max(-low / zero * ends, 1e-12) if one_sided else 1e-12
-            found.append(Range(zero, 1 / ends, floor, one_sided=one_sided))
+            ranges.append(Range(zero, 1 / ends, floor, one_sided=one_sided))
         else:
-            found += [Range(zero, clip * largest / ends, each_row=False, one_sided=one_sided) for clip in _CLIPS]
-    return found
+            ranges += [Range(zero, clip * largest / ends, each_row=False, one_sided=one_sided) for clip in _CLIPS]
+    return ranges

@@ -176,23 +176,25 @@ def _scale(low: Array, high: Array, levels: Levels) -> tuple[Array, NDArray[np.i
 
 
 def _to_levels(weights: Array, scale: Array, zero: NDArray[np.int32], levels: Levels) -> NDArray[np.int32]:
-    found: NDArray[np.int32] = np.clip(np.rint(weights / scale) + zero, levels.lowest, levels.highest).astype(np.int32)
-    return found
+    integers: NDArray[np.int32] = np.clip(np.rint(weights / scale) + zero, levels.lowest, levels.highest).astype(
+        np.int32
+    )
+    return integers
 
 
 def _paired(integers: NDArray[np.int32], levels: Levels, importance: Array) -> NDArray[np.int32]:
     """Neighbours within what they may add up to: of each pair the less important one gives way."""
     if levels.pair is None:
         return integers
-    found = integers.copy()
-    even = len(found) - len(found) % 2
+    paired = integers.copy()
+    even = len(paired) - len(paired) % 2
     first = importance[0:even:2] >= importance[1:even:2]
     leading = 2 * np.arange(even // 2) + np.where(first, 0, 1)
-    found[leading ^ 1] = _beside(found[leading ^ 1], found[leading], levels.pair)
-    return found
+    paired[leading ^ 1] = _beside(paired[leading ^ 1], paired[leading], levels.pair)
+    return paired
 
 
 def _beside(integers: NDArray[np.int32], others: NDArray[np.int32], limit: int) -> NDArray[np.int32]:
     """`integers` as far as they may go beside these others; 0 beside others that are not known yet."""
-    found: NDArray[np.int32] = np.clip(integers, -limit - np.minimum(others, 0), limit - np.maximum(others, 0))
-    return found
+    limited: NDArray[np.int32] = np.clip(integers, -limit - np.minimum(others, 0), limit - np.maximum(others, 0))
+    return limited

@@ -38,7 +38,7 @@ class Site:
 
 def find_sites(model: onnx_ir.Model) -> tuple[Site, ...]:
     """Every site of the main graph, in the graph's order."""
-    found: dict[str, list[onnx_ir.Node]] = {}
+    by_value: dict[str, list[onnx_ir.Node]] = {}
     for node in nodes(model, "MatMul"):
         value, weights = node.inputs
         array = weights_of(weights)
@@ -48,13 +48,13 @@ def find_sites(model: onnx_ir.Model) -> tuple[Site, ...]:
             continue
         if value.name is None or (rank(value) or 0) < 2:
             continue
-        found.setdefault(value.name, []).append(node)
+        by_value.setdefault(value.name, []).append(node)
     sites = []
-    for name, readers in found.items():
+    for name, readers in by_value.items():
         value, array = readers[0].inputs[0], weights_of(readers[0].inputs[1])
         assert value is not None and array is not None
         products = tuple(str(node.outputs[0].name) for node in readers)
-        stored = tuple(str(one.name) for node in readers if (one := stored_weights(node.inputs[1])) is not None)
+        stored = tuple(str(table.name) for node in readers if (table := stored_weights(node.inputs[1])) is not None)
         sites.append(Site(name, producer(value, *_ATTENTION) is not None, int(array.shape[0]), products, stored))
     return tuple(sites)
 
@@ -83,9 +83,9 @@ def score_products(model: onnx_ir.Model) -> set[str]:
     if len(sizes) != 1:
         return set()
     (vocabulary,) = sizes
-    found = set()
+    products = set()
     for node in nodes(model, "MatMul"):
         array = weights_of(node.inputs[1])
         if array is not None and array.ndim == 2 and array.shape[1] == vocabulary:
-            found.add(str(node.outputs[0].name))
-    return found
+            products.add(str(node.outputs[0].name))
+    return products

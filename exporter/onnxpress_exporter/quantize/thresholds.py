@@ -48,25 +48,25 @@ def thresholds_of(precision: str) -> Thresholds:
 
 def misses(figures: Mapping[str, float], thresholds: Thresholds) -> tuple[str, ...]:
     """Figures beyond their thresholds, as text; NaN is beyond every one."""
-    found = []
+    missed = []
     for name, value in figures.items():
         if name not in thresholds:
             continue
         limit = thresholds[name]
         smaller = name in SMALLER_IS_BETTER
         if not (value <= limit if smaller else value >= limit):
-            found.append(f"{name} {value:.6g}, {'at most' if smaller else 'at least'} {limit:g} is needed")
-    return tuple(found)
+            missed.append(f"{name} {value:.6g}, {'at most' if smaller else 'at least'} {limit:g} is needed")
+    return tuple(missed)
 
 
-def parse_thresholds(given: Mapping[str, float]) -> Thresholds:
+def parse_thresholds(limits: Mapping[str, float]) -> Thresholds:
     """A user's own thresholds.
 
     Raises:
         InputError: there is no such figure.
     """
     known = {name for precision in QUANTIZED for name in thresholds_of(precision)}
-    unknown = sorted(set(given) - known)
+    unknown = sorted(set(limits) - known)
     if unknown:
         raise InputError(f"There is no threshold {unknown[0]!r}. There are: {', '.join(sorted(known))}.")
-    return dict(given)
+    return dict(limits)

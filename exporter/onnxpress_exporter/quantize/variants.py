@@ -87,8 +87,8 @@ class Variants:
             self._balanced.add(site.value)
 
     def _together(self, site: Site) -> Array:
-        found: Array = np.concatenate([self._weights[name] for name in site.products], axis=1)
-        return found
+        joined: Array = np.concatenate([self._weights[name] for name in site.products], axis=1)
+        return joined
 
     def build(self, precision: str, plan: Mapping[str, Treatment]) -> onnx_ir.Model:
         """The graph in which every site is treated as the plan says, with the precision's embeddings."""
@@ -103,8 +103,8 @@ class Variants:
     def with_plan(self, plan: Mapping[str, Treatment]) -> onnx_ir.Model:
         """The graph in which every site is treated as the plan says, and nothing else is changed."""
         model = self._base.clone()
-        integers = {value: one for value, one in plan.items() if isinstance(one, Integers)}
-        prepared = {value: self._integers(self._by_value[value], one) for value, one in integers.items()}
+        integers = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Integers)}
+        prepared = {value: self._integers(self._by_value[value], treatment) for value, treatment in integers.items()}
         balance(
             model,
             {
@@ -113,15 +113,15 @@ class Variants:
                 if factors is not None
             },
         )
-        integer_products(model, [one for _, one in prepared.values()])
+        integer_products(model, [site for _, site in prepared.values()])
         blocks: dict[str, BlockWeights] = {}
         for value, treatment in plan.items():
             if isinstance(treatment, Blocks):
                 blocks |= self._blocks(self._by_value[value], treatment)
         weight_only(model, blocks)
         integers_of: dict[str, IntegerWeights | BlockWeights] = dict(blocks)
-        for _, one in prepared.values():
-            integers_of |= one.weights
+        for _, integer_site in prepared.values():
+            integers_of |= integer_site.weights
         ties = {
             name: (table, integers_of[name])
             for name, table in self._ties.items()
@@ -141,8 +141,8 @@ class Variants:
         balanced = self._balance(site)
         if site.value not in self._integer_weights:
             self._integer_weights[site.value] = integer_weights(balanced)
-        found = choose_range(balanced.statistics.rows, balanced.importance, each_row=treatment.each_row)
-        return balanced.factors, IntegerSite(self._integer_weights[site.value], found)
+        chosen = choose_range(balanced.statistics.rows, balanced.importance, each_row=treatment.each_row)
+        return balanced.factors, IntegerSite(self._integer_weights[site.value], chosen)
 
     def _balance(self, site: Site) -> Balanced:
         if site.value not in self._balances:
@@ -153,7 +153,7 @@ class Variants:
                 factors = choose_balance(statistics, self._together(site), INT8)
             if factors is not None:
                 statistics = statistics.divided(factors)
-                weights = {name: one * factors[:, None] for name, one in weights.items()}
+                weights = {name: array * factors[:, None] for name, array in weights.items()}
             self._balances[site.value] = Balanced(factors, statistics, weights)
         return self._balances[site.value]
 
@@ -179,10 +179,10 @@ def _shared(sites: Sequence[Site]) -> list[list[str]]:
 
 def _weights(model: onnx_ir.Model, sites: Sequence[Site]) -> dict[str, Array]:
     wanted = {name for site in sites for name in site.products}
-    found = {}
+    weights = {}
     for node in nodes(model, "MatMul"):
         name = str(node.outputs[0].name)
         array = weights_of(node.inputs[1])
         if name in wanted and array is not None:
-            found[name] = array
-    return found
+            weights[name] = array
+    return weights

@@ -48,8 +48,8 @@ class Checkpoint:
     def tokenizer_folder(self) -> Path:
         """Where the tokenizer's files are: an adapter may bring its own, with its chat template."""
         adapter = self.adapter
-        own = adapter is not None and (adapter.folder / "tokenizer_config.json").is_file()
-        return adapter.folder if adapter is not None and own else self.model_folder
+        has_tokenizer = adapter is not None and (adapter.folder / "tokenizer_config.json").is_file()
+        return adapter.folder if adapter is not None and has_tokenizer else self.model_folder
 
     @property
     def model_type(self) -> str:
@@ -84,15 +84,15 @@ def open_checkpoint(
     opened = None if adapter is None else open_adapter(adapter)
     if opened is not None and revision is None and str(source) == opened.base:
         revision = opened.base_revision if not Path(source).expanduser().is_dir() else None
-    found = _find(source, revision, allow_pickled_weights, trust_remote_code)
-    if opened is None and is_adapter(found.folder):
-        own = open_adapter(found.folder, fetched=found.commit is not None)
-        return _with_its_base(replace(own, source=str(source)), allow_pickled_weights, trust_remote_code)
-    return _checked(found, allow_pickled_weights, trust_remote_code, opened)
+    location = _find(source, revision, allow_pickled_weights, trust_remote_code)
+    if opened is None and is_adapter(location.folder):
+        its_adapter = open_adapter(location.folder, fetched=location.commit is not None)
+        return _with_its_base(replace(its_adapter, source=str(source)), allow_pickled_weights, trust_remote_code)
+    return _checked(location, allow_pickled_weights, trust_remote_code, opened)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Location:
     """A folder of something, perhaps fetched from the Hub at a commit."""
 
     source: str
@@ -101,32 +101,32 @@ class _Found:
     commit: str | None = None
 
 
-def _find(source: str | Path, revision: str | None, allow_pickled: bool, trust_remote_code: bool) -> _Found:
+def _find(source: str | Path, revision: str | None, allow_pickled: bool, trust_remote_code: bool) -> _Location:
     folder = Path(source).expanduser()
     if folder.is_file():
         raise UnsupportedCheckpoint(f"{folder} is a file; name the folder that holds the model.")
     if not folder.is_dir():
         folder, commit = _fetch(str(source), revision, allow_pickled, trust_remote_code)
-        return _Found(str(source), folder, revision, commit)
+        return _Location(str(source), folder, revision, commit)
     if revision is not None:
         raise UnsupportedCheckpoint(
             f"{folder} is a local folder, which has no revisions: leave out revision={revision!r}."
         )
-    return _Found(str(source), folder)
+    return _Location(str(source), folder)
 
 
-def _checked(found: _Found, allow_pickled: bool, trust_remote_code: bool, adapter: Adapter | None) -> Checkpoint:
+def _checked(location: _Location, allow_pickled: bool, trust_remote_code: bool, adapter: Adapter | None) -> Checkpoint:
     """The checkpoint of a folder whose files can be loaded."""
-    model_folder = transformer_folder(found.folder)
+    model_folder = transformer_folder(location.folder)
     if not (model_folder / "config.json").is_file():
         raise _without_config(model_folder)
     config = read_json(model_folder / "config.json")
     _check_config(config, model_folder, trust_remote_code)
     return Checkpoint(
-        source=found.source,
-        folder=found.folder,
-        revision=found.revision,
-        commit=found.commit,
+        source=location.source,
+        folder=location.folder,
+        revision=location.revision,
+        commit=location.commit,
         config=config,
         model_folder=model_folder,
         safetensors=check_weights(model_folder, allow_pickled=allow_pickled),
@@ -140,10 +140,10 @@ def _with_its_base(adapter: Adapter, allow_pickled: bool, trust_remote_code: boo
     base = base_of(adapter)
     try:
         revision = None if Path(base).expanduser().is_dir() else adapter.base_revision
-        found = _find(base, revision, allow_pickled, trust_remote_code)
-        if is_adapter(found.folder):
+        location = _find(base, revision, allow_pickled, trust_remote_code)
+        if is_adapter(location.folder):
             raise UnsupportedCheckpoint("it is an adapter itself; merge that one into its model first.")
-        return _checked(found, allow_pickled, trust_remote_code, adapter)
+        return _checked(location, allow_pickled, trust_remote_code, adapter)
     except UnsupportedCheckpoint as error:
         raise UnsupportedCheckpoint(
             f"{adapter.source} is a PEFT adapter of {adapter.base}, which cannot be opened: {error} Export that model, "

@@ -24,8 +24,8 @@ def write_generation_config(model: Any, folder: Path) -> None:
     """The defaults of a call as transformers resolved them: of the checkpoint's file, or, where there is none, of its
     config.json. What is not set is left out."""
     config = model.generation_config.to_dict()
-    kept = {name: value for name, value in config.items() if value is not None and name not in _OF_THE_FILE}
-    text = json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False)
+    defaults = {name: value for name, value in config.items() if value is not None and name not in _OF_THE_FILE}
+    text = json.dumps(defaults, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / GENERATION_CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
@@ -35,8 +35,10 @@ def write_chat_templates(tokenizer: Any, folder: Path) -> None:
     Raises:
         UnsupportedCheckpoint: a template's name is no file name.
     """
-    found = getattr(tokenizer, "chat_template", None)
-    templates: Mapping[str, str] = found if isinstance(found, Mapping) else {"default": found} if found else {}
+    template = getattr(tokenizer, "chat_template", None)
+    templates: Mapping[str, str] = (
+        template if isinstance(template, Mapping) else {"default": template} if template else {}
+    )
     for name, text in templates.items():
         if name == "default":
             (folder / CHAT_TEMPLATE).write_text(text, encoding="utf-8")

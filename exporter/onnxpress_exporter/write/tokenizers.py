@@ -103,8 +103,8 @@ def _save(rust: RustTokenizer, path: Path) -> None:
 
 def _prove(tokenizer: PreTrainedTokenizerBase, written: Tokenizer) -> None:
     """Raise UnsupportedCheckpoint unless both give the same ids, types and texts for every probe."""
-    own = tuple(token for token in tokenizer.all_special_tokens if token)
-    texts = (*_PROBES, f"x {' '.join(own)} y", f"x{''.join(own)}y", *(f"a {one}" for one in own))
+    specials = tuple(token for token in tokenizer.all_special_tokens if token)
+    texts = (*_PROBES, f"x {' '.join(specials)} y", f"x{''.join(specials)}y", *(f"a {token}" for token in specials))
     for special in (True, False):
         for text in texts:
             _same(tokenizer, written, text, None, special)
@@ -157,14 +157,14 @@ def _same(
         verbose=False,
     )
     # transformers drops an empty pair
-    found = written.encode(text, pair or None, special_tokens=special, source_language=language)
-    compared: list[tuple[str, Any, Any]] = [("ids", expected["input_ids"], found.ids)]
+    encoding = written.encode(text, pair or None, special_tokens=special, source_language=language)
+    compared: list[tuple[str, Any, Any]] = [("ids", expected["input_ids"], encoding.ids)]
     if "token_type_ids" in tokenizer.model_input_names or getattr(tokenizer, "is_fast", False):
-        compared.append(("token types", expected.get("token_type_ids", found.type_ids), found.type_ids))
+        compared.append(("token types", expected.get("token_type_ids", encoding.type_ids), encoding.type_ids))
     if written.settings.segmentation is not None and written.settings.target is None:
         for skip in (True, False):
-            theirs = tokenizer.decode(found.ids, skip_special_tokens=skip)
-            compared.append(("text", theirs, written.decode(found.ids, skip_special_tokens=skip)))
+            theirs = tokenizer.decode(encoding.ids, skip_special_tokens=skip)
+            compared.append(("text", theirs, written.decode(encoding.ids, skip_special_tokens=skip)))
     for what, theirs, ours in compared:
         if list(theirs) != list(ours):
             shown = repr(text if pair is None else (text, pair))[:80]

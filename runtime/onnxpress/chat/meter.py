@@ -105,7 +105,9 @@ def check_growth(arguments: Iterable[Any]) -> None:
 
 def check_join(separator: Any, members: list[Any]) -> None:
     """What `join` makes of these members, texts, numbers or lists."""
-    check_size(len(members) * (_size(separator) + 1) + sum(_size(one) for one in members if not isinstance(one, int)))
+    check_size(
+        len(members) * (_size(separator) + 1) + sum(_size(member) for member in members if not isinstance(member, int))
+    )
 
 
 def _guard_sum(left: Any, right: Any) -> None:

@@ -164,14 +164,14 @@ def open_chat(artifact: Artifact) -> Chat:
 
 
 def _templates(artifact: Artifact) -> dict[str, str]:
-    found = {}
+    templates = {}
     for name in artifact.manifest.files:
         path = PurePosixPath(name)
         if name == FILE_NAME:
-            found["default"] = _read(artifact, name)
+            templates["default"] = _read(artifact, name)
         elif path.parent.name == FOLDER and len(path.parts) == 2 and path.suffix == ".jinja":
-            found[path.stem] = _read(artifact, name)
-    return found
+            templates[path.stem] = _read(artifact, name)
+    return templates
 
 
 def _read(artifact: Artifact, name: str) -> str:
@@ -223,7 +223,7 @@ def _mark(message: dict[str, Any], field: str, source: str) -> str:
             f"There is nothing to continue: the last message has no {field!r}, or the chat template does not read it."
         )
     if isinstance(value, (list, tuple)):
-        block = next((one for one in reversed(value) if isinstance(one, dict) and "text" in one), None)
+        block = next((part for part in reversed(value) if isinstance(part, dict) and "text" in part), None)
         if block is None:
             raise InputError("There is nothing to continue: the last message has no text.")
         text = str(block["text"])

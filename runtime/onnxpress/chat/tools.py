@@ -111,8 +111,8 @@ def _read(doc: str) -> tuple[str | None, dict[str, str], str | None]:
     """Summary, description of each argument, and what is returned."""
     summary, arguments, returned = _SUMMARY.search(doc), _ARGUMENTS.search(doc), _RETURNS.search(doc)
     lines = [line for line in arguments.group(1).split("\n") if line.strip()] if arguments else []
-    found = _ARGUMENT.findall("\n".join(lines))
-    described = {name: re.sub(r"\s*\n+\s*", " ", text.strip()) for _, name, text in found}
+    entries = _ARGUMENT.findall("\n".join(lines))
+    described = {name: re.sub(r"\s*\n+\s*", " ", text.strip()) for _, name, text in entries}
     return summary and summary.group(1).strip(), described, returned and returned.group(1).strip()
 
 
@@ -132,7 +132,7 @@ def _described(schema: dict[str, Any], text: str, name: str) -> dict[str, Any]:
 def _type(hint: Any, name: str) -> dict[str, Any]:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _union([one for one in arguments if one is not type(None)], type(None) in arguments, name)
+        return _union([member for member in arguments if member is not type(None)], type(None) in arguments, name)
     if origin is Literal:
         return _values(list(arguments), name)
     if isinstance(hint, type) and issubclass(hint, Enum):
@@ -140,7 +140,7 @@ def _type(hint: Any, name: str) -> dict[str, Any]:
     if origin is list:
         return {"type": "array", "items": _type(arguments[0], name)}
     if origin is tuple and len(arguments) > 1 and ... not in arguments:
-        return {"type": "array", "prefixItems": [_type(one, name) for one in arguments]}
+        return {"type": "array", "prefixItems": [_type(item, name) for item in arguments]}
     if origin is dict:
         return {"type": "object", "additionalProperties": _type(arguments[1], name)}
     try:

@@ -52,16 +52,16 @@ def explain(error: Exception, session: InferenceSession, inputs: Mapping[str, Sh
     graph refuses, such as an id outside a table. OutOfMemory and EngineError otherwise.
     """
     reason = first_line(error)
-    given = ", ".join(f"{name}: {array.dtype} {tuple(array.shape)}" for name, array in inputs.items())
+    shapes = ", ".join(f"{name}: {array.dtype} {tuple(array.shape)}" for name, array in inputs.items())
     if is_out_of_memory(error):
-        return OutOfMemory(f"Graph {graph!r} needs more memory than there is for {given} ({reason}).")
+        return OutOfMemory(f"Graph {graph!r} needs more memory than there is for {shapes} ({reason}).")
     misfit = _misfit({tensor.name: tensor for tensor in session.get_inputs()}, inputs, graph)
     if misfit is not None:
         return InputError(misfit)
     message = str(error).lower()
     if _class(error) == "InvalidArgument" or any(words in message for words in _REFUSED):
-        return InputError(f"Graph {graph!r} cannot run on {given} ({reason}).")
-    return EngineError(f"Graph {graph!r} failed on {given} ({reason}).")
+        return InputError(f"Graph {graph!r} cannot run on {shapes} ({reason}).")
+    return EngineError(f"Graph {graph!r} failed on {shapes} ({reason}).")
 
 
 def _misfit(declared: Mapping[str, NodeArg], inputs: Mapping[str, Shaped], graph: str) -> str | None:

@@ -58,13 +58,13 @@ def features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    told = next((line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))), "")
-    if told:
-        flags = set(told.split())
+    listed = next((line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))), "")
+    if listed:
+        flags = set(listed.split())
         return frozenset(name for name, names in FEATURES.items() if flags.intersection(names))
     usual = {"x86_64": "avx2", "amd64": "avx2", "arm64": "dotprod", "aarch64": "dotprod"}
-    found = usual.get(platform.machine().lower())
-    return frozenset() if found is None else frozenset({found})
+    feature = usual.get(platform.machine().lower())
+    return frozenset() if feature is None else frozenset({feature})
 
 
 def _quotas(root: Path, membership: Path) -> Iterator[float]:

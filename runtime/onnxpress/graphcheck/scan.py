@@ -199,10 +199,10 @@ def _checked_opsets(parts: _Parts) -> dict[str, int]:
         raise forged("it names two versions of one operator set")
     if "" not in opsets:
         raise damaged("it does not say which version of the ai.onnx operators it uses")
-    own = {function.domain for function in parts.functions}
+    local_domains = {function.domain for function in parts.functions}
     for domain, version in (*parts.opsets, *(o for f in parts.functions for o in f.opsets)):
         shown = repr(domain or "ai.onnx")
-        if domain not in MAX_OPSET and domain.encode() not in own:
+        if domain not in MAX_OPSET and domain.encode() not in local_domains:
             raise UnsupportedFormat(
                 f"it uses operators of {shown}, which onnxpress does not run; export it without them"
             )

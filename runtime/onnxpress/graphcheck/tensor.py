@@ -219,8 +219,8 @@ def _read(data: Buffer, start: int, end: int, budget: Budget) -> _Parts:
             parts.counts[_ALONE[key]] = parts.counts.get(_ALONE[key], 0) + 1
         elif key in _PACKED:
             number, width_bytes = _PACKED[key]
-            found = _packed(data, first, last, width_bytes)
-            parts.counts[number] = parts.counts.get(number, 0) + found
+            count = _packed(data, first, last, width_bytes)
+            parts.counts[number] = parts.counts.get(number, 0) + count
         elif key == _DIMS:
             parts.dims.extend(_packed_dims(data, first, last, budget))
         elif key == _SEGMENT:
@@ -271,15 +271,15 @@ def _packed_dims(data: Buffer, first: int, last: int, budget: Budget) -> list[in
 
 def _external(shown: str, data: Buffer, entries: list[tuple[int, int]], budget: Budget) -> dict[str, str]:
     """The key-value entries that say where external data is; keys we do not know do no harm."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for start, end in entries:
         pair = {_KEY: "", _VALUE: ""}
         for key, first, last in fields(data, start, end, _ENTRY, budget):
             pair[key] = text(data, first, last, f"external data of {shown}")
-        if pair[_KEY] in found:
+        if pair[_KEY] in values:
             raise forged(f"{shown} gives {pair[_KEY]!r} of its external data twice")
-        found[pair[_KEY]] = pair[_VALUE]
-    return found
+        values[pair[_KEY]] = pair[_VALUE]
+    return values
 
 
 def _check_slice(shown: str, entries: dict[str, str], size_bytes: int, files: ExternalFiles) -> ExternalSlice:

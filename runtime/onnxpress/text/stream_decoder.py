@@ -72,8 +72,8 @@ class StreamDecoder:
             while start and _BYTE.match(self._token(self._ids[start - 1])):
                 start -= 1
             end = min(end, len(self._decode(self._ids[:start])))
-        if found := _UNSETTLED.search(text, 0, end):
-            end = found.start()
+        if unsettled := _UNSETTLED.search(text, 0, end):
+            end = unsettled.start()
         # A pattern that reaches over the end begins with a space before it. That holds after earlier patterns, too:
         # what they take away is spaces.
         while self._clean_up is not None and (space := text.rfind(" ", max(0, end - _LONGEST_CLEAN_UP + 1), end)) >= 0:

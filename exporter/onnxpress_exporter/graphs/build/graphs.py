@@ -66,7 +66,7 @@ def decoder_graph(architecture: Architecture, *, takes_embeds: bool = False) -> 
     mask = graph_input(graph, TEXT_MASK, _TEXTS, INT64) if encodes else None
     seqlens_k = graph_input(graph, "seqlens_k", ["rows"], INT32)
     lengths = Lengths(seqlens_k, graph_input(graph, "total_sequence_length", [], INT32))
-    kept = graph_input(graph, "logits_to_keep", ["kept"], INT64)
+    places_read = graph_input(graph, "logits_to_keep", ["kept"], INT64)
     caches = [
         cache_input(graph, number, attention, part) for number, attention in enumerate(stack.attentions("causal"))
     ]
@@ -82,7 +82,7 @@ def decoder_graph(architecture: Architecture, *, takes_embeds: bool = False) -> 
         return causal_attention(graph, name, attention, read, caches[number], lengths, positions)
 
     x = run_layers(graph, stack, place(graph, prefix, embedding, x, places), attend)
-    logits = _scores(graph, pick(graph, "kept_rows", x, kept), architecture.head, table)
+    logits = _scores(graph, pick(graph, "kept_rows", x, places_read), architecture.head, table)
     graph_output(graph, logits, "logits", ["rows", "kept", int(architecture.head.weight.shape[0])])
     # Logits come first, by custom.
     graph.outputs.insert(0, graph.outputs.pop())

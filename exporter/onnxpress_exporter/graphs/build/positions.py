@@ -132,22 +132,22 @@ def _rotary(graph: onnx_ir.Graph, rope: Rope, limit: int | None) -> Rotary:
 
 def _standing(graph: onnx_ir.Graph, x: onnx_ir.Value, lengths: Lengths) -> onnx_ir.Value:
     """The last of this call's tokens is its row's last."""
-    one, second = constant(graph, "int_1", 1), constant(graph, "ints_1", [1])
+    step, row_axis = constant(graph, "int_1", 1), constant(graph, "ints_1", [1])
     tokens = size_of(graph, "tokens", x, 1)
     count = emit(graph, "tokens.count", "Squeeze", [tokens], axes=[], dtype=INT64)
-    start = emit(graph, "tokens.start", "Sub", [one, count], axes=[], dtype=INT64)
-    back = emit(graph, "tokens.back", "Range", [start, one, one], axes=["sequence"], dtype=INT64)
+    start = emit(graph, "tokens.start", "Sub", [step, count], axes=[], dtype=INT64)
+    back = emit(graph, "tokens.back", "Range", [start, step, step], axes=["sequence"], dtype=INT64)
     last = emit(graph, "last", "Cast", [lengths.seqlens_k], {"to": int(INT64)}, axes=["rows"], dtype=INT64)
-    column = emit(graph, "last.column", "Unsqueeze", [last, second], axes=["rows", 1], dtype=INT64)
+    column = emit(graph, "last.column", "Unsqueeze", [last, row_axis], axes=["rows", 1], dtype=INT64)
     return emit(graph, "standing", "Add", [column, back], axes=["rows", "sequence"], dtype=INT64)
 
 
 def _alibi(graph: onnx_ir.Graph, slopes: torch.Tensor, x: onnx_ir.Value, lengths: Lengths) -> onnx_ir.Value:
     """slope * position of the key: softmax ignores what depends on the query alone."""
     heads = int(slopes.shape[0])
-    zero, one = constant(graph, "number_0.0", 0.0), constant(graph, "number_1.0", 1.0)
+    start, step = constant(graph, "number_0.0", 0.0), constant(graph, "number_1.0", 1.0)
     total = emit(graph, "alibi.total", "Cast", [lengths.total], {"to": int(FLOAT)}, axes=[])
-    keys = emit(graph, "alibi.keys", "Range", [zero, total, one], axes=["total"])
+    keys = emit(graph, "alibi.keys", "Range", [start, total, step], axes=["total"])
     per_head = weight(graph, "alibi.slopes", slopes.reshape(1, heads, 1, 1))
     row = emit(graph, "alibi.row", "Mul", [per_head, keys], axes=[1, heads, 1, "total"])
     tokens = size_of(graph, "tokens", x, 1)

@@ -149,11 +149,11 @@ def _present(cache: Cache, part: str = "") -> Tensors:
 
 
 @contextmanager
-def _scores_of(model: Any, kept: torch.Tensor) -> Iterator[Any]:
+def _scores_of(model: Any, places: torch.Tensor) -> Iterator[Any]:
     """Let the head see the states at `kept`, int64 (kept), alone; gives what is left to do to the scores."""
 
     def choose(states: torch.Tensor) -> torch.Tensor:
-        return states.index_select(1, kept)
+        return states.index_select(1, places)
 
     head = model.get_output_embeddings()
     if head is None:

@@ -49,10 +49,10 @@ def names(tokenizer: Any, tokens: Mapping[str, int], *, added: bool = True) -> l
     missing = next((number for number in range(max(rows) + 1) if number not in rows), None)
     if missing is not None:
         raise refuse(tokenizer, f"its vocabulary has no token with the id {missing}")
-    found = [rows[number] for number in range(len(rows))]
-    if len(set(found)) != len(found):
+    ordered = [rows[number] for number in range(len(rows))]
+    if len(set(ordered)) != len(ordered):
         raise refuse(tokenizer, "a token of its vocabulary has two ids")
-    return found
+    return ordered
 
 
 def add_tokens(tokenizer: Any, rust: Tokenizer) -> None:

@@ -87,7 +87,7 @@ def _check(tokenizer: Any, proto: Any, added: set[str]) -> None:
     trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
     kinds = Counter(piece.type for piece in proto.pieces)
     free = [piece.piece for piece in proto.pieces if piece.type == _USER_DEFINED and piece.piece not in added]
-    for found, reason in (
+    for condition, reason in (
         (tokenizer.sp_model_kwargs, f"it cuts texts at random ({tokenizer.sp_model_kwargs})"),
         (trainer.model_type not in (_UNIGRAM, _BYTE_PAIRS), "its model is neither unigram nor byte-pair"),
         (trainer.byte_fallback or kinds[_BYTE], "its model falls back to bytes"),
@@ -99,7 +99,7 @@ def _check(tokenizer: Any, proto: Any, added: set[str]) -> None:
         (proto.denormalizer_spec.precompiled_charsmap, "its model rewrites decoded text"),
         (any(piece.type == _NORMAL and piece.piece in added for piece in proto.pieces), "an added token is a piece"),
     ):
-        if found:
+        if condition:
             raise refuse(tokenizer, reason)
 
 

@@ -128,8 +128,8 @@ class GrowingDecoder:
             grown = _padded(array, longest)
             grown[row] = _padded(new[name], longest)[0]
             self._past[name] = grown
-        kept: Logits = scores[0].copy()
-        return kept
+        row_scores: Logits = scores[0].copy()
+        return row_scores
 
     def step(self, ids: Ids, normalizers: bool = False) -> Logits:
         """Append one token to each of the first rows, int64 (rows); float32 (rows, vocabulary).

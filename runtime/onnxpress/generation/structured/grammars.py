@@ -42,10 +42,10 @@ def grammar_of(
     Raises:
         InputError: more than one is given, or one of them is not what it should be.
     """
-    given = [name for name, value in zip(ARGUMENTS, (response_format, json_schema, regex, grammar), strict=True)
+    named = [name for name, value in zip(ARGUMENTS, (response_format, json_schema, regex, grammar), strict=True)
              if value is not None]  # fmt: skip
-    if len(given) > 1:
-        raise InputError(f"{' and '.join(given)} exclude each other: pass one of them.")
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)} exclude each other: pass one of them.")
     if response_format is not None:
         json_schema = _schema_of(response_format)
     if json_schema is not None:
@@ -92,7 +92,7 @@ def _read(schema: Any) -> Any:
 def exclusive(schema: Any) -> Any:
     """The schema with `anyOf` for each `oneOf` of which no value can match two alternatives."""
     if isinstance(schema, list):
-        return [exclusive(one) for one in schema]
+        return [exclusive(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     plain = {
@@ -106,19 +106,21 @@ def exclusive(schema: Any) -> Any:
     return plain
 
 
-def _disjoint(one: Any, other: Any) -> bool:
+def _disjoint(first: Any, second: Any) -> bool:
     """Whether certainly no value matches both. What this does not understand, it calls not disjoint."""
-    if not isinstance(one, dict) or not isinstance(other, dict):
+    if not isinstance(first, dict) or not isinstance(second, dict):
         return False
-    kinds = _types(one), _types(other)
+    kinds = _types(first), _types(second)
     if not kinds[0] & kinds[1]:
         return True
-    values = _values(one), _values(other)
+    values = _values(first), _values(second)
     if values[0] is not None and values[1] is not None:
         return not values[0] & values[1]
     if kinds[0] & kinds[1] == {"object"}:
-        properties = one.get("properties", {}), other.get("properties", {})
-        both = set(one.get("required", ())) & set(other.get("required", ())) & set(properties[0]) & set(properties[1])
+        properties = first.get("properties", {}), second.get("properties", {})
+        both = (
+            set(first.get("required", ())) & set(second.get("required", ())) & set(properties[0]) & set(properties[1])
+        )
         return any(_disjoint(properties[0][name], properties[1][name]) for name in both)
     return False
 
@@ -128,8 +130,8 @@ def _types(schema: Mapping[str, Any]) -> frozenset[str]:
     if (values := _listed(schema)) is not None:
         names = {_type(value) for value in values}
     else:
-        given = schema.get("type", sorted(_TYPES))
-        names = {given} if isinstance(given, str) else set(given)
+        listed = schema.get("type", sorted(_TYPES))
+        names = {listed} if isinstance(listed, str) else set(listed)
     return frozenset(names | ({"integer"} if "number" in names else set()))
 
 

@@ -41,14 +41,14 @@ class Charsmap:
                 position = run.end()
                 continue
             first = text[position]
-            node, found = self._step(first)
+            node, rewritten = self._step(first)
             taken, ahead = 1, position + 1
             while node >= 0 and ahead < end:
                 node, replacement = self._walk(node, text[ahead].encode())
                 ahead += 1
                 if replacement is not None:
-                    found, taken = replacement, ahead - position
-            parts.append(first if found is None else found)
+                    rewritten, taken = replacement, ahead - position
+            parts.append(first if rewritten is None else rewritten)
             position += taken
         return "".join(parts)
 

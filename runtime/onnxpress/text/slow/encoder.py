@@ -61,10 +61,12 @@ class PieceEncoder:
         try:
             content = json.loads(file.read_bytes())
             self._added = {
-                one["content"]: Added(one["id"], one["content"], one["special"], one["lstrip"], one["rstrip"])
-                for one in content["added_tokens"]
+                token["content"]: Added(
+                    token["id"], token["content"], token["special"], token["lstrip"], token["rstrip"]
+                )
+                for token in content["added_tokens"]
             }
-            self._names = {**_names(content["model"]), **{one.id: one.text for one in self._added.values()}}
+            self._names = {**_names(content["model"]), **{token.id: token.text for token in self._added.values()}}
             self._unknown = self._names[segmentation.unknown_id]
             charsmap = None if charsmap_file is None else Charsmap(charsmap_file.read_bytes(), str(charsmap_file))
             self._method = _METHODS[segmentation.method](self._model(content, charsmap, merge))
@@ -74,8 +76,8 @@ class PieceEncoder:
             ) from None
         longest_first = sorted(self._added, key=len, reverse=True)
         self._split = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
-        self._special_ids = {one.id for one in self._added.values() if one.special}
-        self._special_names = {one.text for one in self._added.values() if one.special} | {*segmentation.apart}
+        self._special_ids = {token.id for token in self._added.values() if token.special}
+        self._special_names = {token.text for token in self._added.values() if token.special} | {*segmentation.apart}
 
     def _model(self, content: Mapping[str, Any], charsmap: Charsmap | None, merge: Merge) -> _Model:
         scores = None
@@ -105,15 +107,15 @@ class PieceEncoder:
             raise InputError("A pair of texts cannot be cut with this tokenizer. Shorten one of them.")
         side = truncation.side or self._settings.truncation_side
         parts = windows(len(ids), room, truncation.stride, side)
-        kept, *rest = [self._row(ids[start:end], special_tokens) for start, end in parts]
-        kept.overflowing.extend(rest)
-        return kept
+        first, *rest = [self._row(ids[start:end], special_tokens) for start, end in parts]
+        first.overflowing.extend(rest)
+        return first
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         """The text of ids; one that is no token counts as unknown."""
-        kept = (number for number in ids if not (skip_special_tokens and number in self._special_ids))
+        numbers = (number for number in ids if not (skip_special_tokens and number in self._special_ids))
         limit = self._segmentation.vocabulary
-        names = [self._names.get(number, self._unknown) if number < limit else self._unknown for number in kept]
+        names = [self._names.get(number, self._unknown) if number < limit else self._unknown for number in numbers]
         return self._method.join(names, self._special_names)
 
     def token(self, token_id: int) -> str:

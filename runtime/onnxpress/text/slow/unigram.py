@@ -26,7 +26,7 @@ class Unigram:
             if len(piece) > 1:
                 lengths.setdefault(piece[:2], set()).add(len(piece))
         #: first two characters -> lengths of the pieces that begin with them
-        self._lengths = {start: tuple(sorted(found)) for start, found in lengths.items()}
+        self._lengths = {start: tuple(sorted(sizes)) for start, sizes in lengths.items()}
 
     def segment(self, text: str) -> list[str]:
         """Cut the text into pieces; a run of characters that no piece covers is one item of the list."""
