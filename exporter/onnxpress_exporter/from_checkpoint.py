@@ -127,6 +127,8 @@ def plan_from_checkpoint(
         )
         return Plan(replace(manifest, padding=answers.padding), folder, parts, plain, answers, settings)
     _check_texts(runtime_tokenizer, check)
+    if rows is not None:  # pipelines read the settings that are listed
+        manifest = replace(manifest, files=describe.file_table(folder))
     writing = WritingGate(
         Artifact(folder, manifest), runtime_tokenizer, plain, _ends(model), TorchWriter(model), rows=rows
     )

@@ -1,6 +1,7 @@
 """Keep what dependencies print, warn and log off the terminal, in a file that can be read later.
 
-Knows nothing of models. Not thread-safe: file descriptors 1 and 2 belong to the process.
+Knows nothing of models. File descriptors 1 and 2 belong to the process: one thread at a time has them, and others
+wait.
 """
 
 from __future__ import annotations
@@ -8,11 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import IO, TextIO
+
+#: Held by the thread whose output goes to a log.
+_DESCRIPTORS = threading.RLock()
 
 
 def _handlers_to_terminal() -> Iterator[logging.StreamHandler[TextIO]]:
@@ -61,7 +66,7 @@ def quiet(log_file: Path | None = None) -> Iterator[IO[str]]:
     the standard error as it was before, which is where a progress display may still write.
     """
     target = Path(os.devnull) if log_file is None else log_file
-    with ExitStack() as stack:
+    with _DESCRIPTORS, ExitStack() as stack:
         log = stack.enter_context(target.open("a", encoding="utf-8", errors="replace", buffering=1))
         handlers = [(handler, handler.stream) for handler in _handlers_to_terminal()]
         terminal = stack.enter_context(_descriptors_to(log))

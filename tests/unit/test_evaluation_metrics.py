@@ -39,11 +39,13 @@ KINDS = {
     "best label": metrics.BEST_LABEL,
     "entities": metrics.ENTITIES,
     "label": metrics.LABEL,
+    "next tokens": metrics.NEXT_TOKENS,
     "number": metrics.NUMBER,
     "ranking": metrics.RANKING,
     "several labels": metrics.SEVERAL_LABELS,
     "similarity": metrics.SIMILARITY,
     "word": metrics.WORD,
+    "written": metrics.WRITTEN,
 }
 
 #: kind -> a target at random.
@@ -52,11 +54,13 @@ TARGETS: dict[str, st.SearchStrategy[Any]] = {
     "best label": st.sampled_from(LABELS),
     "entities": st.frozensets(SPAN, max_size=3).map(lambda spans: (TEXT, spans)),
     "label": st.sampled_from(LABELS),
+    "next tokens": st.integers(1, 40),
     "number": NUMBER,
     "ranking": st.lists(st.sampled_from((0.0, 1.0, 2.0)), min_size=2, max_size=14).map(tuple),
     "several labels": st.frozensets(st.sampled_from(LABELS)),
     "similarity": st.integers(-10, 10).map(lambda value: value / 10),
     "word": st.sampled_from(("Film", "book", "song")),
+    "written": st.sampled_from(("A short summary.", "猫が好きです", "two words")),
 }
 
 
@@ -72,11 +76,13 @@ RIGHT: dict[str, Callable[[Any], list[Any]]] = {
         [{"entity_group": group, "start": start - (start > 0), "end": end} for group, start, end in target[1]]
     ],
     "label": lambda label: [[{"label": one, "score": float(one == label)} for one in LABELS]],
+    "next tokens": lambda count: [(count, count)],
     "number": lambda value: [[{"label": "score", "score": value}]],
     "ranking": lambda grades: [[{"index": int(i), "score": 0.0} for i in np.argsort(grades, kind="stable")[::-1]]],
     "several labels": lambda labels: [[{"label": one, "score": 0.5 if one in labels else 0.49} for one in LABELS]],
     "similarity": _vectors,
     "word": lambda word: [[{"token_str": f" {word.lower()}", "score": 0.9}]],
+    "written": lambda text: [[{"summary_text": text.upper()}]],
 }
 
 
@@ -177,6 +183,19 @@ def test_squad(answer: str, right: tuple[str, ...], exact: float, f1: float) -> 
 
 def test_articles_inside_words_stay() -> None:
     assert normalized_answer("An  anthem, the Theory; a-b") == "anthem theory ab"
+
+
+def test_rouge_counts_the_longest_words_in_one_order() -> None:
+    # police killed the gunman / police kill the gunman: 3 of 4 words in order; and the second has 2 of 4.
+    targets = ["police killed the gunman"] * 2
+    answers = [{"summary_text": "Police kill the gunman."}, {"summary_text": "the gunman kill police"}]
+    figures = score(Evaluation("rows", metrics.WRITTEN, [], targets), answers)
+    assert figures == pytest.approx({"exact match": 0.0, "ROUGE-L": (0.75 + 0.5) / 2})
+
+
+def test_preferred_tokens_are_counted_over_all_rows() -> None:
+    figures = score(Evaluation("rows", metrics.NEXT_TOKENS, [], ["a", "b", "c"]), [(1, 2), (5, 6), (0, 0)])
+    assert figures == {"token accuracy": 0.75}
 
 
 def test_what_was_lost_stands_beside() -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from onnxpress.errors import MissingDependency
 from onnxpress.format.files import write_file
 from onnxpress_bench.comparison import Comparison
-from onnxpress_bench.report import canvas, sections
+from onnxpress_bench.report import sections
 from onnxpress_bench.report.markup import Markup, bullets, element, join, section, text
 from onnxpress_bench.report.plots import PLOTS, Plot
-from onnxpress_bench.report.plots_depth import COLD_PARTS, PART_SHARES, ceilings
 from onnxpress_bench.report.scene import Scene, scene_of
+from onnxpress_bench.report.svg import to_svg
 from onnxpress_bench.report.verdict import Verdict, verdicts, wrong_figures
 
 #: The page may load nothing and run nothing, whatever a record's names hold.
@@ -133,7 +133,7 @@ def _card(scene: Scene, said: Verdict) -> Markup:
         "article",
         *parts,
         class_="card wrong" if said.wrong else "card",
-        style=f"--look:{scene.looks[said.backend].css}",
+        style=f"--look:{scene.looks[said.backend].colour}",
     )
 
 
@@ -146,23 +146,5 @@ def _plot(scene: Scene, plot: Plot) -> Markup | None:
     figure = plot.draw(scene)
     if figure is None:
         return None
-    svg = Markup(canvas.to_svg(figure, plot.name, plot.title, plot.caption))
-    return element(
-        "figure", element("h3", plot.title), _legend(scene, plot.legend), svg, element("figcaption", plot.caption)
-    )
-
-
-def _legend(scene: Scene, kind: str) -> Markup:
-    if kind == "parts":
-        pairs = zip(PART_SHARES, COLD_PARTS.values(), strict=True)
-        items = [element("li", canvas.shade(share), part) for share, part in pairs]
-    else:
-        items = [element("li", canvas.key(look), name) for name, look in scene.looks.items()]
-    if kind == "backends and control" and scene.found.controls:
-        items.append(element("li", canvas.key(canvas.CONTROL), "A/A control"))
-    if kind == "backends and ceilings":
-        items += [
-            element("li", canvas.key(canvas.Look(canvas.INK, "", dashes)), f"{what} {height:.4g}")
-            for what, (height, dashes) in ceilings(scene).items()
-        ]
-    return element("ul", *items, class_="legend")
+    svg = Markup(to_svg(figure, plot.name, plot.title, plot.caption))
+    return element("figure", element("h3", plot.title), svg, element("figcaption", plot.caption))

@@ -79,7 +79,8 @@ def evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--eval-data",
             metavar="FILE_OR_NAME",
             help="Labelled rows for the task's own metric: a .jsonl, .csv or .parquet file, or a dataset's name, "
-            "DATASET:CONFIGURATION where it has several.",
+            "DATASET:CONFIGURATION where it has several. Models that write are judged by the tokens that they prefer "
+            "in texts, or completions of prompts, and by ROUGE-L and exact match of what they make of a source.",
         ),
     ):
         run = option(run)

@@ -24,10 +24,10 @@ from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
 from onnxpress_exporter.gate.outputs import Runner, reference_answers, verify
+from onnxpress_exporter.gate.probe import Check, Probe
 from onnxpress_exporter.judging.items import calibration_items, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.precisions.row import Thresholds
-from onnxpress_exporter.probe import Check, Probe
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
 from onnxpress_exporter.tasks import TASKS
 

@@ -12,7 +12,8 @@ from onnxpress.format.manifest import Quality, Speed
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.text.tokenizer import Tokenizer
+from onnxpress.pipelines import build_pipeline
+from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays
 from onnxpress_exporter.gate.cases import Case, Ends, Reader
@@ -20,13 +21,15 @@ from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
 from onnxpress_exporter.gate.inputs import decoder_inputs, encoder_inputs
 from onnxpress_exporter.gate.scores import Expected, Writes, verify
-from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.judging.metrics import NEXT_TOKENS, Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.precisions.row import Thresholds
-from onnxpress_exporter.quantize.thresholds import Verdict
+from onnxpress_exporter.quantize.thresholds import Verdict, misses
 
 #: (rows, tokens) that are timed: a prompt, and one token after it; after an encoder one token, and one of each beam.
 TIMED: tuple[tuple[int, int], ...] = ((1, 128), (1, 1))
 TIMED_AFTER_ENCODER: tuple[tuple[int, int], ...] = ((1, 1), (4, 1))
+#: Tokens of a labelled row that are read.
+LONGEST_ROW = 1024
 #: Tokens that are read before one is timed.
 _BEFORE = 64
 
@@ -35,7 +38,7 @@ class WritingGate:
     """Holds the reference's scores.
 
     Args:
-        artifact: its manifest tells what the graphs are; no variant of it is read.
+        artifact: its manifest tells what the graphs are, and its settings how texts are written; no variant is read.
         plain: the fp32 variant, opened. What it writes serves as a text as well as any.
         ends: the tokens that a decoder begins with, after an encoder, and that end a text.
         reference: PyTorch; None: the fp32 variant itself.
@@ -62,6 +65,10 @@ class WritingGate:
         self._plain = self._graphs(plain, "the fp32 variant, verified against PyTorch")
         # Whether PyTorch would write what the graph writes is asked by `verify`.
         self._expected = Expected(reference or self._plain, self._reader.verification(self._plain.write))
+        self._artifact = artifact
+        self._tokenizer = tokenizer
+        self._evaluation = rows
+        self._reference_score: Figures = {}
         self._judge: Judge | None = None
         self._calibration: list[Case] = []
 
@@ -73,11 +80,39 @@ class WritingGate:
         """As `Gate` says."""
         write = self._plain.write
         self._judge = Judge(self._expected.reference, self._reader.judged(write), write if self._encodes else None)
+        # Texts are written by the fp32 graphs, which write what PyTorch does: that was verified.
+        reads_on = self._evaluation is not None and self._evaluation.scorer is NEXT_TOKENS
+        self._reference_score = self._score(self._session, self._expected.reference if reads_on else self._plain)
 
     def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
         """As `Gate` says, once it is prepared."""
         assert self._judge is not None
-        return self._judge.measure(self._graphs(session, "variant"), thresholds)
+        graphs = self._graphs(session, "variant")
+        verdict = self._judge.measure(graphs, thresholds)
+        figures = {**verdict.figures, **beside_reference(self._reference_score, self._score(session, graphs))}
+        return Verdict(figures, misses(figures, thresholds))
+
+    def _score(self, session: Session, model: Writes) -> Figures:
+        """The task's own metric; nothing without labelled rows."""
+        rows = self._evaluation
+        if rows is None:
+            return {}
+        if rows.scorer is NEXT_TOKENS:
+            return score(rows, [self._preferred(model, prompt, text) for prompt, text in rows.items])
+        task = self._artifact.manifest.task
+        pipe = build_pipeline(task, self._artifact, session, self._tokenizer, "judged", {})
+        return score(rows, list(pipe(iter(rows.items), **rows.options)))
+
+    def _preferred(self, model: Writes, prompt: str, text: str) -> tuple[int, int]:
+        """How many tokens of a text after a prompt the model prefers itself, and how many there are."""
+        most = Truncation(min(self._reader.limit or LONGEST_ROW, LONGEST_ROW))
+        ids = tuple(self._tokenizer.encode(prompt + text, truncation=most).ids)
+        # A text alone has nothing before its first token; a prompt may end in a token that ends every text.
+        known = max(1, _shared(ids, self._tokenizer.encode(prompt, truncation=most).ids) if prompt else 1)
+        if len(ids) <= known:
+            return 0, 0
+        best = model.logits(Case("row", ids))[known - 1 : -1].argmax(axis=1)
+        return int((best == np.array(ids[known:])).sum()), len(ids) - known
 
     def inputs(self, graph: str) -> Sequence[Arrays]:
         """As `Gate` says."""
@@ -134,6 +169,12 @@ def _timed(graphs: Graphs, case: Case, batch: int, tokens: int) -> Callable[[], 
     if batch > 1:
         decoder.select([0] * batch)
     return step
+
+
+def _shared(first: Sequence[int], second: Sequence[int]) -> int:
+    """Tokens with which both begin."""
+    pairs = zip(first, second, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def ends_of(defaults: Mapping[str, object]) -> Ends:

@@ -36,16 +36,16 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
 
     config = OnnxConfig(
         dynamic_shapes={
-            _argument(one.name): {
-                axis: torch.export.Dim.DYNAMIC for axis, name in enumerate(one.axes) if isinstance(name, str)
+            _argument(tensor.name): {
+                axis: torch.export.Dim.DYNAMIC for axis, name in enumerate(tensor.axes) if isinstance(name, str)
             }
-            for one in spec.inputs
+            for tensor in spec.inputs
         },
         opset_version=OPSET,
         # Limits such as max_position_embeddings become assertions, dropped, not failures.
         prefer_deferred_runtime_asserts_over_guards=True,
     )
-    named_inputs = {_argument(one.name): inputs[one.name] for one in spec.inputs}
+    named_inputs = {_argument(tensor.name): inputs[tensor.name] for tensor in spec.inputs}
     with _traceable(model), torch.no_grad():
         try:
             # Typed for transformers' own models; any module works.
@@ -81,8 +81,8 @@ def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:
     """A module that takes the spec's inputs by name and returns its outputs, alone and in order."""
     import torch
 
-    given = {_argument(one.name): one.name for one in spec.inputs}
-    names = [one.name for one in spec.outputs]
+    name_of = {_argument(tensor.name): tensor.name for tensor in spec.inputs}
+    names = [tensor.name for tensor in spec.outputs]
 
     class Outputs(torch.nn.Module):
         def __init__(self) -> None:
@@ -90,7 +90,7 @@ def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:
             self.model = model
 
         def forward(self, **kwargs: torch.Tensor) -> dict[str, torch.Tensor]:
-            outputs = self.model(**{given[argument]: value for argument, value in kwargs.items()})
+            outputs = self.model(**{name_of[argument]: value for argument, value in kwargs.items()})
             return {name: outputs[name] for name in names}
 
     return Outputs().eval()
@@ -113,32 +113,32 @@ def _traceable(model: Any) -> Iterator[None]:
 
 def _name_values(model: onnx_ir.Model, spec: GraphSpec) -> None:
     graph = model.graph
-    found = {value.name: value for value in graph.inputs}
-    if missing := [one.name for one in spec.inputs if _argument(one.name) not in found]:
+    values = {value.name: value for value in graph.inputs}
+    if missing := [tensor.name for tensor in spec.inputs if _argument(tensor.name) not in values]:
         raise TraceError(f"The traced graph {spec.name} does not have the input {missing[0]}.")
     if len(graph.outputs) != len(spec.outputs):
         raise TraceError(f"The traced graph {spec.name} has {len(graph.outputs)} outputs, not {len(spec.outputs)}.")
-    for value, one in zip(graph.outputs, spec.outputs, strict=True):
-        value.name = one.name
-    kept = [found[_argument(one.name)] for one in spec.inputs]
-    for value, known in zip(kept, spec.inputs, strict=True):
+    for value, tensor in zip(graph.outputs, spec.outputs, strict=True):
+        value.name = tensor.name
+    inputs = [values[_argument(tensor.name)] for tensor in spec.inputs]
+    for value, known in zip(inputs, spec.inputs, strict=True):
         value.name = known.name
     graph.inputs.clear()
-    graph.inputs.extend(kept)
+    graph.inputs.extend(inputs)
 
 
 def _name_axes(model: onnx_ir.Model, spec: GraphSpec) -> None:
     """Give anonymous symbols ("s43") the spec's names, everywhere; other symbols get a number."""
     graph = model.graph
     renamed: dict[str, str] = {}
-    for value, one in zip(graph.inputs, spec.inputs, strict=True):
-        for axis, name in enumerate(one.axes):
+    for value, tensor in zip(graph.inputs, spec.inputs, strict=True):
+        for axis, name in enumerate(tensor.axes):
             size = value.shape[axis] if value.shape is not None else None
             if isinstance(name, int):
                 continue
             if isinstance(size, int):
                 raise TraceError(
-                    f"{spec.name}: the axis {name!r} of {one.name} was fixed at {size} while "
+                    f"{spec.name}: the axis {name!r} of {tensor.name} was fixed at {size} while "
                     "tracing, so the graph would be wrong at any other size."
                 )
             renamed[str(getattr(size, "value", size))] = name
@@ -153,8 +153,8 @@ def _name_axes(model: onnx_ir.Model, spec: GraphSpec) -> None:
             symbol = getattr(dim, "value", None)
             dims.append(None if symbol is None else _renamed(symbol, renamed))
         value.shape = onnx_ir.Shape(dims)
-    for value, one in zip(graph.outputs, spec.outputs, strict=True):
-        value.shape = onnx_ir.Shape(one.axes)
+    for value, tensor in zip(graph.outputs, spec.outputs, strict=True):
+        value.shape = onnx_ir.Shape(tensor.axes)
 
 
 #: Where torch.onnx notes the modules that a node comes from, outermost first, and last the operator's own name.
@@ -200,8 +200,8 @@ _SYMBOL = re.compile(r"[A-Za-z_]\w*")
 
 def _renamed(symbol: str, names: Mapping[str, str]) -> str | None:
     """`symbol`, which may be an expression, in the spec's names; None if it needs any other."""
-    found = set(_SYMBOL.findall(symbol))
-    if not found <= names.keys():
+    symbols = set(_SYMBOL.findall(symbol))
+    if not symbols <= names.keys():
         return None
     return _SYMBOL.sub(lambda match: names[match.group()], symbol)
 

@@ -83,7 +83,7 @@ def several(cell: Cell, read: Callable[[Cell], Value], what: str) -> list[Value]
     value = _json(cell.value)
     if not isinstance(value, (list, tuple)):
         cell.fail(f"a list of {what}")
-    return [read(Cell(one, f"{cell.place}, entry {place}", cell.classes)) for place, one in enumerate(value, 1)]
+    return [read(Cell(entry, f"{cell.place}, entry {place}", cell.classes)) for place, entry in enumerate(value, 1)]
 
 
 def label(cell: Cell, labels: Sequence[str]) -> str:
@@ -100,9 +100,8 @@ def label(cell: Cell, labels: Sequence[str]) -> str:
         elif len(cell.classes) != len(labels):
             cell.fail(f"{_choice(labels)}; the dataset names its classes {', '.join(cell.classes[:_LISTED])}")
     if isinstance(value, str):
-        found = _named(value, labels)
-        if found is not None:
-            return found
+        if (name := _named(value, labels)) is not None:
+            return name
         value = int(value) if value.strip().isdecimal() else value
     if not isinstance(value, int) or not 0 <= value < len(labels):
         cell.fail(_choice(labels))
@@ -130,10 +129,10 @@ def answers(cell: Cell) -> tuple[str, ...]:
     if value is None:
         return ()
     entries = value if isinstance(value, (list, tuple)) else [value]
-    found = [one.get("text") if isinstance(one, Mapping) else one for one in entries]
-    if not all(isinstance(one, (str, int, float)) and not _is_bool(one) for one in found):
+    texts = [entry.get("text") if isinstance(entry, Mapping) else entry for entry in entries]
+    if not all(isinstance(answer, (str, int, float)) and not _is_bool(answer) for answer in texts):
         cell.fail('{"text": [...]}, a list of texts, or a text')
-    return tuple(str(one) for one in found if str(one))
+    return tuple(str(answer) for answer in texts if str(answer))
 
 
 def mapping(cell: Cell) -> Mapping[str, Any]:
@@ -152,8 +151,8 @@ def whole(cell: Cell) -> int:
 
 
 def _named(name: str, labels: Sequence[str]) -> str | None:
-    exact = (one for one in labels if one == name)
-    return next(exact, None) or next((one for one in labels if one.casefold() == name.casefold()), None)
+    exact = (label for label in labels if label == name)
+    return next(exact, None) or next((label for label in labels if label.casefold() == name.casefold()), None)
 
 
 def _choice(labels: Sequence[str]) -> str:

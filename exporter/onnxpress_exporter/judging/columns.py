@@ -27,27 +27,27 @@ PAIRS: Mapping[str, str] = {
 Layout = Mapping[str, Sequence[str]]
 
 
-def find_columns(table: Table, task: str, layouts: Sequence[Layout], given: Mapping[str, str]) -> dict[str, str]:
+def find_columns(table: Table, task: str, layouts: Sequence[Layout], named: Mapping[str, str]) -> dict[str, str]:
     """role -> column, of the first of `layouts` that the table has. A column within another is "outer.inner".
 
     Args:
         task: for messages.
         layouts: the ways in which the task's rows are laid out.
-        given: what the user says; these roles are not looked up.
+        named: what the user says; these roles are not looked up.
 
     Raises:
         InputError: a role that the task does not have, or a column that the table lacks.
     """
     roles = sorted({role for layout in layouts for role in layout})
-    for role, column in given.items():
+    for role, column in named.items():
         if role not in roles:
             raise InputError(f"--eval-column {role}={column}: {task} has the roles {', '.join(roles)}.")
         if column.partition(".")[0] not in table.columns:
             raise InputError(f"--eval-column {role}={column}: {table.name} has the columns {', '.join(table.columns)}.")
     for layout in layouts:
-        found = {role: given.get(role) or _first(table, names) for role, names in layout.items()}
-        if set(given) <= set(layout) and all(found.values()):
-            return {role: column for role, column in found.items() if column}
+        columns = {role: named.get(role) or _first(table, names) for role, names in layout.items()}
+        if set(named) <= set(layout) and all(columns.values()):
+            return {role: column for role, column in columns.items() if column}
     wanted = "; or ".join(", ".join(roles) for roles in _shapes(layouts))
     raise InputError(
         f"{table.name}: {task} needs columns for {wanted}. It has {', '.join(table.columns)}. Name them with "

@@ -92,14 +92,14 @@ def read(data: EvalData) -> Table:
     if is_file and not path.is_file():
         raise InputError(f"--eval-data {data.source}: there is no such file.")
     with _no_bars(), TemporaryDirectory(prefix="onnxpress-eval-") as cache:
-        found = _file(path, cache) if is_file else _dataset(data.source, data.split)
-        name = path.name if is_file else f"{data.source}, split {found.split}"
-        if len(found) < LEAST_ROWS:
-            raise InputError(f"{name}: {len(found)} rows are too few to measure anything.")
-        drawn = np.random.default_rng(SHUFFLE_SEED).permutation(len(found))[: max(data.limit, LEAST_ROWS)]
+        table = _file(path, cache) if is_file else _dataset(data.source, data.split)
+        name = path.name if is_file else f"{data.source}, split {table.split}"
+        if len(table) < LEAST_ROWS:
+            raise InputError(f"{name}: {len(table)} rows are too few to measure anything.")
+        drawn = np.random.default_rng(SHUFFLE_SEED).permutation(len(table))[: max(data.limit, LEAST_ROWS)]
         chosen = sorted(drawn.tolist())
-        rows = [found[index] for index in chosen]
-        return Table(name, rows, [index + 1 for index in chosen], dict(_classes(found.features)))
+        rows = [table[index] for index in chosen]
+        return Table(name, rows, [index + 1 for index in chosen], dict(_classes(table.features)))
 
 
 def _file(path: Path, cache: str) -> Any:
@@ -118,9 +118,9 @@ def _dataset(source: str, split: str | None) -> Any:
     name, _, configuration = source.partition(":")
     tried = SPLITS if split is None else (split,)
     problem: Exception | None = None
-    for one in tried:
+    for candidate in tried:
         try:
-            return load_dataset(name, configuration or None, split=one)
+            return load_dataset(name, configuration or None, split=candidate)
         except ValueError as error:  # the split is missing, or the configuration: the message says which
             problem = error
         except Exception as error:

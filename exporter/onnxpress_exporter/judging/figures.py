@@ -56,7 +56,7 @@ def neighbour_overlap(reference: NDArray[Any], vectors: NDArray[Any], count: int
 
     Both float (texts, dimensions).
     """
-    near = [_nearest(some, count) for some in (reference, vectors)]
+    near = [_nearest(side, count) for side in (reference, vectors)]
     return float(np.mean([len(set(a) & set(b)) / count for a, b in zip(*near, strict=True)]))
 
 
@@ -64,8 +64,8 @@ def _nearest(vectors: NDArray[Any], count: int) -> NDArray[np.int64]:
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
     similar = (vectors / lengths) @ (vectors / lengths).T
     np.fill_diagonal(similar, -np.inf)
-    found: NDArray[np.int64] = np.argpartition(-similar, count - 1, axis=1)[:, :count]
-    return found
+    nearest: NDArray[np.int64] = np.argpartition(-similar, count - 1, axis=1)[:, :count]
+    return nearest
 
 
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
@@ -156,7 +156,7 @@ def compare_continuations(reference: Answers, answers: Answers) -> Figures:
 
 def compare_batches_of_continuations(reference: Answers, answers: Answers) -> Figures:
     """{"ids": [[...], ...]} for each batch of texts."""
-    sides = ([{"ids": ids} for batch in some for ids in batch["ids"]] for some in (reference, answers))
+    sides = ([{"ids": ids} for batch in side for ids in batch["ids"]] for side in (reference, answers))
     return compare_continuations(*sides)
 
 
@@ -164,7 +164,7 @@ def compare_transcripts(reference: Answers, answers: Answers) -> Figures:
     """{"text": ...} for each recording: words to insert, remove or replace, over the words of all references."""
     pairs = [(a["text"].split(), b["text"].split()) for a, b in zip(reference, answers, strict=True)]
     words = sum(len(expected) for expected, _ in pairs)
-    edits = sum(edit_distance(expected, found) for expected, found in pairs)
+    edits = sum(edit_distance(expected, obtained) for expected, obtained in pairs)
     return {"word error": edits / words if words else float(edits > 0)}
 
 

@@ -188,17 +188,58 @@ def _shared_words(found: str, wanted: str) -> float:
     return 2 * (first & second).total() / (first.total() + second.total())
 
 
+def _written(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """{"..._text": str} for each text, alone or the first of several. ROUGE-L: the F1 of the longest words that both
+    have in one order (C.-Y. Lin, ACL 2004), and the share of texts that are the target, word for word."""
+    exact, shared = [], []
+    for answer, target in zip(answers, targets, strict=True):
+        first = answer if isinstance(answer, Mapping) else answer[0]
+        (text,) = (str(value) for name, value in first.items() if name.endswith("_text"))
+        found, wanted = words_of(text), words_of(target)
+        exact.append(float(found == wanted))
+        common = _longest_in_order(found, wanted)
+        shared.append(2 * common / (len(found) + len(wanted)) if found or wanted else 1.0)
+    return {"exact match": float(np.mean(exact)), "ROUGE-L": float(np.mean(shared))}
+
+
+def words_of(text: str) -> list[str]:
+    """Words in lower case; of scripts without spaces between words, each character."""
+    return re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+", text.casefold())
+
+
+def _longest_in_order(first: Sequence[str], second: Sequence[str]) -> int:
+    """The length of the longest common subsequence."""
+    row = [0] * (len(second) + 1)
+    for word in first:
+        diagonal = 0
+        for place, other in enumerate(second, start=1):
+            diagonal, row[place] = row[place], diagonal + 1 if word == other else max(row[place], row[place - 1])
+    return row[-1]
+
+
+def _next_tokens(answers: Sequence[tuple[int, int]], targets: Sequence[Any]) -> Figures:
+    """(tokens that the model prefers, all of them) of each text, which is read as it is."""
+    right, count = (sum(numbers) for numbers in zip(*answers, strict=True))
+    return {"token accuracy": right / max(count, 1)}
+
+
 ANSWERS = Scorer(("exact match", "answer F1"), _answers)
 BEST_LABEL = Scorer(("accuracy", "F1 macro"), _best_label)
 ENTITIES = Scorer(("entity F1",), _entities)
 LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
+#: Whose answers are not a pipeline's: which tokens of a given text a model would have written itself.
+NEXT_TOKENS = Scorer(("token accuracy",), _next_tokens)
 NUMBER = Scorer(("Spearman", "Pearson"), _numbers)
 RANKING = Scorer((f"NDCG@{DEPTH}", f"MRR@{DEPTH}"), _rankings)
 SEVERAL_LABELS = Scorer(("F1 micro",), _several_labels)
 SIMILARITY = Scorer(("Spearman",), _similarity)
 WORD = Scorer(("accuracy",), _words)
+WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
-SCORERS = (ANSWERS, BEST_LABEL, ENTITIES, LABEL, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD)
+SCORERS = (
+    *(ANSWERS, BEST_LABEL, ENTITIES, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
+    WRITTEN,
+)
 
 #: The names of all figures.
 METRICS: tuple[str, ...] = tuple(dict.fromkeys(name for scorer in SCORERS for name in scorer.names))

@@ -35,6 +35,7 @@ class Binding:
 
     def __init__(self, session: Session, graph: str | None = None) -> None:
         self._session = session
+        self._provider = provider_of(session.device)
         self._graph = graph
         self._inputs: dict[str, Array | Buffer] = {}
         self._outputs: dict[str, Array | Buffer] = {}
@@ -90,7 +91,7 @@ class Binding:
             for name, value in self._travelling.items():
                 io.bind_ortvalue_input(name, value)
             for name in allocated:
-                io.bind_output(name, provider_of(self._session.device).memory, index_of(self._session.device))
+                io.bind_output(name, self._provider.memory, index_of(self._session.device))
             opened.session.run_with_iobinding(io)
         except InputError:
             raise
@@ -133,7 +134,7 @@ class Binding:
             graph = self._session.name_of(self._graph)
             raise InputError(f"Graph {graph!r} has no {'output' if output else 'input'} {name!r}.")
         self._travelling.pop(name, None)
-        row = provider_of(self._session.device)
+        row = self._provider
         if isinstance(value, Buffer) and not value.on_host:
             place = (row.memory, index_of(value.device), value.dtype, value.shape, value.address)
             (self._io.bind_output if output else self._io.bind_input)(name, *place)

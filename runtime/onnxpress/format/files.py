@@ -1,20 +1,22 @@
 """Writing whole folders or nothing: a temporary folder beside the target, fsync, rename.
 
-A process that is killed leaves at most a hidden `.NAME.PID.partial` folder, which is not an artifact, and which the
-next writer of the same target removes. This module does not know what is in the folder.
+Each writer fills a hidden folder of its own, `.NAME.TOKEN.partial`, where TOKEN is a random word. A writer that is
+killed leaves it behind; it is not an artifact, and the next writer of the same target removes it. `staging` tells the
+folders of the living from those of the dead. This module does not know what is in the folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from onnxpress.errors import InputError
+from onnxpress.format.staging import Claim, claimed, remove_leftovers
 
 _CHUNK_BYTES = 1 << 20
 
@@ -32,7 +34,7 @@ def sha256(path: Path) -> str:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write `data` beside `path`, flush it to the disk, and rename: readers see the old file or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         with partial.open("wb") as file:
             file.write(data)
@@ -49,26 +51,26 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """A new folder to fill, which becomes `target` when the block ends without an exception.
 
     Raises:
-        InputError: `target` exists and `force` is not given, or its parent cannot be written.
+        InputError: `target` exists, at the end too, and `force` is not given; or its parent cannot be written.
     """
     check_target(target, force=force)
     parent = target.absolute().parent
-    staging = parent / f".{target.name}.{os.getpid()}.partial"
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
-        staging.mkdir()
-    except OSError as error:
-        raise InputError(f"{parent}: cannot write here ({error.strerror}). Choose another output folder.") from None
-    try:
+    with ExitStack() as held:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(target)
+            claim = held.enter_context(claimed(target))
+            staging = claim.folder("partial")
+            staging.mkdir()
+        except OSError as error:
+            raise InputError(f"{parent}: cannot write here ({error.strerror}). Choose another output folder.") from None
+        held.callback(shutil.rmtree, staging, ignore_errors=True)
         yield staging
         for file in sorted(staging.rglob("*")):
             _sync(file)
         _sync(staging)
-        _swap(staging, target)
+        _swap(staging, target, claim, force=force)
         _sync(parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def check_target(target: Path, *, force: bool) -> None:
@@ -89,11 +91,15 @@ def check_target(target: Path, *, force: bool) -> None:
         )
 
 
-def _swap(staging: Path, target: Path) -> None:
-    if not target.exists():
-        staging.rename(target)
+def _swap(staging: Path, target: Path, claim: Claim, *, force: bool) -> None:
+    if not force or not target.exists():
+        try:
+            staging.rename(target)
+        except OSError:
+            check_target(target, force=force)  # another writer was faster
+            raise
         return
-    old = target.absolute().with_name(f".{target.name}.{os.getpid()}.replaced")
+    old = claim.folder("replaced")
     target.rename(old)
     try:
         staging.rename(target)
@@ -101,31 +107,6 @@ def _swap(staging: Path, target: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Clear what killed writers of the same target left, and put back what one was about to replace."""
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(partial|replaced)")
-    for entry in target.absolute().parent.iterdir():
-        match = pattern.fullmatch(entry.name)
-        if match is None or _alive(int(match[1])):
-            continue
-        if match[2] == "replaced" and not target.exists():
-            entry.rename(target)
-        else:
-            shutil.rmtree(entry, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _sync(path: Path) -> None:

@@ -14,6 +14,7 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.table import find_task
 from onnxpress.pipelines.task import Task
+from onnxpress.text.opening import open_tokenizer
 from onnxpress.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -92,7 +93,6 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
     """Hashing the weights and opening the graphs need no interpreter, importing and the tokenizer do: side by side."""
     from concurrent.futures import ThreadPoolExecutor
 
-    settings = artifact.manifest.tokenizer
     with ThreadPoolExecutor(max_workers=1) as beside:
         graphs = beside.submit(artifact.graphs, choice.precision)
         row.load()
@@ -100,7 +100,7 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
         session = Session(graphs.result(), device=place, threads=threads, roles=roles)
         opened = beside.submit(session.warm)
-        tokenizer = None if settings is None else Tokenizer(artifact.file(settings.file), settings)
+        tokenizer = open_tokenizer(artifact)
         opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
 

@@ -1,58 +1,61 @@
-"""Text to token ids and back, as the checkpoint's own tokenizer does it. The only importer of tokenizers.
+"""Text to token ids and back, as the checkpoint's own tokenizer does it.
 
-Truncation is a setting of the Rust tokenizer, not an argument of a call, so each call sets it and encodes under a
-lock. Padding is done in batching.py. This module knows nothing of tasks or graphs.
+Padding is done in batching.py. This module knows nothing of tasks or graphs.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from onnxpress.errors import CorruptFile, InputError, MissingDependency
+from onnxpress.errors import InputError
 from onnxpress.format.processors import TokenizerSettings
 from onnxpress.text.encodings import Encoding, Strategy, Truncation, replaced
 from onnxpress.text.languages import language_id, with_target
+from onnxpress.text.rust import StatelessTokenizer, guarded
 from onnxpress.text.slow.encoder import PieceEncoder
 from onnxpress.text.stream_decoder import StreamDecoder
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer as RustTokenizer
+from onnxpress.text.truncation import cannot_cut, truncate
 
 __all__ = ["Encoding", "Strategy", "StreamDecoder", "Tokenizer", "Truncation", "clean_up"]
 
 
 class Tokenizer:
-    """A `tokenizer.json` with its settings. Thread-safe; reopens lazily in a fork and after unpickling.
+    """A `tokenizer.json` with its settings. Calls change nothing, so that threads and forks may share it.
+
+    `files`: where the other files are that the settings name; those that are not in it lie beside `file`.
 
     Raises:
-        CorruptFile: the file is not a tokenizer.
+        CorruptFile: a file is not what the settings say.
         MissingDependency: tokenizers is not installed.
     """
 
-    def __init__(self, file: Path, settings: TokenizerSettings) -> None:
+    def __init__(self, file: Path, settings: TokenizerSettings, files: Mapping[str, Path] | None = None) -> None:
         self.file = file
         self.settings = settings
-        self._start()
+        self._files = dict(files or {})
+        self._open()
 
-    def _start(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._truncation: Truncation | Literal["unknown"] | None = None
-        self._rust = _load(self.file)
+    def _open(self) -> None:
+        self._stateless = StatelessTokenizer(self.file)
+        self._rust = self._stateless.tokenizer
         self._pieces: PieceEncoder | None = None
         if (segmentation := self.settings.segmentation) is not None:
-            self._pieces = PieceEncoder(self.file, self.settings, segmentation, self._merge)
+            charsmap = None if segmentation.charsmap_file is None else self._path(segmentation.charsmap_file)
+            self._pieces = PieceEncoder(self.file, self.settings, segmentation, charsmap, self._merge)
         target = self.settings.target
         #: The tokenizer of the target side, which decodes; this one where both sides share it.
-        self.target: Tokenizer = self if target is None else Tokenizer(self.file.parent / target.file, target)
+        self.target: Tokenizer = self
+        if target is not None:
+            self.target = Tokenizer(self._path(target.file), target, self._files)
+
+    def _path(self, name: str) -> Path:
+        return self._files.get(name, self.file.parent / name)
 
     def _merge(self, text: str) -> list[tuple[int, str]]:
         data = text.encode()  # the model counts bytes
-        tokens = ((token.id, token.offsets) for token in self._rust.model.tokenize(text))
+        tokens = ((token.id, token.offsets) for token in guarded(lambda: self._rust.model.tokenize(text)))
         return [(number, data[start:end].decode()) for number, (start, end) in tokens]
 
     def encode(
@@ -74,45 +77,82 @@ class Tokenizer:
             InputError: not text, or `max_length` leaves no room beside the special tokens or the stride, or the model
                 does not know the language.
         """
-        words = not isinstance(text, str)
-        if words and not all(isinstance(word, str) for word in text):
-            raise InputError(f"Expected a text or a list of words, got {_shown(text)}.")
+        first = self._checked(text, target_language)
         if pair is not None and not isinstance(pair, str):
             raise InputError(f"Expected a text as second of the pair, got {_shown(pair)}.")
-        first = text if isinstance(text, str) else list(text)
+        if pair is not None and not isinstance(first, str):
+            raise InputError("A pair is of two texts, not of words. Join the words with spaces.")
         source_id = None if source_language is None else self.language_id(source_language)
-        if target_language is not None:
-            if not isinstance(first, str):
-                self.language_id(target_language)
-            else:
-                first = with_target(self.settings.languages, first, target_language)
-        encoding = self._encode(first, pair, truncation, special_tokens)
+        if self._pieces is None:
+            second = None if pair is None else self._stateless.raw(pair)
+            encoding = self._finished(self._stateless.raw(first), second, truncation, special_tokens)
+        else:
+            encoding = self._in_pieces(first, pair, truncation, special_tokens)
+        return self._with_source(encoding, source_id, special_tokens)
+
+    def encode_batch(
+        self,
+        texts: Sequence[str],
+        *,
+        truncation: Truncation | None = None,
+        special_tokens: bool = True,
+        source_language: str | None = None,
+        target_language: str | None = None,
+    ) -> list[Encoding]:
+        """Each text as `encode` gives it, while other threads run.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        source_id = None if source_language is None else self.language_id(source_language)
+        checked = [self._checked(text, target_language) for text in texts]
+        plain = [text for text in checked if isinstance(text, str)]
+        if self._pieces is not None or len(plain) < len(checked):
+            encodings = [self.encode(text, truncation=truncation, special_tokens=special_tokens) for text in checked]
+        else:
+            raw = self._stateless.raw_batch(plain)
+            encodings = [self._finished(encoding, None, truncation, special_tokens) for encoding in raw]
+        return [self._with_source(encoding, source_id, special_tokens) for encoding in encodings]
+
+    def _checked(self, text: str | Sequence[str], target_language: str | None) -> str | list[str]:
+        """The text or words, with what asks for the target language."""
+        if not isinstance(text, str) and not all(isinstance(word, str) for word in text):
+            raise InputError(f"Expected a text or a list of words, got {_shown(text)}.")
+        if target_language is None:
+            return text if isinstance(text, str) else list(text)
+        if isinstance(text, str):
+            return with_target(self.settings.languages, text, target_language)
+        self.language_id(target_language)
+        return list(text)
+
+    def _finished(self, first: Any, second: Any, truncation: Truncation | None, special_tokens: bool) -> Encoding:
+        """Raw tokens of a text or a pair, cut, with special tokens."""
+        if truncation is not None:
+            special_count = self.special_count(pair=second is not None) if special_tokens else 0
+            side = truncation.side or self.settings.truncation_side
+            first, second = truncate(first, second, truncation, truncation.max_length - special_count, side)
+        encoding: Encoding = self._stateless.finish(first, second, special_tokens)
         if truncation is not None and len(encoding.ids) > truncation.max_length:
-            raise InputError(_encode_error("it leaves no room for the text", truncation))
+            raise InputError(cannot_cut("it leaves no room for the text", truncation))
+        return encoding
+
+    def _in_pieces(
+        self, first: str | list[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
+    ) -> Encoding:
+        assert self._pieces is not None
+        if not isinstance(first, str):
+            raise InputError("This tokenizer takes texts, not words. Join the words with spaces.")
+        encoding = self._pieces.encode(first, pair, truncation, special_tokens)
+        if truncation is not None and len(encoding.ids) > truncation.max_length:
+            raise InputError(cannot_cut("it leaves no room for the text", truncation))
+        return encoding
+
+    def _with_source(self, encoding: Encoding, source_id: int | None, special_tokens: bool) -> Encoding:
+        """With the token of the source language where the model wants it."""
         position = None if self.settings.languages is None else self.settings.languages.source_position
         if source_id is None or position is None or not special_tokens:
             return encoding
         return replaced(encoding, position, source_id, self.token(source_id))
-
-    def _encode(
-        self, first: str | list[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
-    ) -> Encoding:
-        words = not isinstance(first, str)
-        if self._pieces is not None:
-            if words:
-                raise InputError("This tokenizer takes texts, not words. Join the words with spaces.")
-            return self._pieces.encode(str(first), pair, truncation, special_tokens)
-        self._after_fork()
-        with self._lock:
-            fits = self._room(first, pair, truncation, special_tokens)
-            self._set(truncation if fits else None)
-            try:
-                encoding: Encoding = self._rust.encode(
-                    first, pair, is_pretokenized=words, add_special_tokens=special_tokens
-                )
-            except Exception as error:  # the Rust extension raises plain Exception
-                raise InputError(_encode_error(error, truncation)) from None
-        return encoding
 
     def language_id(self, code: str) -> int:
         """The id of a language's token: what to force as first generated token, where the target is asked for so.
@@ -136,7 +176,7 @@ class Tokenizer:
     def _text(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         if self._pieces is not None:
             return self._pieces.decode(ids, skip_special_tokens)
-        return str(self._rust.decode(list(ids), skip_special_tokens=skip_special_tokens))
+        return self._stateless.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def stream_decoder(self, *, skip_special_tokens: bool = True, cleans_up: bool | None = None) -> StreamDecoder:
         """Decode a row as it grows: the pieces, joined, are what `decode` gives for the whole."""
@@ -152,7 +192,7 @@ class Tokenizer:
     def join(self, tokens: Sequence[str]) -> str:
         """Tokens to text as the tokenizer's decoder joins them, without clean-up."""
         decoder = self._rust.decoder
-        return str(decoder.decode(list(tokens))) if decoder is not None else " ".join(tokens)
+        return " ".join(tokens) if decoder is None else str(guarded(lambda: decoder.decode(list(tokens))))
 
     def token(self, token_id: int) -> str:
         """The token of an id, "" if there is none."""
@@ -182,59 +222,19 @@ class Tokenizer:
         """How many special tokens are added to a text or a pair."""
         if self._pieces is not None:
             return self._pieces.special_count
-        return int(self._rust.num_special_tokens_to_add(pair))
+        return self._stateless.special_count(pair=pair)
 
     @property
     def marks_subwords(self) -> bool:
         """Whether tokens that continue a word carry a prefix, as WordPiece's ## does."""
         return bool(getattr(self._rust.model, "continuing_subword_prefix", None))
 
-    def _room(
-        self, text: str | Sequence[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
-    ) -> bool:
-        """Whether the tokenizer can cut with this truncation at all. Where it cannot, the Rust library does not cut
-        (less room than special tokens) or aborts with a trace on stderr (less room than the stride)."""
-        if truncation is None:
-            return True
-        room = truncation.max_length - (self.special_count(pair=pair is not None) if special_tokens else 0)
-        if truncation.stride > 0 and pair is not None:
-            kept = {"only_first": pair, "only_second": text}.get(truncation.strategy)
-            if kept is not None:
-                self._set(None)
-                whole = self._rust.encode(kept, is_pretokenized=not isinstance(kept, str), add_special_tokens=False)
-                room -= len(whole.ids)
-        return room > truncation.stride if truncation.stride else room >= 0
-
-    def _set(self, truncation: Truncation | None) -> None:
-        if truncation == self._truncation:
-            return
-        self._truncation = "unknown"  # until it is done: Ctrl-C may come between any two of these lines
-        if truncation is None:
-            self._rust.no_truncation()
-        else:
-            side = truncation.side or self.settings.truncation_side
-            try:
-                self._rust.enable_truncation(
-                    max_length=truncation.max_length,
-                    stride=truncation.stride,
-                    strategy=truncation.strategy,
-                    direction=side,
-                )
-            except Exception as error:
-                raise InputError(_encode_error(error, truncation)) from None
-        self._truncation = truncation
-
-    def _after_fork(self) -> None:
-        if self._pid != os.getpid():  # another thread of the parent may have held the lock
-            self._lock = threading.Lock()
-            self._pid = os.getpid()
-
     def __getstate__(self) -> dict[str, Any]:
-        return {"file": self.file, "settings": self.settings}
+        return {"file": self.file, "settings": self.settings, "files": self._files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.file, self.settings = state["file"], state["settings"]
-        self._start()
+        self.file, self.settings, self._files = state["file"], state["settings"], state["files"]
+        self._open()
 
 
 _CLEAN_UP = (
@@ -256,29 +256,6 @@ def clean_up(text: str) -> str:
     for before, after in _CLEAN_UP:
         text = text.replace(before, after)
     return text
-
-
-def _load(file: Path) -> RustTokenizer:
-    try:
-        from tokenizers import Tokenizer as RustTokenizer
-    except ImportError as error:
-        raise MissingDependency("tokenizers is not installed: `pip install onnxpress[cpu]`.") from error
-    try:
-        rust = RustTokenizer.from_file(os.fspath(file))
-    except Exception as error:  # the Rust extension raises plain Exception
-        raise CorruptFile(f"{file}: not a tokenizer ({error}). Export or download the artifact again.") from None
-    rust.no_truncation()
-    rust.no_padding()
-    return rust
-
-
-def _encode_error(error: object, truncation: Truncation | None) -> str:
-    if truncation is None:
-        return f"The text cannot be tokenized ({error})."
-    return (
-        f"The text cannot be cut to {truncation.max_length} tokens with a stride of {truncation.stride} "
-        f"({error}). Choose a larger maximum length or a smaller stride."
-    )
 
 
 def _shown(value: object) -> str:

@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from onnxpress.errors import InputError
 from onnxpress.format.files import sha256, staged_folder, write_file
+from onnxpress.format.staging import remove_leftovers
 
 
 def _artifact(folder: Path, text: str = "old") -> Path:
@@ -90,26 +93,62 @@ def test_a_killed_writer_leaves_no_target_and_the_next_one_cleans_up(tmp_path: P
         assert writer.stdout.readline() == b"ready\n"
         writer.send_signal(signal.SIGKILL)
     assert not target.exists()
-    assert len(list(tmp_path.iterdir())) == 1  # the hidden leftover
+    assert {entry.suffix for entry in tmp_path.iterdir()} == {".partial", ".lock"}  # the hidden leftovers
     with staged_folder(target) as folder:
         (folder / "whole").write_text("whole")
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_target_that_was_being_replaced_is_put_back(tmp_path: Path) -> None:
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    _artifact(tmp_path / f".out.{int(gone.stdout)}.replaced")
+    _artifact(tmp_path / ".out.0123abc.replaced")
     with pytest.raises(RuntimeError), staged_folder(tmp_path / "out", force=True):
         raise RuntimeError
     assert (tmp_path / "out" / "onnxpress.json").read_text() == "old"
 
 
 def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
-    other = tmp_path / f".out.{os.getppid()}.partial"
-    other.mkdir()
-    with staged_folder(tmp_path / "out"):
-        pass
-    assert other.is_dir()
+    """Whatever its process id: another container on the same volume has the same."""
+    target = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        with staged_folder(target):
+            pass
+        (staging,) = tmp_path.glob(".out.*.partial")
+        assert (staging / "half").read_text() == "half"
+        writer.kill()
+    remove_leftovers(target)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_threads_write_one_target(tmp_path: Path) -> None:
+    """One of them wins, whole; the other is told."""
+    target, both = tmp_path / "out", threading.Barrier(2)
+
+    def write(name: str) -> str:
+        try:
+            with staged_folder(target) as folder:
+                both.wait()
+                (folder / "name").write_text(name)
+                both.wait()
+                assert (folder / "name").read_text() == name
+        except InputError as error:
+            assert "exists already" in str(error)
+            return ""
+        return name
+
+    with ThreadPoolExecutor(2) as threads:
+        names = list(threads.map(write, ["first", "second"]))
+    assert sorted(map(bool, names)) == [False, True]
+    assert (target / "name").read_text() == "".join(names)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_leftovers_of_older_versions_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".out.4711.partial").mkdir()
+    (tmp_path / ".other.4711.partial").mkdir()
+    remove_leftovers(tmp_path / "out")
+    assert [entry.name for entry in tmp_path.iterdir()] == [".other.4711.partial"]
 
 
 def test_write_file_replaces_at_once(tmp_path: Path) -> None:

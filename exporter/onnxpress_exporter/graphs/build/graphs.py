@@ -67,7 +67,9 @@ def decoder_graph(architecture: Architecture, *, takes_embeds: bool = False) -> 
     seqlens_k = graph_input(graph, "seqlens_k", ["rows"], INT32)
     lengths = Lengths(seqlens_k, graph_input(graph, "total_sequence_length", [], INT32))
     kept = graph_input(graph, "logits_to_keep", ["kept"], INT64)
-    caches = [cache_input(graph, number, one, part) for number, one in enumerate(stack.attentions("causal"))]
+    caches = [
+        cache_input(graph, number, attention, part) for number, attention in enumerate(stack.attentions("causal"))
+    ]
     encoded = None if mask is None else encoded_input(graph, stack.attentions("cross"), mask, x)
     table = None if takes_embeds else weight(graph, f"{prefix}embedding", embedding.table)
     positions = decoder_positions(graph, stack, x, lengths)

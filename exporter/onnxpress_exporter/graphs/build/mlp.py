@@ -35,7 +35,7 @@ def feed_forward(graph: onnx_ir.Graph, name: str, part: FeedForward, x: onnx_ir.
     x = linear(graph, f"{name}.up", x, *part.up)
     if not part.gated:
         return activate(graph, f"{name}.activated", x, part.activation)
-    width = sum(int(one.weight.shape[0]) for one in part.up)
+    width = sum(int(projection.weight.shape[0]) for projection in part.up)
     names, half = [f"{name}.halves.first", f"{name}.halves.second"], [*axes_of(x)[:-1], width // 2]
     gate, rest = emit_several(graph, names, "Split", [x], {"axis": -1, "num_outputs": 2}, axes=half)
     rest.shape = onnx_ir.Shape(half)

@@ -95,6 +95,6 @@ def decoder(
     head: Head | None = None,
 ) -> Architecture:
     """A model without an encoder; `layer` makes one of its name, below `layers`, and its number."""
-    made = [layer(f"{layers}.{number}", number) for number in range(source.config.num_hidden_layers)]
+    stack = [layer(f"{layers}.{number}", number) for number in range(source.config.num_hidden_layers)]
     limit = getattr(source.config, "max_position_embeddings", None)
-    return Architecture(Stack("", embedding, made, norm, limit), head or source.head(embedding.table))
+    return Architecture(Stack("", embedding, stack, norm, limit), head or source.head(embedding.table))

@@ -49,32 +49,35 @@ def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
         TraceError: as `trace_decoder`.
     """
     with held(model), torch.no_grad():
-        own, text = kept_after_encoder(model)
-        after = cross_decoder_spec(own, text, modules.vocabulary(model))
+        written, text = kept_after_encoder(model)
+        after = cross_decoder_spec(written, text, modules.vocabulary(model))
         return _traced(
-            [(modules.Encoder(model, len(text)), encoder_spec(text)), (modules.CrossDecoder(model, len(own)), after)]
+            [
+                (modules.Encoder(model, len(text)), encoder_spec(text)),
+                (modules.CrossDecoder(model, len(written)), after),
+            ]
         )
 
 
 def traced_limit(model: Any) -> int | None:
     """How many tokens a row can have: those the model was made for, as far as its rotations stay as they are."""
     config = model.config.get_text_config(decoder=True)
-    found = [getattr(config, name, None) for name in _POSITIONS]
-    found.append(changing_from(model))
-    return min((one for one in found if isinstance(one, int) and one > 0), default=None)
+    limits = [getattr(config, name, None) for name in _POSITIONS]
+    limits.append(changing_from(model))
+    return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
 
 
 def _traced(parts: Sequence[tuple[torch.nn.Module, GraphSpec]]) -> dict[str, onnx_ir.Model]:
-    given = [examples.inputs(spec) for _, spec in parts]
+    inputs = [examples.inputs(spec) for _, spec in parts]
     # All of them before any is traced, which takes long.
-    for (module, _), one in zip(parts, given, strict=True):
+    for (module, _), tensors in zip(parts, inputs, strict=True):
         try:
-            module(**one)
+            module(**tensors)
         except Exception as error:
             raise TraceError(f"it does not run in pieces: {first_line(error)}") from error
     graphs = {}
-    for (module, spec), one in zip(parts, given, strict=True):
-        graph = graphs[spec.name] = trace(module, spec, one)
+    for (module, spec), tensors in zip(parts, inputs, strict=True):
+        graph = graphs[spec.name] = trace(module, spec, tensors)
         gemm_as_matmul(graph)
         expert_weights(graph)
     return graphs

@@ -85,10 +85,10 @@ def _takes_cache(model: Any) -> None:
         raise TraceError("it takes no keys and values of what it has read before")
 
 
-def _after(model: Any, **given: torch.Tensor) -> Any:
+def _after(model: Any, **texts: torch.Tensor) -> Any:
     """What a model keeps after reading."""
     try:
-        return getattr(model(**given, use_cache=True), "past_key_values", None)
+        return getattr(model(**texts, use_cache=True), "past_key_values", None)
     except Exception as error:
         raise TraceError(f"it cannot read three tokens: {first_line(error)}") from error
 
@@ -96,7 +96,7 @@ def _after(model: Any, **given: torch.Tensor) -> Any:
 def _kept(cache: Any) -> tuple[Kept, ...]:
     if type(cache) is not DynamicCache:
         raise TraceError(f"it keeps what it has read as {type(cache).__name__}, not as keys and values")
-    found = []
+    layers_kept = []
     layers: list[Any] = cache.layers
     for number, layer in enumerate(layers):
         if type(layer) not in _KNOWN:
@@ -106,7 +106,7 @@ def _kept(cache: Any) -> tuple[Kept, ...]:
         keys, values = layer.keys, layer.values
         if not layer.is_initialized or keys.ndim != 4 or values.ndim != 4 or keys.shape[:3] != values.shape[:3]:
             raise TraceError(f"layer {number} has no keys and values of its own")
-        found.append(Kept(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3])))
-    if not found:
+        layers_kept.append(Kept(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3])))
+    if not layers_kept:
         raise TraceError("it keeps nothing of what it has read")
-    return tuple(found)
+    return tuple(layers_kept)

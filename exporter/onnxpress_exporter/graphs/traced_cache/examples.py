@@ -15,21 +15,21 @@ PADDING = 3
 def inputs(spec: GraphSpec) -> dict[str, torch.Tensor]:
     """For each input of `spec` a tensor; the same at each call."""
     generator = torch.Generator().manual_seed(0)
-    found = {}
-    for one in spec.inputs:
-        shape = [axis if isinstance(axis, int) else SIZES[axis] for axis in one.axes]
-        if one.dtype == "float32":
-            found[one.name] = torch.empty(shape).normal_(generator=generator)
-        elif one.name.endswith("attention_mask"):
-            found[one.name] = torch.ones(shape, dtype=torch.int64)
+    tensors = {}
+    for tensor in spec.inputs:
+        shape = [axis if isinstance(axis, int) else SIZES[axis] for axis in tensor.axes]
+        if tensor.dtype == "float32":
+            tensors[tensor.name] = torch.empty(shape).normal_(generator=generator)
+        elif tensor.name.endswith("attention_mask"):
+            tensors[tensor.name] = torch.ones(shape, dtype=torch.int64)
             # Texts are padded on the right, rows on the left.
-            padding = slice(-PADDING, None) if one.axes[-1] == "encoder_sequence" else slice(PADDING)
-            found[one.name][0, padding] = 0
-        elif one.name == "position_ids":
-            found[one.name] = (SIZES["past"] + torch.arange(SIZES["sequence"])).expand(shape).contiguous()
-            found[one.name][0] -= PADDING
-        elif one.name == "logits_to_keep":
-            found[one.name] = torch.arange(shape[0]) + 1
+            padding = slice(-PADDING, None) if tensor.axes[-1] == "encoder_sequence" else slice(PADDING)
+            tensors[tensor.name][0, padding] = 0
+        elif tensor.name == "position_ids":
+            tensors[tensor.name] = (SIZES["past"] + torch.arange(SIZES["sequence"])).expand(shape).contiguous()
+            tensors[tensor.name][0] -= PADDING
+        elif tensor.name == "logits_to_keep":
+            tensors[tensor.name] = torch.arange(shape[0]) + 1
         else:
-            found[one.name] = 4 + torch.arange(shape[0] * shape[1]).reshape(shape) % 29
-    return found
+            tensors[tensor.name] = 4 + torch.arange(shape[0] * shape[1]).reshape(shape) % 29
+    return tensors

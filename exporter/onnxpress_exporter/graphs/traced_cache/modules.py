@@ -38,19 +38,19 @@ class _Wrapper(torch.nn.Module):
         """Of the model."""
         self.checkpoint.set_attn_implementation(name)
 
-    def _past(self, given: Tensors, part: str = "") -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _past(self, tensors: Tensors, part: str = "") -> list[tuple[torch.Tensor, torch.Tensor]]:
         names = [past_names(layer, part) for layer in range(self.layers)]
-        return [(given.pop(key), given.pop(value)) for key, value in names]
+        return [(tensors.pop(key), tensors.pop(value)) for key, value in names]
 
 
 class Decoder(_Wrapper):
     """Takes and returns what `decoder_spec` says; a mask is not needed where no row has padding."""
 
-    def forward(self, **given: torch.Tensor) -> Tensors:
-        cache = growing(self._past(given))
-        with _scores_of(self.checkpoint, given.pop("logits_to_keep")) as chosen:
-            found = self.checkpoint(**given, past_key_values=cache, use_cache=True)
-        return {"logits": chosen(found.logits), **_present(cache)}
+    def forward(self, **tensors: torch.Tensor) -> Tensors:
+        cache = growing(self._past(tensors))
+        with _scores_of(self.checkpoint, tensors.pop("logits_to_keep")) as chosen:
+            outputs = self.checkpoint(**tensors, past_key_values=cache, use_cache=True)
+        return {"logits": chosen(outputs.logits), **_present(cache)}
 
 
 class Encoder(_Wrapper):
@@ -71,26 +71,26 @@ class Encoder(_Wrapper):
 class CrossDecoder(_Wrapper):
     """Takes and returns what `cross_decoder_spec` says."""
 
-    def forward(self, **given: torch.Tensor) -> Tensors:
-        ids, mask = given["input_ids"], given[TEXT_MASK]
-        own, text = self._past(given, "decoder."), self._past(given, "encoder.")
+    def forward(self, **tensors: torch.Tensor) -> Tensors:
+        ids, mask = tensors["input_ids"], tensors[TEXT_MASK]
+        written, text = self._past(tensors, "decoder."), self._past(tensors, "encoder.")
         # The rows of a text stand side by side.
         of_row = torch.arange(ids.shape[0]) * mask.shape[0] // ids.shape[0]
         text = [(keys.index_select(0, of_row), values.index_select(0, of_row)) for keys, values in text]
-        cache = EncoderDecoderCache(growing(own), growing(text))
+        cache = EncoderDecoderCache(growing(written), growing(text))
         cache.is_updated = dict.fromkeys(range(self.layers), True)
         # Only its shape is looked at: what the decoder would make of it is in the cache.
         width = self.config.get_text_config(decoder=True).hidden_size
         unread = torch.zeros(ids.shape[0], mask.shape[1], width)
-        with _scores_of(self.checkpoint, given["logits_to_keep"]) as chosen:
-            found = self.checkpoint(
+        with _scores_of(self.checkpoint, tensors["logits_to_keep"]) as chosen:
+            outputs = self.checkpoint(
                 encoder_outputs=BaseModelOutput(last_hidden_state=unread),
                 attention_mask=mask.index_select(0, of_row),
                 decoder_input_ids=ids,
                 past_key_values=cache,
                 use_cache=True,
             )
-        return {"logits": chosen(found.logits), **_present(cache.self_attention_cache, "decoder.")}
+        return {"logits": chosen(outputs.logits), **_present(cache.self_attention_cache, "decoder.")}
 
 
 def vocabulary(model: Any) -> int:
@@ -113,18 +113,18 @@ def hides_padding(model: Any, layers: Sequence[Kept]) -> bool:
     places: Tensors = {"position_ids": torch.arange(total)[None]} if positions(model) else {}
 
     def read(past: Tensors, mask: torch.Tensor, start: int) -> Tensors:
-        given = {name: value[:, start:] for name, value in {"input_ids": ids, **places}.items()}
-        found: Tensors = decoder(**given, **past, attention_mask=mask, logits_to_keep=keep)
-        return found
+        tensors = {name: value[:, start:] for name, value in {"input_ids": ids, **places}.items()}
+        scores: Tensors = decoder(**tensors, **past, attention_mask=mask, logits_to_keep=keep)
+        return scores
 
     first = {name: value[:, : total - 1] for name, value in {"input_ids": ids, **places}.items()}
     nothing = _named([(_empty(layer.heads, layer.key), _empty(layer.heads, layer.value)) for layer in layers])
     before = decoder(
         **first, **nothing, attention_mask=torch.ones(1, total - 1, dtype=torch.int64), logits_to_keep=keep
     )
-    kept = [tuple(before[name] for name in present_names(layer)) for layer in range(len(layers))]
-    alone = read(_named(kept), torch.ones(1, total, dtype=torch.int64), total - 1)["logits"]
-    wider = [tuple(torch.nn.functional.pad(one, (0, 0, padding, 0)) for one in pair) for pair in kept]
+    pairs = [tuple(before[name] for name in present_names(layer)) for layer in range(len(layers))]
+    alone = read(_named(pairs), torch.ones(1, total, dtype=torch.int64), total - 1)["logits"]
+    wider = [tuple(torch.nn.functional.pad(tensor, (0, 0, padding, 0)) for tensor in pair) for pair in pairs]
     mask = (torch.arange(padding + total) >= padding).to(torch.int64)[None]
     padded = read(_named(wider), mask, total - 1)["logits"]
     return bool((alone - padded).abs().max() <= _ROUNDING * (alone.max() - alone.min()))
@@ -136,14 +136,16 @@ def _empty(heads: int, size: int) -> torch.Tensor:
 
 def _named(pairs: Sequence[tuple[torch.Tensor, ...]]) -> Tensors:
     names = [past_names(layer) for layer in range(len(pairs))]
-    return {name: one for two, pair in zip(names, pairs, strict=True) for name, one in zip(two, pair, strict=True)}
+    return {
+        name: tensor for both, pair in zip(names, pairs, strict=True) for name, tensor in zip(both, pair, strict=True)
+    }
 
 
 def _present(cache: Cache, part: str = "") -> Tensors:
-    found: Tensors = {}
+    tensors: Tensors = {}
     for layer, pair in enumerate(pairs_of(cache)):
-        found |= dict(zip(present_names(layer, part), pair, strict=True))
-    return found
+        tensors |= dict(zip(present_names(layer, part), pair, strict=True))
+    return tensors
 
 
 @contextmanager

@@ -19,13 +19,13 @@ _STILL = "default"
 
 def changing_from(model: torch.nn.Module) -> int | None:
     """The tokens of a text above which rotations change; None: they never do."""
-    found = []
+    lengths = []
     for module in _modules(model):
         parameters = module.config.rope_parameters
         kinds = parameters.values() if isinstance(module.rope_type, Mapping) else (parameters,)
-        found += [one.get("original_max_position_embeddings") for one in kinds if isinstance(one, Mapping)]
-        found.append(getattr(module, "original_max_seq_len", None))
-    return min((one for one in found if isinstance(one, int)), default=None)
+        lengths += [kind.get("original_max_position_embeddings") for kind in kinds if isinstance(kind, Mapping)]
+        lengths.append(getattr(module, "original_max_seq_len", None))
+    return min((length for length in lengths if isinstance(length, int)), default=None)
 
 
 @contextmanager
@@ -52,4 +52,4 @@ def _modules(model: torch.nn.Module) -> list[Any]:
 
 def _changes(kind: object) -> bool:
     kinds = kind.values() if isinstance(kind, Mapping) else (kind,)
-    return any(isinstance(one, str) and any(name in one for name in _CHANGING) for one in kinds)
+    return any(isinstance(name, str) and any(part in name for part in _CHANGING) for name in kinds)

@@ -43,17 +43,17 @@ def encoder_spec(layers: Sequence[Kept]) -> GraphSpec:
     return GraphSpec(ENCODER, inputs, tuple(_present(layers, "encoder.", *axes)))
 
 
-def cross_decoder_spec(own: Sequence[Kept], text: Sequence[Kept], vocabulary: int) -> GraphSpec:
+def cross_decoder_spec(written: Sequence[Kept], text: Sequence[Kept], vocabulary: int) -> GraphSpec:
     """A decoder after an encoder; rows of one call have the same length."""
     inputs = (
         TensorInfo("input_ids", "int64", ("rows", "sequence")),
         TensorInfo(TEXT_MASK, "int64", ("texts", "encoder_sequence")),
         _KEPT,
-        *_past(own, "decoder."),
+        *_past(written, "decoder."),
         *_past(text, "encoder.", "texts", "encoder_sequence"),
     )
     return GraphSpec(
-        CROSS_DECODER, inputs, (_logits(vocabulary), *_present(own, "decoder.", "rows", "total")), "decoder"
+        CROSS_DECODER, inputs, (_logits(vocabulary), *_present(written, "decoder.", "rows", "total")), "decoder"
     )
 
 

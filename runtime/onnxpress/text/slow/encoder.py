@@ -49,7 +49,14 @@ class PieceEncoder:
         CorruptFile: the files are not what the settings say.
     """
 
-    def __init__(self, file: Path, settings: TokenizerSettings, segmentation: Segmentation, merge: Merge) -> None:
+    def __init__(
+        self,
+        file: Path,
+        settings: TokenizerSettings,
+        segmentation: Segmentation,
+        charsmap_file: Path | None,
+        merge: Merge,
+    ) -> None:
         self._settings, self._segmentation = settings, segmentation
         try:
             content = json.loads(file.read_bytes())
@@ -59,7 +66,7 @@ class PieceEncoder:
             }
             self._names = {**_names(content["model"]), **{one.id: one.text for one in self._added.values()}}
             self._unknown = self._names[segmentation.unknown_id]
-            charsmap = _charsmap(file.parent, segmentation)
+            charsmap = None if charsmap_file is None else Charsmap(charsmap_file.read_bytes(), str(charsmap_file))
             self._method = _METHODS[segmentation.method](self._model(content, charsmap, merge))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptFile(
@@ -196,10 +203,3 @@ def _names(model: Mapping[str, Any]) -> dict[int, str]:
     if isinstance(vocabulary, list):
         return {number: name for number, (name, _) in enumerate(vocabulary)}
     return {number: name for name, number in vocabulary.items()}
-
-
-def _charsmap(folder: Path, segmentation: Segmentation) -> Charsmap | None:
-    if segmentation.charsmap_file is None:
-        return None
-    file = folder / segmentation.charsmap_file
-    return Charsmap(file.read_bytes(), str(file))

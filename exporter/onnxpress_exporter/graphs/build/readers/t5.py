@@ -53,9 +53,9 @@ def _layers(source: Source, stack: str, count: int) -> list[Layer]:
     for number in range(count):
         attends, *looks, feeds = (f"{stack}.block.{number}.layer.{place}" for place in range(3 if decodes else 2))
         distances = _distances(source, f"{attends}.SelfAttention", both_sides=not decodes) or distances
-        own = replace(_attention(source, f"{attends}.SelfAttention"), distances=distances)
+        attention = replace(_attention(source, f"{attends}.SelfAttention"), distances=distances)
         parts: list[tuple[str, Attention | FeedForward]] = [
-            (attends, own if decodes else replace(own, kind="bidirectional")),
+            (attends, attention if decodes else replace(attention, kind="bidirectional")),
             *((name, replace(_attention(source, f"{name}.EncDecAttention"), kind="cross")) for name in looks),
             (feeds, _feed_forward(source, f"{feeds}.DenseReluDense")),
         ]
