@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import onnxpress
+from onnxpress.generation.decoders.models import decoder_model
+from onnxpress.generation.generate import complete
+from onnxpress.generation.requests import Request
+from onnxpress.generation.scheduler import Scheduler, opener
+from onnxpress.generation.settings import GenerationConfig
 from onnxpress.layouts.artifact import Artifact
 from onnxpress_exporter import export
 
@@ -33,8 +40,46 @@ def test_translations_stay_as_good(translator: Artifact, precision: str) -> None
     assert bleu(found, [row["translation"] for row in rows]) > 0.97
 
 
-def test_prose_stays_as_likely(tmp_path: Path) -> None:
-    made = export(MODELS / "tiny-lm", tmp_path / "out", None, ("fp32", "q8", "q4"))
+@pytest.fixture(scope="module")
+def prose(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return export(MODELS / "tiny-lm", tmp_path_factory.mktemp("prose") / "out", None, ("fp32", "q8", "q4"))
+
+
+def test_prose_stays_as_likely(prose: Artifact) -> None:
     for precision, most in (("q8", 1.01), ("q4", 1.05)):
-        quality = made.manifest.variants[precision].quality
+        quality = prose.manifest.variants[precision].quality
         assert quality is not None and quality.measures["perplexity ratio"] < most
+
+
+@pytest.mark.parametrize(("precision", "rows"), [("fp32", 1), ("q8", 1), ("q4", 2)])
+def test_prose_is_the_same_beside_others_that_come_and_go(prose: Artifact, precision: str, rows: int) -> None:
+    """Greedy and drawn texts of the trained model, which join a scheduler while others write.
+
+    A single row of 4-bit products goes through another kernel, which rounds otherwise: there a text is compared with
+    what it is beside itself, and never writes alone.
+    """
+    with onnxpress.pipeline(model=prose, precision=precision, threads=1) as pipe:
+        model = decoder_model(pipe.manifest, pipe.session, prefix_bytes=0)
+        lines = (MODELS / "tiny-lm" / "texts.jsonl").read_text(encoding="utf-8").splitlines()[:20]
+        ids = list(pipe.processor.tokenizer.encode(" ".join(json.loads(line)["text"] for line in lines)).ids)
+        calls: list[dict[str, Any]] = [{}, {"do_sample": True, "seed": 3}, {"repetition_penalty": 1.3}]
+        requests = [
+            Request(
+                ids[40 * place : 40 * place + 5 + 37 * place % 200],
+                GenerationConfig(max_new_tokens=8 + 5 * place, **calls[place % 3]),
+            )
+            for place in range(12)
+        ]
+        scheduler = Scheduler(opener(model), model.limit, rows=4)
+        companion = scheduler.admit(Request(ids[:9], GenerationConfig(max_new_tokens=400)))
+        written: dict[int, list[int]] = defaultdict(list)
+        waiting = list(requests)
+        while waiting or scheduler.rows > 1:
+            if waiting and scheduler.waiting < 2:
+                scheduler.admit(waiting.pop(0))
+            for request, event in scheduler.step():
+                written[request].append(int(event.token or 0))
+        assert scheduler.busy, "the companion writes to the end"
+        for number, request in enumerate(requests, companion + 1):
+            texts = complete(model.start(rows, len(request.prompt)), [request.prompt] * rows, request.config)
+            assert written[number] == list(texts[0][0].ids)

@@ -64,16 +64,13 @@ class Batch:
         self._turn = 0
         #: Rows that stay side by side while one of them runs: those of a text that an encoder has read.
         self._together = 1 if decoder.admits else len(groups[0].rows)
+        #: Whether every row is finished.
+        self.done = False
 
     @property
     def rows(self) -> int:
         """How many there are, or will be once the prompts are read."""
         return len(self._writing) + sum(len(group.rows) for group in self._alone)
-
-    @property
-    def done(self) -> bool:
-        """Every row is finished."""
-        return all(row.finish is not None for _, row in self._writing) and all(group.done for group in self._alone)
 
     @property
     def groups(self) -> Iterable[Group]:
@@ -85,6 +82,7 @@ class Batch:
         """A request more; only where the decoder admits rows."""
         self.decoder.admit()
         self._alone.append(group)
+        self.done = False
 
     def leave(self, group: Group) -> list[Event]:
         """Its rows that are not finished are cancelled, and their slots serve others."""
@@ -92,25 +90,38 @@ class Batch:
         group.read = True
         if not self._waits:
             self._settle()
+        self._check_done()
         return events
 
     def turn(self) -> list[tuple[int, Event]]:
         """Read a chunk of a prompt, and continue every row that writes: (request's id, event) for each new token."""
         events: list[tuple[int, Event]] = []
+        if self._alone:
+            self._call_alone(events)
+        elif self._writing:
+            self._step(events)
+        if any(event.finish is not None for _, event in events):
+            self._check_done()
+        return events
+
+    def _call_alone(self, events: list[tuple[int, Event]]) -> None:
+        """A turn in which not only rows that step together are called."""
         pending = [group for group in self._alone if not group.read]
         if pending:
             self._read_some(pending, events)
             if self._chunk_tokens is None:
-                return events
+                return
         for slot, group in enumerate(self._alone, len(self._writing)):
             if group.read and group.guesses and not group.done:
                 row = group.rows[0]
                 self._take(group, row, advance(self.decoder, slot, row, group.request.config), events)
         if self._writing:
             self._step(events)
-        elif any(group.done for group in self._alone) and not self._waits:
+        if any(group.done for group in self._alone) and not self._waits:
             self._settle()
-        return events
+
+    def _check_done(self) -> None:
+        self.done = all(row.finish is not None for _, row in self._writing) and all(group.done for group in self._alone)
 
     @property
     def _waits(self) -> bool:
@@ -200,7 +211,7 @@ class Batch:
                 continue
             self._take(group, row, row.take(scores), events)
             finished |= row.finish is not None
-        if (finished or any(group.done for group in self._alone)) and not self._waits:
+        if finished and not self._waits:
             self._settle()
 
     def _scores(self) -> Logits:

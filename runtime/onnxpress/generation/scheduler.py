@@ -57,6 +57,7 @@ class Scheduler:
         self._next_id = 0
         self._waiting: list[Group] = []
         self._batches: list[Batch] = []
+        self._cancellable = False  # whether any request has had a hook that cancels
 
     @property
     def busy(self) -> bool:
@@ -88,6 +89,7 @@ class Scheduler:
             )
         group = Group(self._next_id, request, rows_of(request, self._limit))
         self._next_id += 1
+        self._cancellable |= request.hooks.cancelled is not None
         self._waiting.append(group)
         self._waiting.sort(key=_by_priority)  # stable: of equals the oldest is the first
         return group.id
@@ -101,9 +103,9 @@ class Scheduler:
         Raises:
             EngineError: the model failed. No request can go on: `close`.
         """
-        events = self._cancel()
-        self._drop_batches()
-        self._let_in()
+        events = self._cancel() if self._cancellable else []
+        if self._waiting:
+            self._let_in()
         for batch in self._batches:
             events += batch.turn()
         self._drop_batches()
@@ -143,6 +145,7 @@ class Scheduler:
             for group in batch.groups:
                 if cancelled(group):
                     events += [(group.id, event) for event in batch.leave(group)]
+        self._drop_batches()
         for group in [group for group in self._waiting if cancelled(group)]:
             events += [(group.id, row.cancel()) for row in group.rows]
             self._waiting.remove(group)
@@ -173,10 +176,10 @@ class Scheduler:
             self._waiting = [group for group in self._waiting if group not in joining]
 
     def _drop_batches(self) -> None:
-        for batch in self._batches:
-            if batch.done and self._closes:
+        for batch in [batch for batch in self._batches if batch.done]:
+            self._batches.remove(batch)
+            if self._closes:
                 batch.decoder.close()
-        self._batches = [batch for batch in self._batches if not batch.done]
 
 
 def _by_priority(group: Group) -> int:

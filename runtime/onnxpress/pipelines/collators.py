@@ -49,6 +49,8 @@ class PadTokens:
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """All arrays are int64 (batch, sequence)."""
+        if len(samples) == 1:
+            return self._alone(samples[0])
         lengths = [sample.cost for sample in samples]
         width = max(lengths)
         spans = tuple(slice(0, n) if self.side == "right" else slice(width - n, width) for n in lengths)
@@ -61,6 +63,17 @@ class PadTokens:
             for row, sample, span in zip(array, samples, spans, strict=True):
                 row[span] = sample.arrays[name] if name in sample.arrays else unpadded[name]
         return Batch(tuple(samples), arrays, SEQUENCE, spans)
+
+    def _alone(self, sample: Sample) -> Batch:
+        """A batch of one sample, which needs no padding: the arrays are those of the sample, not copied."""
+        row, arrays = sample.arrays["input_ids"][None], {}
+        unpadded = {"attention_mask": np.ones_like, "token_type_ids": np.zeros_like}
+        for name in self.names:
+            if name in sample.arrays:
+                arrays[name] = sample.arrays[name][None]
+            elif name in unpadded:
+                arrays[name] = unpadded[name](row)
+        return Batch((sample,), arrays, SEQUENCE, (slice(0, sample.cost),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from onnxpress.engine.choice import Choice
-from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError
-from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.task import Task
-from onnxpress.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from onnxpress.engine.choice import Choice
+    from onnxpress.engine.session import Session
+    from onnxpress.layouts.artifact import Artifact
+    from onnxpress.pipelines.task import Task
+    from onnxpress.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.engine.choice import Choice, choose
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnknownTask
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.table import find_task
 from onnxpress.pipelines.task import Task
-from onnxpress.text.opening import open_tokenizer
-from onnxpress.text.tokenizer import Tokenizer
 
+# The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
+    from onnxpress.engine.choice import Choice
     from onnxpress.pipelines.base import Pipeline
+    from onnxpress.pipelines.loaded import LoadedModel
+    from onnxpress.text.tokenizer import Tokenizer
 
 
 def pipeline(
@@ -50,6 +50,8 @@ def pipeline(
         DeviceUnavailable: the device is not here.
         MissingDependency: ONNX Runtime or another optional package is not installed.
     """
+    from onnxpress.engine.choice import choose
+
     if model is None:
         if task is not None and (Path(task).is_dir() or "/" in task):
             raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
@@ -84,6 +86,9 @@ def build_pipeline(
         UnknownTask: there is no such task.
         InputError: an option that the task does not have.
     """
+    from onnxpress.engine.choice import Choice
+    from onnxpress.pipelines.loaded import LoadedModel
+
     row, alias_options = find_task(task)
     loaded = LoadedModel(row, artifact, session, Choice(precision, "it was asked for"), tokenizer)
     return row.load()(loaded, {**alias_options, **options})
@@ -97,6 +102,9 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
         graphs = beside.submit(artifact.graphs, choice.precision)
         row.load()
         import_onnxruntime()
+        from onnxpress.pipelines.loaded import LoadedModel
+        from onnxpress.text.opening import open_tokenizer
+
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
         session = Session(graphs.result(), device=place, threads=threads, roles=roles)
         opened = beside.submit(session.warm)

@@ -173,7 +173,7 @@ def _items(inputs: Any, more: Sequence[Any], question: Any, context: Any) -> Any
     """What the call is about: a list of items, or a generator or dataset untouched."""
     if inputs is None:
         if question is None or context is None:
-            raise InputError('Pass question=... and context=..., or {"question": ..., "context": ...}.')
+            raise InputError('This task takes question=... and context=..., or {"question": ..., "context": ...}.')
         return _pairs(question, context)
     if question is not None or context is not None:
         raise InputError("Pass the question and its context either by name or in a dictionary, not both.")

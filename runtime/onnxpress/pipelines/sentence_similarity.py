@@ -1,7 +1,7 @@
 """sentence-similarity: one vector for a text, as the checkpoint's sentence-transformers files say.
 
-Prompt, tokens, encoder, pooling, the layers after it (the graph "head"), cut to `dimensions`, normalization: in this
-order. All but the encoder and the head is done here, in numpy, for a whole batch at a time.
+Prompt, tokens, encoder, pooling, the layers after it (a graph of its own), cut to `dimensions`, normalization: in this
+order. All but the encoder and the layers after it is done here, in numpy, for a whole batch at a time.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         settings = self.embedding
         hidden = outputs[self.graph.outputs[0].name]
         vectors = pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
-        head = self.manifest.graphs.get("head")
-        if head is not None:
-            vectors = self.session.run({head.inputs[0].name: vectors}, graph="head")[head.outputs[0].name]
+        for name, graph in self.manifest.graphs.items():
+            if graph.role == "head":
+                vectors = self.session.run({graph.inputs[0].name: vectors}, graph=name)[graph.outputs[0].name]
         vectors = vectors[:, : self._dimensions(options)]
         wanted = settings.normalize if options.normalize is None else options.normalize
         return list(normalize(vectors) if wanted else vectors)

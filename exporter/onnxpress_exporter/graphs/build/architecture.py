@@ -164,7 +164,7 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LanguageHead:
     """softcap(factor * (projection(x) @ weight.T + bias)), the scores of all tokens.
 
     weight: (vocabulary, width); `tied` where it is the words' table. softcap: as in `Attention`.
@@ -183,5 +183,5 @@ class Architecture:
     """A language model; with an encoder, whose text the decoder's layers look at."""
 
     decoder: Stack
-    head: Head
+    head: LanguageHead
     encoder: Stack | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx_ir
 
-from onnxpress_exporter.graphs.build.architecture import Architecture, Attention, Head, Linear
+from onnxpress_exporter.graphs.build.architecture import Architecture, Attention, LanguageHead, Linear
 from onnxpress_exporter.graphs.build.attention import (
     cache_input,
     causal_attention,
@@ -127,7 +127,7 @@ def embed_graph(architecture: Architecture) -> onnx_ir.Model:
     return finished(graph)
 
 
-def _scores(graph: onnx_ir.Graph, x: onnx_ir.Value, head: Head, table: onnx_ir.Value | None) -> onnx_ir.Value:
+def _scores(graph: onnx_ir.Graph, x: onnx_ir.Value, head: LanguageHead, table: onnx_ir.Value | None) -> onnx_ir.Value:
     """Of the tokens in `x`; a tied head reads the words' `table`, where the graph has it."""
     if head.projection is not None:
         x = linear(graph, "project_out", x, head.projection)

@@ -13,7 +13,7 @@ from onnxpress_exporter.graphs.build.architecture import (
     Branch,
     Embedding,
     FeedForward,
-    Head,
+    LanguageHead,
     Layer,
     Linear,
     Norm,
@@ -92,7 +92,7 @@ def decoder(
     layer: Callable[[str, int], Layer],
     norm: Norm | None,
     *,
-    head: Head | None = None,
+    head: LanguageHead | None = None,
 ) -> Architecture:
     """A model without an encoder; `layer` makes one of its name, below `layers`, and its number."""
     stack = [layer(f"{layers}.{number}", number) for number in range(source.config.num_hidden_layers)]

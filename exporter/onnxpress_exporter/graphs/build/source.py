@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from onnxpress_exporter.errors import NotBuildable
-from onnxpress_exporter.graphs.build.architecture import Head, Linear, Norm, Rope
+from onnxpress_exporter.graphs.build.architecture import LanguageHead, Linear, Norm, Rope
 from onnxpress_exporter.graphs.build.mlp import ACTIVATIONS
 
 #: Rotations whose frequencies are the same at every length; "dynamic" and "longrope" are not.
@@ -80,11 +80,11 @@ class Source:
         factor: float = 1.0,
         softcap: float | None = None,
         projection: Linear | None = None,
-    ) -> Head:
+    ) -> LanguageHead:
         """The head `lm_head`; tied where its weights are the words' table."""
         head = self.linear("lm_head")
         tied = head.weight.data_ptr() == table.data_ptr()
-        return Head(head.weight, tied, head.bias, projection, factor, softcap)
+        return LanguageHead(head.weight, tied, head.bias, projection, factor, softcap)
 
     def rope(self, module: str, kind: str | None = None, *, interleaved: bool = False) -> Rope:
         """The rotation that a module of the model makes; `kind` of layers where there are several."""
