@@ -77,12 +77,12 @@ def make_texts(
     import numpy as np
 
     from onnxpress.errors import InputError
-    from onnxpress.text.tokenizer import Tokenizer
+    from onnxpress.text.opening import open_tokenizer
 
     task, text_settings = artifact.manifest.task, artifact.manifest.tokenizer
-    if text_settings is None:
+    tokenizer = open_tokenizer(artifact)
+    if text_settings is None or tokenizer is None:
         raise InputError(f"{artifact.folder}: {task} takes no text; this version measures text models only.")
-    tokenizer = Tokenizer(artifact.file(text_settings.file), text_settings)
 
     def count(text: str) -> int:
         return len(tokenizer.encode(text).ids)

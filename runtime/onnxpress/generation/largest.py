@@ -77,8 +77,8 @@ def largest(blocks: Blocks, count: int, together: int = 1, add: Rows | None = No
             candidates += add[owners][:, :, None]
         candidates[beyond] = -np.inf
         candidates, columns = candidates.reshape(groups, -1), columns.reshape(groups, -1)
-        found = _top(candidates, count)
-        numbers, columns, inside = candidates[each, found], columns[each, found], inside[each, found // size]
+        best = _top(candidates, count)
+        numbers, columns, inside = candidates[each, best], columns[each, best], inside[each, best // size]
     order = np.argsort(-numbers, axis=1, kind="stable")
     return inside[each, order], columns[each, order], numbers[each, order]
 

@@ -159,10 +159,10 @@ def top_k(count: int) -> Rule:
     """Only the `count` best, and what equals the last of them. (Fan, Lewis, Dauphin, ACL 2018.)"""
 
     def rule(written: Written, scores: Scores) -> None:
-        kept = best_places(scores, count)
-        numbers = scores[kept]
+        places = best_places(scores, count)
+        numbers = scores[places]
         scores[:] = -np.inf
-        scores[kept] = numbers
+        scores[places] = numbers
 
     return rule
 
@@ -175,16 +175,16 @@ def top_p(mass: float, least: int = 1) -> Rule:
         total = np.exp(scores - highest).sum()
         # Most often a few have nearly all of it, and those alone need sorting.
         for count in (FEW, len(scores)):
-            found = best_places(scores, count)
-            found = found[np.argsort(-scores[found])]
-            numbers = scores[found]
+            places = best_places(scores, count)
+            places = places[np.argsort(-scores[places])]
+            numbers = scores[places]
             better = np.cumsum(np.exp(numbers - highest)) / total
             if better[-1] >= mass:
                 break
         # One is dropped when those that are better have the mass already.
-        kept = max(int(np.searchsorted(better, mass)) + 1, least)
+        width = max(int(np.searchsorted(better, mass)) + 1, least)
         scores[:] = -np.inf
-        scores[found[:kept]] = numbers[:kept]
+        scores[places[:width]] = numbers[:width]
 
     return rule
 

@@ -72,11 +72,11 @@ class GenerationConfig:
     @classmethod
     def from_file(cls, content: Mapping[str, Any]) -> GenerationConfig:
         """Of what `generation_config.json` holds. A null is not set; entries that nobody knows are the model's own."""
-        given = {name: value for name, value in content.items() if value is not None}
+        values = {name: value for name, value in content.items() if value is not None}
         # Files of the first Llama have -1 as a token that does not exist.
-        none = {name for name, value in given.items() if name.endswith("_token_id") and value == -1}
-        known = {name: value for name, value in given.items() if name in KINDS and name not in none}
-        return cls(**known, unsupported=_active(given))
+        none = {name for name, value in values.items() if name.endswith("_token_id") and value == -1}
+        known = {name: value for name, value in values.items() if name in KINDS and name not in none}
+        return cls(**known, unsupported=_active(values))
 
     def merged(self, **call: Any) -> GenerationConfig:
         """With what one call sets; None sets a rule off. Checked as a whole.
@@ -160,5 +160,5 @@ class GenerationConfig:
         return {name: value for name, value in asdict(self).items() if name in KINDS}
 
 
-def _active(given: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((n, value) for n, value in given.items() if n in REFUSED and value not in REFUSED[n].inactive)
+def _active(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((n, value) for n, value in values.items() if n in REFUSED and value not in REFUSED[n].inactive)

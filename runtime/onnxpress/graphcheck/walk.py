@@ -3,7 +3,7 @@
 Everything that ONNX Runtime would act on is read: nodes, subgraphs in attributes, tensors wherever
 they stand, functions that the model brings along. What describes (types of intermediate values,
 documentation, metadata) is stepped over. Nothing is decided here about operators and versions: the
-walk fills a `Walk`, and `graph_file` judges it.
+walk fills a `Walk`, and `scan` judges it.
 
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (IR version 13).
 """

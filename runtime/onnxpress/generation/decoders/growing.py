@@ -214,11 +214,11 @@ class GrowingDecoder:
         longest = max(lengths)
         if self._limit is not None and longest + count > self._limit:
             raise InputError(f"A row would have {longest + count} tokens; this model takes {self._limit} at most.")
-        own = np.asarray(lengths, np.int64)[:, None]
+        each = np.asarray(lengths, np.int64)[:, None]
         inputs: dict[str, NDArray[Any]] = {
             "input_ids": ids,
-            "position_ids": own + np.arange(count),
-            "attention_mask": (np.arange(longest + count) >= longest - own).astype(np.int64),
+            "position_ids": each + np.arange(count),
+            "attention_mask": (np.arange(longest + count) >= longest - each).astype(np.int64),
             "logits_to_keep": np.arange(count - keep, count),
         }
         taken = {name: array for name, array in inputs.items() if name in self._graph.inputs}

@@ -249,20 +249,20 @@ class SharedDecoder:
         if self._prefixes is None or self._cache.lengths[row] or len(ids) < LEAST_TOKENS:
             return 0
         source, best = _best(self._cache, ids)
-        found = self._prefixes.take(ids, more_than=max(best, LEAST_TOKENS - 1))
-        if found is not None:
-            known, best = _best(found, ids)
-            if found.rows == self._cache.rows and self._cache.empty and 2 * best >= len(found.known(known)):
+        earlier = self._prefixes.take(ids, more_than=max(best, LEAST_TOKENS - 1))
+        if earlier is not None:
+            known, best = _best(earlier, ids)
+            if earlier.rows == self._cache.rows and self._cache.empty and 2 * best >= len(earlier.known(known)):
                 # A conversation goes on: its cache becomes ours. Other rows find their past in it, too.
                 self._unbind()
-                self._cache = found
-                for other in range(found.rows):
-                    found.truncate(other, 0)
+                self._cache = earlier
+                for other in range(earlier.rows):
+                    earlier.truncate(other, 0)
                 source = known
             else:
                 self._reserve(best)
-                self._cache.take(row, found, known, best)
-                self._prefixes.put(found)
+                self._cache.take(row, earlier, known, best)
+                self._prefixes.put(earlier)
                 return best
         if best < LEAST_TOKENS:
             return 0

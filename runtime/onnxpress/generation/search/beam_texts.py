@@ -56,8 +56,8 @@ class BeamText:
 
     def stop(self, ids: Ids, sums: Rows, step: int) -> None:
         """Cancelled: what was followed, int64 (beams, tokens) with sums float32 (beams), is as good as complete."""
-        for own, total in zip(ids, sums, strict=False):
-            self.add(own[len(self.prompt) : len(self.prompt) + step], total, "cancelled")
+        for beam, total in zip(ids, sums, strict=False):
+            self.add(beam[len(self.prompt) : len(self.prompt) + step], total, "cancelled")
 
     def results(self, count: int) -> list[Generated]:
         """The best.
@@ -78,15 +78,15 @@ def beam_texts(
     Raises:
         InputError: a prompt leaves no room.
     """
-    found = []
+    beams = []
     for number, prompt in enumerate(prompts):
         most = config.most_new_tokens(len(prompt), limit)
         rules = rules_of(config, len(prompt), most, texts[number] if texts else prompt)
         if config.do_sample:
             rules += warpers_of(config)
         ids = np.array(prompt, np.int64)
-        found.append(BeamText(number, ids, most, config.num_beams, config.length_penalty, rules, random_of(config, 0)))
-    return found
+        beams.append(BeamText(number, ids, most, config.num_beams, config.length_penalty, rules, random_of(config, 0)))
+    return beams
 
 
 def _score(text: Generated) -> float:

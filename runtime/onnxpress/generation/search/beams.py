@@ -129,36 +129,36 @@ def _followed(
     config: GenerationConfig,
     results: list[list[Generated]],
 ) -> _Beams:
-    """One token further: complete texts are kept, the best others followed, texts that are done get their result."""
+    """One token further: complete texts are put aside, the best others followed, finished texts get their result."""
     width = beams.sums.shape[1]
     sums = np.where(hits, -np.inf, ranked.sums)
     order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]
     each = np.arange(len(order))[:, None]
     sums = sums[each, order]
     unfinished = _open(beams, ranked, hits, sums[:, 0], config, results)
-    kept = [unfinished[item] for item in settled(unfinished)]
-    texts = [beams.texts[place] for place in kept]
-    if not kept:
+    following = [unfinished[item] for item in settled(unfinished)]
+    texts = [beams.texts[place] for place in following]
+    if not following:
         return _Beams(texts, beams.ids[:0], sums[:0], beams.step + 1)
-    parents = ranked.beams[each, order][kept]
-    sources = (parents + np.array(kept)[:, None] * width).reshape(-1).tolist()
+    parents = ranked.beams[each, order][following]
+    sources = (parents + np.array(following)[:, None] * width).reshape(-1).tolist()
     if sources != list(range(width * len(beams.texts))):
         decoder.select(sources)
     ids = np.empty((*parents.shape, beams.ids.shape[2] + 1), np.int64)
-    ids[:, :, :-1] = beams.ids[np.array(kept)[:, None], parents]
-    ids[np.arange(len(kept)), :, beams.ends[kept]] = ranked.tokens[each, order][kept]
-    return _Beams(texts, ids, sums[kept], beams.step + 1)
+    ids[:, :, :-1] = beams.ids[np.array(following)[:, None], parents]
+    ids[np.arange(len(following)), :, beams.ends[following]] = ranked.tokens[each, order][following]
+    return _Beams(texts, ids, sums[following], beams.step + 1)
 
 
 def _open(
     beams: _Beams, ranked: Ranked, hits: Flags, best: Rows, config: GenerationConfig, results: list[list[Generated]]
 ) -> list[int]:
-    """Which texts go on, once those that are complete are kept; the others' results are written.
+    """Which texts go on, once those that are complete are put aside; the others' results are written.
 
     best: float32 (texts), the best sum that is followed.
     """
     step = beams.step + 1
-    kept = []
+    following = []
     for place, text in enumerate(beams.texts):
         # Only the best may complete a text: the others are there so that enough can be followed.
         for number in np.flatnonzero(hits[place, : config.num_beams]):
@@ -168,5 +168,5 @@ def _open(
         if text.closed(best[place], step, config.early_stopping) or hits[place].all():
             results[text.number] = text.results(config.num_return_sequences)
         else:
-            kept.append(place)
-    return kept
+            following.append(place)
+    return following
