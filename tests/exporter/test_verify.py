@@ -15,7 +15,7 @@ from onnxpress.format.manifest import TensorInfo
 from onnxpress.pipelines.collators import PadTokens, token_sample
 from onnxpress.samples import Sample
 from onnxpress_exporter.errors import VerificationFailed
-from onnxpress_exporter.gate.outputs import Arrays, Collated, Named, Reference, reference_answers, verify
+from onnxpress_exporter.gate.outputs import Arrays, Collated, Named, ReferenceAnswers, reference_answers, verify
 
 BY_TOKEN = (TensorInfo("scores", "float32", ("batch", "sequence", 1)),)
 SAMPLES = [Named(f"sample {n}", token_sample([3 * i % 97 + 1 for i in range(n)])) for n in (3, 8, 1, 40, 120)]
@@ -38,15 +38,15 @@ def _changed(change: Callable[[Arrays, NDArray[Any]], NDArray[Any]]) -> Callable
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
+def reference() -> ReferenceAnswers:
     return reference_answers(_model, _collate, SAMPLES, BY_TOKEN)
 
 
-def _verify(reference: Reference, run: Callable[[Arrays], Arrays]) -> Any:
+def _verify(reference: ReferenceAnswers, run: Callable[[Arrays], Arrays]) -> Any:
     return verify("fp32", reference, run, _collate, SAMPLES, BY_TOKEN)
 
 
-def test_equal_functions_pass(reference: Reference) -> None:
+def test_equal_functions_pass(reference: ReferenceAnswers) -> None:
     quality = _verify(reference, _model)
     assert reference.padding
     assert quality.inputs == len(SAMPLES)
@@ -70,7 +70,7 @@ def test_an_error_above_the_limit_is_caught_and_named(times: float) -> None:
         _verify(reference, _changed(change))
 
 
-def test_an_error_below_the_limit_is_recorded(reference: Reference) -> None:
+def test_an_error_below_the_limit_is_recorded(reference: ReferenceAnswers) -> None:
     shift = 0.5e-4 * reference.ranges["scores"]
     quality = _verify(reference, _changed(lambda arrays, scores: scores + np.float32(shift)))
     assert quality.max_error == pytest.approx(0.5e-4, rel=0.05)
@@ -91,7 +91,7 @@ BROKEN: dict[str, tuple[Callable[[Arrays, NDArray[Any]], NDArray[Any]], str]] = 
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_graphs_fail(name: str, reference: Reference) -> None:
+def test_broken_graphs_fail(name: str, reference: ReferenceAnswers) -> None:
     change, where = BROKEN[name]
     with pytest.raises(VerificationFailed, match=where):
         _verify(reference, _changed(change))

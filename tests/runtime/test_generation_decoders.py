@@ -11,7 +11,7 @@ import pytest
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, UnsupportedFormat
 from onnxpress.format.manifest import GraphInfo, TensorInfo
-from onnxpress.generation.decoder import Decoder, Model
+from onnxpress.generation.decoder import Decoder, DecoderModel
 from onnxpress.generation.decoders import shared
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.growing import GrowingModel
@@ -28,18 +28,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("graphs")
 
 
-def _shared(folder: Path, learned: bool, device: str = "cpu") -> Model:
+def _shared(folder: Path, learned: bool, device: str = "cpu") -> DecoderModel:
     path = folder / f"shared{learned}.onnx"
     info = graphs.shared_decoder(path, learned_positions=learned)
     return SharedModel(Session({"model": path}, threads=1, device=device), read("model", info, "shared"), LIMIT)
 
 
-def _growing(folder: Path) -> Model:
+def _growing(folder: Path) -> DecoderModel:
     info = graphs.growing_decoder(folder / "growing.onnx")
     return GrowingModel(Session({"model": folder / "growing.onnx"}, threads=1), read("model", info, "growing"), LIMIT)
 
 
-MODELS: dict[str, Callable[[Path], Model]] = {
+MODELS: dict[str, Callable[[Path], DecoderModel]] = {
     "rotary": lambda folder: _shared(folder, False),
     "learned": lambda folder: _shared(folder, True),
     "on a device": lambda folder: _shared(folder, False, SHADOW),
@@ -48,7 +48,7 @@ MODELS: dict[str, Callable[[Path], Model]] = {
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
-def model(request: pytest.FixtureRequest, folder: Path) -> Iterator[Model]:
+def model(request: pytest.FixtureRequest, folder: Path) -> Iterator[DecoderModel]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         if request.param == "on a device":
             add_shadow(monkeypatch)
@@ -72,7 +72,7 @@ def tokens(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, graphs.VOCABULARY, count)
 
 
-def at_once(model: Model, ids: Sequence[int] | np.ndarray, keep: int = 1) -> np.ndarray:
+def at_once(model: DecoderModel, ids: Sequence[int] | np.ndarray, keep: int = 1) -> np.ndarray:
     return model.start(1, len(ids)).prefill(0, ids, keep)
 
 
@@ -86,7 +86,7 @@ def test_shared_and_growing_graphs_agree(folder: Path) -> None:
     close_to(at_once(MODELS["learned"](folder), ids, 30), at_once(MODELS["growing"](folder), ids, 30))
 
 
-def test_steps_of_uneven_rows_and_reading_in_parts(model: Model) -> None:
+def test_steps_of_uneven_rows_and_reading_in_parts(model: DecoderModel) -> None:
     rows = [list(tokens(n, n)) for n in (7, 1, 19)]
     decoder = model.start(3, 20)
     for row, ids in enumerate(rows):
@@ -101,7 +101,7 @@ def test_steps_of_uneven_rows_and_reading_in_parts(model: Model) -> None:
     assert list(decoder.lengths) == [11, 5, 23]
 
 
-def test_empty_rows_may_begin_with_a_step(model: Model) -> None:
+def test_empty_rows_may_begin_with_a_step(model: DecoderModel) -> None:
     decoder = model.start(2, 4)
     decoder.prefill(1, [5, 6])
     scores = decoder.step(np.array([3, 7]))
@@ -111,14 +111,14 @@ def test_empty_rows_may_begin_with_a_step(model: Model) -> None:
     close_to(both[1], at_once(model, [7])[0])
 
 
-def test_scores_of_every_position(model: Model) -> None:
+def test_scores_of_every_position(model: DecoderModel) -> None:
     ids = tokens(9)
     together = at_once(model, ids, 9)
     for stop in range(1, 10):
         close_to(together[stop - 1], at_once(model, ids[:stop])[0])
 
 
-def test_a_row_joins_while_others_step(model: Model) -> None:
+def test_a_row_joins_while_others_step(model: DecoderModel) -> None:
     decoder = model.start(1, 6)
     rows = [list(map(int, tokens(4)))]
     decoder.prefill(0, rows[0])
@@ -138,7 +138,7 @@ def test_a_row_joins_while_others_step(model: Model) -> None:
     _check_rows(model, decoder, [rows[3], rows[1]], 9)
 
 
-def test_truncate_then_something_else(model: Model) -> None:
+def test_truncate_then_something_else(model: DecoderModel) -> None:
     decoder = model.start(2, 10)
     decoder.prefill(0, tokens(10))
     decoder.prefill(1, tokens(6, 1))
@@ -149,7 +149,7 @@ def test_truncate_then_something_else(model: Model) -> None:
     close_to(decoder.prefill(0, [8, 9]), at_once(model, [*tokens(10)[:4], 1, 8, 9]))
 
 
-def _check_rows(model: Model, decoder: Decoder, rows: list[list[int]], seed: int) -> None:
+def _check_rows(model: DecoderModel, decoder: Decoder, rows: list[list[int]], seed: int) -> None:
     new = tokens(len(rows), seed)
     scores = decoder.step(new)
     for row, ids in enumerate(rows):
@@ -158,7 +158,7 @@ def _check_rows(model: Model, decoder: Decoder, rows: list[list[int]], seed: int
 
 
 @pytest.mark.parametrize("sources", [[1, 0, 2], [2, 2, 0], [1, 2, 0], [0, 2], [2], [0, 0, 1, 1, 2, 2], [1, 1, 1]])
-def test_select(model: Model, sources: list[int]) -> None:
+def test_select(model: DecoderModel, sources: list[int]) -> None:
     rows = [list(map(int, tokens(n, n))) for n in (5, 3, 8)]
     decoder = model.start(3, 10)
     for row, ids in enumerate(rows):
@@ -171,7 +171,7 @@ def test_select(model: Model, sources: list[int]) -> None:
     _check_rows(model, decoder, rows[::-1], 3)
 
 
-def test_beams_of_a_common_past(model: Model) -> None:
+def test_beams_of_a_common_past(model: DecoderModel) -> None:
     prompt = list(map(int, tokens(12)))
     decoder = model.start(1, 40)
     decoder.prefill(0, prompt)
@@ -185,7 +185,7 @@ def test_beams_of_a_common_past(model: Model) -> None:
         rows = [list(rows[source]) for source in sources]
 
 
-def test_rows_outgrow_what_was_expected(model: Model) -> None:
+def test_rows_outgrow_what_was_expected(model: DecoderModel) -> None:
     decoder = model.start(2, 3)
     rows = [[1], [2, 3]]
     for row, ids in enumerate(rows):
@@ -194,7 +194,7 @@ def test_rows_outgrow_what_was_expected(model: Model) -> None:
         _check_rows(model, decoder, rows, turn)
 
 
-def test_long_prompts_are_read_in_chunks(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_prompts_are_read_in_chunks(model: DecoderModel, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = tokens(60)
     whole = at_once(model, ids, 60)
     monkeypatch.setattr(shared, "CHUNK_TOKENS", 16)
@@ -202,7 +202,7 @@ def test_long_prompts_are_read_in_chunks(model: Model, monkeypatch: pytest.Monke
         close_to(at_once(model, ids, keep), whole[-keep:])
 
 
-def test_the_limit_is_kept(model: Model) -> None:
+def test_the_limit_is_kept(model: DecoderModel) -> None:
     decoder = model.start(1, 10_000)
     with pytest.raises(InputError, match=f"would have {LIMIT + 1} tokens"):
         decoder.prefill(0, tokens(LIMIT + 1))
@@ -212,7 +212,7 @@ def test_the_limit_is_kept(model: Model) -> None:
         decoder.step(np.array([1]))
 
 
-def test_wrong_arguments(model: Model) -> None:
+def test_wrong_arguments(model: DecoderModel) -> None:
     decoder = model.start(2, 10)
     for ids, keep in (([], 1), ([1], 0), ([1], 2)):
         with pytest.raises(InputError, match="asked for"):

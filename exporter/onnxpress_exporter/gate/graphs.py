@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
+from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter.gate.cases import Case
@@ -24,7 +24,9 @@ class Graphs:
     `start`: the token that a decoder begins with after an encoder; None: there is no encoder.
     """
 
-    def __init__(self, model: Model | EncoderDecoderModel, name: str, start: int | None, ends: Sequence[int]) -> None:
+    def __init__(
+        self, model: DecoderModel | EncoderDecoderModel, name: str, start: int | None, ends: Sequence[int]
+    ) -> None:
         self._model = model
         self.name = name
         self.start = start

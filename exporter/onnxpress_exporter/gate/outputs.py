@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from onnxpress.format.manifest import Quality, TensorInfo
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.samples import Sample as Row
+from onnxpress.samples import Sample
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.precisions import PRECISIONS
 
 Arrays = Mapping[str, NDArray[Any]]
 Runner = Callable[[Arrays], Arrays]
-Collate = Callable[[Sequence[Row]], "Collated"]
+Collate = Callable[[Sequence[Sample]], "Collated"]
 
 #: Rows of at most this many tokens are batched together; longer ones meet in a batch of two.
 SHORT_TOKENS = 64
@@ -42,11 +42,11 @@ class Named:
     """A sample, tokenized."""
 
     name: str
-    row: Row
+    row: Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ReferenceAnswers:
     """PyTorch's answers: per sample and output, the range of each output, and whether padding leaves them alone."""
 
     answers: tuple[Arrays, ...]
@@ -56,7 +56,7 @@ class Reference:
 
 def reference_answers(
     run: Runner, collate: Collate, samples: Sequence[Named], outputs: Sequence[TensorInfo]
-) -> Reference:
+) -> ReferenceAnswers:
     """Ask PyTorch for each sample alone, and find out whether the architecture itself lets padding change answers.
 
     Some do (convolutions over tokens, Fourier mixing): for them one answer per text means that only rows of equal
@@ -70,12 +70,12 @@ def reference_answers(
         (_error(found[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
         default=0.0,
     )
-    return Reference(answers, ranges, padding=error <= PRECISIONS[REFERENCE].limits.max_error)
+    return ReferenceAnswers(answers, ranges, padding=error <= PRECISIONS[REFERENCE].limits.max_error)
 
 
 def verify(
     precision: str,
-    reference: Reference,
+    reference: ReferenceAnswers,
     run: Runner,
     collate: Collate,
     samples: Sequence[Named],

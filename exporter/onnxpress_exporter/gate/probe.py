@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from onnxpress.format.manifest import GraphInfo
 from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
-from onnxpress.samples import Sample as Row
+from onnxpress.samples import Sample as TokenSample
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
 from onnxpress_exporter.gate.outputs import Collated, Named
 from onnxpress_exporter.judging.samples import Sample, samples
@@ -45,7 +45,7 @@ class Probe:
         """The token ids of the longest sample."""
         return token_ids(max(self.samples, key=lambda sample: sample.row.cost).row)
 
-    def collate(self, rows: Sequence[Row]) -> Collated:
+    def collate(self, rows: Sequence[TokenSample]) -> Collated:
         """Rows as the graph takes them, padded as the tokenizer's settings say."""
         settings = self._tokenizer.settings
         collator = PadTokens(

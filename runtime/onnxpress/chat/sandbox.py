@@ -33,7 +33,7 @@ from onnxpress.chat.meter import (
 )
 
 
-class Refused(TemplateError):  # noqa: N818
+class RaisedByTemplate(TemplateError):  # noqa: N818
     """The template called raise_exception."""
 
 
@@ -194,7 +194,7 @@ def _tojson(
 
 
 def _raise_exception(message: str) -> None:
-    raise Refused(message)
+    raise RaisedByTemplate(message)
 
 
 def _strftime_now(form: str) -> str:

@@ -46,7 +46,7 @@ class Group:
         return all(row.finish is not None for row in self.rows)
 
 
-class Batch:
+class DecoderBatch:
     """Rows that share a decoder.
 
     Arguments:

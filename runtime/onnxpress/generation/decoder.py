@@ -80,7 +80,7 @@ class Decoder(Protocol):
         """Free the memory."""
 
 
-class Model(Protocol):
+class DecoderModel(Protocol):
     """A decoder-only model."""
 
     @property

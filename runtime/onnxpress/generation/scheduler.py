@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from onnxpress.errors import InputError
-from onnxpress.generation.batch import Batch, Group
-from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
+from onnxpress.generation.batch import DecoderBatch, Group
+from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.events import Event
 from onnxpress.generation.requests import Request
 from onnxpress.generation.row import rows_of
@@ -56,7 +56,7 @@ class Scheduler:
         self._closes = closes
         self._next_id = 0
         self._waiting: list[Group] = []
-        self._batches: list[Batch] = []
+        self._batches: list[DecoderBatch] = []
         self._cancellable = False  # whether any request has had a hook that cancels
 
     @property
@@ -171,7 +171,7 @@ class Scheduler:
                 # After an encoder, texts that are written together have as many rows each.
                 joining = [group for group in entering if _kind(group) == _kind(entering[0])]
                 decoder = self._open_decoder([group.request for group in joining])
-                self._batches.append(Batch(decoder, joining, self._chunk_tokens))
+                self._batches.append(DecoderBatch(decoder, joining, self._chunk_tokens))
             entering = [group for group in entering if group not in joining]
             self._waiting = [group for group in self._waiting if group not in joining]
 
@@ -190,7 +190,7 @@ def _kind(group: Group) -> tuple[int, bool]:
     return len(group.rows), group.guesses
 
 
-def opener(model: Model) -> OpenDecoder:
+def opener(model: DecoderModel) -> OpenDecoder:
     """What opens decoders of a decoder-only model."""
     return lambda requests: model.start(len(requests), _room(requests, model.limit))
 

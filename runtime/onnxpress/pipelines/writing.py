@@ -12,7 +12,7 @@ from typing import Any
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, CorruptFile, InputError
-from onnxpress.generation.decoder import Decoder, EncoderDecoderModel, Model
+from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
@@ -56,7 +56,7 @@ class Writer:
         self._usual = dict(usual)
         self._defaults = read_json(artifact, "generation_config.json")
         self._constrainer = Constrainer(tokenizer)
-        self._decoder: Model | None = None
+        self._decoder: DecoderModel | None = None
         self._encoder_decoder: EncoderDecoderModel | None = None
         #: What an encoder reads is padded on the right, whatever the tokenizer's settings say.
         self._pad = PadTokens(("input_ids", "attention_mask"), tokenizer.settings.pad_token_id)

@@ -45,7 +45,7 @@ class Truncation:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PlainEncoding:
     """An Encoding of our own making. Pieces of slow tokenizers have no place in the text: their offsets are (0, 0)."""
 
     ids: list[int]
@@ -58,11 +58,11 @@ class Row:
     overflowing: list[Any] = field(default_factory=list)
 
 
-def replaced(encoding: Encoding, position: int, token_id: int, token: str) -> Row:
+def replaced(encoding: Encoding, position: int, token_id: int, token: str) -> PlainEncoding:
     """The encoding, and what overflows from it, with another token at `position`."""
     ids, tokens = list(encoding.ids), list(encoding.tokens)
     ids[position], tokens[position] = token_id, token
-    return Row(
+    return PlainEncoding(
         ids,
         encoding.type_ids,
         tokens,

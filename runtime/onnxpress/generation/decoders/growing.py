@@ -24,7 +24,7 @@ Past = dict[str, NDArray[np.float32]]
 
 
 class GrowingModel:
-    """A decoder-only model over a traced graph. For several threads; implements `decoder.Model`.
+    """A decoder-only model over a traced graph. For several threads; implements `decoder.DecoderModel`.
 
     Arguments:
         limit: the most tokens of a row.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import Manifest
-from onnxpress.generation.decoder import EncoderDecoderModel, Model
+from onnxpress.generation.decoder import DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import DecoderGraph, read
 from onnxpress.generation.decoders.growing import GrowingModel
@@ -16,7 +16,7 @@ from onnxpress.generation.decoders.shared import SharedModel
 DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
 
 
-def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 * 2**20) -> Model:
+def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 * 2**20) -> DecoderModel:
     """The decoder-only model of an artifact.
 
     Arguments:

@@ -32,7 +32,7 @@ CHUNK_TOKENS = 256
 
 
 class SharedModel:
-    """A decoder-only model over a graph of the artifact. For several threads; implements `decoder.Model`.
+    """A decoder-only model over a graph of the artifact. For several threads; implements `decoder.DecoderModel`.
 
     What earlier calls have read is kept until the session is closed.
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from onnxpress.errors import CorruptFile, InputError
 from onnxpress.format.processors import Segmentation, TokenizerSettings
-from onnxpress.text.encodings import Row, Truncation, windows
+from onnxpress.text.encodings import PlainEncoding, Truncation, windows
 from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes
 from onnxpress.text.slow.charsmap import Charsmap
@@ -84,7 +84,7 @@ class PieceEncoder:
             scores = {name: float(score) for name, score in pieces if name not in self._added}
         return _Model(self._segmentation, charsmap, self._names, scores, merge)
 
-    def encode(self, text: str, pair: str | None, truncation: Truncation | None, special_tokens: bool) -> Row:
+    def encode(self, text: str, pair: str | None, truncation: Truncation | None, special_tokens: bool) -> PlainEncoding:
         """A row of ids.
 
         Raises:
@@ -164,11 +164,11 @@ class PieceEncoder:
         suffix = self._segmentation.suffix
         return () if self._ends_each_text and suffix and ids[-1:] == [*suffix] else suffix
 
-    def _row(self, ids: list[int], special_tokens: bool) -> Row:
+    def _row(self, ids: list[int], special_tokens: bool) -> PlainEncoding:
         before, after = (self._segmentation.prefix, self._suffix(ids)) if special_tokens else ((), ())
         whole = [*before, *ids, *after]
         mask = [1] * len(before) + [0] * len(ids) + [1] * len(after)
-        return Row(
+        return PlainEncoding(
             whole,
             [0] * len(whole),
             [self.token(number) for number in whole],
