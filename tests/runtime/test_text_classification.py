@@ -118,3 +118,9 @@ def test_a_dataset_ends_where_its_length_says(pipe: Any) -> None:
 def test_an_unknown_argument_is_named(pipe: Any) -> None:
     with pytest.raises(InputError, match=r"no argument 'topk'. It takes: .*top_k"):
         pipe("good", topk=1)
+
+
+def test_a_pipeline_has_its_tokenizer(tmp_path: Path) -> None:
+    pipe = onnxpress.pipeline(model=write_artifact(tmp_path / "artifact"))
+    assert pipe.tokenizer is pipe.processor.tokenizer
+    assert pipe.tokenizer.encode("good").ids

@@ -28,12 +28,20 @@ def test_every_field_of_the_manifest_is_described(kind: type) -> None:
     assert not missing
 
 
-def test_the_readme_lists_every_task() -> None:
+def test_the_readme_names_every_task() -> None:
     text = (ROOT / "README.md").read_text()
+    assert not [task for task in TASKS if not re.search(rf"\b{task}\b", text)]
+
+
+def test_every_task_and_its_aliases_are_described() -> None:
+    text = (ROOT / "docs" / "usage.md").read_text()
     assert all(f"| {task}" in text for task in TASKS)
-    assert set(re.findall(r"^\| [a-z-]+ \(([a-z-]+)\) \|", text, re.MULTILINE)) <= {
-        alias for task in TASKS.values() for alias in task.aliases
-    }
+    described = set(re.findall(r"^\| [a-z0-9-]+ \(([a-z-]+)\) \|", text, re.MULTILINE))
+    assert described and described <= {alias for task in TASKS.values() for alias in task.aliases}
+
+
+def test_the_readme_is_a_landing_page() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
 def test_every_precision_is_described() -> None:

@@ -44,7 +44,7 @@ LINES = (
 PANELS: tuple[tuple[str, Line, float], ...] = (
     ("cold start, s", LINES[3], 1.0),
     ("memory, MB", LINES[4], 1e6),
-    ("latency of a short text, ms", Line("", "fp32", "minilm", "latency_p50 1x16", "pytorch"), 1.0),
+    ("latency, ms", Line("", "fp32", "minilm", "latency_p50 1x16", "pytorch"), 1.0),
 )
 _COLOURS = {"transformers": "#8a929c", "onnxpress": "#0072B2"}
 
@@ -107,7 +107,7 @@ def _values(records: AllRecords, line: Line, unit: float) -> Sequence[float]:
 def _bars(axes: Axes, title: str, values: Sequence[float]) -> None:
     bars = axes.barh(list(_COLOURS), values, color=list(_COLOURS.values()), height=0.6)
     axes.bar_label(bars, [f"{value:.3g}" for value in values], padding=3, fontsize=9)
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(title, fontsize=10, loc="center")
     axes.invert_yaxis()
     axes.set_xlim(0, 1.25 * max(values))
     axes.set_xticks([])

@@ -116,6 +116,11 @@ class Pipeline(ABC, Generic[Options, P]):
 
     # What all share.
 
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, `text.tokenizer.Tokenizer`; None where the task's inputs are no texts, as in transformers."""
+        return getattr(self.processor, "tokenizer", None)
+
     def __call__(self, inputs: Any, **options: Any) -> Any:
         common = _pop_common(self._common, options)
         chosen = self._options(self.options, options) if options else self.options
