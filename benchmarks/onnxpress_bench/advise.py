@@ -120,9 +120,9 @@ def advise(
     """
     check_installed(("psutil", "onnxruntime"))
     inputs = make_texts(artifact, demand.seed, shapes=(), lengths=demand.lengths)
-    found = candidates(precisions_of(artifact, precisions), cores or usable_cores())
+    tried = candidates(precisions_of(artifact, precisions), cores or usable_cores())
     show = progress or (lambda title, done, total: None)
-    return _Trials(artifact, demand, inputs.stream, trial_s, show).choose(found)
+    return _Trials(artifact, demand, inputs.stream, trial_s, show).choose(tried)
 
 
 def candidates(precisions: Sequence[str], cores: int) -> list[Candidate]:
@@ -153,15 +153,15 @@ class _Trials:
         confirmations: list[Trial] = []
         best, highest, interrupted = None, 0.0, False
         try:
-            first = [self.trial(one, self._demand.rate_per_s) for one in tried]
-            if all(one.failure for one in first):
+            first = [self.trial(candidate, self._demand.rate_per_s) for candidate in tried]
+            if all(trial.failure for trial in first):
                 raise BenchError(f"Nothing could be tried. {first[0].candidate}: {first[0].failure}.")
-            holding = [one for one in first if one.within]
+            holding = [trial for trial in first if trial.within]
             # Of those that were lost, the one that lasted longest came nearest.
-            lost = sorted((one for one in first if not one.failure), key=lambda one: -one.requests)
-            order = sorted(holding, key=lambda one: one.p99_ms or math.inf) or lost
-            rates = {one.candidate: self.highest(one) for one in order[:FINALISTS]}
-            winner = max(rates, key=lambda one: (rates[one], -one.replicas))
+            lost = sorted((trial for trial in first if not trial.failure), key=lambda trial: -trial.requests)
+            order = sorted(holding, key=lambda trial: trial.p99_ms or math.inf) or lost
+            rates = {trial.candidate: self.highest(trial) for trial in order[:FINALISTS]}
+            winner = max(rates, key=lambda candidate: (rates[candidate], -candidate.replicas))
             highest = rates[winner]
             if holding:
                 best = winner
@@ -236,7 +236,7 @@ class _Trials:
         self._load_s = max(0.5 + 1.5 * slowest_s, 1.0)
         if late:  # they did not run side by side: once more, with the time that loading has shown to take
             return self._run(candidate, rate_per_s, seed)
-        times = [one for answer in answers for one in answer["latencies_ms"]]
+        times = [latency_ms for answer in answers for latency_ms in answer["latencies_ms"]]
         p99 = percentile(times, 99)
         complete = len(times) == each * len(answers)
         return Trial(
@@ -253,5 +253,7 @@ class _Trials:
     def _spec(self, candidate: Candidate) -> BackendSpec:
         task, folder = self._artifact.manifest.task, str(Path(self._artifact.folder))
         options = {**OPTIONS.get(task, {}), "budget_tokens": candidate.budget_tokens}
-        own = {"precision": candidate.precision}
-        return BackendSpec(str(candidate), "onnxpress", task, folder, candidate.threads, options=options, settings=own)
+        settings = {"precision": candidate.precision}
+        return BackendSpec(
+            str(candidate), "onnxpress", task, folder, candidate.threads, options=options, settings=settings
+        )

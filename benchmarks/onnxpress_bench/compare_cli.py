@@ -73,9 +73,9 @@ def compare_command(
     from onnxpress_bench.report.regression_text import render, to_json
 
     before, after = read_record(a), read_record(b)
-    found = differences(before, after, threshold=threshold / 100, measures=measures, relative_to=relative_to)
+    changes = differences(before, after, threshold=threshold / 100, measures=measures, relative_to=relative_to)
     if as_json:
-        click.echo(json.dumps(to_json(found), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(to_json(changes), indent=1, ensure_ascii=False))
     else:
-        click.echo(render(found, before, after))
-    sys.exit(REGRESSED if found.regressed else 0)
+        click.echo(render(changes, before, after))
+    sys.exit(REGRESSED if changes.regressed else 0)

@@ -115,15 +115,15 @@ class Comparison:
 
     def backend(self, name: str) -> BackendInfo:
         """The backend of that name."""
-        return next(one for one in self.backends if one.name == name)
+        return next(backend for backend in self.backends if backend.name == name)
 
     @property
     def names(self) -> tuple[str, ...]:
         """All backends, the base first, without the control."""
-        found = [one.name for one in self.backends if one.control_of is None]
-        return tuple(sorted(found, key=lambda name: name != self.base))
+        names = [backend.name for backend in self.backends if backend.control_of is None]
+        return tuple(sorted(names, key=lambda name: name != self.base))
 
     @property
     def control(self) -> BackendInfo | None:
         """The copy of another backend, if one ran."""
-        return next((one for one in self.backends if one.control_of is not None), None)
+        return next((backend for backend in self.backends if backend.control_of is not None), None)

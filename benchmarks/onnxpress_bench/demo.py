@@ -111,7 +111,7 @@ def chat(artifact: Path) -> None:
 
 def paragraphs(root: Path) -> list[tuple[str, str]]:
     """(file, text) of each paragraph, list entry or section of the project's documents, without Markdown's marks."""
-    found = []
+    texts = []
     for path in [root / "README.md", *sorted(root.glob("docs/**/*.md")), root / "benchmarks" / "README.md"]:
         if not path.is_file():
             continue
@@ -120,8 +120,8 @@ def paragraphs(root: Path) -> list[tuple[str, str]]:
             plain = re.sub(r"[`*#|]+", " ", block)
             plain = " ".join(plain.split())
             if len(plain) > 40 and "---" not in plain:
-                found.append((path.relative_to(root).as_posix(), plain))
-    return found
+                texts.append((path.relative_to(root).as_posix(), plain))
+    return texts
 
 
 def _title(text: str) -> None:

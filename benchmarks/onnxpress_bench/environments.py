@@ -149,18 +149,18 @@ def state() -> list[State]:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    found = []
+    states = []
     for name in sorted(PEERS):
         peer, record = PEERS[name], _record(PEERS[name])
         if record is None:
-            found.append(State(name, peer.about, peer.requirements, installed=False))
+            states.append(State(name, peer.about, peer.requirements, installed=False))
         else:
             folder, versions = home() / record["folder"], record["versions"]
-            own = {canonicalize_name(one): version for one, version in versions.items()}
-            version = own.get(canonicalize_name(Requirement(peer.requirements[0]).name))
+            by_name = {canonicalize_name(package): version for package, version in versions.items()}
+            version = by_name.get(canonicalize_name(Requirement(peer.requirements[0]).name))
             rest = (str(folder), _size_bytes(folder), version, versions)
-            found.append(State(name, peer.about, peer.requirements, True, *rest))
-    return found
+            states.append(State(name, peer.about, peer.requirements, True, *rest))
+    return states
 
 
 @contextmanager
@@ -224,7 +224,7 @@ def _install(peer: Peer, say: Show) -> None:
         record = {
             "folder": folder.name,
             "recipe": _recipe(peer),
-            "versions": {one["name"]: one["version"] for one in listed},
+            "versions": {package["name"]: package["version"] for package in listed},
         }
         earlier = _named(peer)
         partial = folder / "record.json"

@@ -24,11 +24,11 @@ class Installed:
 
 def closure(names: Sequence[str]) -> Installed:
     """Of distributions, named as for pip: "onnxpress[cpu]". What their markers exclude here is not counted."""
-    found: dict[str, Distribution] = {}
-    complete = sum(_collect(name, found) for name in names) == len(names)  # not all(): every one is collected
+    distributions: dict[str, Distribution] = {}
+    complete = sum(_collect(name, distributions) for name in names) == len(names)  # not all(): every one is collected
     roots = {_key(name): _plain(name) for name in names}
-    versions = {roots[key]: one.version for key, one in found.items() if key in roots}
-    return Installed(versions, sum(map(_size_bytes, found.values())) if complete else None)
+    versions = {roots[key]: distribution.version for key, distribution in distributions.items() if key in roots}
+    return Installed(versions, sum(map(_size_bytes, distributions.values())) if complete else None)
 
 
 def _plain(name: str) -> str:
@@ -40,7 +40,7 @@ def _key(name: str) -> str:
     return re.sub(r"[-_.]+", "-", _plain(name)).lower()
 
 
-def _collect(requirement: str, found: dict[str, Distribution]) -> bool:
+def _collect(requirement: str, distributions: dict[str, Distribution]) -> bool:
     try:
         from packaging.requirements import Requirement
     except ImportError:  # a bare environment: pip carries it
@@ -48,25 +48,25 @@ def _collect(requirement: str, found: dict[str, Distribution]) -> bool:
 
     wanted = Requirement(requirement)
     try:
-        one = distribution(wanted.name)
+        installed = distribution(wanted.name)
     except PackageNotFoundError:
         return False
-    seen = _key(wanted.name) in found
-    found[_key(wanted.name)] = one
+    seen = _key(wanted.name) in distributions
+    distributions[_key(wanted.name)] = installed
     if seen and not wanted.extras:
         return True
-    for line in one.requires or ():
+    for line in installed.requires or ():
         needed = Requirement(line)
         contexts = [{"extra": extra} for extra in ("", *wanted.extras)]
         if needed.marker is None or any(needed.marker.evaluate(context) for context in contexts):
             text = f"{needed.name}[{','.join(sorted(needed.extras))}]" if needed.extras else needed.name
-            _collect(text, found)
+            _collect(text, distributions)
     return True
 
 
-def _size_bytes(one: Distribution) -> int:
+def _size_bytes(installed: Distribution) -> int:
     """Files of its record. An editable installation has its files elsewhere: those of its packages are counted."""
-    files = [Path(str(one.locate_file(file))) for file in one.files or ()]
+    files = [Path(str(installed.locate_file(file))) for file in installed.files or ()]
     total = sum(file.stat().st_size for file in files if file.is_file())
     if any(file.suffix == ".pth" for file in files):
         for package in _editable_packages(files):

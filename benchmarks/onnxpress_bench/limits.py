@@ -127,16 +127,16 @@ def working_set_bytes(caches: Path = CACHES, cgroup: Path = CGROUP) -> int:
 
 def last_level_cache_bytes(caches: Path = CACHES) -> int:
     """All last-level caches together, as Linux tells it; 0 where it does not."""
-    found: dict[tuple[int, str], int] = {}
+    sizes: dict[tuple[int, str], int] = {}
     for index in caches.glob("cpu[0-9]*/cache/index*"):
         try:
             level, size, shared = ((index / name).read_text().strip() for name in ("level", "size", "shared_cpu_list"))
             # Linux writes sizes in KiB. Cores that share a cache all list it: the same cores make it the same cache.
-            found[int(level), shared] = int(size.removesuffix("K")) * 1024
+            sizes[int(level), shared] = int(size.removesuffix("K")) * 1024
         except (OSError, ValueError):
             continue
-    last = max((level for level, _ in found), default=0)
-    return sum(size for (level, _), size in found.items() if level == last)
+    last = max((level for level, _ in sizes), default=0)
+    return sum(size for (level, _), size in sizes.items() if level == last)
 
 
 def _memory_limits(cgroup: Path) -> Iterator[int]:

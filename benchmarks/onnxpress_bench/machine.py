@@ -108,10 +108,10 @@ def _gpu() -> str | None:
 
 def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Installed versions, without importing anything."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

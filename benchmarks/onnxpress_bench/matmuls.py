@@ -63,8 +63,8 @@ def int8_operands(shape: Shape) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
 def _numpy(threads: int, shapes: tuple[Shape, ...]) -> Iterator[Product]:
     """numpy's BLAS reads its number of threads from the environment, once: left out where that is another, or none."""
     variables = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-    given = next((os.environ[name] for name in variables if os.environ.get(name)), None)
-    if given != str(threads):
+    limit = next((os.environ[name] for name in variables if os.environ.get(name)), None)
+    if limit != str(threads):
         return
     for shape in shapes:
         x, w = fp32_operands(shape)

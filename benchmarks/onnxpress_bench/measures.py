@@ -135,7 +135,7 @@ def _by_shape(rows: Sequence[Row]) -> Callable[[Row], int]:
 
 
 def _row(comparison: Comparison, measure: Measure, name: str, groups: Mapping[str, str]) -> Row | None:
-    blocks = {one.name: values_of(comparison, one.name, name, measure) for one in comparison.backends}
+    blocks = {info.name: values_of(comparison, info.name, name, measure) for info in comparison.backends}
     blocks = {backend: some for backend, some in blocks.items() if some}
     if not blocks:
         return None

@@ -47,8 +47,8 @@ def findings(comparison: Comparison, rows: Sequence[Row] | None = None) -> Findi
     """What a reader must know before trusting the figures."""
     rows = summarize(comparison) if rows is None else rows
     controls = _controls(comparison, rows)
-    floor = statistics.median(abs(math.log(one.gain.ratio)) for one in controls) if controls else None
-    alarms = tuple(one.title for one in controls if one.gain.verdict != "no difference shown")
+    floor = statistics.median(abs(math.log(control.gain.ratio)) for control in controls) if controls else None
+    alarms = tuple(control.title for control in controls if control.gain.verdict != "no difference shown")
     disturbed = tuple((run.backend, run.block) for run in comparison.runs if _disturbed(run))
     return Findings(
         controls, floor, alarms, disturbed, tuple(_warnings(comparison, rows, alarms, len(controls), disturbed))
@@ -59,12 +59,12 @@ def _controls(comparison: Comparison, rows: Sequence[Row]) -> tuple[Control, ...
     copy = comparison.control
     if copy is None or copy.control_of is None:
         return ()
-    found = []
+    controls = []
     for row in rows:
         gain = gain_between(comparison, row.name, copy.control_of, copy.name) if row.gains else None
         if gain is not None and gain.low is not None:
-            found.append(Control(row.name, row.title, gain))
-    return tuple(found)
+            controls.append(Control(row.name, row.title, gain))
+    return tuple(controls)
 
 
 def _disturbed(run: Run) -> bool:
@@ -78,14 +78,14 @@ def _warnings(
     controls: int,
     disturbed: Sequence[tuple[str, int]],
 ) -> list[str]:
-    machine, found = comparison.machine, []
+    machine, warnings = comparison.machine, []
     if machine.busy:
-        found.append(
+        warnings.append(
             f"The machine was busy ({machine.busy_share:.0%} of the usable cores, load average {machine.load_average}) "
             "when the run began. Trust the gains more than the times, and neither very much."
         )
     if disturbed:
-        found.append(
+        warnings.append(
             f"Other processes, or the hypervisor, took time from {len(disturbed)} of {len(comparison.runs)} blocks. "
             "Close what else runs and measure again before relying on small differences."
         )
@@ -94,26 +94,28 @@ def _warnings(
     ]
     # One hiccup is no trend: a tenth of the readings must be slow.
     if len(spins) > 1 and statistics.quantiles(spins, n=10)[-1] > min(spins) * (1 + SPIN_SHARE):
-        found.append(
+        warnings.append(
             f"The processor's speed was unsteady: a fixed piece of work took between {min(spins):.1f} and "
             f"{max(spins):.1f} ms (heat, power saving or neighbours)."
         )
     if machine.governor not in (None, "performance"):
-        found.append(f"The clock's governor is {machine.governor!r}; with 'performance' times are steadier.")
+        warnings.append(f"The clock's governor is {machine.governor!r}; with 'performance' times are steadier.")
     if machine.on_battery:
-        found.append("The machine ran on battery, which may slow it down.")
-    noisy = [row.title for row in rows if any((one or 0) > SPREAD_SHARE for one in row.spreads.values()) and row.gains]
+        warnings.append("The machine ran on battery, which may slow it down.")
+    noisy = [
+        row.title for row in rows if any((spread or 0) > SPREAD_SHARE for spread in row.spreads.values()) and row.gains
+    ]
     if noisy:
-        found.append(
+        warnings.append(
             f"Too noisy for close comparisons (a backend's blocks spread by over {SPREAD_SHARE:.0%}): {_listed(noisy)}."
         )
     # One false alarm in twenty is what intervals of 95% promise.
     if len(alarms) > max(1, round(controls / 10)):
-        found.append(
+        warnings.append(
             "The A/A control, one backend against its own copy, found a difference where there is none: "
             f"{_listed(alarms)}. The machine changes too quickly for this many blocks; measure with more."
         )
-    return found
+    return warnings
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -25,8 +25,8 @@ def peers_command(wanted: str | None, as_json: bool) -> None:
     Environments are kept in $ONNXPRESS_BENCH_HOME, or the user's cache; deleting that folder removes them.
     """
     failures = _install(wanted) if wanted else []
-    found = state()
-    click.echo(json.dumps([asdict(one) for one in found], indent=2) if as_json else _table(found))
+    peers = state()
+    click.echo(json.dumps([asdict(peer) for peer in peers], indent=2) if as_json else _table(peers))
     for failure in failures:
         click.echo(f"error: {failure}", err=True)
     if failures:
@@ -62,16 +62,16 @@ def _display(name: str) -> Iterator[Show]:
         yield lambda line: bar.set_description_str(f"{name}: {line[:80]}")
 
 
-def _table(found: list[State]) -> str:
+def _table(peers: list[State]) -> str:
     rows = [("peer", "installed", "size", "what it is")]
-    for one in found:
-        size = f"{one.size_bytes / 1e6:,.0f} MB" if one.installed else ""
-        rows.append((one.name, one.version or "no", size, one.about))
+    for peer in peers:
+        size = f"{peer.size_bytes / 1e6:,.0f} MB" if peer.installed else ""
+        rows.append((peer.name, peer.version or "no", size, peer.about))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
     ]
-    missing = [one.name for one in found if not one.installed]
+    missing = [peer.name for peer in peers if not peer.installed]
     if missing:
         lines += ["", f"onnxpress peers --install {','.join(missing)}"]
     return "\n".join(lines)

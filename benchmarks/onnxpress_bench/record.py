@@ -36,7 +36,7 @@ def to_lines(comparison: Comparison) -> str:
 def _finite(value: Any) -> Any:
     """JSON knows no infinity: the end of an interval that has none is null."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(entry) for key, entry in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

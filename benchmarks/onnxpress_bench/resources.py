@@ -21,9 +21,9 @@ def peak_memory_bytes() -> int:
 
     Linux's `ru_maxrss` will not do: it starts with the peak of the process that started this one. VmHWM starts anew.
     """
-    found = _status_bytes("VmHWM")
-    if found is not None:
-        return found
+    peak = _status_bytes("VmHWM")
+    if peak is not None:
+        return peak
     if sys.platform == "win32":
         import psutil
 
@@ -71,16 +71,16 @@ def cgroup_peak_bytes(membership: Path = Path("/proc/self/cgroup"), root: Path =
 def energy_j(root: Path = RAPL) -> float | None:
     """Joules that the processor's packages have used since some moment, by RAPL. It wraps round, within minutes at the
     soonest; a reading lower than the one before is to be dropped."""
-    total, found = 0.0, False
+    total, known = 0.0, False
     for zone in sorted(root.glob("intel-rapl:*")):
         if zone.name.count(":") > 1:
             continue  # a part of a package that is counted already
         try:
             total += int((zone / "energy_uj").read_text()) / 1e6
-            found = True
+            known = True
         except (OSError, ValueError):
             continue
-    return total if found else None
+    return total if known else None
 
 
 def gpu_energy_j() -> float | None:
@@ -121,22 +121,22 @@ def between(first: Reading, last: Reading) -> dict[str, float]:
     """What happened: `others_cores` (cores that other processes kept busy on average), `stolen_cores` (that the
     hypervisor gave to others), `switches_per_s` (times that another process pushed this one aside), `energy_j`."""
     wall = max(last.wall_s - first.wall_s, 1e-9)
-    found: dict[str, float] = {"wall_s": wall}
+    happened: dict[str, float] = {"wall_s": wall}
     if first.all_s is not None and last.all_s is not None:
-        found["others_cores"] = max(0.0, (last.all_s - first.all_s) - (last.own_s - first.own_s)) / wall
+        happened["others_cores"] = max(0.0, (last.all_s - first.all_s) - (last.own_s - first.own_s)) / wall
     if first.stolen_s is not None and last.stolen_s is not None:
-        found["stolen_cores"] = max(0.0, last.stolen_s - first.stolen_s) / wall
+        happened["stolen_cores"] = max(0.0, last.stolen_s - first.stolen_s) / wall
     if first.switches is not None and last.switches is not None:
-        found["switches_per_s"] = (last.switches - first.switches) / wall
+        happened["switches_per_s"] = (last.switches - first.switches) / wall
     if first.energy_j is not None and last.energy_j is not None and last.energy_j >= first.energy_j:
-        found["energy_j"] = last.energy_j - first.energy_j
-    return found
+        happened["energy_j"] = last.energy_j - first.energy_j
+    return happened
 
 
 def _processor_seconds() -> tuple[float | None, float | None]:
     """Seconds that all processors were busy, and that were stolen: proc(5), the line "cpu" of /proc/stat."""
     try:
-        fields = [int(one) for one in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]]
+        fields = [int(count) for count in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]]
     except (OSError, ValueError):
         return None, None
     tick = os.sysconf("SC_CLK_TCK")

@@ -74,11 +74,11 @@ class _Bench:
         self._subject, self._settings, self._show = subject, settings, show
         self._packages = stack.enter_context(environments.packages_folder())
         self._specs = list(subject.specs)
-        self._base = next((one.name for one in self._specs if one.name == BASE), self._specs[0].name)
+        self._base = next((spec.name for spec in self._specs if spec.name == BASE), self._specs[0].name)
         self._copies: dict[str, str] = {}
         if settings.control:
             # The copy is of a backend that is quick, for it costs as much again.
-            original = next((one for one in self._specs if one.kind == "onnxpress"), self._specs[-1])
+            original = next((spec for spec in self._specs if spec.kind == "onnxpress"), self._specs[-1])
             self._copies = {f"{original.name} (control)": original.name}
             self._specs += [replace(original, name=name) for name in self._copies]
         self._failures: list[Failure] = []
@@ -90,7 +90,7 @@ class _Bench:
         limits = self._limits() if measure_limits else None
         self._pilot_all()
         if not self._pilots:
-            reasons = " ".join(f"{one.backend}: {one.message}." for one in self._failures)
+            reasons = " ".join(f"{failure.backend}: {failure.message}." for failure in self._failures)
             raise BenchError(f"Nothing could be measured. {reasons}")
         flops, product_bytes = self._flops()
         count = self._stream_items()
@@ -157,8 +157,8 @@ class _Bench:
         quality = inputs.judged or inputs.stream[:QUALITY_ITEMS]
         stream = inputs.stream if streamed else []
         job = {"do": "pilot", "backend": prepared, "quality": quality, "stream": stream, "budget_s": PILOT_S}
-        found = {"backend": prepared, **ask(job, threads=self._settings.threads, interpreter=interpreter)}
-        return found | {"scores": self._scores(found, interpreter)}
+        pilot = {"backend": prepared, **ask(job, threads=self._settings.threads, interpreter=interpreter)}
+        return pilot | {"scores": self._scores(pilot, interpreter)}
 
     def _scores(self, pilot: Mapping[str, Any], interpreter: Interpreter) -> dict[str, float]:
         """The task's own metric, where there are labelled rows."""
@@ -179,17 +179,17 @@ class _Bench:
         kind = _kind(spec)
         store = environments.home() / "models"
         if kind.peer is None:
-            own = "artifacts" if kind.reads == "artifact" else "adapted"
-            return replace(spec, workspace=str(store / own / spec.kind.replace(":", ".").partition("-")[0]))
+            origin = "artifacts" if kind.reads == "artifact" else "adapted"
+            return replace(spec, workspace=str(store / origin / spec.kind.replace(":", ".").partition("-")[0]))
         if not hasattr(self, "_resolved"):
             adapted = str(store / "adapted" / BASE)
             plain = replace(spec, name="checkpoint", kind=BASE, workspace=adapted)
             job = {"do": "prepare", "backend": asdict(plain)}
             self._resolved: dict[str, Any] = ask(job, threads=1, offline=False)["backend"]
-        folder, own = self._resolved["folder"], self._resolved["settings"]
-        workspace = store / f"{_fingerprint(Path(folder), own['fingerprint'])}-{spec.task}" / spec.kind
+        folder, settings = self._resolved["folder"], self._resolved["settings"]
+        workspace = store / f"{_fingerprint(Path(folder), settings['fingerprint'])}-{spec.task}" / spec.kind
         workspace.parent.mkdir(parents=True, exist_ok=True)
-        return replace(spec, folder=folder, workspace=str(workspace), settings={**own, **spec.settings})
+        return replace(spec, folder=folder, workspace=str(workspace), settings={**settings, **spec.settings})
 
     def _interpreter(self, spec: BackendSpec) -> Interpreter:
         peer = _kind(spec).peer
@@ -202,10 +202,10 @@ class _Bench:
         queries = {shape: some[0] for shape, some in self._subject.inputs.shapes.items()}
         job = {"do": "operations", "backend": self._pilots[BASE]["backend"], "queries": queries}
         try:
-            found = ask(job, threads=self._settings.threads)
+            counts = ask(job, threads=self._settings.threads)
         except WorkerFailed:
             return {}, None  # an architecture that cannot be switched to the countable kernel: nothing else is lost
-        return found["flops"], found["product_bytes"]
+        return counts["flops"], counts["product_bytes"]
 
     def _blocks(self, count: int) -> tuple[tuple[tuple[str, ...], ...], tuple[Run, ...], bool]:
         settings, order, runs = self._settings, [], []
@@ -282,10 +282,10 @@ class _Bench:
         )
 
     def _quality(self, name: str) -> Mapping[str, float | None]:
-        answers, found = self._pilots[name]["answers"], dict(self._pilots[name]["scores"])
+        answers, figures = self._pilots[name]["answers"], dict(self._pilots[name]["scores"])
         if self._base in self._pilots and name != self._base and answers:
-            found = compare_answers(self._subject.task, self._pilots[self._base]["answers"], answers) | found
-        return {figure: value if math.isfinite(value) else None for figure, value in found.items()}
+            figures = compare_answers(self._subject.task, self._pilots[self._base]["answers"], answers) | figures
+        return {figure: value if math.isfinite(value) else None for figure, value in figures.items()}
 
     def _stream_items(self) -> int:
         """As many as the slowest backend, at its best batching, runs in the time for the stream."""
@@ -295,8 +295,8 @@ class _Bench:
 
     def _same_weights(self) -> bool | None:
         settings = self._pilots[BASE]["backend"]["settings"] if BASE in self._pilots else {}
-        found, expected = settings.get("weights_sha256"), self._subject.weights_sha256
-        return None if found is None or expected is None else bool(found == expected)
+        measured, expected = settings.get("weights_sha256"), self._subject.weights_sha256
+        return None if measured is None or expected is None else bool(measured == expected)
 
 
 def _kind(spec: BackendSpec) -> Kind:
@@ -311,8 +311,10 @@ def _fingerprint(folder: Path, weights_sha256: str | None) -> str:
     for file in sorted(path for path in folder.iterdir() if path.is_file()):
         small = file.suffix in (".json", ".model", ".txt", ".py")
         known = file.stat()
-        told = file.read_bytes() if small else f"{known.st_size} {0 if weights_sha256 else known.st_mtime_ns}".encode()
-        digest.update(file.name.encode() + b"\0" + told + b"\0")
+        content = (
+            file.read_bytes() if small else f"{known.st_size} {0 if weights_sha256 else known.st_mtime_ns}".encode()
+        )
+        digest.update(file.name.encode() + b"\0" + content + b"\0")
     return digest.hexdigest()[:16]
 
 

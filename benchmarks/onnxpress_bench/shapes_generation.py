@@ -40,9 +40,9 @@ def qwen2_checkpoint(
     from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
     vocab, merges = byte_pairs(2000)
-    made: Any = Qwen2Tokenizer
+    tokenizer_class: Any = Qwen2Tokenizer
     with staged_folder(folder) as staging:
-        tokenizer = made(vocab=vocab, merges=merges)
+        tokenizer = tokenizer_class(vocab=vocab, merges=merges)
         tokenizer.save_pretrained(staging)
         feed_forward = hidden * _QWEN2_FEED_FORWARD // _QWEN2_HIDDEN // _HEAD * _HEAD
         config = Qwen2Config(
@@ -168,9 +168,9 @@ def _write_whisper_tokenizer(folder: Path, words: int, special: Sequence[str]) -
     tokenizer: Any = Tokenizer(models.BPE(vocab=vocab, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in special])
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     times = [f"<|{0.02 * index:.2f}|>" for index in range(_TIMESTAMPS)]
-    tokenizer.add_tokens([AddedToken(one, special=False, normalized=False) for one in times])
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in times])
     end = special[0]
     around = [("<|startoftranscript|>", special.index("<|startoftranscript|>")), ("<|notimestamps|>", len(special) - 1)]
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -26,9 +26,9 @@ def gpt2_checkpoint(folder: Path, *, hidden: int = 768, layers: int = 12, seed: 
     from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Tokenizer
 
     vocab, merges = byte_pairs(2000)
-    made: Any = Qwen2Tokenizer  # splits text as the other decoders here do; the model does not know
+    tokenizer_class: Any = Qwen2Tokenizer  # splits text as the other decoders here do; the model does not know
     with staged_folder(folder) as staging:
-        tokenizer = made(vocab=vocab, merges=merges)
+        tokenizer = tokenizer_class(vocab=vocab, merges=merges)
         tokenizer.save_pretrained(staging)
         end = tokenizer.eos_token_id
         config = GPT2Config(

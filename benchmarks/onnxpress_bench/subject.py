@@ -111,16 +111,16 @@ def of_artifact(
     known = {**_of_manifest(artifact, checkpoint, trust or Trust()), **inputs.settings}
     specs: list[BackendSpec] = []
     for name, kind, rows in kinds:
-        own = {**known, **kind.settings} | ({"rows": rows} if rows else {})
+        of_kind = {**known, **kind.settings} | ({"rows": rows} if rows else {})
         options = OPTIONS.get(manifest.task, {})
-        spec = BackendSpec(name, name, manifest.task, source, settings.threads, settings.device, "", options, own)
+        spec = BackendSpec(name, name, manifest.task, source, settings.threads, settings.device, "", options, of_kind)
         shown = f"{name} batch {rows}" if rows else name.rpartition(":")[2]
         if kind.reads == "checkpoint":
             specs.append(replace(spec, name=shown))
             continue
         for precision in [kind.precision] if kind.precision else precisions_of(artifact, precisions):
             title = shown if kind.precision else f"{shown} {precision}"
-            files = {**own, **_variant(artifact, precision)}
+            files = {**of_kind, **_variant(artifact, precision)}
             specs.append(replace(spec, name=title, folder=str(artifact.folder), settings=files))
     weights = manifest.provenance.weights_sha256
     return Subject(manifest.task, str(artifact.folder), source, weights, inputs, tuple(specs), known, evaluation)
@@ -153,15 +153,20 @@ def of_checkpoint(
     check_installed(("psutil", "torch", "transformers"))
     inputs = workload.make_inputs(Model(task, folder), settings, sizes or Sizes())
     model_type = read_config(folder).get("model_type")
-    own: dict[str, Any] = {"revision": None, "model_type": model_type, **asdict(trust or Trust()), **inputs.settings}
+    settings_of_all: dict[str, Any] = {
+        "revision": None,
+        "model_type": model_type,
+        **asdict(trust or Trust()),
+        **inputs.settings,
+    }
     specs = [
         BackendSpec(
             *(kind, kind, task, str(folder), settings.threads, settings.device),
-            settings={**own, **BACKENDS[kind].settings},
+            settings={**settings_of_all, **BACKENDS[kind].settings},
         )
         for kind in dict.fromkeys(backends)
     ]
-    return Subject(task, str(folder), str(folder), None, inputs, tuple(specs), own)
+    return Subject(task, str(folder), str(folder), None, inputs, tuple(specs), settings_of_all)
 
 
 def check_installed(packages: Sequence[str] = tuple(_EXTRAS)) -> None:
@@ -211,12 +216,12 @@ def _check_kind(kind: str, task: str) -> None:
 def _kinds(names: Sequence[str], task: str) -> list[tuple[str, Kind, int | None]]:
     """Name, kind and, for "pytorch@32", rows in a batch."""
     kinds = []
-    for given in dict.fromkeys(names):
-        name, _, rows = given.partition("@")
+    for text in dict.fromkeys(names):
+        name, _, rows = text.partition("@")
         kind = kind_of(name)
         if kind is None or (rows and not (rows.isdecimal() and int(rows))):
             raise InputError(
-                f"There is no backend {given!r}. There are: {', '.join(BACKENDS)}, or your own as package.module:Class."
+                f"There is no backend {text!r}. There are: {', '.join(BACKENDS)}, or your own as package.module:Class."
                 " KIND@ROWS sets the rows of a batch."
             )
         if not kind.serves(task):

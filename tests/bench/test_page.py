@@ -125,7 +125,7 @@ def test_its_tables_hold_what_the_terminal_shows(comparison: Comparison, page: s
             assert figure in joined, (title, figure)
     numbers = {number for cell in cells for number in re.findall(r"\d+\.\d+", cell)}
     known = shown + " ".join(
-        f"{one.gain.ratio:.2f} {one.gain.low:.2f} {one.gain.high:.2f}" for one in scene.found.controls
+        f"{one.gain.ratio:.2f} {one.gain.low:.2f} {one.gain.high:.2f}" for one in scene.findings.controls
     )
     assert len(numbers) > 100
     assert {number for number in numbers if number not in known} == set()

@@ -232,10 +232,10 @@ BACKENDS: Mapping[str, Kind] = {
 
 def kind_of(name: str) -> Kind | None:
     """A row of BACKENDS; or "package.module:Class", someone else's backend, which is given the artifact."""
-    module, _, own = name.partition(":")
-    if own and module.replace(".", "_").isidentifier() and own.isidentifier():
+    module, _, class_name = name.partition(":")
+    if class_name and module.replace(".", "_").isidentifier() and class_name.isidentifier():
         every = ("", GENERATION, *REWRITING, SPEECH)
-        return Kind(f"{own} of {module}", _all(module, own, every), reads="artifact")
+        return Kind(f"{class_name} of {module}", _all(module, class_name, every), reads="artifact")
     return BACKENDS.get(name)
 
 
@@ -248,8 +248,8 @@ def backend_class(name: str, task: str) -> type[Backend]:
     row = kind_of(name)
     if row is None:
         raise KeyError(name)
-    module, own = row.classes[task if task in row.classes else ""]
-    backend: type[Backend] = getattr(import_module(module if ":" in name else f"{__name__}.{module}"), own)
+    module, class_name = row.classes[task if task in row.classes else ""]
+    backend: type[Backend] = getattr(import_module(module if ":" in name else f"{__name__}.{module}"), class_name)
     return backend
 
 

@@ -20,8 +20,8 @@ def prepare(spec: BackendSpec) -> BackendSpec:
     spec = converted(spec, ("ctranslate2", "torch", "transformers"), lambda target: _convert(spec, target))
     file = Path(spec.folder, "generation_config.json")
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    own = {"suppressed": known.get("suppress_tokens") or [], "blank": bool(known.get("begin_suppress_tokens"))}
-    return replace(spec, settings={**spec.settings, **own})
+    silenced = {"suppressed": known.get("suppress_tokens") or [], "blank": bool(known.get("begin_suppress_tokens"))}
+    return replace(spec, settings={**spec.settings, **silenced})
 
 
 def _convert(spec: BackendSpec, target: Path) -> None:

@@ -61,8 +61,12 @@ def _quantized(model: Any, spec: BackendSpec) -> Any:
     tokenizer.no_padding()
 
     def inputs(text: str) -> dict[str, Any]:
-        found = tokenizer.encode(text)
-        arrays = {"input_ids": found.ids, "attention_mask": found.attention_mask, "token_type_ids": found.type_ids}
+        encoding = tokenizer.encode(text)
+        arrays = {
+            "input_ids": encoding.ids,
+            "attention_mask": encoding.attention_mask,
+            "token_type_ids": encoding.type_ids,
+        }
         return {name: np.array([arrays[name]], np.int64) for name in spec.settings["input_names"]}
 
     dataset = nncf.Dataset(list(SENTENCES), inputs)

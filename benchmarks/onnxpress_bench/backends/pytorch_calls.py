@@ -55,7 +55,7 @@ def _pooled_pipeline(spec: BackendSpec) -> tuple[Any, Call]:
     def call(items: list[Any]) -> Sequence[Any]:
         hidden = [np.asarray(answer, dtype=np.float32)[0] for answer in pipe(items)]
         # The pipeline returns padding as well, so that a batch cannot be pooled: one at a time.
-        vectors = [one.mean(axis=0) if settings["pooling"] == ["mean"] else one[0] for one in hidden]
+        vectors = [states.mean(axis=0) if settings["pooling"] == ["mean"] else states[0] for states in hidden]
         return [vector / np.linalg.norm(vector) for vector in vectors] if settings["normalize"] else vectors
 
     return model, lambda items: [call([item])[0] for item in items]
@@ -87,8 +87,8 @@ def _feature_extraction(spec: BackendSpec) -> tuple[Any, Call]:
     def call(items: list[Any]) -> Sequence[Any]:
         inputs = tokenizer(items, padding=True, truncation=True, return_tensors="pt").to(spec.device)
         hidden = run(**inputs).last_hidden_state.float().cpu()
-        kept = inputs["attention_mask"].bool().cpu()
-        return [row[mask][None].numpy() for row, mask in zip(hidden, kept, strict=True)]
+        masks = inputs["attention_mask"].bool().cpu()
+        return [row[mask][None].numpy() for row, mask in zip(hidden, masks, strict=True)]
 
     return model, _ungraded(call)
 
@@ -135,9 +135,9 @@ def _sentence_similarity(spec: BackendSpec) -> tuple[Any, Call]:
         skip = len(ids) - (ids[-1] in tokenizer.all_special_ids)
 
     def run(texts: list[Any]) -> Sequence[Any]:
-        given = [prompt + text for text in texts]
-        given = [text.lower() for text in given] if settings["do_lower_case"] else given
-        inputs = tokenizer(given, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        prompted = [prompt + text for text in texts]
+        prompted = [text.lower() for text in prompted] if settings["do_lower_case"] else prompted
+        inputs = tokenizer(prompted, padding=True, truncation=True, max_length=limit, return_tensors="pt")
         inputs = inputs.to(spec.device)
         hidden = encode(**inputs).last_hidden_state.float()
         mask = inputs["attention_mask"].clone()
@@ -194,9 +194,9 @@ def _text_ranking(spec: BackendSpec) -> tuple[Any, Call]:
         scores = iter(activate(run(**inputs.to(spec.device)).logits[:, 0].float()).tolist())
         answers = []
         for item in items:
-            own = [(next(scores), index) for index in range(len(item["documents"]))]
-            own.sort(key=lambda pair: (-pair[0], pair[1]))
-            answers.append([{"index": index, "score": value} for value, index in own])
+            ranking = [(next(scores), index) for index in range(len(item["documents"]))]
+            ranking.sort(key=lambda pair: (-pair[0], pair[1]))
+            answers.append([{"index": index, "score": value} for value, index in ranking])
         return answers
 
     return model, _ungraded(call)
@@ -219,17 +219,17 @@ def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
         for index, item in enumerate(items):
             window = Window.of(inputs.encodings[index], context_side=1, cls=tokenizer.cls_token_id)
             logits = (side[index].float().cpu().numpy() for side in (outputs.start_logits, outputs.end_logits))
-            start, end = (probabilities(window, one) for one in logits)
-            found: dict[str, dict[str, Any]] = {}
+            start, end = (probabilities(window, side) for side in logits)
+            by_text: dict[str, dict[str, Any]] = {}
             for span in best_spans(window, start, end, 12, 15):  # one answer, ten to spare, as version 4 has it
                 low, high = window.characters(span.start, span.end, True)
                 text = item["context"][low:high]
-                entry = found.setdefault(text.lower(), {"score": 0.0, "start": low, "end": high, "answer": text})
+                entry = by_text.setdefault(text.lower(), {"score": 0.0, "start": low, "end": high, "answer": text})
                 entry["score"] += float(span.score)
             if spec.options.get("handle_impossible_answer"):
                 none = {"score": null_score(window, start, end), "start": 0, "end": 0, "answer": ""}
-                found[""] = max(none, found.get("", none), key=lambda entry: float(entry["score"]))
-            answers.append(max(found.values(), key=lambda entry: entry["score"]))
+                by_text[""] = max(none, by_text.get("", none), key=lambda entry: float(entry["score"]))
+            answers.append(max(by_text.values(), key=lambda entry: entry["score"]))
         return answers
 
     return model, _ungraded(run)

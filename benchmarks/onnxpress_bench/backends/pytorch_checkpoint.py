@@ -23,35 +23,35 @@ def prepare(spec: BackendSpec) -> BackendSpec:
     from onnxpress_exporter.source.checkpoint import open_checkpoint
 
     settings = spec.settings
-    found = open_checkpoint(
+    checkpoint = open_checkpoint(
         spec.folder,
         revision=settings["revision"],
         allow_pickled_weights=settings["allow_pickled_weights"],
         trust_remote_code=settings["trust_remote_code"],
         adapter=settings.get("adapter"),
     )
-    weights = _weights_sha256(found.model_folder)
-    folder, fingerprint = found.model_folder, weights
-    if found.adapter is not None:
-        fingerprint = _fingerprint(found, spec.task)
-        folder = Path(spec.workspace) / f"{found.model_folder.name}-{fingerprint[:16]}"
-        _write_merged(found, spec.task, folder)
-    own = {"root": str(found.folder), "weights_sha256": weights, "fingerprint": fingerprint}
-    return replace(spec, folder=str(folder), settings={**settings, **own})
+    weights = _weights_sha256(checkpoint.model_folder)
+    folder, fingerprint = checkpoint.model_folder, weights
+    if checkpoint.adapter is not None:
+        fingerprint = _fingerprint(checkpoint, spec.task)
+        folder = Path(spec.workspace) / f"{checkpoint.model_folder.name}-{fingerprint[:16]}"
+        _write_merged(checkpoint, spec.task, folder)
+    described = {"root": str(checkpoint.folder), "weights_sha256": weights, "fingerprint": fingerprint}
+    return replace(spec, folder=str(folder), settings={**settings, **described})
 
 
-def _fingerprint(found: Checkpoint, task: str) -> str:
+def _fingerprint(checkpoint: Checkpoint, task: str) -> str:
     """Of the checkpoint's and the adapter's files and the task: SHA-256, in hexadecimal."""
-    assert found.adapter is not None
+    assert checkpoint.adapter is not None
     digest = hashlib.sha256(task.encode())
-    adapter = found.adapter.folder
-    for file in [*weight_files(found.model_folder), *sorted(adapter.glob("adapter_*"))]:
+    adapter = checkpoint.adapter.folder
+    for file in [*weight_files(checkpoint.model_folder), *sorted(adapter.glob("adapter_*"))]:
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
 
 
-def _write_merged(found: Checkpoint, task: str, folder: Path) -> None:
+def _write_merged(checkpoint: Checkpoint, task: str, folder: Path) -> None:
     """The adapted model as a checkpoint of its own, unless an earlier run wrote it."""
     if folder.is_dir():
         return
@@ -60,9 +60,9 @@ def _write_merged(found: Checkpoint, task: str, folder: Path) -> None:
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with staged_folder(folder) as staging:
-        model: Any = load_model(found, task)
+        model: Any = load_model(checkpoint, task)
         model.save_pretrained(staging)
-        for source in dict.fromkeys((found.tokenizer_folder, found.model_folder)):
+        for source in dict.fromkeys((checkpoint.tokenizer_folder, checkpoint.model_folder)):
             for file in source.iterdir():
                 small = file.suffix in (".json", ".jinja", ".txt", ".model", ".spm", ".py")
                 written = (staging / file.name).exists() or file.name.endswith(".index.json")

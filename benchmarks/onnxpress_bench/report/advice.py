@@ -46,7 +46,7 @@ def _verdict(advice: Advice, artifact: Artifact) -> str:
             "smaller model, a lower precision, shorter texts or a wider bound would help; more machines would not."
         )
     held = sum(trial.within for trial in advice.confirmations)
-    shown = ", ".join("-" if one.p99_ms is None else f"{one.p99_ms:.3g} ms" for one in advice.confirmations)
+    shown = ", ".join("-" if run.p99_ms is None else f"{run.p99_ms:.3g} ms" for run in advice.confirmations)
     lines = [
         f"RECOMMENDED: {best}",
         f"It held in {held} of {len(advice.confirmations)} runs with other arrivals (p99 {shown}) and sustains "
@@ -71,7 +71,10 @@ def _code(best: Candidate, artifact: Artifact) -> list[str]:
 def _line(trial: Trial) -> list[str]:
     if trial.failure is not None:
         return [str(trial.candidate), f"{trial.rate_per_s:.4g}/s", "-", "-", "-", f"FAILED: {trial.failure}"]
-    p50, p99 = (f"{one:.3g} ms" if one is not None and trial.within else "-" for one in (trial.p50_ms, trial.p99_ms))
+    p50, p99 = (
+        f"{latency_ms:.3g} ms" if latency_ms is not None and trial.within else "-"
+        for latency_ms in (trial.p50_ms, trial.p99_ms)
+    )
     return [
         str(trial.candidate),
         f"{trial.rate_per_s:.4g}/s",

@@ -20,8 +20,10 @@ def text(value: str) -> Markup:
     return Markup(
         escape(
             "".join(
-                one if one.isprintable() or one in "\n\t\N{NO-BREAK SPACE}" else "\N{REPLACEMENT CHARACTER}"
-                for one in shown
+                character
+                if character.isprintable() or character in "\n\t\N{NO-BREAK SPACE}"
+                else "\N{REPLACEMENT CHARACTER}"
+                for character in shown
             )
         )
     )
@@ -30,7 +32,7 @@ def text(value: str) -> Markup:
 def element(tag: str, *inside: str, **attributes: str) -> Markup:
     """An element; `class_` is the attribute class, `data_label` is data-label."""
     shown = "".join(f' {name.rstrip("_").replace("_", "-")}="{text(value)}"' for name, value in attributes.items())
-    return Markup(f"<{tag}{shown}>{''.join(text(one) for one in inside)}</{tag}>")
+    return Markup(f"<{tag}{shown}>{''.join(text(part) for part in inside)}</{tag}>")
 
 
 def join(parts: Iterable[str], separator: str = "") -> Markup:
@@ -56,7 +58,7 @@ def table(
     """
     if not rows:
         return Markup("")
-    heads = (element("th", one, scope="col", role="columnheader") for one in header)
+    heads = (element("th", title, scope="col", role="columnheader") for title in header)
     top = element("thead", element("tr", *heads, role="row"), role="rowgroup")
     body = element("tbody", *(_row(labels or header, row) for row in rows), role="rowgroup")
     kind = "many" if len(header) > 6 else "few"
@@ -67,8 +69,8 @@ def table(
 def _row(labels: Sequence[str], row: Sequence[str]) -> Markup:
     first = element("th", row[0], scope="row", role="rowheader")
     cells = (
-        element("td", one, class_="none" if one in ("", "-") else "some", role="cell", data_label=label)
-        for label, one in zip(labels[1:], row[1:], strict=True)
+        element("td", cell, class_="none" if cell in ("", "-") else "some", role="cell", data_label=label)
+        for label, cell in zip(labels[1:], row[1:], strict=True)
     )
     return element("tr", first, *cells, role="row")
 
@@ -82,4 +84,4 @@ def fields(values: Mapping[str, str]) -> Markup:
 
 def bullets(items: Sequence[str], class_: str = "plain") -> Markup:
     """A list; nothing if it is empty."""
-    return element("ul", *(element("li", one) for one in items), class_=class_) if items else Markup("")
+    return element("ul", *(element("li", item) for item in items), class_=class_) if items else Markup("")

@@ -98,15 +98,17 @@ def _header(comparison: Comparison, title: str) -> Markup:
 def _cautions(scene: Scene) -> Markup:
     """What must be known before a figure is read."""
     comparison = scene.comparison
-    wrong = [one.name for one in comparison.backends if one.control_of is None and wrong_figures(one)]
+    wrong = [backend.name for backend in comparison.backends if backend.control_of is None and wrong_figures(backend)]
     boxes = [
         _box(
             "wrong",
             f"WRONG answers: {', '.join(wrong)}",
             ["Faster or not: their answers are not the reference's."] if wrong else [],
         ),
-        _box("wrong", "Failed, and left out from there on", [sections.failed(one) for one in comparison.failures]),
-        _box("warn", "Before you trust the figures", [*scene.found.warnings, *sections.doubts(comparison)]),
+        _box(
+            "wrong", "Failed, and left out from there on", [sections.failed(failure) for failure in comparison.failures]
+        ),
+        _box("warn", "Before you trust the figures", [*scene.findings.warnings, *sections.doubts(comparison)]),
     ]
     return join(boxes)
 
@@ -116,7 +118,7 @@ def _box(kind: str, title: str, items: Sequence[str]) -> Markup:
 
 
 def _cards(scene: Scene, said: Sequence[Verdict]) -> Markup:
-    return element("div", *(_card(scene, one) for one in said), class_="cards") if said else Markup("")
+    return element("div", *(_card(scene, verdict) for verdict in said), class_="cards") if said else Markup("")
 
 
 def _card(scene: Scene, said: Verdict) -> Markup:

@@ -196,7 +196,7 @@ def _answers(comparison: Comparison, name: str) -> tuple[str, bool]:
 
 def _forest(scene: Scene) -> Figure | None:
     """Every gain with its interval, and beside it the control's: the same backend against itself."""
-    controls = {control.row: control.gain for control in scene.found.controls}
+    controls = {control.row: control.gain for control in scene.findings.controls}
     groups = []
     for row in scene.rows:
         gains = [(scene.looks[name], row.gains[name]) for name in scene.looks if name in row.gains]
@@ -233,10 +233,10 @@ def _roofline(scene: Scene) -> Figure | None:
     """A point for each backend and shape, below what this machine's best software reached."""
     limits, comparison = scene.comparison.limits, scene.comparison
     points = [
-        (name, found[2], found[0])
+        (name, point[2], point[0])
         for row in scene.rows
         for name in scene.looks
-        if name in row.values and (found := achieved(comparison, row, name))
+        if name in row.values and (point := achieved(comparison, row, name))
     ]
     if limits is None or not points:
         return None

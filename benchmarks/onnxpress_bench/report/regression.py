@@ -31,7 +31,9 @@ METRIC_DROP = 0.005
 
 #: What makes it a comparison of machines, or of other work. Not scenarios and shapes: what is missing is listed.
 _MACHINE = ("processor", "usable_cores", "system", "gpu", "governor", "boost", "on_battery", "virtual")
-_SETTINGS = tuple(one.name for one in fields(Settings) if one.name not in ("blocks", "scenarios", "shapes", "control"))
+_SETTINGS = tuple(
+    field.name for field in fields(Settings) if field.name not in ("blocks", "scenarios", "shapes", "control")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Differences:
     @property
     def regressed(self) -> bool:
         """Whether anything is worse by more than the threshold, or broken, or wrong."""
-        verdicts = [*(one.verdict for one in self.changes), *(one.verdict for one in self.qualities)]
+        verdicts = [*(change.verdict for change in self.changes), *(change.verdict for change in self.qualities)]
         return bool(self.broken) or "regressed" in verdicts
 
 
@@ -106,7 +108,7 @@ def differences(
         raise BenchError(
             f"The records are of two tasks, {before.task} and {after.task}: nothing in them is comparable."
         )
-    old, new = (_values(one, relative_to, measures) for one in (before, after))
+    old, new = (_values(comparison, relative_to, measures) for comparison in (before, after))
     unknown = [name for name in measures if name not in _names(old)]
     if unknown:
         known = ", ".join(sorted(_names(_values(before, relative_to, ()))))
@@ -141,17 +143,17 @@ def _values(comparison: Comparison, reference: str | None, names: Sequence[str])
         measured = ", ".join(dict.fromkeys(run.backend for run in comparison.runs))
         raise BenchError(f"--relative-to: {reference} was not measured in both records; one of them has {measured}.")
     wanted = {name.split(" ")[0] for name in names}
-    measures = [one for one in MEASURES if not one.detail and (not names or one.name in wanted)]
-    found: dict[str, tuple[Row, dict[str, list[float]]]] = {}
+    measures = [measure for measure in MEASURES if not measure.detail and (not names or measure.name in wanted)]
+    by_row: dict[str, tuple[Row, dict[str, list[float]]]] = {}
     for block in sorted({run.block for run in comparison.runs}):
         runs = tuple(run for run in comparison.runs if run.block == block)
         for row in summarize(replace(comparison, runs=runs), measures):
-            values = found.setdefault(row.name, (row, {}))[1]
+            values = by_row.setdefault(row.name, (row, {}))[1]
             for backend in comparison.names:
                 value = _value(row, backend, reference)
                 if value is not None:
                     values.setdefault(backend, []).append(value)
-    return found
+    return by_row
 
 
 def _value(row: Row, backend: str, reference: str | None) -> float | None:
@@ -229,22 +231,22 @@ def _measured(comparison: Comparison) -> list[str]:
 
 def _broken(before: Comparison, after: Comparison) -> Iterator[str]:
     """A backend that failed then as well is no news."""
-    worked = set(_measured(before)) - {one.backend for one in before.failures}
+    worked = set(_measured(before)) - {failure.backend for failure in before.failures}
     for failure in after.failures:
         if failure.backend in worked:
             yield f"{failure.backend} fails: {failure.message}"
     for name in _measured(after):
-        lost, kept = (
+        lost, sustaining = (
             [run for run in after.runs if run.backend == name and sample in run.samples]
             for sample in ("server_unsustained", "server_rate_per_s")
         )
         sustained = any(run.backend == name and "server_rate_per_s" in run.samples for run in before.runs)
-        if sustained and len(lost) > len(kept):
+        if sustained and len(lost) > len(sustaining):
             yield f"{name} sustains no rate within the server's bound any more, in {len(lost)} blocks"
 
 
 def _missing(before: Comparison, after: Comparison, old: Values, new: Values) -> Iterator[str]:
-    there, failed = set(_measured(after)), {one.backend for one in after.failures}
+    there, failed = set(_measured(after)), {failure.backend for failure in after.failures}
     for name in _measured(before):
         if name not in there and name not in failed:
             yield f"{name}, all of it"
@@ -270,9 +272,9 @@ def _warnings(before: Comparison, after: Comparison, changes: Sequence[Change]) 
     pairs = [(name, before.versions.get(name, "none"), after.versions.get(name, "none")) for name in names]
     if any(old != new for _, old, new in pairs):
         yield f"Versions differ: {', '.join(f'{name} {old} -> {new}' for name, old, new in pairs if old != new)}."
-    for name, one in (("first", before), ("second", after)):
-        yield from (f"In the {name} record: {warning}" for warning in findings(one).warnings)
-        if one.interrupted:
+    for name, comparison in (("first", before), ("second", after)):
+        yield from (f"In the {name} record: {warning}" for warning in findings(comparison).warnings)
+        if comparison.interrupted:
             yield f"The {name} run was interrupted."
     if any(change.gain.low is None for change in changes):
         yield "With one block there is no interval, and so no regression can be found: use --blocks 5 or more."

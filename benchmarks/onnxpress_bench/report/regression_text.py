@@ -15,39 +15,46 @@ from onnxpress_bench.statistics import Gain
 FORMAT, FORMAT_VERSION = "onnxpress-bench-compare", 1
 
 
-def render(found: Differences, before: Comparison, after: Comparison) -> str:
+def render(differences: Differences, before: Comparison, after: Comparison) -> str:
     """Tables of the changes, then what a reader must know, and last the verdict."""
-    against = f", relative to {found.relative_to}" if found.relative_to else ""
+    against = f", relative to {differences.relative_to}" if differences.relative_to else ""
     parts = [f"A: {_origin(before)}\nB: {_origin(after)}"]
-    if found.changes:
+    if differences.changes:
         header = ("backend", f"what{against}", "A", "B", "B better than A [95% interval]", "verdict")
-        parts.append(table(header, [_row(one) for one in found.changes]))
-    if found.qualities:
-        parts.append(table(("backend", "answers", "A", "B", "verdict"), [_quality(one) for one in found.qualities]))
-    notes = [f"WARNING: {one}" for one in found.warnings]
-    notes += [f"MISSING in B: {one}" for one in found.missing]
-    notes += [f"REGRESSED: {one}" for one in _regressions(found)]
+        parts.append(table(header, [_row(change) for change in differences.changes]))
+    if differences.qualities:
+        parts.append(
+            table(("backend", "answers", "A", "B", "verdict"), [_quality(change) for change in differences.qualities])
+        )
+    notes = [f"WARNING: {line}" for line in differences.warnings]
+    notes += [f"MISSING in B: {line}" for line in differences.missing]
+    notes += [f"REGRESSED: {line}" for line in _regressions(differences)]
     notes.append(
-        f"A regression is worse by more than {100 * found.threshold:g}% with an interval that excludes 1 (more than 1 "
-        "is better), or an answer that became wrong. Of these "
-        f"{len(found.changes)} intervals, one in twenty misses by chance."
+        f"A regression is worse by more than {100 * differences.threshold:g}% with an interval that excludes 1 (more "
+        "than 1 is better), or an answer that became wrong. Of these "
+        f"{len(differences.changes)} intervals, one in twenty misses by chance."
     )
-    count = len(_regressions(found))
-    notes.append(f"{count} regression{'s' * (count > 1)}." if found.regressed else "No regression.")
+    count = len(_regressions(differences))
+    notes.append(f"{count} regression{'s' * (count > 1)}." if differences.regressed else "No regression.")
     return "\n\n".join([*parts, "\n".join(notes)])
 
 
-def to_json(found: Differences) -> dict[str, Any]:
+def to_json(differences: Differences) -> dict[str, Any]:
     """For programs. A gain's `low` and `high` are null where there is none: one block, or no end."""
-    return {"format": FORMAT, "format_version": FORMAT_VERSION, "regressed": found.regressed, **_finite(asdict(found))}
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "regressed": differences.regressed,
+        **_finite(asdict(differences)),
+    }
 
 
 def _finite(value: Any) -> Any:
     """JSON knows no infinity."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -76,7 +83,11 @@ def _quality(change: QualityChange) -> list[str]:
     return [change.backend, change.figure, *shown, verdict]
 
 
-def _regressions(found: Differences) -> list[str]:
-    slower = [f"{one.backend}: {one.title}, {_gain(one.gain)}" for one in found.changes if one.verdict == "regressed"]
-    wrong = [f"{one.backend}: {one.figure}" for one in found.qualities if one.verdict == "regressed"]
-    return [*slower, *wrong, *found.broken]
+def _regressions(differences: Differences) -> list[str]:
+    slower = [
+        f"{change.backend}: {change.title}, {_gain(change.gain)}"
+        for change in differences.changes
+        if change.verdict == "regressed"
+    ]
+    wrong = [f"{change.backend}: {change.figure}" for change in differences.qualities if change.verdict == "regressed"]
+    return [*slower, *wrong, *differences.broken]

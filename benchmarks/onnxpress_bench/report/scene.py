@@ -39,7 +39,7 @@ class Scene:
 
     comparison: Comparison
     rows: Sequence[Row]
-    found: Findings
+    findings: Findings
     looks: Mapping[str, Look]
 
     def row(self, *names: str) -> Row | None:

@@ -67,15 +67,19 @@ def quality(scene: Scene) -> Markup:
     comparison = scene.comparison
     shown = [comparison.backend(name) for name in comparison.names]
     # From the last: the base, which is first, has the metric alone.
-    names = list(dict.fromkeys(name for one in reversed(shown) for name in one.quality))
+    names = list(dict.fromkeys(name for backend in reversed(shown) for name in backend.quality))
     gains, title = _headlines(scene), answers_title(comparison)
     if not names:
         return Markup("")
     rows = []
-    for one in shown:
-        cells = [_quality_cell(comparison, one, name) for name in names]
+    for backend in shown:
+        cells = [_quality_cell(comparison, backend, name) for name in names]
         rows.append(
-            [one.name, *cells, *(_gain(row.gains[one.name]) if one.name in row.gains else "-" for row in gains)]
+            [
+                backend.name,
+                *cells,
+                *(_gain(row.gains[backend.name]) if backend.name in row.gains else "-" for row in gains),
+            ]
         )
     return table(f"{title[0].upper()}{title[1:]}, and gains", ["backend", *names, *(row.title for row in gains)], rows)
 
@@ -100,23 +104,28 @@ def resources(comparison: Comparison) -> Markup:
     """Bytes on disk, padding and batches."""
     shown = [comparison.backend(name) for name in comparison.names]
     columns = {
-        "model on disk": ["-" if one.model_bytes is None else size(one.model_bytes) for one in shown],
-        "installation": ["-" if one.install_bytes is None else size(one.install_bytes) for one in shown],
-        "padding in the stream": ["-" if one.padding_share is None else f"{one.padding_share:.1%}" for one in shown],
-        "batches in the stream": [one.batching or "-" for one in shown],
+        "model on disk": ["-" if backend.model_bytes is None else size(backend.model_bytes) for backend in shown],
+        "installation": ["-" if backend.install_bytes is None else size(backend.install_bytes) for backend in shown],
+        "padding in the stream": [
+            "-" if backend.padding_share is None else f"{backend.padding_share:.1%}" for backend in shown
+        ],
+        "batches in the stream": [backend.batching or "-" for backend in shown],
     }
     columns = {title: cells for title, cells in columns.items() if set(cells) != {"-"}}
-    rows = [[one.name, *(cells[place] for cells in columns.values())] for place, one in enumerate(shown)]
+    rows = [[backend.name, *(cells[place] for cells in columns.values())] for place, backend in enumerate(shown)]
     return table("Each backend", ["backend", *columns], rows) if columns else Markup("")
 
 
 def batchings(comparison: Comparison) -> Markup:
     """What the pilot tried, where it had a choice; each backend's best is what was measured."""
-    tried = [one for one in comparison.backends if len(one.rates) > 1 and one.control_of is None]
-    names = list(dict.fromkeys(batching for one in tried for batching in one.rates))
+    tried = [backend for backend in comparison.backends if len(backend.rates) > 1 and backend.control_of is None]
+    names = list(dict.fromkeys(batching for backend in tried for batching in backend.rates))
     rows = [
-        [one.name, *(f"{one.rates[name]:.4g} {comparison.unit}/s" if name in one.rates else "-" for name in names)]
-        for one in tried
+        [
+            backend.name,
+            *(f"{backend.rates[name]:.4g} {comparison.unit}/s" if name in backend.rates else "-" for name in names),
+        ]
+        for backend in tried
     ]
     return table(
         "Batchings that a short pilot tried; each backend then ran with its fastest", ["backend", *names], rows
@@ -125,31 +134,31 @@ def batchings(comparison: Comparison) -> Markup:
 
 def limits(scene: Scene) -> Markup:
     """The machine's ceilings, and what each backend achieved below them."""
-    comparison, found = scene.comparison, scene.comparison.limits
+    comparison, ceiling = scene.comparison, scene.comparison.limits
     rows = []
     for row in scene.rows:
         cells = [_achieved(comparison, row, name) for name in comparison.names]
         if set(cells) != {"-"}:
             rows.append([row.title.removeprefix("latency p50, "), *cells])
-    own = table("Achieved", ["query", *comparison.names], rows)
-    if found is None:
-        return own
-    int8 = "" if found.int8_gemm_gops is None else f"{found.int8_gemm_gops:.4g} GOP/s ({found.int8_gemm_by})"
+    table_of_rows = table("Achieved", ["query", *comparison.names], rows)
+    if ceiling is None:
+        return table_of_rows
+    int8 = "" if ceiling.int8_gemm_gops is None else f"{ceiling.int8_gemm_gops:.4g} GOP/s ({ceiling.int8_gemm_by})"
     ceilings = {
-        "threads": str(found.threads),
-        "best fp32 product": f"{found.fp32_gemm_gflops:.4g} GFLOP/s ({found.fp32_gemm_by})",
+        "threads": str(ceiling.threads),
+        "best fp32 product": f"{ceiling.fp32_gemm_gflops:.4g} GFLOP/s ({ceiling.fp32_gemm_by})",
         "best int8 product": int8,
-        "reading memory": f"{found.read_gb_per_s:.3g} GB/s",
+        "reading memory": f"{ceiling.read_gb_per_s:.3g} GB/s",
     }
-    return join([fields(ceilings), own])
+    return join([fields(ceilings), table_of_rows])
 
 
 def _achieved(comparison: Comparison, row: Row, name: str) -> str:
     point = achieved(comparison, row, name) if name in row.values else None
     if point is None:
         return "-"
-    found = comparison.limits
-    share = "" if found is None else f" ({point[0] / attainable_gflops(found, point[2]):.0%} of the limit)"
+    limits = comparison.limits
+    share = "" if limits is None else f" ({point[0] / attainable_gflops(limits, point[2]):.0%} of the limit)"
     return f"{point[0]:.4g} GFLOP/s, {point[1]:.3g} GB/s{share}"
 
 
@@ -161,22 +170,22 @@ _CONTROL = (
 
 def noise(scene: Scene) -> Markup:
     """The control's intervals, and which blocks were disturbed."""
-    found, copy = scene.found, scene.comparison.control
+    trust, copy = scene.findings, scene.comparison.control
     parts = []
-    if copy is not None and found.floor is not None:
+    if copy is not None and trust.floor is not None:
         parts.append(element("p", _CONTROL, class_="about"))
         parts.append(
             element(
                 "p",
-                f"{copy.control_of} against its own copy differed by {found.floor:.1%} (median of "
-                f"{len(found.controls)} measures); {len(found.false_alarms)} intervals of {len(found.controls)} "
+                f"{copy.control_of} against its own copy differed by {trust.floor:.1%} (median of "
+                f"{len(trust.controls)} measures); {len(trust.false_alarms)} intervals of {len(trust.controls)} "
                 "exclude 1.",
             )
         )
-        rows = [[one.title, _gain(one.gain)] for one in found.controls]
+        rows = [[control.title, _gain(control.gain)] for control in trust.controls]
         parts.append(table("A/A control", ["measure", "gain of the copy"], rows))
-    if found.disturbed:
-        listed = ", ".join(f"{name} {block + 1}" for name, block in found.disturbed)
+    if trust.disturbed:
+        listed = ", ".join(f"{name} {block + 1}" for name, block in trust.disturbed)
         parts.append(element("p", f"Disturbed blocks: {listed}."))
     return join(parts)
 
@@ -189,19 +198,19 @@ def failed(failure: Failure) -> str:
 
 def doubts(comparison: Comparison) -> list[str]:
     """Reasons to doubt that lie not in the machine but in what was compared."""
-    found = []
+    reasons = []
     if comparison.interrupted:
-        found.append("The run was interrupted: the figures are of what was measured until then.")
+        reasons.append("The run was interrupted: the figures are of what was measured until then.")
     if comparison.same_weights is False:
-        found.append(
+        reasons.append(
             f"The weights of {comparison.checkpoint} are not those that the artifact was made from. Export it again, "
             "or name the right checkpoint."
         )
     unsustained = dict.fromkeys(run.backend for run in comparison.runs if "server_unsustained" in run.samples)
-    found += [f"{name} sustained no rate within the server's bound in at least one block." for name in unsustained]
+    reasons += [f"{name} sustained no rate within the server's bound in at least one block." for name in unsustained]
     if comparison.base not in {run.backend for run in comparison.runs}:
-        found.append(f"{comparison.base} was not measured, so there are no gains.")
-    return found
+        reasons.append(f"{comparison.base} was not measured, so there are no gains.")
+    return reasons
 
 
 def method(comparison: Comparison) -> Markup:
@@ -252,30 +261,31 @@ def _server(comparison: Comparison) -> str:
 
 def _backends(comparison: Comparison) -> Markup:
     rows = [
-        [one.name, one.about, f"a copy of {one.control_of}" if one.control_of else ""] for one in comparison.backends
+        [backend.name, backend.about, f"a copy of {backend.control_of}" if backend.control_of else ""]
+        for backend in comparison.backends
     ]
     return table("Backends", ["backend", "what it is", "note"], rows)
 
 
 def machine(comparison: Comparison) -> Markup:
     """Everything that is known of the machine."""
-    found = comparison.machine
+    machine = comparison.machine
     shown = {None: "", True: "yes", False: "no"}
     return fields(
         {
-            "processor": found.processor,
-            "cores": f"{found.usable_cores} usable of {found.cores}",
-            "affinity": ", ".join(map(str, found.affinity)),
-            "threads per core": str(found.threads_per_core or ""),
-            "clock": f"{found.frequency_mhz:.0f} MHz" if found.frequency_mhz else "",
-            "governor": found.governor or "",
-            "boost": shown[found.boost],
-            "on battery": shown[found.on_battery],
-            "virtual": shown[found.virtual],
-            "memory": size(found.memory_bytes),
-            "GPU": found.gpu or "",
-            "system": found.system,
-            "load before": f"{found.busy_share:.0%} of the usable cores, load average {found.load_average:g}",
+            "processor": machine.processor,
+            "cores": f"{machine.usable_cores} usable of {machine.cores}",
+            "affinity": ", ".join(map(str, machine.affinity)),
+            "threads per core": str(machine.threads_per_core or ""),
+            "clock": f"{machine.frequency_mhz:.0f} MHz" if machine.frequency_mhz else "",
+            "governor": machine.governor or "",
+            "boost": shown[machine.boost],
+            "on battery": shown[machine.on_battery],
+            "virtual": shown[machine.virtual],
+            "memory": size(machine.memory_bytes),
+            "GPU": machine.gpu or "",
+            "system": machine.system,
+            "load before": f"{machine.busy_share:.0%} of the usable cores, load average {machine.load_average:g}",
         }
     )
 

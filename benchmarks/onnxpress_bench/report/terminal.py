@@ -17,14 +17,14 @@ from onnxpress_exporter.judging.wrong import is_wrong
 def render(comparison: Comparison) -> str:
     """The tables of speed, quality and resources, and what a reader must know to trust them."""
     rows = summarize(comparison)
-    found = findings(comparison, rows)
+    trust = findings(comparison, rows)
     parts = [_heading(comparison)]
     if rows:
         others = [name for name in comparison.names if name != comparison.base]
         header = ["what", comparison.base, *(cell for name in others for cell in (name, "gain [95% interval]"))]
         parts.append(table(header, [_row(row, comparison.base, others) for row in rows]))
     parts += [part for part in (_quality(comparison), _resources(comparison), _limits(comparison, rows)) if part]
-    return "\n\n".join([*parts, "\n".join([*_warnings(comparison, found), *_notes(comparison, found)])])
+    return "\n\n".join([*parts, "\n".join([*_warnings(comparison, trust), *_notes(comparison, trust)])])
 
 
 def _heading(comparison: Comparison) -> str:
@@ -44,13 +44,13 @@ def _heading(comparison: Comparison) -> str:
 
 def all_versions(comparison: Comparison) -> dict[str, str]:
     """Of our environment, and of the backends that have their own."""
-    found = dict(comparison.versions)
+    versions = dict(comparison.versions)
     for backend in comparison.backends:
         for name, version in backend.versions.items():
-            known = found.setdefault(name, version)
+            known = versions.setdefault(name, version)
             if known != version:
-                found[f"{name} ({backend.name})"] = version
-    return found
+                versions[f"{name} ({backend.name})"] = version
+    return versions
 
 
 def _row(row: Row, base: str, others: list[str]) -> list[str]:
@@ -89,16 +89,16 @@ def times(ratio: float) -> str:
 
 def _quality(comparison: Comparison) -> str:
     shown = [comparison.backend(name) for name in comparison.names]
-    shown = [one for one in shown if one.quality or one.name == comparison.base]
+    shown = [backend for backend in shown if backend.quality or backend.name == comparison.base]
     # Not `names[0]`'s own: the base has the metric alone.
-    names = dict.fromkeys(name for one in reversed(shown) for name in one.quality)
-    rows = [[name, *(_quality_cell(comparison, one, name) for one in shown)] for name in names]
-    return table([answers_title(comparison), *(one.name for one in shown)], rows) if rows else ""
+    names = dict.fromkeys(name for backend in reversed(shown) for name in backend.quality)
+    rows = [[name, *(_quality_cell(comparison, backend, name) for backend in shown)] for name in names]
+    return table([answers_title(comparison), *(backend.name for backend in shown)], rows) if rows else ""
 
 
 def answers_title(comparison: Comparison) -> str:
     """What answers were held against."""
-    labelled = any(name in METRICS for one in comparison.backends for name in one.quality)
+    labelled = any(name in METRICS for backend in comparison.backends for name in backend.quality)
     return f"answers, against {comparison.base}'s" + (" and the right ones" if labelled else "")
 
 
@@ -112,16 +112,16 @@ def _quality_cell(comparison: Comparison, backend: BackendInfo, name: str) -> st
 
 
 _RESOURCES: Mapping[str, Callable[[BackendInfo], str]] = {
-    "model on disk": lambda one: "-" if one.model_bytes is None else size(one.model_bytes),
-    "installation": lambda one: "-" if one.install_bytes is None else size(one.install_bytes),
-    "padding in the stream": lambda one: "-" if one.padding_share is None else f"{one.padding_share:.1%}",
-    "batches in the stream": lambda one: one.batching or "-",
+    "model on disk": lambda backend: "-" if backend.model_bytes is None else size(backend.model_bytes),
+    "installation": lambda backend: "-" if backend.install_bytes is None else size(backend.install_bytes),
+    "padding in the stream": lambda backend: "-" if backend.padding_share is None else f"{backend.padding_share:.1%}",
+    "batches in the stream": lambda backend: backend.batching or "-",
 }
 
 
 def _resources(comparison: Comparison) -> str:
     shown = [comparison.backend(name) for name in comparison.names]
-    rows = [[title, *(cell(one) for one in shown)] for title, cell in _RESOURCES.items()]
+    rows = [[title, *(cell(backend) for backend in shown)] for title, cell in _RESOURCES.items()]
     rows = [row for row in rows if set(row[1:]) != {"-"}]
     return table(["size", *comparison.names], rows) if rows else ""
 
@@ -142,8 +142,8 @@ def achieved(comparison: Comparison, row: Row, backend: str) -> tuple[float, flo
 
 def _narrowing(comparison: Comparison, backend: str) -> float:
     """The backend's model file beside the base's: 0.25 for int8 weights."""
-    base, own = comparison.backend(comparison.base).model_bytes, comparison.backend(backend).model_bytes
-    return min(1.0, own / base) if base and own else 1.0
+    base, compared = comparison.backend(comparison.base).model_bytes, comparison.backend(backend).model_bytes
+    return min(1.0, compared / base) if base and compared else 1.0
 
 
 def _limits(comparison: Comparison, rows: list[Row]) -> str:
@@ -180,8 +180,8 @@ def _limits(comparison: Comparison, rows: list[Row]) -> str:
     )
 
 
-def _warnings(comparison: Comparison, found: Findings) -> list[str]:
-    lines = [f"WARNING: {warning}" for warning in found.warnings]
+def _warnings(comparison: Comparison, trust: Findings) -> list[str]:
+    lines = [f"WARNING: {warning}" for warning in trust.warnings]
     if comparison.same_weights is False:
         lines.append(
             f"WARNING: the weights of {comparison.checkpoint} are not those that the artifact was made from. Export it "
@@ -205,7 +205,7 @@ def _warnings(comparison: Comparison, found: Findings) -> list[str]:
     return lines
 
 
-def _notes(comparison: Comparison, found: Findings) -> list[str]:
+def _notes(comparison: Comparison, trust: Findings) -> list[str]:
     settings = comparison.settings
     done = max((run.block + 1 for run in comparison.runs), default=0)
     blocks = "1 block" if done == 1 else f"{done} blocks"
@@ -226,10 +226,10 @@ def _notes(comparison: Comparison, found: Findings) -> list[str]:
         notes.append(
             f"Server: Poisson arrivals, {settings.server_queries} queries, {rate}; latency from the intended sending."
         )
-    if found.floor is not None and comparison.control is not None:
+    if trust.floor is not None and comparison.control is not None:
         notes.append(
-            f"A/A control: {comparison.control.control_of} against its own copy differed by {found.floor:.1%} (median "
-            f"of {len(found.controls)} measures); {len(found.false_alarms)} intervals of {len(found.controls)} "
+            f"A/A control: {comparison.control.control_of} against its own copy differed by {trust.floor:.1%} (median "
+            f"of {len(trust.controls)} measures); {len(trust.false_alarms)} intervals of {len(trust.controls)} "
             "exclude 1."
         )
     return notes

@@ -57,5 +57,5 @@ SCENARIOS: Mapping[str, tuple[str, str]] = {
 def scenario(name: str) -> Scenario:
     """The function of a row of SCENARIOS."""
     module, function = SCENARIOS[name]
-    found: Scenario = getattr(import_module(f"onnxpress_bench.scenarios.{module}"), function)
-    return found
+    function_of_row: Scenario = getattr(import_module(f"onnxpress_bench.scenarios.{module}"), function)
+    return function_of_row

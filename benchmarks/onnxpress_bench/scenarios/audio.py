@@ -23,7 +23,7 @@ def audio(backend: Backend, work: Work, now: Callable[[], float] = time.perf_cou
     samples: Samples = {}
     for seconds, items in work.parameters["audio"]["recordings"].items():
         recordings = [(read_recording(item), int(item["rate_hz"])) for item in items]
-        warm_up(lambda one: backend.transcribe(*one), recordings, work.warm_up_s)
+        warm_up(lambda recording: backend.transcribe(*recording), recordings, work.warm_up_s)
         factors: list[float] = []
         end = now() + work.latency_s
         while not factors or now() < end:

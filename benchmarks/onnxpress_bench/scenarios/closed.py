@@ -62,8 +62,8 @@ def _call(backend: Backend, queries: Sequence[Sequence[Any]], tokenization: str)
         raise NotImplementedError("this backend cannot be measured without its tokenization")
     if len(queries[0]) == 1:
         return backend.one, [query[0] for query in queries]
-    own = backend.batchings[0].rows is None
-    together = Batching(None if own else len(queries[0]))
+    plans_batches = backend.batchings[0].rows is None
+    together = Batching(None if plans_batches else len(queries[0]))
     return lambda query: backend.many(query, together), queries
 
 
@@ -88,7 +88,7 @@ def fastest_batching(backend: Backend, stream: Sequence[Any], budget_s: float) -
     if len(backend.batchings) == 1:
         return first, {str(first): 1000 / per_item_ms}
     sample = stream[: max(32, int(1000 * budget_s / per_item_ms))]
-    rates = {one: 1000 * len(sample) / _stream_ms(backend, sample, one) for one in backend.batchings}
+    rates = {batching: 1000 * len(sample) / _stream_ms(backend, sample, batching) for batching in backend.batchings}
     best = max(rates, key=lambda batching: rates[batching])
     return best, {str(batching): rate for batching, rate in rates.items()}
 

@@ -37,9 +37,9 @@ def generation(backend: Backend, work: Work, now: Now = time.perf_counter) -> Sa
     """
     if not isinstance(backend, Generates):
         raise NotImplementedError("this backend does not generate text")
-    own, apart, samples = work.parameters["generation"], work.tokenization == "apart", Samples()
-    for length, prompts in own["prompts"].items():
-        for new in own["new_tokens"]:
+    parameters, apart, samples = work.parameters["generation"], work.tokenization == "apart", Samples()
+    for length, prompts in parameters["prompts"].items():
+        for new in parameters["new_tokens"]:
             run = partial(timed, backend, new_tokens=new, now=now)
             warm_up(run, prompts, work.warm_up_s)
             timings: list[Timing] = []
@@ -47,12 +47,16 @@ def generation(backend: Backend, work: Work, now: Now = time.perf_counter) -> Sa
             while not timings or now() < end:
                 timings += [run(text) for text in prompts]
             first = samples.setdefault(f"first_token_{length}_ms", [])
-            first += [1000 * (one.from_ids_s if apart else one.from_text_s) for one in timings]
+            first += [1000 * (timing.from_ids_s if apart else timing.from_text_s) for timing in timings]
             prefill = samples.setdefault(f"prefill_{length}_per_s", [])
-            prefill += [one.prompt_tokens / one.from_ids_s for one in timings]
+            prefill += [timing.prompt_tokens / timing.from_ids_s for timing in timings]
             if new > 1:
-                samples[f"between_tokens_{length}_{new}_ms"] = [1000 * gap for one in timings for gap in one.gaps_s]
-                samples[f"decode_{length}_{new}_per_s"] = [len(one.gaps_s) / sum(one.gaps_s) for one in timings]
+                samples[f"between_tokens_{length}_{new}_ms"] = [
+                    1000 * gap for timing in timings for gap in timing.gaps_s
+                ]
+                samples[f"decode_{length}_{new}_per_s"] = [
+                    len(timing.gaps_s) / sum(timing.gaps_s) for timing in timings
+                ]
     return samples
 
 

@@ -47,14 +47,14 @@ def server(backend: Backend, work: Work) -> Samples:
 
     Parameters: `queries`, `seed`, and `rate_per_s` or `p99_ms`.
     """
-    own = work.parameters["server"]
-    gaps = unit_gaps(int(own["queries"]), int(own["seed"]))
+    parameters = work.parameters["server"]
+    gaps = unit_gaps(int(parameters["queries"]), int(parameters["seed"]))
     items = [work.stream[i % len(work.stream)] for i in range(len(gaps))]
     backend.many(items[:16], work.batching)
-    if own.get("rate_per_s"):
-        times, _ = serve(backend, items, gaps, float(own["rate_per_s"]), work.batching)
+    if parameters.get("rate_per_s"):
+        times, _ = serve(backend, items, gaps, float(parameters["rate_per_s"]), work.batching)
         return {"server_latency_ms": times}
-    bound_ms = float(own["p99_ms"])
+    bound_ms = float(parameters["p99_ms"])
     rate, times = highest_rate(backend, items, gaps, work.batching, bound_ms)
     # A rate of 0 has no ratio: what cannot be sustained at all is left out, and the report says so.
     return {"server_rate_per_s": [rate], "server_latency_ms": times} if rate else {"server_unsustained": [1.0]}
@@ -103,7 +103,7 @@ def serve(
             backend.many(items[done:stop], batching)
         end = clock.now() - start
         times += [1000 * (end - arrival) for arrival in arrivals[done:stop]]
-        late += sum(one > bound_ms for one in times[done:stop])
+        late += sum(latency_ms > bound_ms for latency_ms in times[done:stop])
         done = stop
         if late > len(items) / 100:
             return times, False

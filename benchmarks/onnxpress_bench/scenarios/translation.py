@@ -21,10 +21,10 @@ def translation(backend: Backend, work: Work, now: Callable[[], float] = time.pe
     """
     if not isinstance(backend, Rewrites):
         raise NotImplementedError("this backend does not rewrite texts")
-    own, samples = work.parameters["translation"], Samples()
-    new = own["new_tokens"]
-    for rows, batches in own["batches"].items():
-        for beams in own["beams"]:
+    parameters, samples = work.parameters["translation"], Samples()
+    new = parameters["new_tokens"]
+    for rows, batches in parameters["batches"].items():
+        for beams in parameters["beams"]:
 
             def run(texts: list[str], beams: int = beams) -> list[list[int]]:
                 return backend.rewrite(texts, beams, new)

@@ -51,5 +51,5 @@ SUITES: Mapping[str, str] = {
 
 def cases(suite: str) -> tuple[Case, ...]:
     """The cases of a suite, in the order they run."""
-    found: tuple[Case, ...] = import_module(f"onnxpress_bench.suites.{suite}").CASES
-    return found
+    rows: tuple[Case, ...] = import_module(f"onnxpress_bench.suites.{suite}").CASES
+    return rows

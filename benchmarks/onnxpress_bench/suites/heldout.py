@@ -45,7 +45,7 @@ def _review(grammar: Any, rng: Random) -> dict[str, Any]:
 
 def _news(grammar: Any, rng: Random) -> dict[str, Any]:
     row = grammar.news(rng, "heldout")
-    entities = [{"start": one.start, "end": one.end, "label": one.label} for one in row.entities]
+    entities = [{"start": entity.start, "end": entity.end, "label": entity.label} for entity in row.entities]
     return {"text": row.text, "entities": entities}
 
 

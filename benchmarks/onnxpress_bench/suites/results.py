@@ -33,11 +33,11 @@ def load(folder: Path) -> dict[str, dict[str, Comparison]]:
     Raises:
         BenchError: a record cannot be read.
     """
-    found: dict[str, dict[str, Comparison]] = {}
+    records: dict[str, dict[str, Comparison]] = {}
     for suite in SUITES:
         paths = {case.name: folder / suite / f"{case.name}.jsonl" for case in cases(suite)}
-        found[suite] = {name: read_record(path) for name, path in paths.items() if path.is_file()}
-    return found
+        records[suite] = {name: read_record(path) for name, path in paths.items() if path.is_file()}
+    return records
 
 
 def render(suite: str, records: Records) -> str:
@@ -120,11 +120,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _versions(records: Records) -> str:
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for record in records.values():
         for backend in record.backends:
-            found |= backend.versions
-    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+            versions |= backend.versions
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
 _SHOWN = (
@@ -159,9 +159,11 @@ def _quality(case: Case, record: Comparison) -> str:
     if tuple(case.precisions) == ("fp32",):
         return ""
     backends = [record.backend(name) for name in record.names]
-    figures = dict.fromkeys(key for one in backends for key in one.quality)
-    lines = [[key, *(_figure(one.quality.get(key)) for one in backends)] for key in figures]
-    lines.append(["model files", *("-" if one.model_bytes is None else size(one.model_bytes) for one in backends)])
+    figures = dict.fromkeys(key for backend in backends for key in backend.quality)
+    lines = [[key, *(_figure(backend.quality.get(key)) for backend in backends)] for key in figures]
+    lines.append(
+        ["model files", *("-" if backend.model_bytes is None else size(backend.model_bytes) for backend in backends)]
+    )
     return _table([f"{case.name}, answers", *record.names], lines)
 
 
@@ -210,9 +212,11 @@ def _cold_start(case: Case, record: Comparison) -> str:
         return ""
     rows = {row.name: row for row in summarize(record)}
     wanted = ("cold_start", "cold_import", "cold_load", "cold_first_call", "memory_first")
-    lines = [[rows[name].title.strip(), *(_cell(record, rows[name], one) for one in record.names)] for name in wanted]
+    lines = [
+        [rows[name].title.strip(), *(_cell(record, rows[name], backend) for backend in record.names)] for name in wanted
+    ]
     installed = [record.backend(name).install_bytes for name in record.names]
-    lines.append(["installation", *("-" if one is None else size(one) for one in installed)])
+    lines.append(["installation", *("-" if size_bytes is None else size(size_bytes) for size_bytes in installed)])
     return _table([f"{case.model}, {case.name}", *record.names], lines)
 
 
@@ -220,8 +224,8 @@ def _targets(measured: Sequence[tuple[Case, Comparison]]) -> str:
     lines = []
     for case, record in measured:
         for target in case.targets:
-            found = outcome(record, target)
-            lines.append([target.title, _limit(target), _value(target, found), _VERDICTS[found.verdict(target)]])
+            reached = outcome(record, target)
+            lines.append([target.title, _limit(target), _value(target, reached), _VERDICTS[reached.verdict(target)]])
     return f"{_table(['target', 'wanted', 'measured', ''], lines)}\n\n{_RULE_OF_TARGETS}"
 
 
@@ -244,13 +248,13 @@ def _limit(target: Target) -> str:
     return f"{sign} {_number(target, limit)}"
 
 
-def _value(target: Target, found: Outcome) -> str:
-    if found.value is None:
+def _value(target: Target, measured: Outcome) -> str:
+    if measured.value is None:
         return "-"
     interval = ""
-    if found.low is not None and found.high is not None:
-        interval = f" [{_number(target, found.low)}, {_number(target, found.high)}]"
-    return _number(target, found.value) + interval
+    if measured.low is not None and measured.high is not None:
+        interval = f" [{_number(target, measured.low)}, {_number(target, measured.high)}]"
+    return _number(target, measured.value) + interval
 
 
 def _number(target: Target, value: float) -> str:
@@ -270,10 +274,10 @@ def _trust(measured: Sequence[tuple[str, Comparison]]) -> str:
     """What the runs say of themselves."""
     lines = []
     for name, record in measured:
-        found = findings(record)
-        if found.floor is not None:
-            outside = f"{len(found.false_alarms)} of {len(found.controls)}"
-            lines.append(f"- {name}: the A/A control differed by {found.floor:.1%}, {outside} intervals exclude 1.")
-        lines += [f"- {name}: {warning}" for warning in found.warnings]
+        trust = findings(record)
+        if trust.floor is not None:
+            outside = f"{len(trust.false_alarms)} of {len(trust.controls)}"
+            lines.append(f"- {name}: the A/A control differed by {trust.floor:.1%}, {outside} intervals exclude 1.")
+        lines += [f"- {name}: {warning}" for warning in trust.warnings]
         lines += [f"- {name}: {failure.backend} failed: {failure.message}" for failure in record.failures]
     return "\n".join(["What the runs say of themselves:", "", *lines])

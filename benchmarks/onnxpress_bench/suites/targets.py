@@ -137,9 +137,9 @@ def _mean_gain(comparison: Comparison, target: Target) -> Outcome:
     blocks = sorted(means[0].keys() & means[1].keys())
     if not blocks:
         return Outcome(None)
-    base, own = ([side[block] for block in blocks] for side in means)
+    base, compared = ([side[block] for block in blocks] for side in means)
     lower = rows[0].startswith("latency")
-    return _of_gain(paired_gain(base, own, lower_is_better=lower, seed=comparison.settings.seed))
+    return _of_gain(paired_gain(base, compared, lower_is_better=lower, seed=comparison.settings.seed))
 
 
 def _geometric_means(comparison: Comparison, rows: Sequence[str], backend: str) -> dict[int, float]:
@@ -151,14 +151,14 @@ def _geometric_means(comparison: Comparison, rows: Sequence[str], backend: str) 
 
 def _install(comparison: Comparison, target: Target) -> Outcome:
     sizes = {info.name: info.install_bytes for info in comparison.backends}
-    own, base = sizes.get(target.backend), sizes.get(target.base)
-    return _counted(own / base if own and base else None)
+    compared, base = sizes.get(target.backend), sizes.get(target.base)
+    return _counted(compared / base if compared and base else None)
 
 
 def _size(comparison: Comparison, target: Target) -> Outcome:
     sizes = {info.name: info.model_bytes for info in comparison.backends}
-    own, base = sizes.get(target.backend), sizes.get(target.base)
-    return _counted(own / base if own and base else None)
+    compared, base = sizes.get(target.backend), sizes.get(target.base)
+    return _counted(compared / base if compared and base else None)
 
 
 def _quality(comparison: Comparison, target: Target) -> Outcome:
@@ -170,15 +170,15 @@ def _figure(comparison: Comparison, backend: str, name: str) -> float | None:
 
 
 def _less_error(comparison: Comparison, target: Target) -> Outcome:
-    own, base = (_figure(comparison, name, target.row) for name in (target.backend, target.base))
-    if own is None or base is None:
+    compared, base = (_figure(comparison, name, target.row) for name in (target.backend, target.base))
+    if compared is None or base is None:
         return Outcome(None)
-    return _counted((1 - base) / max(1 - own, 1e-12))
+    return _counted((1 - base) / max(1 - compared, 1e-12))
 
 
 def _difference(comparison: Comparison, target: Target) -> Outcome:
-    own, base = (_figure(comparison, name, target.row) for name in (target.backend, target.base))
-    return _counted(None if own is None or base is None else own - base)
+    compared, base = (_figure(comparison, name, target.row) for name in (target.backend, target.base))
+    return _counted(None if compared is None or base is None else compared - base)
 
 
 def _kept(comparison: Comparison, target: Target) -> Outcome:

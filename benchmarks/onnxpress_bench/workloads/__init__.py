@@ -77,8 +77,8 @@ class Workload:
 
     def make_inputs(self, model: Model, settings: Settings, sizes: Sizes) -> Inputs:
         """The inputs of a run; the same settings, sizes and tokenizer give the same ones."""
-        made: Inputs = import_module(f"{__name__}.{self.module}").make_inputs(model, settings, sizes)
-        return made
+        inputs: Inputs = import_module(f"{__name__}.{self.module}").make_inputs(model, settings, sizes)
+        return inputs
 
     def answer(self, backend: Any, items: Sequence[Any]) -> Sequence[Any]:
         """A backend's answers to the items of one batch."""

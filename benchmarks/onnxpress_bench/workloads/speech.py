@@ -62,8 +62,8 @@ def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
     }
     stream = [item for items in recordings.values() for item in items]
     parameters = {"audio": {"recordings": recordings}}
-    own = {"transcript_tokens": sizes.transcript_tokens}
-    return Inputs("recordings", stream[0], stream, parameters=parameters, settings=own)
+    described = {"transcript_tokens": sizes.transcript_tokens}
+    return Inputs("recordings", stream[0], stream, parameters=parameters, settings=described)
 
 
 def read_recording(item: Mapping[str, Any]) -> NDArray[np.float32]:
