@@ -1,7 +1,7 @@
-"""What one rendering of a chat template may cost: processor time, and the size of what it makes.
+"""Bounds what one rendering of a chat template costs: its steps, and the size of the values it makes.
 
-A rendering runs within `metered`; `chat_sandbox` puts calls of the meter into the template. Sizes are checked before
-the thing is made. Knows no template language.
+A rendering runs within `metered`; `sandbox` inserts the calls of the meter into the template. A size is checked before
+the value is made. This module does not know the template language.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Meter:
         self.weights: dict[int, tuple[Any, int]] = {}
 
     def tick(self) -> bool:
-        """Count one step. Always true, so that it can stand in a condition."""
+        """Count one step. Returns True, so that a condition can call it."""
         if time.thread_time() > self.end:
             raise Exceeded(f"it runs for more than {self.seconds:g} s")
         return True
 
     def weigh(self, value: Any) -> int:
-        """Members of a value that is a list, tuple or dictionary, with all of theirs; else 1."""
+        """Count the members of a list, tuple or dictionary at all levels; 1 for any other value."""
         if not isinstance(value, (list, tuple, dict)):
             return 1
         known = self.weights.get(id(value))
@@ -66,7 +66,7 @@ _meter: ContextVar[Meter] = ContextVar("_meter")
 
 @contextmanager
 def metered() -> Iterator[None]:
-    """Bound what a rendering within may cost."""
+    """Bound what the rendering in this block costs."""
     token = _meter.set(Meter(MAX_SECONDS))
     try:
         yield
@@ -84,7 +84,7 @@ def meter() -> Meter:
 
 
 def check_size(size: int) -> int:
-    """The size, if a template may make something so large."""
+    """Return the size; raise Exceeded where a template may not make a value that large."""
     if size > MAX_SIZE:
         raise Exceeded(f"it makes something of {size} characters or members; {MAX_SIZE} are allowed")
     return size
@@ -97,14 +97,14 @@ def _size(value: Any) -> int:
 
 
 def check_growth(arguments: Iterable[Any]) -> None:
-    """What these functions return is no larger than the product of their two largest arguments, but for a factor."""
+    """Check a call whose result is at most as large as the product of its two largest arguments, up to a factor."""
     *_, second, first = sorted((1, 1, *map(_size, arguments)))
     check_size(first * second // 16)
     check_size(first)
 
 
 def check_join(separator: Any, members: list[Any]) -> None:
-    """What `join` makes of these members, texts, numbers or lists."""
+    """Check the size of what `join` makes of these members: texts, numbers or lists."""
     check_size(
         len(members) * (_size(separator) + 1) + sum(_size(member) for member in members if not isinstance(member, int))
     )
@@ -142,7 +142,7 @@ BINARY_GUARDS: Mapping[str, Callable[[Any, Any], None]] = {
 
 
 def check_format(template: str | bytes, values: Iterable[Any]) -> None:
-    """What `%` or `format` makes; numbers among the values are widths only where the template says so."""
+    """Check the size of what `%` or `format` makes. Numbers count as widths only where the template says so."""
     text = template if isinstance(template, str) else template.decode("latin-1")
     widths = [min(int(number[:9]), MAX_SIZE + 1) for number in re.findall(r"[0-9]+", text)]
     taken = "*" in text or re.search(r"\{[^}]*\{", text)

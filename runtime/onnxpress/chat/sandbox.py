@@ -1,8 +1,8 @@
-"""Chat templates as untrusted programs: what they may reach. The only importer of jinja2.
+"""Runs chat templates as untrusted programs. The only importer of jinja2.
 
 Syntax, filters and globals are those that transformers gives chat templates. Python's internals are out of reach
-(jinja2's immutable sandbox), and `chat_meter` is asked at each turn of a loop, call, operator and filter. Knows no
-messages.
+(jinja2's immutable sandbox), and `meter` counts each turn of a loop, call, operator and filter. This module does not
+know messages.
 """
 
 from __future__ import annotations
@@ -121,12 +121,12 @@ class Environment(ImmutableSandboxedEnvironment):
         return _weighed(value)
 
     def joined(self, *values: Any) -> str:
-        """`a ~ b`."""
+        """Evaluate `a ~ b`; Exceeded where the text would be too large."""
         return self.concat(map(str, map(_weighed, values)))
 
     @staticmethod
     def concat(texts: Iterable[str]) -> str:
-        """Every text that a template makes piece by piece."""
+        """Join the pieces of a text that the template makes; Exceeded where it would be too large."""
         pieces = list(texts)
         check_size(sum(map(len, pieces)))
         return "".join(pieces)

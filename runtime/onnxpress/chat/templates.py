@@ -1,7 +1,7 @@
 """Messages as the text that a chat model continues, by the checkpoint's own template.
 
-The text equals that of transformers' `apply_chat_template`. Templates run in `chat_sandbox`. Knows no tokens and no
-models.
+The text equals that of transformers' `apply_chat_template`. Templates run in `sandbox`. This module knows neither
+tokens nor models.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def _plain(value: Any) -> Any:
 
 
 def _mark(message: dict[str, Any], field: str, source: str) -> str:
-    """Put a mark behind what is to be continued, in the message itself; returns the text before it."""
+    """Put a mark behind the text that the model continues, in the message itself, and return that text."""
     value = message.get(field)
     names = [name for name in _REASONING if message.get(name) == value] if field in _REASONING else [field]
     if value is None or not any(name in source for name in names):
@@ -235,7 +235,7 @@ def _mark(message: dict[str, Any], field: str, source: str) -> str:
 
 
 def _cut(text: str, final: str, field: str) -> str:
-    """The text up to the mark."""
+    """Cut the rendered text at the mark."""
     place = text.rfind(_END.strip())
     if place < 0 or final.strip() not in text:
         raise InputError(f"The chat template changes or drops the {field} of the last message: it cannot be continued.")

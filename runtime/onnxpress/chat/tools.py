@@ -1,4 +1,4 @@
-"""Python functions as the tools of a chat: their JSON schemas, read from type hints and Google-style docstrings.
+"""Reads the JSON schemas of a chat's tools from the type hints and Google-style docstrings of Python functions.
 
 The result equals transformers' `get_json_schema`. Knows no template.
 """
@@ -108,7 +108,7 @@ def _result(hints: Mapping[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def _read(doc: str) -> tuple[str | None, dict[str, str], str | None]:
-    """Summary, description of each argument, and what is returned."""
+    """Read a docstring: its summary, the description of each argument, and that of the result."""
     summary, arguments, returned = _SUMMARY.search(doc), _ARGUMENTS.search(doc), _RETURNS.search(doc)
     lines = [line for line in arguments.group(1).split("\n") if line.strip()] if arguments else []
     entries = _ARGUMENT.findall("\n".join(lines))
@@ -117,7 +117,7 @@ def _read(doc: str) -> tuple[str | None, dict[str, str], str | None]:
 
 
 def _described(schema: dict[str, Any], text: str, name: str) -> dict[str, Any]:
-    """With the description; `(choices: [...])` at its end lists the values that the argument may have."""
+    """Add a description to a schema. `(choices: [...])` at its end lists the values that the argument may have."""
     choices = _CHOICES.search(text)
     if choices is None:
         return schema | {"description": text}

@@ -1,4 +1,4 @@
-"""From the arguments of a command line to answers, one for each, in order and as they come. Knows no terminal."""
+"""Answers the arguments of a command line, in order, each as soon as it is ready. Does not know the terminal."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _inputs(group: Iterable[tuple[Body, Call]], waiting: deque[tuple[Body, Call]
 
 
 def _entries(pipe: Pipeline[Any, Any], call: Call) -> Iterator[Answer]:
-    """Each text of the one input with its entry of the result, in the result's order."""
+    """Pair the texts of the only input with the entries of its result, in the result's order."""
     for place, entry in enumerate(next(iter(pipe(iter(call.inputs), **call.options)))):
         index = entry["index"] if isinstance(entry, Mapping) else place
         yield call.parts[index], entry

@@ -70,7 +70,7 @@ def _turns() -> Iterator[str]:
 
 
 def _typed() -> Iterator[str]:
-    """Lines of a terminal. Ctrl-C begins a new one."""
+    """Read lines from a terminal. Ctrl-C discards the current line."""
     click.echo(_HELP, err=True)
     while True:
         try:
@@ -82,7 +82,7 @@ def _typed() -> Iterator[str]:
 
 
 def _answer(pipe: Any, messages: Messages, options: dict[str, Any], usage: bool) -> str:
-    """Write the answer while it comes; Ctrl-C ends it, and what there is counts."""
+    """Write the answer while it comes. Ctrl-C ends it; the conversation keeps what was written."""
     pieces: list[str] = []
     stream = pipe.stream(messages, **options)
     try:

@@ -1,4 +1,4 @@
-"""Manifests and results as text for people. Pure: values in, text out."""
+"""Renders manifests and results as text for people. Pure: takes values and returns text."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _graph(name: str, graph: GraphInfo) -> str:
 
 
 def _tensors(tensors: Sequence[TensorInfo]) -> str:
-    """Each with its axes; what is alike in every layer once, as `past_key_values.0..23.key`."""
+    """List tensors with their axes. Those alike in every layer appear once, as `past_key_values.0..23.key`."""
     layers: dict[tuple[str, str, tuple[str | int, ...]], list[str]] = {}
     for tensor in tensors:
         pattern = ".".join("*" if part.isdecimal() else part for part in tensor.name.split("."))
@@ -170,13 +170,13 @@ def figure(name: str, value: float, measures: Mapping[str, float]) -> str:
 
 
 def _is_shown(name: str, quality: Quality) -> bool:
-    """Not what has a column of its own, nor what stands beside another figure or is the difference of two."""
+    """Whether a figure has a line here: not one with a column of its own, one shown beside another, or a difference."""
     beside = name.endswith(_OF_REFERENCE) or f"{name.removesuffix(_LOSS)}{_OF_REFERENCE}" in quality.measures
     return not name.startswith("batch ") and (not beside or f"{name}{_OF_REFERENCE}" in quality.measures)
 
 
 def _unquantized(manifest: Manifest) -> str:
-    """What was not quantized as the rest of its variant, counted by the reason."""
+    """Count, by reason, the products that were not quantized as the rest of their variant."""
     lines = []
     for name, variant in manifest.variants.items():
         reasons: dict[str, int] = {}

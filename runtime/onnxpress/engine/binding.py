@@ -1,4 +1,4 @@
-"""A graph bound to arrays and buffers that stay where they are: runs that allocate nothing and copy what they must.
+"""Binds a graph to arrays and buffers that stay in place, so that runs allocate nothing and copy only what they must.
 
 On a CPU a graph reads and writes the arrays' own memory, and nothing is copied; the same array may be bound as an input
 and as an output. A device with memory of its own reads and writes buffers in place just so; what is bound to arrays on
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 class Binding:
-    """What one graph's runs read and write. Not for several threads at once; several bindings are.
+    """The arrays and buffers that one graph reads and writes. Each thread needs a binding of its own.
 
     The graph must not return a shape or dtype other than that of what is bound to an output. A buffer on a device is
     for inputs that the graph reads there: one that it reads on the host is copied when it is bound, and not later.

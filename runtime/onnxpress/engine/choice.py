@@ -1,4 +1,4 @@
-"""Which variant to run on this machine, and why. Pure: a manifest and what the machine has in, a choice out.
+"""Chooses the variant to run on this machine, and says why. Pure: reads a manifest and the machine's features.
 
 Every variant in an artifact passed the gate, so that the choice is about speed. A variant's speed is what its export
 measured beside fp32 on a processor like this one; where nothing was measured on such a one, it is what the precision
@@ -81,7 +81,7 @@ def suits(variant: Variant, family: str, has: frozenset[str]) -> bool:
 
 
 def usual_time(manifest: Manifest) -> Callable[[UsualTime], float]:
-    """Which of a precision's usual times counts for an artifact: by what its graphs do."""
+    """Choose which of a precision's usual times counts for an artifact, by the roles of its graphs."""
     if manifest.generation is None:
         return lambda usual: usual.reading
     if any(graph.role == "encoder" for graph in manifest.graphs.values()):

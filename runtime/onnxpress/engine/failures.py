@@ -1,4 +1,4 @@
-"""Why a graph could not be opened or run: the caller's inputs, the file, the memory, or the engine.
+"""Explains why a graph could not be opened or run: the caller's inputs, the file, the memory, or the engine.
 
 ONNX Runtime's exceptions have no common base but Exception, and one of them (Fail) stands for almost everything. What
 it is about is read from the declared inputs, from the exception's class and, last, from its message.
@@ -65,7 +65,7 @@ def explain(error: Exception, session: InferenceSession, inputs: Mapping[str, Sh
 
 
 def _misfit(declared: Mapping[str, NodeArg], inputs: Mapping[str, Shaped], graph: str) -> str | None:
-    """What is wrong with inputs beside what a graph declares; None: nothing that can be told."""
+    """Compare inputs with what a graph declares, and describe the first mismatch; None where there is none."""
     missing, unknown = sorted(set(declared) - set(inputs)), sorted(set(inputs) - set(declared))
     if missing or unknown:
         return f"Graph {graph!r} takes {sorted(declared)}; missing: {missing}, unknown: {unknown}."

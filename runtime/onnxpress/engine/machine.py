@@ -1,4 +1,4 @@
-"""The processor, and how many of its cores this process may really use.
+"""Describes the processor, and counts the cores that this process may really use.
 
 A container often sees all cores of its host and may use the time of two. Starting a thread for each visible core
 then makes every matrix product slower. The count here is the smallest of the affinity mask and the cgroup quotas.

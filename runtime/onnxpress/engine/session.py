@@ -1,4 +1,4 @@
-"""Graphs by name or role: named arrays in, named arrays out, on one device.
+"""Runs graphs, by name or role, on one device: takes named arrays and returns named arrays.
 
 A session opens its graphs at the first run, may be used from several threads, reopens in a forked child and after
 unpickling, and frees its memory when closed. It knows nothing of text, tokens or tasks.
@@ -41,10 +41,10 @@ class OpenGraph:
 
 
 class Watcher(Protocol):
-    """What holds on to an opened graph."""
+    """Anything that keeps an opened graph and lets go of it when the session closes."""
 
     def disconnect(self) -> None:
-        """Let go of it: its session is being closed."""
+        """Let go of the graph: its session is being closed."""
 
 
 class Session:
@@ -146,12 +146,12 @@ class Session:
         _return_memory()
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell whoever holds on to an opened graph when the session is closed."""
+        """Note a watcher, which is told when the session closes."""
         with self._lock:
             self._watchers.add(watcher)
 
     def opened(self, graph: str | None) -> OpenGraph:
-        """A graph, opened, for the engine's own modules: another one in a forked child.
+        """Open a graph, for the engine's own modules. A forked child opens its own.
 
         Raises:
             InputError: there is no such graph, or the session was closed.

@@ -1,4 +1,4 @@
-"""Which files a manifest names for what, and whether a file on disk is the one it names. Opens no graph."""
+"""Lists the files that a manifest names, by purpose, and checks files on disk against it. Opens no graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing whole folders or nothing: a temporary folder beside the target, fsync, rename.
+"""Writes a folder whole or not at all: fills a temporary folder beside the target, syncs it and renames it.
 
 Each writer fills a hidden folder of its own, `.NAME.TOKEN.partial`, where TOKEN is a random word. A writer that is
 killed leaves it behind; it is not an artifact, and the next writer of the same target removes it. `staging` tells the

@@ -1,4 +1,4 @@
-"""What a layout's reader makes of a folder. Knows neither layouts nor files."""
+"""The model that a layout's reader finds in a folder. Knows neither layouts nor files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Trust = Literal["verified", "hashed", "unverified"]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Graphs by role, processors and variants, as the manifest says them, and how far to trust that."""
+    """A model as its manifest describes it: graphs by role, processors, variants. `trust`: how far to believe it."""
 
     manifest: Manifest
     trust: Trust

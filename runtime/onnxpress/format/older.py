@@ -1,4 +1,4 @@
-"""Manifests of older format versions, as the newest version would say the same.
+"""Rewrites manifests of older format versions in terms of the newest one.
 
 Version 2 added to version 1, and version 3 to version 2, only fields that may be left out. Version 4 names each
 graph's role and calls the tokenizer the processor of texts.

@@ -1,4 +1,4 @@
-"""What a precision is to whoever runs it: the suffix of its files, the machines it suits, its usual speed.
+"""Describes each precision to the runtime: the suffix of its files, the machines it suits, its usual speed.
 
 One row each, in the order in which variants are listed. How a variant is made stands in the exporter's row of the same
 name (`onnxpress_exporter.precisions`). Nothing else is keyed by a precision's name.

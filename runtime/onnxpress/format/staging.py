@@ -1,4 +1,4 @@
-"""Which hidden folders beside a target belong to a writer that lives, and removing those of writers that died.
+"""Tells the hidden folders of living writers from those of dead ones, and removes the latter.
 
 A process id does not tell: two threads share one, and two containers on one volume are both process 1. So each writer
 holds the lock of a file of its own, `.NAME.TOKEN.lock`, while it works: the system lets go of the lock when the writer
@@ -50,7 +50,7 @@ def claimed(target: Path) -> Iterator[Claim]:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Clear what writers of the target left that died, and put back what one was about to replace."""
+    """Remove what dead writers of the target left behind, and restore a folder that one of them was replacing."""
     parent = target.absolute().parent
     pattern = re.compile(rf"\.{re.escape(target.name)}\.([0-9a-f]+)\.(partial|replaced|lock)")
     names = [match for entry in sorted(parent.iterdir()) if (match := pattern.fullmatch(entry.name))]

@@ -220,7 +220,7 @@ def _walk_node(data: Buffer, start: int, end: int, walk: Walk, body: Body, depth
 
 
 def _normal(domain: bytes | None) -> bytes:
-    """The domain of ai.onnx has two names."""
+    """Name a domain in one way: that of ai.onnx is also called "" or left out."""
     return b"" if domain is None or domain == b"ai.onnx" else domain
 
 

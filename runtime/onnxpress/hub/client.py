@@ -104,7 +104,7 @@ def _is_ours(request: httpx2.Request) -> bool:
 
 
 def _before_request(request: httpx2.Request) -> None:
-    """Give a time limit to what has none, as the library's listing of files; nothing starts after Ctrl-C."""
+    """Give a time limit to requests without one, such as listing files; refuse to start any after Ctrl-C."""
     from huggingface_hub import constants
 
     if _is_ours(request):
@@ -145,7 +145,7 @@ def _check_metadata(response: httpx2.Response) -> None:
 
 
 def _resumable(stream: Any) -> httpx2.SyncByteStream:
-    """The same stream, but it can be stopped, and a reset reads like an early end: only that the library resumes."""
+    """Wrap a stream so that Ctrl-C stops it, and so that a reset reads like an early end, which the library resumes."""
     import httpx2
 
     class Resumable(httpx2.SyncByteStream):

@@ -1,4 +1,4 @@
-"""What goes wrong with the Hub, told so that the reader knows what to do. A part of `hub`, which alone uses it."""
+"""Turns failures of the Hub into errors that say what to do next. A part of `hub`, which alone uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers and servers call repositories, revisions and files, checked before paths are made of it."""
+"""Checks the names of repositories, revisions and files, before paths are made of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeping what huggingface_hub says off stderr, but for one progress bar. A part of `hub`, which alone uses it."""
+"""Keeps the output of huggingface_hub off stderr, except one progress bar. A part of `hub`, which alone uses it."""
 
 from __future__ import annotations
 

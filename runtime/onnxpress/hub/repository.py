@@ -96,7 +96,7 @@ def list_files(repo_id: str, revision: str | None) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _library() -> Iterator[None]:
-    """Where the library may be used: it is there, and quiet."""
+    """Keep the library quiet in this block; MissingDependency where it is not installed."""
     try:
         import huggingface_hub  # noqa: F401 - imports nothing but its own version
     except ImportError as error:
@@ -111,7 +111,7 @@ def _library() -> Iterator[None]:
 
 
 def _listing(repo_id: str, revision: str) -> tuple[str, tuple[str, ...]]:
-    """The commit behind a revision and the names of its files, sorted. A commit never changes: see the cache first."""
+    """The commit of a revision and the names of its files, sorted. The cache is asked first: a commit never changes."""
     from huggingface_hub import HfApi, constants, get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 

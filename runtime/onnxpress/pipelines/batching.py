@@ -27,7 +27,7 @@ WINDOW_COST = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Prepared(Generic[Context]):
-    """What one input becomes: its samples (a long text may become several) and what is needed to finish it."""
+    """The samples of one input, of which a long text may have several, and the context that `finish` needs."""
 
     samples: tuple[Sample, ...]
     context: Context
@@ -125,7 +125,7 @@ def stream(
 
 
 def _share(report: Callable[[int], None], before: int, requests: int, samples: int) -> Callable[[int], None]:
-    """Samples computed in a window, reported as inputs computed in all."""
+    """Report the samples computed in a window as a number of computed inputs."""
     return lambda done: report(before + requests * done // samples)
 
 

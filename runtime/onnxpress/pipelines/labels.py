@@ -1,4 +1,4 @@
-"""The names of the classes that a graph gives scores for."""
+"""Reads the names of the classes that a graph gives scores for."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def build_pipeline(
 
 
 def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: int | None) -> LoadedModel:
-    """Hashing the weights and opening the graphs need no interpreter, importing and the tokenizer do: side by side."""
+    """Open the graphs beside the imports and the tokenizer: hashing and opening do not hold the interpreter."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=1) as beside:

@@ -1,4 +1,4 @@
-"""From the body of a request, or an argument of a command line, to a call of a pipeline: inputs and options.
+"""Converts the body of a request, or an argument of a command line, to a call of a pipeline: inputs and options.
 
 A body is a text, an object (what JSON calls so) or a list. These are alike:
 
@@ -126,7 +126,7 @@ class Payload:
 
 
 def read_argument(text: str) -> Body:
-    """An argument of a command line: an object or a list of objects where it is JSON of one, otherwise a text."""
+    """Read an argument of a command line: JSON where it is an object or a list of objects, otherwise a text."""
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:
@@ -138,7 +138,7 @@ def read_argument(text: str) -> Body:
 
 
 def _texts(inputs: Any) -> list[str] | None:
-    """The texts of a body that has nothing else."""
+    """Read a body that consists of texts alone."""
     texts = [inputs] if isinstance(inputs, str) else inputs
     return list(texts) if isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts) else None
 

@@ -97,7 +97,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         return self._request(item, options, source)
 
     def compute(self, samples: Sequence[Sample], options: RewritingOptions) -> Sequence[Any]:
-        """What is written about each sample."""
+        """Write a text about each sample."""
         call = self._call(options, self._source(options))
         begin = self.writer.begin(call)
         return [
@@ -146,7 +146,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         return Prepared(tuple(token_sample(encode(text).ids) for text, _ in parts), tuple(space for _, space in parts))
 
     def _source(self, options: RewritingOptions) -> Source:
-        """How a text is put to the model, in the languages of a call where the task has any.
+        """Choose how the model is asked about a text, in the languages of the call where the task has any.
 
         Raises:
             InputError: the model does not know them, or there are several and none was chosen.
@@ -182,7 +182,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         read: int,
         options: RewritingOptions,
     ) -> dict[str, Any]:
-        """One text of the pieces' texts; `spaces` stand behind each."""
+        """Join the texts of the pieces to one result; `spaces` stand behind each."""
         more = details(texts, read) if options.return_details else {}
         if options.return_tensors:
             token_ids = [*begin, *(token for text in texts for token in text.ids)]

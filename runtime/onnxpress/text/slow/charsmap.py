@@ -53,7 +53,7 @@ class Charsmap:
         return "".join(parts)
 
     def _step(self, char: str) -> tuple[int, str | None]:
-        """Where the array is after a first character, and what stands for it alone."""
+        """Follow a first character: the node reached (-1: none), and the replacement of the character alone."""
         if (known := self._seen.get(char)) is None:
             known = self._seen[char] = self._walk(0, char.encode())
         return known

@@ -1,6 +1,7 @@
-"""Text to rows of ids and back by a `Segmentation`: special tokens apart, the rest to the method, a row around it.
+"""Converts text to rows of ids and back, by a `Segmentation`.
 
-Knows nothing of how a method cuts text.
+Added tokens are taken out of the text first, a method cuts the rest into tokens, and special tokens surround the row.
+This module does not know how a method cuts text.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class PieceEncoder:
         return _Model(self._segmentation, charsmap, self._names, scores, merge)
 
     def encode(self, text: str, pair: str | None, truncation: Truncation | None, special_tokens: bool) -> PlainEncoding:
-        """A row of ids.
+        """Encode a text, or a pair of texts, as one row of ids.
 
         Raises:
             InputError: a text with half a character (a lone surrogate), or no room for it.
@@ -112,14 +113,14 @@ class PieceEncoder:
         return first
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
-        """The text of ids; one that is no token counts as unknown."""
+        """Decode ids to text. An id without a token counts as unknown."""
         numbers = (number for number in ids if not (skip_special_tokens and number in self._special_ids))
         limit = self._segmentation.vocabulary
         names = [self._names.get(number, self._unknown) if number < limit else self._unknown for number in numbers]
         return self._method.join(names, self._special_names)
 
     def token(self, token_id: int) -> str:
-        """The token of an id, "" if there is none."""
+        """Name the token of an id; "" where there is none."""
         return self._names.get(token_id, "").removeprefix(UNREACHABLE)
 
     @property
@@ -143,7 +144,7 @@ class PieceEncoder:
         return [number if number < vocabulary else unknown for number in ids]
 
     def _parts(self, text: str) -> Iterator[str | Added]:
-        """The text cut at its added tokens, which may take the spaces beside them along."""
+        """Cut the text at its added tokens. Such a token may take the spaces beside it along."""
         parts = [text] if self._split is None else self._split.split(text)
         added = [self._added[part] if index % 2 else None for index, part in enumerate(parts)]
         for index, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""Text to sentencepiece's tokens and back, as the sentencepiece library does it, without that library.
+"""Converts text to sentencepiece's tokens and back, exactly as the sentencepiece library does.
 
 Normalization and segmentation follow normalizer.cc, unigram_model.cc and sentencepiece_processor.cc. Knows nothing of
 special tokens in a text, of files, or of what surrounds a row.
@@ -41,7 +41,7 @@ class SentencePieces:
         self._unigram = None if scores is None else Unigram(scores)
 
     def segment(self, text: str) -> list[int]:
-        """The ids of a text without special tokens. What the model cannot cut may have a row all the same."""
+        """The ids of a text without special tokens. Runs that the model cannot cut are looked up as they are."""
         pieces: list[str] = []
         if self._settings.leading_code and (code := _CODE.match(text)):
             pieces.append(code[0])
@@ -56,7 +56,7 @@ class SentencePieces:
         return [piece for _, piece in self._merge(text)]
 
     def normalize(self, text: str) -> str:
-        """What the pieces are matched against."""
+        """Normalize a text to the form that the pieces are matched against."""
         if not text:
             return ""
         text = text if self._charsmap is None else self._charsmap.apply(text)
