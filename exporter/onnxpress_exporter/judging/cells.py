@@ -1,4 +1,4 @@
-"""One cell of a table -> a text, a number, a list, a label; or an error that names its place.
+"""Reads a cell of a table as a text, a number, a list or a label; an error names the place of the cell.
 
 A cell of a CSV file that begins like JSON is read as JSON where a list is expected.
 """
@@ -51,7 +51,7 @@ def rows_of(table: Table, columns: Mapping[str, str]) -> Iterator[dict[str, Cell
 
 
 def text(cell: Cell, *, empty: bool = False) -> str:
-    """A text; blank only where that may be."""
+    """Read a text, which is blank only where that is allowed."""
     # CSV has no types: a text of digits comes back as a number.
     value = str(cell.value) if isinstance(cell.value, (int, float)) and not _is_bool(cell.value) else cell.value
     if not isinstance(value, str) or not (empty or value.strip()):
@@ -71,7 +71,7 @@ def number(cell: Cell) -> float:
 
 
 def spread(cells: Sequence[Cell]) -> list[float]:
-    """Numbers that are not all the same: nothing correlates with those."""
+    """Read numbers, and refuse equal ones, with which nothing correlates."""
     values = [number(cell) for cell in cells]
     if len(set(values)) < 2:
         cells[0].fail("numbers that differ from row to row; here, all are the same")
@@ -79,7 +79,7 @@ def spread(cells: Sequence[Cell]) -> list[float]:
 
 
 def several(cell: Cell, read: Callable[[Cell], Value], what: str) -> list[Value]:
-    """A list; an error in an entry is told by the place of the cell."""
+    """Read a list. An error in an entry names the place of the cell."""
     value = _json(cell.value)
     if not isinstance(value, (list, tuple)):
         cell.fail(f"a list of {what}")

@@ -1,4 +1,4 @@
-"""Which column of a table plays which role: a task names the usual ones, the user any others.
+"""Finds the column of each role in a table: a task names the usual columns, the user any others.
 
 Knows nothing of tasks, nor of what cells hold.
 """
@@ -28,7 +28,7 @@ Layout = Mapping[str, Sequence[str]]
 
 
 def find_columns(table: Table, task: str, layouts: Sequence[Layout], named: Mapping[str, str]) -> dict[str, str]:
-    """role -> column, of the first of `layouts` that the table has. A column within another is "outer.inner".
+    """Map roles to columns by the first of `layouts` that the table has. A column within another is "outer.inner".
 
     Args:
         task: for messages.

@@ -1,4 +1,4 @@
-"""A file or the name of a dataset -> rows, as the library `datasets` reads them.
+"""Reads rows from a file or a named dataset, with the library `datasets`.
 
 Knows nothing of tasks or of what columns mean. A dataset's name is the one thing here that may touch the network.
 """
@@ -66,7 +66,7 @@ class Table:
 
 
 def table_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Rows that are in memory already."""
+    """Make a table of rows that are in memory."""
     return Table(name, rows, range(1, len(rows) + 1))
 
 
@@ -78,7 +78,7 @@ def check_installed() -> None:
 
 
 def read(data: EvalData) -> Table:
-    """The rows, at most `data.limit` of them, in their order.
+    """Read the rows, at most `data.limit` of them, in their order.
 
     Raises:
         InputError: no such file or dataset, it cannot be read, or it has fewer rows than LEAST_ROWS.
@@ -151,7 +151,7 @@ def _reason(error: BaseException | None) -> str:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """The progress bars of `datasets` off, and back as they were."""
+    """Switch off the progress bars of `datasets` for this block."""
     import datasets
 
     were_on = datasets.are_progress_bars_disabled() is False

@@ -18,7 +18,7 @@ _LEFT_OUT = frozenset({"site-packages", "test", "tests", "idlelib", "lib2to3", "
 
 @cache
 def docstrings(count: int | None = None, seed: int = 0, most_characters: int = MOST_CHARACTERS) -> tuple[str, ...]:
-    """`count` different docstrings, or all, in random order, white space made single spaces.
+    """Choose `count` different docstrings, or all, in random order, with single spaces for white space.
 
     The same Python version and arguments give the same ones.
     """

@@ -1,4 +1,4 @@
-"""How far a backend's answers are from PyTorch's: one function for each form of answer. Answers in, figures out.
+"""Measures how far a backend's answers are from PyTorch's: one function for each form of answer.
 
 Answers are plain JSON values in the schema of the task's pipeline. Agreements and cosines are 1 for equal answers,
 differences 0. Knows nothing of tasks, backends or time.
@@ -28,7 +28,7 @@ def batch_distance(alone: Answers, together: Answers) -> Figures:
 
 
 def batch_disagreement(compare: Compare) -> Compare:
-    """Answers alone and in a batch -> the share of inputs with another answer, by the agreements of `compare`."""
+    """The share of inputs whose answer alone and in a batch differ, by the agreements of `compare`."""
 
     def disagreement(alone: Answers, together: Answers) -> Figures:
         figures = compare(alone, together)

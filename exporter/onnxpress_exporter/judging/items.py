@@ -1,4 +1,4 @@
-"""Texts -> what a task's pipeline takes: the inputs that variants are calibrated on and judged by.
+"""Makes the inputs of a task's pipeline from texts: those that variants are calibrated on and judged by.
 
 The checkpoint shapes them: its mask token, its prompts, its longest row, its labels through the pipeline. How a text
 becomes an item is the task's own. Knows no graph.
@@ -23,12 +23,12 @@ _LONGEST_WORDS = 200
 
 
 def calibration_items(make: MakeItems, manifest: Manifest) -> list[Any]:
-    """What the ranges are taken from."""
+    """The inputs that the ranges of quantization are taken from."""
     return make(_texts(CALIBRATION, manifest), manifest)
 
 
 def judged_items(make: MakeItems, manifest: Manifest) -> list[Any]:
-    """What a variant's answers are compared on; no text of these is in the calibration."""
+    """The inputs that a variant's answers are compared on. None of their texts is in the calibration."""
     return make(_texts(JUDGED, manifest), manifest)
 
 

@@ -1,4 +1,4 @@
-"""A task's answers and the right ones -> figures between 0 and 1 (correlations: -1 and 1), larger is better. Pure.
+"""Scores a task's answers against the right ones: figures from 0 to 1 (correlations: from -1), larger is better. Pure.
 
 Answers are in the schema of the task's pipeline. What a kept library computes is left to it: scikit-learn and scipy;
 they are imported when a figure is asked for.
@@ -49,12 +49,12 @@ class Evaluation:
 
 
 def score(evaluation: Evaluation, answers: Sequence[Any]) -> Figures:
-    """The figures of one model's answers to `evaluation.items`, in their order."""
+    """Score one model's answers to `evaluation.items`, in their order."""
     return evaluation.scorer.score(answers, evaluation.targets)
 
 
 def beside_reference(reference: Figures, figures: Figures) -> Figures:
-    """Each figure, the reference's, and what was lost: the reference's less one's own, negative where it grew."""
+    """List each figure, the reference's, and the loss: the reference's less this one, negative where it grew."""
     table: Figures = {}
     for name, value in figures.items():
         table |= {name: value, f"{name}{OF_REFERENCE}": reference[name], f"{name}{LOSS}": reference[name] - value}
@@ -94,7 +94,7 @@ def _entities(answers: Sequence[Any], targets: Sequence[tuple[str, frozenset[Any
 
 
 def _trimmed(entity: Mapping[str, Any], text: str) -> tuple[str, int, int]:
-    """Without the spaces around it, which some tokenizers count as part of a word."""
+    """Strip the spaces around an entity, which some tokenizers count as part of a word."""
     start, end = int(entity["start"]), int(entity["end"])
     written = text[start:end]
     start += len(written) - len(written.lstrip())
@@ -102,7 +102,7 @@ def _trimmed(entity: Mapping[str, Any], text: str) -> tuple[str, int, int]:
 
 
 def _f1_of_sets(predicted: Sequence[Any], targets: Sequence[Any]) -> float:
-    """Micro F1 of what is in sets, over all rows together; 1 where nothing was to be found and nothing was."""
+    """Micro F1 of the members of sets, over all rows together; 1 where the sets of both sides are empty."""
     from sklearn.metrics import f1_score
 
     wanted = {(row, entry) for row, entries in enumerate(targets) for entry in entries}
@@ -221,7 +221,7 @@ def _longest_in_order(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def _next_tokens(answers: Sequence[tuple[int, int]], targets: Sequence[Any]) -> Figures:
-    """(tokens that the model prefers, all of them) of each text, which is read as it is."""
+    """Score pairs of one text each: how many of its tokens the model prefers, and how many it has."""
     right, count = (sum(numbers) for numbers in zip(*answers, strict=True))
     return {"token accuracy": right / max(count, 1)}
 

@@ -25,7 +25,7 @@ class Bound:
 
 
 def bound(name: str) -> Bound | None:
-    """What the gate lets pass of the precision with the loosest thresholds; None: another figure judges.
+    """The bound that the gate sets for the precision with the loosest thresholds; None: another figure judges.
 
     The end of a figure's name tells what it is, such as the agreement of labels, spans or tokens.
     """

@@ -32,7 +32,7 @@ Factors = NDArray[np.float32]
 
 
 def balance(model: onnx_ir.Model, factors: Mapping[str, tuple[Sequence[str], Factors]]) -> int:
-    """Balance values of `model` in place; how many.
+    """Balance values of `model` in place; returns how many.
 
     Args:
         factors: value's name -> the outputs of the MatMuls that read it, and float32 (channels) to divide it by.
@@ -52,7 +52,7 @@ def balance(model: onnx_ir.Model, factors: Mapping[str, tuple[Sequence[str], Fac
 
 
 def balance_attention(model: onnx_ir.Model, name: str, readers: Sequence[str], divisor: Factors) -> bool:
-    """Balance the result of an attention by dividing its value projection, at no cost; whether that was possible.
+    """Balance the result of an attention by dividing its value projection, at no cost; returns whether it could.
 
     Args:
         name, readers, divisor: as in `balance`.

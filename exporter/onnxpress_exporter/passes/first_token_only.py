@@ -143,7 +143,7 @@ def _first(
 
 
 def _take_name(graph: onnx_ir.Graph, old: onnx_ir.Value, new: onnx_ir.Value) -> None:
-    """Products are known by their names: what takes the place of one has it."""
+    """Give the name of a product to the value that replaces it: products are known by their names."""
     if not old.is_graph_output():
         old.name, new.name = unused_name(graph, f"{old.name}_of_all"), old.name
 

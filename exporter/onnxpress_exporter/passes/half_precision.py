@@ -61,7 +61,7 @@ def half_precision(model: onnx_ir.Model, whole: Callable[[str], bool] = lambda n
 
 
 def _graphs(model: onnx_ir.Model) -> list[onnx_ir.Graph]:
-    """The main graph first."""
+    """All graphs of the model, the main graph first."""
     graphs = [model.graph]
     for node in all_nodes(model):
         inner = (attribute for attribute in node.attributes.values() if attribute.type == onnx_ir.AttributeType.GRAPH)
@@ -126,7 +126,7 @@ def _compute_in_fp32(node: onnx_ir.Node) -> None:
 
 
 def _cast_input(first: onnx_ir.Node, value: onnx_ir.Value) -> None:
-    """What reads a graph input gets it as fp16."""
+    """Cast a graph input to fp16 for its readers."""
     half = add_node(first, "Cast", [value], dtype=_HALF, shape=axes(value), attributes={"to": int(_HALF)})
     onnx_ir.convenience.replace_all_uses_with(value, half)
     cast = half.producer()
@@ -135,7 +135,7 @@ def _cast_input(first: onnx_ir.Node, value: onnx_ir.Value) -> None:
 
 
 def _cast_back(model: onnx_ir.Model, place: int, output: onnx_ir.Value) -> None:
-    """A graph output as fp32, under its own name."""
+    """Cast a graph output back to fp32, under its own name."""
     name = output.name
     output.name = unused_name(model.graph, f"{name}_half")
     cast = onnx_ir.node("Cast", [output], {"to": int(_FLOAT)})

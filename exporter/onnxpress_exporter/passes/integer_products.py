@@ -90,7 +90,7 @@ def integer_products(model: onnx_ir.Model, sites: Sequence[IntegerSite]) -> int:
 
 
 def _largest(graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, how: Range) -> onnx_ir.Value:
-    """(..., 1): what the step of each row is in proportion to."""
+    """Compute the largest value of each row, (..., 1), which the row's step is proportional to."""
     shape = axes(value)
     reduced = None if shape is None else (*shape[:-1], 1)
     last = add_constant(graph, "last_axis", np.array([-1], np.int64))
@@ -102,7 +102,7 @@ def _largest(graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, h
 def _quantize(
     graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, largest: onnx_ir.Value | None, how: Range
 ) -> onnx_ir.Value:
-    """The value as uint8."""
+    """Quantize the value to uint8."""
     shape = axes(value)
     if largest is not None:
         value = add_node(before, "Div", [value, largest], dtype=value.dtype, shape=shape)

@@ -1,4 +1,4 @@
-"""PEFT adapters: where one is, which model it was trained on, and that model with the adapter merged into its weights.
+"""Finds PEFT adapters and the models that they were trained on, and merges them into the weights of these.
 
 The only importer of peft. Knows no task and no graph.
 """
@@ -81,7 +81,7 @@ def open_adapter(source: str | Path, revision: str | None = None, *, fetched: bo
 
 
 def base_of(adapter: Adapter) -> str | Path:
-    """Where the model is that an adapter names: a folder within its own, or what its config says.
+    """Find the model that an adapter names: a folder within its own, or the name in its config.
 
     An adapter of the user's own may name his folders, as training found them; one from the Hub may not reach for them.
 
@@ -112,7 +112,7 @@ def _expanded(name: str) -> Path:
 
 
 def merged(model: torch.nn.Module, adapter: Adapter) -> Any:
-    """The model with the adapter's changes added to its own weights, layer by layer, in place.
+    """Add the adapter's changes to the weights of the model, layer by layer, in place.
 
     Raises:
         MissingDependency: peft is not installed.

@@ -1,4 +1,4 @@
-"""A Hub id and revision, or a folder -> a checkpoint's files, its config and its tokenizer.
+"""Opens a checkpoint, by a Hub id and revision or a folder: its files, its config and its tokenizer.
 
 Knows nothing of tasks, graphs, tensors' names or artifacts.
 """
@@ -93,7 +93,7 @@ def open_checkpoint(
 
 @dataclass(frozen=True, slots=True)
 class _Location:
-    """A folder of something, perhaps fetched from the Hub at a commit."""
+    """A folder with a checkpoint or an adapter, perhaps fetched from the Hub at a commit."""
 
     source: str
     folder: Path
@@ -116,7 +116,7 @@ def _find(source: str | Path, revision: str | None, allow_pickled: bool, trust_r
 
 
 def _checked(location: _Location, allow_pickled: bool, trust_remote_code: bool, adapter: Adapter | None) -> Checkpoint:
-    """The checkpoint of a folder whose files can be loaded."""
+    """Check that the files in a folder can be loaded, and describe them as a checkpoint."""
     model_folder = transformer_folder(location.folder)
     if not (model_folder / "config.json").is_file():
         raise _without_config(model_folder)
@@ -136,7 +136,7 @@ def _checked(location: _Location, allow_pickled: bool, trust_remote_code: bool, 
 
 
 def _with_its_base(adapter: Adapter, allow_pickled: bool, trust_remote_code: bool) -> Checkpoint:
-    """The checkpoint that an adapter was trained on, with the adapter."""
+    """Open the checkpoint that an adapter was trained on, with the adapter."""
     base = base_of(adapter)
     try:
         revision = None if Path(base).expanduser().is_dir() else adapter.base_revision
@@ -152,7 +152,7 @@ def _with_its_base(adapter: Adapter, allow_pickled: bool, trust_remote_code: boo
 
 
 def _fetch(repo_id: str, revision: str | None, allow_pickled: bool, trust_remote_code: bool) -> tuple[Path, str]:
-    """Download what is needed of a repository; its folder and commit."""
+    """Download the files of a repository that are needed; returns their folder and commit."""
     from onnxpress import hub
 
     if not hub.looks_like_repo_id(repo_id):
@@ -209,7 +209,7 @@ def _check_config(config: Mapping[str, Any], folder: Path, trust_remote_code: bo
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer: one with a Rust backend, or one that `tokenizer_conversion` knows.
+    """Load the checkpoint's tokenizer: one with a Rust backend, or one that `tokenizer_conversion` knows.
 
     Raises UnsupportedCheckpoint if there is none, or none that has an exact version.
     """

@@ -1,4 +1,4 @@
-"""What sentence-transformers' files say about a folder: modules, pooling, prompts, limits.
+"""Reads the files of sentence-transformers in a folder: modules, pooling, prompts, limits.
 
 Reads JSON only, in the old and in the current layout; loads no weights and builds no graph.
 """

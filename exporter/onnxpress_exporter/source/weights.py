@@ -1,4 +1,4 @@
-"""The files of a checkpoint, looked at before anything loads them: which hold the weights, are they whole.
+"""Checks the files of a checkpoint before anything loads them: which hold the weights, and whether they are whole.
 
 Knows file names and the safetensors header; nothing of models, tasks or graphs.
 """

@@ -1,4 +1,4 @@
-"""Labelled rows -> what a task's pipeline takes, the right answers, and the arguments of the call: an `Evaluation`.
+"""Makes an `Evaluation` of labelled rows: inputs of a task's pipeline, the right answers, arguments of the call.
 
 The artifact shapes it: its task, its labels, its mask token. Knows no backend and computes no figure.
 """

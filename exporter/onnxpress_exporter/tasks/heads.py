@@ -47,7 +47,7 @@ def normalize_task(task: str) -> str:
 
 
 def _runtime_name(written: str) -> str | None:
-    """What the runtime takes a name for, however its words are joined."""
+    """The runtime's name of a task, however the words of `name` are joined."""
     for joined in (written, written.replace("_", "-"), written.replace("-", "_")):
         with suppress(UnknownTask):
             return find_task(joined)[0].name
@@ -106,7 +106,7 @@ def _head_of_class(class_name: str) -> Head | None:
 
 @cache
 def _foreign_task(class_name: str) -> str | None:
-    """The Hub's task, none of ours, that transformers' auto classes give `class_name`."""
+    """The Hub's task that transformers' auto classes give `class_name`, where it is none of ours."""
     manager = _tasks_manager()
     for task in sorted(manager.get_all_tasks()):
         try:
@@ -126,7 +126,7 @@ def _is_body(class_name: str) -> bool:
 
 
 def _class_names(loader: Any) -> set[str]:
-    """The classes that an auto class can load; none of what is no auto class."""
+    """The classes that an auto class can load; empty where the name is no auto class."""
     mapping = getattr(loader, "_model_mapping", None)
     names: set[str] = set()
     for value in () if mapping is None else mapping._model_mapping.values():

@@ -1,4 +1,4 @@
-"""Which task a checkpoint was made for, and its model, loaded for a task. Knows no graph and no file of its own."""
+"""Infers the task that a checkpoint was made for, and loads its model for a task. Knows no graph."""
 
 from __future__ import annotations
 

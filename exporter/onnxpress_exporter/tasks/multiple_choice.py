@@ -30,7 +30,7 @@ def _outputs(model: Any) -> tuple[TensorInfo, ...]:
 
 
 def _by_rows(model: Any) -> torch.nn.Module:
-    """The model with one choice for each prompt: int64 (batch, sequence) in, not (batch, choices, sequence)."""
+    """Let the model take one choice for each prompt: int64 (batch, sequence), not (batch, choices, sequence)."""
     import torch
 
     class Pairs(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""What the manifest says of a model's answers: labels, the function that makes scores of logits."""
+"""Describes a model's answers for the manifest: labels, and the function that makes scores of logits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from onnxpress_exporter.source.checkpoint import Checkpoint
 
 
 def no_postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
-    """Of answers that need none."""
+    """The postprocessing of answers that need none."""
     return Postprocessing()
 
 

@@ -31,7 +31,7 @@ _LAYOUTS = (
 
 
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
-    """What is written greedily, beside what should be."""
+    """Evaluate greedily written texts against the right ones."""
     items, targets = ([cells.text(row[role]) for row in rows] for role in ("source", "target"))
     return Evaluation(name, WRITTEN, items, targets, {"do_sample": False, "num_beams": 1})
 

@@ -25,7 +25,7 @@ _LAYOUTS = (
 
 
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
-    """What is not given is read after what is: the tokens of a completion, or of a whole text, count."""
+    """Evaluate the tokens that the model reads: those of a completion, or of a whole text without a prompt."""
     items = [
         (cells.text(row["prompt"]), cells.text(row["completion"])) if "prompt" in row else ("", cells.text(row["text"]))
         for row in rows

@@ -1,4 +1,4 @@
-"""Everything that the manifest says of a checkpoint and its files.
+"""Describes a checkpoint and its files for the manifest.
 
 Values in, manifest parts out; traces nothing and verifies nothing.
 """
@@ -32,7 +32,7 @@ PACKAGES = ("onnxpress", "transformers", "torch", "onnxruntime", "onnx", "onnxsc
 
 
 def graph_files(model: onnx_ir.Model, files: tuple[Path, ...], folder: Path) -> GraphFiles:
-    """Where a saved graph is, relative to the artifact, and the operator sets it needs."""
+    """Describe a saved graph: its files, relative to the artifact, and the operator sets it needs."""
     first, *external = (path.relative_to(folder).as_posix() for path in files)
     return GraphFiles(first, tuple(external), dict(sorted(model.opset_imports.items())))
 
@@ -54,7 +54,7 @@ def provenance(checkpoint: Checkpoint, command: str) -> Provenance:
 
 
 def _weights_sha256(folder: Path) -> str:
-    """Of the weight file; of the files' names and digests together where there are several."""
+    """Hash the weight file; of several, their names and digests together."""
     names = sorted(path for pattern in ("model*.safetensors", "pytorch_model*.bin") for path in folder.glob(pattern))
     safe = [path for path in names if path.suffix == ".safetensors"] or names
     if len(safe) == 1:

@@ -1,4 +1,4 @@
-"""What an artifact that writes text has beside graphs and tokenizer: `generation_config.json` and chat templates.
+"""Writes `generation_config.json` and the chat templates of an artifact that writes text.
 
 Knows no graph and reads no weights.
 """
@@ -21,8 +21,8 @@ _OF_THE_FILE = frozenset({"transformers_version", "_from_model_config"})
 
 
 def write_generation_config(model: Any, folder: Path) -> None:
-    """The defaults of a call as transformers resolved them: of the checkpoint's file, or, where there is none, of its
-    config.json. What is not set is left out."""
+    """Write the defaults of a call as transformers resolved them: from the checkpoint's file, or, where there is none,
+    from its config.json. Settings without a value are left out."""
     config = model.generation_config.to_dict()
     defaults = {name: value for name, value in config.items() if value is not None and name not in _OF_THE_FILE}
     text = json.dumps(defaults, indent=2, sort_keys=True, ensure_ascii=False)
@@ -30,7 +30,7 @@ def write_generation_config(model: Any, folder: Path) -> None:
 
 
 def write_chat_templates(tokenizer: Any, folder: Path) -> None:
-    """The tokenizer's templates: the one that is used by default, and others by name.
+    """Write the tokenizer's templates: the default one, and the others by name.
 
     Raises:
         UnsupportedCheckpoint: a template's name is no file name.

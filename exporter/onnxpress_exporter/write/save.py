@@ -1,4 +1,4 @@
-"""A graph -> files, byte for byte the same for the same graph. Knows nothing of what the graph does."""
+"""Writes a graph to files, byte for byte the same for the same graph. Does not know what the graph does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXTERNAL_ABOVE_BYTES = 10_000_000
 
 
 def save(model: onnx_ir.Model, path: Path) -> tuple[Path, ...]:
-    """Write `model` to `path`; the files written, the graph first.
+    """Write `model` to `path`; returns the files written, the graph first.
 
     Weights over 10 MB in total go to `<path>_data` beside it, as the Hub and transformers.js name
     it (`model.onnx_data`).

@@ -1,4 +1,4 @@
-"""A transformers tokenizer -> an exact tokenizer.json, and the settings that file cannot hold.
+"""Writes a transformers tokenizer as an exact tokenizer.json, and the settings that this file cannot hold.
 
 Knows no task and no graph. "Exact" is proved, id for id, each time one is written.
 """
@@ -175,7 +175,7 @@ def _same(
 
 
 def _full_config(config: Any) -> Any:
-    """The config object: config.json may leave out what equals its class's default."""
+    """Complete a config: config.json may leave out what equals its class's default."""
     if not isinstance(config, Mapping):
         return config
     from transformers import AutoConfig
@@ -202,7 +202,7 @@ def max_length_tokens(tokenizer: PreTrainedTokenizerBase, config: Any) -> int | 
 
 
 def tokenizer_settings(tokenizer: PreTrainedTokenizerBase, config: Any) -> TokenizerSettings:
-    """What the runtime needs and tokenizer.json lacks.
+    """Collect the settings that the runtime needs and tokenizer.json lacks.
 
     Without a padding token, the one of the model's config or 0 fills rows: padded positions are masked.
     """

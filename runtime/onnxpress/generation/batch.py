@@ -27,7 +27,7 @@ LONE_CHUNK_TOKENS = 256
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """The rows of one request. `begun`: a slot is its own; `read`: its prompt is read, and its first tokens are out."""
+    """The rows of one request. `begun`: it has a slot; `read`: its prompt was read, and its first tokens are out."""
 
     id: int
     request: Request
@@ -37,12 +37,12 @@ class Group:
 
     @property
     def guesses(self) -> bool:
-        """Whether it reads guesses of what it will write."""
+        """Whether the request guesses its next tokens and reads the guesses."""
         return self.request.config.prompt_lookup_num_tokens > 0
 
     @property
     def done(self) -> bool:
-        """Nothing more will come."""
+        """Whether every row is finished."""
         return all(row.finish is not None for row in self.rows)
 
 
@@ -69,23 +69,23 @@ class DecoderBatch:
 
     @property
     def rows(self) -> int:
-        """How many there are, or will be once the prompts are read."""
+        """How many rows there are, or will be once the prompts are read."""
         return len(self._writing) + sum(len(group.rows) for group in self._alone)
 
     @property
     def groups(self) -> Iterable[Group]:
-        """Those with rows that are not finished."""
+        """The requests with rows that are not finished."""
         running = {group.id: group for group, _ in self._writing} | {group.id: group for group in self._alone}
         return [group for group in running.values() if not group.done]
 
     def join(self, group: Group) -> None:
-        """A request more; only where the decoder admits rows."""
+        """Add a request. The decoder has to admit rows."""
         self.decoder.admit()
         self._alone.append(group)
         self.done = False
 
     def leave(self, group: Group) -> list[Event]:
-        """Its rows that are not finished are cancelled, and their slots serve others."""
+        """Cancel the unfinished rows of a request, and free their slots."""
         events = [row.cancel() for row in group.rows if row.finish is None]
         group.read = True
         if not self._waits:
@@ -105,7 +105,7 @@ class DecoderBatch:
         return events
 
     def _call_alone(self, events: list[tuple[int, Event]]) -> None:
-        """A turn in which not only rows that step together are called."""
+        """Take a turn that calls rows alone, beside those that step together."""
         pending = [group for group in self._alone if not group.read]
         if pending:
             self._read_some(pending, events)
@@ -143,7 +143,7 @@ class DecoderBatch:
             self._settle()
 
     def _next(self, pending: list[Group]) -> Group:
-        """Every other turn the oldest, which so comes to its end; else that of which least is left."""
+        """Choose the next request to read: every other turn the oldest, else the one with the shortest rest."""
         self._turn += 1
         if self._turn % 2:
             return min(pending, key=self._left)
@@ -190,7 +190,7 @@ class DecoderBatch:
             self._begin(group, scores, events)
 
     def _begin(self, group: Group, scores: Scores, events: list[tuple[int, Event]]) -> None:
-        """The first token of each of a request's rows."""
+        """Take the first token of each row of a request."""
         group.read = True
         for row in group.rows:
             if row.finish is None:
@@ -215,7 +215,7 @@ class DecoderBatch:
             self._settle()
 
     def _scores(self) -> Logits:
-        """What may follow in each row that writes, float32 (rows, vocabulary), once the decoder has read its tokens."""
+        """Let the decoder read the new tokens; the scores of the rows that write, float32 (rows, vocabulary)."""
         decoder, rows = self.decoder, [row for _, row in self._writing]
         if len(rows) == 1 and len(rows[0].pending) > 1:
             return decoder.prefill(0, rows[0].pending)
@@ -229,7 +229,7 @@ class DecoderBatch:
         return decoder.step(last)
 
     def _settle(self) -> None:
-        """Rows that are finished leave, and rows whose prompts are read step with the others from now on."""
+        """Remove finished rows, and let rows whose prompts were read step with the others."""
         decoder, count = self.decoder, len(self._writing)
         writing: list[tuple[int, Group, Row]] = []
         for start in range(0, count, self._together):

@@ -1,4 +1,4 @@
-"""What a search hands out while it writes, and what is left of it when it is done. Knows no model and no text."""
+"""The events that a search yields while it writes, and the texts that remain. Knows no model and no text."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Generated:
 
     @property
     def new_tokens(self) -> int:
-        """How many were generated."""
+        """How many tokens were generated."""
         return len(self.ids)
 
 
@@ -70,7 +70,7 @@ class _Collected:
 
 
 def collect(events: Iterable[Event], prompts: Sequence[Sequence[int]], returned: int = 1) -> list[list[Generated]]:
-    """For each prompt its `returned` texts, of all events; a row whose end did not come was cancelled."""
+    """Collect events into the `returned` texts of each prompt. A row without a last event was cancelled."""
     rows = [_Collected() for _ in range(len(prompts) * returned)]
     for event in events:
         row = rows[event.row]

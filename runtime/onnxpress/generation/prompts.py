@@ -1,4 +1,4 @@
-"""Prompts before a search begins: whether there is one for each row, what of them is unread, and in which chunks."""
+"""Prepares prompts for a search: checks them, finds what is unread, and cuts it into chunks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_prompts(prompts: Sequence[Sequence[int]], decoder: Decoder) -> None:
 
 
 def chunk_end(start: int, stop: int, size: int) -> int:
-    """Where a chunk of about `size` tokens ends that begins at `start`, of tokens up to `stop`.
+    """The end of a chunk of about `size` tokens that begins at `start`, of tokens up to `stop`.
 
     No token is left alone for the last chunk: 4-bit products of one token go through another kernel, which rounds
     differently.

@@ -1,4 +1,4 @@
-"""What a scheduler is asked for: a prompt, how it shall be continued, and who is told. Knows no model."""
+"""The requests of a scheduler: a prompt, the settings of its continuation, and hooks. Knows no model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Request:
 
 
 def check_call(config: GenerationConfig, hooks: Hooks) -> None:
-    """Settings that exclude each other, and stop strings without a hook that knows text.
+    """Refuse settings that exclude each other, and stop strings without a hook that knows text.
 
     Raises:
         InputError: which.

@@ -38,7 +38,7 @@ class Row:
     finish: FinishReason | None = None
 
     def take(self, scores: Scores) -> Iterator[Event]:
-        """What comes now, of float32 (vocabulary) scores, which are changed; the row may be finished then."""
+        """Take the next token by float32 (vocabulary) scores, which are changed. It may finish the row."""
         before = scores.copy() if self.logprobs and self.rules else scores
         if self.rules:
             written = Written(self.ids[: self.length], self.prompt)
@@ -54,16 +54,16 @@ class Row:
 
     @property
     def left(self) -> int:
-        """How many tokens may still come."""
+        """How many tokens the row may still get."""
         return self.prompt + self.most - self.length
 
     def cancel(self) -> Event:
-        """It ends here, without another token."""
+        """End the row here, without another token."""
         self.finish = "cancelled"
         return Event(self.number, None, None, "cancelled")
 
     def fail(self, error: Exception) -> Event:
-        """It ends here, as it cannot be continued."""
+        """End the row here, because it cannot be continued."""
         self.finish = "failed"
         return Event(self.number, None, None, "failed", error)
 

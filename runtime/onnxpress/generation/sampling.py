@@ -1,4 +1,4 @@
-"""Which token is taken: the rules that a call's settings ask for, in transformers' order, and two ways of picking."""
+"""Picks tokens: by the rules that a call's settings ask for, in transformers' order; the best one, or one drawn."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Draw:
     warpers: list[Rule]
 
     def token(self, scores: Scores) -> int:
-        """One token, with the probability that its score gives it. float32 (vocabulary), which are changed."""
+        """Draw a token with the probability that its score gives it. Changes the scores, float32 (vocabulary)."""
         places: NDArray[np.intp] | None = None
         if 0 < self.top_k < len(scores):
             # Which are best, a temperature does not change.
@@ -97,7 +97,7 @@ class Draw:
 
 
 def draw_of(config: GenerationConfig, which: int) -> Draw | None:
-    """How text number `which` of a prompt is drawn; None: it is not.
+    """The way to draw text number `which` of a prompt; None where it is not drawn.
 
     Draws depend on the seed and on `which` alone, so a prompt is continued the same way alone and in a batch.
     """
@@ -107,12 +107,12 @@ def draw_of(config: GenerationConfig, which: int) -> Draw | None:
 
 
 def random_of(config: GenerationConfig, which: int) -> np.random.Generator:
-    """Seeded with the call's seed and the number of the text among those of its prompt; without a seed by chance."""
+    """A generator, seeded with the call's seed and the number of the text in its prompt; without a seed, by chance."""
     return np.random.default_rng(None if config.seed is None else [config.seed, which])
 
 
 def pick(scores: Scores, draw: Draw | None) -> int:
-    """The best token, or one that is drawn.
+    """Pick the best token, or draw one.
 
     Raises:
         InputError: nothing may come, or the scores are no numbers.

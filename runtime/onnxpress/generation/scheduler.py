@@ -1,4 +1,4 @@
-"""Requests in, events out, one turn at a time: requests join and leave while others are being written.
+"""Turns requests into events, one turn at a time: requests join and leave while others are being written.
 
 Each text is what it would be alone: what a row may come to depends on its own tokens, settings and seed. A call for
 some texts is "admit all, step until done" (`generate`); a server admits while it steps. Knows token ids alone.
@@ -75,7 +75,7 @@ class Scheduler:
         return sum(batch.rows for batch in self._batches)
 
     def admit(self, request: Request) -> int:
-        """Take a request on; its id, which its events come with. It begins at the next `step`, or waits for a slot.
+        """Accept a request; returns its id, which its events carry. It begins at the next `step`, or waits for a slot.
 
         Raises:
             InputError: settings that do not go together, beams, a prompt that is empty or leaves no room, or more texts
@@ -152,7 +152,7 @@ class Scheduler:
         return events
 
     def _let_in(self) -> None:
-        """Give slots to the requests that are next. None is passed by one that needs fewer: each has its turn."""
+        """Give slots to the next requests, in order: none is passed by one that needs fewer slots."""
         room = None if self._rows is None else self._rows - self.rows
         entering: list[Group] = []
         for group in self._waiting:

@@ -99,7 +99,7 @@ class GenerationConfig:
         return config
 
     def check(self) -> None:
-        """Settings that exclude each other.
+        """Refuse settings that exclude each other.
 
         Raises:
             InputError: which do, and what to set.

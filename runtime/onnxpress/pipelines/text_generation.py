@@ -151,7 +151,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         return self.writer.call({**settings, **longer}, single, **of_task)
 
     def _sample(self, item: Any, options: TextGenerationOptions, call: WritingSettings) -> Sample:
-        """A prompt's tokens; its context are those that the answer begins with."""
+        """Make a sample of a prompt's tokens; its context holds the tokens that the answer begins with."""
         if isinstance(item, _Conversation):
             encoding = self._chat_tokens(item, options)
         elif isinstance(item, str):
@@ -196,7 +196,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         return None if chosen is None else self.processor.truncation(chosen, length)
 
     def _cut(self, ids: list[int], call: WritingSettings) -> list[int]:
-        """The end of a prompt that would leave no room for the new tokens.
+        """Cut the beginning of a prompt that would leave no room for the new tokens.
 
         Raises:
             InputError: there is no room even without a prompt.

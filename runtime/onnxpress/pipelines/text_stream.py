@@ -60,11 +60,11 @@ class TextStream:
         return next(self._pieces)
 
     def cancel(self) -> None:
-        """Write no further token; from any thread. The iteration ends with what there is."""
+        """End the text before its next token. Any thread may call this."""
         self._cancelled.set()
 
     def close(self) -> None:
-        """Stop, and give back the memory."""
+        """Stop writing, and free the memory."""
         self._cancelled.set()
         for _ in self._pieces:  # the loop ends at the next token
             pass

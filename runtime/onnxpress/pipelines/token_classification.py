@@ -153,7 +153,7 @@ def _is_words(inputs: Sequence[Any]) -> bool:
 
 
 def _joined(words: Any, delimiter: str) -> tuple[str, tuple[int, ...]]:
-    """The text that the words make, and where in it each begins."""
+    """Join words to a text; with the place where each begins."""
     if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
         raise InputError(f"Expected a list of words, got {type(words).__name__} {words!r:.60}.")
     starts, position = [], 0
@@ -164,7 +164,7 @@ def _joined(words: Any, delimiter: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _mapped(inputs: Any, mapping: Any) -> _Mapped | list[_Mapped]:
-    """Each input with its own offsets."""
+    """Pair each input with its offsets."""
     if isinstance(inputs, str):
         single = len(mapping) == 1 and len(mapping[0]) > 0 and isinstance(mapping[0][0], (list, tuple))
         return _Mapped(inputs, mapping[0] if single else mapping)

@@ -183,7 +183,7 @@ def stop_strings(sequence: str | Sequence[str] | None) -> dict[str, Any]:
 
 
 def details(texts: Sequence[Generated], prompt_tokens: int) -> dict[str, Any]:
-    """What `return_details` adds to the result that these texts make: the first reason but "stop", and counts."""
+    """The fields that `return_details` adds to a result: the first reason other than "stop", and counts of tokens."""
     reasons = [text.finish_reason for text in texts if text.finish_reason != "stop"]
     return {
         "finish_reason": reasons[0] if reasons else "stop",
@@ -211,7 +211,7 @@ def read_json(artifact: Artifact, name: str) -> dict[str, Any]:
 
 
 def _content(config: Any) -> dict[str, Any]:
-    """What `generation_config=` of a call sets: a dictionary, or an object such as transformers' with `to_dict`."""
+    """Read the settings in `generation_config=`: a dictionary, or an object such as transformers' with `to_dict`."""
     if config is None:
         return {}
     content = config.to_dict() if hasattr(config, "to_dict") else config

@@ -1,4 +1,4 @@
-"""What a conversion makes, and what every converter needs of a slow tokenizer. Knows no tokenizer class."""
+"""The result of a conversion, and what every converter needs of a slow tokenizer. Knows no tokenizer class."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def refuse(tokenizer: Any, reason: str) -> UnsupportedCheckpoint:
 
 
 def names(tokenizer: Any, tokens: Mapping[str, int], *, added: bool = True) -> list[str]:
-    """Row number -> token, from the vocabulary and, unless told otherwise, the tokens added to it.
+    """List the tokens by row number: those of the vocabulary and, with `added`, those added to it.
 
     Raises UnsupportedCheckpoint where two tokens share a row or a row has none.
     """

@@ -15,7 +15,7 @@ _CONTINUED = "@@"
 
 
 def convert_blenderbot_small(tokenizer: Any) -> Conversion:
-    """Symbols of the merges -> the rows that transformers looks up for them."""
+    """Convert the symbols of the merges to the rows that transformers looks up for them."""
     rows = names(tokenizer, tokenizer.encoder)
     added = {token.content for token in tokenizer.added_tokens_decoder.values()}
     symbols = {row if row in added else _symbol(row): number for number, row in enumerate(rows)}

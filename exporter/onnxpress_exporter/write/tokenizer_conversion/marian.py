@@ -47,7 +47,7 @@ def _target_rows(tokenizer: Any) -> list[str]:
 
 
 def _languages(tokenizer: Any) -> LanguageSettings | None:
-    """Of a model with several target languages: `>>fr<<` begins the text."""
+    """The languages of a model with several target languages: `>>fr<<` begins the text."""
     codes = {code[2:-2]: int(tokenizer.encoder[code]) for code in tokenizer.supported_language_codes}
     target = tokenizer.target_lang if tokenizer.target_lang in codes else None
     return LanguageSettings(codes, target="text", default_target=target) if codes else None

@@ -1,4 +1,4 @@
-"""A sentencepiece model and a vocabulary of its own -> a side of a tokenizer.
+"""Converts a sentencepiece model and a vocabulary of its own to a side of a tokenizer.
 
 The model says how text is cut, the vocabulary what the pieces are called by the neural model: the two seldom agree.
 Pieces without a row in it get ids behind it; rows that no text may become get a name that no text can match.
@@ -38,7 +38,7 @@ class Layout:
 
 
 def side(tokenizer: Any, processor: Any, layout: Layout) -> Side:
-    """The side of `tokenizer` whose text `processor` cuts, a sentencepiece.SentencePieceProcessor.
+    """Convert the side of `tokenizer` whose text `processor`, a sentencepiece.SentencePieceProcessor, cuts.
 
     Raises UnsupportedCheckpoint for what has no exact counterpart: sampling, byte fallback, symbols of the model's
     own, spaces behind words.

@@ -1,4 +1,4 @@
-"""From an artifact's manifest and a session to the model that its graphs make. Knows which kinds there are."""
+"""Opens the model that an artifact's graphs make, by its manifest. Knows which kinds there are."""
 
 from __future__ import annotations
 

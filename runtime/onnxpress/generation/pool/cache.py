@@ -56,12 +56,12 @@ class Cache:
 
     @property
     def empty(self) -> bool:
-        """Nothing was read, or nothing of it is known any more."""
+        """Whether the cache knows no tokens."""
         return not any(self._known)
 
     @property
     def used_bytes(self) -> int:
-        """Memory that was written to, about."""
+        """Bytes that were written to, approximately."""
         token_bytes = sum(heads * size for heads, size in self._shapes.values()) * self._dtype.itemsize
         return token_bytes * sum(self._written)
 
@@ -176,7 +176,7 @@ class Cache:
             self._ids[row, start:stop] = self._ids[source, start:stop]
 
     def _set_aside(self, row: int, start: int, stop: int) -> list[Buffer]:
-        """A copy of some tokens of a row, of each block as a block of one row."""
+        """Copy some tokens of a row: each block as a block of one row."""
         copies = []
         for block in self._blocks.values():
             names, _, heads, _, size = block.shape
@@ -186,7 +186,7 @@ class Cache:
         return copies
 
     def _common(self, row: int, source: int) -> int:
-        """Tokens at the source's beginning whose keys the row holds already."""
+        """Count the tokens at the source's beginning whose keys the row holds already."""
         if row >= self.rows or self._texts[row] != self._texts[source]:
             return 0
         return common_prefix(self.known(row), self._ids[source, : self.lengths[source]])
@@ -202,7 +202,7 @@ class Cache:
             self._written[row] = length
 
     def _move(self, rows: int, capacity: int) -> None:
-        """Into buffers for so many rows of so many tokens."""
+        """Move the rows into buffers for so many rows of so many tokens."""
         blocks, ids = self._blocks, self._ids
         self._allocate(rows, capacity)
         for row, known in enumerate(self._known):
@@ -233,7 +233,7 @@ class Cache:
         self.version += 1
 
     def _release(self, start: int, stop: int) -> None:
-        """Give back the memory of rows that left."""
+        """Give back the memory of removed rows."""
         if start < stop:
             for block in self._blocks.values():
                 for place in range(block.shape[0]):

@@ -1,4 +1,4 @@
-"""Pasts of earlier calls, kept so that a call that begins with the same tokens need not read them again.
+"""Keeps the caches of earlier calls, so that a call that begins with the same tokens need not read them again.
 
 Bounded in bytes: what was not of use for the longest time goes first. For several threads: what one has taken, no other
 finds. Knows no graph.

@@ -1,4 +1,4 @@
-"""Of all beams of a text and all tokens, the best continuations: what costs time in a beam search beside the model."""
+"""Ranks the continuations of beams, which is what costs time in a beam search beside the model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rank(
     step: int,
     config: GenerationConfig,
 ) -> Ranked:
-    """Continuations by one token, so many that as many as there are beams do not end the text.
+    """Rank continuations by one token: enough that as many as there are beams do not end the text.
 
     scores: float32 (texts * beams, vocabulary), changed; normalizers: float32 (texts * beams), the logarithms of the
     sums of the scores' exponentials if they are known; ids: int64 (texts, beams, tokens), after each prompt `step`
@@ -71,7 +71,7 @@ def rank(
 
 
 def _absolute(texts: Sequence[BeamText], step: int, config: GenerationConfig) -> bool:
-    """Whether a rule asks more of the scores than which is larger by how much: then it has to see log-probabilities.
+    """Whether a rule needs log-probabilities, because it reads more than differences between scores.
 
     Else it may see the model's own scores, and no pass over all of them is needed to shift them.
     """

@@ -32,7 +32,7 @@ class BeamText:
     complete: list[Generated] = field(default_factory=list)
 
     def add(self, ids: Ids, total: np.float32, finish: FinishReason) -> None:
-        """A text that is complete: its new tokens, and the sum of their log-probabilities."""
+        """Add a complete text: its new tokens, and the sum of their log-probabilities."""
         if total == -np.inf:
             return
         score = float(total / np.float32(max(len(ids), 1) ** self.penalty))
@@ -55,7 +55,7 @@ class BeamText:
         return not best / np.float32(length**self.penalty) > worst
 
     def stop(self, ids: Ids, sums: Rows, step: int) -> None:
-        """Cancelled: what was followed, int64 (beams, tokens) with sums float32 (beams), is as good as complete."""
+        """Stop a cancelled search: the beams, int64 (beams, tokens) with sums float32 (beams), count as complete."""
         for beam, total in zip(ids, sums, strict=False):
             self.add(beam[len(self.prompt) : len(self.prompt) + step], total, "cancelled")
 

@@ -86,7 +86,7 @@ def _begin(texts: list[BeamText], beams: int) -> _Beams:
 
 
 def _scores(decoder: Decoder, beams: _Beams) -> tuple[Logits, Rows | None]:
-    """What may follow each beam, and the sums' logarithms if the decoder tells them."""
+    """Score the next tokens of each beam; with the logarithms of the sums where the decoder returns them."""
     if beams.step:
         last = beams.ids[np.arange(len(beams.texts)), :, beams.ends - 1]
         return decoder.step(last.reshape(-1), normalizers=True), decoder.log_normalizers
@@ -129,7 +129,7 @@ def _followed(
     config: GenerationConfig,
     results: list[list[Generated]],
 ) -> _Beams:
-    """One token further: complete texts are put aside, the best others followed, finished texts get their result."""
+    """Go one token further: put complete texts aside, follow the best others, note the results of finished texts."""
     width = beams.sums.shape[1]
     sums = np.where(hits, -np.inf, ranked.sums)
     order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]

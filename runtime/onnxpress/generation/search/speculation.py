@@ -1,4 +1,4 @@
-"""Greedy search that guesses: what followed the last tokens when they stood before is read with them in one call.
+"""Greedy search with guesses: it reads the last tokens, and what followed them earlier in the text, in one call.
 
 Guesses that the model would not have made are forgotten, so the tokens are those of plain greedy search. (Saxena:
 Prompt Lookup Decoding, 2023.)
@@ -16,7 +16,7 @@ from onnxpress.generation.settings import GenerationConfig
 
 
 def advance(decoder: Decoder, slot: int, row: Row, config: GenerationConfig) -> Iterator[Event]:
-    """Read what is pending and guesses of what follows it in one call; as many tokens come as were guessed, and one."""
+    """Read the pending tokens and guesses of the next ones in one call; yields each right guess, and one token more."""
     # The last token that may come is never read, so it need not be guessed.
     most = min(config.prompt_lookup_num_tokens, row.left - 1)
     guesses = guess(row.ids[: row.length], most, config.max_matching_ngram_size)

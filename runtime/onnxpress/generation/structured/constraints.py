@@ -15,7 +15,7 @@ class Constraint(Protocol):
         """Set what may not come to minus infinity, in place: float32 (vocabulary), before sampling's own rules."""
 
     def advance(self, token: int) -> None:
-        """This token came. Not told of a token that ends the text."""
+        """Note the token that was taken. Not called for a token that ends the text."""
 
     def forced(self) -> Sequence[int]:
         """The tokens that must come now, whatever their scores; often none. The loop then advances over each."""

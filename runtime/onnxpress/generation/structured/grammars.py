@@ -1,4 +1,4 @@
-"""What form a text shall have: the arguments of a call that say so, as one grammar. Knows no tokens.
+"""Makes one grammar of the arguments of a call that say which form a text shall have. Knows no tokens.
 
 JSON Schema's `oneOf` is kept where its alternatives exclude each other, which is then proved; grammars have only "any
 of".
