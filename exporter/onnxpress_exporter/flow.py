@@ -149,7 +149,7 @@ def quantize(
 
 
 def precisions(wanted: Sequence[str] | str, known: Sequence[str] = QUANTIZED) -> tuple[str, ...]:
-    """Names of precisions, each once.
+    """List the names of precisions, each once.
 
     Raises:
         InputError: there is no such precision, or none was named.
@@ -235,7 +235,7 @@ class _Refused(Exception):  # noqa: N818
 
 
 def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
-    """A variant that is worth its place: judged, verified, timed.
+    """Judge, verify and time quantized graphs, and make a variant of them.
 
     Raises:
         _Refused: it misses a threshold, or has no use.

@@ -1,4 +1,4 @@
-"""An artifact -> the plan of more variants: its fp32 variant, which was verified, is the reference. No PyTorch."""
+"""Plans more variants of an artifact: its fp32 variant, which was verified, is the reference. No PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint -> the plan of an export: its graphs traced or built and saved, PyTorch as the reference."""
+"""Plans the export of a checkpoint: traces or builds its graphs and saves them; PyTorch is the reference."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def plan_from_checkpoint(
 def _traceable(
     row: ExportTask, checkpoint: Checkpoint, model: Any, tokenizer: Any, allow_pickled_weights: bool
 ) -> list[Traceable]:
-    """A model that reads, and what stands behind it."""
+    """Prepare a model that reads for tracing, with the graphs that follow it."""
     spec = text_encoder_spec(row, model, tokenizer)
     first = Traceable(spec, row.by_rows(model), example_inputs(spec, tokenizer))
     return [first, *row.graphs_after(checkpoint, model, allow_pickled_weights)]
@@ -156,7 +156,7 @@ def _traced(traceable: Sequence[Traceable]) -> _Graphs:
 
 
 def _built(model: Any) -> _Graphs:
-    """A model that writes."""
+    """Build the graphs of a model that writes."""
     built = build(model)
     info = {name: graph_info(name, graph) for name, graph in built.graphs.items()}
     return _Graphs(built.graphs, info, {}, built.settings)
@@ -194,7 +194,7 @@ def _shown(ids: Any) -> str:
 
 
 def _ends(model: Any) -> Any:
-    """As `generate` finds them: where the generation config does not tell the first token, the model's own may."""
+    """Find the ends as `generate` does: the model's config may have a first token that the generation config lacks."""
     defaults = model.generation_config.to_dict()
     if defaults.get("decoder_start_token_id") is None:
         defaults["decoder_start_token_id"] = getattr(model.config, "decoder_start_token_id", None)

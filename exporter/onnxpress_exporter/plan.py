@@ -1,4 +1,4 @@
-"""What an export is made of, once it is read: its graphs, the reference whose answers count, the gate."""
+"""The plan of an export, once its source is read: its graphs, the reference whose answers count, the gate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All of an export whose fp32 graphs are saved.
+    """An export whose fp32 graphs are saved.
 
     Attributes:
         manifest: what it says but for files, and what is still to be measured.

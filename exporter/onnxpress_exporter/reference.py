@@ -1,4 +1,4 @@
-"""Whose answers count: PyTorch's when a checkpoint is exported, the fp32 variant's when an artifact is quantized.
+"""The references: PyTorch when a checkpoint is exported, the fp32 variant when an artifact is quantized.
 
 The only module beside those that read a checkpoint that runs torch, which it imports when it is asked.
 """
@@ -113,7 +113,7 @@ class TorchWriter:
 
     @contextmanager
     def _plainly(self) -> Iterator[dict[str, Any]]:
-        """Without the checkpoint's defaults, which `generate` reads even where it is given others; its tokens."""
+        """Remove the checkpoint's defaults, which `generate` reads even where others are passed; yields its tokens."""
         from transformers import GenerationConfig
 
         defaults = self._model.generation_config

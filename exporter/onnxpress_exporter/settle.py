@@ -1,4 +1,4 @@
-"""What an artifact holds in the end: the variants that passed, its card and its manifest."""
+"""Finishes an artifact: keeps the variants that passed, and writes its card and its manifest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Outcome:
 
 
 def refusal(refused: Mapping[str, str], artifact: Artifact | None) -> str:
-    """What is told of refused variants."""
+    """Explain why variants were refused."""
     reasons = "\n".join(f"  {precision}: {reason}" for precision, reason in refused.items())
     rest = f"The other variants are in {artifact.folder}." if artifact else "Nothing was written."
     return (

@@ -144,13 +144,13 @@ class AnswersGate:
         return timing.measure(runners, self._probe.collate, self._probe.longest, limit)
 
     def _score(self, pipe: Pipeline[Any, Any]) -> Figures:
-        """The task's own metric; nothing without labelled rows."""
+        """Measure the task's own metric; nothing without labelled rows."""
         if self._evaluation is None:
             return {}
         return score(self._evaluation, list(pipe(iter(self._evaluation.items), **self._evaluation.options)))
 
     def _that_fit(self, items: Sequence[Any]) -> list[Any]:
-        """Without the texts that the model takes only cut, and its task refuses."""
+        """Leave out the texts that the model takes only cut, which its task refuses."""
         pipe = self._pipeline(_Closed())
         fitting, error = [], None
         for item in items:
@@ -170,7 +170,7 @@ class AnswersGate:
 
 
 class _Closed:
-    """In place of a session where only the way from texts to rows is wanted."""
+    """Stands in for a session where only the way from texts to rows is needed."""
 
     device = "cpu"
 

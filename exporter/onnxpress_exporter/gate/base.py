@@ -1,4 +1,4 @@
-"""What a gate is, and the reference whose answers count."""
+"""The protocols of a gate, and of the reference whose answers count."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Runs(Protocol):
-    """What a pipeline asks of a session."""
+    """The part of a session that a pipeline uses."""
 
     device: str
 
@@ -28,7 +28,7 @@ class Runs(Protocol):
 
 
 class Reference(Runs, Protocol):
-    """Whose answers count: PyTorch in fp32, or a graph that was verified against it.
+    """The source of the right answers: PyTorch in fp32, or a graph that was verified against it.
 
     `name`: as reports tell it. `timed`: what its times are called beside a variant's; None: it is the fp32 variant.
     """
@@ -38,7 +38,7 @@ class Reference(Runs, Protocol):
 
 
 class Gate(Protocol):
-    """Whether graphs may be written. `rows`: the labelled rows that variants are judged by as well, in words."""
+    """Decides whether graphs may be written. `rows`: the labelled rows that variants are judged by too, in words."""
 
     rows: str | None
 

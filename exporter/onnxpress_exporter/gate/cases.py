@@ -1,4 +1,4 @@
-"""The texts that graphs which write text are held against, as token ids. Knows neither torch nor a graph.
+"""The texts, as token ids, that graphs which write text are compared on. Knows neither torch nor a graph.
 
 A decoder alone reads a text; after an encoder, it reads what the model itself writes about one.
 """
@@ -51,7 +51,7 @@ Write = Callable[[Case, int], Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Texts to cases.
+    """Converts texts to cases.
 
     `limit`: the most tokens of a row; `start`: the token that a decoder begins with after an encoder, None without one.
     """
@@ -98,7 +98,7 @@ class Reader:
 
 
 def _within(cases: Iterator[Case], tokens: int) -> list[Case]:
-    """The first cases that together have so many tokens, and one at least."""
+    """Take the first cases that together have so many tokens, and at least one."""
     chosen: list[Case] = []
     for case in cases:
         if chosen and sum(len(earlier.ids) for earlier in chosen) + len(case.ids) > tokens:

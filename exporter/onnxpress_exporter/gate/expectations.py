@@ -1,4 +1,4 @@
-"""The gate of quantized variants that write text: what they expect next on real texts, beside what the reference does.
+"""The gate of quantized variants that write text: compares the tokens they expect with those the reference expects.
 
 Every text is read, token by token, as it is, so that one other choice does not lead two models into different texts.
 Of the reference only what is compared is kept: the tokens it prefers, how likely the text's own are, and a sample of
@@ -134,7 +134,7 @@ def _sample(vocabulary: int) -> NDArray[np.int64]:
 
 
 def _logarithms(logits: Logits) -> Numbers:
-    """Of the probabilities, float64 (positions, vocabulary)."""
+    """The logarithms of the probabilities, float64 (positions, vocabulary)."""
     rows = logits.astype(np.float64)
     rows -= rows.max(axis=1, keepdims=True)
     rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
@@ -142,7 +142,7 @@ def _logarithms(logits: Logits) -> Numbers:
 
 
 def _divergence(seen: Seen, chances: Numbers) -> Numbers:
-    """Kullback and Leibler's, of each position, with all tokens but the reference's likeliest as one: a lower bound."""
+    """Kullback-Leibler divergence of each position; tokens that are not the likeliest count as one: a lower bound."""
     expected, obtained = np.exp(seen.logarithms), np.exp(chances)
     rest, other = (np.maximum(1 - some.sum(axis=1), 1e-12) for some in (expected, obtained))
     divergence: Numbers = (expected * (seen.logarithms - chances)).sum(axis=1) + rest * np.log(rest / other)
@@ -150,7 +150,7 @@ def _divergence(seen: Seen, chances: Numbers) -> Numbers:
 
 
 def _correlation(expected: NDArray[np.float32], obtained: NDArray[np.float32]) -> Numbers:
-    """Pearson's, of each position's scores; 0 where they are no numbers."""
+    """Pearson correlation of the scores of each position; 0 where they are no numbers."""
     a, b = (some.astype(np.float64) - some.mean(axis=1, keepdims=True) for some in (expected, obtained))
     lengths = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
     correlation: Numbers = np.nan_to_num((a * b).sum(axis=1) / np.maximum(lengths, 1e-30))

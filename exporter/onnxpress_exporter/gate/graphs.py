@@ -1,4 +1,4 @@
-"""The runtime's decoders in the place of PyTorch: the same questions, asked of graphs. Knows no torch."""
+"""Lets the runtime's decoders answer the questions that PyTorch answers. Knows no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A case as the arrays that one run of a graph takes, for watching what passes through it.
+"""Makes the arrays of one run of a graph from a case, to watch the values inside it.
 
 docs/decisions/0010-generation.md is the contract. Knows no session.
 """
@@ -24,7 +24,7 @@ def encoder_inputs(case: Case) -> Arrays:
 
 
 def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[str, NDArray[Any]]) -> Arrays:
-    """The whole of what a decoder reads, at once, with nothing before it.
+    """The whole text of a decoder, read at once, with an empty past.
 
     Args:
         shared: whether its cache is one that it writes in place.

@@ -1,4 +1,4 @@
-"""PyTorch against the exported graph, on real inputs: the gate that every variant has to pass.
+"""Compares the exported graph with PyTorch on real inputs: the gate that every variant has to pass.
 
 Each sample is run alone through both, at its own length. Then samples are batched, with padding and without, and
 the graph's answer in the batch is compared with its answer alone. Errors are fractions of the output's range, that

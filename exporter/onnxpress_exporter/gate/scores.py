@@ -1,4 +1,4 @@
-"""The gate of graphs that write text: their scores and their tokens against the reference's.
+"""The gate of graphs that write text: compares their scores and their tokens with the reference's.
 
 Scores of every token are compared, the text read at once, in pieces, token by token, and beside other rows; errors are
 fractions of the range of all scores. Then the likeliest tokens are: where the reference prefers another token, its two
@@ -250,7 +250,7 @@ def _likelihood(reference: Writes, begun: Case, ids: Sequence[int]) -> float:
 
 
 def _begun(case: Case) -> Case:
-    """Where writing begins: after an encoder with the decoder's first token, else with the text."""
+    """Cut a case to what is there before writing: after an encoder the decoder's first token, else the text."""
     return case if case.source is None else replace(case, ids=case.ids[:1])
 
 

@@ -1,4 +1,4 @@
-"""How long one forward pass takes, PyTorch and graphs alternating: the figure stored with a variant.
+"""Times one forward pass, PyTorch and graphs alternating, for the figure stored with a variant.
 
 A first orientation, taken in the exporting process; `onnxpress bench` measures in fresh processes. Where other
 processes keep the cores busy nothing is recorded: threads that wait for each other then give any ratio at all. This
@@ -53,7 +53,7 @@ def measure(
 def measure_calls(
     calls: Callable[[int, int], Mapping[str, Callable[[], object]]], shapes: Sequence[tuple[int, int]]
 ) -> Speed | None:
-    """As `measure`, of any functions: what is to be called for a batch of so many tokens, by the runner's name."""
+    """Measure any functions as `measure` does. `calls` makes one for each runner, for a batch and its tokens."""
     timings = []
     start, others = time.perf_counter(), _others_s()
     for batch, sequence in shapes:

@@ -140,7 +140,7 @@ class WritingGate:
         )
 
     def _graphs(self, session: Session, name: str) -> Graphs:
-        """The runtime's own model over a session; nothing that was read is remembered."""
+        """Open the runtime's own model over a session; it remembers nothing that it has read."""
         model = (
             encoder_decoder_model(self._manifest, session)
             if self._encodes
@@ -150,7 +150,7 @@ class WritingGate:
 
 
 def _timed(graphs: Graphs, case: Case, batch: int, tokens: int) -> Callable[[], object]:
-    """What is called to read a prompt, or one token of each row after it."""
+    """Make the function that reads a prompt, or one token of each row after it."""
     ids = [case.ids[i % len(case.ids)] for i in range(TIMED[0][1])]
     decoder = graphs.opened([replace(case, ids=tuple(ids))], 1)
 
@@ -172,20 +172,20 @@ def _timed(graphs: Graphs, case: Case, batch: int, tokens: int) -> Callable[[], 
 
 
 def _shared(first: Sequence[int], second: Sequence[int]) -> int:
-    """Tokens with which both begin."""
+    """Count the tokens with which both begin."""
     pairs = zip(first, second, strict=False)
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
 def ends_of(defaults: Mapping[str, object]) -> Ends:
-    """From the fields of `generation_config.json`."""
+    """Read the ends from the fields of `generation_config.json`."""
     # In the order in which transformers looks for the token that a decoder begins with.
     starts = [_tokens(defaults.get(name)) for name in ("decoder_start_token_id", "bos_token_id")]
     return Ends(next((tokens[0] for tokens in starts if tokens), 0), _tokens(defaults.get("eos_token_id")))
 
 
 def _tokens(value: object) -> tuple[int, ...]:
-    """One token, or several, or none."""
+    """Read a field that holds one token, several, or none."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(map(int, value))
     return (value,) if isinstance(value, int) else ()

@@ -100,7 +100,10 @@ def is_past(name: str) -> bool:
 
 
 def _compensated(model: onnx_ir.Model, sites: Sequence[Site]) -> list[Site]:
-    """The sites that there is time for. What shares its table with the words is not one: its channels stay apart."""
+    """Choose the sites that there is time for.
+
+    Sites that share their table with the words are left out: their channels stay apart.
+    """
     ties = tied_tables(model)
     chosen, spent_s = [], 0.0
     for site in sorted(sites, key=lambda site: site.width):

@@ -1,4 +1,4 @@
-"""What passes through a graph's sites on real inputs: ranges per channel, correlations, and a sample of rows.
+"""Watches the values at a graph's sites on real inputs: ranges per channel, correlations, and a sample of rows.
 
 Runs the fp32 graph with the sites' values as extra outputs. Padding never takes part: inputs come one row at a time.
 Knows nothing of how the figures are used.
@@ -48,11 +48,11 @@ class Statistics:
         return sizes
 
     def apart(self) -> Statistics:
-        """Of rows whose channels have nothing to do with each other: weights are then rounded each to its nearest."""
+        """Drop the correlations between channels, so that each weight is rounded to its nearest."""
         return replace(self, hessian=np.diag(np.diag(self.hessian)))
 
     def divided(self, factors: NDArray[np.float32]) -> Statistics:
-        """Of the same rows, each channel divided by its factor."""
+        """The statistics of the same rows with each channel divided by its factor."""
         return Statistics(
             self.low / factors,
             self.high / factors,
@@ -63,7 +63,7 @@ class Statistics:
 
 
 def merged(several: Sequence[Statistics]) -> Statistics:
-    """Of all their rows together, for sites that share their weights."""
+    """Join the statistics of sites that share their weights: those of all their rows together."""
     count = sum(statistics.count for statistics in several)
     rows = np.concatenate([statistics.rows for statistics in several])
     return Statistics(
@@ -122,7 +122,7 @@ def groups(sites: Sequence[Site]) -> Iterable[list[Site]]:
 
 
 def _tapped(model: onnx_ir.Model, names: Sequence[str]) -> onnx_ir.Model:
-    """A copy with these values as outputs too."""
+    """Copy the model, with these values as outputs too."""
     copy = model.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}
     values |= {value.name: value for value in copy.graph.inputs}

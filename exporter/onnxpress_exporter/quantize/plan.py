@@ -1,4 +1,4 @@
-"""How each site is quantized, and the numbers that follow from its statistics: balance, ranges, integer weights.
+"""Plans how each site is quantized, and computes the numbers of it: balance, ranges, integer weights.
 
 A treatment is a choice; a plan gives each site one. Numbers are computed here, from numpy arrays; the passes put them
 into the graph.
@@ -50,7 +50,7 @@ class Attempt:
 
 
 def first_attempts(row: Precision, places: Iterable[Place], will_do: Callable[[Place], bool]) -> list[Attempt]:
-    """Of a model that reads: what is on trial, where it `will_do`; then what every site gets without that."""
+    """List the attempts for a model that reads: first treatments on trial, where they `will_do`, then the usual one."""
     cheapest = Attempt("all sites at their cheapest", "judging the first plan", {})
     if not row.ladder:
         return [replace(cheapest, doing="judging")]
@@ -68,7 +68,7 @@ def first_attempts(row: Precision, places: Iterable[Place], will_do: Callable[[P
 def scheme_attempts(
     row: Precision, graphs: Mapping[str, onnx_ir.Model], roles: Mapping[str, str], sites: Mapping[Place, Site]
 ) -> list[Attempt]:
-    """Of a model that writes: one for each scheme that has something to say of its graphs."""
+    """List the attempts for a model that writes: one for each scheme that applies to its graphs."""
     heads = {name: score_products(graph) for name, graph in graphs.items()}
     attempts = []
     for scheme in row.schemes:
@@ -99,7 +99,7 @@ def raised(plan: Plan, ladder: Sequence[Treatment], places: Iterable[Place]) -> 
 
 
 def _more_exact(treatment: Treatment, ladder: Sequence[Treatment]) -> Treatment | None:
-    """The next step; None: higher precision. What is not a step itself goes to the first with as many bits."""
+    """The next step of the ladder; None: higher precision. Other treatments go to the first step with as many bits."""
     if treatment in ladder:
         rest = ladder[ladder.index(treatment) + 1 :]
     elif isinstance(treatment, Blocks):

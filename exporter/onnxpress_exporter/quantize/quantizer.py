@@ -42,7 +42,7 @@ MOST_INTEGERS = 200_000_000
 
 
 class Judges(Protocol):
-    """What is asked of a gate."""
+    """The part of a gate that quantization uses."""
 
     def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
         """The figures of a variant's answers, and what they miss."""
@@ -210,7 +210,7 @@ class Quantizer:
         return harm if np.isfinite(harm) else float(np.finfo(np.float64).max)
 
     def _outputs(self, name: str) -> list[Arrays]:
-        """What the fp32 graph gives for the first inputs."""
+        """Run the fp32 graph on the first inputs, and keep its outputs."""
         if name not in self._expected:
             rows: list[Arrays] = []
             numbers = 0
@@ -238,7 +238,7 @@ class Quantizer:
             yield session
 
     def _treatments(self, precision: str, attempts: Sequence[Attempt], outcome: Found) -> dict[str, str]:
-        """How products are treated that are not treated as all are."""
+        """Describe the products that are not treated as the rest."""
         row = PRECISIONS[precision]
         if not row.ladder:
             return {}

@@ -1,4 +1,4 @@
-"""From a sample of a site's rows to the range of its 8 bits, and to the balance of its channels. Pure numpy.
+"""Chooses the range of a site's 8 bits and the balance of its channels, from a sample of its rows. Pure numpy.
 
 Both are chosen by the error that reaches the product: an error in a channel counts as much as that channel's weights.
 Taking errors of channels as independent, it is the sum over channels of (squared error x squared length of the
@@ -43,7 +43,7 @@ _LEFT_BY_ROUNDING = 0.25
 
 
 def restored(rows: Array, how: Range) -> Array:
-    """float32 (rows, channels) after the integers."""
+    """Quantize rows and restore them: float32 (rows, channels)."""
     step: Any = np.float32(how.unit)
     if how.each_row:
         largest = (rows if how.one_sided else np.abs(rows)).max(axis=1, keepdims=True)
@@ -125,7 +125,7 @@ def _error(rows: Array, chosen: Range, importance: Array) -> float:
 
 
 def _ranges(rows: Array, *, each_row: bool) -> Sequence[Range]:
-    """Every range that is tried. Two-sided ones use 255 of the 256 integers, so that 0 is in their middle."""
+    """List the ranges to try. Two-sided ones use 255 of the 256 integers, so that 0 is in their middle."""
     low, high = float(min(rows.min(), 0)), float(max(rows.max(), 0))
     one_sided = -low <= 0.25 * high
     zeros = _ZEROS_ONE_SIDED if one_sided else (_ZERO,)

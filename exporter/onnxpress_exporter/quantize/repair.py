@@ -1,4 +1,4 @@
-"""A variant that misses a threshold -> one that passes: treat the sites that harm most more exactly, step by step.
+"""Repairs a variant that misses a threshold: treats the sites that harm most more exactly, step by step.
 
 Each site's harm is measured alone: this site quantized, all others in higher precision. Harms add up nearly, as
 squares, so that the worst ones tell where exactness is best spent. The search ends when the variant passes, when too
@@ -95,7 +95,7 @@ def _measure(
     deadline: float,
     say: Say,
 ) -> bool:
-    """Add what each site of the plan harms alone; whether there was time for it."""
+    """Measure the harm of each site of the plan alone; returns whether there was time for it."""
     for number, (place, treatment) in enumerate(plan.items()):
         if time.monotonic() >= deadline:
             return False
@@ -106,7 +106,7 @@ def _measure(
 
 
 def _worst(plan: Plan, harms: Mapping[tuple[Place, Treatment], float]) -> list[Place]:
-    """The fewest sites that stand for the round's share of the harm."""
+    """Choose the fewest sites that cause the round's share of the harm."""
     ranked = sorted(plan, key=lambda place: -harms[place, plan[place]])
     total = sum(harms[place, treatment] for place, treatment in plan.items())
     chosen, covered = [], 0.0

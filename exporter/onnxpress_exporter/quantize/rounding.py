@@ -1,4 +1,4 @@
-"""Weights to integers, so that the product's error on real inputs is small, not the weights'. Pure numpy.
+"""Rounds weights to integers so that the product's error on real inputs is small, not the weights'. Pure numpy.
 
 `gptq` rounds one input channel after the other and moves what it got wrong onto the channels not yet rounded, as far as
 they are alike on the calibration's rows (Frantar, Ashkboos, Hoefler, Alistarh: GPTQ, ICLR 2023; the order and the
@@ -183,7 +183,7 @@ def _to_levels(weights: Array, scale: Array, zero: NDArray[np.int32], levels: Le
 
 
 def _paired(integers: NDArray[np.int32], levels: Levels, importance: Array) -> NDArray[np.int32]:
-    """Neighbours within what they may add up to: of each pair the less important one gives way."""
+    """Limit neighbours to what they may add up to: of each pair the less important one is changed."""
     if levels.pair is None:
         return integers
     paired = integers.copy()
@@ -195,6 +195,6 @@ def _paired(integers: NDArray[np.int32], levels: Levels, importance: Array) -> N
 
 
 def _beside(integers: NDArray[np.int32], others: NDArray[np.int32], limit: int) -> NDArray[np.int32]:
-    """`integers` as far as they may go beside these others; 0 beside others that are not known yet."""
+    """Limit `integers` to what they may be beside `others`, which are 0 where they are not known yet."""
     limited: NDArray[np.int32] = np.clip(integers, -limit - np.minimum(others, 0), limit - np.maximum(others, 0))
     return limited

@@ -1,4 +1,4 @@
-"""Where a graph multiplies a value by constant weights: the places that quantization treats.
+"""Finds the sites that quantization treats: where a graph multiplies a value by constant weights.
 
 A site is one value and every MatMul that reads it: they share its quantized form. Names are those of values in the
 graph, which clones keep. This module knows no numbers.
@@ -78,7 +78,7 @@ def skipped_products(model: onnx_ir.Model, sites: tuple[Site, ...]) -> dict[str,
 
 
 def score_products(model: onnx_ir.Model) -> set[str]:
-    """Products that have a column for each token: what gives a model that writes its scores."""
+    """Find the products that have a column for each token, which compute the scores of a model that writes."""
     sizes = {output.shape[-1] for output in model.graph.outputs if output.name == "logits" and output.shape}
     if len(sizes) != 1:
         return set()

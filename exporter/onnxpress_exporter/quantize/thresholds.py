@@ -1,4 +1,4 @@
-"""What a variant's answers have to reach, by figure: what its precision's row says, or a user. Pure.
+"""The thresholds that a variant's answers have to reach, by figure: those of its precision's row, or a user's. Pure.
 
 Figures are those of `judging.figures`, and what is lost of the task's own metric (`judging.metrics`). The defaults are
 what a search or a classifier built on the original would not notice: a user may set his own for any of them.
@@ -47,7 +47,7 @@ def thresholds_of(precision: str) -> Thresholds:
 
 
 def misses(figures: Mapping[str, float], thresholds: Thresholds) -> tuple[str, ...]:
-    """Figures beyond their thresholds, as text; NaN is beyond every one."""
+    """Describe the figures beyond their thresholds; NaN is beyond every one."""
     missed = []
     for name, value in figures.items():
         if name not in thresholds:
