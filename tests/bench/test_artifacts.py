@@ -118,6 +118,7 @@ def _contrary_adapter(checkpoint: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.nightly
 def test_an_adapted_decoder_is_measured_too(tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 

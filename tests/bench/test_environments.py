@@ -59,6 +59,7 @@ def version_in(python: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.nightly
 def test_a_peer_is_installed_once_and_again_when_its_requirements_change(
     peers: dict[str, Peer], tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_peer_is_installed_once_and_again_when_its_requirements_change(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals are POSIX's")
+@pytest.mark.nightly
 def test_a_killed_installation_is_not_taken_for_complete(peers: dict[str, Peer], tmp_path: Path) -> None:
     script = f"""
 import os, signal
@@ -137,6 +139,7 @@ def test_what_is_ours_is_all_that_the_folder_holds() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.nightly
 def test_the_command_lists_and_installs(peers: dict[str, Peer], tmp_path: Path) -> None:
     runner = CliRunner()
     listed = runner.invoke(peers_command, [])

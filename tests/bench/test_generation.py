@@ -83,6 +83,7 @@ def test_what_is_printed_and_written_holds_all_of_it(generated: Comparison, tmp_
     assert again.task == "text-generation" and titles(again).keys() == titles(generated).keys()
 
 
+@pytest.mark.nightly
 def test_speech_is_measured_against_its_length(tmp_path: Path) -> None:
     folder = tiny_whisper(tmp_path / "whisper")
     settings = replace(settings_for(True, 1, 1), scenarios=("audio",), latency_s=0.1, warm_up_s=0.1)

@@ -81,7 +81,9 @@ def chooser(trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "xlnet"])
+@pytest.mark.parametrize(
+    "architecture", ["bert", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("distilbert", "xlnet"))]
+)
 def test_scores(architecture: str, tiny: Callable[..., Path], ours: Callable[..., Any]) -> None:
     checkpoint = tiny(architecture, TASK)
     pipe = ours(checkpoint, TASK)
