@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -71,11 +71,20 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
         return [result] if isinstance(inputs, str) and "top_k" not in options else result
 
     def prepare(self, item: Any, options: TextClassificationOptions) -> Prepared[None]:
-        text, pair = _texts(item)
-        encoding = self.processor.tokenizer.encode(
-            text, pair, truncation=self._truncation(options), special_tokens=options.add_special_tokens
+        return self.prepare_many([item], options)[0]
+
+    def prepare_many(self, items: Sequence[Any], options: TextClassificationOptions) -> list[Prepared[None]]:
+        texts = [_texts(item) for item in items]
+        encodings = self.processor.encodings(
+            [text for text, _ in texts],
+            [pair for _, pair in texts],
+            truncation=self._truncation(options),
+            special_tokens=options.add_special_tokens,
         )
-        return Prepared((self.processor.sample_of(encoding),), None)
+        return [Prepared((self.processor.sample_of(encoding),), None) for encoding in encodings]
+
+    def foresee(self, item: Any, options: TextClassificationOptions) -> int | None:
+        return self.processor.foresee(item)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextClassificationOptions) -> list[NDArray[Any]]:
         apply = FUNCTIONS[self._function(options)]

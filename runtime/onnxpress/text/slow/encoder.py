@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from onnxpress.errors import CorruptFile, InputError
 from onnxpress.format.processors import Segmentation, TokenizerSettings
-from onnxpress.text.encodings import Row, Truncation, windows
+from onnxpress.text.encodings import Cut, Encoding, Row, Truncation, windows
 from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes
 from onnxpress.text.slow.charsmap import Charsmap
@@ -84,7 +84,7 @@ class PieceEncoder:
             scores = {name: float(score) for name, score in pieces if name not in self._added}
         return _Model(self._segmentation, charsmap, self._names, scores, merge)
 
-    def encode(self, text: str, pair: str | None, truncation: Truncation | None, special_tokens: bool) -> Row:
+    def encode(self, text: str, pair: str | None, truncation: Truncation | None, special_tokens: bool) -> Encoding:
         """A row of ids.
 
         Raises:
@@ -105,9 +105,8 @@ class PieceEncoder:
             raise InputError("A pair of texts cannot be cut with this tokenizer. Shorten one of them.")
         side = truncation.side or self._settings.truncation_side
         parts = windows(len(ids), room, truncation.stride, side)
-        kept, *rest = [self._row(ids[start:end], special_tokens) for start, end in parts]
-        kept.overflowing.extend(rest)
-        return kept
+        first, *rest = (ids[start:end] for start, end in parts)
+        return Cut(self._row(first, special_tokens), lambda: [self._row(part, special_tokens) for part in rest])
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         """The text of ids; one that is no token counts as unknown."""
