@@ -86,6 +86,50 @@ def test_results_come_in_the_order_of_the_inputs(classifier: Path) -> None:
         assert scores == {"good": text.split().count("good"), "bad": text.split().count("bad")}
 
 
+@pytest.mark.parametrize("task", ["embedder", "classifier"])
+@pytest.mark.parametrize("shape", [list, iter])
+def test_texts_are_encoded_together(
+    task: str, shape: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = pipeline(model=request.getfixturevalue(task))
+    alone = [pipe.prepare(text, pipe.options).samples[0].arrays["input_ids"].tolist() for text in TEXTS]
+    sizes: list[int] = []
+    encode_batch = pipe.processor.tokenizer.encode_batch
+
+    def counted(texts: list[str], *others: Any, **options: Any) -> Any:
+        encodings = encode_batch(texts, *others, **options)
+        assert [encoding.ids for encoding in encodings] == alone[
+            sum(sizes) + singles : sum(sizes) + singles + len(texts)
+        ]
+        sizes.append(len(texts))
+        return encodings
+
+    singles = 0 if shape is list else 1  # the first window of a stream
+    monkeypatch.setattr(pipe.processor.tokenizer, "encode_batch", counted)
+    assert len(list(pipe(shape(TEXTS)))) == len(TEXTS)
+    assert sum(sizes) >= len(TEXTS) - 8
+    assert max(sizes) > 200
+
+
+@pytest.mark.parametrize("number", [0, 1, 300])
+def test_a_bad_text_among_many_raises_what_it_raises_alone(classifier: Path, number: int) -> None:
+    pipe = pipeline(model=classifier)
+    texts: list[Any] = list(TEXTS)
+    for bad, message in (
+        ({"text": 3}, "got dict {'text': 3}"),
+        ("good " * 40, "has 42 tokens"),
+        (None, "NoneType None"),
+    ):
+        texts[number : number + 2] = [bad, {"text": "a worse one, later"}]
+        texts[number + 2] = 7
+        with pytest.raises(InputError, match=message) as alone:
+            pipe(bad)
+        for inputs in (texts, iter(texts)):
+            with pytest.raises(InputError) as among:
+                list(pipe(inputs))
+            assert str(among.value) == str(alone.value)
+
+
 def test_an_abandoned_stream_lets_its_source_go(embedder: Path) -> None:
     source = Source()
     results = pipeline(model=embedder)(iter(source), progress=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,13 @@ class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
 
     def prepare(self, item: Any, options: FeatureExtractionOptions) -> Prepared[None]:
         return Prepared((self.processor.sample_of(self.processor.encode(item, options.arguments())),), None)
+
+    def prepare_many(self, items: Sequence[Any], options: FeatureExtractionOptions) -> list[Prepared[None]]:
+        encodings = self.processor.encode_many(items, options.arguments())
+        return [Prepared((self.processor.sample_of(encoding),), None) for encoding in encodings]
+
+    def foresee(self, item: Any, options: FeatureExtractionOptions) -> int | None:
+        return self.processor.foresee(item)
 
     def finish(self, context: None, values: list[Any], options: FeatureExtractionOptions) -> Any:
         features = values[0][self.graph.outputs[0].name][None]

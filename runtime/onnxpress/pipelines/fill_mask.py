@@ -16,7 +16,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
 from onnxpress.samples import Batch
-from onnxpress.text.tokenizer import Truncation
+from onnxpress.text.tokenizer import Encoding, Truncation
 
 
 class Filling(TypedDict):
@@ -70,7 +70,17 @@ class FillMask(Pipeline[FillMaskOptions, TextProcessor]):
 
     def prepare(self, item: Any, options: FillMaskOptions) -> Prepared[Sequence[int]]:
         mask = self._mask_id()
-        encoding = self.processor.encode(item, options.tokenizer_kwargs)
+        return self._prepared(item, self.processor.encode(item, options.tokenizer_kwargs), mask)
+
+    def prepare_many(self, items: Sequence[Any], options: FillMaskOptions) -> list[Prepared[Sequence[int]]]:
+        mask = self._mask_id()
+        encodings = self.processor.encode_many(items, options.tokenizer_kwargs)
+        return [self._prepared(item, encoding, mask) for item, encoding in zip(items, encodings, strict=True)]
+
+    def foresee(self, item: Any, options: FillMaskOptions) -> int | None:
+        return self.processor.foresee(item)
+
+    def _prepared(self, item: Any, encoding: Encoding, mask: int) -> Prepared[Sequence[int]]:
         sample = self.processor.sample_of(encoding, [i for i, token in enumerate(encoding.ids) if token == mask])
         if not sample.context:
             word = self.processor.tokenizer.token(mask)

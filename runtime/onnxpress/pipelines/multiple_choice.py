@@ -68,7 +68,7 @@ class MultipleChoice(Pipeline[MultipleChoiceOptions, TextProcessor]):
         prompt, choices = _prompt_and_choices(item)
         processor = self.processor
         truncation = processor.truncation(max_length=options.max_length)
-        encodings = (processor.tokenizer.encode(prompt, choice, truncation=truncation) for choice in choices)
+        encodings = processor.encodings([prompt] * len(choices), choices, truncation=truncation)
         return Prepared(tuple(processor.sample_of(encoding) for encoding in encodings), choices)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: MultipleChoiceOptions) -> list[float]:

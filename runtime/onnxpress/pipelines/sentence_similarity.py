@@ -6,7 +6,7 @@ order. All but the encoder and the layers after it is done here, in numpy, for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +90,17 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         return SIMILARITIES[self.embedding.similarity](first, second)
 
     def prepare(self, item: Any, options: SentenceSimilarityOptions) -> Prepared[bool]:
-        compares = isinstance(item, Mapping)
-        texts = _compared(item) if compares else (item,)
-        return Prepared(tuple(self._sample(text, options) for text in texts), compares)
+        if isinstance(item, Mapping):
+            return Prepared(tuple(self._samples(_compared(item), options)), True)
+        text = self._text(item, options)
+        encoding = self.processor.tokenizer.encode(text, truncation=self._truncated())
+        return Prepared((self.processor.sample_of(encoding),), False)
+
+    def prepare_many(self, items: Sequence[Any], options: SentenceSimilarityOptions) -> list[Prepared[bool]]:
+        return [Prepared((sample,), False) for sample in self._samples(items, options)]
+
+    def foresee(self, item: Any, options: SentenceSimilarityOptions) -> int | None:
+        return self.processor.foresee(item) if isinstance(item, str) else None
 
     def reduce(self, batch: Batch, outputs: Outputs, options: SentenceSimilarityOptions) -> list[NDArray[np.float32]]:
         settings = self.embedding
@@ -155,9 +163,12 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         encoding = self.processor.tokenizer.encode(self._cased(prompt), truncation=self._truncated())
         return len(encoding.ids) - encoding.special_tokens_mask[-1]
 
-    def _sample(self, item: Any, options: SentenceSimilarityOptions) -> Sample:
-        text = self._cased(self._prompt(options) + self.processor.text(item))
-        return self.processor.sample_of(self.processor.tokenizer.encode(text, truncation=self._truncated()))
+    def _samples(self, items: Sequence[Any], options: SentenceSimilarityOptions) -> Iterator[Sample]:
+        texts = [self._text(item, options) for item in items]
+        return map(self.processor.sample_of, self.processor.encodings(texts, truncation=self._truncated()))
+
+    def _text(self, item: Any, options: SentenceSimilarityOptions) -> str:
+        return self._cased(self._prompt(options) + self.processor.text(item))
 
     def _cased(self, text: str) -> str:
         return text.lower() if self.embedding.do_lower_case else text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -76,6 +76,19 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
             text, pair, truncation=self._truncation(options), special_tokens=options.add_special_tokens
         )
         return Prepared((self.processor.sample_of(encoding),), None)
+
+    def prepare_many(self, items: Sequence[Any], options: TextClassificationOptions) -> list[Prepared[None]]:
+        texts = [_texts(item) for item in items]
+        encodings = self.processor.encodings(
+            [text for text, _ in texts],
+            [pair for _, pair in texts],
+            truncation=self._truncation(options),
+            special_tokens=options.add_special_tokens,
+        )
+        return [Prepared((self.processor.sample_of(encoding),), None) for encoding in encodings]
+
+    def foresee(self, item: Any, options: TextClassificationOptions) -> int | None:
+        return self.processor.foresee(item)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextClassificationOptions) -> list[NDArray[Any]]:
         apply = FUNCTIONS[self._function(options)]

@@ -5,7 +5,8 @@ What tasks of text share. Knows nothing of any task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, get_args
 
 from onnxpress.errors import InputError
@@ -18,6 +19,12 @@ from onnxpress.text.tokenizer import Encoding, Strategy, Tokenizer, Truncation
 
 #: The roles of graphs that read tokens, in the order in which they are looked for.
 _READERS = ("encoder", "decoder")
+
+#: More special tokens than any tokenizer adds to a text.
+_SPECIAL_TOKENS = 8
+
+#: Texts of so many characters are encoded at once.
+_BATCH_CHARACTERS = 65_536
 
 _ARGUMENTS = ("add_special_tokens", "max_length", "padding", "truncation")
 
@@ -62,21 +69,65 @@ class TextProcessor:
         hint = " Of an array of texts, pass array.tolist()." if is_array(item) else ""
         raise InputError(f"{self.task} takes texts, got {type(item).__name__} {item!r:.60}.{hint}")
 
+    def foresee(self, item: Any) -> int | None:
+        """About the most tokens of a text, or of an object of texts; None: it is something else."""
+        if isinstance(item, str):
+            # A character that is not ASCII may be as many tokens as it has bytes.
+            return len(item) * (1 if item.isascii() else 4) + _SPECIAL_TOKENS
+        if not isinstance(item, Mapping):
+            return None
+        counts = [self.foresee(text) if isinstance(text, str) else None for text in item.values()]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    def encodings(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str | None] | None = None,
+        *,
+        truncation: Truncation | None = None,
+        special_tokens: bool = True,
+    ) -> Iterator[Encoding]:
+        """Encode texts, or pairs of a text and the one at its place in `pairs`, many at once while other threads run.
+
+        Encodings are far larger than samples, so no more than a few are there at a time.
+
+        Raises:
+            InputError: when the first bad one is reached.
+        """
+        encode = partial(self.tokenizer.encode, truncation=truncation, special_tokens=special_tokens)
+        seconds = [None] * len(texts) if pairs is None else pairs
+        for span in _spans([len(text) + len(pair or "") for text, pair in zip(texts, seconds, strict=True)]):
+            firsts, others = texts[span], seconds[span]
+            try:
+                encodings = self.tokenizer.encode_batch(
+                    firsts, others, truncation=truncation, special_tokens=special_tokens
+                )
+            except InputError:
+                yield from map(encode, firsts, others)
+            else:
+                yield from encodings
+
     def encode(self, item: Any, arguments: Mapping[str, Any]) -> Encoding:
         """Encode one text with checked arguments of the tokenizer. As in transformers, `max_length` alone cuts.
 
         Raises:
             InputError: not a text.
         """
-        text = self.text(item)
+        return self.tokenizer.encode(self.text(item), **self._translated(arguments))
+
+    def encode_many(self, items: Sequence[Any], arguments: Mapping[str, Any]) -> Iterator[Encoding]:
+        """What `encode` gives for each of several texts."""
+        return self.encodings([self.text(item) for item in items], **self._translated(arguments))
+
+    def _translated(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """transformers' arguments of a tokenizer as those of ours."""
         chosen = strategy(arguments.get("truncation"))
         if chosen is None and arguments.get("truncation") is None and arguments.get("max_length") is not None:
             chosen = "longest_first"
-        return self.tokenizer.encode(
-            text,
-            truncation=None if chosen is None else self.truncation(chosen, arguments.get("max_length")),
-            special_tokens=bool(arguments.get("add_special_tokens", True)),
-        )
+        return {
+            "truncation": None if chosen is None else self.truncation(chosen, arguments.get("max_length")),
+            "special_tokens": bool(arguments.get("add_special_tokens", True)),
+        }
 
     def limit(self, max_length: int | None = None) -> int | None:
         """The longest row in tokens: the model's limit, or `max_length` if that is smaller. None: no limit."""
@@ -107,6 +158,18 @@ class TextProcessor:
             raise no_tokens()
         type_ids = encoding.type_ids if "token_type_ids" in self.collator.names else None
         return token_sample(ids, type_ids, context)
+
+
+def _spans(lengths: Sequence[int]) -> Iterator[slice]:
+    """Neighbours of about `_BATCH_CHARACTERS` characters together."""
+    start = total = 0
+    for index, length in enumerate(lengths):
+        total += length
+        if total >= _BATCH_CHARACTERS:
+            yield slice(start, index + 1)
+            start, total = index + 1, 0
+    if start < len(lengths):
+        yield slice(start, len(lengths))
 
 
 def no_tokens() -> InputError:

@@ -96,7 +96,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
         query, documents = _query(item)
         truncation = self.processor.truncation(max_length=options.max_length)
         processor = self.processor
-        encodings = (processor.tokenizer.encode(query, text, truncation=truncation) for text in documents)
+        encodings = processor.encodings([query] * len(documents), documents, truncation=truncation)
         return Prepared(tuple(processor.sample_of(encoding) for encoding in encodings), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextRankingOptions) -> list[float]:

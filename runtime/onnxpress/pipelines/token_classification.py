@@ -95,14 +95,29 @@ class TokenClassification(Pipeline[TokenClassificationOptions, TextProcessor]):
             raise InputError(f"Expected a text, got {type(item).__name__} {item!r:.60}.")
         first = self.processor.tokenizer.encode(item, truncation=self.processor.truncation(stride=options.stride or 0))
         windows = (first,) if options.stride is None else (first, *first.overflowing)
-        if offsets is not None and (len(windows) > 1 or len(offsets) != len(first.ids)):
+        return self._prepared(Document(text, windows, starts, offsets))
+
+    def prepare_many(self, items: Sequence[Any], options: TokenClassificationOptions) -> list[Prepared[Document]]:
+        """Texts that become one window each."""
+        encodings = self.processor.encodings(items, truncation=self.processor.truncation())
+        return [
+            self._prepared(Document(text, (encoding,), None, None))
+            for text, encoding in zip(items, encodings, strict=True)
+        ]
+
+    def foresee(self, item: Any, options: TokenClassificationOptions) -> int | None:
+        plain = isinstance(item, str) and options.stride is None and not options.is_split_into_words
+        return self.processor.foresee(item) if plain else None
+
+    def _prepared(self, document: Document) -> Prepared[Document]:
+        offsets, windows = document.offsets, document.windows
+        if offsets is not None and (len(windows) > 1 or len(offsets) != len(windows[0].ids)):
             raise InputError(
-                f"offset_mapping has {len(offsets)} entries for a text of {len(first.ids)} tokens in {len(windows)} "
-                "windows; it needs one for each token, special tokens included, of a text of one window."
+                f"offset_mapping has {len(offsets)} entries for a text of {len(windows[0].ids)} tokens in "
+                f"{len(windows)} windows; it needs one for each token, special tokens included, of a text of one "
+                "window."
             )
-        return Prepared(
-            tuple(self.processor.sample_of(window) for window in windows), Document(text, windows, starts, offsets)
-        )
+        return Prepared(tuple(self.processor.sample_of(window) for window in windows), document)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TokenClassificationOptions) -> list[NDArray[Any]]:
         logits = outputs["logits"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -86,7 +86,7 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
             raise InputError(f"Expected a text that is not empty, got {type(item).__name__} {item!r:.60}.")
         if not options.candidate_labels:
             raise InputError("candidate_labels is empty: give at least one label.")
-        return Prepared(tuple(self._pair(item, hypothesis) for hypothesis in options.hypotheses()), item)
+        return Prepared(tuple(self._samples(item, options.hypotheses())), item)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotOptions) -> list[NDArray[Any]]:
         return [np.array(logits) for logits in outputs["logits"]]
@@ -101,13 +101,19 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
         order = np.argsort(scores, kind="stable")[::-1]
         return ZeroShot(sequence=context, labels=[labels[i] for i in order], scores=scores[order].tolist())
 
-    def _pair(self, text: str, hypothesis: str) -> Sample:
-        try:
-            return self.processor.sample_of(
-                self.processor.tokenizer.encode(text, hypothesis, truncation=self.processor.truncation("only_first"))
-            )
-        except InputError as error:
-            raise InputError(f"The text and the hypothesis {hypothesis!r:.60}: {error}") from None
+    def _samples(self, text: str, hypotheses: Sequence[str]) -> Iterator[Sample]:
+        """The text with each of the hypotheses.
+
+        Raises:
+            InputError: the model cannot take the text with a hypothesis, which is named.
+        """
+        truncation = self.processor.truncation("only_first")
+        encodings = self.processor.encodings([text] * len(hypotheses), hypotheses, truncation=truncation)
+        for hypothesis in hypotheses:
+            try:
+                yield self.processor.sample_of(next(encodings))
+            except InputError as error:
+                raise InputError(f"The text and the hypothesis {hypothesis!r:.60}: {error}") from None
 
     def _entailment_id(self) -> int:
         labels = class_labels(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -58,11 +58,55 @@ class PlainEncoding:
     overflowing: list[Any] = field(default_factory=list)
 
 
-def replaced(encoding: Encoding, position: int, token_id: int, token: str) -> PlainEncoding:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What was kept of a text, and how to make what overflows of it: of a long text that is far more work than what
+    was kept, and most tasks never look at it.
+
+    `make_overflowing` is called each time that `overflowing` is read.
+    """
+
+    encoding: Encoding
+    make_overflowing: Callable[[], list[Any]]
+
+    @property
+    def ids(self) -> list[int]:
+        return self.encoding.ids
+
+    @property
+    def type_ids(self) -> list[int]:
+        return self.encoding.type_ids
+
+    @property
+    def tokens(self) -> list[str]:
+        return self.encoding.tokens
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        return self.encoding.offsets
+
+    @property
+    def special_tokens_mask(self) -> list[int]:
+        return self.encoding.special_tokens_mask
+
+    @property
+    def word_ids(self) -> list[int | None]:
+        return self.encoding.word_ids
+
+    @property
+    def sequence_ids(self) -> list[int | None]:
+        return self.encoding.sequence_ids
+
+    @property
+    def overflowing(self) -> list[Any]:
+        return self.make_overflowing()
+
+
+def replaced(encoding: Encoding, position: int, token_id: int, token: str) -> Encoding:
     """The encoding, and what overflows from it, with another token at `position`."""
     ids, tokens = list(encoding.ids), list(encoding.tokens)
     ids[position], tokens[position] = token_id, token
-    return PlainEncoding(
+    row = PlainEncoding(
         ids,
         encoding.type_ids,
         tokens,
@@ -70,8 +114,8 @@ def replaced(encoding: Encoding, position: int, token_id: int, token: str) -> Pl
         encoding.special_tokens_mask,
         encoding.word_ids,
         encoding.sequence_ids,
-        [replaced(part, position, token_id, token) for part in encoding.overflowing],
     )
+    return Cut(row, lambda: [replaced(part, position, token_id, token) for part in encoding.overflowing])
 
 
 def windows(length: int, room: int, stride: int, side: Side) -> list[tuple[int, int]]:

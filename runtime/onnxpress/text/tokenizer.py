@@ -6,17 +6,18 @@ Padding is done in batching.py. This module knows nothing of tasks or graphs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from onnxpress.errors import InputError
 from onnxpress.format.processors import TokenizerSettings
-from onnxpress.text.encodings import Encoding, Strategy, Truncation, replaced
+from onnxpress.text.encodings import Cut, Encoding, Strategy, Truncation, replaced
 from onnxpress.text.languages import language_id, with_target
 from onnxpress.text.rust import StatelessTokenizer, guarded
 from onnxpress.text.slow.encoder import PieceEncoder
 from onnxpress.text.stream_decoder import StreamDecoder
-from onnxpress.text.truncation import cannot_cut, truncate
+from onnxpress.text.truncation import Parts, cannot_cut, truncate
 
 __all__ = ["Encoding", "Strategy", "StreamDecoder", "Tokenizer", "Truncation", "clean_up"]
 
@@ -78,10 +79,7 @@ class Tokenizer:
                 does not know the language.
         """
         first = self._checked(text, target_language)
-        if pair is not None and not isinstance(pair, str):
-            raise InputError(f"Expected a text as second of the pair, got {_shown(pair)}.")
-        if pair is not None and not isinstance(first, str):
-            raise InputError("A pair is of two texts, not of words. Join the words with spaces.")
+        _check_pair(first, pair)
         source_id = None if source_language is None else self.language_id(source_language)
         if self._pieces is None:
             second = None if pair is None else self._stateless.raw(pair)
@@ -92,26 +90,38 @@ class Tokenizer:
 
     def encode_batch(
         self,
-        texts: Sequence[str],
+        texts: Sequence[str | Sequence[str]],
+        pairs: Sequence[str | None] | None = None,
         *,
         truncation: Truncation | None = None,
         special_tokens: bool = True,
         source_language: str | None = None,
         target_language: str | None = None,
     ) -> list[Encoding]:
-        """Each text as `encode` gives it, while other threads run.
+        """Each text, or pair of a text and the one at its place in `pairs`, as `encode` gives it, while other threads
+        run.
 
         Raises:
             InputError: as `encode`.
         """
         source_id = None if source_language is None else self.language_id(source_language)
         checked = [self._checked(text, target_language) for text in texts]
+        seconds = [None] * len(checked) if pairs is None else list(pairs)
+        for first, second in zip(checked, seconds, strict=True):
+            _check_pair(first, second)
         plain = [text for text in checked if isinstance(text, str)]
         if self._pieces is not None or len(plain) < len(checked):
-            encodings = [self.encode(text, truncation=truncation, special_tokens=special_tokens) for text in checked]
+            encodings = [
+                self.encode(first, second, truncation=truncation, special_tokens=special_tokens)
+                for first, second in zip(checked, seconds, strict=True)
+            ]
         else:
-            raw = self._stateless.raw_batch(plain)
-            encodings = [self._finished(encoding, None, truncation, special_tokens) for encoding in raw]
+            raw = iter(self._stateless.raw_batch([*plain, *(text for text in seconds if text is not None)]))
+            firsts = list(islice(raw, len(plain)))
+            encodings = [
+                self._finished(first, None if second is None else next(raw), truncation, special_tokens)
+                for first, second in zip(firsts, seconds, strict=True)
+            ]
         return [self._with_source(encoding, source_id, special_tokens) for encoding in encodings]
 
     def _checked(self, text: str | Sequence[str], target_language: str | None) -> str | list[str]:
@@ -130,11 +140,19 @@ class Tokenizer:
         if truncation is not None:
             special_count = self.special_count(pair=second is not None) if special_tokens else 0
             side = truncation.side or self.settings.truncation_side
-            first, second = truncate(first, second, truncation, truncation.max_length - special_count, side)
-        encoding: Encoding = self._stateless.finish(first, second, special_tokens)
+            parts = truncate(first, second, truncation, truncation.max_length - special_count, side)
+        else:
+            parts = Parts(first, second)
+        encoding: Encoding = self._stateless.finish(parts.first, parts.second, special_tokens)
         if truncation is not None and len(encoding.ids) > truncation.max_length:
             raise InputError(cannot_cut("it leaves no room for the text", truncation))
-        return encoding
+        if parts.with_overflowing is None:
+            return encoding
+        make_parts = parts.with_overflowing
+        return Cut(encoding, lambda: self._overflowing(make_parts(), special_tokens))
+
+    def _overflowing(self, parts: Parts, special_tokens: bool) -> list[Any]:
+        return self._stateless.finish(parts.first, parts.second, special_tokens).overflowing
 
     def _in_pieces(
         self, first: str | list[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
@@ -256,6 +274,13 @@ def clean_up(text: str) -> str:
     for before, after in _CLEAN_UP:
         text = text.replace(before, after)
     return text
+
+
+def _check_pair(first: str | list[str], pair: object) -> None:
+    if pair is not None and not isinstance(pair, str):
+        raise InputError(f"Expected a text as second of the pair, got {_shown(pair)}.")
+    if pair is not None and not isinstance(first, str):
+        raise InputError("A pair is of two texts, not of words. Join the words with spaces.")
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,7 @@ The rules are those of `truncate_encodings` in `tokenizers/src/utils/truncation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onnxpress.errors import InputError
@@ -15,11 +16,21 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
-def truncate(
-    first: Encoding, second: Encoding | None, truncation: Truncation, room: int, side: Side
-) -> tuple[Encoding, Encoding | None]:
-    """Encodings without special tokens, cut so that together they have at most `room` tokens. What is cut becomes
-    their `overflowing`. `first` and `second` must not be used any more.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is kept of a text or a pair, in the library's own encodings, still without special tokens.
+
+    `with_overflowing` makes them once more, with what was cut as their `overflowing`; None: they have it already.
+    """
+
+    first: Encoding
+    second: Encoding | None
+    with_overflowing: Callable[[], Parts] | None = None
+
+
+def truncate(first: Encoding, second: Encoding | None, truncation: Truncation, room: int, side: Side) -> Parts:
+    """Encodings without special tokens, cut so that together they have at most `room` tokens. `first` and `second`
+    must not be used any more.
 
     Raises:
         InputError: they cannot be cut so.
@@ -27,18 +38,50 @@ def truncate(
     parts = [first] if second is None else [first, second]
     lengths = [len(part) for part in parts]
     if sum(lengths) <= room:
-        return first, second
+        return Parts(first, second)
     if room < 0:
         raise InputError(cannot_cut("it leaves no room for the text", truncation))
-    kept = kept_lengths(lengths, room, truncation)
-    for length, most in zip(lengths, kept, strict=True):
+    limits = kept_lengths(lengths, room, truncation)
+    for length, most in zip(lengths, limits, strict=True):
         if most < length and 0 < truncation.stride >= most:
             raise InputError(cannot_cut("it leaves no room for the text", truncation))
-    if second is not None and 0 < kept[1] < lengths[1]:
+    if second is not None and 0 < limits[1] < lengths[1]:
         parts[1] = _as_second(second)
-    for part, most in zip(parts, kept, strict=True):
-        part.truncate(most, truncation.stride, side)
-    return parts[0], None if second is None else parts[1]
+    if not any(0 < 2 * most <= length for length, most in zip(lengths, limits, strict=True)):
+        return _cut(parts, limits, truncation.stride, side)
+    halves = [_split(part, most, side) for part, most in zip(parts, limits, strict=True)]
+    return Parts(
+        halves[0][0],
+        None if second is None else halves[1][0],
+        lambda: _cut([_joined(*half, side) for half in halves], limits, truncation.stride, side),
+    )
+
+
+def _cut(parts: list[Encoding], limits: list[int], stride: int, side: Side) -> Parts:
+    for part, most in zip(parts, limits, strict=True):
+        part.truncate(most, stride, side)
+    return Parts(parts[0], parts[1] if len(parts) > 1 else None)
+
+
+def _split(encoding: Encoding, most: int, side: Side) -> tuple[Encoding, Encoding | None]:
+    """The `most` tokens that stay, and the rest in one piece; None: there is no rest. Cutting copies each piece, and a
+    long text has thousands; cut from its other end, to the length of the rest, it has two."""
+    length = len(encoding)
+    if most >= length:
+        return encoding, None
+    if 0 < most <= length - most:
+        encoding.truncate(length - most, 0, "left" if side == "right" else "right")
+        return encoding.overflowing[0], encoding
+    encoding.truncate(most, 0, side)
+    return encoding, encoding.overflowing[0]
+
+
+def _joined(first: Encoding, rest: Encoding | None, side: Side) -> Encoding:
+    """A copy of the text that was split. What overflows of the halves is of no account: cutting forgets it."""
+    from tokenizers import Encoding
+
+    halves = [first] if rest is None else [first, rest]
+    return Encoding.merge(halves if side == "right" else halves[::-1], growing_offsets=False)
 
 
 def _as_second(encoding: Encoding) -> Encoding:

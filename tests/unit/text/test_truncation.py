@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -145,6 +145,60 @@ def test_a_list_is_its_texts(folder: Path, kind: str) -> None:
     truncation = Truncation(9, stride=2)
     batch = tokenizer.encode_batch(texts, truncation=truncation)
     assert list(map(fields, batch)) == [fields(tokenizer.encode(text, truncation=truncation)) for text in texts]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PROCESSORS if kind != "sequence"])
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.lists(st.tuples(TEXT, st.none() | TEXT), min_size=1, max_size=5),
+    copies=st.sampled_from((1, 400)),
+    length=st.integers(5, 30),
+    side=st.sampled_from(SIDES),
+)
+def test_a_list_of_pairs_is_its_pairs(
+    folder: Path, kind: str, rows: list[tuple[str, str | None]], copies: int, length: int, side: Any
+) -> None:
+    """Few characters and many: these are shared out among the cores."""
+    tokenizer, truncation = ours(kind, folder), Truncation(length, side=side)
+    texts = [(text + " ") * copies for text, _ in rows]
+    pairs = [pair for _, pair in rows]
+    batch = tokenizer.encode_batch(texts, pairs, truncation=truncation)
+    for encoding, text, pair in zip(batch, texts, pairs, strict=True):
+        alone = tokenizer.encode(text, pair, truncation=truncation)
+        assert (encoding.ids, encoding.type_ids) == (alone.ids, alone.type_ids)
+
+
+def test_a_bad_pair_in_a_list(folder: Path) -> None:
+    tokenizer = ours("BERT", folder)
+    with pytest.raises(InputError, match="second of the pair, got int 3"):
+        tokenizer.encode_batch(["a", "b"], [None, cast("Any", 3)])
+    with pytest.raises(InputError, match="not of words"):
+        tokenizer.encode_batch([["a"], "b"], ["c", None])
+
+
+@pytest.mark.parametrize("pair", [None, "a b " * 60])
+def test_what_overflows_is_made_when_it_is_read(
+    folder: Path, pair: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of pieces are as much work as all the rest, and most tasks read none."""
+    tokenizer, text = ours("BERT", folder), "a b c dd e " * (2000 if pair is None else 60)
+    rust = RustTokenizer.from_str(written("BERT"))
+    rust.enable_truncation(12, stride=2, strategy="only_first" if pair is None else "longest_first")
+    expected = rust.encode(text, pair)
+    finished: list[int] = []
+    finish = tokenizer._stateless.finish
+
+    def counted(first: Any, second: Any, special_tokens: bool) -> Any:
+        finished.append(len(first.overflowing))
+        return finish(first, second, special_tokens)
+
+    monkeypatch.setattr(tokenizer._stateless, "finish", counted)
+    encoding = tokenizer.encode(text, pair, truncation=Truncation(12, stride=2, side="right"))
+    assert encoding.ids == expected.ids
+    assert finished == [0]
+    for _ in range(2):  # as often as it is read
+        assert [part.ids for part in encoding.overflowing] == [part.ids for part in expected.overflowing]
+    assert finished[1] == (1249 if pair is None else 99)
 
 
 def test_words(folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from onnxpress.errors import CorruptFile, InputError
 from onnxpress.format.processors import Segmentation, TokenizerSettings
-from onnxpress.text.encodings import PlainEncoding, Truncation, windows
+from onnxpress.text.encodings import Cut, Encoding, PlainEncoding, Truncation, windows
 from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes
 from onnxpress.text.slow.charsmap import Charsmap
@@ -87,7 +87,7 @@ class PieceEncoder:
             scores = {name: float(score) for name, score in pieces if name not in self._added}
         return _Model(self._segmentation, charsmap, self._names, scores, merge)
 
-    def encode(self, text: str, pair: str | None, truncation: Truncation | None, special_tokens: bool) -> PlainEncoding:
+    def encode(self, text: str, pair: str | None, truncation: Truncation | None, special_tokens: bool) -> Encoding:
         """Encode a text, or a pair of texts, as one row of ids.
 
         Raises:
@@ -108,9 +108,8 @@ class PieceEncoder:
             raise InputError("A pair of texts cannot be cut with this tokenizer. Shorten one of them.")
         side = truncation.side or self._settings.truncation_side
         parts = windows(len(ids), room, truncation.stride, side)
-        first, *rest = [self._row(ids[start:end], special_tokens) for start, end in parts]
-        first.overflowing.extend(rest)
-        return first
+        first, *rest = (ids[start:end] for start, end in parts)
+        return Cut(self._row(first, special_tokens), lambda: [self._row(part, special_tokens) for part in rest])
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         """Decode ids to text. An id without a token counts as unknown."""
