@@ -108,8 +108,12 @@ def write_documents(root: Path, results: Path) -> None:
 
 
 def figures_by_hand(text: str) -> list[str]:
-    """What looks like a measured figure outside the markers: ratios, times, rates, memory, shares."""
+    """What looks like a measured figure outside the markers: ratios, times, rates, memory, shares.
+
+    What a command printed, below its prompt in a block of the console, was not written by hand either.
+    """
     text = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", "", text, flags=re.DOTALL)
+    text = re.sub(r"^```console\n\$ .*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     units = r"(?:x\b|×|ms\b|s\b|seconds?\b|minutes?\b|[kMG]i?B\b|%|(?:texts|tokens)/s\b|times\b|GFLOP/s\b)"
     return [match.group() for match in re.finditer(rf"(?<![\w.-])\d+(?:\.\d+)?\s?{units}(?![\w-])", text)]
 
