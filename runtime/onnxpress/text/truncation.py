@@ -47,7 +47,12 @@ def truncate(first: Encoding, second: Encoding | None, truncation: Truncation, r
             raise InputError(cannot_cut("it leaves no room for the text", truncation))
     if second is not None and 0 < limits[1] < lengths[1]:
         parts[1] = _as_second(second)
-    if not any(0 < 2 * most <= length for length, most in zip(lengths, limits, strict=True)):
+    places = list(zip(lengths, limits, strict=True))
+    # A text of which nothing is kept overflows as one piece, which the library would not forget when it is joined.
+    lazily = any(0 < 2 * most <= length for length, most in places) and all(
+        most or not length for length, most in places
+    )
+    if not lazily:
         return _cut(parts, limits, truncation.stride, side)
     halves = [_split(part, most, side) for part, most in zip(parts, limits, strict=True)]
     return Parts(
@@ -69,7 +74,7 @@ def _split(encoding: Encoding, most: int, side: Side) -> tuple[Encoding, Encodin
     length = len(encoding)
     if most >= length:
         return encoding, None
-    if 0 < most <= length - most:
+    if most <= length - most:
         encoding.truncate(length - most, 0, "left" if side == "right" else "right")
         return encoding.overflowing[0], encoding
     encoding.truncate(most, 0, side)
@@ -77,7 +82,8 @@ def _split(encoding: Encoding, most: int, side: Side) -> tuple[Encoding, Encodin
 
 
 def _joined(first: Encoding, rest: Encoding | None, side: Side) -> Encoding:
-    """A copy of the text that was split. What overflows of the halves is of no account: cutting forgets it."""
+    """A copy of the text that was split. What overflows of the halves is of no account: cutting forgets it,
+    where some of the text is kept."""
     from tokenizers import Encoding
 
     halves = [first] if rest is None else [first, rest]
