@@ -92,14 +92,14 @@ def test_what_is_reserved_is_not_resident_until_it_is_written() -> None:
 
 
 def test_a_step_allocates_no_arrays(model: SharedModel) -> None:
-    decoder = model.start(2, 64)
+    decoder = model.start(2, 512)
     for row in range(2):
         decoder.prefill(row, [1])
     ids = np.array([5, 6])
-    decoder.step(ids)
     tracemalloc.start()
     try:
-        decoder.step(ids)
+        # ONNX Runtime's binding keeps 124 bytes of each of the first 250 runs or so of a process, and no more after them.
+        run_steps(decoder, 400)
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
         for _ in range(20):
