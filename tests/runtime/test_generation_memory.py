@@ -98,7 +98,7 @@ def test_a_step_allocates_no_arrays(model: SharedModel) -> None:
     ids = np.array([5, 6])
     tracemalloc.start()
     try:
-        # ONNX Runtime's binding keeps 124 bytes of each of the first 250 runs or so of a process, and no more after them.
+        # ONNX Runtime's binding keeps 124 bytes of each of a process's first 250 runs or so, and no more after them.
         run_steps(decoder, 400)
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
