@@ -93,8 +93,8 @@ def test_a_chooser_chooses_as_the_model_that_it_was_made_from(
         '{"prompt": "good", "choices": ["bad", "food"], "label": 0}\n'
     )
     done = bench(
-        *(artifact.folder, "--checkpoint", checkpoint, "--shape", "1x8,2x8", "--blocks", "1", "--json", record),
-        *("--eval-data", rows),
+        *(artifact.folder, "--checkpoint", checkpoint, "--shape", "1x24,2x24", "--blocks", "1", "--json", record),
+        *("--eval-data", rows, "--scenario", "single-stream,multi-stream,mixed"),
     )
     assert (done.returncode, done.stderr) == (0, "")
     comparison = read_record(record)
@@ -103,7 +103,7 @@ def test_a_chooser_chooses_as_the_model_that_it_was_made_from(
     assert ours["label agreement"] == 1.0 and (ours["largest score difference"] or 0) < 1e-4
     assert ours["accuracy"] == base["accuracy"], "prompts with different numbers of choices"
     measured = shown(comparison)
-    for name in ("latency_p50 1x8", "latency_p50 2x8", "mixed"):
+    for name in ("latency_p50 1x24", "latency_p50 2x24", "mixed"):
         assert measured[name]["pytorch"] > 0 and measured[name]["onnxpress fp32"] > 0
 
 
