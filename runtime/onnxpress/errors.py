@@ -11,6 +11,7 @@
     ├── UnknownTask            no such task, or one that the artifact was not exported for
     ├── MissingDependency      an optional package is absent; the message names the `pip install`
     ├── DeviceUnavailable      the requested device is not here; never a silent fall to the CPU
+    ├── OutputError            what was to be written cannot be: no space, a quota, a disk that fails
     └── EngineError            the inputs are right, and the engine failed all the same
         └── OutOfMemory        there is not enough memory, on the host or on a device
 
@@ -68,6 +69,10 @@ class MissingDependency(OnnxpressError):  # noqa: N818
 
 class DeviceUnavailable(OnnxpressError):  # noqa: N818
     """The requested device is not on this machine."""
+
+
+class OutputError(OnnxpressError):
+    """A file cannot be written: there is no space, a quota is used up, or the disk fails."""
 
 
 class EngineError(OnnxpressError):

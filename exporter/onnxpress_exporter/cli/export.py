@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxpress.cli.inspection import describe
 from onnxpress_exporter.cli.terminal import (
     display,
     evaluation_options,
@@ -17,10 +16,10 @@ from onnxpress_exporter.cli.terminal import (
     quantization_options,
     quantization_settings,
     require,
+    show_artifact,
 )
 
 if TYPE_CHECKING:
-    from onnxpress import Artifact
     from onnxpress_exporter.judging.data import EvalData
 
 NEEDS = ("torch", "transformers", "optimum", "requests", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
@@ -102,13 +101,4 @@ def export_command(
             log_file=log,
             progress=show,
         )
-    _print(artifact, as_json)
-
-
-def _print(artifact: Artifact, as_json: bool) -> None:
-    if as_json:
-        from onnxpress.format.manifest import dump
-
-        click.echo(dump(artifact.manifest), nl=False)
-        return
-    click.echo(f"{artifact.folder}\n\n{describe(artifact.manifest)}")
+    show_artifact(artifact, as_json)

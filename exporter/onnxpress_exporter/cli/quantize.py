@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxpress.cli.inspection import describe
 from onnxpress_exporter.cli.terminal import (
     display,
     evaluation_options,
@@ -17,6 +16,7 @@ from onnxpress_exporter.cli.terminal import (
     quantization_options,
     quantization_settings,
     require,
+    show_artifact,
 )
 
 if TYPE_CHECKING:
@@ -67,9 +67,4 @@ def quantize_command(
             log_file=log,
             progress=show,
         )
-    if as_json:
-        from onnxpress.format.manifest import dump
-
-        click.echo(dump(quantized.manifest), nl=False)
-        return
-    click.echo(f"{quantized.folder}\n\n{describe(quantized.manifest)}")
+    show_artifact(quantized, as_json)

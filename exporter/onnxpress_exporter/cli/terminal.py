@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxpress.errors import MissingDependency, OnnxpressError
-from onnxpress_exporter.errors import VariantRefused
+from onnxpress.errors import EngineError, MissingDependency, OnnxpressError
+from onnxpress_exporter.errors import PassError, ReaderError, TraceError, VerificationFailed
 
 if TYPE_CHECKING:
+    from onnxpress import Artifact
     from onnxpress_exporter.judging.data import EvalData
     from onnxpress_exporter.quantize.settings import Settings
+
+
+#: What fails within a dependency, whose log may say why. The messages of other errors say all there is to know.
+_OF_DEPENDENCIES = (EngineError, PassError, ReaderError, TraceError, VerificationFailed)
 
 
 def quantization_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,6 +130,17 @@ def quantization_settings(
     return Settings(parse_thresholds(limits), repair_s, keep_slow, evaluation)
 
 
+def show_artifact(artifact: Artifact, as_json: bool) -> None:
+    """Print what was written: the manifest as JSON, or its folder and what people want to know of it."""
+    from onnxpress.cli.inspection import describe
+    from onnxpress.format.manifest import dump
+
+    if as_json:
+        click.echo(dump(artifact.manifest), nl=False)
+    else:
+        click.echo(f"{artifact.folder}\n\n{describe(artifact.manifest)}")
+
+
 def require(command: str, modules: Sequence[str]) -> None:
     """Make sure that what a command imports is installed.
 
@@ -141,7 +157,7 @@ def require(command: str, modules: Sequence[str]) -> None:
 
 @contextmanager
 def kept_log(chosen: Path | None) -> Iterator[Path]:
-    """The file for dependencies' logs: the one asked for, or a temporary one that is kept only after a failure."""
+    """The file for dependencies' logs: the one asked for, or a temporary one, kept where it may explain an error."""
     if chosen is not None:
         yield chosen
         return
@@ -150,11 +166,16 @@ def kept_log(chosen: Path | None) -> Iterator[Path]:
     path = Path(name)
     try:
         yield path
-    except OnnxpressError as error:
-        if path.stat().st_size == 0 or isinstance(error, VariantRefused):
+    except Exception as error:
+        if path.stat().st_size and isinstance(error, _OF_DEPENDENCIES):
+            raise type(error)(f"{error}\nThe dependencies' log is in {path}.") from error
+        if path.stat().st_size and not isinstance(
+            error, OnnxpressError | OSError
+        ):  # a fault of ours: its trace is shown
+            error.add_note(f"The dependencies' log is in {path}.")
+        else:
             path.unlink()
-            raise
-        raise type(error)(f"{error}\nThe dependencies' log is in {path}.") from error
+        raise
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -23,6 +23,7 @@ from onnxpress.pipelines.inputs import is_stream, items_of
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
 from onnxpress.samples import Batch, Processor, Sample
+from onnxpress.suggestions import did_you_mean
 
 Options = TypeVar("Options")
 P = TypeVar("P", bound=Processor)
@@ -208,9 +209,9 @@ class Pipeline(ABC, Generic[Options, P]):
             named = {name: value for name, value in changes.items() if name in known}
             return replace(base, **named | {self.collects: collected})
         if unknown:
-            raise InputError(
-                f"{self.task} has no argument {unknown[0]!r}. It takes: {', '.join(sorted(known | _COMMON))}."
-            )
+            takes = sorted(known | _COMMON)
+            hint = did_you_mean(unknown[0], takes)
+            raise InputError(f"{self.task} has no argument {unknown[0]!r}.{hint} It takes: {', '.join(takes)}.")
         return replace(base, **changes) if changes else base
 
 
