@@ -15,7 +15,7 @@ from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import Row
 from onnxpress_bench.report.scene import GREY, Line, Look, Scene
 from onnxpress_bench.report.svg import FONT_PT, INK, empty_figure, hide_side, plain, set_log
-from onnxpress_bench.report.terminal import achieved
+from onnxpress_bench.report.tables import achieved
 from onnxpress_exporter.judging.wrong import is_wrong
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from onnxpress.cli.inspection import table
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.report.regression import Change, Differences, QualityChange
-from onnxpress_bench.report.terminal import figure, times
+from onnxpress_bench.report.tables import figure, times
 from onnxpress_bench.statistics import Gain
 
 FORMAT, FORMAT_VERSION = "onnxpress-bench-compare", 1

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from onnxpress.cli.inspection import size
 from onnxpress_bench.comparison import BackendInfo, Comparison, Failure
-from onnxpress_bench.limits import attainable_gflops
 from onnxpress_bench.measures import Row
+from onnxpress_bench.report import tables
 from onnxpress_bench.report.markup import Markup, bullets, element, fields, join, table
 from onnxpress_bench.report.scene import Scene
-from onnxpress_bench.report.terminal import achieved, all_versions, answers_title, figure, gain_text
 from onnxpress_bench.report.verdict import was_compared, wrong_figures
 from onnxpress_bench.statistics import Gain
-from onnxpress_exporter.judging.wrong import is_wrong
 
 RULE_OF_GAIN = (
     "Every backend answered the same items in this run, and its answers were compared with the reference's: cosines "
@@ -50,7 +48,7 @@ def _title(row: Row) -> str:
 def _cell(row: Row, name: str) -> Markup:
     if name not in row.values:
         return Markup("-")
-    value = element("span", figure(row.values[name], row.unit), class_="value")
+    value = element("span", tables.figure(row.values[name], row.unit), class_="value")
     if name not in row.gains:
         return value
     kind = row.verdicts[name].split(" ")[0]
@@ -59,29 +57,20 @@ def _cell(row: Row, name: str) -> Markup:
 
 def _gain(gain: Gain) -> str:
     """Its interval on one line."""
-    return gain_text(gain).replace(", ", ",\N{NO-BREAK SPACE}")
+    return tables.gain_text(gain).replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def quality(scene: Scene) -> Markup:
     """A row for each backend: how near its answers are, and beside it what it gains."""
-    comparison = scene.comparison
-    shown = [comparison.backend(name) for name in comparison.names]
-    # From the last: the base, which is first, has the metric alone.
-    names = list(dict.fromkeys(name for backend in reversed(shown) for name in backend.quality))
-    gains, title = _headlines(scene), answers_title(comparison)
-    if not names:
+    comparison, held = scene.comparison, tables.answers(scene.comparison)
+    gains, title = _headlines(scene), tables.answers_title(comparison)
+    if not held:
         return Markup("")
     rows = []
-    for backend in shown:
-        cells = [_quality_cell(comparison, backend, name) for name in names]
-        rows.append(
-            [
-                backend.name,
-                *cells,
-                *(_gain(row.gains[backend.name]) if backend.name in row.gains else "-" for row in gains),
-            ]
-        )
-    return table(f"{title[0].upper()}{title[1:]}, and gains", ["backend", *names, *(row.title for row in gains)], rows)
+    for place, name in enumerate(comparison.names):
+        figures = [_answer(cells[place]) for cells in held.values()]
+        rows.append([name, *figures, *(_gain(row.gains[name]) if name in row.gains else "-" for row in gains)])
+    return table(f"{title[0].upper()}{title[1:]}, and gains", ["backend", *held, *(row.title for row in gains)], rows)
 
 
 def _headlines(scene: Scene) -> list[Row]:
@@ -92,27 +81,14 @@ def _headlines(scene: Scene) -> list[Row]:
     return [*waits[:1], *waits[1:][-1:], *rates[-1:]]
 
 
-def _quality_cell(comparison: Comparison, backend: BackendInfo, name: str) -> str:
-    if name not in backend.quality:
-        return "reference" if backend.name == comparison.base else "-"
-    value = backend.quality[name]
-    shown = "none" if value is None else f"{value:.6f}"
-    return element("span", f"{shown} WRONG", class_="wrong-cell") if is_wrong(name, value) else shown
+def _answer(cell: str) -> str:
+    return element("span", cell, class_="wrong-cell") if cell.endswith("WRONG") else cell
 
 
 def resources(comparison: Comparison) -> Markup:
     """Bytes on disk, padding and batches."""
-    shown = [comparison.backend(name) for name in comparison.names]
-    columns = {
-        "model on disk": ["-" if backend.model_bytes is None else size(backend.model_bytes) for backend in shown],
-        "installation": ["-" if backend.install_bytes is None else size(backend.install_bytes) for backend in shown],
-        "padding in the stream": [
-            "-" if backend.padding_share is None else f"{backend.padding_share:.1%}" for backend in shown
-        ],
-        "batches in the stream": [backend.batching or "-" for backend in shown],
-    }
-    columns = {title: cells for title, cells in columns.items() if set(cells) != {"-"}}
-    rows = [[backend.name, *(cells[place] for cells in columns.values())] for place, backend in enumerate(shown)]
+    columns = tables.sizes(comparison)
+    rows = [[name, *(cells[place] for cells in columns.values())] for place, name in enumerate(comparison.names)]
     return table("Each backend", ["backend", *columns], rows) if columns else Markup("")
 
 
@@ -135,11 +111,7 @@ def batchings(comparison: Comparison) -> Markup:
 def limits(scene: Scene) -> Markup:
     """The machine's ceilings, and what each backend achieved below them."""
     comparison, ceiling = scene.comparison, scene.comparison.limits
-    rows = []
-    for row in scene.rows:
-        cells = [_achieved(comparison, row, name) for name in comparison.names]
-        if set(cells) != {"-"}:
-            rows.append([row.title.removeprefix("latency p50, "), *cells])
+    rows = [[title, *cells] for title, cells in tables.achievements(comparison, scene.rows).items()]
     table_of_rows = table("Achieved", ["query", *comparison.names], rows)
     if ceiling is None:
         return table_of_rows
@@ -151,15 +123,6 @@ def limits(scene: Scene) -> Markup:
         "reading memory": f"{ceiling.read_gb_per_s:.3g} GB/s",
     }
     return join([fields(ceilings), table_of_rows])
-
-
-def _achieved(comparison: Comparison, row: Row, name: str) -> str:
-    point = achieved(comparison, row, name) if name in row.values else None
-    if point is None:
-        return "-"
-    limits = comparison.limits
-    share = "" if limits is None else f" ({point[0] / attainable_gflops(limits, point[2]):.0%} of the limit)"
-    return f"{point[0]:.4g} GFLOP/s, {point[1]:.3g} GB/s{share}"
 
 
 _CONTROL = (
@@ -292,4 +255,4 @@ def machine(comparison: Comparison) -> Markup:
 
 def versions(comparison: Comparison) -> Markup:
     """Of everything that ran."""
-    return fields(all_versions(comparison))
+    return fields(tables.all_versions(comparison))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from onnxpress_bench.comparison import BackendInfo, Comparison
 from onnxpress_bench.measures import Row
-from onnxpress_bench.report.terminal import times
+from onnxpress_bench.report.tables import times
 from onnxpress_bench.statistics import Gain
 from onnxpress_exporter.judging.metrics import METRICS
 from onnxpress_exporter.judging.wrong import bound, is_wrong

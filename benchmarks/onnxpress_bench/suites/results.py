@@ -16,7 +16,7 @@ from onnxpress_bench.errors import BenchError
 from onnxpress_bench.measures import Row, summarize
 from onnxpress_bench.noise import findings
 from onnxpress_bench.record import read_record
-from onnxpress_bench.report.terminal import figure, times
+from onnxpress_bench.report.tables import figure, times
 from onnxpress_bench.suites import SUITES, Case, cases, summary
 from onnxpress_bench.suites.targets import Outcome, Target, Verdict, outcome
 from onnxpress_exporter.judging.wrong import is_wrong

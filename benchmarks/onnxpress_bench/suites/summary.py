@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import Row, gain_between, summarize
-from onnxpress_bench.report.terminal import figure, times
+from onnxpress_bench.report.tables import figure, times
 from onnxpress_exporter.judging.wrong import is_wrong
 
 if TYPE_CHECKING:
