@@ -273,7 +273,4 @@ def _begun(case: Case) -> Case:
 
 
 def _failed(precision: str, where: str, shown: str) -> VerificationFailed:
-    return VerificationFailed(
-        f"The {precision} graph differs from PyTorch on the input {where}: {shown}. No artifact was written. Please "
-        "report this checkpoint."
-    )
+    return VerificationFailed(f"The {precision} graph differs from PyTorch on the input {where}: {shown}.")
