@@ -11,6 +11,7 @@ import safetensors.torch
 from click.testing import CliRunner
 
 import onnxpress
+from onnxpress.errors import InputError
 from onnxpress_exporter import export
 from onnxpress_exporter.cli.export import export_command
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused
@@ -18,7 +19,7 @@ from onnxpress_exporter.gate import finished
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.quantize.thresholds import Verdict
 from tests.fixtures.tiny import tiny_checkpoint
-from tests.fixtures.writers import writer
+from tests.fixtures.writers import WRITERS, writer
 
 Weights = dict[str, "safetensors.torch.torch.Tensor"]
 
@@ -111,3 +112,16 @@ def test_a_model_too_narrow_for_integers_has_no_int8(
     ) as told:
         export(source, tmp_path / "out", precision=("fp32", "int8"))
     assert told.value.artifact is not None and list(told.value.artifact.manifest.variants) == ["fp32"]
+
+
+@pytest.mark.parametrize("tokens", [8, 32])
+def test_a_context_that_verification_would_leave(tokens: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read or written past what the model takes."""
+    config, kind, sizes = WRITERS["gpt2"]
+    monkeypatch.setitem(WRITERS, "gpt2", (config, kind, {**sizes, "n_positions": tokens}))  # type: ignore[arg-type]
+    made = export(writer("gpt2", tmp_path / "gpt2"), tmp_path / "out", precision=("fp32", "q8"))
+    assert made.manifest.generation is not None and made.manifest.generation.max_length == tokens
+    with onnxpress.pipeline(model=made, precision="fp32") as pipe:
+        with pytest.raises(InputError, match=rf"the model takes {tokens}"):
+            pipe("A small river " * tokens)
+        assert pipe("A", max_new_tokens=tokens)[0]["generated_text"].startswith("A")

@@ -6,6 +6,7 @@ Knows neither PyTorch nor how good the answers are: the gates have judged them.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import OnnxpressError
@@ -44,15 +45,19 @@ def unanswered(folder: Path, precision: str) -> str | None:
         task = TASKS[artifact.manifest.task]
         with pipeline(model=artifact, precision=precision) as pipe:
             options = {**task.options, **(_FEW if task.writes else {})}
-            list(pipe(iter([_shortest(artifact.manifest)]), **options))
+            list(pipe(iter([_short(artifact.manifest)]), **options))
     except OnnxpressError as error:
         return f"its own pipeline does not answer: {_without_folder(error, folder)}"
     return None
 
 
-def _shortest(manifest: Manifest) -> object:
-    """The judged input with the fewest letters: it fits where others do not."""
-    return min(judged_items(TASKS[manifest.task].items, manifest), key=lambda item: len(str(item)))
+def _short(manifest: Manifest) -> Any:
+    """The judged input with the fewest letters, or a word to go on from: it fits where others do not."""
+    task = TASKS[manifest.task]
+    items = judged_items(task.items, manifest)
+    if task.writes:
+        items = [str(item).split()[0] for item in items]
+    return min(items, key=lambda item: len(str(item).encode()))
 
 
 def _without_folder(error: OnnxpressError, folder: Path) -> str:

@@ -219,7 +219,8 @@ def _short(cases: Sequence[Case]) -> list[Case]:
 def _same_tokens(precision: str, reference: Writes, graphs: Graphs, case: Case, margin: float) -> None:
     """Write on greedily, as the reference does; near ties aside, with the same tokens."""
     begun = _begun(case)
-    tokens = reference.write(begun, WRITTEN)
+    room = _room(graphs, begun)
+    tokens = reference.write(begun, room) if room else []
     if not tokens:
         return
     preferred = reference.logits(begun.followed_by(tokens))[len(begun.ids) - 1 :]
@@ -243,7 +244,10 @@ def _same_tokens(precision: str, reference: Writes, graphs: Graphs, case: Case, 
 def _same_beams(precision: str, reference: Writes, graphs: Graphs, case: Case, margin: float) -> None:
     """Search with beams, as the reference does: the same text, or one that it finds as likely, near ties aside."""
     begun = _begun(case)
-    tokens, obtained = reference.write(begun, WRITTEN, BEAMS), graphs.write(begun, WRITTEN, BEAMS)
+    room = _room(graphs, begun)
+    if not room:
+        return
+    tokens, obtained = reference.write(begun, room, BEAMS), graphs.write(begun, room, BEAMS)
     if tokens == obtained or not tokens:
         return
     likely, other = (_likelihood(reference, begun, some) for some in (tokens, obtained))
@@ -270,6 +274,11 @@ def _likelihood(reference: Writes, begun: Case, ids: Sequence[int]) -> float:
 def _begun(case: Case) -> Case:
     """Cut a case to what is there before writing: after an encoder the decoder's first token, else the text."""
     return case if case.source is None else replace(case, ids=case.ids[:1])
+
+
+def _room(graphs: Graphs, begun: Case) -> int:
+    """Tokens that may follow: what the model takes bounds them."""
+    return WRITTEN if graphs.limit is None else max(0, min(WRITTEN, graphs.limit - len(begun.ids)))
 
 
 def _failed(precision: str, where: str, shown: str) -> VerificationFailed:
