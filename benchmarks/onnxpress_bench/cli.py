@@ -166,7 +166,7 @@ def bench_command(
         if file is not None and not file.absolute().parent.is_dir():
             raise InputError(f"{option}: there is no folder {file.parent}.")
     if html_file is not None:
-        check_installed(("matplotlib",))
+        check_installed(("matplotlib", "jinja2"))
     opened = open_artifact(artifact, revision, precision) if is_artifact(artifact, task) else None
     if opened is not None:
         if task not in (None, opened.manifest.task):

@@ -71,7 +71,9 @@ def compare_command(
     from onnxpress_bench.record import read_record
     from onnxpress_bench.report.regression import differences
     from onnxpress_bench.report.regression_text import render, to_json
+    from onnxpress_bench.subject import check_installed
 
+    check_installed(("scipy",))
     before, after = read_record(a), read_record(b)
     changes = differences(before, after, threshold=threshold / 100, measures=measures, relative_to=relative_to)
     if as_json:
