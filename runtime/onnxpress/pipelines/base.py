@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from numpy.typing import NDArray
 
 from onnxpress.engine.providers import provider_of
-from onnxpress.errors import InputError
+from onnxpress.errors import ArtifactError, InputError
 from onnxpress.pipelines.batching import WINDOW_SAMPLES, Limits, Prepared, ReadAhead, run_samples, stream
 from onnxpress.pipelines.inputs import is_stream, items_of
 from onnxpress.pipelines.loaded import LoadedModel
@@ -79,6 +79,8 @@ class Pipeline(ABC, Generic[Options, P]):
         self.task = model.task.name
         self.artifact = model.artifact
         self.manifest = model.artifact.manifest
+        if (reason := model.task.refuses(self.manifest)) is not None:
+            raise ArtifactError(f"{self.artifact.folder}: {reason}")
         self.session = model.session
         #: The variant that runs, and why it was chosen.
         self.choice = model.choice
