@@ -7,7 +7,7 @@ same arguments give the same checkpoint.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ _WHISPER_SPECIAL = ("translate", "transcribe", "startoflm", "startofprev", "nosp
 _TIMESTAMPS, _LATEST_START = 1501, 50
 
 
+#: Name of the model's class, its configuration, and settings of generation unless they are the class's own.
+Model = tuple[str, Any, Mapping[str, Any] | None]
+
+
 def qwen2_checkpoint(
     folder: Path, *, hidden: int = _QWEN2_HIDDEN, layers: int = 24, vocabulary: int = 151_936, seed: int = 0
 ) -> Path:
@@ -34,16 +38,11 @@ def qwen2_checkpoint(
         hidden: a multiple of 128, so that there are two heads of 64 for each of the keys' and values'.
         vocabulary: rows of the embedding; the tokenizer has fewer.
     """
-    if (folder / "config.json").is_file():
-        return folder
-    import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-    vocab, merges = byte_pairs(2000)
-    tokenizer_class: Any = Qwen2Tokenizer
-    with staged_folder(folder) as staging:
-        tokenizer = tokenizer_class(vocab=vocab, merges=merges)
-        tokenizer.save_pretrained(staging)
+    def write(staging: Path) -> Model:
+        from transformers import Qwen2Config
+
+        tokenizer = write_byte_pairs(staging)
         feed_forward = hidden * _QWEN2_FEED_FORWARD // _QWEN2_HIDDEN // _HEAD * _HEAD
         config = Qwen2Config(
             hidden_size=hidden,
@@ -58,9 +57,9 @@ def qwen2_checkpoint(
             eos_token_id=tokenizer.eos_token_id,
             bos_token_id=None,
         )
-        torch.manual_seed(seed)
-        spread(Qwen2ForCausalLM(config)).save_pretrained(staging)
-    return folder
+        return "Qwen2ForCausalLM", config, None
+
+    return make_checkpoint(folder, write, seed)
 
 
 def whisper_checkpoint(
@@ -79,17 +78,15 @@ def whisper_checkpoint(
         words: tokens before the special ones.
         languages: codes, "en" among them; none: all that Whisper knows.
     """
-    if (folder / "config.json").is_file():
-        return folder
-    import torch
-    from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
-    from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-    codes = list(languages or LANGUAGES)[:99]
-    special = ["endoftext", "startoftranscript", *codes, *_WHISPER_SPECIAL]
-    ids = {f"<|{name}|>": words + index for index, name in enumerate(special)}
-    size = words + len(special) + _TIMESTAMPS
-    with staged_folder(folder) as staging:
+    def write(staging: Path) -> Model:
+        from transformers import WhisperConfig, WhisperFeatureExtractor
+        from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+        codes = list(languages or LANGUAGES)[:99]
+        special = ["endoftext", "startoftranscript", *codes, *_WHISPER_SPECIAL]
+        ids = {f"<|{name}|>": words + index for index, name in enumerate(special)}
+        size = words + len(special) + _TIMESTAMPS
         _write_whisper_tokenizer(staging, words, list(ids))
         extractor: Any = WhisperFeatureExtractor
         extractor().save_pretrained(staging)
@@ -100,34 +97,67 @@ def whisper_checkpoint(
             "pad_token_id": end,
             "decoder_start_token_id": start,
         }
-        config = WhisperConfig(
-            d_model=hidden,
-            encoder_layers=layers,
-            decoder_layers=layers,
-            encoder_attention_heads=hidden // _HEAD,
-            decoder_attention_heads=hidden // _HEAD,
-            encoder_ffn_dim=4 * hidden,
-            decoder_ffn_dim=4 * hidden,
-            vocab_size=size,
+        config = WhisperConfig(vocab_size=size, **sides(hidden, layers), **marks)
+        settings = {
+            "is_multilingual": True,
+            "lang_to_id": {f"<|{code}|>": ids[f"<|{code}|>"] for code in codes},
+            "task_to_id": {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
+            "no_timestamps_token_id": ids["<|notimestamps|>"],
+            "max_initial_timestamp_index": _LATEST_START,
+            "max_length": 448,
+            "suppress_tokens": list(range(start, size)),  # a trained model would not say these here, this one might
+            "begin_suppress_tokens": [end],
+            "return_timestamps": False,
             **marks,
-        )
+        }
+        return "WhisperForConditionalGeneration", config, settings
+
+    return make_checkpoint(folder, write, seed)
+
+
+def make_checkpoint(folder: Path, write: Callable[[Path], Model], seed: int) -> Path:
+    """`folder`, made if absent: `write` puts the tokenizer into a folder and says which model goes with it."""
+    if (folder / "config.json").is_file():
+        return folder
+    import torch
+    import transformers
+
+    with staged_folder(folder) as staging:
+        architecture, config, settings = write(staging)
         torch.manual_seed(seed)
-        model = spread(WhisperForConditionalGeneration(config))
-        settings: Any = GenerationConfig
-        model.generation_config = settings(
-            is_multilingual=True,
-            lang_to_id={f"<|{code}|>": ids[f"<|{code}|>"] for code in codes},
-            task_to_id={task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
-            no_timestamps_token_id=ids["<|notimestamps|>"],
-            max_initial_timestamp_index=_LATEST_START,
-            max_length=448,
-            suppress_tokens=list(range(start, size)),  # a trained model would not say these here, this one might
-            begin_suppress_tokens=[end],
-            return_timestamps=False,
-            **marks,
-        )
+        model = spread(getattr(transformers, architecture)(config))
+        if settings is not None:
+            model.generation_config = transformers.GenerationConfig(**settings)  # type: ignore[no-untyped-call]
         model.save_pretrained(staging)
     return folder
+
+
+def sides(hidden: int, layers: int) -> dict[str, Any]:
+    """What the configurations of Whisper and Marian call the sizes of an encoder and of a decoder like it."""
+    return {
+        "d_model": hidden,
+        **{
+            f"{side}_{name}": size
+            for side in ("encoder", "decoder")
+            for name, size in (("layers", layers), ("attention_heads", hidden // _HEAD), ("ffn_dim", 4 * hidden))
+        },
+    }
+
+
+def write_byte_pairs(folder: Path) -> Any:
+    """A decoder's tokenizer, Qwen2's in kind, which it returns."""
+    from transformers import Qwen2Tokenizer
+
+    tokenizer_class: Any = Qwen2Tokenizer
+    vocab, merges = byte_pairs(2000)
+    tokenizer = tokenizer_class(vocab=vocab, merges=merges)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def write_json(path: Path, value: object) -> None:
+    """A file of a checkpoint."""
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def spread(model: Any) -> Any:
@@ -178,16 +208,9 @@ def _write_whisper_tokenizer(folder: Path, words: int, special: Sequence[str]) -
         special_tokens=[(name, words + index) for name, index in (*around, (end, 0))],
     )
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "WhisperTokenizer",
-        "bos_token": end,
-        "eos_token": end,
-        "pad_token": end,
-        "unk_token": end,
-        "model_max_length": 1024,
-        "processor_class": "WhisperProcessor",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    marks = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), end)
+    kinds = {"tokenizer_class": "WhisperTokenizer", "model_max_length": 1024, "processor_class": "WhisperProcessor"}
+    write_json(folder / "tokenizer_config.json", {**kinds, **marks})
 
 
 def made_up() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from onnxpress_bench.run import run, settings_for
 from onnxpress_bench.subject import of_artifact
 from onnxpress_bench.workloads import Sizes
 from tests.conftest import MODELS, Exported
+from tests.fixtures.console import complaints
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -50,7 +52,7 @@ def test_a_decoder_s_variants_stand_beside_the_model_that_they_were_made_from(
         *(artifact.folder, "--checkpoint", MODELS / "tiny-lm", "--prompt-tokens", "16,48", "--new-tokens", "8"),
         *("--blocks", "1", "--json", record),
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done.stderr)) == (0, "")
     for title in ("time to first token, prompt 48", "decode, prompt 16, 8 new", "token agreement", "cold start"):
         assert title in done.stdout
     comparison = read_record(record)
@@ -72,13 +74,38 @@ def test_an_encoder_decoder_rewrites_as_the_model_that_it_was_made_from(exported
         *(artifact.folder, "--checkpoint", MODELS / "tiny-translator", "--new-tokens", "6", "--blocks", "1"),
         *("--json", record),
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done.stderr)) == (0, "")
     comparison = read_record(record)
     assert (comparison.task, comparison.settings.scenarios) == ("translation", ("translation",))
     assert comparison.backend("onnxpress fp32").quality["token agreement"] == 1.0
     rows = shown(comparison)
     for name in ("translate 1 1", "translate 16 4"):
         assert rows[name]["pytorch"] > 0 and rows[name]["onnxpress fp32"] > 0
+
+
+def test_a_chooser_chooses_as_the_model_that_it_was_made_from(
+    exported: Exported, tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    checkpoint = tiny("bert", "multiple-choice")
+    artifact, record = exported(checkpoint, "multiple-choice"), tmp_path / "record.jsonl"
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(
+        '{"prompt": "the fox", "choices": ["jumps", "sleeps well", "eats"], "label": 1}\n'
+        '{"prompt": "good", "choices": ["bad", "food"], "label": 0}\n'
+    )
+    done = bench(
+        *(artifact.folder, "--checkpoint", checkpoint, "--shape", "1x24,2x24", "--blocks", "1", "--json", record),
+        *("--eval-data", rows, "--scenario", "single-stream,multi-stream,mixed"),
+    )
+    assert (done.returncode, complaints(done.stderr)) == (0, "")
+    comparison = read_record(record)
+    assert (comparison.task, comparison.unit) == ("multiple-choice", "prompts")
+    base, ours = (comparison.backend(name).quality for name in ("pytorch", "onnxpress fp32"))
+    assert ours["label agreement"] == 1.0 and (ours["largest score difference"] or 0) < 1e-4
+    assert ours["accuracy"] == base["accuracy"], "prompts with different numbers of choices"
+    measured = shown(comparison)
+    for name in ("latency_p50 1x24", "latency_p50 2x24", "mixed"):
+        assert measured[name]["pytorch"] > 0 and measured[name]["onnxpress fp32"] > 0
 
 
 def test_an_adapted_artifact_is_compared_with_the_adapted_model(home: Path, tmp_path: Path) -> None:

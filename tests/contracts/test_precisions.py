@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from onnxpress.engine.machine import FEATURES
+from onnxpress.format.fidelity import figure_of
 from onnxpress.format.precisions import PRECISIONS as RUNTIME
 from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter.passes import find_pass
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED, loosest
 from onnxpress_exporter.precisions.row import ONE_RANGE, Precision
-from onnxpress_exporter.quantize.thresholds import SMALLER_IS_BETTER, parse_thresholds, thresholds_of
+from onnxpress_exporter.quantize.thresholds import parse_thresholds, thresholds_of
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = {"cpu", "cuda"}
@@ -71,7 +72,9 @@ def test_what_is_made_from_fp32_can_be_made_and_judged(name: str) -> None:
     assert set(limits) == set(parse_thresholds(limits))
     assert set(limits) | {"word error"} == set(thresholds_of("q4")), "a figure that one precision forgot"
     for figure, limit in limits.items():
-        assert 0 <= limit <= (1.5 if figure in SMALLER_IS_BETTER else 1), figure
+        known = figure_of(figure)
+        assert known is not None, f"{figure}: what counts as the same answers?"
+        assert 0 <= limit <= (1.5 if known.smaller_is_better else 1), figure
 
 
 def test_the_reference_makes_no_quantized_variant() -> None:
@@ -83,8 +86,8 @@ def test_the_reference_makes_no_quantized_variant() -> None:
 def test_the_loosest_threshold_is_that_of_the_fewest_bits() -> None:
     assert loosest("cosine, worst") == 0.95
     assert loosest("span agreement") == 0.85
-    assert loosest("largest score difference", smaller_is_better=True) == 0.3
-    assert loosest("word error", smaller_is_better=True) == 0.05
+    assert loosest("largest score difference") == 0.3
+    assert loosest("word error") == 0.05
 
 
 def test_every_file_of_a_precision_ends_in_its_row() -> None:

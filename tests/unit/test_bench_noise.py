@@ -9,7 +9,8 @@ import pytest
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import gain_between, summarize
 from onnxpress_bench.noise import findings
-from onnxpress_bench.report.terminal import achieved, render
+from onnxpress_bench.report.tables import achieved
+from onnxpress_bench.report.terminal import render
 from onnxpress_bench.suites.targets import Target, outcome
 from tests.fixtures.bench import MACHINE, quiet_comparison
 

@@ -179,6 +179,17 @@ _POOLINGS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def _encode_beside(
+    spec: BackendSpec, tokenizer: Any, items: list[Any], text: str, others: str
+) -> tuple[Any, list[int]]:
+    """Each item's field `text` beside all texts of its field `others`, as one batch of pairs, int64 (pairs, sequence)
+    by name; and how many of the pairs are each item's."""
+    first, second = zip(*((item[text], other) for item in items for other in item[others]), strict=True)
+    limit = spec.settings["max_length"]
+    inputs = tokenizer(list(first), list(second), padding=True, truncation=True, max_length=limit, return_tensors="pt")
+    return inputs.to(spec.device), [len(item[others]) for item in items]
+
+
 def _text_ranking(spec: BackendSpec) -> tuple[Any, Call]:
     """The documents of a query as one batch; best first, as a cross-encoder's `rank`."""
     import torch
@@ -187,19 +198,33 @@ def _text_ranking(spec: BackendSpec) -> tuple[Any, Call]:
     activate = (lambda x: x) if spec.settings["function_to_apply"] == "none" else torch.sigmoid
 
     def call(items: list[Any]) -> Sequence[Any]:
-        pairs = [(item["query"], document) for item in items for document in item["documents"]]
-        first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        limit = spec.settings["max_length"]
-        inputs = tokenizer(first, second, padding=True, truncation=True, max_length=limit, return_tensors="pt")
-        scores = iter(activate(run(**inputs.to(spec.device)).logits[:, 0].float()).tolist())
+        inputs, counts = _encode_beside(spec, tokenizer, items, "query", "documents")
+        scores = activate(run(**inputs).logits[:, 0].float()).cpu()
+        return [[{"index": i, "score": float(row[i])} for i in _best_first(row)] for row in scores.split(counts)]
+
+    return model, _ungraded(call)
+
+
+def _multiple_choice(spec: BackendSpec) -> tuple[Any, Call]:
+    """All pairs as choices of one prompt, which is one batch to the model; the softmax is over each prompt's own."""
+    tokenizer, model, run = _load(spec, "AutoModelForMultipleChoice")
+
+    def call(items: list[Any]) -> Sequence[Any]:
+        inputs, counts = _encode_beside(spec, tokenizer, items, "prompt", "choices")
+        logits = run(**{name: ids[None] for name, ids in inputs.items()}).logits[0].float().cpu()
         answers = []
-        for item in items:
-            ranking = [(next(scores), index) for index in range(len(item["documents"]))]
-            ranking.sort(key=lambda pair: (-pair[0], pair[1]))
-            answers.append([{"index": index, "score": value} for value, index in ranking])
+        for item, row in zip(items, logits.split(counts), strict=True):
+            scores, choices = row.softmax(dim=0), item["choices"]
+            answers.append([{"index": i, "choice": choices[i], "score": float(scores[i])} for i in _best_first(scores)])
         return answers
 
     return model, _ungraded(call)
+
+
+def _best_first(scores: Tensor) -> list[int]:
+    """Places of float32 (n), ties in their order."""
+    places: list[int] = scores.argsort(descending=True, stable=True).tolist()
+    return places
 
 
 def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
@@ -238,6 +263,7 @@ def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
 #: task -> how its model is called directly.
 _DIRECT: Mapping[str, Callable[[BackendSpec], tuple[Any, Call]]] = {
     "feature-extraction": _feature_extraction,
+    "multiple-choice": _multiple_choice,
     "question-answering": _question_answering,
     "sentence-similarity": _sentence_similarity,
     "text-classification": _text_classification,

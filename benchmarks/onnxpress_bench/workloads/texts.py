@@ -36,7 +36,7 @@ STREAM_ITEMS = 512
 #: type into a search box; "documents" are passages and mails.
 LENGTHS: Mapping[str, tuple[float, float]] = {"mixed": (27.0, 0.9), "queries": (9.0, 0.45), "documents": (160.0, 0.6)}
 
-DOCUMENTS_PER_QUERY = 4
+DOCUMENTS_PER_QUERY = CHOICES_PER_PROMPT = 4
 
 LABELS = ("business", "travel", "complaint")
 
@@ -48,7 +48,11 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "zero-shot-classification": {"candidate_labels": list(LABELS)},
 }
 
+#: Of a query, and of what a choice goes on from.
 QUERY_TOKENS = 12
+
+#: Tasks whose texts stand beside a drawn one of QUERY_TOKENS -> what their items are called.
+_QUERIED: Mapping[str, str] = {"multiple-choice": "prompts", "text-ranking": "queries"}
 
 #: task -> the longest text that it puts beside one of ours: a question, a query or a hypothesis.
 _BESIDE: Mapping[str, Sequence[str]] = {
@@ -89,7 +93,7 @@ def make_texts(
 
     embedding = artifact.manifest.postprocessing.embedding
     limits = [n for n in (text_settings.max_length, embedding and embedding.max_length) if n]
-    beside = QUERY_TOKENS if task == "text-ranking" else max(map(count, _BESIDE.get(task, ())), default=0)
+    beside = QUERY_TOKENS if task in _QUERIED else max(map(count, _BESIDE.get(task, ())), default=0)
     limit = max(4, min(limits, default=1_000_000) - beside)
     rng = np.random.default_rng(seed)
     item_of = partial(_ITEMS.get(task, _plain), settings=text_settings, count=count, rng=rng)
@@ -107,7 +111,7 @@ def make_texts(
     stream_tokens = [min(count(_text(item)), limit) for item in stream]
     counted |= {"stream": stream_tokens, "uniform": [count(_text(item)) for item in uniform]}
     return Inputs(
-        unit="queries" if task == "text-ranking" else "texts",
+        unit=_QUERIED.get(task, "texts"),
         first=next((query[0][0] for query in queries.values()), stream[0]),
         shapes=queries,
         stream=stream,
@@ -176,8 +180,14 @@ def _query(tokens: int, *, settings: TokenizerSettings, count: Count, rng: Gener
     return {"query": text_of(QUERY_TOKENS, count, rng), "documents": documents}
 
 
+def _prompt(tokens: int, *, settings: TokenizerSettings, count: Count, rng: Generator) -> dict[str, Any]:
+    choices = [text_of(tokens, count, rng) for _ in range(CHOICES_PER_PROMPT)]
+    return {"prompt": text_of(QUERY_TOKENS, count, rng), "choices": choices}
+
+
 _ITEMS: Mapping[str, Callable[..., Any]] = {
     "fill-mask": _masked,
+    "multiple-choice": _prompt,
     "question-answering": _question,
     "text-ranking": _query,
 }
@@ -187,4 +197,8 @@ def _text(item: Any) -> str:
     """The text whose length was chosen."""
     if isinstance(item, str):
         return item
-    return str(item["context"] if "context" in item else item["documents"][0])
+    return str(next(item[name] if name == "context" else item[name][0] for name in _LONG if name in item))
+
+
+#: Fields that hold the texts whose length was chosen.
+_LONG = ("context", "documents", "choices")

@@ -89,6 +89,8 @@ class WritingGate:
         assert self._judge is not None
         graphs = self._graphs(session, "variant")
         verdict = self._judge.measure(graphs, thresholds)
+        if not verdict.figures:
+            return verdict
         figures = {**verdict.figures, **beside_reference(self._reference_score, self._score(session, graphs))}
         return Verdict(figures, misses(figures, thresholds))
 

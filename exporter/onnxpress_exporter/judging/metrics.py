@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.format.fidelity import LOSS
+
 Figures = dict[str, float]
 
 #: Documents of a ranking that count.
 DEPTH = 10
 
-#: What follows a figure's name where it is the reference's, and where it is the difference.
-OF_REFERENCE, LOSS = " of the reference", " loss"
+#: What follows a figure's name where it is the reference's; LOSS follows it where it is the difference.
+OF_REFERENCE = " of the reference"
 
 #: Score from which a label of several counts as given.
 HALF = 0.5

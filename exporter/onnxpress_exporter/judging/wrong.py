@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from onnxpress.format.fidelity import FIGURES
 from onnxpress_exporter.precisions import loosest
 
-#: The end of a figure's name -> the figure whose loosest threshold is its bound, and whether smaller is better.
-_BOUNDS: Mapping[str, tuple[str, bool]] = {
-    "cosine, worst": ("cosine, worst", False),
-    " agreement": ("span agreement", False),
-    "largest score difference": ("largest score difference", True),
-    "word error": ("word error", True),
+#: The end of a figure's name -> the figure whose loosest threshold is its bound.
+_BOUNDS: Mapping[str, str] = {
+    "cosine, worst": "cosine, worst",
+    " agreement": "span agreement",
+    "largest score difference": "largest score difference",
+    "word error": "word error",
 }
 
 
@@ -29,9 +30,9 @@ def bound(name: str) -> Bound | None:
 
     The end of a figure's name tells what it is, such as the agreement of labels, spans or tokens.
     """
-    for end, (figure, smaller) in _BOUNDS.items():
+    for end, figure in _BOUNDS.items():
         if name.endswith(end):
-            return Bound(loosest(figure, smaller_is_better=smaller), smaller)
+            return Bound(loosest(figure), FIGURES[figure].smaller_is_better)
     return None
 
 

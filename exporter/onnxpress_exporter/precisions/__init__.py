@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from onnxpress.format import precisions
+from onnxpress.format.fidelity import FIGURES
 from onnxpress_exporter.precisions.fp16 import FP16
 from onnxpress_exporter.precisions.fp32 import FP32
 from onnxpress_exporter.precisions.int8 import INT8
@@ -26,7 +27,7 @@ PRECISIONS: Mapping[str, Precision] = MappingProxyType({name: _ROWS[name] for na
 QUANTIZED: tuple[str, ...] = tuple(name for name in PRECISIONS if name != precisions.REFERENCE)
 
 
-def loosest(figure: str, *, smaller_is_better: bool = False) -> float:
+def loosest(figure: str) -> float:
     """The loosest threshold that any precision sets for a figure: beyond it, answers are not the model's."""
     limits = [row.thresholds[figure] for row in PRECISIONS.values() if figure in row.thresholds]
-    return max(limits) if smaller_is_better else min(limits)
+    return max(limits) if FIGURES[figure].smaller_is_better else min(limits)

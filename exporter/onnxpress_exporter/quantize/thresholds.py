@@ -10,21 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onnxpress.errors import InputError
-from onnxpress_exporter.judging.metrics import LOSS, METRICS
+from onnxpress.format.fidelity import LOSS, figure_of
+from onnxpress_exporter.judging.metrics import METRICS
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.precisions.row import Thresholds
 
 #: What may be lost of each metric on labelled data.
 _LOSSES = tuple(f"{name}{LOSS}" for name in METRICS)
-
-#: Figures that are better the smaller they are; all others, the larger.
-SMALLER_IS_BETTER = frozenset(
-    {
-        *("largest score difference", "word error", "batch cosine distance", "batch disagreement"),
-        *("perplexity ratio", "divergence"),
-        *_LOSSES,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +44,11 @@ def misses(figures: Mapping[str, float], thresholds: Thresholds) -> tuple[str, .
     for name, value in figures.items():
         if name not in thresholds:
             continue
-        limit = thresholds[name]
-        smaller = name in SMALLER_IS_BETTER
-        if not (value <= limit if smaller else value >= limit):
-            missed.append(f"{name} {value:.6g}, {'at most' if smaller else 'at least'} {limit:g} is needed")
+        limit, figure = thresholds[name], figure_of(name)
+        assert figure is not None, f"{name}: is missing in the table of figures"
+        if not figure.reached(value, limit):
+            bound = "at most" if figure.smaller_is_better else "at least"
+            missed.append(f"{name} {value:.6g}, {bound} {limit:g} is needed")
     return tuple(missed)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from onnxpress.cli.inspection import size, variant_rows
+from onnxpress.format.fidelity import answers_of
 from onnxpress.format.files import write_file
 from onnxpress.format.manifest import Manifest, Variant
 from onnxpress.format.precisions import REFERENCE
@@ -17,6 +18,13 @@ CARD = "README.md"
 
 #: Treatments of more products than this are counted instead of listed.
 _LISTED = 12
+
+
+#: The class of a variant's answers, in words.
+_ANSWERS = {
+    "same": "Its answers are the original's: without `precision=` it runs where it is the fastest.",
+    "close": "Its answers are close to the original's: it runs where it is asked for.",
+}
 
 
 def write_card(manifest: Manifest, path: Path) -> None:
@@ -66,6 +74,7 @@ def _details(name: str, variant: Variant) -> list[str]:
     if quality is None or name == REFERENCE:
         return []
     lines = ["", f"## {name}", "", f"{size(variant.bytes)}; suits {', '.join(variant.targets)}.", ""]
+    lines += [_ANSWERS[answers_of(name, variant)], ""]
     lines += [f"Compared with {quality.reference}:", ""]
     for figure, value in quality.measures.items():
         limit, other = quality.measure_limits.get(figure), quality.measures.get(f"{figure}{OF_REFERENCE}")

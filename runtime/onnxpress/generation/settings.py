@@ -67,7 +67,9 @@ class GenerationConfig:
 
     def __post_init__(self) -> None:
         for name, kind in KINDS.items():
-            object.__setattr__(self, name, kind.checked(name, getattr(self, name)))
+            value = getattr(self, name)
+            if value is not _DEFAULTS[name]:
+                object.__setattr__(self, name, kind.checked(name, value))
 
     @classmethod
     def from_file(cls, content: Mapping[str, Any]) -> GenerationConfig:
@@ -91,8 +93,8 @@ class GenerationConfig:
                 f"{unknown[0]!r} is no setting of generation"
                 + (f"; did you mean {' or '.join(close)}?" if close else "; docs: the fields of GenerationConfig")
             )
-        defaults: dict[str, Any] = {field.name: field.default for field in fields(self)} | {"top_k": 0}
-        known = {n: defaults[n] if value is None else value for n, value in call.items() if n in KINDS}
+        off = _DEFAULTS | {"top_k": 0}
+        known = {n: off[n] if value is None else value for n, value in call.items() if n in KINDS}
         left = {**dict(self.unsupported), **{n: value for n, value in call.items() if n in REFUSED}}
         config = replace(self, **known, unsupported=_active(left))
         config.check()
@@ -158,6 +160,10 @@ class GenerationConfig:
     def to_dict(self) -> dict[str, Any]:
         """Every setting by name."""
         return {name: value for name, value in asdict(self).items() if name in KINDS}
+
+
+#: A value that is its field's default needs no check: most settings of most calls.
+_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(GenerationConfig)}
 
 
 def _active(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

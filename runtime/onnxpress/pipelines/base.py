@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 from numpy.typing import NDArray
 
 from onnxpress.engine.providers import provider_of
-from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.errors import ArtifactError, InputError, OnnxpressError
 from onnxpress.pipelines.batching import Limits, Prepared, run_samples
 from onnxpress.pipelines.inputs import is_stream, items_of
 from onnxpress.pipelines.loaded import LoadedModel
@@ -87,6 +87,8 @@ class Pipeline(ABC, Generic[Options, P]):
         self.task = model.task.name
         self.artifact = model.artifact
         self.manifest = model.artifact.manifest
+        if (reason := model.task.refuses(self.manifest)) is not None:
+            raise ArtifactError(f"{self.artifact.folder}: {reason}")
         self.session = model.session
         #: The variant that runs, and why it was chosen.
         self.choice = model.choice
