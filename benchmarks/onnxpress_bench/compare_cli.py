@@ -8,13 +8,10 @@ from pathlib import Path
 
 import click
 
+from onnxpress_bench.options import names
+
 #: Exit code when something regressed; 1 is an error, and 2 wrong usage, as everywhere.
 REGRESSED = 3
-
-
-def _names(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Given several times, or separated by commas."""
-    return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
 @click.command(
@@ -50,7 +47,7 @@ In continuous integration:
     "--measure",
     "measures",
     multiple=True,
-    callback=_names,
+    callback=names,
     metavar="NAME",
     help="Only these, as latency_p50, 'latency_p50 1x16', mixed or cold_start. Repeatable (default: all).",
 )
@@ -71,7 +68,9 @@ def compare_command(
     from onnxpress_bench.record import read_record
     from onnxpress_bench.report.regression import differences
     from onnxpress_bench.report.regression_text import render, to_json
+    from onnxpress_bench.subject import check_installed
 
+    check_installed(("scipy",))
     before, after = read_record(a), read_record(b)
     changes = differences(before, after, threshold=threshold / 100, measures=measures, relative_to=relative_to)
     if as_json:

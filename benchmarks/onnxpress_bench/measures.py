@@ -19,8 +19,9 @@ from onnxpress_bench.statistics import Gain, paired_gain, percentile
 @dataclass(frozen=True, slots=True)
 class Measure:
     """`samples`: a pattern of names of samples; each name that fits makes a row. `title` may use the pattern's groups,
-    the mean tokens of an item, and the unit of items. `least`: samples that a block needs for it. `detail` rows get
-    no gain."""
+    the mean tokens of an item, and the unit of items. `least`: samples that every block of a backend needs for it, or
+    the backend has no figure: percentiles of fewer blocks than the median's could cross it. `detail` rows get no
+    gain."""
 
     name: str
     title: str
@@ -32,40 +33,36 @@ class Measure:
     least: int = 1
 
 
-def _percentile(q: float) -> Callable[[Sequence[float]], float]:
-    return partial(percentile, q=q)
-
-
+_P50, _P90, _P99 = (partial(percentile, q=q) for q in (50, 90, 99))
 _LATENCY = r"latency_(?P<rows>\d+)x(?P<length>\d+)_ms"
+_GAPS = r"between_tokens_(?P<prompt>\d+)_(?P<new>\d+)_ms"
 
 MEASURES: tuple[Measure, ...] = (
-    Measure("latency_p50", "latency p50, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _percentile(50)),
-    Measure("latency_p90", "latency p90, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _percentile(90), least=20),
-    Measure("latency_p99", "latency p99, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _percentile(99), least=100),
+    Measure("latency_p50", "latency p50, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _P50),
+    Measure("latency_p90", "latency p90, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _P90, least=20),
+    Measure("latency_p99", "latency p99, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _P99, least=100),
     Measure("offline", "offline, {uniform:.0f} tokens", "offline_per_s", "{unit}/s", lower_is_better=False),
     Measure("mixed", "mixed lengths, {stream:.0f} tokens on average", "mixed_per_s", "{unit}/s", lower_is_better=False),
     Measure(
         "server_rate", "server, highest rate within the bound", "server_rate_per_s", "{unit}/s", lower_is_better=False
     ),
-    Measure("server_p50", "server, latency p50", "server_latency_ms", "ms", _percentile(50)),
-    Measure("server_p99", "server, latency p99", "server_latency_ms", "ms", _percentile(99), least=100),
-    Measure(
-        "first_token", "time to first token, prompt {prompt}", r"first_token_(?P<prompt>\d+)_ms", "ms", _percentile(50)
-    ),
+    Measure("server_p50", "server, latency p50", "server_latency_ms", "ms", _P50),
+    Measure("server_p99", "server, latency p99", "server_latency_ms", "ms", _P99, least=100),
+    Measure("first_token", "time to first token, prompt {prompt}", r"first_token_(?P<prompt>\d+)_ms", "ms", _P50),
     Measure("prefill", "prefill, prompt {prompt}", r"prefill_(?P<prompt>\d+)_per_s", "tokens/s", lower_is_better=False),
     Measure(
         "between_tokens",
         "time between tokens p50, prompt {prompt}, {new} new",
-        r"between_tokens_(?P<prompt>\d+)_(?P<new>\d+)_ms",
+        _GAPS,
         "ms",
-        _percentile(50),
+        _P50,
     ),
     Measure(
         "between_tokens_p99",
         "time between tokens p99, prompt {prompt}, {new} new",
-        r"between_tokens_(?P<prompt>\d+)_(?P<new>\d+)_ms",
+        _GAPS,
         "ms",
-        _percentile(99),
+        _P99,
         least=100,
     ),
     Measure(
@@ -96,11 +93,32 @@ MEASURES: tuple[Measure, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """A measure of one name of samples. `blocks`: backend -> block -> the block's value. `name` is the measure's, with
+    the pattern's groups: "latency_p50 1x16"."""
+
+    measure: Measure
+    name: str
+    title: str
+    unit: str
+    blocks: Mapping[str, Mapping[int, float]]
+
+    def gain(self, base: str, other: str, seed: int) -> Gain | None:
+        """How many times better `other` is than `base`, over the blocks that both finished; None if there are none."""
+        first, second = self.blocks.get(base, {}), self.blocks.get(other, {})
+        both = sorted(first.keys() & second.keys())
+        if not both:
+            return None
+        sides = [[side[block] for block in both] for side in (first, second)]
+        return paired_gain(*sides, lower_is_better=self.measure.lower_is_better, seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One measure: each backend's figure, and the gain over the base of each other backend.
 
-    `name` is the measure's, with the pattern's groups: "latency_p50 1x16". `spreads`: how much a backend's blocks
-    differ, as the quartiles' distance over the median; None with fewer than four blocks.
+    `spreads`: how much a backend's blocks differ, as the quartiles' distance over the median; None with fewer than four
+    blocks.
     """
 
     name: str
@@ -115,52 +133,66 @@ class Row:
 
 def summarize(comparison: Comparison, measures: Sequence[Measure] = MEASURES) -> list[Row]:
     """The rows that there are samples for, in the order of the table, and within a measure of the samples' names."""
-    names: dict[str, None] = dict.fromkeys(name for run in comparison.runs for name in run.samples)
-    rows = []
+    return [_row(comparison, series) for series in all_series(comparison, measures)]
+
+
+def all_series(comparison: Comparison, measures: Sequence[Measure] = MEASURES, name: str | None = None) -> list[Series]:
+    """Every measure of every name of samples that it fits, or the one called `name`; latencies of a shape together."""
+    series = list(_series(comparison, measures, name))
+    place: dict[str, int] = {}
+    for index, each in enumerate(series):
+        place.setdefault(_group(each.name), index)
+    return sorted(series, key=lambda each: place[_group(each.name)])
+
+
+def _group(name: str) -> str:
+    return name.partition(" ")[2] if name.startswith("latency") else name
+
+
+def _series(comparison: Comparison, measures: Sequence[Measure], wanted: str | None) -> Iterator[Series]:
+    samples = dict.fromkeys(sample for run in comparison.runs for sample in run.samples)
     for measure in measures:
-        for name in names:
-            match = re.fullmatch(measure.samples, name)
-            row = match and _row(comparison, measure, name, match.groupdict())
-            if row:
-                rows.append(row)
-    return sorted(rows, key=_by_shape(rows))
+        for sample in samples:
+            match = re.fullmatch(measure.samples, sample)
+            groups = match.groupdict() if match else {}
+            shape = f"{groups['rows']}x{groups['length']}" if "rows" in groups else " ".join(groups.values())
+            name = f"{measure.name} {shape}".strip()
+            if match is None or wanted not in (None, name):
+                continue
+            blocks = {info.name: _values(comparison, info.name, sample, measure) for info in comparison.backends}
+            blocks = {backend: values for backend, values in blocks.items() if values}
+            if blocks:
+                tokens = comparison.tokens.get(shape, 0.0)
+                known = {**comparison.tokens, **groups, "tokens": tokens, "unit": comparison.unit}
+                yield Series(measure, name, measure.title.format(**known), measure.unit.format(**known), blocks)
 
 
-def _by_shape(rows: Sequence[Row]) -> Callable[[Row], int]:
-    """Latencies of one shape side by side; everything else as it is."""
-    first: dict[str, int] = {}
-    for place, row in enumerate(rows):
-        first.setdefault(row.name.split(" ", 1)[-1] if row.name.startswith("latency") else row.name, place)
-    return lambda row: first[row.name.split(" ", 1)[-1] if row.name.startswith("latency") else row.name]
+def _values(comparison: Comparison, backend: str, sample: str, measure: Measure) -> dict[int, float]:
+    """A value for each block; none where a block has too few samples."""
+    taken = {
+        run.block: run.samples[sample] for run in comparison.runs if run.backend == backend and sample in run.samples
+    }
+    if any(len(some) < measure.least for some in taken.values()):
+        return {}
+    return {block: measure.statistic(some) for block, some in taken.items()}
 
 
-def _row(comparison: Comparison, measure: Measure, name: str, groups: Mapping[str, str]) -> Row | None:
-    blocks = {info.name: values_of(comparison, info.name, name, measure) for info in comparison.backends}
-    blocks = {backend: some for backend, some in blocks.items() if some}
-    if not blocks:
-        return None
-    gains = {} if measure.detail else _gains(blocks, comparison.base, measure, comparison.settings.seed)
-    shape = f"{groups.get('rows')}x{groups.get('length')}"
-    known = {**comparison.tokens, **groups, "tokens": comparison.tokens.get(shape, 0.0), "unit": comparison.unit}
+def _row(comparison: Comparison, series: Series) -> Row:
+    base, seed = comparison.base, comparison.settings.seed
+    gains = {}
+    if not series.measure.detail:
+        others = (backend for backend in series.blocks if backend != base)
+        gains = {backend: gain for backend in others if (gain := series.gain(base, backend, seed)) is not None}
     return Row(
-        name=_row_name(measure, groups),
-        title=measure.title.format(**known),
-        unit=measure.unit.format(**known),
-        lower_is_better=measure.lower_is_better,
-        values={backend: statistics.median(some.values()) for backend, some in blocks.items()},
-        spreads={backend: _spread(list(some.values())) for backend, some in blocks.items()},
+        name=series.name,
+        title=series.title,
+        unit=series.unit,
+        lower_is_better=series.measure.lower_is_better,
+        values={backend: statistics.median(values.values()) for backend, values in series.blocks.items()},
+        spreads={backend: _spread(list(values.values())) for backend, values in series.blocks.items()},
         gains=gains,
         verdicts={backend: gain.verdict for backend, gain in gains.items()},
     )
-
-
-def values_of(comparison: Comparison, backend: str, samples: str, measure: Measure) -> dict[int, float]:
-    """One value for each block of a backend that has enough samples."""
-    return {
-        run.block: measure.statistic(run.samples[samples])
-        for run in comparison.runs
-        if run.backend == backend and len(run.samples.get(samples, ())) >= measure.least
-    }
 
 
 def _spread(values: Sequence[float]) -> float | None:
@@ -170,46 +202,13 @@ def _spread(values: Sequence[float]) -> float | None:
     return (high - low) / middle if middle else None
 
 
-def gain_between(
-    comparison: Comparison, name: str, base: str, other: str, measures: Sequence[Measure] = MEASURES
-) -> Gain | None:
+def gain_between(comparison: Comparison, name: str, base: str, other: str) -> Gain | None:
     """How many times better `other` is than `base` in the row called `name`; None without common blocks."""
-    for measure, sample in _sources(comparison, name, measures):
-        blocks = {backend: values_of(comparison, backend, sample, measure) for backend in (base, other)}
-        return _gains(blocks, base, measure, comparison.settings.seed).get(other)
-    return None
+    found = all_series(comparison, name=name)
+    return found[0].gain(base, other, comparison.settings.seed) if found else None
 
 
-def block_values(
-    comparison: Comparison, name: str, backend: str, measures: Sequence[Measure] = MEASURES
-) -> dict[int, float]:
+def block_values(comparison: Comparison, name: str, backend: str) -> Mapping[int, float]:
     """A backend's value in the row called `name`, for each block that has one; empty where nothing was measured."""
-    for measure, sample in _sources(comparison, name, measures):
-        return values_of(comparison, backend, sample, measure)
-    return {}
-
-
-def _sources(comparison: Comparison, name: str, measures: Sequence[Measure]) -> Iterator[tuple[Measure, str]]:
-    """The measure and the samples that the row called `name` is made of."""
-    samples = dict.fromkeys(sample for run in comparison.runs for sample in run.samples)
-    for measure in measures:
-        for sample in samples:
-            match = re.fullmatch(measure.samples, sample)
-            if match and _row_name(measure, match.groupdict()) == name:
-                yield measure, sample
-
-
-def _row_name(measure: Measure, groups: Mapping[str, str]) -> str:
-    suffix = f"{groups['rows']}x{groups['length']}" if "rows" in groups else " ".join(groups.values())
-    return f"{measure.name} {suffix}".strip()
-
-
-def _gains(blocks: Mapping[str, Mapping[int, float]], base: str, measure: Measure, seed: int) -> dict[str, Gain]:
-    """Only blocks that both sides finished are compared."""
-    gains = {}
-    for backend, values in blocks.items():
-        both = sorted(values.keys() & blocks.get(base, {}).keys())
-        if backend != base and both:
-            first, second = [blocks[base][i] for i in both], [values[i] for i in both]
-            gains[backend] = paired_gain(first, second, lower_is_better=measure.lower_is_better, seed=seed)
-    return gains
+    found = all_series(comparison, name=name)
+    return found[0].blocks.get(backend, {}) if found else {}

@@ -29,14 +29,16 @@ def to_lines(comparison: Comparison) -> str:
     head = {key: value for key, value in encode(comparison).items() if key != "runs"}
     lines: list[dict[str, Any]] = [{"type": "run", "format": FORMAT, "format_version": FORMAT_VERSION, **head}]
     lines += [{"type": "block", **encode(run)} for run in comparison.runs]
-    lines.append({"type": "summary", "rows": [_finite(asdict(row)) for row in summarize(comparison)]})
+    lines.append({"type": "summary", "rows": [finite(asdict(row)) for row in summarize(comparison)]})
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON knows no infinity: the end of an interval that has none is null."""
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -26,7 +26,9 @@ from onnxpress_exporter.judging.metrics import Evaluation
 
 _EXTRAS: Mapping[str, str] = {
     "psutil": "bench",
+    "jinja2": "bench",
     "matplotlib": "bench",
+    "scipy": "bench",
     "torch": "export",
     "transformers": "export",
     "onnxruntime": "cpu",
@@ -103,7 +105,7 @@ def of_artifact(
     kinds = _kinds(backends, manifest.task)
     reads_checkpoint = any(kind.reads == "checkpoint" for _, kind, _ in kinds)
     adapted = reads_checkpoint and manifest.provenance.adapter is not None and checkpoint is None
-    wanted = ("psutil", "onnxruntime", *(("torch", "transformers") if reads_checkpoint else ()))
+    wanted = ("psutil", "scipy", "onnxruntime", *(("torch", "transformers") if reads_checkpoint else ()))
     check_installed((*wanted, "peft") if adapted else wanted)
     source = _source(artifact, checkpoint) if reads_checkpoint else ""
     model = Model(manifest.task, artifact.folder, artifact)
@@ -150,7 +152,7 @@ def of_checkpoint(
     _check_scenarios(task, workload, settings)
     for kind in backends:
         _check_kind(kind, task)
-    check_installed(("psutil", "torch", "transformers"))
+    check_installed(("psutil", "scipy", "torch", "transformers"))
     inputs = workload.make_inputs(Model(task, folder), settings, sizes or Sizes())
     model_type = read_config(folder).get("model_type")
     settings_of_all: dict[str, Any] = {
@@ -239,6 +241,10 @@ def _source(artifact: Artifact, checkpoint: str | None) -> str:
             f"{artifact.folder} was made from the folder {provenance.source}, which is not here. Name the PyTorch "
             "checkpoint with --checkpoint FOLDER_OR_HUB_ID."
         )
+    from onnxpress import hub
+
+    if checkpoint is not None and not Path(checkpoint).is_dir() and not hub.looks_like_repo_id(checkpoint):
+        raise InputError(f"--checkpoint {checkpoint}: there is no such folder, and it is not a Hub id either.")
     return provenance.source if checkpoint is None else checkpoint
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onnxpress.engine.session import Session
     from onnxpress.errors import (
         ArtifactError,
+        Cancelled,
         CorruptFile,
         DeviceUnavailable,
         EngineError,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
         OnnxpressError,
         OutOfMemory,
         OutputError,
+        SessionClosed,
+        TimeoutExceeded,
         UnknownTask,
         UnsupportedFormat,
     )
@@ -36,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "ArtifactError",
+    "Cancelled",
     "CorruptFile",
     "DeviceUnavailable",
     "EngineError",
@@ -48,6 +52,8 @@ __all__ = [
     "OutOfMemory",
     "OutputError",
     "Session",
+    "SessionClosed",
+    "TimeoutExceeded",
     "UnknownTask",
     "UnsupportedFormat",
     "__version__",

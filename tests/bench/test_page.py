@@ -134,7 +134,7 @@ def test_its_tables_hold_what_the_terminal_shows(comparison: Comparison, page: s
 def test_wrong_answers_failures_and_warnings_come_before_any_figure(comparison: Comparison, page: str) -> None:
     head = page[: page.index("<table")]
     assert "WRONG answers: onnxpress int8" in head
-    assert "openvino, before anything was timed: ImportError" in head and "onnxpress int8, in block 5: killed" in head
+    assert "openvino in the pilot: ImportError" in head and "onnxpress int8 in block 5: killed" in head
     assert "Before you trust the figures" in head and "Too noisy for close comparisons" in head
     quiet = page_of(quiet_comparison(noise=0.001, server_per_s=None))
     assert not any(said in quiet for said in ("Before you trust", "WRONG answers:", "left out from there on"))

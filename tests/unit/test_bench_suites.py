@@ -17,7 +17,7 @@ from onnxpress_bench.report.verdict import was_compared
 from onnxpress_bench.scenarios import SCENARIOS
 from onnxpress_bench.suites import SUITES, Case, cases, summary
 from onnxpress_bench.suites import cli as suites_cli
-from onnxpress_bench.suites.results import BEGIN, END, documents, figures_by_hand, load, render, update
+from onnxpress_bench.suites.results import BEGIN, END, documents, load, render, update
 from onnxpress_bench.suites.shapes import MODELS
 from onnxpress_bench.suites.targets import Kind, Outcome, Target, outcome
 from tests.fixtures.bench import quiet_comparison
@@ -75,6 +75,17 @@ def test_each_case_is_announced_with_its_place(monkeypatch: pytest.MonkeyPatch, 
     assert done.exit_code == 0, done.output
     assert measured == [f"case {i} of 5, int8/{case.name}" for i, case in enumerate(cases("int8"), start=1)]
     assert [line for line in done.output.splitlines() if line] == [f"=== {place}" for place in measured]
+
+
+def figures_by_hand(text: str) -> list[str]:
+    """What looks like a measured figure outside the markers: ratios, times, rates, memory, shares.
+
+    What a command printed, below its prompt in a block of the console, was not written by hand either.
+    """
+    text = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", "", text, flags=re.DOTALL)
+    text = re.sub(r"^```console\n\$ .*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    units = r"(?:x\b|×|ms\b|s\b|seconds?\b|minutes?\b|[kMG]i?B\b|%|(?:texts|tokens)/s\b|times\b|GFLOP/s\b)"
+    return [match.group() for match in re.finditer(rf"(?<![\w.-])\d+(?:\.\d+)?\s?{units}(?![\w-])", text)]
 
 
 @pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from onnxpress import Artifact
-from onnxpress.cli.inspection import size, table
 from onnxpress_bench.advise import Advice, Candidate, Trial
+from onnxpress_bench.report.table import NONE, figure, table_of, to_text
 
 
 def render(advice: Advice, artifact: Artifact) -> str:
@@ -16,9 +16,12 @@ def render(advice: Advice, artifact: Artifact) -> str:
         f"{artifact.folder} ({artifact.manifest.task}) on {machine.processor}, {machine.usable_cores} usable cores: "
         f"{demand.rate_per_s:g} requests/s ({demand.lengths} lengths), 99% within {demand.p99_ms:g} ms",
         _verdict(advice, artifact),
-        table(
-            ["precision, replicas, batches", "rate", "p50", "p99", "memory", "holds"],
-            [_line(trial) for trial in advice.trials],
+        to_text(
+            table_of(
+                "precision, replicas, batches",
+                ["rate", "p50", "p99", "memory", "holds"],
+                [(str(trial.candidate), _cells(trial)) for trial in advice.trials],
+            )
         ),
         "Each line: replicas side by side in fresh processes, Poisson arrivals, latency from the intended arrival. A "
         "trial is lost, and ends, once more than 1% are late.",
@@ -46,7 +49,7 @@ def _verdict(advice: Advice, artifact: Artifact) -> str:
             "smaller model, a lower precision, shorter texts or a wider bound would help; more machines would not."
         )
     held = sum(trial.within for trial in advice.confirmations)
-    shown = ", ".join("-" if run.p99_ms is None else f"{run.p99_ms:.3g} ms" for run in advice.confirmations)
+    shown = ", ".join(_milliseconds(trial.p99_ms) for trial in advice.confirmations)
     lines = [
         f"RECOMMENDED: {best}",
         f"It held in {held} of {len(advice.confirmations)} runs with other arrivals (p99 {shown}) and sustains "
@@ -68,18 +71,19 @@ def _code(best: Candidate, artifact: Artifact) -> list[str]:
     ]
 
 
-def _line(trial: Trial) -> list[str]:
+def _cells(trial: Trial) -> list[str]:
+    rate = f"{trial.rate_per_s:.4g}/s"
     if trial.failure is not None:
-        return [str(trial.candidate), f"{trial.rate_per_s:.4g}/s", "-", "-", "-", f"FAILED: {trial.failure}"]
-    p50, p99 = (
-        f"{latency_ms:.3g} ms" if latency_ms is not None and trial.within else "-"
-        for latency_ms in (trial.p50_ms, trial.p99_ms)
-    )
+        return [rate, NONE, NONE, NONE, f"FAILED: {trial.failure}"]
+    p50, p99 = (_milliseconds(value if trial.within else None) for value in (trial.p50_ms, trial.p99_ms))
     return [
-        str(trial.candidate),
-        f"{trial.rate_per_s:.4g}/s",
+        rate,
         p50,
         p99 if trial.within else "over the bound",
-        "-" if trial.memory_bytes is None else size(trial.memory_bytes),
+        figure(trial.memory_bytes, "B"),
         "yes" if trial.within else "no",
     ]
+
+
+def _milliseconds(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g} ms"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import Row
 from onnxpress_bench.report.scene import GREY, Line, Look, Scene
-from onnxpress_bench.report.svg import FONT_PT, INK, empty_figure, hide_side, plain, set_log
+from onnxpress_bench.report.svg import INK, empty_figure, hide_side, plain, set_log
 from onnxpress_bench.report.tables import achieved
 from onnxpress_exporter.judging.wrong import is_wrong
 
@@ -75,11 +75,11 @@ def _distribution(scene: Scene) -> Figure | None:
             samples = sorted(value for run in runs for value in run.samples.get(sample, ()))
             if samples:
                 axes.ecdf(samples, color=look.colour, linestyle=look.line, linewidth=1.6)
-                axes.plot(samples[len(samples) // 2], 0.5, look.marker, color=look.colour, markersize=5)
+                axes.plot(samples[len(samples) // 2], 0.5, look.marker, color=look.colour)
                 shown += [samples[0], samples[-1]]
         set_log(axes.xaxis, shown)
         axes.set_yticks([0, 0.5, 0.9], ["0%", "50%", "90%"])
-        axes.set_title(plain(title), fontsize=FONT_PT, color=INK, loc="left")
+        axes.set_title(plain(title))
     panes[-1].set_xlabel("milliseconds (log)")
     return _with_legend(figure, scene)
 
@@ -99,20 +99,11 @@ def _with_legend(figure: Figure, scene: Scene, more: Iterable[tuple[str, Look]] 
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D(
-            [],
-            [],
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.line,
-            markersize=5,
-            label=plain(_shorten(name)),
-        )
+        Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=plain(_shorten(name)))
         for name, look in (*scene.looks.items(), *more)
     ]
     columns = 1 if any(len(name) > 24 for name in scene.looks) else 2
-    options = {"fontsize": FONT_PT - 1, "labelcolor": INK, "frameon": False, "ncols": columns}
-    figure.legend(handles=handles, loc="outside upper left", **options)
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
     return figure
 
 
@@ -140,7 +131,7 @@ def _throughput(scene: Scene) -> Figure | None:
     figure, (axes,) = empty_figure(240)
     _scatter(scene, axes, {name: (wait.values[name], rate.values[name]) for name in both})
     axes.set_xlabel(plain(f"{wait.title} ({wait.unit}, log)"))
-    axes.set_title(plain(f"{rate.title} ({rate.unit}, log)"), fontsize=FONT_PT, color=INK, loc="left")
+    axes.set_title(plain(f"{rate.title} ({rate.unit}, log)"))
     return _with_legend(figure, scene)
 
 
@@ -176,11 +167,10 @@ def _size_quality_speed(scene: Scene) -> Figure | None:
         if wrong:
             axes.plot(*point, "X", color=_ALARM, markersize=15, markerfacecolor="none", markeredgewidth=1.6)
         side, align = (9, "left") if point[0] < middle else (-9, "right")
-        colour = _ALARM if wrong else INK
         place: dict[str, Any] = {"xytext": (side, 4), "textcoords": "offset points", "ha": align}
-        axes.annotate(said, point, fontsize=FONT_PT, color=colour, **place)
+        axes.annotate(said, point, color=_ALARM if wrong else INK, **place)
     axes.set_xlabel("model on disk (MB, log)")
-    axes.set_title(plain(f"gain, {row.title}"), fontsize=FONT_PT, color=INK, loc="left")
+    axes.set_title(plain(f"gain, {row.title}"))
     return _with_legend(figure, scene)
 
 
@@ -211,15 +201,13 @@ def _forest(scene: Scene) -> Figure | None:
     figure, (axes,) = empty_figure(75 + (11 if len(scene.looks) <= 5 else 8.5) * lines)
     place = 0
     for title, gains in groups:
-        axes.text(
-            0, place, plain(title), transform=axes.get_yaxis_transform(), va="center", fontsize=FONT_PT, color=INK
-        )
+        axes.text(0, place, plain(title), transform=axes.get_yaxis_transform(), va="center")
         for look, gain in gains:
             place += 1
             ends = max(gain.low or low, low), min(gain.high or high, high)
             inside = "none" if look is _CONTROL else look.colour
             axes.plot(ends, [place, place], color=look.colour, linewidth=1.8, solid_capstyle="butt")
-            axes.plot(gain.ratio, place, look.marker, color=look.colour, markersize=5, markerfacecolor=inside)
+            axes.plot(gain.ratio, place, look.marker, color=look.colour, markerfacecolor=inside)
         place += 1
     set_log(axes.xaxis, [low, high])
     axes.axvline(1, color=INK, linewidth=1, zorder=1)
@@ -257,7 +245,7 @@ def _roofline(scene: Scene) -> Figure | None:
     set_log(axes.xaxis, [low, high])
     set_log(axes.yaxis, [*(rate for _, _, rate in points), *(height for height, _ in ceilings.values())])
     axes.set_xlabel("operations per byte of weights (log)")
-    axes.set_title("GFLOP/s (log)", fontsize=FONT_PT, color=INK, loc="left")
+    axes.set_title("GFLOP/s (log)")
     return _with_legend(figure, scene, [(name, Look(INK, "", line)) for name, (_, line) in ceilings.items()])
 
 
@@ -277,11 +265,11 @@ def _cold_start(scene: Scene) -> Figure | None:
             width = row.values.get(name, 0.0)
             axes.barh(place, width, 0.5, left, color=scene.looks[name].colour, alpha=share, label=label)
             left += width
-        axes.text(0, place - 0.34, plain(f"{_shorten(name)}: {total.values[name]:.2f} s"), fontsize=FONT_PT, color=INK)
+        axes.text(0, place - 0.34, plain(f"{_shorten(name)}: {total.values[name]:.2f} s"))
     axes.set_ylim(len(names) - 0.6, -0.85)
     hide_side(axes)
     axes.set_xlabel("seconds")
-    figure.legend(loc="outside upper left", ncols=2, fontsize=FONT_PT - 1, labelcolor=INK, frameon=False)
+    figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from onnxpress.errors import InputError
 from onnxpress_bench.comparison import BackendInfo, Comparison, Settings
 from onnxpress_bench.errors import BenchError
 from onnxpress_bench.machine import Machine
-from onnxpress_bench.measures import MEASURES, Row, summarize
+from onnxpress_bench.measures import MEASURES, Series, all_series
 from onnxpress_bench.noise import findings
 from onnxpress_bench.statistics import Gain, unpaired_gain
 from onnxpress_exporter.judging.metrics import METRICS
@@ -81,8 +81,8 @@ class Differences:
         return bool(self.broken) or "regressed" in verdicts
 
 
-#: Row name -> the row, and backend -> its values, one for each block.
-Values = Mapping[str, tuple[Row, Mapping[str, Sequence[float]]]]
+#: Row name -> its series, and backend -> a value for each block.
+Values = Mapping[str, tuple[Series, Mapping[str, Sequence[float]]]]
 
 
 def differences(
@@ -144,42 +144,35 @@ def _values(comparison: Comparison, reference: str | None, names: Sequence[str])
         raise BenchError(f"--relative-to: {reference} was not measured in both records; one of them has {measured}.")
     wanted = {name.split(" ")[0] for name in names}
     measures = [measure for measure in MEASURES if not measure.detail and (not names or measure.name in wanted)]
-    by_row: dict[str, tuple[Row, dict[str, list[float]]]] = {}
-    for block in sorted({run.block for run in comparison.runs}):
-        runs = tuple(run for run in comparison.runs if run.block == block)
-        for row in summarize(replace(comparison, runs=runs), measures):
-            values = by_row.setdefault(row.name, (row, {}))[1]
-            for backend in comparison.names:
-                value = _value(row, backend, reference)
-                if value is not None:
-                    values.setdefault(backend, []).append(value)
+    by_row = {}
+    for series in all_series(comparison, measures):
+        by_backend = {name: _relative(series, name, reference) for name in comparison.names if name != reference}
+        by_row[series.name] = series, {name: values for name, values in by_backend.items() if values}
     return by_row
 
 
-def _value(row: Row, backend: str, reference: str | None) -> float | None:
-    """None where there is nothing to divide by, or no ratio of it."""
-    value = row.values.get(backend, 0.0)
-    if value <= 0 or backend == reference:
-        return None
+def _relative(series: Series, backend: str, reference: str | None) -> list[float]:
+    """The values of a backend's blocks, or how many times better they are than the reference's in the same block."""
+    values = {block: value for block, value in series.blocks.get(backend, {}).items() if value > 0}
     if reference is None:
-        return value
-    base = row.values.get(reference, 0.0)
-    if base <= 0:
-        return None
-    return base / value if row.lower_is_better else value / base
+        return list(values.values())
+    base = series.blocks.get(reference, {})
+    ratios = [values[block] / base[block] for block in values if base.get(block, 0.0) > 0]
+    return [1 / ratio for ratio in ratios] if series.measure.lower_is_better else ratios
 
 
 def _changes(old: Values, new: Values, threshold: float, *, relative: bool, seed: int) -> Iterator[Change]:
-    for name, (row, values) in old.items():
+    for name, (series, values) in old.items():
         for backend, before in values.items():
             after = new[name][1].get(backend) if name in new else None
             if after:
-                gain = unpaired_gain(before, after, lower_is_better=row.lower_is_better and not relative, seed=seed)
+                lower = series.measure.lower_is_better and not relative
+                gain = unpaired_gain(before, after, lower_is_better=lower, seed=seed)
                 yield Change(
                     backend,
                     name,
-                    row.title,
-                    "x" if relative else row.unit,
+                    series.title,
+                    "x" if relative else series.unit,
                     statistics.median(before),
                     statistics.median(after),
                     gain,
@@ -250,10 +243,10 @@ def _missing(before: Comparison, after: Comparison, old: Values, new: Values) ->
     for name in _measured(before):
         if name not in there and name not in failed:
             yield f"{name}, all of it"
-    for name, (row, values) in old.items():
+    for name, (series, values) in old.items():
         for backend in values:
             if backend in there and not (name in new and new[name][1].get(backend)):
-                yield f"{backend}: {row.title}"
+                yield f"{backend}: {series.title}"
     for first, second in _shared(before, after):
         if first.name in there:
             yield from (f"{first.name}: {name}" for name in first.quality if name not in second.quality)

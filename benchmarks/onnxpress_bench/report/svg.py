@@ -1,18 +1,17 @@
 """A matplotlib figure as SVG that belongs into a page: text stays text, ink follows the page, ids are its own.
 
-matplotlib's global state is left as it was: figures are made directly, without pyplot, and the settings of the SVG
-writer hold while one is written. Knows nothing of what is drawn.
+matplotlib's global state is left as it was: figures are made directly, without pyplot, and the settings hold while one
+is drawn and written. Knows nothing of what is drawn.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from onnxpress_bench.report.scene import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Points. So narrow that on a phone a point is about a pixel, and the text stays legible.
-WIDTH_PT, FONT_PT = 310, 9.5
+WIDTH_PT = 310
 
-#: Stands for the page's own ink; nothing else is drawn in it.
+#: Stands for the page's own ink, in page.mplstyle too; nothing else is drawn in it.
 INK = "#010101"
 
 
@@ -30,17 +29,8 @@ def empty_figure(height_pt: float, panels: int = 1) -> tuple[Figure, list[Axes]]
     """A figure with panels one below the other, in the page's ink."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_PT / 72, height_pt / 72), layout="constrained", facecolor="none")
-    panes = list(figure.subplots(panels, 1, squeeze=False)[:, 0])
-    for axes in panes:
-        axes.set_facecolor("none")
-        axes.tick_params(colors=GREY, labelcolor=INK, labelsize=FONT_PT, length=3, which="both")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GREY)
-        axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.xaxis.label.set(color=INK, fontsize=FONT_PT)
-    return figure, panes
+    figure = Figure(figsize=(WIDTH_PT / 72, height_pt / 72))
+    return figure, list(figure.subplots(panels, 1, squeeze=False)[:, 0])
 
 
 def hide_side(axes: Axes) -> None:
@@ -64,17 +54,19 @@ def set_log(axis: Axis, values: Iterable[float]) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib takes literally: no formulas, and only characters that its font surely has."""
-    shown = "".join(letter if " " <= letter <= "~" or "\xa1" <= letter <= "\xff" else "?" for letter in text)
-    return shown.replace("$", r"\$")
+    """Text of characters that matplotlib's font surely has."""
+    return "".join(letter if " " <= letter <= "~" or "\xa1" <= letter <= "\xff" else "?" for letter in text)
 
 
-def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
-    """The figure as an <svg> element to put into HTML; `name` makes its ids unlike those of other figures."""
+def to_svg(draw: Callable[[], Figure | None], name: str, title: str, description: str) -> str:
+    """What is drawn as an <svg> element to put into HTML, "" if nothing is; `name` makes its ids unlike others'."""
     import matplotlib
 
     file = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": ["DejaVu Sans"]}):
+    with matplotlib.rc_context({"svg.hashsalt": name}, fname=Path(__file__).with_name("page.mplstyle")):
+        figure = draw()
+        if figure is None:
+            return ""
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from onnxpress_bench.comparison import BackendInfo, Comparison
 from onnxpress_bench.measures import Row
-from onnxpress_bench.report.tables import times
+from onnxpress_bench.report.table import times
 from onnxpress_bench.statistics import Gain
 from onnxpress_exporter.judging.metrics import METRICS
 from onnxpress_exporter.judging.wrong import bound, is_wrong
@@ -46,7 +46,9 @@ def _verdict(comparison: Comparison, rows: Sequence[Row], name: str) -> Verdict:
             f"Against {base}: better in {better} of {len(gains)} measures, worse in {worse or 'none'}, no "
             f"difference shown in {same or 'none'}."
         )
-    return Verdict(name, bool(wrong_figures(info)), _answers(info, base), summary, *(said[kind] for kind in _KINDS))
+    answers = of_answers(info, base)
+    answers = answers[0].upper() + answers[1:]
+    return Verdict(name, bool(wrong_figures(info)), answers, summary, *(said[kind] for kind in _KINDS))
 
 
 _KINDS = ("better", "worse", "no difference shown")
@@ -75,14 +77,15 @@ def was_compared(backend: BackendInfo) -> bool:
     return any(name not in METRICS for name in backend.quality)
 
 
-def _answers(backend: BackendInfo, base: str) -> str:
+def of_answers(backend: BackendInfo, base: str) -> str:
+    """What is to be said of a backend's answers, after its name."""
     wrong = wrong_figures(backend)
     if wrong:
         shown = "; ".join(f"{name} {_shown(value)}{_bound(name)}" for name, value in wrong)
-        return f"Does not give {base}'s answers: {shown}. Its speed means nothing beside that."
+        return f"does not give {base}'s answers: {shown}. Its speed means nothing beside that."
     if not was_compared(backend):
-        return f"Its answers were not compared with {base}'s."
-    return f"Gives {base}'s answers: {'; '.join(f'{name} {_shown(value)}' for name, value in backend.quality.items())}."
+        return f"was not compared with {base} in its answers."
+    return f"gives {base}'s answers: {'; '.join(f'{name} {_shown(value)}' for name, value in backend.quality.items())}."
 
 
 def _shown(value: float | None) -> str:

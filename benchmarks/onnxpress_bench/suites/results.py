@@ -5,21 +5,19 @@ Every figure in them is taken from a record in benchmarks/results/; none is writ
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onnxpress.cli.inspection import size
 from onnxpress.format.files import write_file
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.errors import BenchError
-from onnxpress_bench.measures import Row, summarize
+from onnxpress_bench.measures import summarize
 from onnxpress_bench.noise import findings
 from onnxpress_bench.record import read_record
-from onnxpress_bench.report.tables import figure, times
+from onnxpress_bench.report.table import NONE, Cell, Table, figure, table_of, to_markdown
+from onnxpress_bench.report.tables import answers, figures, sizes_of
 from onnxpress_bench.suites import SUITES, Case, cases, summary
 from onnxpress_bench.suites.targets import Outcome, Target, Verdict, outcome
-from onnxpress_exporter.judging.wrong import is_wrong
 
 #: Around the README's figures.
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -42,24 +40,21 @@ def load(folder: Path) -> dict[str, dict[str, Comparison]]:
 
 def render(suite: str, records: Records) -> str:
     """The section of a suite as Markdown: machine, latency, resources, targets."""
-    known = [case for case in cases(suite) if case.name in records]
-    if not known:
+    measured = [(case, records[case.name]) for case in cases(suite) if case.name in records]
+    if not measured:
         return "Not measured yet: `make bench`.\n"
-    first = records[known[0].name]
+    first = measured[0][1]
     machine = first.machine
     parts = [
         f"Measured {first.created[:10]} on {machine.processor}, {first.settings.threads} threads, {machine.system}, by "
         f"`make bench`; {_versions(records)}. Medians, and ratios with 95% intervals. Raw samples: "
         f"benchmarks/results/{suite}/."
     ]
-    parts += [part for case in known if (part := _latencies(case, records[case.name]))]
-    parts += [part for case in known if (part := _quality(case, records[case.name]))]
-    parts += [part for case in known if (part := _distances(case, records[case.name]))]
-    parts += [part for case in known if (part := _bandwidth(case, records[case.name]))]
-    parts += [part for case in known if (part := _cold_start(case, records[case.name]))]
-    if any(case.targets for case in known):
-        parts.append(_targets([(case, records[case.name]) for case in known]))
-    parts.append(_trust([(case.name, records[case.name]) for case in known]))
+    for make in (_latencies, _quality, _distances, _bandwidth, _cold_start):
+        parts += [to_markdown(table) for case, record in measured if (table := make(case, record))]
+    targets = _targets(measured)
+    parts += [to_markdown(targets), _RULE_OF_TARGETS] if targets else []
+    parts.append(_trust([(case.name, record) for case, record in measured]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,22 +102,6 @@ def write_documents(root: Path, results: Path) -> None:
         write_file(path, text.encode())
 
 
-def figures_by_hand(text: str) -> list[str]:
-    """What looks like a measured figure outside the markers: ratios, times, rates, memory, shares.
-
-    What a command printed, below its prompt in a block of the console, was not written by hand either.
-    """
-    text = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", "", text, flags=re.DOTALL)
-    text = re.sub(r"^```console\n\$ .*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    units = r"(?:x\b|×|ms\b|s\b|seconds?\b|minutes?\b|[kMG]i?B\b|%|(?:texts|tokens)/s\b|times\b|GFLOP/s\b)"
-    return [match.group() for match in re.finditer(rf"(?<![\w.-])\d+(?:\.\d+)?\s?{units}(?![\w-])", text)]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _versions(records: Records) -> str:
     versions: dict[str, str] = {}
     for record in records.values():
@@ -137,100 +116,78 @@ _SHOWN = (
 )
 
 
-def _latencies(case: Case, record: Comparison) -> str:
+def _title(case: Case) -> str:
+    return f"{case.model}, {case.name}" if case.name != case.model else case.model
+
+
+def _latencies(case: Case, record: Comparison) -> Table:
     """Latency by shape, or throughput: what each backend took, and how many times better ours is than each."""
     rows = [row for row in summarize(record) if row.name.startswith(_SHOWN)]
-    if not rows:
-        return ""
-    header = [f"{case.model}, {case.name}" if case.name != case.model else case.model, *record.names]
-    return _table(header, [[row.title, *(_cell(record, row, name) for name in record.names)] for row in rows])
+    return table_of(_title(case), record.names, [(row.title, figures(record, row, "failed", True)) for row in rows])
 
 
-def _cell(record: Comparison, row: Row, name: str) -> str:
-    if name not in row.values:
-        return "failed"
-    text = figure(row.values[name], row.unit)
-    gain = row.gains.get(name)
-    if gain is not None:
-        interval = "" if gain.low is None or gain.high is None else f" [{gain.low:.2f}, {gain.high:.2f}]"
-        text += f", {times(gain.ratio)}{interval}"
-    wrong = [key for key, value in record.backend(name).quality.items() if is_wrong(key, value)]
-    return f"{text} **wrong answers**" if wrong else text
-
-
-def _quality(case: Case, record: Comparison) -> str:
+def _quality(case: Case, record: Comparison) -> Table | None:
     """What is beside speed where variants are compared: answers against the base's, and sizes."""
     if tuple(case.precisions) == ("fp32",):
-        return ""
-    backends = [record.backend(name) for name in record.names]
-    figures = dict.fromkeys(key for backend in backends for key in backend.quality)
-    lines = [[key, *(_figure(backend.quality.get(key)) for backend in backends)] for key in figures]
-    lines.append(
-        ["model files", *("-" if backend.model_bytes is None else size(backend.model_bytes) for backend in backends)]
-    )
-    return _table([f"{case.name}, answers", *record.names], lines)
+        return None
+    table = answers(record, 5, f"{case.name}, answers")
+    files = ("model files", sizes_of(record, "model on disk"))
+    return table_of(table.title, table.columns, [*table.rows, files])
 
 
-def _distances(case: Case, record: Comparison) -> str:
+def _distances(case: Case, record: Comparison) -> Table | None:
     """How far each backend is from what the machine can do: the time that a query's operations take at the rate of the
     best int8 product measured here, over the backend's time. Attention's own products are fp32 in all of them."""
     limits = record.limits
     if tuple(case.precisions) == ("fp32",) or limits is None or limits.int8_gemm_gops is None or not record.flops:
-        return ""
-    lines = []
+        return None
+    rows = []
     for row in summarize(record):
         shape = row.name.partition(" ")[2]
         if row.name.startswith("latency_p50") and shape in record.flops:
             best = record.flops[shape] / limits.int8_gemm_gops / 1e6  # ms
-            shares = (f"{best / row.values[name]:.0%}" if name in row.values else "-" for name in record.names)
-            lines.append([shape, figure(best, "ms"), *shares])
+            shares = [f"{best / row.values[name]:.0%}" if name in row.values else NONE for name in record.names]
+            rows.append((shape, [figure(best, "ms"), *shares]))
     peaks = f"int8 {limits.int8_gemm_gops:.0f} GOP/s, fp32 {limits.fp32_gemm_gflops:.0f} GFLOP/s"
-    return _table([f"{case.name}, best products here: {peaks}", "at that int8 rate", *record.names], lines)
+    return table_of(f"{case.name}, best products here: {peaks}", ["at that int8 rate", *record.names], rows)
 
 
-def _bandwidth(case: Case, record: Comparison) -> str:
+def _bandwidth(case: Case, record: Comparison) -> Table | None:
     """How much of what memory can deliver each backend draws while it decodes: a token needs all weights once, and the
     keys and values of all tokens before it, which are left out."""
     limits = record.limits
     if limits is None or case.task != "text-generation":
-        return ""
-    lines = []
-    for row in summarize(record):
-        if row.name.startswith("decode"):
-            shares = []
-            for name in record.names:
-                size_bytes, rate = record.backend(name).model_bytes, row.values.get(name)
-                drawn = size_bytes * rate / 1e9 if size_bytes and rate else None
-                shares.append("-" if drawn is None else f"{drawn:.1f} GB/s, {drawn / limits.read_gb_per_s:.0%}")
-            lines.append([row.title, *shares])
+        return None
+    rows = []
+    for row in (row for row in summarize(record) if row.name.startswith("decode")):
+        shares = []
+        for name in record.names:
+            size_bytes, rate = record.backend(name).model_bytes, row.values.get(name)
+            drawn = size_bytes * rate / 1e9 if size_bytes and rate else None
+            shares.append(NONE if drawn is None else f"{drawn:.1f} GB/s, {drawn / limits.read_gb_per_s:.0%}")
+        rows.append((row.title, shares))
     title = f"{case.name}, bytes of weights read; memory delivers {limits.read_gb_per_s:.1f} GB/s"
-    return _table([title, *record.names], lines) if lines else ""
+    return table_of(title, record.names, rows)
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5f}"
-
-
-def _cold_start(case: Case, record: Comparison) -> str:
+def _cold_start(case: Case, record: Comparison) -> Table | None:
     if record.settings.scenarios:
-        return ""
+        return None
     rows = {row.name: row for row in summarize(record)}
     wanted = ("cold_start", "cold_import", "cold_load", "cold_first_call", "memory_first")
-    lines = [
-        [rows[name].title.strip(), *(_cell(record, rows[name], backend) for backend in record.names)] for name in wanted
+    shown: list[tuple[str, Sequence[Cell | str]]] = [
+        (rows[name].title, figures(record, rows[name], "failed", True)) for name in wanted
     ]
-    installed = [record.backend(name).install_bytes for name in record.names]
-    lines.append(["installation", *("-" if size_bytes is None else size(size_bytes) for size_bytes in installed)])
-    return _table([f"{case.model}, {case.name}", *record.names], lines)
+    return table_of(_title(case), record.names, [*shown, ("installation", sizes_of(record, "installation"))])
 
 
-def _targets(measured: Sequence[tuple[Case, Comparison]]) -> str:
-    lines = []
+def _targets(measured: Sequence[tuple[Case, Comparison]]) -> Table:
+    rows = []
     for case, record in measured:
         for target in case.targets:
             reached = outcome(record, target)
-            lines.append([target.title, _limit(target), _value(target, reached), _VERDICTS[reached.verdict(target)]])
-    return f"{_table(['target', 'wanted', 'measured', ''], lines)}\n\n{_RULE_OF_TARGETS}"
+            rows.append((target.title, [_limit(target), _value(target, reached), _VERDICTS[reached.verdict(target)]]))
+    return table_of("target", ["wanted", "measured", ""], rows)
 
 
 _RULE_OF_TARGETS = (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import Row, gain_between, summarize
-from onnxpress_bench.report.tables import figure, times
-from onnxpress_exporter.judging.wrong import is_wrong
+from onnxpress_bench.report.table import Cell, figure, interval, table_of, times, to_markdown
+from onnxpress_bench.report.verdict import wrong_figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,27 +51,24 @@ _COLOURS = {"transformers": "#8a929c", "onnxpress": "#0072B2"}
 
 def render_lines(records: AllRecords) -> str:
     """The five rows as Markdown; those whose records are there."""
-    rows = [cells for line in LINES if (cells := _cells(records, line))]
+    rows = [(line.title, cells) for line in LINES if (cells := _cells(records, line))]
     if not rows:
         return "Not measured yet: `make bench`.\n"
-    first = records[LINES[0].suite][LINES[0].case] if LINES[0].case in records.get(LINES[0].suite, {}) else None
+    first = records.get(LINES[0].suite, {}).get(LINES[0].case)
     machine = f"On {first.machine.processor}, {first.settings.threads} threads, {first.created[:10]}. " if first else ""
-    table = [["", "PyTorch", "onnxpress", "gain, 95% interval"], ["---"] * 4, *rows]
-    text = "\n".join("| " + " | ".join(row) + " |" for row in table)
+    text = to_markdown(table_of("", ["PyTorch", "onnxpress", "gain, 95% interval"], rows))
     return f"{text}\n\n{machine}All figures, with what was missed: [benchmarks/RESULTS.md](benchmarks/RESULTS.md).\n"
 
 
-def _cells(records: AllRecords, line: Line) -> list[str]:
+def _cells(records: AllRecords, line: Line) -> list[Cell]:
     record = records.get(line.suite, {}).get(line.case)
     row = record and _row(record, line.row)
     if not record or not row or not {line.base, line.backend} <= row.values.keys():
         return []
     gain = gain_between(record, line.row, line.base, line.backend)
-    interval = "" if gain is None or gain.low is None or gain.high is None else f" [{gain.low:.2f}, {gain.high:.2f}]"
-    wrong = any(is_wrong(name, value) for name, value in record.backend(line.backend).quality.items())
-    shown = [figure(row.values[name], row.unit) for name in (line.base, line.backend)]
-    ratio = "" if gain is None else f"{times(gain.ratio)}{interval}"
-    return [line.title, *shown, f"{ratio} **wrong answers**" if wrong else ratio]
+    shown = [Cell(figure(row.values[name], row.unit)) for name in (line.base, line.backend)]
+    ratio = "" if gain is None else f"{times(gain.ratio)}{interval(gain)}"
+    return [*shown, Cell(ratio, wrong=bool(wrong_figures(record.backend(line.backend))))]
 
 
 def _row(record: Comparison, name: str) -> Row | None:

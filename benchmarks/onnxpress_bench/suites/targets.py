@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from onnxpress_bench.comparison import Comparison
-from onnxpress_bench.measures import block_values, gain_between
-from onnxpress_bench.statistics import Gain, paired_gain
+from onnxpress_bench.comparison import BackendInfo, Comparison
+from onnxpress_bench.measures import all_series, block_values
+from onnxpress_bench.statistics import paired_gain
 
 Kind = Literal[
     "gain",
@@ -74,143 +74,101 @@ class Outcome:
 
 def outcome(comparison: Comparison, target: Target) -> Outcome:
     """What the comparison shows of a target."""
-    return _KINDS[target.kind](comparison, target)
-
-
-def _of_gain(gain: Gain | None) -> Outcome:
-    return Outcome(None) if gain is None else Outcome(gain.ratio, gain.low, gain.high)
-
-
-def _counted(value: float | None) -> Outcome:
-    return Outcome(value, counted=True)
-
-
-def _gain(comparison: Comparison, target: Target) -> Outcome:
-    return _of_gain(gain_between(comparison, target.row, target.base, target.backend))
-
-
-def _share(comparison: Comparison, target: Target) -> Outcome:
-    gain = _gain(comparison, target)
-    if gain.value is None:
-        return gain
-    low, high = (_inverse(end) for end in (gain.high, gain.low))
-    return Outcome(1 / gain.value, low, high)
-
-
-def _inverse(end: float | None) -> float | None:
-    """Of an end of an interval; that of 0 is infinite."""
-    return None if end is None else 1 / end if end else math.inf
-
-
-def _overhead(comparison: Comparison, target: Target) -> Outcome:
-    share = _share(comparison, target)
-    if share.value is None:
-        return share
-    low, high = (None if end is None else end - 1 for end in (share.low, share.high))
-    return Outcome(share.value - 1, low, high)
-
-
-def _efficiency(comparison: Comparison, target: Target) -> Outcome:
-    """The milliseconds that a query takes at the best product's rate, over those of each block."""
-    operations = comparison.flops.get(target.row.partition(" ")[2])
-    blocks = block_values(comparison, target.row, target.backend)
-    if operations is None or comparison.limits is None or not blocks:
+    if target.kind in _COUNTED:
+        infos = {info.name: info for info in comparison.backends}
+        backend, base = infos.get(target.backend), infos.get(target.base)
+        return Outcome(_COUNTED[target.kind](backend, base, target.row) if backend else None, counted=True)
+    base_blocks, blocks = _TIMED[target.kind](comparison, target)
+    both = sorted(base_blocks.keys() & blocks.keys())
+    if not both:
         return Outcome(None)
-    best_ms = operations / comparison.limits.fp32_gemm_gflops / 1e6
-    return _over_blocks(comparison, best_ms, list(blocks.values()))
+    first, second = ([side[block] for block in both] for side in (base_blocks, blocks))
+    row = all_series(comparison, name=target.row.split("; ")[0])
+    lower, seed = all(series.measure.lower_is_better for series in row), comparison.settings.seed
+    gain = paired_gain(first, second, lower_is_better=lower, seed=seed)
+    if target.kind not in ("share", "overhead"):
+        return Outcome(gain.ratio, gain.low, gain.high)
+    less = 1 if target.kind == "overhead" else 0
+    low, high = (None if end is None else (1 / end if end else math.inf) - less for end in (gain.high, gain.low))
+    return Outcome(1 / gain.ratio - less, low, high)
 
 
-def _over_blocks(comparison: Comparison, constant: float, values: Sequence[float]) -> Outcome:
-    """A constant over the value of each block."""
-    seed = comparison.settings.seed
-    return _of_gain(paired_gain([constant] * len(values), values, lower_is_better=True, seed=seed))
+Blocks = Mapping[int, float]
 
 
-def _mean_gain(comparison: Comparison, target: Target) -> Outcome:
-    """Of the blocks that have all rows: the geometric mean in each, and then as for one row. All rows are of the same
+def _gain(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
+    """The geometric mean of the rows in each block that has all of them; of one row, itself. All rows are of the same
     measure, so that the first says whether less is better."""
-    rows = target.row.split("; ")
-    gains = [gain_between(comparison, row, target.base, target.backend) for row in rows]
-    if not all(gains):
-        return Outcome(None)
-    means = [_geometric_means(comparison, rows, name) for name in (target.base, target.backend)]
-    blocks = sorted(means[0].keys() & means[1].keys())
-    if not blocks:
-        return Outcome(None)
-    base, compared = ([side[block] for block in blocks] for side in means)
-    lower = rows[0].startswith("latency")
-    return _of_gain(paired_gain(base, compared, lower_is_better=lower, seed=comparison.settings.seed))
+    return _mean(comparison, target, target.base), _mean(comparison, target, target.backend)
 
 
-def _geometric_means(comparison: Comparison, rows: Sequence[str], backend: str) -> dict[int, float]:
-    """By block, of those blocks that have all rows."""
-    values = [block_values(comparison, row, backend) for row in rows]
+def _mean(comparison: Comparison, target: Target, backend: str) -> Blocks:
+    values = [block_values(comparison, row, backend) for row in target.row.split("; ")]
     common = set.intersection(*(set(blocks) for blocks in values))
-    return {block: math.exp(sum(math.log(row[block]) for row in values) / len(values)) for block in common}
+    return {block: math.prod(row[block] for row in values) ** (1 / len(values)) for block in common}
 
 
-def _install(comparison: Comparison, target: Target) -> Outcome:
-    sizes = {info.name: info.install_bytes for info in comparison.backends}
-    compared, base = sizes.get(target.backend), sizes.get(target.base)
-    return _counted(compared / base if compared and base else None)
-
-
-def _size(comparison: Comparison, target: Target) -> Outcome:
-    sizes = {info.name: info.model_bytes for info in comparison.backends}
-    compared, base = sizes.get(target.backend), sizes.get(target.base)
-    return _counted(compared / base if compared and base else None)
-
-
-def _quality(comparison: Comparison, target: Target) -> Outcome:
-    return _counted(_figure(comparison, target.backend, target.row))
-
-
-def _figure(comparison: Comparison, backend: str, name: str) -> float | None:
-    return next((info.quality.get(name) for info in comparison.backends if info.name == backend), None)
-
-
-def _less_error(comparison: Comparison, target: Target) -> Outcome:
-    compared, base = (_figure(comparison, name, target.row) for name in (target.backend, target.base))
-    if compared is None or base is None:
-        return Outcome(None)
-    return _counted((1 - base) / max(1 - compared, 1e-12))
-
-
-def _difference(comparison: Comparison, target: Target) -> Outcome:
-    compared, base = (_figure(comparison, name, target.row) for name in (target.backend, target.base))
-    return _counted(None if compared is None or base is None else compared - base)
-
-
-def _kept(comparison: Comparison, target: Target) -> Outcome:
+def _kept(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
     """Rates of the same blocks: the first row's over the second's."""
     first, second = (block_values(comparison, row, target.backend) for row in target.row.split("; "))
-    blocks = sorted(first.keys() & second.keys())
-    if not blocks:
-        return Outcome(None)
-    before, after = ([side[block] for block in blocks] for side in (second, first))
-    return _of_gain(paired_gain(before, after, lower_is_better=False, seed=comparison.settings.seed))
+    return second, first
 
 
-def _footprint(comparison: Comparison, target: Target) -> Outcome:
+def _efficiency(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
+    """The milliseconds that a query takes at the best product's rate, over those of each block."""
+    operations = comparison.flops.get(target.row.partition(" ")[2])
+    if operations is None or comparison.limits is None:
+        return {}, {}
     blocks = block_values(comparison, target.row, target.backend)
+    return dict.fromkeys(blocks, operations / comparison.limits.fp32_gemm_gflops / 1e6), blocks
+
+
+def _footprint(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
+    """The bytes of each block, over those of the model's files and the cache."""
     model = next((info.model_bytes for info in comparison.backends if info.name == target.backend), None)
-    if not blocks or model is None or comparison.cache_bytes is None:
-        return Outcome(None)
-    needed = model + comparison.cache_bytes
-    return _over_blocks(comparison, 1 / needed, [1 / value for value in blocks.values()])
+    if model is None or comparison.cache_bytes is None:
+        return {}, {}
+    blocks = block_values(comparison, target.row, target.backend)
+    return blocks, dict.fromkeys(blocks, model + comparison.cache_bytes)
 
 
-_KINDS: Mapping[Kind, Callable[[Comparison, Target], Outcome]] = {
+#: What is timed, as blocks: `paired_gain` says how many times better the second side is.
+_TIMED: Mapping[Kind, Callable[[Comparison, Target], tuple[Blocks, Blocks]]] = {
     "gain": _gain,
-    "share": _share,
-    "overhead": _overhead,
+    "mean gain": _gain,
+    "share": _gain,
+    "overhead": _gain,
     "efficiency": _efficiency,
-    "install": _install,
-    "mean gain": _mean_gain,
-    "size": _size,
-    "quality": _quality,
-    "less error": _less_error,
-    "difference": _difference,
     "kept": _kept,
     "footprint": _footprint,
+}
+
+
+def _ratio(first: float | None, second: float | None) -> float | None:
+    return first / second if first and second else None
+
+
+def _figures(backend: BackendInfo, base: BackendInfo | None, name: str) -> tuple[float, float] | None:
+    """A figure of the backend and of the base, where both have it."""
+    value, reference = backend.quality.get(name), base.quality.get(name) if base else None
+    return None if value is None or reference is None else (value, reference)
+
+
+def _less_error(backend: BackendInfo, base: BackendInfo | None, name: str) -> float | None:
+    both = _figures(backend, base, name)
+    return both and (1 - both[1]) / max(1 - both[0], 1e-12)
+
+
+def _difference(backend: BackendInfo, base: BackendInfo | None, name: str) -> float | None:
+    both = _figures(backend, base, name)
+    return both and both[0] - both[1]
+
+
+#: What is counted: of a backend, the base if there is one, and the name of a figure.
+_COUNTED: Mapping[Kind, Callable[[BackendInfo, BackendInfo | None, str], float | None]] = {
+    "install": lambda backend, base, _: _ratio(backend.install_bytes, base.install_bytes if base else None),
+    "size": lambda backend, base, _: _ratio(backend.model_bytes, base.model_bytes if base else None),
+    "quality": lambda backend, base, name: backend.quality.get(name),
+    "less error": _less_error,
+    "difference": _difference,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxpress.errors import EngineError, MissingDependency, OnnxpressError
-from onnxpress_exporter.errors import PassError, ReaderError, TraceError, VerificationFailed
+from onnxpress_exporter.errors import PassError, ReaderError, TraceError, VariantRefused, VerificationFailed
 
 if TYPE_CHECKING:
-    from onnxpress import Artifact
+    from onnxpress.layouts.artifact import Artifact
     from onnxpress_exporter.judging.data import EvalData
     from onnxpress_exporter.quantize.settings import Settings
 
@@ -130,17 +131,6 @@ def quantization_settings(
     return Settings(parse_thresholds(limits), repair_s, keep_slow, evaluation)
 
 
-def show_artifact(artifact: Artifact, as_json: bool) -> None:
-    """Print what was written: the manifest as JSON, or its folder and what people want to know of it."""
-    from onnxpress.cli.inspection import describe
-    from onnxpress.format.manifest import dump
-
-    if as_json:
-        click.echo(dump(artifact.manifest), nl=False)
-    else:
-        click.echo(f"{artifact.folder}\n\n{describe(artifact.manifest)}")
-
-
 def require(command: str, modules: Sequence[str]) -> None:
     """Make sure that what a command imports is installed.
 
@@ -169,18 +159,42 @@ def kept_log(chosen: Path | None) -> Iterator[Path]:
     except Exception as error:
         if path.stat().st_size and isinstance(error, _OF_DEPENDENCIES):
             raise type(error)(f"{error}\nThe dependencies' log is in {path}.") from error
-        if path.stat().st_size and not isinstance(
-            error, OnnxpressError | OSError
-        ):  # a fault of ours: its trace is shown
-            error.add_note(f"The dependencies' log is in {path}.")
-        else:
+        if path.stat().st_size == 0 or isinstance(error, OnnxpressError | OSError):
             path.unlink()
+        else:  # a fault of ours, whose trace will be shown
+            error.add_note(f"The dependencies' log is in {path}.")
         raise
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     else:
         path.unlink()
+
+
+def print_artifact(artifact: Artifact, as_json: bool) -> None:
+    """Print what was made: for people, or as the manifest's JSON."""
+    from onnxpress.cli.inspection import describe
+    from onnxpress.format.manifest import dump
+
+    if as_json:
+        click.echo(dump(artifact.manifest), nl=False)
+    else:
+        click.echo(f"{artifact.folder}\n\n{describe(artifact.manifest)}")
+
+
+@contextmanager
+def printed_if_refused(as_json: bool) -> Iterator[None]:
+    """Where variants are refused print, as JSON, which and why, beside the manifest of those that were written."""
+    try:
+        yield
+    except VariantRefused as error:
+        if as_json:
+            from onnxpress.format.schema import NOTE_PREFIX, encode
+
+            manifest = {} if error.artifact is None else encode(error.artifact.manifest)
+            document = {**manifest, f"{NOTE_PREFIX}refused": dict(error.refused)}
+            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        raise
 
 
 @contextmanager
