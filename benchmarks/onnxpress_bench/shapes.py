@@ -47,7 +47,7 @@ def checkpoint(write: Callable[Concatenate[Path, P], Model]) -> Callable[Concate
     """A function that makes a checkpoint of one that writes a tokenizer and says which model goes with it."""
 
     @wraps(write)
-    def make(folder: Path, *arguments: P.args, **options: P.kwargs) -> Path:
+    def make(folder: Path, /, *arguments: P.args, **options: P.kwargs) -> Path:
         if (folder / "config.json").is_file():
             return folder
         import torch
