@@ -149,7 +149,8 @@ class AnswersGate:
         """Measure the task's own metric; nothing without labelled rows."""
         if self._evaluation is None:
             return {}
-        return score(self._evaluation, list(pipe(iter(self._evaluation.items), **self._evaluation.options)))
+        rows = self._evaluation
+        return score(rows, list(pipe(iter(rows.items), read_ahead=pipe.window, **rows.options)))
 
     def _that_fit(self, items: Sequence[Any]) -> list[Any]:
         """Leave out the texts that the model takes only cut, which its task refuses."""

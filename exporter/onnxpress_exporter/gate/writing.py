@@ -109,7 +109,7 @@ class WritingGate:
             return score(rows, [self._preferred(model, prompt, text) for prompt, text in rows.items])
         task = self._artifact.manifest.task
         pipe = build_pipeline(task, self._artifact, session, self._tokenizer, "judged", {})
-        return score(rows, list(pipe(iter(rows.items), **rows.options)))
+        return score(rows, list(pipe(iter(rows.items), read_ahead=pipe.window, **rows.options)))
 
     def _preferred(self, model: Writes, prompt: str, text: str) -> tuple[int, int]:
         """How many tokens of a text after a prompt the model prefers itself, and how many there are."""

@@ -82,11 +82,14 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
             options["candidate_labels"] = labels[0]
         return super().__call__(sequences, **options)
 
+    def check(self, options: ZeroShotOptions) -> None:
+        if not options.candidate_labels:
+            raise InputError("candidate_labels is empty: give at least one label.")
+
     def prepare(self, item: Any, options: ZeroShotOptions) -> Prepared[str]:
         if not isinstance(item, str) or not item:
             raise InputError(f"Expected a text that is not empty, got {type(item).__name__} {item!r:.60}.")
-        if not options.candidate_labels:
-            raise InputError("candidate_labels is empty: give at least one label.")
+        self.check(options)
         return Prepared(tuple(self._samples(item, options.hypotheses())), item)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotOptions) -> list[NDArray[Any]]:
