@@ -27,9 +27,11 @@ def test_entailment_by_label2id(
     names: list[Any], numbers: dict[Any, int] | None, place: int | None, stored: int | None
 ) -> None:
     id2label = dict(enumerate(names))
-    config = SimpleNamespace(
+    config: Any = SimpleNamespace(
         id2label=id2label, num_labels=len(names), label2id=numbers or {name: i for i, name in id2label.items()}
     )
     settings = labelled(None, SimpleNamespace(config=config))  # type: ignore[arg-type]
     assert settings.entailment == stored
     assert entailment(settings) == place
+    config.label2id = None  # as transformers 5 has it where a config is made of id2label alone
+    assert labelled(None, SimpleNamespace(config=config)).entailment is None  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ def labelled(checkpoint: Checkpoint, model: Any, function: str | None = None) ->
         labels=labels,
         problem_type=getattr(model.config, "problem_type", None) if labels else None,
         function_to_apply={"identity": "none"}.get(function, function) if function else None,
-        entailment=_entailment(model.config.label2id, labels),
+        entailment=_entailment(model.config.label2id or {}, labels),
     )
 
 

@@ -43,11 +43,9 @@ class StatelessTokenizer:
         while other threads run: `encode` holds Python's lock, `encode_batch` does not."""
         if isinstance(text, str) and len(text) >= _LONG_TEXT_CHARACTERS:
             return self.raw_batch([text])[0]
+        parts = [text] if isinstance(text, str) else text
         words = not isinstance(text, str)
-        return guarded(
-            lambda: self.tokenizer.encode(text, is_pretokenized=words, add_special_tokens=False),
-            text if words else [text],
-        )
+        return guarded(lambda: self.tokenizer.encode(text, is_pretokenized=words, add_special_tokens=False), parts)
 
     def raw_batch(self, texts: Sequence[str]) -> list[Encoding]:
         """The tokens of each text, without special tokens. Other threads run meanwhile, unless the texts are few and
