@@ -69,6 +69,7 @@ def stream(
     *,
     on_error: OnError = "raise",
     hurries: bool = False,
+    begin: Callable[[], None] = lambda: None,
     report: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Result | OnnxpressError]:
     """Yield the result of each item in order, reading items only as they are needed.
@@ -79,6 +80,7 @@ def stream(
     Args:
         on_error: whether the error of an item ends the stream, or stands in the place of its result.
         hurries: whether such an error is raised as soon as it is known, as no one sees the results before it.
+        begin: called when inputs were read, before they are computed.
         report: hears after each batch how many inputs are computed, those that wait for their turn included.
 
     Raises:
@@ -93,6 +95,7 @@ def stream(
         count = len(window.entries)
         if hurries and on_error == "raise":
             _raise_first(window, before)
+        begin()
         heard = _share(report, before, count)
         for place, result in enumerate(_answers(window.entries, work, limits, heard), before):
             if isinstance(result, OnnxpressError):
