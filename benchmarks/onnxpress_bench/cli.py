@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onnxpress.errors import InputError
+from onnxpress_bench import options
 from onnxpress_bench.backends import BACKENDS
 from onnxpress_bench.scenarios import SCENARIOS
 from onnxpress_bench.workloads import WORKLOADS
@@ -22,27 +22,15 @@ if TYPE_CHECKING:
     from onnxpress_exporter.judging.data import EvalData
 
 _BACKENDS = "; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
-
-
-def _names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    """A list separated by commas."""
-    return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    names = _names(context, parameter, value)
+    names = options.names(context, parameter, value)
     for name in names:
         if name not in SCENARIOS:
             raise click.BadParameter(f"{name!r} is not one of {', '.join(SCENARIOS)}.")
     return names
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    """Whole numbers separated by commas."""
-    names = _names(context, parameter, value)
-    if not names or not all(name.isdecimal() for name in names):
-        raise click.BadParameter(f"{value!r} is not a list of whole numbers, such as 128 or 128,512.")
-    return tuple(map(int, names))
 
 
 @click.command("bench")
@@ -52,7 +40,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
     "--backend",
     "backends",
     default="",
-    callback=_names,
+    callback=options.names,
     help="What to compare, separated by commas (default: pytorch,onnxpress; of a checkpoint pytorch); KIND@ROWS sets "
     f"the rows of a batch. {_BACKENDS}.",
 )
@@ -69,26 +57,16 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
     "shapes",
     default="1x16,1x128",
     show_default=True,
-    callback=_names,
+    callback=options.names,
     help="ROWSxTOKENS, separated by commas.",
 )
-@click.option(
-    "--lengths",
-    default="mixed",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Of the stream: mixed, queries, documents; or a file with a text, or a number of tokens, on each line.",
-)
+@options.LENGTHS
 @click.option("--tokenization", type=click.Choice(["included", "apart"]), default="included", show_default=True)
-@click.option(
-    "--precision", default="", callback=_names, help="Variants to measure, separated by commas (default: all)."
-)
-@click.option(
-    "--p99-ms", type=click.FloatRange(min=0, min_open=True), help="Server: find the highest rate within this."
-)
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Server: measure at this rate, per second.")
-@click.option("--blocks", type=click.IntRange(min=1), help="Fresh processes per backend (default: 10, quick: 5).")
-@click.option("--threads", type=click.IntRange(min=1), help="For every backend (default: the usable cores).")
+@options.PRECISION
+@click.option("--p99-ms", "server_p99_ms", type=options.POSITIVE, help="Server: find the highest rate within this.")
+@click.option("--rate", "server_rate_per_s", type=options.POSITIVE, help="Server: measure at this rate, per second.")
+@click.option("--blocks", type=options.FROM_ONE, help="Fresh processes per backend (default: 10, quick: 5).")
+@click.option("--threads", type=options.FROM_ONE, help="For every backend (default: the usable cores).")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--task",
@@ -96,26 +74,30 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
     help="For these, ARTIFACT may be a PyTorch checkpoint, a folder or a Hub id, which every backend converts.",
 )
 @click.option(
-    "--prompt-tokens", default="128", show_default=True, callback=_numbers, help="Generation: of each prompt."
+    "--prompt-tokens", default="128", show_default=True, callback=options.numbers, help="Generation: of each prompt."
 )
 @click.option(
-    "--new-tokens", default="32", show_default=True, callback=_numbers, help="Generation: what follows each prompt."
+    "--new-tokens",
+    default="32",
+    show_default=True,
+    callback=options.numbers,
+    help="Generation: what follows each prompt.",
 )
-@click.option("--audio-s", default="5", show_default=True, callback=_numbers, help="Audio: seconds of each recording.")
 @click.option(
-    "--transcript-tokens", type=click.IntRange(min=1), help="Audio: cut transcripts here (default: the model's limit)."
+    "--audio-s", default="5", show_default=True, callback=options.numbers, help="Audio: seconds of each recording."
+)
+@click.option(
+    "--transcript-tokens", type=options.FROM_ONE, help="Audio: cut transcripts here (default: the model's limit)."
 )
 @click.option(
     "--quick", is_flag=True, help="Fewer and shorter blocks, no A/A control: about a minute for a small model."
 )
 @click.option("--control/--no-control", default=None, help="Run one backend twice, as an A/A control of the method.")
 @click.option("--limits/--no-limits", default=None, help="Measure what this machine can do at most (a roofline), too.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of inputs and order.")
-@click.option("--revision", help="Branch, tag or commit of ARTIFACT on the Hub.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the record here.")
-@click.option(
-    "--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with plots here."
-)
+@options.SEED
+@options.REVISION
+@click.option("--json", "json_file", type=_FILE, callback=options.written, help="Write the record here.")
+@click.option("--html", "html_file", type=_FILE, callback=options.written, help="Write a page with plots here.")
 @evaluation_options
 @click.option("--allow-pickled-weights", is_flag=True, help="Load the checkpoint's weights even if they are pickles.")
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint's own Python code run.")
@@ -124,50 +106,34 @@ def bench_command(
     checkpoint: str | None,
     backends: tuple[str, ...],
     scenarios: tuple[str, ...],
-    shapes: tuple[str, ...],
-    lengths: str,
-    tokenization: str,
-    precision: tuple[str, ...],
-    p99_ms: float | None,
-    rate: float | None,
+    precisions: tuple[str, ...],
     blocks: int | None,
     threads: int | None,
-    device: str,
     task: str | None,
-    prompt_tokens: tuple[int, ...],
-    new_tokens: tuple[int, ...],
-    audio_s: tuple[int, ...],
-    transcript_tokens: int | None,
     quick: bool,
-    control: bool | None,
     limits: bool | None,
     seed: int,
     revision: str | None,
     json_file: Path | None,
     html_file: Path | None,
     evaluation: EvalData | None,
-    allow_pickled_weights: bool,
-    trust_remote_code: bool,
+    **details: Any,
 ) -> None:
     """Measure ARTIFACT (a folder or a Hub id) against PyTorch and others: latency, throughput, cold start, memory,
     quality.
 
     Every backend runs in fresh processes, in random order, with the same texts and threads.
     """
-    from onnxpress_bench.record import write_record
-    from onnxpress_bench.report.terminal import render
-    from onnxpress_bench.run import run, settings_for
+    from onnxpress_bench.comparison import Settings
+    from onnxpress_bench.run import settings_for
     from onnxpress_bench.subject import Trust, check_installed, is_artifact, of_artifact, of_checkpoint, open_artifact
     from onnxpress_bench.workloads import Sizes, workload_of
     from onnxpress_exporter.quiet import quiet
     from onnxpress_exporter.tasks.evaluation import read_evaluation
 
-    for option, file in (("--json", json_file), ("--html", html_file)):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise InputError(f"{option}: there is no folder {file.parent}.")
     if html_file is not None:
         check_installed(("matplotlib", "jinja2"))
-    opened = open_artifact(artifact, revision, precision) if is_artifact(artifact, task) else None
+    opened = open_artifact(artifact, revision, precisions) if is_artifact(artifact, task) else None
     if opened is not None:
         if task not in (None, opened.manifest.task):
             raise InputError(f"{artifact} is an artifact for {opened.manifest.task}: leave out --task {task}.")
@@ -175,21 +141,10 @@ def bench_command(
     assert task is not None
     scenarios = scenarios or workload_of(task).usual
     backends = backends or (("pytorch", "onnxpress") if opened else ("pytorch",))
-    if "server" in scenarios and not (p99_ms or rate):
+    if "server" in scenarios and not (details["server_p99_ms"] or details["server_rate_per_s"]):
         raise InputError("The server scenario needs --p99-ms MS (find the highest rate) or --rate N (measure at it).")
-    settings = replace(
-        settings_for(quick, blocks, threads, seed),
-        device=device,
-        scenarios=scenarios,
-        shapes=shapes,
-        lengths=lengths,
-        tokenization=tokenization,
-        server_p99_ms=p99_ms,
-        server_rate_per_s=rate,
-    )
-    settings = replace(settings, control=settings.control if control is None else control)
-    trust = Trust(allow_pickled_weights, trust_remote_code)
-    sizes = Sizes(prompt_tokens, new_tokens, audio_s=audio_s, transcript_tokens=transcript_tokens)
+    settings = replace(settings_for(quick, blocks, threads, seed), scenarios=scenarios, **_fields_of(Settings, details))
+    trust, sizes = Trust(**_fields_of(Trust, details)), Sizes(**_fields_of(Sizes, details))
     if evaluation is not None and workload_of(task).reads_checkpoint:
         raise InputError(f"--eval-data has no metric for {task}, whose answers are compared with PyTorch's alone.")
     if opened is not None:
@@ -200,48 +155,26 @@ def bench_command(
         subject = of_artifact(
             *(opened, checkpoint, settings),
             backends=backends,
-            precisions=precision,
+            precisions=precisions,
             sizes=sizes,
             trust=trust,
             evaluation=rows,
         )
     else:
         subject = of_checkpoint(artifact, task, settings, backends=backends, sizes=sizes, trust=trust)
-    with display() as show:
-        comparison = run(
-            subject,
-            settings,
-            command=shlex.join(["onnxpress", *sys.argv[1:]]),
-            measure_limits=not quick if limits is None else limits,
-            progress=show,
-        )
-    if json_file is not None:
-        write_record(comparison, json_file)
-    if html_file is not None:
-        from onnxpress_bench.report.page import write_page
-
-        write_page(comparison, html_file)
-    click.echo(render(comparison))
-    if comparison.interrupted:
-        sys.exit(130)
+    comparison = options.measure(
+        subject,
+        settings,
+        command=shlex.join(["onnxpress", *sys.argv[1:]]),
+        limits=not quick if limits is None else limits,
+        record=json_file,
+        page=html_file,
+    )
     if comparison.failures:
         sys.exit(1)
 
 
-@contextmanager
-def display(place: str = "") -> Iterator[Callable[[str, int, int], None]]:
-    """One bar on standard error, which says `place` and what is being done; nothing where that is not a terminal."""
-    from tqdm import tqdm
-
-    with tqdm(
-        disable=not sys.stderr.isatty(),
-        file=sys.stderr,
-        bar_format="{desc:<40} |{bar:24}| {elapsed}",
-        leave=False,
-    ) as bar:
-
-        def show(title: str, done: int, total: int) -> None:
-            bar.total, bar.n = total, done
-            bar.set_description_str(f"{place}, {title}" if place else title)
-
-        yield show
+def _fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a dataclass has fields for, by the same names; what was not asked for keeps its default."""
+    known = {field.name for field in fields(kind)}
+    return {name: value for name, value in options.items() if name in known and value is not None}

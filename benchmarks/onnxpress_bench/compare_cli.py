@@ -8,13 +8,10 @@ from pathlib import Path
 
 import click
 
+from onnxpress_bench.options import names
+
 #: Exit code when something regressed; 1 is an error, and 2 wrong usage, as everywhere.
 REGRESSED = 3
-
-
-def _names(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Given several times, or separated by commas."""
-    return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
 @click.command(
@@ -50,7 +47,7 @@ In continuous integration:
     "--measure",
     "measures",
     multiple=True,
-    callback=_names,
+    callback=names,
     metavar="NAME",
     help="Only these, as latency_p50, 'latency_p50 1x16', mixed or cold_start. Repeatable (default: all).",
 )

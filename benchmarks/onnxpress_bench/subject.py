@@ -241,6 +241,10 @@ def _source(artifact: Artifact, checkpoint: str | None) -> str:
             f"{artifact.folder} was made from the folder {provenance.source}, which is not here. Name the PyTorch "
             "checkpoint with --checkpoint FOLDER_OR_HUB_ID."
         )
+    from onnxpress import hub
+
+    if checkpoint is not None and not Path(checkpoint).is_dir() and not hub.looks_like_repo_id(checkpoint):
+        raise InputError(f"--checkpoint {checkpoint}: there is no such folder, and it is not a Hub id either.")
     return provenance.source if checkpoint is None else checkpoint
 
 

@@ -13,6 +13,8 @@ OnnxpressError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from onnxpress.errors import OnnxpressError
@@ -55,9 +57,13 @@ class VerificationFailed(ExportError):  # noqa: N818
 class VariantRefused(ExportError):  # noqa: N818
     """A quantized variant misses its thresholds and cannot be repaired.
 
-    `artifact` holds the variants that passed; None where there is none, and nothing was written.
+    `artifact` holds the variants that passed; None where there is none, and nothing was written. `refused`: for each
+    precision that was not written why, with its figures.
     """
 
-    def __init__(self, message: str, artifact: Artifact | None = None) -> None:
+    def __init__(
+        self, message: str, artifact: Artifact | None = None, refused: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(message)
         self.artifact = artifact
+        self.refused = refused

@@ -15,20 +15,21 @@ from pathlib import Path
 
 from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
-from onnxpress.errors import InputError
+from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.format.files import check_target, staged_folder
-from onnxpress.format.manifest import Variant
+from onnxpress.format.manifest import Manifest, Variant
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
-from onnxpress_exporter.errors import PassError, VariantRefused, VerificationFailed
+from onnxpress_exporter.errors import VariantRefused, VerificationFailed
 from onnxpress_exporter.from_artifact import check_request, plan_from_artifact
+from onnxpress_exporter.gate.finished import unanswered
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.plan import Plan
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.quantize.quantizer import Made, Quantizer, opened, remove
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
-from onnxpress_exporter.settle import Outcome, finish, refusal, settled
+from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
 from onnxpress_exporter.write import describe
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
@@ -167,7 +168,7 @@ def precisions(wanted: Sequence[str] | str, known: Sequence[str] = QUANTIZED) ->
 def _checked(target: Path, refused: Mapping[str, str]) -> Artifact:
     artifact = Artifact.open(target)
     if refused:
-        raise VariantRefused(refusal(refused, artifact), artifact)
+        raise VariantRefused(refusal(refused, artifact), artifact, refused)
     return artifact
 
 
@@ -183,7 +184,10 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
         was_there = plain.quality is not None
         if not was_there:
             say("verify")
-            quality = plan.gate.verify(REFERENCE, plan.plain)
+            try:
+                quality = plan.gate.verify(REFERENCE, plan.plain)
+            except VerificationFailed as error:
+                raise VerificationFailed(f"{error} No artifact was written. Please report this checkpoint.") from None
             plain = replace(plain, quality=quality, speed=plan.gate.speed(plan.plain, None))
         manifest = replace(plan.manifest, variants={**plan.manifest.variants, REFERENCE: plain})
         outcome = Outcome()
@@ -192,8 +196,33 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
     finally:
         plan.plain.close()
     say("write")
-    finish(settled(manifest, outcome, wanted, plan.folder, added=was_there), plan.folder)
-    return outcome.refused
+    return _finished(plan, manifest, outcome, wanted, added=was_there)
+
+
+def _finished(
+    plan: Plan, manifest: Manifest, outcome: Outcome, wanted: Sequence[str], *, added: bool
+) -> Mapping[str, str]:
+    """Write the artifact, and ask it through its own pipeline, as each variant; for each refused precision why.
+
+    Raises:
+        VerificationFailed: it does not answer as fp32.
+        VariantRefused: there would be nothing new to write.
+    """
+    while True:
+        complete = settled(manifest, outcome, wanted, plan.folder, added=added)
+        finish(complete, plan.folder)
+        silent = {name: why for name in complete.variants if (why := unanswered(plan.folder, name)) is not None}
+        if REFERENCE in silent:
+            raise VerificationFailed(f"{silent[REFERENCE]} No artifact was written.")
+        if not silent:
+            return outcome.refused
+        for name in silent:
+            remove_variant(complete.variants, name, plan.folder)
+        variants = {name: variant for name, variant in outcome.variants.items() if name not in silent}
+        manifest = replace(
+            manifest, variants={name: entry for name, entry in manifest.variants.items() if name not in silent}
+        )
+        outcome = Outcome(variants, {**outcome.refused, **silent})
 
 
 def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
@@ -206,7 +235,7 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         {part.name: part.graph for part in plan.parts if part.quantizable},
         {part.name: part.role for part in plan.parts},
         {part.name: files[part.name] for part in plan.parts if not part.quantizable},
-        plan.folder / "onnx",
+        plan.folder / describe.GRAPHS,
         gate,
         plan.settings,
         writes=plan.writes,
@@ -217,14 +246,15 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         def tell(what: str, precision: str = precision) -> None:
             say(f"{precision}: {what}")
 
+        # Whatever one variant cannot do is its own: the others are written.
         try:
             quantized = quantizer.make(precision, tell)
-        except PassError as error:
+        except OnnxpressError as error:
             refused[precision] = str(error)
             continue
         try:
             variants[precision] = _variant(plan, precision, quantized, tell)
-        except (VerificationFailed, _Refused) as error:
+        except (OnnxpressError, _Refused) as error:
             refused[precision] = str(error)
             remove(quantized.files)
     return Outcome(variants, refused)
@@ -270,17 +300,18 @@ def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
             say("timing")
             variant = replace(variant, speed=plan.gate.speed(session, plan.plain))
     if not plan.settings.keep_slow:
-        _refuse_slow(variant, plan, quantized)
+        _refuse_slow(precision, variant, plan, quantized)
     return variant
 
 
-def _refuse_slow(variant: Variant, plan: Plan, quantized: Made) -> None:
+def _refuse_slow(precision: str, variant: Variant, plan: Plan, quantized: Made) -> None:
     """Raise where a variant has no use: it is neither smaller nor faster than fp32."""
     timings = variant.speed.timings if variant.speed else ()
     ratios = [timing.milliseconds / timing.fp32_milliseconds for timing in timings if timing.fp32_milliseconds]
     names = [name for graph in quantized.files for name in (plan.fp32[graph].file, *plan.fp32[graph].external)]
     plain = sum((plan.folder / name).stat().st_size for name in names)
-    if ratios and min(ratios) >= 1 and variant.bytes >= plain:
+    nothing = PRECISIONS[precision].ladder and not quantized.plan
+    if variant.bytes >= plain and (nothing or (ratios and min(ratios) >= 1)):
         raise _Refused(
             f"neither smaller ({variant.bytes} bytes against {plain}) nor faster than fp32; --keep-slow keeps it"
         )

@@ -27,6 +27,7 @@ from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.cases import LONGEST_TOKENS
+from onnxpress_exporter.gate.finished import check_opens
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.graphs.generating import build, graph_info
 from onnxpress_exporter.graphs.spec import Traceable
@@ -109,6 +110,7 @@ def plan_from_checkpoint(
         files={},
         generation=graphs.generation,
     )
+    manifest = replace(manifest, files=describe.file_table(folder, graphs=False))
     rows = None
     if table is not None and settings.evaluation is not None:
         rows = evaluation_of(table, manifest, settings.evaluation.columns)
@@ -116,6 +118,7 @@ def plan_from_checkpoint(
     runtime_tokenizer = Tokenizer(folder / text.file, text)
     check = partial(check_tokens, tokenizer)
     plain = Session({name: folder / entry.file for name, entry in files.items()})
+    check_opens(Artifact(folder, manifest), plain, runtime_tokenizer)
     # From the files: weights are mapped into memory and are not there twice.
     parts = tuple(
         Part(name, info, onnx_ir.load(folder / files[name].file), info.role != "head")
@@ -127,8 +130,6 @@ def plan_from_checkpoint(
         )
         return Plan(replace(manifest, padding=answers.padding), folder, parts, plain, answers, settings)
     _check_texts(runtime_tokenizer, check)
-    if rows is not None:  # pipelines read the settings that are listed
-        manifest = replace(manifest, files=describe.file_table(folder))
     writing = WritingGate(
         Artifact(folder, manifest), runtime_tokenizer, plain, _ends(model), TorchWriter(model), rows=rows
     )
@@ -164,10 +165,10 @@ def _built(model: Any) -> _Graphs:
 
 def _save(models: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, GraphFiles]:
     """Write graphs, named as transformers.js names them."""
-    (folder / "onnx").mkdir(exist_ok=True)
+    (folder / describe.GRAPHS).mkdir(exist_ok=True)
     files = {}
     for name, graph in models.items():
-        path = folder / "onnx" / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
+        path = folder / describe.GRAPHS / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
         files[name] = describe.graph_files(graph, save(graph, path), folder)
     return files
 

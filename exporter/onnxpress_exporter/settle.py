@@ -30,8 +30,8 @@ def refusal(refused: Mapping[str, str], artifact: Artifact | None) -> str:
     reasons = "\n".join(f"  {precision}: {reason}" for precision, reason in refused.items())
     rest = f"The other variants are in {artifact.folder}." if artifact else "Nothing was written."
     return (
-        f"Refused, because it does not give the original's answers:\n{reasons}\n{rest} Thresholds can be set "
-        "(--threshold), if you can accept this."
+        f"Refused:\n{reasons}\n{rest} If you can accept answers that are less like the original's, set thresholds "
+        "(--threshold)."
     )
 
 
@@ -46,7 +46,7 @@ def settled(manifest: Manifest, outcome: Outcome, wanted: Sequence[str], folder:
     """
     variants = {**manifest.variants, **outcome.variants}
     if not outcome.variants and (added or REFERENCE not in wanted):
-        raise VariantRefused(refusal(outcome.refused, None))
+        raise VariantRefused(refusal(outcome.refused, None), refused=outcome.refused)
     if REFERENCE not in wanted:
         variants = _without_fp32(variants, folder)
     return replace(manifest, variants={name: variants[name] for name in PRECISIONS if name in variants})
@@ -54,12 +54,15 @@ def settled(manifest: Manifest, outcome: Outcome, wanted: Sequence[str], folder:
 
 def _without_fp32(variants: Mapping[str, Variant], folder: Path) -> dict[str, Variant]:
     """Take out the variant that the others were made from, with the files that only it has."""
-    rest = {name: variant for name, variant in variants.items() if name != REFERENCE}
-    needed = {file for variant in rest.values() for file in variant_files(variant)}
-    for file in variant_files(variants[REFERENCE]):
-        if file not in needed:
-            (folder / file).unlink()
-    return rest
+    remove_variant(variants, REFERENCE, folder)
+    return {name: variant for name, variant in variants.items() if name != REFERENCE}
+
+
+def remove_variant(variants: Mapping[str, Variant], name: str, folder: Path) -> None:
+    """Delete the files that only this variant has."""
+    needed = {file for other, variant in variants.items() if other != name for file in variant_files(variant)}
+    for file in set(variant_files(variants[name])) - needed:
+        (folder / file).unlink(missing_ok=True)
 
 
 def variant_files(variant: Variant) -> list[str]:

@@ -7,6 +7,7 @@
 from onnxpress.engine.session import Session
 from onnxpress.errors import (
     ArtifactError,
+    Cancelled,
     CorruptFile,
     DeviceUnavailable,
     EngineError,
@@ -17,6 +18,8 @@ from onnxpress.errors import (
     MissingFile,
     OnnxpressError,
     OutOfMemory,
+    SessionClosed,
+    TimeoutExceeded,
     UnknownTask,
     UnsupportedFormat,
 )
@@ -28,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "ArtifactError",
+    "Cancelled",
     "CorruptFile",
     "DeviceUnavailable",
     "EngineError",
@@ -39,6 +43,8 @@ __all__ = [
     "OnnxpressError",
     "OutOfMemory",
     "Session",
+    "SessionClosed",
+    "TimeoutExceeded",
     "UnknownTask",
     "UnsupportedFormat",
     "__version__",

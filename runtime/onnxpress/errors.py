@@ -11,19 +11,40 @@
     ├── UnknownTask            no such task, or one that the artifact was not exported for
     ├── MissingDependency      an optional package is absent; the message names the `pip install`
     ├── DeviceUnavailable      the requested device is not here; never a silent fall to the CPU
+    ├── SessionClosed          the pipeline or session was closed before the call, or during it
+    ├── Cancelled              the caller ended the call
+    ├── TimeoutExceeded        the call took longer than the caller allows
     └── EngineError            the inputs are right, and the engine failed all the same
         └── OutOfMemory        there is not enough memory, on the host or on a device
 
-A server answers InputError and UnknownTask with a status of the 400s, all others with one of the 500s.
+`status` is what a server answers with: of the 400s where the caller is at fault, of the 500s where the service is.
+
+    InputError 422, UnknownTask 404, Cancelled 499, SessionClosed 503, OutOfMemory 503, TimeoutExceeded 504, others 500
 
 The exporter adds its own branch, `onnxpress_exporter.errors`. This module knows nothing else of onnxpress.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class OnnxpressError(Exception):
-    """Base of all errors that onnxpress raises on purpose."""
+    """Base of all errors that onnxpress raises on purpose.
+
+    Attributes:
+        status: the status of HTTP that says so.
+        of_input: whether it may be about one input of several, whose neighbours can be answered all the same.
+        index: the place of that input among those of the call, counted from 0; None: it is not about one of several.
+    """
+
+    status: ClassVar[int] = 500
+    of_input: ClassVar[bool] = False
+    index: int | None = None
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if self.index is None else f"inputs[{self.index}]: {message}"
 
 
 class BatchDependenceWarning(UserWarning):
@@ -57,9 +78,14 @@ class HubError(OnnxpressError):
 class InputError(OnnxpressError, ValueError):
     """An argument of a call is of the wrong kind or out of range."""
 
+    status = 422
+    of_input = True
+
 
 class UnknownTask(OnnxpressError):  # noqa: N818
     """There is no such task, or the artifact was not exported for it."""
+
+    status = 404
 
 
 class MissingDependency(OnnxpressError):  # noqa: N818
@@ -70,9 +96,31 @@ class DeviceUnavailable(OnnxpressError):  # noqa: N818
     """The requested device is not on this machine."""
 
 
+class SessionClosed(OnnxpressError):  # noqa: N818
+    """The pipeline or session was closed, before the call or during it."""
+
+    status = 503
+
+
+class Cancelled(OnnxpressError):  # noqa: N818
+    """The caller ended the call."""
+
+    status = 499
+
+
+class TimeoutExceeded(OnnxpressError, TimeoutError):  # noqa: N818
+    """The call took longer than the caller allows."""
+
+    status = 504
+
+
 class EngineError(OnnxpressError):
     """A graph failed on inputs that it can take: the fault is the engine's or the machine's, not a caller's."""
+
+    of_input = True
 
 
 class OutOfMemory(EngineError, MemoryError):  # noqa: N818
     """There is not enough memory, on the host or on a device."""
+
+    status = 503

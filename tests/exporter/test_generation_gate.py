@@ -114,6 +114,28 @@ def test_a_cache_that_forgets_nothing_is_found(monkeypatch: pytest.MonkeyPatch) 
         verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
 
 
+class Approximate(Rows):
+    """Gives a token alone, and one beside others, scores that are a little off."""
+
+    alone = beside = 0.0
+
+    def step(self, ids: np.ndarray) -> np.ndarray:
+        return super().step(ids) * (1 + self.alone + self.beside * (len(ids) - 1))
+
+
+@pytest.mark.parametrize(("alone", "beside"), [(1e-3, 0.0), (0.0, 1e-3)])
+def test_a_batch_error_is_that_of_other_rows(monkeypatch: pytest.MonkeyPatch, alone: float, beside: float) -> None:
+    table = Table(_scores())
+    monkeypatch.setattr(Approximate, "alone", alone)
+    monkeypatch.setattr(Approximate, "beside", beside)
+    monkeypatch.setattr(table, "start", lambda rows, expected: Approximate(table, rows))
+    quality = verify("q8", Expected(Table(_scores()), CASES), _graphs(table))
+    assert quality.max_error > 1e-4, "either way scores are not the reference's"
+    assert (quality.batch_error > 1e-4) == (beside > 0), "what a step alone costs is no dependence on other rows"
+    with pytest.raises(VerificationFailed, match="read in pieces" if alone else "beside 1 others"):
+        verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
+
+
 def test_near_ties_pass_and_others_do_not() -> None:
     scores = _scores()
     spread = float(scores.max() - scores.min())

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxpress import InputError, pipeline
-from onnxpress.pipelines.batching import WINDOW_SAMPLES
+from onnxpress import InputError, SessionClosed, pipeline
+from onnxpress.pipelines.streaming import WINDOW_SAMPLES
 from tests.fixtures.artifacts import write_artifact
 from tests.fixtures.embedder import DIMENSIONS, write_embedder
 
@@ -61,20 +61,43 @@ def test_nothing_is_read_before_the_first_result_is_wanted(embedder: Path) -> No
     assert source.taken == 1
 
 
-def test_at_most_a_window_is_read_ahead(embedder: Path) -> None:
-    source, ahead = Source(), []
-    for number, _ in enumerate(pipeline(model=embedder)(iter(source))):
-        ahead.append(source.taken - number)
-    assert ahead[0] == 1
-    assert max(ahead) == WINDOW_SAMPLES
-    assert source.taken == len(TEXTS)
+class Counted(Source):
+    """Texts whose number is known."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def _ahead(pipe: Any, source: Source, inputs: Any, **options: Any) -> list[int]:
+    """How many texts were taken that were not answered, at each result."""
+    ahead = [source.taken - number for number, _ in enumerate(pipe(inputs, **options))]
+    assert source.taken == len(ahead) == len(TEXTS)
+    return ahead
 
 
 @pytest.mark.parametrize("task", ["embedder", "classifier"])
-def test_batch_size_1_reads_one_at_a_time(task: str, request: pytest.FixtureRequest) -> None:
+def test_a_generator_is_read_ahead_only_if_that_was_asked_for(task: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(task)
+    pipe = pipeline(model=folder)
+    for options in ({}, {"batch_size": 1}, {"batch_size": 1, "read_ahead": 9}):
+        source = Source()
+        assert set(_ahead(pipe, source, iter(source), **options)) == {1}
     source = Source()
-    for number, _ in enumerate(pipeline(model=request.getfixturevalue(task))(iter(source), batch_size=1)):
-        assert source.taken == number + 1
+    ahead = _ahead(pipe, source, iter(source), batch_size=8)
+    assert ahead[:9] == [8, 7, 6, 5, 4, 3, 2, 1, 8]
+    source = Source()
+    assert max(_ahead(pipeline(model=folder, batch_size=8), source, iter(source))) == 8
+    source = Source()
+    assert 20 > max(_ahead(pipe, source, iter(source), budget_tokens=40)) > 2
+    source = Source()
+    ahead = _ahead(pipe, source, iter(source), read_ahead=100)
+    assert (ahead[0], max(ahead)) == (1, 100)
+
+
+def test_a_source_with_a_length_is_read_ahead_by_a_window_at_most(embedder: Path) -> None:
+    source = Counted()
+    ahead = _ahead(pipeline(model=embedder), source, source)
+    assert (ahead[0], max(ahead)) == (1, WINDOW_SAMPLES)
 
 
 def test_results_come_in_the_order_of_the_inputs(classifier: Path) -> None:
@@ -106,7 +129,7 @@ def test_texts_are_encoded_together(
 
     singles = 0 if shape is list else 1  # the first window of a stream
     monkeypatch.setattr(pipe.processor.tokenizer, "encode_batch", counted)
-    assert len(list(pipe(shape(TEXTS)))) == len(TEXTS)
+    assert len(list(pipe(shape(TEXTS), read_ahead=WINDOW_SAMPLES))) == len(TEXTS)
     assert sum(sizes) >= len(TEXTS) - 8
     assert max(sizes) > 200
 
@@ -126,8 +149,44 @@ def test_a_bad_text_among_many_raises_what_it_raises_alone(classifier: Path, num
             pipe(bad)
         for inputs in (texts, iter(texts)):
             with pytest.raises(InputError) as among:
-                list(pipe(inputs))
-            assert str(among.value) == str(alone.value)
+                list(pipe(inputs, read_ahead=64))
+            assert among.value.index == number
+            assert str(among.value) == f"inputs[{number}]: {alone.value}"
+        assert alone.value.index is None
+
+
+def test_good_results_before_a_bad_text_are_not_lost(classifier: Path) -> None:
+    pipe = pipeline(model=classifier)
+    texts: list[Any] = [*TEXTS[:500], "good " * 40, *TEXTS[500:505]]
+    expected = pipe([*TEXTS[:505]])
+    for ahead in (1, 64, 512):
+        results, error = [], None
+        try:
+            for result in pipe(iter(texts), read_ahead=ahead):
+                results.append(result)  # noqa: PERF402 - it may raise
+        except InputError as refused:
+            error = refused
+        assert results == expected[:500]
+        assert error is not None and error.index == 500
+    for inputs in (texts, iter(texts)):
+        answers = list(pipe(inputs, on_error="return", read_ahead=64))
+        refused = answers.pop(500)
+        assert isinstance(refused, InputError)
+        assert (refused.index, "has 42 tokens" in str(refused)) == (500, True)
+        assert answers == expected
+
+
+def test_an_error_stands_in_the_place_of_a_vector(embedder: Path) -> None:
+    pipe = pipeline(model=embedder)
+    good = pipe(["good", "bad"])
+    assert pipe(["good", "bad"], on_error="return").shape == good.shape
+    first, error, second = pipe(["good", None, "bad"], on_error="return")
+    assert isinstance(error, InputError) and error.index == 1
+    np.testing.assert_array_equal([first, second], good)
+    alone = pipe(None, on_error="return")
+    assert isinstance(alone, InputError) and alone.index is None
+    with pytest.raises(InputError, match="on_error is 'ignore'"):
+        pipe("good", on_error="ignore")
 
 
 def test_an_abandoned_stream_lets_its_source_go(embedder: Path) -> None:
@@ -145,10 +204,11 @@ def test_a_failing_source_fails_the_stream_with_its_own_error(embedder: Path) ->
         yield "good"
         raise ConnectionResetError("the other end is gone")
 
-    results = pipeline(model=embedder)(broken())
-    assert next(results).shape == (DIMENSIONS,)
-    with pytest.raises(ConnectionResetError, match="the other end"):
-        next(results)
+    for ahead in (1, 8):
+        results = pipeline(model=embedder)(broken(), batch_size=ahead)
+        assert next(results).shape == (DIMENSIONS,)
+        with pytest.raises(ConnectionResetError, match="the other end"):
+            next(results)
 
 
 def test_threads_get_the_answers_that_one_gets(classifier: Path) -> None:
@@ -186,12 +246,15 @@ def test_pickled_pipeline_answers_here_and_in_another_process(embedder: Path, tm
 def test_closed_pipeline_refuses_to_run_and_so_does_its_pickle(embedder: Path) -> None:
     with pipeline(model=embedder) as pipe:
         pipe("good")
-        results = pipe(iter(TEXTS))
+        results = pipe(iter(TEXTS), read_ahead=2)
         next(results)
     for closed in (pipe, pickle.loads(pickle.dumps(pipe))):
-        with pytest.raises(InputError, match="was closed"):
-            closed("good")
-    with pytest.raises(InputError, match="was closed"):
+        for on_error in ("raise", "return"):
+            with pytest.raises(SessionClosed, match="was closed"):
+                closed("good", on_error=on_error)
+            with pytest.raises(SessionClosed, match="was closed"):
+                closed(["good"], on_error=on_error)
+    with pytest.raises(SessionClosed, match="was closed"):
         next(results)
     pipe.close()  # twice does no harm
 

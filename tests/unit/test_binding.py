@@ -13,7 +13,7 @@ import pytest
 from onnxpress.engine.binding import Binding, run_to_buffers
 from onnxpress.engine.buffers import allocate
 from onnxpress.engine.session import Session
-from onnxpress.errors import InputError
+from onnxpress.errors import InputError, SessionClosed
 from tests.fixtures.devices import SHADOW, add_shadow
 
 
@@ -87,7 +87,7 @@ def test_errors_say_what_is_wrong(session: Session) -> None:
     with pytest.raises(InputError, match=r"missing: \['b'\]"):
         lacking.run()
     session.close()
-    with pytest.raises(InputError, match="closed"):
+    with pytest.raises(SessionClosed, match="closed"):
         binding.run()
 
 

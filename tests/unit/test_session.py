@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from onnxpress.engine.session import Session
-from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError
+from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError, SessionClosed
 from tests.fixtures.devices import SHADOW, add_shadow
 
 MEGABYTE = 2**20
@@ -63,7 +63,7 @@ def test_a_closed_session_stays_closed(graphs: dict[str, Path]) -> None:
     session.close()
     session.close()
     for place in (session, pickle.loads(pickle.dumps(session))):
-        with pytest.raises(InputError, match="closed"):
+        with pytest.raises(SessionClosed, match="closed"):
             place.run({"a": np.zeros(1, np.float32)}, "first")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from onnxpress import Artifact
-from onnxpress_bench.cli import display
+from onnxpress_bench.options import measure
 from onnxpress_bench.suites import ROOT, SUITES, Case, cases
 from onnxpress_bench.suites.shapes import artifact_of, checkpoint_of
 
@@ -53,10 +53,7 @@ def main(
 
 def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
     """Whether a backend failed."""
-    from onnxpress_bench.record import write_record
-    from onnxpress_bench.report.page import write_page
-    from onnxpress_bench.report.terminal import render
-    from onnxpress_bench.run import run, settings_for
+    from onnxpress_bench.run import settings_for
     from onnxpress_bench.subject import of_artifact, of_checkpoint
     from onnxpress_bench.workloads import Sizes, workload_of
     from onnxpress_exporter.tasks.evaluation import evaluation_of
@@ -85,14 +82,11 @@ def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
     # What is committed names no folder of this machine.
     subject = replace(subject, model=case.model, checkpoint=f"{case.model} checkpoint")
     command = shlex.join(["make", "bench", f"CASE={case.name}"])
-    with display(place) as show:
-        comparison = run(subject, settings, command=command, measure_limits=case.measure_limits, progress=show)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_record(comparison, path)
     pages = STORE / "reports"
-    pages.mkdir(parents=True, exist_ok=True)
-    write_page(comparison, pages / f"{path.parent.name}-{case.name}.html")
-    click.echo(render(comparison))
-    if comparison.interrupted:
-        sys.exit(130)
+    for folder in (path.parent, pages):
+        folder.mkdir(parents=True, exist_ok=True)
+    page = pages / f"{path.parent.name}-{case.name}.html"
+    comparison = measure(
+        subject, settings, command=command, limits=case.measure_limits, record=path, page=page, place=place
+    )
     return bool(comparison.failures)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxpress.cli.inspection import describe
 from onnxpress_exporter.cli.terminal import (
     display,
     evaluation_options,
     kept_log,
+    print_artifact,
+    printed_if_refused,
     quantization_options,
     quantization_settings,
     require,
 )
 
 if TYPE_CHECKING:
-    from onnxpress import Artifact
     from onnxpress_exporter.judging.data import EvalData
 
 NEEDS = ("torch", "transformers", "optimum", "requests", "onnx", "onnx_ir", "onnxscript", "onnxruntime")
@@ -78,7 +78,8 @@ def export_command(
 
     OUT defaults to the model's name with "-onnx" in the current folder. Nothing is written unless the graph's
     answers agree with PyTorch's. A quantized variant (int8, q8, q4, fp16, q4f16) that misses its thresholds is
-    repaired, or refused with its figures; the others are written, and the exit code is 1.
+    repaired, or refused with its figures; the others are written, and the exit code is 1. With --json, "x-refused"
+    beside the manifest's fields says why, by precision.
     """
     require("export", NEEDS)
     settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
@@ -87,28 +88,20 @@ def export_command(
         show("open")
         from onnxpress_exporter import export
 
-        artifact = export(
-            model,
-            target,
-            task,
-            precision.split(","),
-            revision=revision,
-            force=force,
-            allow_pickled_weights=allow_pickled_weights,
-            trust_remote_code=trust_remote_code,
-            adapter=adapter,
-            quantization=settings,
-            command=shlex.join(["onnxpress", *sys.argv[1:]]),
-            log_file=log,
-            progress=show,
-        )
-    _print(artifact, as_json)
-
-
-def _print(artifact: Artifact, as_json: bool) -> None:
-    if as_json:
-        from onnxpress.format.manifest import dump
-
-        click.echo(dump(artifact.manifest), nl=False)
-        return
-    click.echo(f"{artifact.folder}\n\n{describe(artifact.manifest)}")
+        with printed_if_refused(as_json):
+            artifact = export(
+                model,
+                target,
+                task,
+                precision.split(","),
+                revision=revision,
+                force=force,
+                allow_pickled_weights=allow_pickled_weights,
+                trust_remote_code=trust_remote_code,
+                adapter=adapter,
+                quantization=settings,
+                command=shlex.join(["onnxpress", *sys.argv[1:]]),
+                log_file=log,
+                progress=show,
+            )
+    print_artifact(artifact, as_json)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxpress.cli.inspection import describe
 from onnxpress_exporter.cli.terminal import (
     display,
     evaluation_options,
     kept_log,
+    print_artifact,
+    printed_if_refused,
     quantization_options,
     quantization_settings,
     require,
@@ -49,7 +50,8 @@ def quantize_command(
     """Add quantized variants to ARTIFACT, a folder with an fp32 variant.
 
     Each is compared with fp32 on real texts by the figures of its task. One that misses a threshold is repaired, or
-    refused with its figures; the others are written, and the exit code is 1.
+    refused with its figures; the others are written, and the exit code is 1. With --json, "x-refused" beside the
+    manifest's fields says why, by precision.
     """
     require("quantize", NEEDS)
     settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
@@ -57,19 +59,15 @@ def quantize_command(
         show("opening")
         from onnxpress_exporter.flow import quantize
 
-        quantized = quantize(
-            artifact,
-            precision,
-            out,
-            settings=settings,
-            force=force,
-            command=shlex.join(["onnxpress", *sys.argv[1:]]),
-            log_file=log,
-            progress=show,
-        )
-    if as_json:
-        from onnxpress.format.manifest import dump
-
-        click.echo(dump(quantized.manifest), nl=False)
-        return
-    click.echo(f"{quantized.folder}\n\n{describe(quantized.manifest)}")
+        with printed_if_refused(as_json):
+            quantized = quantize(
+                artifact,
+                precision,
+                out,
+                settings=settings,
+                force=force,
+                command=shlex.join(["onnxpress", *sys.argv[1:]]),
+                log_file=log,
+                progress=show,
+            )
+    print_artifact(quantized, as_json)

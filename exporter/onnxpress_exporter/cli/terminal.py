@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from onnxpress.errors import MissingDependency, OnnxpressError
 from onnxpress_exporter.errors import VariantRefused
 
 if TYPE_CHECKING:
+    from onnxpress.layouts.artifact import Artifact
     from onnxpress_exporter.judging.data import EvalData
     from onnxpress_exporter.quantize.settings import Settings
 
@@ -160,6 +162,32 @@ def kept_log(chosen: Path | None) -> Iterator[Path]:
         raise
     else:
         path.unlink()
+
+
+def print_artifact(artifact: Artifact, as_json: bool) -> None:
+    """Print what was made: for people, or as the manifest's JSON."""
+    from onnxpress.cli.inspection import describe
+    from onnxpress.format.manifest import dump
+
+    if as_json:
+        click.echo(dump(artifact.manifest), nl=False)
+    else:
+        click.echo(f"{artifact.folder}\n\n{describe(artifact.manifest)}")
+
+
+@contextmanager
+def printed_if_refused(as_json: bool) -> Iterator[None]:
+    """Where variants are refused print, as JSON, which and why, beside the manifest of those that were written."""
+    try:
+        yield
+    except VariantRefused as error:
+        if as_json:
+            from onnxpress.format.schema import NOTE_PREFIX, encode
+
+            manifest = {} if error.artifact is None else encode(error.artifact.manifest)
+            document = {**manifest, f"{NOTE_PREFIX}refused": dict(error.refused)}
+            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        raise
 
 
 @contextmanager

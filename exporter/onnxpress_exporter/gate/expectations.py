@@ -82,8 +82,10 @@ class Judge:
     def measure(self, variant: Writes, thresholds: Thresholds) -> Verdict:
         """A variant's figures and what they miss."""
         same, among, divergence, correlation, surprise = [], [], [], [], []
+        wrong = total = 0
         for case, seen in zip(self._cases, self._seen, strict=True):
             logits = variant.logits(case)[:-1]
+            wrong, total = wrong + int((~np.isfinite(logits)).sum()), total + logits.size
             best = logits.argmax(axis=1)
             same.append(best == seen.top[:, 0])
             among.append((best[:, None] == seen.top[:, :FIRST]).any(axis=1))
@@ -91,6 +93,8 @@ class Judge:
             divergence.append(_divergence(seen, np.take_along_axis(chances, seen.top, axis=1)))
             surprise.append(seen.next_token - chances[np.arange(len(logits)), list(case.ids[1:])])
             correlation.append(_correlation(seen.sample, logits[:, _sample(logits.shape[1])]))
+        if wrong:  # no text can be written by them
+            return Verdict({}, (f"{wrong / total:.1%} of its scores are no numbers: it overflows",))
         means = [float(np.mean(np.concatenate(some))) for some in (same, among, divergence, correlation, surprise)]
         figures = {"scores' correlation, untrained": means[3]}
         if self._knows:

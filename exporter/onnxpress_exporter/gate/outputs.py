@@ -204,5 +204,5 @@ def _gate(
         shown = f"{name}[{index}]: expected {b[at]:.6g}, obtained {a[at]:.6g}"
     raise VerificationFailed(
         f"The {precision} graph differs from PyTorch on the input {where}: {shown} (error {error:.2g} of the output's "
-        f"range, at most {limit:.0e} is allowed). No artifact was written. Please report this checkpoint."
+        f"range, at most {limit:.0e} is allowed)."
     )

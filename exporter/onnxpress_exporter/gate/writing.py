@@ -89,6 +89,8 @@ class WritingGate:
         assert self._judge is not None
         graphs = self._graphs(session, "variant")
         verdict = self._judge.measure(graphs, thresholds)
+        if not verdict.figures:
+            return verdict
         figures = {**verdict.figures, **beside_reference(self._reference_score, self._score(session, graphs))}
         return Verdict(figures, misses(figures, thresholds))
 
@@ -101,7 +103,7 @@ class WritingGate:
             return score(rows, [self._preferred(model, prompt, text) for prompt, text in rows.items])
         task = self._artifact.manifest.task
         pipe = build_pipeline(task, self._artifact, session, self._tokenizer, "judged", {})
-        return score(rows, list(pipe(iter(rows.items), **rows.options)))
+        return score(rows, list(pipe(iter(rows.items), read_ahead=pipe.window, **rows.options)))
 
     def _preferred(self, model: Writes, prompt: str, text: str) -> tuple[int, int]:
         """How many tokens of a text after a prompt the model prefers itself, and how many there are."""

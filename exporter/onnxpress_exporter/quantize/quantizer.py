@@ -27,7 +27,7 @@ from onnxpress_exporter.quantize.blocks import store
 from onnxpress_exporter.quantize.plan import Attempt, Place, Plan, first_attempts, scheme_attempts
 from onnxpress_exporter.quantize.repair import Found, search
 from onnxpress_exporter.quantize.settings import Say, Settings
-from onnxpress_exporter.quantize.sites import Site, find_sites
+from onnxpress_exporter.quantize.sites import LEAST_WEIGHTS, LEAST_WIDTH, Site, find_sites
 from onnxpress_exporter.quantize.thresholds import Verdict, thresholds_of
 from onnxpress_exporter.quantize.variants import Variants
 from onnxpress_exporter.write.save import save
@@ -53,9 +53,11 @@ class Judges(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Graphs that passed, or did not: `verdict` tells. `files`: graph -> where it was saved; `treatments`: product ->
-    how, where it is not the usual way; `limits`: the thresholds it was held against; `rounds`: what was tried."""
+    """Graphs that passed, or did not: `verdict` tells. `files`: graph -> where it was saved; `plan`: how each site is
+    stored; `treatments`: product -> how, where it is not the usual way; `limits`: the thresholds it was held against;
+    `rounds`: what was tried."""
 
+    plan: Plan
     graphs: Mapping[str, onnx_ir.Model]
     files: Mapping[str, tuple[Path, ...]]
     verdict: Verdict
@@ -125,6 +127,7 @@ class Quantizer:
 
         try:
             attempts = self._attempts(precision, say)
+            self._check_stored_so(precision, attempts[0].plan)
             outcome = search(
                 attempts,
                 PRECISIONS[precision].ladder,
@@ -134,12 +137,19 @@ class Quantizer:
                 time_s=self._settings.repair_s,
                 say=say,
             )
+            self._check_stored_so(precision, outcome.plan)
         except BaseException:
             remove(files)
             raise
         used = {name: limits[name] for name in outcome.verdict.figures if name in limits}
         return Made(
-            models, files, outcome.verdict, outcome.rounds, self._treatments(precision, attempts, outcome), used
+            outcome.plan,
+            models,
+            files,
+            outcome.verdict,
+            outcome.rounds,
+            self._treatments(precision, attempts, outcome),
+            used,
         )
 
     def _attempts(self, precision: str, say: Say) -> list[Attempt]:
@@ -150,6 +160,20 @@ class Quantizer:
             for name in self._fp32:
                 self._watch(name, say)
         return first_attempts(row, self._sites, lambda place: self._variants[place[0]].one_range_will_do(place[1]))
+
+    def _check_stored_so(self, precision: str, plan: Plan) -> None:
+        """Refuse a variant that would have its precision in name only.
+
+        Raises:
+            PassError: it is made of integer products, and no product would be one.
+        """
+        row = PRECISIONS[precision]
+        if any(isinstance(step, Integers) for step in row.ladder) and Integers not in map(type, plan.values()):
+            products = sum(len(site.products) for site in self._sites.values())
+            raise PassError(
+                f"no product would be one of integers: {products} have weights enough for it ({LEAST_WIDTH} inputs and "
+                f"{LEAST_WEIGHTS:,} weights)" + (", and their answers need more" if products else "")
+            )
 
     def _build(self, name: str, precision: str, attempt: Attempt, say: Say) -> onnx_ir.Model:
         plan = {value: treatment for (graph, value), treatment in attempt.plan.items() if graph == name}

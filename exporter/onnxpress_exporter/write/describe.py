@@ -25,6 +25,9 @@ from onnxpress.format.manifest import (
 )
 from onnxpress_exporter.source.checkpoint import Checkpoint
 
+#: The folder of an artifact that holds its graphs.
+GRAPHS = "onnx"
+
 #: Files copied from the checkpoint as they are, for readers such as transformers.js.
 COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -74,14 +77,16 @@ def copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
         source = checkpoint.model_folder / name
         if source.is_file():
             shutil.copyfile(source, folder / name)
-    external = sorted(path.name.removesuffix("_data") for path in folder.glob("onnx/*.onnx_data"))
+    external = sorted(path.name.removesuffix("_data") for path in folder.glob(f"{GRAPHS}/*.onnx_data"))
     if external:
         hint = {"use_external_data_format": dict.fromkeys(external, 1)}
         config = {**checkpoint.config, "transformers.js_config": hint}
         (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def file_table(folder: Path) -> dict[str, FileInfo]:
-    """Size and SHA-256 of every file in `folder` but the manifest, by POSIX path, sorted."""
+def file_table(folder: Path, *, graphs: bool = True) -> dict[str, FileInfo]:
+    """Size and SHA-256 of every file in `folder` but the manifest, by POSIX path, sorted; without `graphs` of those
+    that are settings and tokenizers."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME)
+    paths = [path for path in paths if graphs or path.parent.name != GRAPHS]
     return {path.relative_to(folder).as_posix(): FileInfo(path.stat().st_size, sha256(path)) for path in paths}

@@ -33,7 +33,7 @@ def _streamed(pipe: Pipeline[Any, Any], calls: Iterable[tuple[Body, Call]]) -> I
     """Calls with the same options go through the pipeline as one stream, so that they share batches."""
     for options, group in groupby(calls, key=lambda pair: pair[1].options):
         waiting: deque[tuple[Body, Call]] = deque()
-        results = iter(pipe(_inputs(group, waiting), **options))
+        results = iter(pipe(_inputs(group, waiting), **{"read_ahead": pipe.window, **options}))
         for result in results:
             body, call = waiting.popleft()
             yield body, [result, *islice(results, len(call.inputs) - 1)] if call.many else result

@@ -18,7 +18,7 @@ from onnxpress.engine.device_memory import DeviceMemory
 from onnxpress.engine.failures import dtype_name, explain
 from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
 from onnxpress.engine.session import OpenGraph, Session
-from onnxpress.errors import InputError
+from onnxpress.errors import InputError, OnnxpressError
 
 Array = NDArray[Any]
 
@@ -67,7 +67,8 @@ class Binding:
 
         Raises:
             InputError: an input is missing or of the wrong dtype or shape, or an output's shape differs from that of
-                what is bound to it; or the session was closed.
+                what is bound to it.
+            SessionClosed: the session was closed.
             EngineError: the engine failed, or there is too little memory.
         """
         self._run(())
@@ -93,7 +94,7 @@ class Binding:
             for name in allocated:
                 io.bind_output(name, self._provider.memory, index_of(self._session.device))
             opened.session.run_with_iobinding(io)
-        except InputError:
+        except OnnxpressError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             raise explain(error, opened.session, self._inputs, self._session.name_of(self._graph)) from None

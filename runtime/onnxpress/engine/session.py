@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from onnxpress.engine.failures import dtype_name, explain, first_line, is_bad_file, is_out_of_memory, out_of_memory
 from onnxpress.engine.machine import usable_cores
 from onnxpress.engine.providers import import_onnxruntime, index_of, parse_device, provider_of, require_device
-from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError
+from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError, SessionClosed
 
 if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
     from numpy.typing import NDArray
@@ -154,7 +154,8 @@ class Session:
         """Open a graph, for the engine's own modules. A forked child opens its own.
 
         Raises:
-            InputError: there is no such graph, or the session was closed.
+            InputError: there is no such graph.
+            SessionClosed: the session was closed.
         """
         if self._pid != os.getpid():  # a forked child: the threads of these sessions stayed in the parent
             closed = self._closed
@@ -166,7 +167,7 @@ class Session:
             return opened
         with self._lock:
             if self._closed:
-                raise InputError("This session was closed. Make a new pipeline.")
+                raise SessionClosed("This session was closed. Make a new pipeline.")
             name = self.name_of(graph)
             if name not in self._open:
                 several = len(self.graphs) > 1

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 from numpy.typing import NDArray
 
 from onnxpress.engine.providers import provider_of
-from onnxpress.errors import InputError
-from onnxpress.pipelines.batching import WINDOW_SAMPLES, Limits, Prepared, ReadAhead, run_samples, stream
+from onnxpress.errors import ArtifactError, InputError, OnnxpressError
+from onnxpress.pipelines.batching import Limits, Prepared, run_samples
 from onnxpress.pipelines.inputs import is_stream, items_of
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
+from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, OnError, Windows, Work, stream
 from onnxpress.samples import Batch, Processor, Sample
 
 Options = TypeVar("Options")
@@ -34,20 +34,28 @@ class Common:
     """The arguments that every task takes.
 
     `batch_size`: at most so many samples in a batch; None: as many as are fast. `budget_tokens`: at most so many tokens
-    in a batch, or of other inputs what costs as much, padding included; None: what suits the device. `progress`: draw a
-    bar on stderr if a list or stream takes more than 2 s. `num_workers` is transformers' and has no meaning here.
+    in a batch, or of other inputs what costs as much, padding included; None: what suits the device. `read_ahead`: at
+    most so many samples are read from a generator before the first of them is answered; None: what fills the batch that
+    `batch_size` or `budget_tokens` asks for, or else one input, so that a source may wait for its answers. Inputs whose
+    number is known are always read ahead. `on_error="return"`: an error about one input stands in the place of its
+    result, instead of ending the call. `progress`: draw a bar on stderr if a list or stream takes more than 2 s.
+    `num_workers` is transformers' and has no meaning here.
     """
 
     batch_size: int | None = None
     budget_tokens: int | None = None
+    read_ahead: int | None = None
+    on_error: OnError = "raise"
     progress: bool = False
     num_workers: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "budget_tokens"):
+        for name in ("batch_size", "budget_tokens", "read_ahead"):
             size = getattr(self, name)
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
                 raise InputError(f"{name} must be a positive integer or None, not {size!r}.")
+        if self.on_error not in get_args(OnError):
+            raise InputError(f"on_error is {self.on_error!r}; it must be one of {', '.join(get_args(OnError))}.")
 
 
 _COMMON = frozenset(field.name for field in fields(Common))
@@ -68,8 +76,8 @@ class Pipeline(ABC, Generic[Options, P]):
     role: ClassVar[str] = "encoder"
     #: The field of the options that collects arguments of other names; None: there are no others.
     collects: ClassVar[str | None] = None
-    #: What `Common` says unless a call does.
-    usual: ClassVar[Common] = Common()
+    #: Samples in a batch unless a call says otherwise; None: as many as its cost allows.
+    rows: ClassVar[int | None] = None
     #: Samples that are read ahead of the first result of a long stream, to be sorted by cost.
     window: ClassVar[int] = WINDOW_SAMPLES
     #: The cost of a batch, unless a call says another; None: what suits the device.
@@ -79,6 +87,8 @@ class Pipeline(ABC, Generic[Options, P]):
         self.task = model.task.name
         self.artifact = model.artifact
         self.manifest = model.artifact.manifest
+        if (reason := model.task.refuses(self.manifest)) is not None:
+            raise ArtifactError(f"{self.artifact.folder}: {reason}")
         self.session = model.session
         #: The variant that runs, and why it was chosen.
         self.choice = model.choice
@@ -87,7 +97,7 @@ class Pipeline(ABC, Generic[Options, P]):
         self.graph = self.manifest.graphs[self.graph_name]
         self.processor: P = self.processor_type(model)
         self._budget = self.budget or provider_of(model.session.device).budget_tokens
-        self._common = _pop_common(self.usual, call := dict(options))
+        self._common = _pop_common(Common(), call := dict(options))
         self.options: Options = self._options(self.options_type(), call)
 
     # What a task writes.
@@ -104,9 +114,16 @@ class Pipeline(ABC, Generic[Options, P]):
     def finish(self, context: Any, values: list[Any], options: Options) -> Any:
         """The result of one input, of its request's context and the values of its samples."""
 
+    def check(self, options: Options) -> None:
+        """Refuse options with which no input can be answered, before any is read.
+
+        Raises:
+            InputError: which.
+        """
+
     def prepare_many(self, items: Sequence[Any], options: Options) -> Sequence[Prepared[Any]]:
         """What `prepare` gives for each of several inputs, for a task that is quicker with them together. An InputError
-        is of no account here: the inputs are then prepared one after the other, so that the first bad one raises."""
+        is of no account here: the inputs are then prepared one after the other, so that it is known which is bad."""
         return [self.prepare(item, options) for item in items]
 
     def foresee(self, item: Any, options: Options) -> int | None:
@@ -136,10 +153,17 @@ class Pipeline(ABC, Generic[Options, P]):
         common = _pop_common(self._common, options)
         chosen = self._options(self.options, options) if options else self.options
         if is_stream(inputs):
+            self.check(chosen)
             return self._stream(inputs, chosen, common)
         if isinstance(inputs, (list, tuple)):
-            return self.collect(self._stream(inputs, chosen, common, window=len(inputs)), len(inputs), chosen)
-        return self._answer(inputs, chosen, common)
+            self.check(chosen)
+            return self._answer_all(inputs, chosen, common)
+        try:
+            return self._answer(inputs, chosen, common)
+        except OnnxpressError as error:
+            if common.on_error == "raise" or not error.of_input:
+                raise
+            return error
 
     def compute(self, samples: Sequence[Sample], options: Options) -> Sequence[Any]:
         """One batch: samples -> one value per sample, as `finish` takes them."""
@@ -155,19 +179,31 @@ class Pipeline(ABC, Generic[Options, P]):
             values = run_samples(request.samples, lambda batch: self.compute(batch, options), self._limits(common))
         return self.finish(request.context, values, options)
 
-    def _stream(self, inputs: Any, options: Options, common: Common, window: int | None = None) -> Iterator[Any]:
+    def _answer_all(self, inputs: Sequence[Any], options: Options, common: Common) -> Any:
+        results = self._stream(inputs, options, common)
+        if common.on_error == "return":
+            results = iter(answers := list(results))
+            if any(isinstance(answer, OnnxpressError) for answer in answers):
+                return answers
+        return self.collect(results, len(inputs), options)
+
+    def _stream(self, inputs: Any, options: Options, common: Common) -> Iterator[Any]:
+        work: Work[Any, Any, Any] = Work(
+            lambda item: self.prepare(item, options),
+            lambda samples: self.compute(samples, options),
+            lambda context, values: self.finish(context, values, options),
+            lambda items: self.prepare_many(items, options),
+            lambda item: self.foresee(item, options),
+        )
+
         def results(report: Callable[[int], None]) -> Iterator[Any]:
             return stream(
                 items_of(inputs),
-                lambda item: self.prepare(item, options),
-                lambda samples: self.compute(samples, options),
-                lambda context, values: self.finish(context, values, options),
+                work,
                 self._limits(common),
-                first_window=window or 1,
-                window=self.window,
-                ahead=ReadAhead(
-                    lambda item: self.foresee(item, options), lambda items: self._prepare_each(items, options)
-                ),
+                self._windows(inputs, common),
+                on_error=common.on_error,
+                hurries=isinstance(inputs, (list, tuple)),
                 report=report,
             )
 
@@ -175,15 +211,25 @@ class Pipeline(ABC, Generic[Options, P]):
             return results(lambda done: None)
         return watched(results, self.task, len(inputs) if hasattr(inputs, "__len__") else None)
 
-    def _prepare_each(self, items: Sequence[Any], options: Options) -> Sequence[Prepared[Any]]:
-        if len(items) > 1:
-            with suppress(InputError):
-                return self.prepare_many(items, options)
-        return [self.prepare(item, options) for item in items]
+    def _windows(self, inputs: Any, common: Common) -> Windows:
+        """How far inputs are read ahead of the results."""
+        if common.batch_size == 1:
+            return Windows(1, 1)
+        if isinstance(inputs, (list, tuple)):
+            return Windows(len(inputs), self.window)
+        if common.read_ahead is not None:
+            return Windows(1, common.read_ahead)
+        if hasattr(inputs, "__len__"):
+            return Windows(1, self.window)
+        if common.batch_size is None and common.budget_tokens is None:
+            return Windows(1, 1)
+        most = common.batch_size or self.window
+        return Windows(most, most, min(common.budget_tokens or WINDOW_COST, WINDOW_COST))
 
     def _limits(self, common: Common) -> Limits:
         """What a batch of a call may hold."""
-        return Limits(common.budget_tokens or self._budget, common.batch_size, self.processor.collator.key)
+        most = common.batch_size or self.rows
+        return Limits(common.budget_tokens or self._budget, most, self.processor.collator.key)
 
     def close(self) -> None:
         """Free the model's memory. The pipeline cannot be called again."""

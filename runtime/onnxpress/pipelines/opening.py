@@ -10,7 +10,7 @@ from onnxpress.engine.providers import import_onnxruntime, parse_device, provide
 from onnxpress.engine.session import Session
 from onnxpress.errors import UnknownTask
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.table import find_task
+from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.pipelines.task import Task
 
 # The rest is imported when a model is opened, so that `import onnxpress` stays quick.
@@ -120,7 +120,7 @@ def _served_task(artifact: Artifact, wanted: Task | None) -> Task:
         return exported
     if wanted.name in exported.serves:
         return wanted
-    offered = ", ".join((exported.name, *exported.serves))
+    offered = ", ".join(served_tasks(artifact.manifest))
     raise UnknownTask(
         f"{artifact.folder} was exported for {exported.name} and serves: {offered}; not {wanted.name}. Export the "
         f"checkpoint again with --task {wanted.name}."

@@ -87,6 +87,9 @@ class QuestionAnswering(Pipeline[QuestionAnsweringOptions, TextProcessor]):
         items = _items(inputs, more, question, context)
         return super().__call__(items[0] if isinstance(items, list) and len(items) == 1 else items, **options)
 
+    def check(self, options: QuestionAnsweringOptions) -> None:
+        self._window_length(options)
+
     def prepare(self, item: Any, options: QuestionAnsweringOptions) -> Prepared[Question]:
         question, context = _question_and_context(item)
         question = self._shortened(question, options.max_question_len)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from onnxpress.errors import InputError
 from onnxpress.format.processors import LanguageSettings
 from onnxpress.generation.events import Generated
-from onnxpress.pipelines.base import Common, Pipeline
+from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_sample
 from onnxpress.pipelines.loaded import LoadedModel
@@ -50,7 +50,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
 
     processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
-    usual = Common(batch_size=ROWS)
+    rows = ROWS
     window = 8 * ROWS
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
@@ -67,9 +67,14 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """As in transformers 4, a list of texts gives a list of results, not of lists, where each has one."""
         results = super().__call__(inputs, **options)
-        if isinstance(inputs, (list, tuple)) and all(len(texts) == 1 for texts in results):
-            return [texts[0] for texts in results]
-        return results
+        if not isinstance(inputs, (list, tuple)):
+            return results
+        if any(isinstance(texts, list) and len(texts) != 1 for texts in results):
+            return results
+        return [texts[0] if isinstance(texts, list) else texts for texts in results]
+
+    def check(self, options: RewritingOptions) -> None:
+        self._call(options, self._source(options))
 
     def stream(self, inputs: str, **options: Any) -> TextStream:
         """The text piece by piece: an iterator that has `usage` and `finish_reason` at its end. One beam.

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import UnknownTask
 from onnxpress.pipelines.payload import Payload
+from onnxpress.pipelines.suitable import lacks_entailment, lacks_one_score
 from onnxpress.pipelines.task import Task
 
 if TYPE_CHECKING:
+    from onnxpress.format.manifest import Manifest
     from onnxpress.pipelines.base import Pipeline
 
 #: The task of a model that answers messages.
@@ -75,6 +77,7 @@ _ROWS = (
         name="text-ranking",
         pipeline="onnxpress.pipelines.text_ranking:TextRanking",
         aliases=("reranking",),
+        refuses=lacks_one_score,
         serves=("text-classification", "zero-shot-classification"),
         payload=Payload(
             fields=("query", "documents"),
@@ -109,6 +112,7 @@ _ROWS = (
         name="zero-shot-classification",
         pipeline="onnxpress.pipelines.zero_shot_classification:ZeroShotClassification",
         serves=("text-classification", "text-ranking"),
+        refuses=lacks_entailment,
         payload=Payload(synonyms={"sequences": "inputs"}),
     ),
 )
@@ -127,6 +131,12 @@ def find_task(name: str) -> tuple[Task, dict[str, Any]]:
             return row, options
     aliases = sorted(alias for row in TASKS.values() for alias in row.aliases)
     raise UnknownTask(f"Unknown task {name!r}. Tasks: {', '.join(TASKS)}. Aliases: {', '.join(aliases)}.")
+
+
+def served_tasks(manifest: Manifest) -> tuple[str, ...]:
+    """The tasks that an artifact serves, its own first: those that run on its graphs and suit its model."""
+    own, _ = find_task(manifest.task)
+    return (own.name, *(name for name in own.serves if TASKS[name].refuses(manifest) is None))
 
 
 def task_class(name: str) -> type[Pipeline[Any, Any]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.pipelines.payload import Body, Call, Payload
+from onnxpress.pipelines.suitable import suits_any
 
 if TYPE_CHECKING:
+    from onnxpress.format.manifest import Manifest
     from onnxpress.pipelines.base import Pipeline
 
 #: An input is a text.
@@ -28,7 +30,8 @@ class Task:
         name: the Hub's name of the task.
         aliases: other names of it. XX and YY in an alias stand for any text, which goes to the option `alias_option`.
         pipeline: where its class is, as "module:class"; imported when it is asked for.
-        serves: other tasks that run on the graphs of an artifact exported for this one.
+        serves: other tasks that run on the graphs of an artifact exported for this one, where they suit the model.
+        refuses: why the task does not suit a model that has the graphs; None: it does.
         payload: how an argument of a command line, or the body of a request, becomes a call.
         settings: what the class is told where several rows share it.
         alias_option: see `aliases`.
@@ -38,6 +41,7 @@ class Task:
     pipeline: str
     aliases: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()
+    refuses: Callable[[Manifest], str | None] = suits_any
     payload: Payload = _TEXTS
     settings: Mapping[str, Any] = field(default_factory=dict)
     alias_option: str | None = None

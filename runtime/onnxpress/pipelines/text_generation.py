@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from onnxpress.chat.templates import open_chat
 from onnxpress.errors import InputError
 from onnxpress.generation.events import Generated
-from onnxpress.pipelines.base import Common, Pipeline
+from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_ids, token_sample
 from onnxpress.pipelines.loaded import LoadedModel
@@ -85,7 +85,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     options_type = TextGenerationOptions
     processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
-    usual = Common(batch_size=ROWS)
+    rows = ROWS
     window = 4 * ROWS
     #: Prompts of different lengths need no padding.
     budget = 2**31
@@ -121,6 +121,9 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     def streams(self, options: Mapping[str, Any]) -> bool:
         """Whether a call with these options gives one text for each input, which can be shown while it is written."""
         return not _OF_RESULT & set(options)
+
+    def check(self, options: TextGenerationOptions) -> None:
+        self._call(options)
 
     def prepare(self, item: Any, options: TextGenerationOptions) -> Prepared[Any]:
         item = _wrapped(item)

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from onnxpress.errors import ArtifactError, InputError
+from onnxpress.errors import InputError
 from onnxpress.math import top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
@@ -59,12 +59,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
-        scores = len(class_labels(self))
-        if scores != 1:
-            raise ArtifactError(
-                f"{self.artifact.folder}: gives {scores} scores for a pair; ranking needs a model that gives one. "
-                "Use it for text-classification."
-            )
+        class_labels(self)  # as many as the graph has scores
 
     def __call__(  # type: ignore[override]  # `inputs` is `query` here
         self, query: Any = None, documents: Any = None, **options: Any

@@ -9,12 +9,13 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.errors import ArtifactError, InputError
+from onnxpress.errors import InputError
 from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.suitable import entailment
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch, Sample
 
@@ -81,11 +82,14 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
             options["candidate_labels"] = labels[0]
         return super().__call__(sequences, **options)
 
+    def check(self, options: ZeroShotOptions) -> None:
+        if not options.candidate_labels:
+            raise InputError("candidate_labels is empty: give at least one label.")
+
     def prepare(self, item: Any, options: ZeroShotOptions) -> Prepared[str]:
         if not isinstance(item, str) or not item:
             raise InputError(f"Expected a text that is not empty, got {type(item).__name__} {item!r:.60}.")
-        if not options.candidate_labels:
-            raise InputError("candidate_labels is empty: give at least one label.")
+        self.check(options)
         return Prepared(tuple(self._samples(item, options.hypotheses())), item)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotOptions) -> list[NDArray[Any]]:
@@ -116,14 +120,9 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
                 raise InputError(f"The text and the hypothesis {hypothesis!r:.60}: {error}") from None
 
     def _entailment_id(self) -> int:
-        labels = class_labels(self)
-        for index, label in enumerate(labels):
-            if label.lower().startswith("entail"):
-                return index
-        raise ArtifactError(
-            f'{self.artifact.folder}: no label starts with "entail" (there are: {", ".join(labels[:8])}), so this is '
-            "not an NLI model and cannot judge labels it was not trained on. Use it for text-classification."
-        )
+        place = entailment(class_labels(self))
+        assert place is not None, "a model without one is refused"
+        return place
 
 
 def _labels(value: Any) -> tuple[str, ...]:

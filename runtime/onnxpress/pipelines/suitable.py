@@ -1,0 +1,34 @@
+"""Tells, from a manifest alone, why a task does not suit a model whose graphs it could run. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from onnxpress.format.manifest import Manifest
+
+
+def suits_any(manifest: Manifest) -> str | None:
+    """No reason: every model that has the graphs will do."""
+    return None
+
+
+def lacks_one_score(manifest: Manifest) -> str | None:
+    """Why a model cannot rank: it does not give a pair one score."""
+    scores = len(manifest.postprocessing.labels)
+    if scores == 1:
+        return None
+    return f"gives {scores} scores for a pair; ranking needs a model that gives one. Use it for text-classification."
+
+
+def lacks_entailment(manifest: Manifest) -> str | None:
+    """Why a model cannot judge labels that it was not trained on: none of its own stands for entailment."""
+    labels = manifest.postprocessing.labels
+    if entailment(labels) is not None:
+        return None
+    return (
+        f'no label starts with "entail" (there are: {", ".join(labels[:8])}), so this is not an NLI model and cannot '
+        "judge labels it was not trained on. Use it for text-classification."
+    )
+
+
+def entailment(labels: tuple[str, ...]) -> int | None:
+    """The class that says that a text entails another; None: there is none."""
+    return next((index for index, label in enumerate(labels) if label.lower().startswith("entail")), None)
