@@ -82,11 +82,9 @@ def fetch(
     """
     revision = checked_revision(repo_id, revision)
     with _library(), explained(repo_id, revision):
-        from huggingface_hub.errors import OfflineModeIsEnabled
-
+        if access.local_only:
+            return _cached_alone(repo_id, revision, patterns, ignore, access)
         try:
-            if access.local_only:
-                raise OfflineModeIsEnabled("local_files_only=True")
             commit, names = _listing(repo_id, revision, access)
             wanted = matching(names, patterns, ignore)
             if not wanted:
@@ -106,6 +104,20 @@ def fetch(
             )
         remember(folder, revision, commit)
         return Snapshot(folder, repo_id, revision, commit, access)
+
+
+def _cached_alone(
+    repo_id: str, revision: str, patterns: Sequence[str], ignore: Sequence[str], access: Access
+) -> Snapshot:
+    folder = cached_snapshot(repo_id, revision, patterns, ignore, access.cache_dir)
+    if folder is None:
+        from huggingface_hub import constants
+
+        raise HubError(
+            f"The cache in {access.cache_dir or constants.HF_HUB_CACHE} does not hold all of {repo_id} at {revision!r} "
+            "that is needed, and local_files_only=True forbids to fetch it. Leave that out once."
+        )
+    return Snapshot(folder, repo_id, revision, folder.name, access)
 
 
 def list_files(repo_id: str, revision: str | None) -> tuple[str, ...]:

@@ -17,8 +17,6 @@ from onnxpress.pipelines.arguments import Argument, Table, is_anything, is_unset
 
 TRANSFORMERS, OPTIMUM, SENTENCES = "transformers", "optimum", "sentence-transformers"
 
-_DTYPES = {"float32": REFERENCE, "float": REFERENCE, "fp32": REFERENCE, "float16": "fp16", "half": "fp16"}
-
 
 def _is_auto(value: Any) -> bool:
     return value is None or value == "auto"
@@ -30,13 +28,12 @@ def _is_one_of(*values: Any) -> Any:
 
 def _dtype(value: Any) -> dict[str, Any]:
     name = str(getattr(value, "name", value)).removeprefix("torch.")
-    if name in PRECISIONS:
-        return {"precision": name}
-    if name not in _DTYPES:
-        raise InputError(
-            f"dtype={value!r}: no variant is stored so. Pass precision= one of {', '.join(PRECISIONS)}, or leave it out."
-        )
-    return {"precision": _DTYPES[name]}
+    for row in PRECISIONS.values():
+        if name == row.name or name in row.dtypes:
+            return {"precision": row.name}
+    raise InputError(
+        f"dtype={value!r}: no variant is stored so. Pass precision= {', '.join(PRECISIONS)}, or leave it out."
+    )
 
 
 def _device_map(value: Any) -> dict[str, Any]:
@@ -110,12 +107,13 @@ _OUR_GRAPHS = "an artifact has its own graphs: export the checkpoint that you wa
 _QUANTIZED = "a quantized variant is made when exporting: onnxpress quantize, then precision=."
 _OWN_FILES = "an artifact brings its own. Leave it out, or export the checkpoint that has it."
 
+#: Arguments of onnxpress.pipeline that are our own.
+OURS = ("task", "model", "precision", "device", "revision", "threads")
+
 #: Arguments of factories: transformers.pipeline, optimum's pipeline and ORTModel.from_pretrained, SentenceTransformer,
 #: CrossEncoder.
 FACTORY: Table = table(
-    Argument(
-        "config", TRANSFORMERS, _OWN_FILES, honour=lambda value: {"config": value}
-    ),
+    Argument("config", TRANSFORMERS, _OWN_FILES, honour=lambda value: {"config": value}),
     Argument(
         "tokenizer",
         TRANSFORMERS,
@@ -127,12 +125,8 @@ FACTORY: Table = table(
     Argument("video_processor", TRANSFORMERS, "there are no tasks of films: leave it out."),
     Argument("processor", TRANSFORMERS, "there are no tasks of pictures or sound yet: leave it out."),
     Argument("use_fast", TRANSFORMERS, "there is one tokenizer, which gives the checkpoint's ids.", is_anything),
-    Argument(
-        "token", TRANSFORMERS, "goes to the Hub; False sends none.", _is_one_of(None), lambda v: {"token": v}
-    ),
-    Argument(
-        "use_auth_token", TRANSFORMERS, "the old name of token.", _is_one_of(None), lambda v: {"token": v}
-    ),
+    Argument("token", TRANSFORMERS, "goes to the Hub; False sends none.", _is_one_of(None), lambda v: {"token": v}),
+    Argument("use_auth_token", TRANSFORMERS, "the old name of token.", _is_one_of(None), lambda v: {"token": v}),
     Argument(
         "device_map",
         TRANSFORMERS,
@@ -140,13 +134,11 @@ FACTORY: Table = table(
         lambda value: is_unset(value) or value == "auto",
         _device_map,
     ),
-    Argument("dtype", TRANSFORMERS, "names the variant: float32 is fp32, float16 is fp16.", _is_auto, _dtype),
+    Argument("dtype", TRANSFORMERS, "names the variant that is stored so, as precision= does.", _is_auto, _dtype),
     Argument("torch_dtype", TRANSFORMERS, "the old name of dtype.", _is_auto, _dtype),
     Argument("trust_remote_code", TRANSFORMERS, "no code of a checkpoint is run here.", is_anything),
-    Argument(
-        "model_kwargs", TRANSFORMERS, "each of them is read as an argument.", is_unset, _nested("model_kwargs")
-    ),
-    Argument("pipeline_class", TRANSFORMERS, "a task has one class here; subclass that of type(pipe), or wrap the call."),
+    Argument("model_kwargs", TRANSFORMERS, "each of them is read as an argument.", is_unset, _nested("model_kwargs")),
+    Argument("pipeline_class", TRANSFORMERS, "a task has one class here: wrap the call of the pipeline."),
     Argument("framework", TRANSFORMERS, "ONNX Runtime runs it: leave it out.", _is_one_of(None, "pt", "np", "ort")),
     Argument("modelcard", TRANSFORMERS, "README.md of the artifact is its card.", is_anything),
     Argument("args_parser", TRANSFORMERS, "arguments are read by the task: leave it out."),
@@ -174,14 +166,14 @@ FACTORY: Table = table(
         is_unset,
         lambda value: {"local_files_only": True},
     ),
-    Argument("subfolder", TRANSFORMERS, 'pass the folder itself as model.', _is_one_of(None, "", ".", "onnx")),
+    Argument("subfolder", TRANSFORMERS, "pass the folder itself as model.", _is_one_of(None, "", ".", "onnx")),
     Argument("provider", OPTIMUM, "names the device.", is_unset, _provider),
     Argument("providers", OPTIMUM, "the first names the device.", is_unset, _provider),
     Argument("provider_options", OPTIMUM, "device_id names the GPU.", is_unset, _provider_options),
+    Argument("session_options", OPTIMUM, "intra_op_num_threads is threads=.", is_unset, _session_options),
     Argument(
-        "session_options", OPTIMUM, "intra_op_num_threads is threads=.", is_unset, _session_options
+        "file_name", OPTIMUM, "names the variant by its file, as precision= does by its name.", is_unset, _file_name
     ),
-    Argument("file_name", OPTIMUM, "names the variant: model_int8.onnx is int8.", is_unset, _file_name),
     Argument("accelerator", OPTIMUM, "ONNX Runtime runs it: leave it out.", _is_one_of(None, "ort", "onnxruntime")),
     Argument("export", OPTIMUM, "export first: `onnxpress export MODEL OUT`, or onnxpress.export(MODEL, OUT)."),
     Argument("from_transformers", OPTIMUM, "the old name of export: `onnxpress export MODEL OUT`."),
@@ -190,9 +182,7 @@ FACTORY: Table = table(
     Argument("use_merged", OPTIMUM, "a decoder is one graph.", is_anything),
     Argument("library_name", OPTIMUM, "the artifact knows what it is.", is_anything),
     Argument("backend", SENTENCES, "ONNX Runtime runs it.", _is_one_of(None, "torch", "onnx")),
-    Argument(
-        "cache_folder", SENTENCES, "as cache_dir.", _is_one_of(None), lambda value: {"cache_dir": value}
-    ),
+    Argument("cache_folder", SENTENCES, "as cache_dir.", _is_one_of(None), lambda value: {"cache_dir": value}),
     Argument("modules", SENTENCES, _OUR_GRAPHS),
     Argument("model_card_data", SENTENCES, "README.md of the artifact is its card.", is_anything),
     Argument("processor_kwargs", SENTENCES, _OUR_GRAPHS),
