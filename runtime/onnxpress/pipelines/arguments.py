@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from onnxpress.errors import InputError
+from onnxpress.suggestions import did_you_mean
 
 #: What an argument's value becomes: arguments of ours.
 Honour = Callable[[Any], Mapping[str, Any]]
@@ -104,6 +104,4 @@ def unknown_argument(where: str, name: str, known: Iterable[str], others: Mappin
         if name in names:
             return InputError(f"{where} has no argument {name!r}: {sentence}")
     names = sorted(known)
-    close = get_close_matches(name, names, 3, 0.6)
-    hint = f"Did you mean {' or '.join(close)}? " if close else ""
-    return InputError(f"{where} has no argument {name!r}. {hint}It takes: {', '.join(names)}.")
+    return InputError(f"{where} has no argument {name!r}.{did_you_mean(name, names)} It takes: {', '.join(names)}.")

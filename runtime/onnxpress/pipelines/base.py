@@ -11,7 +11,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
 from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, OnError, Windows, Work, stream
 from onnxpress.samples import Batch, Processor, Sample
+from onnxpress.suggestions import nearest
 
 Options = TypeVar("Options")
 P = TypeVar("P", bound=Processor)
@@ -244,16 +244,16 @@ class Pipeline(ABC, Generic[Options, P]):
         from onnxpress.pipelines.known_arguments import FACTORY, OURS
 
         for name in names:
-            close = name not in self.collected and get_close_matches(name, {*known, *OURS}, 1, 0.8)
-            if close or (name in {*OURS, *FACTORY} and name not in self.collected):
+            misspelt = name not in self.collected and nearest(name, [*self.collected, *known, *OURS]) in {*known, *OURS}
+            if misspelt or (name in {*OURS, *FACTORY} and name not in self.collected):
                 raise self._unknown(name, known)
 
     def _unknown(self, name: str, known: Collection[str]) -> InputError:
         from onnxpress.pipelines.known_arguments import FACTORY, OURS
 
         of_factory = f"it is one of onnxpress.pipeline(...), where the model is opened: pass {name} there."
-        close = get_close_matches(name, OURS, 1, 0.8)
-        return unknown_argument(self.task, name, {*known, *close}, {of_factory: (*OURS, *FACTORY)})
+        meant = nearest(name, OURS)
+        return unknown_argument(self.task, name, {*known, *([meant] if meant else ())}, {of_factory: (*OURS, *FACTORY)})
 
     def close(self) -> None:
         """Free the model's memory, unless it is another pipeline's. The pipeline cannot be called again."""

@@ -171,9 +171,7 @@ FACTORY: Table = table(
     Argument("providers", OPTIMUM, "the first names the device.", is_unset, _provider),
     Argument("provider_options", OPTIMUM, "device_id names the GPU.", is_unset, _provider_options),
     Argument("session_options", OPTIMUM, "intra_op_num_threads is threads=.", is_unset, _session_options),
-    Argument(
-        "file_name", OPTIMUM, "names the variant by its file, as precision= does by its name.", is_unset, _file_name
-    ),
+    Argument("file_name", OPTIMUM, "names the variant by its file.", is_unset, _file_name),
     Argument("accelerator", OPTIMUM, "ONNX Runtime runs it: leave it out.", _is_one_of(None, "ort", "onnxruntime")),
     Argument("export", OPTIMUM, "export first: `onnxpress export MODEL OUT`, or onnxpress.export(MODEL, OUT)."),
     Argument("from_transformers", OPTIMUM, "the old name of export: `onnxpress export MODEL OUT`."),

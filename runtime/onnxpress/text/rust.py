@@ -93,7 +93,7 @@ def _load(file: Path) -> Tokenizer:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise MissingDependency("tokenizers is not installed: `pip install onnxpress[cpu]`.") from error
+        raise MissingDependency("tokenizers is not installed: `pip install 'onnxpress[cpu]'`.") from error
     try:
         tokenizer = guarded(lambda: Tokenizer.from_file(os.fspath(file)))
     except InputError as error:
