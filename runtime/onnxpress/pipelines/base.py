@@ -19,7 +19,7 @@ from onnxpress.engine.providers import provider_of
 from onnxpress.errors import ArtifactError, InputError, OnnxpressError
 from onnxpress.pipelines.arguments import Table, translate, unknown_argument
 from onnxpress.pipelines.batching import Limits, Prepared, run_samples
-from onnxpress.pipelines.inputs import is_stream, items_of
+from onnxpress.pipelines.inputs import is_stream, items_of, listed
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
 from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, OnError, Windows, Work, stream
@@ -67,8 +67,8 @@ class Pipeline(ABC, Generic[Options, P]):
     """A callable: processor -> batches -> session -> result.
 
     Thread-safe, usable after a fork, picklable (the session reopens lazily). `close` frees the model's memory; the
-    pipeline is also a context manager. Lists in, lists out; generators and datasets in, a lazy iterator out;
-    anything else, an array or a picture too, is one input.
+    pipeline is also a context manager. Lists, columns and arrays of texts in, lists out; generators and datasets in, a
+    lazy iterator out; anything else, an array of numbers or a picture too, is one input.
     """
 
     options_type: type[Any]
@@ -160,6 +160,7 @@ class Pipeline(ABC, Generic[Options, P]):
     def __call__(self, inputs: Any, **options: Any) -> Any:
         common = _pop_common(self._common, options)
         chosen = self._options(self.options, options) if options else self.options
+        inputs = listed(inputs)
         if is_stream(inputs):
             self.check(chosen)
             return self._stream(inputs, chosen, common)

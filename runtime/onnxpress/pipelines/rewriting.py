@@ -17,6 +17,7 @@ from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_sample
 from onnxpress.pipelines.files import read_json
+from onnxpress.pipelines.inputs import listed
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.long_texts import pieces
 from onnxpress.pipelines.rewriting_options import (
@@ -68,6 +69,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """As in transformers 4, a list of texts gives a list of results, not of lists, where each has one."""
+        inputs = listed(inputs)
         results = super().__call__(inputs, **options)
         if not isinstance(inputs, (list, tuple)):
             return results

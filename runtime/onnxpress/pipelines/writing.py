@@ -171,7 +171,7 @@ class StopStrings:
         self._tokenizer = tokenizer
         self._strings = strings
         # Of a byte each at least; before them, some that may lose a space at the beginning.
-        self._window = max(len(string.encode()) for string in strings) + 4
+        self._window = max(len(string.encode(errors="surrogatepass")) for string in strings) + 4
         self._ids: list[int] = []
 
     def __call__(self, token: int) -> bool:
