@@ -20,6 +20,7 @@ from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import Manifest, Variant
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.suggestions import did_you_mean
 from onnxpress_exporter.errors import VariantRefused, VerificationFailed
 from onnxpress_exporter.from_artifact import check_request, plan_from_artifact
 from onnxpress_exporter.gate.finished import unanswered
@@ -159,7 +160,8 @@ def precisions(wanted: Sequence[str] | str, known: Sequence[str] = QUANTIZED) ->
     names = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"There is no precision {unknown[0]!r} here. There are: {', '.join(known)}.")
+        hint = did_you_mean(unknown[0], known)
+        raise InputError(f"There is no precision {unknown[0]!r} here.{hint} There are: {', '.join(known)}.")
     if not names:
         raise InputError(f"Name a precision: {', '.join(known)}.")
     return names

@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from pathlib import Path
 from typing import IO, TextIO
 
+from onnxpress.errors import InputError
+
 #: Held by the thread whose output goes to a log.
 _DESCRIPTORS = threading.RLock()
 
@@ -64,10 +66,16 @@ def quiet(log_file: Path | None = None) -> Iterator[IO[str]]:
 
     Descriptors are redirected as well, so that C++ libraries are quiet too. Yields a text stream to
     the standard error as it was before, which is where a progress display may still write.
+
+    Raises:
+        InputError: `log_file` cannot be written.
     """
     target = Path(os.devnull) if log_file is None else log_file
     with _DESCRIPTORS, ExitStack() as stack:
-        log = stack.enter_context(target.open("a", encoding="utf-8", errors="replace", buffering=1))
+        try:
+            log = stack.enter_context(target.open("a", encoding="utf-8", errors="replace", buffering=1))
+        except OSError as error:
+            raise InputError(f"The log file {target} cannot be written ({error.strerror}). Choose another.") from None
         handlers = [(handler, handler.stream) for handler in _handlers_to_terminal()]
         terminal = stack.enter_context(_descriptors_to(log))
         display = stack.enter_context(os.fdopen(os.dup(terminal), "w", encoding="utf-8", errors="replace", buffering=1))

@@ -2,29 +2,37 @@
 
 >>> pipe = onnxpress.pipeline(model="folder-or-hub-id")  # doctest: +SKIP
 >>> pipe("What a day!")  # doctest: +SKIP
+
+A name is imported when it is first used: a command line's `--help` and a program that only catches errors need little
+of the rest.
 """
 
-from onnxpress.engine.session import Session
-from onnxpress.errors import (
-    ArtifactError,
-    Cancelled,
-    CorruptFile,
-    DeviceUnavailable,
-    EngineError,
-    HubError,
-    InputError,
-    InvalidManifest,
-    MissingDependency,
-    MissingFile,
-    OnnxpressError,
-    OutOfMemory,
-    SessionClosed,
-    TimeoutExceeded,
-    UnknownTask,
-    UnsupportedFormat,
-)
-from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines import pipeline
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxpress.engine.session import Session
+    from onnxpress.errors import (
+        ArtifactError,
+        Cancelled,
+        CorruptFile,
+        DeviceUnavailable,
+        EngineError,
+        HubError,
+        InputError,
+        InvalidManifest,
+        MissingDependency,
+        MissingFile,
+        OnnxpressError,
+        OutOfMemory,
+        OutputError,
+        SessionClosed,
+        TimeoutExceeded,
+        UnknownTask,
+        UnsupportedFormat,
+    )
+    from onnxpress.layouts.artifact import Artifact
+    from onnxpress.pipelines import pipeline
 
 __version__ = "0.1.0"
 
@@ -42,6 +50,7 @@ __all__ = [
     "MissingFile",
     "OnnxpressError",
     "OutOfMemory",
+    "OutputError",
     "Session",
     "SessionClosed",
     "TimeoutExceeded",
@@ -50,3 +59,22 @@ __all__ = [
     "__version__",
     "pipeline",
 ]
+
+#: Where the public names that are no errors are.
+_MODULES = {
+    "Artifact": "onnxpress.layouts.artifact",
+    "Session": "onnxpress.engine.session",
+    "pipeline": "onnxpress.pipelines",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES.get(name, "onnxpress.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,6 +11,7 @@
     ├── UnknownTask            no such task, or one that the artifact was not exported for
     ├── MissingDependency      an optional package is absent; the message names the `pip install`
     ├── DeviceUnavailable      the requested device is not here; never a silent fall to the CPU
+    ├── OutputError            what was to be written cannot be: no space, a quota, a disk that fails
     ├── SessionClosed          the pipeline or session was closed before the call, or during it
     ├── Cancelled              the caller ended the call
     ├── TimeoutExceeded        the call took longer than the caller allows
@@ -94,6 +95,10 @@ class MissingDependency(OnnxpressError):  # noqa: N818
 
 class DeviceUnavailable(OnnxpressError):  # noqa: N818
     """The requested device is not on this machine."""
+
+
+class OutputError(OnnxpressError):
+    """A file cannot be written: there is no space, a quota is used up, or the disk fails."""
 
 
 class SessionClosed(OnnxpressError):  # noqa: N818

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import types
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import onnxpress
+from onnxpress import errors
 
 from ..fixtures.artifacts import write_artifact
 
@@ -19,12 +19,13 @@ HEAVY = ("torch", "transformers", "optimum", "onnx", "onnx_ir", "onnxscript", "s
 
 
 def test_the_public_names_do_not_drift() -> None:
-    public = {
-        name
-        for name, value in vars(onnxpress).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
-    }
-    assert public | {"__version__"} == set(onnxpress.__all__)
+    raised = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert raised - {"BatchDependenceWarning"} == {name for name in onnxpress.__all__ if hasattr(errors, name)}
+    assert dir(onnxpress) == sorted(onnxpress.__all__)
+    for name in onnxpress.__all__:
+        assert getattr(onnxpress, name) is getattr(onnxpress, name)
+    with pytest.raises(AttributeError, match="no attribute 'pipelin'"):
+        onnxpress.pipelin  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_version_is_that_of_the_package() -> None:
@@ -49,6 +50,15 @@ assert "huggingface_hub" not in sys.modules
 """
     done = _python(code, write_artifact(tmp_path / "artifact"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_help_needs_little() -> None:
+    done = _python(
+        "import sys; from onnxpress.cli import main; from click.testing import CliRunner; "
+        "print(CliRunner().invoke(main.program, ['run', '--help']).exit_code); "
+        "print([name for name in ('numpy', 'onnxruntime', 'tqdm', 'onnxpress.engine') if name in sys.modules])"
+    )
+    assert (done.stdout, done.stderr) == ("0\n[]\n", "")
 
 
 def test_importing_brings_neither_the_session_nor_the_tokenizer_library() -> None:

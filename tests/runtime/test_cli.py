@@ -115,7 +115,7 @@ def test_settings_are_json_text_or_a_file(artifact: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("-s", "topk=1"), "has no argument 'topk'. It takes: .*top_k"),
+        (("-s", "topk=1"), "has no argument 'topk'. Did you mean 'top_k'\\? It takes: .*top_k"),
         (("-s", "function_to_apply=@/not/here"), "cannot read '/not/here'"),
         (("--task", "ner"), "exported for text-classification"),
         (("--task", "dreaming"), "Unknown task 'dreaming'. Tasks: "),
@@ -190,7 +190,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
         [sys.executable, "-m", "onnxpress", "exprot"], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
     assert done.returncode == 2
-    assert "No such command" in done.stderr
+    assert "No such command 'exprot'. Did you mean 'export'?" in done.stderr
 
 
 def test_sizes_and_tables() -> None:

@@ -221,4 +221,4 @@ def test_jinja2_is_imported_only_for_a_template(tmp_path: Path) -> None:
         "except MissingDependency as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", missing], capture_output=True, text=True, check=True)
-    assert "pip install onnxpress[chat]" in done.stdout
+    assert "pip install 'onnxpress[chat]'" in done.stdout

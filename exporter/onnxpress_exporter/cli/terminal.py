@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxpress.errors import MissingDependency, OnnxpressError
-from onnxpress_exporter.errors import VariantRefused
+from onnxpress.errors import EngineError, MissingDependency, OnnxpressError
+from onnxpress_exporter.errors import PassError, ReaderError, TraceError, VariantRefused, VerificationFailed
 
 if TYPE_CHECKING:
     from onnxpress.layouts.artifact import Artifact
     from onnxpress_exporter.judging.data import EvalData
     from onnxpress_exporter.quantize.settings import Settings
+
+
+#: What fails within a dependency, whose log may say why. The messages of other errors say all there is to know.
+_OF_DEPENDENCIES = (EngineError, PassError, ReaderError, TraceError, VerificationFailed)
 
 
 def quantization_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,7 +147,7 @@ def require(command: str, modules: Sequence[str]) -> None:
 
 @contextmanager
 def kept_log(chosen: Path | None) -> Iterator[Path]:
-    """The file for dependencies' logs: the one asked for, or a temporary one that is kept only after a failure."""
+    """The file for dependencies' logs: the one asked for, or a temporary one, kept where it may explain an error."""
     if chosen is not None:
         yield chosen
         return
@@ -152,11 +156,14 @@ def kept_log(chosen: Path | None) -> Iterator[Path]:
     path = Path(name)
     try:
         yield path
-    except OnnxpressError as error:
-        if path.stat().st_size == 0 or isinstance(error, VariantRefused):
+    except Exception as error:
+        if path.stat().st_size and isinstance(error, _OF_DEPENDENCIES):
+            raise type(error)(f"{error}\nThe dependencies' log is in {path}.") from error
+        if path.stat().st_size == 0 or isinstance(error, OnnxpressError | OSError):
             path.unlink()
-            raise
-        raise type(error)(f"{error}\nThe dependencies' log is in {path}.") from error
+        else:  # a fault of ours, whose trace will be shown
+            error.add_note(f"The dependencies' log is in {path}.")
+        raise
     except BaseException:
         path.unlink(missing_ok=True)
         raise

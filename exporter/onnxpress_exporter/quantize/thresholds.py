@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from onnxpress.errors import InputError
 from onnxpress.format.fidelity import LOSS, figure_of
+from onnxpress.suggestions import did_you_mean
 from onnxpress_exporter.judging.metrics import METRICS
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.precisions.row import Thresholds
@@ -61,5 +62,7 @@ def parse_thresholds(limits: Mapping[str, float]) -> Thresholds:
     known = {name for precision in QUANTIZED for name in thresholds_of(precision)}
     unknown = sorted(set(limits) - known)
     if unknown:
-        raise InputError(f"There is no threshold {unknown[0]!r}. There are: {', '.join(sorted(known))}.")
+        hint = did_you_mean(unknown[0], known)
+        names = "".join(f"\n  {name}" for name in sorted(known))
+        raise InputError(f"There is no threshold {unknown[0]!r}.{hint} There are:{names}")
     return dict(limits)

@@ -6,14 +6,15 @@ and no weight.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from onnxpress.errors import UnknownTask
+from onnxpress.pipelines import TASKS as RUNTIME_TASKS
 from onnxpress.pipelines import find_task
+from onnxpress.suggestions import did_you_mean
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.tasks import ROWS, TASKS
 from onnxpress_exporter.tasks.feature_extraction import BARE
@@ -41,8 +42,7 @@ def normalize_task(task: str) -> str:
     known = ", ".join(TASKS)
     if name in _hub_tasks():
         raise UnsupportedCheckpoint(f"This version does not export {name} yet. Tasks it exports: {known}.")
-    close = difflib.get_close_matches(name, [*TASKS, *_ALIASES], n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(task, [*TASKS, *_ALIASES, *(alias for row in RUNTIME_TASKS.values() for alias in row.aliases)])
     raise UnknownTask(f"There is no task {task!r}.{hint} Tasks: {known}.")
 
 

@@ -121,7 +121,7 @@ class Chat:
             from onnxpress.chat.meter import Exceeded, metered
             from onnxpress.chat.sandbox import Environment
         except ImportError as error:
-            raise MissingDependency("Chat templates need jinja2: `pip install onnxpress[chat]`.") from error
+            raise MissingDependency("Chat templates need jinja2: `pip install 'onnxpress[chat]'`.") from error
         try:
             with metered():
                 if source not in self._compiled:

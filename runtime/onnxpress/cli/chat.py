@@ -11,8 +11,6 @@ import click
 from onnxpress.cli.lines import standard_input
 from onnxpress.cli.options import call_arguments, opening, settings
 from onnxpress.errors import InputError
-from onnxpress.pipelines import pipeline
-from onnxpress.pipelines.table import CHAT
 
 Messages = list[dict[str, str]]
 
@@ -39,6 +37,11 @@ def chat(
 
     Lines of standard input are the user's messages. /exit ends, /reset begins anew.
     """
+    from onnxpress.pipelines import pipeline
+    from onnxpress.pipelines.table import CHAT
+
+    if sys.stdin is None:
+        raise click.UsageError("Standard input is closed: there is nobody to talk with.")
     options = call_arguments(settings)
     first: Messages = [] if system is None else [{"role": "system", "content": system}]
     place: dict[str, Any] = {"precision": precision, "device": device, "revision": revision, "threads": threads}

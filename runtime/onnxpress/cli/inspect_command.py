@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from onnxpress.layouts.artifact import Artifact
-
 
 @click.command()
 @click.argument("artifact")
@@ -18,6 +16,7 @@ def inspect(artifact: str, revision: str | None, as_json: bool) -> None:
     """
     from onnxpress.cli.inspection import describe
     from onnxpress.format.manifest import dump
+    from onnxpress.layouts.artifact import Artifact
 
     manifest = Artifact.open(artifact, revision=revision).manifest
     click.echo(dump(manifest) if as_json else describe(manifest), nl=not as_json)

@@ -8,37 +8,59 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from types import FrameType
+from traceback import walk_tb
+from types import FrameType, MappingProxyType
 from typing import NoReturn
 
 import click
 
 from onnxpress import __version__
-from onnxpress.cli.chat import chat
-from onnxpress.cli.inspect_command import inspect
-from onnxpress.cli.run import run
+from onnxpress.cli.streams import abandon, arguments, flush, prepare_output
+from onnxpress.cli.words import in_words_of
 from onnxpress.errors import OnnxpressError
 
 GROUP = "onnxpress.commands"
+
+#: The commands of this package, as "module:command"; imported when they are asked for.
+OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
+    {
+        "chat": "onnxpress.cli.chat:chat",
+        "inspect": "onnxpress.cli.inspect_command:inspect",
+        "run": "onnxpress.cli.run:run",
+    }
+)
 
 
 class Commands(click.Group):
     """The commands of this package, and those that other installed packages registered."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *(entry.name for entry in _registered())})
+        return sorted({*OF_THE_RUNTIME, *(entry.name for entry in _registered())})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        builtin = super().get_command(ctx, cmd_name)
-        if builtin is not None:
-            return builtin
+        if cmd_name in OF_THE_RUNTIME:
+            module, _, name = OF_THE_RUNTIME[cmd_name].partition(":")
+            command: click.Command = getattr(import_module(module), name)
+            return command
         for entry in _registered():
             if entry.name == cmd_name:
-                command: click.Command = entry.load()
-                return command
+                registered: click.Command = entry.load()
+                return registered
         return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from onnxpress.suggestions import did_you_mean
+
+            raise click.UsageError(f"{error.message}{did_you_mean(args[0], self.list_commands(ctx))}", ctx) from None
 
 
 def _registered() -> Iterable[EntryPoint]:
@@ -51,27 +73,51 @@ def program() -> None:
     """Turn Hugging Face checkpoints into verified ONNX artifacts, and run them without PyTorch."""
 
 
-for command in (chat, inspect, run):
-    program.add_command(command)
-
-
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     """SIGTERM as an exception, so that temporary folders are removed."""
     raise SystemExit(128 + signum)
 
 
 def main() -> NoReturn:
-    """Run the program: errors made on purpose become one line on standard error and exit code 1."""
+    """Run the program: errors made on purpose, and those of files and streams, become one line on standard error."""
     signal.signal(signal.SIGTERM, _terminate)
+    prepare_output()
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the program; its exit code."""
+    called = ""
     try:
-        program(standalone_mode=False)
-    except OnnxpressError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
-    sys.exit(0)
+        try:
+            texts = arguments(sys.argv[1:])
+            called = texts[0] if texts else ""
+            program(texts, standalone_mode=False)
+            flush()
+        except OnnxpressError as error:
+            command = program.get_command(click.Context(program), called)
+            click.echo(f"error: {in_words_of(command, str(error))}", err=True)
+            return 1
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            return 130
+    except OSError as error:
+        return _failed(error)
+    return 0
+
+
+def _failed(error: OSError) -> int:
+    """Tell that a file or a standard stream failed, where that can still be told; of a closed pipe nothing is told."""
+    if not isinstance(error, BrokenPipeError):
+        where = error.filename or ("Standard output" if _was_echoing(error) else "A file")
+        with suppress(OSError):
+            click.echo(f"error: {where}: {error.strerror or error}.", err=True)
+    abandon()
+    return 1
+
+
+def _was_echoing(error: BaseException) -> bool:
+    return any(frame.f_code is click.echo.__code__ for frame, _ in walk_tb(error.__traceback__))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from onnxpress.cli.options import call_arguments, opening, settings
-from onnxpress.pipelines import TASKS, pipeline
+from onnxpress.cli.streams import writes_unicode
 
 
 @click.command(
@@ -47,11 +47,12 @@ def run(
     from onnxpress.cli.answers import answers
     from onnxpress.cli.inspection import present
     from onnxpress.cli.lines import standard_input
+    from onnxpress.pipelines import TASKS, pipeline
     from onnxpress.pipelines.payload import read_argument
     from onnxpress.pipelines.text_stream import ShowsText
 
     options = call_arguments(settings)
-    if not inputs and sys.stdin.isatty():
+    if not inputs and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Give at least one INPUT, or pipe texts into standard input, one a line.")
     with pipeline(task, artifact, precision=precision, device=device, revision=revision, threads=threads) as pipe:
         arguments: Iterable[str] = inputs or _with_progress(standard_input())
@@ -62,7 +63,9 @@ def run(
                     _write(pipe.stream(item, **call.options))
             return
         for argument, result in answers(pipe, arguments, options):
-            click.echo(json.dumps(_plain(result), ensure_ascii=False) if as_json else present(argument, result))
+            click.echo(
+                json.dumps(_plain(result), ensure_ascii=not writes_unicode()) if as_json else present(argument, result)
+            )
 
 
 def _write(pieces: Iterable[str]) -> None:

@@ -55,7 +55,7 @@ CPU = Provider(
     own_memory=False,
     memory="cpu",
     budget_tokens=512,
-    install="Install onnxpress[cpu].",
+    install="Install it: `pip install 'onnxpress[cpu]'`.",
 )
 
 CUDA = Provider(
@@ -65,7 +65,7 @@ CUDA = Provider(
     own_memory=True,
     memory="cuda",
     budget_tokens=16_384,
-    install="Install onnxpress[gpu] instead of onnxpress[cpu] (the two exclude each other).",
+    install="Install it: `pip uninstall onnxruntime`, then `pip install 'onnxpress[gpu]'`: the two exclude each other.",
     options=MappingProxyType(
         {
             # What is asked for and no more: by default the arena doubles, and half of a card can stay unused.
@@ -141,7 +141,7 @@ def import_onnxruntime() -> ModuleType:
         import onnxruntime
     except ImportError as error:
         raise MissingDependency(
-            "ONNX Runtime is not installed: `pip install onnxpress[cpu]`, or `pip install onnxpress[gpu]` for CUDA."
+            "ONNX Runtime is not installed: `pip install 'onnxpress[cpu]'`, or `pip install 'onnxpress[gpu]'` for CUDA."
         ) from error
     module: ModuleType = onnxruntime
     return module

@@ -7,18 +7,27 @@ folders of the living from those of the dead. This module does not know what is 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from onnxpress.errors import InputError
+from onnxpress.errors import InputError, OutputError
 from onnxpress.format.staging import Claim, claimed, remove_leftovers
 
 _CHUNK_BYTES = 1 << 20
+
+#: What the system says where the disk is to blame, not what is written.
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+
+#: The same in the words of libraries that keep the system's number to themselves: Rust's, numpy's.
+_DISK_FAILED = re.compile(r"No space left on device|Disk quota exceeded|File too large|\d+ requested and \d+ written")
 
 
 def sha256(path: Path) -> str:
@@ -52,6 +61,7 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
 
     Raises:
         InputError: `target` exists, at the end too, and `force` is not given; or its parent cannot be written.
+        OutputError: the block, or what follows it, meets a full disk.
     """
     check_target(target, force=force)
     parent = target.absolute().parent
@@ -65,12 +75,33 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         except OSError as error:
             raise InputError(f"{parent}: cannot write here ({error.strerror}). Choose another output folder.") from None
         held.callback(shutil.rmtree, staging, ignore_errors=True)
-        yield staging
-        for file in sorted(staging.rglob("*")):
-            _sync(file)
-        _sync(staging)
-        _swap(staging, target, claim, force=force)
-        _sync(parent)
+        try:
+            yield staging
+            for file in sorted(staging.rglob("*")):
+                _sync(file)
+            _sync(staging)
+            _swap(staging, target, claim, force=force)
+            _sync(parent)
+        except Exception as error:
+            reason = disk_failure(error)
+            if reason is None:
+                raise
+            raise OutputError(
+                f"{target}: cannot be written ({reason}). Nothing was written. Free space in {parent} and in "
+                f"{tempfile.gettempdir()}, or choose another output folder."
+            ) from error
+
+
+def disk_failure(error: BaseException) -> str | None:
+    """What the disk is to blame for, in the system's words; None: the error is another one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+            return cause.strerror
+        if (said := _DISK_FAILED.search(str(cause))) is not None:
+            return said[0]
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def check_target(target: Path, *, force: bool) -> None:

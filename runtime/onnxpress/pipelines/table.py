@@ -13,6 +13,7 @@ from onnxpress.errors import UnknownTask
 from onnxpress.pipelines.payload import Payload
 from onnxpress.pipelines.suitable import lacks_entailment, lacks_one_score
 from onnxpress.pipelines.task import Task
+from onnxpress.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from onnxpress.format.manifest import Manifest
@@ -130,7 +131,8 @@ def find_task(name: str) -> tuple[Task, dict[str, Any]]:
         if (options := row.options_of(name)) is not None:
             return row, options
     aliases = sorted(alias for row in TASKS.values() for alias in row.aliases)
-    raise UnknownTask(f"Unknown task {name!r}. Tasks: {', '.join(TASKS)}. Aliases: {', '.join(aliases)}.")
+    hint = did_you_mean(name, [*TASKS, *aliases])
+    raise UnknownTask(f"Unknown task {name!r}.{hint} Tasks: {', '.join(TASKS)}. Aliases: {', '.join(aliases)}.")
 
 
 def served_tasks(manifest: Manifest) -> tuple[str, ...]:

@@ -224,4 +224,4 @@ def test_what_is_missing_is_named(tokenizer: Tokenizer) -> None:
         "except MissingDependency as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "pip install onnxpress[structured]" in done.stdout
+    assert "pip install 'onnxpress[structured]'" in done.stdout

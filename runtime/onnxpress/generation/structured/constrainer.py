@@ -177,7 +177,7 @@ def _import() -> Any:
     try:
         import llguidance
     except ImportError as error:
-        raise MissingDependency("Structured output needs llguidance: `pip install onnxpress[structured]`.") from error
+        raise MissingDependency("Structured output needs llguidance: `pip install 'onnxpress[structured]'`.") from error
     return llguidance
 
 
