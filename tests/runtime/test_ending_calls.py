@@ -76,7 +76,7 @@ def test_one_cancel_ends_many_calls_and_those_that_come_later(pipe: Any) -> None
 def test_of_a_stream_the_time_of_what_is_computed_counts(pipe: Any) -> None:
     def source() -> Iterator[str]:
         for text in ("good", "bad", ENDLESS):
-            threading.Event().wait(0.15)  # the source's own time
+            threading.Event().wait(0.6)  # the source's own time
             yield text
 
     results = pipe(source(), timeout=0.4)

@@ -16,6 +16,7 @@ from onnxpress.generation.events import Generated
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_sample
+from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.inputs import listed
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.long_texts import pieces
@@ -28,7 +29,7 @@ from onnxpress.pipelines.rewriting_options import (
 )
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, Writer, WritingSettings, details, read_json, stop_strings
+from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
@@ -51,6 +52,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
 
     processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
+    collected = SETTINGS
     rows = ROWS
     window = 8 * ROWS
 
