@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
@@ -22,6 +26,12 @@ if TYPE_CHECKING:
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.loaded import LoadedModel
     from onnxpress.text.tokenizer import Tokenizer
+
+
+_log = logging.getLogger("onnxpress")
+
+#: Those of the pipelines of this process.
+_sessions: WeakSet[Session] = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,8 @@ def pipeline(
             the pipeline tells which and why.
         device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
         revision: branch, tag or commit on the Hub.
-        threads: threads of one forward pass; None: the cores that this process may use.
+        threads: threads of one forward pass; None: ONNXPRESS_THREADS, OMP_NUM_THREADS, or the cores that this process
+            may use.
         options: defaults for the arguments of the call, such as `top_k=None` or `aggregation_strategy="simple"`; and
             what the factories of transformers, optimum and sentence-transformers take, as docs/migration.md lists it.
 
@@ -130,6 +141,7 @@ def pipeline(
         if task is not None and (Path(task).is_dir() or "/" in task):
             raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
         raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
+    started = time.perf_counter()
     wanted, alias_options = (None, {}) if task is None else find_task(task)
     asked = Opening.of({"precision": precision, "device": device, "revision": revision, "threads": threads, **options})
     loaded = _opened(asked, model, wanted)
@@ -138,11 +150,17 @@ def pipeline(
     try:
         check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
         check_config(loaded.artifact, asked.config)
-        return loaded.task.load()(loaded, {**alias_options, **asked.options})
+        pipe = loaded.task.load()(loaded, {**alias_options, **asked.options})
     except BaseException:
         if loaded.owned:
             loaded.session.close()
         raise
+    seconds, session = time.perf_counter() - started, pipe.session
+    _log.info(
+        "%s from %s: %s (%s), on %s, threads %d, opened in %.2f s", pipe.task, pipe.artifact.folder, pipe.precision,
+        pipe.choice.reason, session.device, session.used_threads, seconds,
+    )  # fmt: skip
+    return pipe
 
 
 def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
@@ -150,7 +168,9 @@ def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
     shared: LoadedModel | None = getattr(model, "loaded", None)
     if shared is not None:
         asked.check_open(shared.choice, shared.session)
-        return replace(shared, task=_served_task(shared.artifact, wanted or shared.task), owned=False)
+        row = _served_task(shared.artifact, wanted or shared.task)
+        # A session of its own shares the graphs, and either may be closed without the other.
+        return replace(shared, task=row, session=copy(shared.session), owned=True)
     from onnxpress.engine.choice import choose
 
     place = parse_device(asked.device)
@@ -210,7 +230,10 @@ def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: in
         from onnxpress.text.opening import open_tokenizer
 
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
-        session = Session(graphs.result(), device=place, threads=threads, roles=roles)
+        paths = graphs.result()
+        crowded = any(not other.closed and other.graphs != paths for other in _sessions)
+        session = Session(paths, device=place, threads=threads, roles=roles, crowded=crowded)
+        _sessions.add(session)
         opened = beside.submit(session.warm)
         tokenizer = open_tokenizer(artifact)
         opened.result()
