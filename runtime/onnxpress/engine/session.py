@@ -114,7 +114,7 @@ class Session:
     def _giving_back(self, inputs: Arrays) -> RunOptions | None:
         """Options of a run after which ONNX Runtime gives memory back: one that is far larger than the run before, or
         far smaller than one whose memory is still held. Runs of one size, large as they may be, keep theirs."""
-        size = max(_SMALL_RUN, *(array.size for array in inputs.values()))
+        size = max([_SMALL_RUN, *(array.size for array in inputs.values())])
         before, self._held = self._held, max(size, self._held)
         if _FAR * before >= size and _FAR * size >= before:
             return None
