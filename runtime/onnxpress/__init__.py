@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         UnsupportedFormat,
     )
     from onnxpress.layouts.artifact import Artifact
-    from onnxpress.pipelines import pipeline
+    from onnxpress.pipelines import export, load, pipeline
 
 __version__ = "0.1.0"
 
@@ -57,6 +57,8 @@ __all__ = [
     "UnknownTask",
     "UnsupportedFormat",
     "__version__",
+    "export",
+    "load",
     "pipeline",
 ]
 
@@ -64,6 +66,8 @@ __all__ = [
 _MODULES = {
     "Artifact": "onnxpress.layouts.artifact",
     "Session": "onnxpress.engine.session",
+    "export": "onnxpress.pipelines",
+    "load": "onnxpress.pipelines",
     "pipeline": "onnxpress.pipelines",
 }
 
