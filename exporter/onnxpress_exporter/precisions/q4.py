@@ -40,7 +40,7 @@ Q4 = Precision(
         "among the reference's first 5": 0.98,
         "perplexity ratio": 1.08,
         "divergence": 0.06,
-        "scores' correlation": 0.98,
+        "scores' correlation": 0.95,
         # 24 layers of random weights kept 0.33, where a broken graph has 0.
         "scores' correlation, untrained": 0.1,
     },
