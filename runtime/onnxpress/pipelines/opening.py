@@ -15,7 +15,7 @@ from onnxpress.pipelines.task import Task
 
 # The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
-    from onnxpress.engine.choice import Choice
+    from onnxpress.engine.choice import Choice, Measured
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.loaded import LoadedModel
     from onnxpress.text.tokenizer import Tokenizer
@@ -36,8 +36,10 @@ def pipeline(
     Args:
         task: the Hub's name or an alias ("ner"); None: the task that the artifact was exported for.
         model: an artifact's folder, a Hub id, or an `Artifact`.
-        precision: the variant to run ("fp32", "int8", ...); None: the fastest one that suits the machine. `choice` of
-            the pipeline tells which and why.
+        precision: the variant to run ("fp32", "int8", ...), or "fastest", "smallest" or "exact"; None: the fastest of
+            those that give the same answers and were measured on a processor like this one, else the most exact.
+            `choice` of the pipeline tells which and why. With ONNXPRESS_MEASURE=1 in the environment, what was never
+            measured is timed for a moment, once.
         device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
         revision: branch, tag or commit on the Hub.
         threads: threads of one forward pass; None: the cores that this process may use.
@@ -50,7 +52,8 @@ def pipeline(
         DeviceUnavailable: the device is not here.
         MissingDependency: ONNX Runtime or another optional package is not installed.
     """
-    from onnxpress.engine.choice import choose
+    from onnxpress.engine.choice import FASTEST, Choice, choose
+    from onnxpress.pipelines.measuring import times_here
 
     if model is None:
         if task is not None and (Path(task).is_dir() or "/" in task):
@@ -62,7 +65,14 @@ def pipeline(
     row = _served_task(artifact, wanted)
     if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
-    choice = choose(artifact.manifest, precision, place)
+    measured: Measured = {}
+    if precision is None or precision == FASTEST:
+
+        def opened(name: str) -> Pipeline[Any, Any]:
+            return row.load()(_load(row, artifact, Choice(name, "it is timed"), place, threads), {})
+
+        measured = times_here(row, artifact.manifest, place, threads, opened)
+    choice = choose(artifact.manifest, precision, place, measured=measured)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
     loaded = _load(row, artifact, choice, place, threads)
     try:
