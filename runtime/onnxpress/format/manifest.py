@@ -20,7 +20,7 @@ from onnxpress.format.schema import decode, encode
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 
@@ -100,9 +100,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
+    """Times of one variant. `machine`: the processor's name; `features`: those of it that decide how fast products are
+    (`machine.FEATURES`), None in older artifacts."""
+
     machine: str
     threads: int
     timings: tuple[Timing, ...]
+    features: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +149,14 @@ class EmbeddingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Postprocessing:
-    """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config."""
+    """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
+    `entailment`: the class that the config's label2id calls so, where the labels say another or none."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     function_to_apply: str | None = None
     embedding: EmbeddingSettings | None = None
+    entailment: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +299,9 @@ def _validate(manifest: Manifest, where: str) -> None:
         processor: ProcessorSettings | None = getattr(manifest.processors, kind)
         if processor is not None:
             _require_listed(manifest, processor.file, where, f"processors.{kind}.file")
+    entailment = manifest.postprocessing.entailment
+    if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
+        raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
 
 

@@ -9,65 +9,36 @@ task or modality.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from numpy.typing import NDArray
 
 from onnxpress.engine.providers import provider_of
+from onnxpress.engine.stopping import within
 from onnxpress.errors import ArtifactError, InputError, OnnxpressError
+from onnxpress.pipelines.arguments import Table, translate, unknown_argument
 from onnxpress.pipelines.batching import Limits, Prepared, run_samples
-from onnxpress.pipelines.inputs import is_stream, items_of
+from onnxpress.pipelines.common import COMMON, Common, pop_common
+from onnxpress.pipelines.inputs import is_stream, items_of, listed
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
-from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, OnError, Windows, Work, stream
+from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, Windows, Work, stream
 from onnxpress.samples import Batch, Processor, Sample
-from onnxpress.suggestions import did_you_mean
+from onnxpress.suggestions import nearest
 
 Options = TypeVar("Options")
 P = TypeVar("P", bound=Processor)
 Outputs = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
-    """The arguments that every task takes.
-
-    `batch_size`: at most so many samples in a batch; None: as many as are fast. `budget_tokens`: at most so many tokens
-    in a batch, or of other inputs what costs as much, padding included; None: what suits the device. `read_ahead`: at
-    most so many samples are read from a generator before the first of them is answered; None: what fills the batch that
-    `batch_size` or `budget_tokens` asks for, or else one input, so that a source may wait for its answers. Inputs whose
-    number is known are always read ahead. `on_error="return"`: an error about one input stands in the place of its
-    result, instead of ending the call. `progress`: draw a bar on stderr if a list or stream takes more than 2 s.
-    `num_workers` is transformers' and has no meaning here.
-    """
-
-    batch_size: int | None = None
-    budget_tokens: int | None = None
-    read_ahead: int | None = None
-    on_error: OnError = "raise"
-    progress: bool = False
-    num_workers: Any = None
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "budget_tokens", "read_ahead"):
-            size = getattr(self, name)
-            if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-                raise InputError(f"{name} must be a positive integer or None, not {size!r}.")
-        if self.on_error not in get_args(OnError):
-            raise InputError(f"on_error is {self.on_error!r}; it must be one of {', '.join(get_args(OnError))}.")
-
-
-_COMMON = frozenset(field.name for field in fields(Common))
-
-
 class Pipeline(ABC, Generic[Options, P]):
     """A callable: processor -> batches -> session -> result.
 
     Thread-safe, usable after a fork, picklable (the session reopens lazily). `close` frees the model's memory; the
-    pipeline is also a context manager. Lists in, lists out; generators and datasets in, a lazy iterator out;
-    anything else, an array or a picture too, is one input.
+    pipeline is also a context manager. Lists, columns and arrays of texts in, lists out; generators and datasets in, a
+    lazy iterator out; anything else, an array of numbers or a picture too, is one input.
     """
 
     options_type: type[Any]
@@ -77,6 +48,10 @@ class Pipeline(ABC, Generic[Options, P]):
     role: ClassVar[str] = "encoder"
     #: The field of the options that collects arguments of other names; None: there are no others.
     collects: ClassVar[str | None] = None
+    #: The names that the field is meant for.
+    collected: ClassVar[Collection[str]] = ()
+    #: What other libraries' arguments of a call mean here.
+    arguments: ClassVar[Table] = {}
     #: Samples in a batch unless a call says otherwise; None: as many as its cost allows.
     rows: ClassVar[int | None] = None
     #: Samples that are read ahead of the first result of a long stream, to be sorted by cost.
@@ -85,6 +60,8 @@ class Pipeline(ABC, Generic[Options, P]):
     budget: ClassVar[int | None] = None
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
+        #: What the pipeline is built on; another pipeline may be built on it, too.
+        self.loaded = model
         self.task = model.task.name
         self.artifact = model.artifact
         self.manifest = model.artifact.manifest
@@ -98,7 +75,7 @@ class Pipeline(ABC, Generic[Options, P]):
         self.graph = self.manifest.graphs[self.graph_name]
         self.processor: P = self.processor_type(model)
         self._budget = self.budget or provider_of(model.session.device).budget_tokens
-        self._common = _pop_common(Common(), call := dict(options))
+        self._common = pop_common(Common(), call := dict(options))
         self.options: Options = self._options(self.options_type(), call)
 
     # What a task writes.
@@ -151,8 +128,8 @@ class Pipeline(ABC, Generic[Options, P]):
         return getattr(self.processor, "tokenizer", None)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        common = _pop_common(self._common, options)
-        chosen = self._options(self.options, options) if options else self.options
+        chosen, common = self._arguments(options)
+        inputs = listed(inputs)
         if is_stream(inputs):
             self.check(chosen)
             return self._stream(inputs, chosen, common)
@@ -160,7 +137,8 @@ class Pipeline(ABC, Generic[Options, P]):
             self.check(chosen)
             return self._answer_all(inputs, chosen, common)
         try:
-            return self._answer(inputs, chosen, common)
+            with within(common.stop):
+                return self._answer(inputs, chosen, common)
         except OnnxpressError as error:
             if common.on_error == "raise" or not error.of_input:
                 raise
@@ -170,6 +148,11 @@ class Pipeline(ABC, Generic[Options, P]):
         """One batch: samples -> one value per sample, as `finish` takes them."""
         batch = self.processor.collator.collate(samples)
         return self.reduce(batch, self.session.run(batch.arrays, graph=self.graph_name), options)
+
+    def _arguments(self, options: dict[str, Any]) -> tuple[Options, Common]:
+        """The arguments of a call: those of the task, and those of every call."""
+        common = pop_common(self._common, options)
+        return self._options(self.options, options) if options else self.options, common
 
     def _answer(self, item: Any, options: Options, common: Common) -> Any:
         """What a stream of this one input would give, without the windows, which cost as much as a small layer."""
@@ -189,9 +172,19 @@ class Pipeline(ABC, Generic[Options, P]):
         return self.collect(results, len(inputs), options)
 
     def _stream(self, inputs: Any, options: Options, common: Common) -> Iterator[Any]:
+        stop, at_once = common.stop, isinstance(inputs, (list, tuple))
+
+        def prepare(item: Any) -> Prepared[Any]:
+            with within(stop):
+                return self.prepare(item, options)
+
+        def compute(samples: Sequence[Sample]) -> Sequence[Any]:
+            with within(stop):
+                return self.compute(samples, options)
+
         work: Work[Any, Any, Any] = Work(
-            lambda item: self.prepare(item, options),
-            lambda samples: self.compute(samples, options),
+            prepare,
+            compute,
             lambda context, values: self.finish(context, values, options),
             lambda items: self.prepare_many(items, options),
             lambda item: self.foresee(item, options),
@@ -204,7 +197,8 @@ class Pipeline(ABC, Generic[Options, P]):
                 self._limits(common),
                 self._windows(inputs, common),
                 on_error=common.on_error,
-                hurries=isinstance(inputs, (list, tuple)),
+                hurries=at_once,
+                begin=lambda: stop.restart() if stop is not None and not at_once else None,
                 report=report,
             )
 
@@ -232,9 +226,26 @@ class Pipeline(ABC, Generic[Options, P]):
         most = common.batch_size or self.rows
         return Limits(common.budget_tokens or self._budget, most, self.processor.collator.key)
 
+    def _refuse_misspelt(self, names: Sequence[str], known: Collection[str]) -> None:
+        """Refuse names that are collected, but are nearly one of ours: they would be looked for among the settings."""
+        from onnxpress.pipelines.known_arguments import FACTORY, OURS
+
+        for name in names:
+            misspelt = name not in self.collected and nearest(name, [*self.collected, *known, *OURS]) in {*known, *OURS}
+            if misspelt or (name in {*OURS, *FACTORY} and name not in self.collected):
+                raise self._unknown(name, known)
+
+    def _unknown(self, name: str, known: Collection[str]) -> InputError:
+        from onnxpress.pipelines.known_arguments import FACTORY, OURS
+
+        of_factory = f"it is one of onnxpress.pipeline(...), where the model is opened: pass {name} there."
+        meant = nearest(name, OURS)
+        return unknown_argument(self.task, name, {*known, *([meant] if meant else ())}, {of_factory: (*OURS, *FACTORY)})
+
     def close(self) -> None:
-        """Free the model's memory. The pipeline cannot be called again."""
-        self.session.close()
+        """Free the model's memory, unless it is another pipeline's. The pipeline cannot be called again."""
+        if self.loaded.owned:
+            self.session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -249,20 +260,13 @@ class Pipeline(ABC, Generic[Options, P]):
             InputError: the task has no such argument, or a value that it cannot have.
         """
         known = {field.name for field in fields(base)}
+        changes = translate(changes, {name: row for name, row in self.arguments.items() if name not in known})
         unknown = sorted(set(changes) - known)
         if unknown and self.collects:
+            self._refuse_misspelt(unknown, known | COMMON)
             collected = {**getattr(base, self.collects), **{name: changes[name] for name in unknown}}
             named = {name: value for name, value in changes.items() if name in known}
             return replace(base, **named | {self.collects: collected})
         if unknown:
-            takes = sorted(known | _COMMON)
-            hint = did_you_mean(unknown[0], takes)
-            raise InputError(f"{self.task} has no argument {unknown[0]!r}.{hint} It takes: {', '.join(takes)}.")
+            raise self._unknown(unknown[0], known | COMMON)
         return replace(base, **changes) if changes else base
-
-
-def _pop_common(base: Common, options: dict[str, Any]) -> Common:
-    """Take the common arguments out of `options`."""
-    if not options:
-        return base
-    return replace(base, **{name: options.pop(name) for name in _COMMON & set(options)})

@@ -12,10 +12,11 @@ from onnxpress.generation.events import Generated
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_ids, token_sample
+from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, Writer, WritingSettings, details, read_json, stop_strings
+from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
@@ -85,6 +86,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     options_type = TextGenerationOptions
     processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
+    collected = SETTINGS
     rows = ROWS
     window = 4 * ROWS
     #: Prompts of different lengths need no padding.
@@ -109,14 +111,14 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         Raises:
             InputError: as a call does.
         """
-        chosen = self._options(self.options, options) if options else self.options
+        chosen, common = self._arguments(options)
         call = self._call(chosen, single=True)
         sample = self._sample(_wrapped(inputs), chosen, call)
         skips = chosen.skip_special_tokens is not False
         text = self.processor.tokenizer.stream_decoder(
             skip_special_tokens=skips, cleans_up=chosen.clean_up_tokenization_spaces
         )
-        return TextStream(self.writer, sample, call, text)
+        return TextStream(self.writer, sample, call, text, common.stop)
 
     def streams(self, options: Mapping[str, Any]) -> bool:
         """Whether a call with these options gives one text for each input, which can be shown while it is written."""

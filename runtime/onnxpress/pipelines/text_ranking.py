@@ -12,6 +12,7 @@ from onnxpress.errors import InputError
 from onnxpress.math import top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.inputs import listed
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_classification import FUNCTIONS, function_name
@@ -74,6 +75,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
         Raises:
             InputError: anything else.
         """
+        query, documents = listed(query), listed(documents)
         if documents is None:
             if isinstance(query, str):
                 raise InputError("documents is missing: pipe(query=text, documents=[text, ...]).")
@@ -112,7 +114,7 @@ def _query(item: Any) -> tuple[str, list[str]]:
         raise InputError(f"query must be a text, not {type(query).__name__} {query!r:.60}.")
     if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
         raise InputError(f"documents must be a list of texts, not {type(documents).__name__} {documents!r:.60}.")
-    texts = list(documents)
+    texts = list(listed(documents))
     for text in texts:
         if not isinstance(text, str):
             raise InputError(f"A document must be a text, not {type(text).__name__} {text!r:.60}.")
