@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onnxpress.engine.session import Session
+    from onnxpress.engine.stopping import Cancel
     from onnxpress.errors import (
         ArtifactError,
         Cancelled,
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "ArtifactError",
+    "Cancel",
     "Cancelled",
     "CorruptFile",
     "DeviceUnavailable",
@@ -65,6 +67,7 @@ __all__ = [
 #: Where the public names that are no errors are.
 _MODULES = {
     "Artifact": "onnxpress.layouts.artifact",
+    "Cancel": "onnxpress.engine.stopping",
     "Session": "onnxpress.engine.session",
     "export": "onnxpress.pipelines",
     "load": "onnxpress.pipelines",

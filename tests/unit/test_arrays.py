@@ -39,9 +39,9 @@ def test_what_does_not_fit_is_told() -> None:
         as_array("x", [2**40], "int32")
     with pytest.raises(InputError, match="x holds int64 and must hold float32"):
         as_array("x", [1], "float32")
-    with pytest.raises(InputError, match="Rows must be of one length"):
+    with pytest.raises(InputError, match=r"Rows must be of one length"):
         as_array("x", [[1, 2], [3]])
-    with pytest.raises(InputError, match="tensor.detach"):
+    with pytest.raises(InputError, match=r"tensor.detach"):
         as_array("x", _Tensor("no array"))
 
 

@@ -13,7 +13,7 @@ from onnxpress.engine.providers import import_onnxruntime, parse_device, provide
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, MissingDependency, UnknownTask
 from onnxpress.format.contents import at_home
-from onnxpress.format.precisions import REFERENCE
+from onnxpress.format.precisions import PRECISIONS, REFERENCE
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.arguments import translate, unknown_argument
 from onnxpress.pipelines.table import find_task, served_tasks
@@ -21,7 +21,7 @@ from onnxpress.pipelines.task import Task
 
 # The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
-    from onnxpress.engine.choice import Choice
+    from onnxpress.engine.choice import Choice, Measured
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.graph_model import GraphModel
     from onnxpress.pipelines.loaded import LoadedModel
@@ -88,7 +88,7 @@ class Opening:
             InputError: it runs otherwise.
         """
         asked = {
-            "precision": (self.precision, choice.precision),
+            "precision": (self.precision if self.precision in PRECISIONS else None, choice.precision),
             "device": (self.device, session.device),
             "threads": (self.threads, session.threads),
         }
@@ -115,8 +115,10 @@ def pipeline(
     Args:
         task: the Hub's name or an alias ("ner"); None: the task that the artifact was exported for.
         model: an artifact's folder, a Hub id, or an `Artifact`; or another pipeline, whose open model is shared.
-        precision: the variant to run ("fp32", "int8", ...); None: the fastest one that suits the machine. `choice` of
-            the pipeline tells which and why.
+        precision: the variant to run ("fp32", "int8", ...), or "fastest", "smallest" or "exact"; None: the fastest of
+            those that give the same answers and were measured on a processor like this one, else the most exact.
+            `choice` of the pipeline tells which and why. With ONNXPRESS_MEASURE=1 in the environment, what was never
+            measured is timed for a moment, once.
         device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
         revision: branch, tag or commit on the Hub.
         threads: threads of one forward pass; None: the cores that this process may use.
@@ -213,16 +215,29 @@ def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
     if shared is not None:
         asked.check_open(shared.choice, shared.session)
         return replace(shared, task=_served_task(shared.artifact, wanted or shared.task), owned=False)
-    from onnxpress.engine.choice import choose
-
     place = parse_device(asked.device)
     artifact = asked.artifact(model)
     row = _served_task(artifact, wanted)
     if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
-    choice = choose(artifact.manifest, asked.precision, place)
+    choice = _chosen(asked, row, artifact, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
     return _load(row, artifact, choice, place, asked.threads)
+
+
+def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice:
+    """Which variant to open; where the fastest is wanted, by what was timed on this machine, too."""
+    from onnxpress.engine.choice import FASTEST, Choice, choose
+    from onnxpress.pipelines.measuring import times_here
+
+    measured: Measured = {}
+    if asked.precision is None or asked.precision == FASTEST:
+
+        def opened(name: str) -> Pipeline[Any, Any]:
+            return row.load()(_load(row, artifact, Choice(name, "it is timed"), place, asked.threads), {})
+
+        measured = times_here(row, artifact.manifest, place, asked.threads, opened)
+    return choose(artifact.manifest, asked.precision, place, measured=measured)
 
 
 def _not_ours(model: Any) -> InputError:

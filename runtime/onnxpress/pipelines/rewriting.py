@@ -87,14 +87,14 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         Raises:
             InputError: as a call does, or the text is to be answered in pieces.
         """
-        chosen = self._options(self.options, options)
+        chosen, common = self._arguments(options)
         source = self._source(chosen)
         call = self._call(chosen, source, single=True)
         samples = self._request(inputs, chosen, source).samples
         if len(samples) != 1:
             raise InputError("A text that is answered in pieces cannot be streamed. Call the pipeline.")
         text = self.processor.tokenizer.stream_decoder(cleans_up=chosen.clean_up_tokenization_spaces)
-        return TextStream(self.writer, samples[0], call, text)
+        return TextStream(self.writer, samples[0], call, text, common.stop)
 
     def prepare(self, item: Any, options: RewritingOptions) -> Prepared[Any]:
         """One text as samples; with each goes the space that stands behind its piece.

@@ -113,14 +113,14 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         Raises:
             InputError: as a call does.
         """
-        chosen = self._options(self.options, options) if options else self.options
+        chosen, common = self._arguments(options)
         call = self._call(chosen, single=True)
         sample = self._sample(_wrapped(inputs), chosen, call)
         skips = chosen.skip_special_tokens is not False
         text = self.processor.tokenizer.stream_decoder(
             skip_special_tokens=skips, cleans_up=chosen.clean_up_tokenization_spaces
         )
-        return TextStream(self.writer, sample, call, text)
+        return TextStream(self.writer, sample, call, text, common.stop)
 
     def streams(self, options: Mapping[str, Any]) -> bool:
         """Whether a call with these options gives one text for each input, which can be shown while it is written."""
