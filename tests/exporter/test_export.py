@@ -54,6 +54,15 @@ def test_the_artifact_can_be_moved(artifact: onnxpress.Artifact, tmp_path: Path)
     assert onnxpress.pipeline(model=moved)(text)[0]["label"] == label
 
 
+def test_no_file_holds_a_path_of_this_machine(artifact: onnxpress.Artifact) -> None:
+    paths = {str(path).encode() for path in (SENTIMENT, artifact.folder.parent, Path.home(), Path(sys.prefix))}
+    for file in artifact.folder.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert [path for path in paths if path in content] == [], file
+    assert Path(artifact.manifest.provenance.source).name == "tiny-sentiment"
+
+
 def test_the_same_export_twice_gives_the_same_files(artifact: onnxpress.Artifact, tmp_path: Path) -> None:
     """In another process, from another folder, with another hash seed."""
     command = [sys.executable, "-m", "onnxpress", "export", SENTIMENT, tmp_path / "again", "--json"]
