@@ -11,7 +11,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from numpy.typing import NDArray
 
@@ -27,6 +29,10 @@ from onnxpress.pipelines.progress import watched
 from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, Windows, Work, stream
 from onnxpress.samples import Batch, Processor, Sample
 from onnxpress.suggestions import nearest
+
+if TYPE_CHECKING:
+    from onnxpress.pipelines.graph_model import GraphModel
+    from onnxpress.pipelines.pipeline_tokenizer import PipelineTokenizer
 
 Options = TypeVar("Options")
 P = TypeVar("P", bound=Processor)
@@ -122,10 +128,31 @@ class Pipeline(ABC, Generic[Options, P]):
 
     # What all share.
 
+    @cached_property
+    def model(self) -> GraphModel:
+        """The model as a function of arrays, as `onnxpress.load` opens it; `pipe.model.config` is the checkpoint's."""
+        from onnxpress.pipelines.graph_model import GraphModel
+
+        return GraphModel(replace(self.loaded, owned=False))
+
     @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, `text.tokenizer.Tokenizer`; None where the task's inputs are no texts, as in transformers."""
-        return getattr(self.processor, "tokenizer", None)
+    def tokenizer(self) -> PipelineTokenizer | None:
+        """The tokenizer, under transformers' names; None where the task's inputs are no texts."""
+        return self.model.tokenizer
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: "cpu", "cuda:0"."""
+        return self.session.device
+
+    def save_pretrained(self, save_directory: str | Path) -> Path:
+        """Copy the artifact, every variant of it, to a folder that is not there yet."""
+        return self.model.save_pretrained(save_directory)
+
+    def __repr__(self) -> str:
+        from onnxpress.pipelines.graph_model import described
+
+        return described(self.loaded, type(self).__name__)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         chosen, common = self._arguments(options)
@@ -260,6 +287,11 @@ class Pipeline(ABC, Generic[Options, P]):
             InputError: the task has no such argument, or a value that it cannot have.
         """
         known = {field.name for field in fields(base)}
+        if changes.get("tokenizer") is not None:  # for stop_strings, as transformers' generate takes it
+            from onnxpress.pipelines.sameness import check_tokenizer
+
+            check_tokenizer(self.artifact, self.loaded.tokenizer, changes["tokenizer"])
+        changes = {name: value for name, value in changes.items() if name != "tokenizer"}
         changes = translate(changes, {name: row for name, row in self.arguments.items() if name not in known})
         unknown = sorted(set(changes) - known)
         if unknown and self.collects:
