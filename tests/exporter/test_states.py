@@ -62,18 +62,6 @@ STATES: Mapping[str, Mapping[str, Any]] = {
         "use_mamba_kernels": False,
         "mamba_d_state": 4,
     },
-    "Zamba2Config": {
-        **_HEADS,
-        "num_hidden_layers": 4,
-        "num_key_value_heads": 4,
-        "mamba_d_state": 8,
-        "mamba_headdim": 16,
-        "mamba_ngroups": 1,
-        "n_mamba_heads": 4,
-        "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
-        "num_mem_blocks": 1,
-        "chunk_size": 8,
-    },
     "FalconH1Config": {**_HEADS, "mamba_d_ssm": 64, **_SSM},
     "BambaConfig": {**_HEADS, **_SSM, "attn_layer_indices": [1]},
     "OlmoHybridConfig": {**_DELTA, "linear_num_key_heads": 4},
@@ -110,6 +98,7 @@ def written(model: RowsModel, prompts: Sequence[Sequence[int]], beams: int = 1) 
     return [list(texts[0].ids) for texts in complete(model.start(len(prompts), 0), prompts, config)]
 
 
+@pytest.mark.filterwarnings("ignore")  # of tracing; `export` keeps them quiet
 @pytest.mark.parametrize(
     ("kind", "sizes", "cache"),
     [
@@ -156,8 +145,6 @@ def test_attention_that_changes_with_the_length_is_refused() -> None:
     [
         ("Gemma3TextConfig", {**_HEADS, "head_dim": 8}),
         ("Llama4TextConfig", {**_HEADS, "head_dim": 8, "intermediate_size_mlp": 48, "num_local_experts": 2}),
-        ("MllamaTextConfig", {**_HEADS, "num_hidden_layers": 1, "cross_attention_layers": []}),
-        ("Emu3TextConfig", _HEADS),
     ],
 )
 def test_text_models_of_larger_families_are_text_models(kind: str, sizes: Mapping[str, Any], tmp_path: Path) -> None:
