@@ -118,7 +118,7 @@ def advise(
         BenchError: no candidate could run at all.
         MissingDependency: psutil or onnxruntime is not installed.
     """
-    check_installed(("psutil", "onnxruntime"))
+    check_installed(("psutil", "jinja2", "onnxruntime"))
     inputs = make_texts(artifact, demand.seed, shapes=(), lengths=demand.lengths)
     tried = candidates(precisions_of(artifact, precisions), cores or usable_cores())
     show = progress or (lambda title, done, total: None)

@@ -132,7 +132,7 @@ def bench_command(
     from onnxpress_exporter.tasks.evaluation import read_evaluation
 
     if html_file is not None:
-        check_installed(("matplotlib", "jinja2"))
+        check_installed(("matplotlib",))
     opened = open_artifact(artifact, revision, precisions) if is_artifact(artifact, task) else None
     if opened is not None:
         if task not in (None, opened.manifest.task):

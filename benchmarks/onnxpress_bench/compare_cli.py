@@ -70,7 +70,7 @@ def compare_command(
     from onnxpress_bench.report.regression_text import render, to_json
     from onnxpress_bench.subject import check_installed
 
-    check_installed(("scipy",))
+    check_installed(("scipy", "jinja2"))
     before, after = read_record(a), read_record(b)
     changes = differences(before, after, threshold=threshold / 100, measures=measures, relative_to=relative_to)
     if as_json:

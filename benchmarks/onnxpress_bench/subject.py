@@ -105,7 +105,7 @@ def of_artifact(
     kinds = _kinds(backends, manifest.task)
     reads_checkpoint = any(kind.reads == "checkpoint" for _, kind, _ in kinds)
     adapted = reads_checkpoint and manifest.provenance.adapter is not None and checkpoint is None
-    wanted = ("psutil", "scipy", "onnxruntime", *(("torch", "transformers") if reads_checkpoint else ()))
+    wanted = ("psutil", "scipy", "jinja2", "onnxruntime", *(("torch", "transformers") if reads_checkpoint else ()))
     check_installed((*wanted, "peft") if adapted else wanted)
     source = _source(artifact, checkpoint) if reads_checkpoint else ""
     model = Model(manifest.task, artifact.folder, artifact)
@@ -152,7 +152,7 @@ def of_checkpoint(
     _check_scenarios(task, workload, settings)
     for kind in backends:
         _check_kind(kind, task)
-    check_installed(("psutil", "scipy", "torch", "transformers"))
+    check_installed(("psutil", "scipy", "jinja2", "torch", "transformers"))
     inputs = workload.make_inputs(Model(task, folder), settings, sizes or Sizes())
     model_type = read_config(folder).get("model_type")
     settings_of_all: dict[str, Any] = {

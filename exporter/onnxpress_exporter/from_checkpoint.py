@@ -26,8 +26,8 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.answers import AnswersGate
-from onnxpress_exporter.gate.cases import LONGEST_TOKENS
 from onnxpress_exporter.gate.finished import check_opens
+from onnxpress_exporter.gate.lengths import LONGEST_TOKENS
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.graphs.generating import build, graph_info
 from onnxpress_exporter.graphs.spec import Traceable

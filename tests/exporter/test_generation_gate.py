@@ -11,6 +11,7 @@ from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
+from onnxpress_exporter.gate.lengths import far_tokens
 from onnxpress_exporter.gate.scores import Expected, verify
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.weight_only import weight_only
@@ -136,6 +137,23 @@ def test_a_batch_error_is_that_of_other_rows(monkeypatch: pytest.MonkeyPatch, al
         verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
 
 
+class Windowed(Rows):
+    """Forgets what it has read above a length."""
+
+    def prefill(self, row: int, ids: Sequence[int], keep: int = 1) -> np.ndarray:
+        scores = super().prefill(row, ids, keep)
+        return scores[:, ::-1] if len(self.ids[row]) > 600 else scores
+
+
+def test_an_error_near_the_models_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = Case("700 tokens", tuple(place % VOCABULARY for place in range(700)))
+    expected, table = Expected(Table(_scores()), CASES, far), Table(_scores())
+    assert verify("fp32", expected, _graphs(table)).inputs == len(CASES) + 1
+    monkeypatch.setattr(table, "start", lambda rows, expected: Windowed(table, rows))
+    with pytest.raises(VerificationFailed, match="'700 tokens', against the reference"):
+        verify("fp32", expected, _graphs(table))
+
+
 def test_near_ties_pass_and_others_do_not() -> None:
     scores = _scores()
     spread = float(scores.max() - scores.min())
@@ -199,3 +217,19 @@ def test_a_bias_moves_into_the_product(total: str, left: list[str]) -> None:
     before = run(model, x=x)
     assert fold_bias(model) == 1 and kinds(model) == ["MatMulNBits", *left]
     np.testing.assert_allclose(run(model, x=x), before, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("limit", "weights", "vocabulary", "tokens"),
+    [
+        (512, 10**8, 1, None),
+        (4096, 10**8, 1, 4096),
+        (None, 10**8, 1, 1024),
+        (131_072, 10**8, 1, 4096),
+        (8192, 5 * 10**8, 1, 2000),
+        (32_768, 5 * 10**8, 151_936, 1684),
+        (8192, 7 * 10**9, 32_000, None),
+    ],
+)
+def test_how_long_the_longest_input_is(limit: int | None, weights: int, vocabulary: int, tokens: int | None) -> None:
+    assert far_tokens(limit, weights, vocabulary) == tokens

@@ -70,6 +70,23 @@ def test_an_error_above_the_limit_is_caught_and_named(times: float) -> None:
         _verify(reference, _changed(change))
 
 
+def test_a_sample_near_the_models_limit_is_asked_alone() -> None:
+    far = Named("far", token_sample([1] * 700), alone=True)
+    shapes: list[tuple[int, ...]] = []
+
+    def run(arrays: Arrays) -> dict[str, NDArray[Any]]:
+        shapes.append(arrays["input_ids"].shape)
+        scores = _model(arrays)["scores"]
+        return {"scores": scores + np.float32(100.0 * (scores.shape[1] > 600))}
+
+    samples = [*SAMPLES, far]
+    reference = reference_answers(_model, _collate, samples, BY_TOKEN)
+    verify("fp32", reference, _model, _collate, samples, BY_TOKEN)
+    with pytest.raises(VerificationFailed, match="'far' alone"):
+        verify("fp32", reference, run, _collate, samples, BY_TOKEN)
+    assert [shape for shape in shapes if shape[1] > 600] == [(1, 700)]
+
+
 def test_an_error_below_the_limit_is_recorded(reference: ReferenceAnswers) -> None:
     shift = 0.5e-4 * reference.ranges["scores"]
     quality = _verify(reference, _changed(lambda arrays, scores: scores + np.float32(shift)))

@@ -116,7 +116,7 @@ def test_a_dataset_ends_where_its_length_says(pipe: Any) -> None:
 
 
 def test_an_unknown_argument_is_named(pipe: Any) -> None:
-    with pytest.raises(InputError, match=r"no argument 'topk'. It takes: .*top_k"):
+    with pytest.raises(InputError, match=r"no argument 'topk'. Did you mean 'top_k'.? It takes: .*top_k"):
         pipe("good", topk=1)
 
 

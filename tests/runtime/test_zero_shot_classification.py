@@ -18,15 +18,17 @@ from onnxpress.pipelines.zero_shot_classification import ZeroShotOptions
         (["a, b"], ("a, b",)),
         (("a", "a"), ("a", "a")),
         (iter(["a", "b"]), ("a", "b")),
+        ([1, 2.5, True], (1, 2.5, True)),
+        (range(2), (0, 1)),
     ],
 )
 def test_labels(given: Any, kept: tuple[str, ...]) -> None:
     assert ZeroShotOptions(candidate_labels=given).candidate_labels == kept
 
 
-@pytest.mark.parametrize("wrong", [None, 5, [5], [["a"]], [b"a"]])
+@pytest.mark.parametrize("wrong", [None, 5, [None], [["a"]], [b"a"]])
 def test_wrong_labels(wrong: Any) -> None:
-    with pytest.raises(InputError, match="candidate_labels must be strings"):
+    with pytest.raises(InputError, match="candidate_labels must be strings or numbers"):
         ZeroShotOptions(candidate_labels=wrong)
 
 
@@ -41,3 +43,7 @@ def test_hypotheses() -> None:
 def test_wrong_templates(wrong: Any) -> None:
     with pytest.raises(InputError, match="hypothesis_template"):
         ZeroShotOptions(hypothesis_template=wrong)
+
+
+def test_numbers_stand_in_the_sentence_and_come_back_as_numbers() -> None:
+    assert ZeroShotOptions(candidate_labels=[1, 2.5]).hypotheses() == ["This example is 1.", "This example is 2.5."]

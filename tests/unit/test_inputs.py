@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import UserList, deque
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas
+import pyarrow
 import pytest
 
-from onnxpress.pipelines.inputs import is_array, is_stream, items_of
+from onnxpress.pipelines.inputs import is_array, is_stream, items_of, listed
 
 
 class Picture:
@@ -70,3 +73,36 @@ def test_a_dataset_is_read_by_index_up_to_its_length() -> None:
 
 def test_arrays_and_pictures_are_told_by_their_type() -> None:
     assert [is_array(value) for value in (Picture(), Tensor(), np.zeros(2), "a", [1], b"x")] == [True] * 3 + [False] * 3
+
+
+TEXTS = ["a", "b"]
+MANY = [TEXTS, ("a", "b"), np.array(TEXTS), np.array(TEXTS, dtype=object), pandas.Series(TEXTS), pandas.Index(TEXTS),
+        pandas.Series(TEXTS, dtype=object), pyarrow.array(TEXTS), pyarrow.chunked_array([["a"], ["b"]]),
+        UserList(TEXTS), deque(TEXTS)]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", MANY, ids=lambda value: type(value).__name__)
+def test_columns_and_arrays_of_texts_are_lists(value: Any) -> None:
+    inputs = listed(value)
+    assert isinstance(inputs, (list, tuple))
+    assert list(inputs) == TEXTS
+    assert all(isinstance(text, str) for text in inputs)
+
+
+def test_a_column_of_a_dataset_is_a_list() -> None:
+    import datasets
+
+    assert listed(datasets.Dataset.from_dict({"text": TEXTS})["text"]) == TEXTS
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["text", {"text": "a"}, np.zeros(3), np.array([TEXTS]), Picture(), Tensor(), generator(), ByIndex()],
+    ids=type,
+)
+def test_what_is_no_column_stays_as_it_is(value: Any) -> None:
+    assert listed(value) is value
+
+
+def test_an_array_without_axes_is_its_text() -> None:
+    assert listed(np.array("a")) == "a"

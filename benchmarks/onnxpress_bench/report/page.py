@@ -1,24 +1,23 @@
 """A comparison as one HTML file: no network, no script; plots inside; for screens wide and narrow, and for paper.
 
-What a reader needs to decide comes first, then how it was measured. page.html is the layout, and escapes every text.
+What a reader needs to decide comes first, then how it was measured. The layout is page.html.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from onnxpress.cli.inspection import size
 from onnxpress.format.files import write_file
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import Row
 from onnxpress_bench.report import tables
+from onnxpress_bench.report.layout import fill
 from onnxpress_bench.report.notes import cautions, control_of, server_of, tails_of
 from onnxpress_bench.report.plots import PLOTS
 from onnxpress_bench.report.scene import Scene, scene_of
 from onnxpress_bench.report.svg import to_svg
-from onnxpress_bench.report.table import Table, gain_text, table_of
+from onnxpress_bench.report.table import Table, table_of
 from onnxpress_bench.report.verdict import verdicts, was_compared, wrong_figures
 from onnxpress_bench.subject import check_installed
 
@@ -38,22 +37,13 @@ def render_page(comparison: Comparison) -> str:
     Raises:
         MissingDependency: matplotlib or jinja2 is absent.
     """
-    check_installed(("matplotlib", "jinja2"))
-    import jinja2
+    check_installed(("matplotlib",))
     from markupsafe import Markup
 
-    layout = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_clean,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    layout.globals |= {"gain_text": gain_text, "size": size}
     scene = scene_of(comparison)
     drawn = [(plot, to_svg(partial(plot.draw, scene), plot.name, plot.title, plot.caption)) for plot in PLOTS]
-    return layout.get_template("page.html").render(
+    return fill(
+        "page.html",
         comparison=comparison,
         scene=scene,
         tables=tables,
@@ -67,17 +57,6 @@ def render_page(comparison: Comparison) -> str:
         tails=list(tails_of(comparison)),
         mean_tokens=[f"{name}: {mean:.0f}" for name, mean in comparison.tokens.items()],
         plots=[(plot, Markup(svg)) for plot, svg in drawn if svg],  # noqa: S704 - texts in it are escaped
-    )
-
-
-def _clean(value: Any) -> Any:
-    """What no text file may hold becomes a question mark."""
-    if type(value) is not str:
-        return value
-    shown = value.encode("utf-8", "replace").decode("utf-8")
-    allowed = "\n\t\N{NO-BREAK SPACE}"
-    return "".join(
-        letter if letter.isprintable() or letter in allowed else "\N{REPLACEMENT CHARACTER}" for letter in shown
     )
 
 

@@ -1,4 +1,4 @@
-"""The plots of a page: a table of what is drawn, what it is called, and what to see in it.
+"""The plots of a page: what is drawn, what it is called, and what to see in it, which is each function's description.
 
 Each is a function from a scene to a figure, or to None where there is nothing to draw. Knows nothing of pages.
 """
@@ -9,11 +9,11 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import Row
-from onnxpress_bench.report.scene import GREY, Line, Look, Scene
+from onnxpress_bench.report.scene import GREY, Look, Scene
 from onnxpress_bench.report.svg import INK, empty_figure, hide_side, plain, set_log
 from onnxpress_bench.report.tables import achieved
 from onnxpress_exporter.judging.wrong import is_wrong
@@ -21,6 +21,8 @@ from onnxpress_exporter.judging.wrong import is_wrong
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Draw = Callable[[Scene], "Figure | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,21 @@ class Plot:
     name: str
     title: str
     caption: str
-    draw: Callable[[Scene], Figure | None]
+    draw: Draw
+
+
+#: In the order of the page.
+PLOTS: list[Plot] = []
+
+
+def _plot(name: str, title: str) -> Callable[[Draw], Draw]:
+    """Adds a function to PLOTS, with its description as the caption."""
+
+    def add(draw: Draw) -> Draw:
+        PLOTS.append(Plot(name, title, " ".join((draw.__doc__ or "").split()), draw))
+        return draw
+
+    return add
 
 
 #: Samples whose distribution is shown -> what their panel is called.
@@ -51,6 +67,7 @@ _TAILS = ("latency_p90", "latency_p99", "between_tokens_p99")
 #: An interval that reaches further than this factor beyond all ratios is cut off.
 _REACH = 3.0
 
+#: Parts of the cold start -> what they are called, and how strong their colour is.
 _COLD_PARTS = {
     "cold_python": ("starting Python", 0.25),
     "cold_import": ("import", 0.5),
@@ -61,8 +78,10 @@ _LONGEST_NAME = 44
 _ALARM, _CONTROL = "#b3001b", Look(GREY, "D", "-")
 
 
+@_plot("distribution", "How long each call took")
 def _distribution(scene: Scene) -> Figure | None:
-    """Each panel the share of calls that took no longer than the time below, of all raw samples."""
+    """The share of calls that took no longer than the time below, of all that were measured; the marker is the median.
+    Further left is faster. A steep line is steady; a flat stretch at the top is a tail of slow calls."""
     names = dict.fromkeys(name for run in scene.comparison.runs for name, some in run.samples.items() if some)
     panels = {name: title for name in names if (title := _panel_title(scene, name))}
     if not panels:
@@ -112,16 +131,20 @@ def _shorten(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
-def _scatter(scene: Scene, axes: Axes, points: dict[str, tuple[float, float]]) -> None:
+def _scatter(scene: Scene, axes: Axes, points: dict[str, tuple[float, float]], x: str, title: str) -> None:
     for name, point in points.items():
         axes.plot(*point, scene.looks[name].marker, color=scene.looks[name].colour, markersize=9)
     set_log(axes.xaxis, [x for x, _ in points.values()])
     set_log(axes.yaxis, [y for _, y in points.values()])
     axes.margins(0.2)
+    axes.set_xlabel(plain(x))
+    axes.set_title(plain(title))
 
 
+@_plot("throughput", "Throughput against latency")
 def _throughput(scene: Scene) -> Figure | None:
-    """One point for each backend: how much it gets done, and how long one waits."""
+    """How much gets done, and how long one waits for an answer. Up and left is better; a backend with another one above
+    and to the left of it has no reason to be chosen for its speed."""
     rate, wait = scene.row(*_THROUGHPUT), _longest(scene)
     if rate is None or wait is None:
         return None
@@ -129,9 +152,8 @@ def _throughput(scene: Scene) -> Figure | None:
     if len(both) < 2:
         return None
     figure, (axes,) = empty_figure(240)
-    _scatter(scene, axes, {name: (wait.values[name], rate.values[name]) for name in both})
-    axes.set_xlabel(plain(f"{wait.title} ({wait.unit}, log)"))
-    axes.set_title(plain(f"{rate.title} ({rate.unit}, log)"))
+    points = {name: (wait.values[name], rate.values[name]) for name in both}
+    _scatter(scene, axes, points, f"{wait.title} ({wait.unit}, log)", f"{rate.title} ({rate.unit}, log)")
     return _with_legend(figure, scene)
 
 
@@ -144,8 +166,10 @@ def _longest(scene: Scene) -> Row | None:
     return max(alone, key=lambda row: int(row.name.rpartition("x")[2]), default=row)
 
 
+@_plot("size", "Size, answers, speed")
 def _size_quality_speed(scene: Scene) -> Figure | None:
-    """One point for each backend: bytes on disk, gain, and beside it how good its answers are."""
+    """Bytes on disk against gain (dashed: no gain). The figure beside each marker is how near its answers are to the
+    reference's; a crossed-out one gives WRONG answers, and its speed is worth nothing."""
     comparison = scene.comparison
     row = scene.row("mixed", "offline", "latency_p50", "decode", "translate", "real_time")
     if row is None or not row.gains:
@@ -159,18 +183,16 @@ def _size_quality_speed(scene: Scene) -> Figure | None:
     if len(points) < 2:
         return None
     figure, (axes,) = empty_figure(240)
-    _scatter(scene, axes, points)
+    _scatter(scene, axes, points, "model on disk (MB, log)", f"gain, {row.title}")
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle="dashed")
     middle = math.sqrt(math.prod(axes.get_xlim()))
     for name, point in points.items():
         said, wrong = _answers(comparison, name)
         if wrong:
             axes.plot(*point, "X", color=_ALARM, markersize=15, markerfacecolor="none", markeredgewidth=1.6)
-        side, align = (9, "left") if point[0] < middle else (-9, "right")
-        place: dict[str, Any] = {"xytext": (side, 4), "textcoords": "offset points", "ha": align}
-        axes.annotate(said, point, color=_ALARM if wrong else INK, **place)
-    axes.set_xlabel("model on disk (MB, log)")
-    axes.set_title(plain(f"gain, {row.title}"))
+        left, colour = point[0] < middle, _ALARM if wrong else INK
+        side = (9 if left else -9, 4)
+        axes.annotate(said, point, side, textcoords="offset points", ha="left" if left else "right", color=colour)
     return _with_legend(figure, scene)
 
 
@@ -184,8 +206,10 @@ def _answers(comparison: Comparison, name: str) -> tuple[str, bool]:
     return ("no number" if value is None else f"{value:.4f}") + (" WRONG" if wrong else ""), bool(wrong)
 
 
+@_plot("forest", "Gains with their intervals")
 def _forest(scene: Scene) -> Figure | None:
-    """Every gain with its interval, and beside it the control's: the same backend against itself."""
+    """More than 1 is better; an interval that contains 1 shows no difference. Hollow grey diamonds, where a control
+    ran, are a backend against its own copy: as far as these stray from 1, so far can anything else by chance."""
     controls = {control.row: control.gain for control in scene.findings.controls}
     groups = []
     for row in scene.rows:
@@ -217,8 +241,10 @@ def _forest(scene: Scene) -> Figure | None:
     return _with_legend(figure, scene, [("A/A control", _CONTROL)] if controls else [])
 
 
+@_plot("roofline", "How near to this machine's limit")
 def _roofline(scene: Scene) -> Figure | None:
-    """A point for each backend and shape, below what this machine's best software reached."""
+    """The lines are what the best software reached in the same run: on the slope, reading the weights is the limit, on
+    the flat part the best product measured. The distance up to the lines is what is left to gain."""
     limits, comparison = scene.comparison.limits, scene.comparison
     points = [
         (name, point[2], point[0])
@@ -231,14 +257,12 @@ def _roofline(scene: Scene) -> Figure | None:
     ridge = limits.fp32_gemm_gflops / limits.read_gb_per_s
     low, high = min(ridge, *(x for _, x, _ in points)) / 3, max(ridge, *(x for _, x, _ in points)) * 3
     figure, (axes,) = empty_figure(270)
-    ceilings: dict[str, tuple[float, Line]] = {
-        f"fp32 product {limits.fp32_gemm_gflops:.4g}": (limits.fp32_gemm_gflops, "-")
-    }
+    ceilings = {f"fp32 product {limits.fp32_gemm_gflops:.4g}": (limits.fp32_gemm_gflops, Look(INK, "", "-"))}
     if limits.int8_gemm_gops is not None:
-        ceilings[f"int8 product {limits.int8_gemm_gops:.4g}"] = limits.int8_gemm_gops, ":"
-    for height, line in ceilings.values():
+        ceilings[f"int8 product {limits.int8_gemm_gops:.4g}"] = limits.int8_gemm_gops, Look(INK, "", ":")
+    for height, look in ceilings.values():
         bend = height / limits.read_gb_per_s
-        axes.plot([low, bend, high], [low * limits.read_gb_per_s, height, height], line, color=INK, linewidth=1.3)
+        axes.plot([low, bend, high], [low * limits.read_gb_per_s, height, height], look.line, color=INK, linewidth=1.3)
     for name, intensity, rate in points:
         look = scene.looks[name]
         axes.plot(intensity, rate, look.marker, color=look.colour, markersize=7)
@@ -246,11 +270,13 @@ def _roofline(scene: Scene) -> Figure | None:
     set_log(axes.yaxis, [*(rate for _, _, rate in points), *(height for height, _ in ceilings.values())])
     axes.set_xlabel("operations per byte of weights (log)")
     axes.set_title("GFLOP/s (log)")
-    return _with_legend(figure, scene, [(name, Look(INK, "", line)) for name, (_, line) in ceilings.items()])
+    return _with_legend(figure, scene, [(name, look) for name, (_, look) in ceilings.items()])
 
 
+@_plot("cold", "Cold start, part by part")
 def _cold_start(scene: Scene) -> Figure | None:
-    """A bar for each backend, in parts one after the other."""
+    """From starting the process to its first answer. From pale to strong: starting Python, importing libraries, loading
+    the model, the first call."""
     parts = {name: row for name in _COLD_PARTS if (row := scene.row(name)) is not None}
     total = scene.row("cold_start")
     names = [name for name in scene.looks if total and name in total.values]
@@ -261,8 +287,8 @@ def _cold_start(scene: Scene) -> Figure | None:
         left = 0.0
         for part, row in parts.items():
             said, share = _COLD_PARTS[part]
-            label = said if place == 0 else None
             width = row.values.get(name, 0.0)
+            label = said if place == 0 else None
             axes.barh(place, width, 0.5, left, color=scene.looks[name].colour, alpha=share, label=label)
             left += width
         axes.text(0, place - 0.34, plain(f"{_shorten(name)}: {total.values[name]:.2f} s"))
@@ -271,49 +297,3 @@ def _cold_start(scene: Scene) -> Figure | None:
     axes.set_xlabel("seconds")
     figure.legend(loc="outside upper left", ncols=2)
     return figure
-
-
-PLOTS: tuple[Plot, ...] = (
-    Plot(
-        "distribution",
-        "How long each call took",
-        "The share of calls that took no longer than the time below, of all that were measured; the marker is the "
-        "median. Further left is faster. A steep line is steady; a flat stretch at the top is a tail of slow calls.",
-        _distribution,
-    ),
-    Plot(
-        "throughput",
-        "Throughput against latency",
-        "How much gets done, and how long one waits for an answer. Up and left is better; a backend with another one "
-        "above and to the left of it has no reason to be chosen for its speed.",
-        _throughput,
-    ),
-    Plot(
-        "size",
-        "Size, answers, speed",
-        "Bytes on disk against gain (dashed: no gain). The figure beside each marker is how near its answers are to "
-        "the reference's; a crossed-out one gives WRONG answers, and its speed is worth nothing.",
-        _size_quality_speed,
-    ),
-    Plot(
-        "forest",
-        "Gains with their intervals",
-        "More than 1 is better; an interval that contains 1 shows no difference. Hollow grey diamonds, where a control "
-        "ran, are a backend against its own copy: as far as these stray from 1, so far can anything else by chance.",
-        _forest,
-    ),
-    Plot(
-        "roofline",
-        "How near to this machine's limit",
-        "The lines are what the best software reached in the same run: on the slope, reading the weights is the limit, "
-        "on the flat part the best product measured. The distance up to the lines is what is left to gain.",
-        _roofline,
-    ),
-    Plot(
-        "cold",
-        "Cold start, part by part",
-        "From starting the process to its first answer. From pale to strong: starting Python, importing libraries, "
-        "loading the model, the first call.",
-        _cold_start,
-    ),
-)

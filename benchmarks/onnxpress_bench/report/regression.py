@@ -81,8 +81,8 @@ class Differences:
         return bool(self.broken) or "regressed" in verdicts
 
 
-#: Row name -> its series, and backend -> a value for each block.
-Values = Mapping[str, tuple[Series, Mapping[str, Sequence[float]]]]
+#: Row name and backend -> the row's series, and the backend's value for each block.
+Values = Mapping[tuple[str, str], tuple[Series, Sequence[float]]]
 
 
 def differences(
@@ -108,13 +108,17 @@ def differences(
         raise BenchError(
             f"The records are of two tasks, {before.task} and {after.task}: nothing in them is comparable."
         )
-    old, new = (_values(comparison, relative_to, measures) for comparison in (before, after))
-    unknown = [name for name in measures if name not in _names(old)]
+    old, new = (_values(comparison, relative_to) for comparison in (before, after))
+    known = sorted({part for name, _ in old for part in _names(name)})
+    unknown = [name for name in measures if name not in known]
     if unknown:
-        known = ", ".join(sorted(_names(_values(before, relative_to, ()))))
-        raise InputError(f"The first record has no measure {unknown[0]!r}. It has: {known}.")
-    old = {name: some for name, some in old.items() if not measures or {name, name.split(" ")[0]} & set(measures)}
-    changes = tuple(_changes(old, new, threshold, relative=relative_to is not None, seed=before.settings.seed))
+        raise InputError(f"The first record has no measure {unknown[0]!r}. It has: {', '.join(known)}.")
+    old = {key: held for key, held in old.items() if not measures or set(_names(key[0])) & set(measures)}
+    changes = tuple(
+        _change(key, series, values, new[key][1], threshold, before.settings.seed, relative=relative_to is not None)
+        for key, (series, values) in old.items()
+        if key in new
+    )
     qualities = tuple(_qualities(before, after))
     broken = tuple(_broken(before, after))
     if not changes and not broken:
@@ -128,27 +132,27 @@ def differences(
         changes=changes,
         qualities=qualities,
         broken=broken,
-        missing=tuple(_missing(before, after, old, new)),
+        missing=tuple(_missing(before, after, [key for key in old if key not in new], old)),
         warnings=tuple(_warnings(before, after, changes)),
     )
 
 
-def _names(values: Values) -> set[str]:
-    return {part for name in values for part in (name, name.split(" ")[0])}
+def _names(row: str) -> tuple[str, str]:
+    """What --measure may call a row."""
+    return row, row.split(" ")[0]
 
 
-def _values(comparison: Comparison, reference: str | None, names: Sequence[str]) -> Values:
-    """Each block summarized alone has the block's value as its figure."""
-    if reference is not None and reference not in {run.backend for run in comparison.runs}:
-        measured = ", ".join(dict.fromkeys(run.backend for run in comparison.runs))
+def _values(comparison: Comparison, reference: str | None) -> Values:
+    if reference is not None and reference not in _measured(comparison):
+        measured = ", ".join(_measured(comparison))
         raise BenchError(f"--relative-to: {reference} was not measured in both records; one of them has {measured}.")
-    wanted = {name.split(" ")[0] for name in names}
-    measures = [measure for measure in MEASURES if not measure.detail and (not names or measure.name in wanted)]
-    by_row = {}
-    for series in all_series(comparison, measures):
-        by_backend = {name: _relative(series, name, reference) for name in comparison.names if name != reference}
-        by_row[series.name] = series, {name: values for name, values in by_backend.items() if values}
-    return by_row
+    measures = [measure for measure in MEASURES if not measure.detail]
+    return {
+        (series.name, backend): (series, values)
+        for series in all_series(comparison, measures)
+        for backend in comparison.names
+        if backend != reference and (values := _relative(series, backend, reference))
+    }
 
 
 def _relative(series: Series, backend: str, reference: str | None) -> list[float]:
@@ -161,23 +165,20 @@ def _relative(series: Series, backend: str, reference: str | None) -> list[float
     return [1 / ratio for ratio in ratios] if series.measure.lower_is_better else ratios
 
 
-def _changes(old: Values, new: Values, threshold: float, *, relative: bool, seed: int) -> Iterator[Change]:
-    for name, (series, values) in old.items():
-        for backend, before in values.items():
-            after = new[name][1].get(backend) if name in new else None
-            if after:
-                lower = series.measure.lower_is_better and not relative
-                gain = unpaired_gain(before, after, lower_is_better=lower, seed=seed)
-                yield Change(
-                    backend,
-                    name,
-                    series.title,
-                    "x" if relative else series.unit,
-                    statistics.median(before),
-                    statistics.median(after),
-                    gain,
-                    _verdict(gain, threshold),
-                )
+def _change(
+    key: tuple[str, str],
+    series: Series,
+    before: Sequence[float],
+    after: Sequence[float],
+    threshold: float,
+    seed: int,
+    *,
+    relative: bool,
+) -> Change:
+    lower = series.measure.lower_is_better and not relative
+    gain, unit = unpaired_gain(before, after, lower_is_better=lower, seed=seed), "x" if relative else series.unit
+    middles = statistics.median(before), statistics.median(after)
+    return Change(key[1], key[0], series.title, unit, *middles, gain, _verdict(gain, threshold))
 
 
 def _verdict(gain: Gain, threshold: float) -> Verdict:
@@ -238,15 +239,10 @@ def _broken(before: Comparison, after: Comparison) -> Iterator[str]:
             yield f"{name} sustains no rate within the server's bound any more, in {len(lost)} blocks"
 
 
-def _missing(before: Comparison, after: Comparison, old: Values, new: Values) -> Iterator[str]:
-    there, failed = set(_measured(after)), {failure.backend for failure in after.failures}
-    for name in _measured(before):
-        if name not in there and name not in failed:
-            yield f"{name}, all of it"
-    for name, (series, values) in old.items():
-        for backend in values:
-            if backend in there and not (name in new and new[name][1].get(backend)):
-                yield f"{backend}: {series.title}"
+def _missing(before: Comparison, after: Comparison, lost: Sequence[tuple[str, str]], old: Values) -> Iterator[str]:
+    there, failed = _measured(after), {failure.backend for failure in after.failures}
+    yield from (f"{name}, all of it" for name in _measured(before) if name not in there and name not in failed)
+    yield from (f"{key[1]}: {old[key][0].title}" for key in lost if key[1] in there)
     for first, second in _shared(before, after):
         if first.name in there:
             yield from (f"{first.name}: {name}" for name in first.quality if name not in second.quality)

@@ -1,4 +1,4 @@
-"""What changed between two records, as text and as JSON. Pure: changes in, text out."""
+"""What changed between two records, as text by the layout compare.txt, and as JSON. Pure: changes in, text out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.record import finite
+from onnxpress_bench.report.layout import fill
 from onnxpress_bench.report.regression import Change, Differences, QualityChange
-from onnxpress_bench.report.table import figure, interval, table_of, times, to_text
+from onnxpress_bench.report.table import figure, interval, table_of, times
 from onnxpress_bench.statistics import Gain
 
 FORMAT, FORMAT_VERSION = "onnxpress-bench-compare", 1
@@ -33,18 +34,7 @@ def render(differences: Differences, before: Comparison, after: Comparison) -> s
         ),
     )
     regressed = _regressions(differences)
-    notes = [f"WARNING: {line}" for line in differences.warnings]
-    notes += [f"MISSING in B: {line}" for line in differences.missing]
-    notes += [f"REGRESSED: {line}" for line in regressed]
-    notes.append(
-        f"A regression is worse by more than {100 * differences.threshold:g}% with an interval that excludes 1 (more "
-        "than 1 is better), or an answer that became wrong. Of these "
-        f"{len(differences.changes)} intervals, one in twenty misses by chance."
-    )
-    count = len(regressed)
-    notes.append(f"{count} regression{'s' * (count > 1)}." if differences.regressed else "No regression.")
-    origins = f"A: {_origin(before)}\nB: {_origin(after)}"
-    return "\n\n".join([origins, *(to_text(table) for table in shown if table), "\n".join(notes)])
+    return fill("compare.txt", before=before, after=after, differences=differences, tables=shown, regressed=regressed)
 
 
 def to_json(differences: Differences) -> dict[str, Any]:
@@ -55,11 +45,6 @@ def to_json(differences: Differences) -> dict[str, Any]:
         "regressed": differences.regressed,
         **finite(asdict(differences)),
     }
-
-
-def _origin(comparison: Comparison) -> str:
-    machine, version = comparison.machine, comparison.versions.get("onnxpress", "unknown")
-    return f"{comparison.model}, {comparison.created}, {machine.processor}, onnxpress {version}"
 
 
 def _cells(change: Change) -> list[str]:

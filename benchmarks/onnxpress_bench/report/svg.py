@@ -10,8 +10,9 @@ import io
 import re
 from collections.abc import Callable, Iterable
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from onnxpress_bench.report.layout import FOLDER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def to_svg(draw: Callable[[], Figure | None], name: str, title: str, description
     import matplotlib
 
     file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}, fname=Path(__file__).with_name("page.mplstyle")):
+    with matplotlib.rc_context({"svg.hashsalt": name}, fname=FOLDER / "page.mplstyle"):
         figure = draw()
         if figure is None:
             return ""

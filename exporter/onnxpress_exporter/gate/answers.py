@@ -23,6 +23,7 @@ from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
+from onnxpress_exporter.gate.lengths import far_tokens, weights_of
 from onnxpress_exporter.gate.outputs import Runner, reference_answers, verify
 from onnxpress_exporter.gate.probe import Check, Probe
 from onnxpress_exporter.judging.items import calibration_items, judged_items
@@ -61,7 +62,8 @@ class AnswersGate:
         self._task = TASKS[manifest.task]
         self._reference = reference
         self._evaluation = evaluation
-        self._probe = Probe(self._task.probes, self._info, tokenizer, check)
+        far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))
+        self._probe = Probe(self._task.probes, self._info, tokenizer, far, check)
         self._expected = reference_answers(
             lambda arrays: reference.run(arrays, self._graph),
             self._probe.collate,

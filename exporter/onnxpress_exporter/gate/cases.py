@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from onnxpress.text.tokenizer import Tokenizer, Truncation
-from onnxpress_exporter.judging.samples import SINGLES
+from onnxpress_exporter.gate.lengths import LONGEST_TOKENS, far_tokens
+from onnxpress_exporter.judging.samples import SINGLES, far_text
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
-#: Tokens of the longest text that verification reads: enough to leave most windows.
-LONGEST_TOKENS = 512
 #: Tokens of one text that variants are judged on, and of all together.
 PASSAGE_TOKENS, JUDGED_TOKENS = 192, 3072
 #: Texts that quantization watches.
@@ -63,6 +62,15 @@ class Reader:
     def verification(self, write: Write) -> list[Case]:
         """The awkward texts of every export, those without a token left out."""
         return list(self._cases([(sample.name, sample.text) for sample in SINGLES], LONGEST_TOKENS, write))
+
+    def far(self, weights: int, vocabulary: int, write: Write) -> Case | None:
+        """A text as long as the model takes, after an encoder as long as that takes; None: the usual ones are."""
+        limit = self.tokenizer.settings.max_length if self.start is not None else self.limit
+        tokens = far_tokens(limit, weights, 1 if self.start is not None else vocabulary)
+        if tokens is None:
+            return None
+        name = f"{tokens} tokens, as many as are verified"
+        return next(self._cases([(name, far_text(tokens))], tokens, write), None)
 
     def judged(self, write: Write) -> list[Case]:
         """Real texts, none of which calibration sees."""

@@ -39,10 +39,11 @@ class Collated:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A sample, tokenized."""
+    """A sample, tokenized. `alone`: it is too long to be asked beside others as well."""
 
     name: str
     row: Sample
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,7 @@ def verify(
 
 
 def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, list[int]]]:
-    lengths = [sample.row.cost for sample in samples]
-    by_length = sorted(range(len(samples)), key=lambda i: lengths[i])
+    by_length = sorted((i for i, sample in enumerate(samples) if not sample.alone), key=lambda i: samples[i].row.cost)
     short = _short(samples)
     middle = by_length[len(by_length) // 2]
     yield "an unpadded batch of three", [middle] * 3

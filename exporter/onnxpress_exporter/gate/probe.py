@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from onnxpress.format.manifest import GraphInfo
 from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
 from onnxpress.samples import Sample as TokenSample
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
+from onnxpress_exporter.gate.lengths import LONGEST_TOKENS
 from onnxpress_exporter.gate.outputs import Collated, Named
-from onnxpress_exporter.judging.samples import Sample, samples
+from onnxpress_exporter.judging.samples import Sample, far_text, samples
 from onnxpress_exporter.tasks.row import Probes
-
-#: Tokens of the longest sample where the model itself has no limit, or a far one: enough to leave every window.
-LONGEST_TOKENS = 512
 
 Check = Callable[[Sample, Encoding, int], None]
 
@@ -23,22 +22,33 @@ class Probe:
 
     Args:
         probes: which samples.
+        far: tokens of one sample that is as long as the model takes, None: without one.
         graph: whose inputs the batches have.
         check: called with each sample, its encoding and the limit it was cut at.
     """
 
-    def __init__(self, probes: Probes, graph: GraphInfo, tokenizer: Tokenizer, check: Check | None = None) -> None:
+    def __init__(
+        self, probes: Probes, graph: GraphInfo, tokenizer: Tokenizer, far: int | None = None, check: Check | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._names = [tensor.name for tensor in graph.inputs]
         self.limit = min(tokenizer.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
         mask = tokenizer.settings.special_tokens.get("mask") if probes.masked else None
         self.samples: list[Named] = []
-        for sample in samples(pairs=probes.pairs, mask_token=None if mask is None else mask.text):
-            encoding = tokenizer.encode(sample.text, sample.pair, truncation=Truncation(self.limit))
+
+        def add(sample: Sample, limit: int, *, alone: bool = False) -> None:
+            encoding = tokenizer.encode(sample.text, sample.pair, truncation=Truncation(limit))
             if check is not None:
-                check(sample, encoding, self.limit)
+                check(sample, encoding, limit)
             if encoding.ids:
-                self.samples.append(Named(sample.name, token_sample(encoding.ids, encoding.type_ids)))
+                self.samples.append(Named(sample.name, token_sample(encoding.ids, encoding.type_ids), alone))
+
+        usual = samples(pairs=probes.pairs, mask_token=None if mask is None else mask.text)
+        for sample in usual:
+            add(sample, self.limit)
+        if far is not None:
+            # As the last sample is: a pair where the task takes pairs.
+            add(replace(usual[-1], name=f"{far} tokens, as many as are verified", text=far_text(far)), far, alone=True)
 
     @property
     def longest(self) -> Sequence[int]:

@@ -29,6 +29,8 @@ Logits = NDArray[np.float32]
 WRITTEN, WRITING = 24, 8
 #: Rows that are read side by side, and tokens that all of them then read one at a time.
 ROWS, STEPS = 4, 4
+#: Tokens at the end of the longest text whose scores are compared.
+END = 64
 #: Each of two scores may be off by the error that is allowed: what is nearer than twice that may change places.
 NEAR_TIE = 2.0
 #: Beams, and texts that are written with them after an encoder.
@@ -99,12 +101,14 @@ class _Worst:
 
 
 class Expected:
-    """The reference's scores of every case, kept for every variant."""
+    """The reference's scores of every case, kept for every variant; of the `far` one those of its end."""
 
-    def __init__(self, reference: Writes, cases: Sequence[Case]) -> None:
+    def __init__(self, reference: Writes, cases: Sequence[Case], far: Case | None = None) -> None:
         self.reference = reference
         self.cases = cases
         self.logits = [reference.logits(case) for case in cases]
+        self.far = far
+        self.far_logits = None if far is None else reference.logits(far)[-END:].copy()
 
     @property
     def longest(self) -> Case:
@@ -134,6 +138,8 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
             obtained, first = _in_pieces(graphs, case)
             worst.add(f"{case.name!r} read in pieces", obtained, logits[first:])
             worst.add_pieces(f"{case.name!r} read in pieces", obtained, alone[first:])
+    if expected.far is not None and expected.far_logits is not None:
+        worst.add(f"{expected.far.name!r}", graphs.logits(expected.far)[-END:], expected.far_logits)
     for group in _groups(cases):
         rows = _even([cases[i] for i in group]) if graphs.start is not None else [cases[i] for i in group]
         alone_steps = [{first: scores for _, scores, first in _together(graphs, [row])} for row in rows]
@@ -149,7 +155,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
             _same_beams(precision, expected.reference, graphs, case, margin)
     return Quality(
         reference=expected.reference.name,
-        inputs=len(cases),
+        inputs=len(cases) + (expected.far is not None),
         comparisons=worst.comparisons,
         max_error=worst.error,
         max_error_limit=worst.limits.max_error,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from onnxpress.engine.session import Session
-from onnxpress.format.manifest import Quality, Speed
+from onnxpress.format.manifest import Manifest, Quality, Speed
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.layouts.artifact import Artifact
@@ -20,6 +20,7 @@ from onnxpress_exporter.gate.cases import Case, Ends, Reader
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
 from onnxpress_exporter.gate.inputs import decoder_inputs, encoder_inputs
+from onnxpress_exporter.gate.lengths import weights_of
 from onnxpress_exporter.gate.scores import Expected, Writes, verify
 from onnxpress_exporter.judging.metrics import NEXT_TOKENS, Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.precisions.row import Thresholds
@@ -64,7 +65,12 @@ class WritingGate:
         self._session = plain
         self._plain = self._graphs(plain, "the fp32 variant, verified against PyTorch")
         # Whether PyTorch would write what the graph writes is asked by `verify`.
-        self._expected = Expected(reference or self._plain, self._reader.verification(self._plain.write))
+        write = self._plain.write
+        self._expected = Expected(
+            reference or self._plain,
+            self._reader.verification(write),
+            self._reader.far(weights_of(artifact), _vocabulary(manifest), write),
+        )
         self._artifact = artifact
         self._tokenizer = tokenizer
         self._evaluation = rows
@@ -171,6 +177,13 @@ def _timed(graphs: Graphs, case: Case, batch: int, tokens: int) -> Callable[[], 
     if batch > 1:
         decoder.select([0] * batch)
     return step
+
+
+def _vocabulary(manifest: Manifest) -> int:
+    """Scores of one token, where a graph says how many."""
+    outputs = [output for graph in manifest.graphs.values() for output in graph.outputs if output.name == "logits"]
+    sizes = [size for output in outputs if isinstance(size := output.axes[-1], int)]
+    return max(sizes, default=1)
 
 
 def _shared(first: Sequence[int], second: Sequence[int]) -> int:

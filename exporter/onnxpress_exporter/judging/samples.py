@@ -55,6 +55,11 @@ PAIRS: tuple[Sample, ...] = (
 )
 
 
+def far_text(tokens: int) -> str:
+    """A text of that many tokens at least."""
+    return _LONG * (1 + tokens // len(_LONG.split()))
+
+
 def samples(*, pairs: bool, mask_token: str | None = None) -> tuple[Sample, ...]:
     """The samples for a task: with pairs where it takes them, with one word masked where it fills masks."""
     if mask_token is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxpress.format.manifest import Postprocessing
+from onnxpress.pipelines.suitable import entailing
 from onnxpress_exporter.source.checkpoint import Checkpoint
 
 
@@ -21,4 +23,14 @@ def labelled(checkpoint: Checkpoint, model: Any, function: str | None = None) ->
         labels=labels,
         problem_type=getattr(model.config, "problem_type", None) if labels else None,
         function_to_apply={"identity": "none"}.get(function, function) if function else None,
+        entailment=_entailment(model.config.label2id or {}, labels),
     )
+
+
+def _entailment(label2id: Mapping[Any, Any], labels: Sequence[str]) -> int | None:
+    """The class of entailment by `label2id`, where transformers looks for it; None: the labels say the same."""
+    place = entailing(label2id)
+    if place is None:
+        return None
+    index = int(list(label2id.values())[place])
+    return index if index != entailing(labels) and index < len(labels) else None

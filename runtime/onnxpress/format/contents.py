@@ -72,3 +72,11 @@ def checked_file(folder: Path, manifest: Manifest, name: str, link_roots: Sequen
             "download or export again."
         )
     return path
+
+
+def at_home(path: str | Path) -> Path:
+    """A path with "~" or "~name" at its beginning as a home folder, where there is one of that name."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user
+        return Path(path)

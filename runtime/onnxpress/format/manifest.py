@@ -145,13 +145,15 @@ class EmbeddingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Postprocessing:
-    """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config. `prompts` and
+    """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
+    `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
     the default one's name: texts put before a query that documents are ranked for."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     function_to_apply: str | None = None
     embedding: EmbeddingSettings | None = None
+    entailment: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
 
@@ -296,6 +298,9 @@ def _validate(manifest: Manifest, where: str) -> None:
         processor: ProcessorSettings | None = getattr(manifest.processors, kind)
         if processor is not None:
             _require_listed(manifest, processor.file, where, f"processors.{kind}.file")
+    entailment = manifest.postprocessing.entailment
+    if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
+        raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
 
 

@@ -30,12 +30,14 @@ class UsualTime:
 @dataclass(frozen=True, slots=True)
 class Precision:
     """`suffix`: of its graph files, as transformers.js names them. `targets`: the machines it suits, as the manifest
-    tells them: "cpu", "cuda", or "cpu:FEATURE" with a feature of `machine.features`. `usual`: device family -> time."""
+    tells them: "cpu", "cuda", or "cpu:FEATURE" with a feature of `machine.features`. `usual`: device family -> time.
+    `dtypes`: other libraries' names of numbers that are stored so."""
 
     name: str
     suffix: str
     targets: tuple[str, ...]
     usual: Mapping[str, UsualTime]
+    dtypes: tuple[str, ...] = ()
 
 
 # On a processor, weights without integer products save memory, not time. Without integer products in the processor,
@@ -46,12 +48,14 @@ _ROWS = (
         suffix="",
         targets=("cpu",),
         usual={"cpu": UsualTime(1.0, 1.0, 1.0), "cuda": UsualTime(1.0, 1.0, 1.0)},
+        dtypes=("float32", "float"),
     ),
     Precision(
         name="fp16",
         suffix="_fp16",
         targets=("cuda",),
         usual={"cpu": UsualTime(2.0, 2.0, 2.0), "cuda": UsualTime(0.5, 0.5, 0.5)},
+        dtypes=("float16", "half"),
     ),
     Precision(
         name="int8",

@@ -20,6 +20,6 @@ This package does not know what an artifact or a checkpoint is.
 
 from onnxpress.hub.cache import blob_roots
 from onnxpress.hub.names import looks_like_repo_id
-from onnxpress.hub.repository import Snapshot, fetch, list_files
+from onnxpress.hub.repository import USUAL_ACCESS, Access, Snapshot, fetch, list_files
 
-__all__ = ["Snapshot", "blob_roots", "fetch", "list_files", "looks_like_repo_id"]
+__all__ = ["USUAL_ACCESS", "Access", "Snapshot", "blob_roots", "fetch", "list_files", "looks_like_repo_id"]

@@ -29,7 +29,13 @@ def blob_roots(folder: Path) -> tuple[Path, ...]:
 
 
 def cached_snapshot(
-    repo_id: str, revision: str, patterns: Sequence[str], ignore: Sequence[str], *, whole: bool = True
+    repo_id: str,
+    revision: str,
+    patterns: Sequence[str],
+    ignore: Sequence[str],
+    cache_dir: Path | None = None,
+    *,
+    whole: bool = True,
 ) -> Path | None:
     """The snapshot in the cache, if it is there and (with `whole`) no file that matches is known to be missing."""
     from huggingface_hub import snapshot_download
@@ -42,6 +48,7 @@ def cached_snapshot(
                 revision=revision,
                 allow_patterns=list(patterns) if whole else [],
                 ignore_patterns=list(ignore),
+                cache_dir=cache_dir,
                 local_files_only=True,
             )
         )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from onnxpress.errors import HubError, MissingDependency
 from onnxpress.hub.cache import cached_snapshot, files_in, matching, remember
@@ -18,6 +19,28 @@ from onnxpress.hub.client import AGENT, interruptibly, patiently
 from onnxpress.hub.failures import cache_may_serve, explained
 from onnxpress.hub.names import COMMIT, checked_names, checked_revision
 from onnxpress.hub.quiet import SILENCE, progress_bar
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the Hub is asked, where that is not what its library's settings say.
+
+    Args:
+        token: of this call; None: the one that is saved or set in the environment; False: none.
+        cache_dir: where files are kept; None: the Hub's cache.
+        local_only: take files from the cache alone.
+    """
+
+    token: str | bool | None = field(default=None, repr=False)
+    cache_dir: Path | None = None
+    local_only: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle has no token in it."""
+        return Access, (None, self.cache_dir, self.local_only)
+
+
+USUAL_ACCESS = Access()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +55,17 @@ class Snapshot:
     repo_id: str
     revision: str  # as asked for; "main" when None was given
     commit: str  # what the revision stood for: 40 hexadecimal digits
+    access: Access = USUAL_ACCESS
 
 
-def fetch(repo_id: str, revision: str | None, patterns: Sequence[str], *, ignore: Sequence[str] = ()) -> Snapshot:
+def fetch(
+    repo_id: str,
+    revision: str | None,
+    patterns: Sequence[str],
+    *,
+    ignore: Sequence[str] = (),
+    access: Access = USUAL_ACCESS,
+) -> Snapshot:
     """Bring the files that match into the cache and return where they are.
 
     Args:
@@ -42,6 +73,7 @@ def fetch(repo_id: str, revision: str | None, patterns: Sequence[str], *, ignore
         revision: branch, tag or commit; None: "main". A commit that is cached whole needs no network.
         patterns: shell patterns of file names in the repository; "*" also matches "/". At least one file must match.
         ignore: patterns of files to leave out.
+        access: a token, a cache, or the wish to stay off the network.
 
     Raises:
         HubError: no such repository or revision, no access, nothing matches, or the Hub cannot be reached and the
@@ -50,17 +82,20 @@ def fetch(repo_id: str, revision: str | None, patterns: Sequence[str], *, ignore
     """
     revision = checked_revision(repo_id, revision)
     with _library(), explained(repo_id, revision):
+        if access.local_only:
+            return _cached_alone(repo_id, revision, patterns, ignore, access)
         try:
-            commit, names = _listing(repo_id, revision)
+            commit, names = _listing(repo_id, revision, access)
             wanted = matching(names, patterns, ignore)
             if not wanted:
                 raise HubError(_nothing_matches(repo_id, revision, patterns, names))
-            folder = _download(repo_id, commit, patterns, ignore)
+            folder = _download(repo_id, commit, patterns, ignore, access)
         except Exception as error:
-            cached = cached_snapshot(repo_id, revision, patterns, ignore) if cache_may_serve(error) else None
+            serves = cache_may_serve(error)
+            cached = cached_snapshot(repo_id, revision, patterns, ignore, access.cache_dir) if serves else None
             if cached is None:
                 raise
-            return Snapshot(cached, repo_id, revision, cached.name)
+            return Snapshot(cached, repo_id, revision, cached.name, access)
         missing = [name for name in wanted if not (folder / name).is_file()]
         if missing:
             raise HubError(
@@ -68,7 +103,21 @@ def fetch(repo_id: str, revision: str | None, patterns: Sequence[str], *, ignore
                 f"{missing[0]!r}. Try again; if that does not help, remove {folder.parent.parent}."
             )
         remember(folder, revision, commit)
-        return Snapshot(folder, repo_id, revision, commit)
+        return Snapshot(folder, repo_id, revision, commit, access)
+
+
+def _cached_alone(
+    repo_id: str, revision: str, patterns: Sequence[str], ignore: Sequence[str], access: Access
+) -> Snapshot:
+    folder = cached_snapshot(repo_id, revision, patterns, ignore, access.cache_dir)
+    if folder is None:
+        from huggingface_hub import constants
+
+        raise HubError(
+            f"The cache in {access.cache_dir or constants.HF_HUB_CACHE} does not hold all of {repo_id} at {revision!r} "
+            "that is needed, and local_files_only=True forbids to fetch it. Leave that out once."
+        )
+    return Snapshot(folder, repo_id, revision, folder.name, access)
 
 
 def list_files(repo_id: str, revision: str | None) -> tuple[str, ...]:
@@ -110,7 +159,7 @@ def _library() -> Iterator[None]:
 # What the Hub has, and getting it.
 
 
-def _listing(repo_id: str, revision: str) -> tuple[str, tuple[str, ...]]:
+def _listing(repo_id: str, revision: str, access: Access = USUAL_ACCESS) -> tuple[str, tuple[str, ...]]:
     """The commit of a revision and the names of its files, sorted. The cache is asked first: a commit never changes."""
     from huggingface_hub import HfApi, constants, get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
@@ -118,12 +167,12 @@ def _listing(repo_id: str, revision: str) -> tuple[str, tuple[str, ...]]:
     is_commit = COMMIT.fullmatch(revision) is not None
     if is_commit:
         try:
-            tree = get_cached_repo_tree(repo_id, revision=revision)
+            tree = get_cached_repo_tree(repo_id, revision=revision, cache_dir=access.cache_dir)
         except CachedRepoTreeNotFoundError:
             pass
         else:
             return revision, checked_names(repo_id, (file.path for file in tree))
-    api = HfApi(library_name=AGENT)
+    api = HfApi(library_name=AGENT, token=access.token)
     info = patiently(lambda: api.model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT))
     commit = info.sha
     if not isinstance(commit, str) or not COMMIT.fullmatch(commit) or (is_commit and commit != revision):
@@ -134,7 +183,9 @@ def _listing(repo_id: str, revision: str) -> tuple[str, tuple[str, ...]]:
     return commit, checked_names(repo_id, (file.rfilename for file in info.siblings or ()))
 
 
-def _download(repo_id: str, commit: str, patterns: Sequence[str], ignore: Sequence[str]) -> Path:
+def _download(
+    repo_id: str, commit: str, patterns: Sequence[str], ignore: Sequence[str], access: Access = USUAL_ACCESS
+) -> Path:
     from huggingface_hub import snapshot_download
 
     with progress_bar(repo_id) as bar:
@@ -146,6 +197,8 @@ def _download(repo_id: str, commit: str, patterns: Sequence[str], ignore: Sequen
             ignore_patterns=list(ignore),
             library_name=AGENT,
             tqdm_class=bar,
+            token=access.token,
+            cache_dir=access.cache_dir,
         )
         return Path(patiently(lambda: interruptibly(download)))
 

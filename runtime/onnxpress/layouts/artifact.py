@@ -16,14 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from onnxpress.errors import BatchDependenceWarning, CorruptFile, MissingFile, UnsupportedFormat
-from onnxpress.format.contents import checked_file, contained, other_files, variant_files
+from onnxpress.format.contents import at_home, checked_file, contained, other_files, variant_files
 from onnxpress.format.manifest import FILE_NAME, GraphFiles, Manifest
 from onnxpress.format.model import Model, Trust
 from onnxpress.graphcheck.scan import scan
 from onnxpress.layouts.table import LAYOUTS, read_folder
 
 if TYPE_CHECKING:
-    from onnxpress.hub import Snapshot
+    from onnxpress.hub import Access, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +41,36 @@ class Artifact:
     _checked: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
-    def open(source: str | Path, *, revision: str | None = None, precision: str | None = None) -> Artifact:
+    def open(
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        precision: str | None = None,
+        access: Access | None = None,
+    ) -> Artifact:
         """Open a local folder, or a repository on the Hub: of that, what says what it is, and `precision`, if given.
 
         Args:
-            source: a folder, or a Hub id such as "organization/name". A folder that exists wins.
+            source: a folder, or a Hub id such as "organization/name". A folder that exists wins. "~" at its beginning
+                is the home folder.
             revision: branch, tag or commit on the Hub.
             precision: fetch this variant at once; None: fetch variants when they are asked for.
+            access: how the Hub is asked; None: as its library's settings say.
 
         Raises:
             ArtifactError: there is no valid artifact; the subclass says what is wrong.
             UnsupportedFormat: it has no variant of this precision.
             HubError: the Hub refused or cannot be reached.
         """
-        folder = Path(source)
+        folder = at_home(source)
         if folder.is_dir():
             return _artifact(folder, None)
         from onnxpress import hub
 
         if not isinstance(source, str) or not hub.looks_like_repo_id(source):
             raise MissingFile(_no_folder(folder))
-        snapshot = hub.fetch(source, revision, [mark for layout in LAYOUTS for mark in layout.marks])
+        marks = [mark for layout in LAYOUTS for mark in layout.marks]
+        snapshot = hub.fetch(source, revision, marks, access=access or hub.USUAL_ACCESS)
         artifact = _artifact(snapshot.folder, snapshot)
         if precision is not None:
             artifact.fetch([precision])
@@ -114,7 +123,8 @@ class Artifact:
             return
         from onnxpress import hub
 
-        hub.fetch(self.snapshot.repo_id, self.snapshot.commit, [escape(name) for name in sorted(names)])
+        patterns = [escape(name) for name in sorted(names)]
+        hub.fetch(self.snapshot.repo_id, self.snapshot.commit, patterns, access=self.snapshot.access)
 
     def _link_roots(self) -> tuple[Path, ...]:
         """Where the Hub's cache keeps the files that its snapshots link to; nothing for any other folder."""

@@ -9,7 +9,7 @@ task or modality.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.providers import provider_of
 from onnxpress.errors import ArtifactError, InputError, OnnxpressError
+from onnxpress.pipelines.arguments import Table, translate, unknown_argument
 from onnxpress.pipelines.batching import Limits, Prepared, run_samples
-from onnxpress.pipelines.inputs import is_stream, items_of
+from onnxpress.pipelines.inputs import is_stream, items_of, listed
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
 from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, OnError, Windows, Work, stream
 from onnxpress.samples import Batch, Processor, Sample
-from onnxpress.suggestions import did_you_mean
+from onnxpress.suggestions import nearest
 
 Options = TypeVar("Options")
 P = TypeVar("P", bound=Processor)
@@ -66,8 +67,8 @@ class Pipeline(ABC, Generic[Options, P]):
     """A callable: processor -> batches -> session -> result.
 
     Thread-safe, usable after a fork, picklable (the session reopens lazily). `close` frees the model's memory; the
-    pipeline is also a context manager. Lists in, lists out; generators and datasets in, a lazy iterator out;
-    anything else, an array or a picture too, is one input.
+    pipeline is also a context manager. Lists, columns and arrays of texts in, lists out; generators and datasets in, a
+    lazy iterator out; anything else, an array of numbers or a picture too, is one input.
     """
 
     options_type: type[Any]
@@ -77,6 +78,10 @@ class Pipeline(ABC, Generic[Options, P]):
     role: ClassVar[str] = "encoder"
     #: The field of the options that collects arguments of other names; None: there are no others.
     collects: ClassVar[str | None] = None
+    #: The names that the field is meant for.
+    collected: ClassVar[Collection[str]] = ()
+    #: What other libraries' arguments of a call mean here.
+    arguments: ClassVar[Table] = {}
     #: Samples in a batch unless a call says otherwise; None: as many as its cost allows.
     rows: ClassVar[int | None] = None
     #: Samples that are read ahead of the first result of a long stream, to be sorted by cost.
@@ -85,6 +90,8 @@ class Pipeline(ABC, Generic[Options, P]):
     budget: ClassVar[int | None] = None
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
+        #: What the pipeline is built on; another pipeline may be built on it, too.
+        self.loaded = model
         self.task = model.task.name
         self.artifact = model.artifact
         self.manifest = model.artifact.manifest
@@ -153,6 +160,7 @@ class Pipeline(ABC, Generic[Options, P]):
     def __call__(self, inputs: Any, **options: Any) -> Any:
         common = _pop_common(self._common, options)
         chosen = self._options(self.options, options) if options else self.options
+        inputs = listed(inputs)
         if is_stream(inputs):
             self.check(chosen)
             return self._stream(inputs, chosen, common)
@@ -232,9 +240,26 @@ class Pipeline(ABC, Generic[Options, P]):
         most = common.batch_size or self.rows
         return Limits(common.budget_tokens or self._budget, most, self.processor.collator.key)
 
+    def _refuse_misspelt(self, names: Sequence[str], known: Collection[str]) -> None:
+        """Refuse names that are collected, but are nearly one of ours: they would be looked for among the settings."""
+        from onnxpress.pipelines.known_arguments import FACTORY, OURS
+
+        for name in names:
+            misspelt = name not in self.collected and nearest(name, [*self.collected, *known, *OURS]) in {*known, *OURS}
+            if misspelt or (name in {*OURS, *FACTORY} and name not in self.collected):
+                raise self._unknown(name, known)
+
+    def _unknown(self, name: str, known: Collection[str]) -> InputError:
+        from onnxpress.pipelines.known_arguments import FACTORY, OURS
+
+        of_factory = f"it is one of onnxpress.pipeline(...), where the model is opened: pass {name} there."
+        meant = nearest(name, OURS)
+        return unknown_argument(self.task, name, {*known, *([meant] if meant else ())}, {of_factory: (*OURS, *FACTORY)})
+
     def close(self) -> None:
-        """Free the model's memory. The pipeline cannot be called again."""
-        self.session.close()
+        """Free the model's memory, unless it is another pipeline's. The pipeline cannot be called again."""
+        if self.loaded.owned:
+            self.session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -249,15 +274,15 @@ class Pipeline(ABC, Generic[Options, P]):
             InputError: the task has no such argument, or a value that it cannot have.
         """
         known = {field.name for field in fields(base)}
+        changes = translate(changes, {name: row for name, row in self.arguments.items() if name not in known})
         unknown = sorted(set(changes) - known)
         if unknown and self.collects:
+            self._refuse_misspelt(unknown, known | _COMMON)
             collected = {**getattr(base, self.collects), **{name: changes[name] for name in unknown}}
             named = {name: value for name, value in changes.items() if name in known}
             return replace(base, **named | {self.collects: collected})
         if unknown:
-            takes = sorted(known | _COMMON)
-            hint = did_you_mean(unknown[0], takes)
-            raise InputError(f"{self.task} has no argument {unknown[0]!r}.{hint} It takes: {', '.join(takes)}.")
+            raise self._unknown(unknown[0], known | _COMMON)
         return replace(base, **changes) if changes else base
 
 

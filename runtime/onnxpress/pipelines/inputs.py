@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 #: What arrays and pictures have, whatever library they come from (numpy, PyTorch, JAX, Pillow).
 _ARRAY_PROTOCOLS = ("__array_interface__", "__dlpack__")
+
+#: What columns have, and make a list of themselves with: Arrow's arrays; pandas' and Polars' series.
+_COLUMN_METHODS = ("to_pylist", "to_list")
+
+#: numpy's kinds of texts: of fixed width, of Python objects, of any width.
+_TEXT_KINDS = frozenset("UOT")
+
+
+def listed(inputs: Any) -> Any:
+    """Many inputs that are there at once, as the list that they would be: sequences, columns of pandas, Polars and
+    Arrow, numpy arrays of texts. Everything else as it is.
+
+    An array of texts is many inputs as it is to sentence-transformers; transformers' pipelines refuse it.
+    """
+    if isinstance(inputs, (list, tuple, str, bytes, bytearray, memoryview)):
+        return inputs
+    for name in _COLUMN_METHODS:
+        if callable(convert := getattr(inputs, name, None)):
+            return convert()
+    if is_array(inputs):
+        return inputs.tolist() if holds_texts(inputs) and inputs.ndim < 2 else inputs
+    return list(inputs) if isinstance(inputs, Sequence) else inputs
+
+
+def holds_texts(value: Any) -> bool:
+    """Whether a value is a numpy array of texts, or of any Python objects."""
+    return getattr(getattr(value, "dtype", None), "kind", None) in _TEXT_KINDS
 
 
 def is_stream(inputs: object) -> bool:

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """`session` holds the graphs of the variant that `choice` names. `tokenizer`: None where the artifact has none."""
+    """`session` holds the graphs of the variant that `choice` names. `tokenizer`: None where the artifact has none.
+
+    `owned`: whether to close the pipeline closes the session, which otherwise is another one's.
+    """
 
     task: Task
     artifact: Artifact
     session: Session
     choice: Choice
     tokenizer: Tokenizer | None = None
+    owned: bool = True
 
     def text_tokenizer(self) -> Tokenizer:
         """The tokenizer of a task that reads text.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
-from onnxpress.errors import UnknownTask
+from onnxpress.errors import InputError, UnknownTask
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.pipelines.task import Task
 
@@ -21,9 +24,81 @@ if TYPE_CHECKING:
     from onnxpress.text.tokenizer import Tokenizer
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a factory was asked for, other libraries' arguments translated. `options`: those of the task.
+
+    `tokenizer`, `config`: what the caller holds for the artifact's own. `token`, `cache_dir`, `local_files_only`: how
+    the Hub is asked.
+    """
+
+    precision: str | None = None
+    device: object = None
+    revision: str | None = None
+    threads: int | None = None
+    tokenizer: Any = None
+    config: Any = None
+    token: str | bool | None = None
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def of(arguments: Mapping[str, Any]) -> Opening:
+        """Read a factory's arguments.
+
+        Raises:
+            InputError: one is refused, or two contradict each other.
+        """
+        from onnxpress.pipelines.known_arguments import FACTORY
+
+        device = arguments.get("device")
+        place = None if device is None else parse_device(device)
+        options = translate({**arguments, "device": place}, FACTORY)
+        names = {field.name for field in fields(Opening)} - {"options"}
+        return Opening(**{name: options.pop(name) for name in names & set(options)}, options=options)
+
+    def artifact(self, model: Any) -> Artifact:
+        """Open what was given as model.
+
+        Raises:
+            InputError: it is none of what this library opens.
+            ArtifactError, HubError: as of `Artifact.open`.
+        """
+        if isinstance(model, Artifact):
+            return model
+        if not isinstance(model, (str, os.PathLike)):
+            raise _not_ours(model)
+        from onnxpress.hub import Access
+
+        folder = None if self.cache_dir is None else Path(self.cache_dir).expanduser()
+        access = Access(self.token, folder, self.local_files_only)
+        return Artifact.open(
+            Path(model) if not isinstance(model, str) else model, revision=self.revision, access=access
+        )
+
+    def check_open(self, choice: Choice, session: Session) -> None:
+        """Make sure that a model that is open already runs as it was asked for.
+
+        Raises:
+            InputError: it runs otherwise.
+        """
+        asked = {
+            "precision": (self.precision, choice.precision),
+            "device": (self.device, session.device),
+            "threads": (self.threads, session.threads),
+        }
+        for name, (wanted, there) in asked.items():
+            if wanted is not None and wanted != there:
+                raise InputError(
+                    f"{name}={wanted!r}: this model is open, with {name}={there!r}. Leave {name} out, or open it "
+                    "again by its folder or Hub id."
+                )
+
+
 def pipeline(
     task: str | None = None,
-    model: str | Path | Artifact | None = None,
+    model: str | Path | Artifact | Pipeline[Any, Any] | None = None,
     *,
     precision: str | None = None,
     device: object = None,
@@ -35,41 +110,70 @@ def pipeline(
 
     Args:
         task: the Hub's name or an alias ("ner"); None: the task that the artifact was exported for.
-        model: an artifact's folder, a Hub id, or an `Artifact`.
+        model: an artifact's folder, a Hub id, or an `Artifact`; or another pipeline, whose open model is shared.
         precision: the variant to run ("fp32", "int8", ...); None: the fastest one that suits the machine. `choice` of
             the pipeline tells which and why.
         device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
         revision: branch, tag or commit on the Hub.
         threads: threads of one forward pass; None: the cores that this process may use.
-        options: defaults for the arguments of the call, such as `top_k=None` or `aggregation_strategy="simple"`.
+        options: defaults for the arguments of the call, such as `top_k=None` or `aggregation_strategy="simple"`; and
+            what the factories of transformers, optimum and sentence-transformers take, as docs/migration.md lists it.
 
     Raises:
         UnknownTask: no such task, or not one that this artifact can serve.
         ArtifactError: the artifact is missing, damaged or from a newer version.
-        InputError: an option that the task does not have.
+        InputError: an option that the task does not have, or one that is refused.
         DeviceUnavailable: the device is not here.
         MissingDependency: ONNX Runtime or another optional package is not installed.
     """
-    from onnxpress.engine.choice import choose
-
     if model is None:
         if task is not None and (Path(task).is_dir() or "/" in task):
             raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
         raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
     wanted, alias_options = (None, {}) if task is None else find_task(task)
-    place = parse_device(device)
-    artifact = model if isinstance(model, Artifact) else Artifact.open(model, revision=revision)
+    asked = Opening.of({"precision": precision, "device": device, "revision": revision, "threads": threads, **options})
+    loaded = _opened(asked, model, wanted)
+    from onnxpress.pipelines.sameness import check_config, check_tokenizer
+
+    try:
+        check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
+        check_config(loaded.artifact, asked.config)
+        return loaded.task.load()(loaded, {**alias_options, **asked.options})
+    except BaseException:
+        if loaded.owned:
+            loaded.session.close()
+        raise
+
+
+def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
+    """The model for a task, opened unless it is open."""
+    shared: LoadedModel | None = getattr(model, "loaded", None)
+    if shared is not None:
+        asked.check_open(shared.choice, shared.session)
+        return replace(shared, task=_served_task(shared.artifact, wanted or shared.task), owned=False)
+    from onnxpress.engine.choice import choose
+
+    place = parse_device(asked.device)
+    artifact = asked.artifact(model)
     row = _served_task(artifact, wanted)
     if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
-    choice = choose(artifact.manifest, precision, place)
+    choice = choose(artifact.manifest, asked.precision, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
-    loaded = _load(row, artifact, choice, place, threads)
-    try:
-        return row.load()(loaded, {**alias_options, **options})
-    except BaseException:
-        loaded.session.close()
-        raise
+    return _load(row, artifact, choice, place, asked.threads)
+
+
+def _not_ours(model: Any) -> InputError:
+    """The error of something that is no artifact: most often a model of another library."""
+    kind = f"{type(model).__module__.partition('.')[0]}.{type(model).__name__}"
+    if hasattr(model, "save_pretrained"):
+        return InputError(
+            f"model is a {kind}, which this library does not run. Save it with save_pretrained(FOLDER), run "
+            "`onnxpress export FOLDER OUT`, and pass model=OUT."
+        )
+    if isinstance(model, Session) or hasattr(model, "get_inputs"):
+        return InputError(f"model is a {kind}, which has graphs and no tokenizer: pass the artifact's folder.")
+    return InputError(f"model must be an artifact's folder, a Hub id, an Artifact or a pipeline, not a {kind}.")
 
 
 def build_pipeline(

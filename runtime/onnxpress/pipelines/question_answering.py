@@ -16,7 +16,7 @@ import numpy as np
 from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.inputs import is_stream
+from onnxpress.pipelines.inputs import is_stream, listed
 from onnxpress.pipelines.spans import Window, best_spans, null_score, probabilities
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Sample
@@ -183,12 +183,14 @@ def _items(inputs: Any, more: Sequence[Any], question: Any, context: Any) -> Any
     if more:
         items = [inputs, *more]
         return _pairs(*items) if len(items) == 2 and all(isinstance(item, str) for item in items) else items
+    inputs = listed(inputs)
     if is_stream(inputs):
         return inputs
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 
 def _pairs(question: Any, context: Any) -> list[Any]:
+    question, context = listed(question), listed(context)
     questions, contexts = ([side] if isinstance(side, str) else list(side) for side in (question, context))
     if isinstance(context, str):
         contexts *= len(questions)

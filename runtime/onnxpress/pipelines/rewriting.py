@@ -16,6 +16,8 @@ from onnxpress.generation.events import Generated
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_sample
+from onnxpress.pipelines.files import read_json
+from onnxpress.pipelines.inputs import listed
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.long_texts import pieces
 from onnxpress.pipelines.rewriting_options import (
@@ -27,7 +29,7 @@ from onnxpress.pipelines.rewriting_options import (
 )
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, Writer, WritingSettings, details, read_json, stop_strings
+from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
@@ -50,6 +52,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
 
     processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
+    collected = SETTINGS
     rows = ROWS
     window = 8 * ROWS
 
@@ -66,6 +69,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """As in transformers 4, a list of texts gives a list of results, not of lists, where each has one."""
+        inputs = listed(inputs)
         results = super().__call__(inputs, **options)
         if not isinstance(inputs, (list, tuple)):
             return results

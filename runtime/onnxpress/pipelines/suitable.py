@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from onnxpress.format.manifest import Manifest
+from collections.abc import Iterable
+
+from onnxpress.format.manifest import Manifest, Postprocessing
 
 
 def suits_any(manifest: Manifest) -> str | None:
@@ -21,7 +23,7 @@ def lacks_one_score(manifest: Manifest) -> str | None:
 def lacks_entailment(manifest: Manifest) -> str | None:
     """Why a model cannot judge labels that it was not trained on: none of its own stands for entailment."""
     labels = manifest.postprocessing.labels
-    if entailment(labels) is not None:
+    if entailment(manifest.postprocessing) is not None:
         return None
     return (
         f'no label starts with "entail" (there are: {", ".join(labels[:8])}), so this is not an NLI model and cannot '
@@ -29,6 +31,13 @@ def lacks_entailment(manifest: Manifest) -> str | None:
     )
 
 
-def entailment(labels: tuple[str, ...]) -> int | None:
+def entailment(settings: Postprocessing) -> int | None:
     """The class that says that a text entails another; None: there is none."""
-    return next((index for index, label in enumerate(labels) if label.lower().startswith("entail")), None)
+    if settings.entailment is not None:
+        return settings.entailment
+    return entailing(settings.labels)
+
+
+def entailing(labels: Iterable[object]) -> int | None:
+    """The place of the first label that says so; None: none does."""
+    return next((place for place, label in enumerate(labels) if str(label).lower().startswith("entail")), None)

@@ -12,10 +12,11 @@ from onnxpress.generation.events import Generated
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_ids, token_sample
+from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, Writer, WritingSettings, details, read_json, stop_strings
+from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
@@ -85,6 +86,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     options_type = TextGenerationOptions
     processor_type = TextProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
+    collected = SETTINGS
     rows = ROWS
     window = 4 * ROWS
     #: Prompts of different lengths need no padding.

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from onnxpress.errors import InputError
 from onnxpress.format.processors import TokenizerSettings
 from onnxpress.pipelines.collators import PadTokens, token_sample
-from onnxpress.pipelines.inputs import is_array
+from onnxpress.pipelines.inputs import holds_texts
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Strategy, Tokenizer, Truncation
@@ -66,7 +66,7 @@ class TextProcessor:
         """
         if isinstance(item, str):
             return item
-        hint = " Of an array of texts, pass array.tolist()." if is_array(item) else ""
+        hint = " Of a table of texts, pass table.ravel()." if holds_texts(item) else ""
         raise InputError(f"{self.task} takes texts, got {type(item).__name__} {item!r:.60}.{hint}")
 
     def foresee(self, item: Any) -> int | None:

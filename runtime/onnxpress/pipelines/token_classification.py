@@ -16,6 +16,7 @@ from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.entities import STRATEGIES, Entity, Token, TokenLabel, aggregate, merge_overlapping
+from onnxpress.pipelines.inputs import listed
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
@@ -82,6 +83,7 @@ class TokenClassification(Pipeline[TokenClassificationOptions, TextProcessor]):
         chosen = self._options(self.options, {name: options[name] for name in names})
         if chosen.stride is not None and chosen.aggregation_strategy == "none":
             raise InputError('stride needs an aggregation_strategy other than "none", such as "simple".')
+        inputs = listed(inputs)
         if chosen.is_split_into_words and isinstance(inputs, (list, tuple)) and _is_words(inputs):
             inputs = [inputs]  # as transformers: the words of one text give a list of one result
         if chosen.offset_mapping is not None:

@@ -5,24 +5,25 @@ Knows artifacts and token ids; knows no task, no prompt's text and no result.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnxpress.engine.session import Session
-from onnxpress.errors import ArtifactError, CorruptFile, InputError
+from onnxpress.errors import ArtifactError, InputError
 from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.search.beams import beam_search
 from onnxpress.generation.settings import GenerationConfig
+from onnxpress.generation.settings_fields import IGNORED, KINDS, REFUSED
 from onnxpress.generation.structured.constrainer import Constrainer
 from onnxpress.generation.structured.constraints import Constraint
 from onnxpress.generation.structured.grammars import ARGUMENTS, Grammar, grammar_of
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.collators import PadTokens, token_ids
+from onnxpress.pipelines.files import read_json
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Tokenizer
 
@@ -31,6 +32,9 @@ ROWS = 8
 
 #: Room that is made for new tokens at first; more is made when it is needed.
 _ROOM_TOKENS = 256
+
+#: The names of all settings of a call, those that are refused too.
+SETTINGS = frozenset((*KINDS, *REFUSED, *IGNORED, *ARGUMENTS, "generation_config"))
 
 #: Settings that do nothing where nothing is drawn.
 _SAMPLING = frozenset(("temperature", "top_k", "top_p", "min_p", "typical_p"))
@@ -167,7 +171,7 @@ class StopStrings:
         self._tokenizer = tokenizer
         self._strings = strings
         # Of a byte each at least; before them, some that may lose a space at the beginning.
-        self._window = max(len(string.encode()) for string in strings) + 4
+        self._window = max(len(string.encode(errors="surrogatepass")) for string in strings) + 4
         self._ids: list[int] = []
 
     def __call__(self, token: int) -> bool:
@@ -190,24 +194,6 @@ def details(texts: Sequence[Generated], prompt_tokens: int) -> dict[str, Any]:
         "prompt_tokens": prompt_tokens,
         "completion_tokens": sum(len(text.ids) for text in texts),
     }
-
-
-def read_json(artifact: Artifact, name: str) -> dict[str, Any]:
-    """A file of the artifact that holds one JSON object; empty if the artifact has no such file.
-
-    Raises:
-        CorruptFile: it holds something else.
-    """
-    if name not in artifact.manifest.files:
-        return {}
-    path = artifact.file(name)
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise CorruptFile(f"{path}: not JSON ({error}). Export again.") from None
-    if not isinstance(content, dict):
-        raise CorruptFile(f"{path}: not a JSON object. Export again.")
-    return content
 
 
 def _content(config: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any, TypedDict
 
 import numpy as np
@@ -21,17 +22,18 @@ from onnxpress.samples import Batch, Sample
 
 
 class ZeroShot(TypedDict):
-    """`labels` and their `scores`, best first."""
+    """`labels`, as the call has them, and their `scores`, best first."""
 
     sequence: str
-    labels: list[str]
+    labels: list[Any]
     scores: list[float]
 
 
 @dataclass(frozen=True, slots=True)
 class ZeroShotOptions:
-    """`candidate_labels`: strings, or one string with commas between them (kept as a tuple). `hypothesis_template`: a
-    sentence with {} where the label goes. `multi_label`: judge each label alone; otherwise all scores sum to 1."""
+    """`candidate_labels`: strings or numbers, or one string with commas between them (kept as a tuple).
+    `hypothesis_template`: a sentence with {} where the label goes. `multi_label`: judge each label alone; otherwise all
+    scores sum to 1."""
 
     candidate_labels: Any = ()
     hypothesis_template: str = "This example is {}."
@@ -120,15 +122,16 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
                 raise InputError(f"The text and the hypothesis {hypothesis!r:.60}: {error}") from None
 
     def _entailment_id(self) -> int:
-        place = entailment(class_labels(self))
+        class_labels(self)  # as many as the graph has scores
+        place = entailment(self.manifest.postprocessing)
         assert place is not None, "a model without one is refused"
         return place
 
 
-def _labels(value: Any) -> tuple[str, ...]:
+def _labels(value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):
         return tuple(label.strip() for label in value.split(",") if label.strip())
-    labels: Sequence[Any] = tuple(value) if isinstance(value, Iterable) else (value,)
-    if not all(isinstance(label, str) for label in labels):
-        raise InputError(f"candidate_labels must be strings, or one string with commas, not {value!r:.60}.")
-    return tuple(labels)
+    labels = tuple(value) if isinstance(value, Iterable) else ()
+    if not isinstance(value, Iterable) or not all(isinstance(label, (str, Number)) for label in labels):
+        raise InputError(f"candidate_labels must be strings or numbers, or one string with commas, not {value!r:.60}.")
+    return labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -100,6 +100,24 @@ class Cut:
     @property
     def overflowing(self) -> list[Any]:
         return self.make_overflowing()
+
+
+def check_characters(texts: Iterable[str]) -> None:
+    """Refuse half a character: a surrogate that is not one of a pair, which UTF-8 has no bytes for.
+
+    Raises:
+        InputError: where it is, and how the text may be mended.
+    """
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"The text cannot be tokenized: at position {error.start} it has half a character "
+                f"({text[error.start]!r}), as texts have that were cut inside an emoji, or read from JSON escapes that "
+                "were. Pass text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace'), which joins what are "
+                "two halves and puts a mark in the place of one."
+            ) from None
 
 
 def replaced(encoding: Encoding, position: int, token_id: int, token: str) -> Encoding:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxpress.errors import CorruptFile, InputError, MissingDependency
+from onnxpress.text.encodings import check_characters
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -42,15 +43,16 @@ class StatelessTokenizer:
         while other threads run: `encode` holds Python's lock, `encode_batch` does not."""
         if isinstance(text, str) and len(text) >= _LONG_TEXT_CHARACTERS:
             return self.raw_batch([text])[0]
+        parts = [text] if isinstance(text, str) else text
         words = not isinstance(text, str)
-        return guarded(lambda: self.tokenizer.encode(text, is_pretokenized=words, add_special_tokens=False))
+        return guarded(lambda: self.tokenizer.encode(text, is_pretokenized=words, add_special_tokens=False), parts)
 
     def raw_batch(self, texts: Sequence[str]) -> list[Encoding]:
         """The tokens of each text, without special tokens. Other threads run meanwhile, unless the texts are few and
         short: sharing them out among the cores would take longer than they do."""
         if sum(map(len, texts)) < _LONG_TEXT_CHARACTERS:
             return [self.raw(text) for text in texts]
-        return guarded(lambda: self.tokenizer.encode_batch(list(texts), add_special_tokens=False))
+        return guarded(lambda: self.tokenizer.encode_batch(list(texts), add_special_tokens=False), texts)
 
     def finish(self, first: Encoding, second: Encoding | None, special_tokens: bool) -> Encoding:
         """What `raw` gave for a text or a pair, with type ids and, if wanted, special tokens."""
@@ -66,8 +68,8 @@ class StatelessTokenizer:
         return str(guarded(lambda: self.tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)))
 
 
-def guarded(call: Callable[[], _Result]) -> _Result:
-    """What a call into the library returns.
+def guarded(call: Callable[[], _Result], texts: Sequence[str] = ()) -> _Result:
+    """What a call into the library returns. `texts`: those that it is about.
 
     A panic of the Rust code arrives as a PanicException, which is no Exception: `except Exception` lets it end the
     program. The library has by then written a trace to stderr, which cannot be kept from there without taking stderr
@@ -79,6 +81,7 @@ def guarded(call: Callable[[], _Result]) -> _Result:
     try:
         return call()
     except Exception as error:  # the Rust extension raises plain Exception
+        check_characters(texts)
         raise InputError(f"The text cannot be tokenized ({error}).") from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":

@@ -229,7 +229,8 @@ class Tokenizer:
 
     def token_id(self, token: str) -> int | None:
         """The id of a token, None if the vocabulary does not have it."""
-        return self._rust.token_to_id(token)
+        number: int | None = guarded(lambda: self._rust.token_to_id(token), [token])
+        return number
 
     def special(self, kind: str) -> int | None:
         """The id of a special token by kind ("mask", "cls", "sep", "unk", "bos", "eos"), None if there is none."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from onnxpress.errors import CorruptFile, InputError
 from onnxpress.format.processors import Segmentation, TokenizerSettings
-from onnxpress.text.encodings import Cut, Encoding, PlainEncoding, Truncation, windows
+from onnxpress.text.encodings import Cut, Encoding, PlainEncoding, Truncation, check_characters, windows
 from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes
 from onnxpress.text.slow.charsmap import Charsmap
@@ -129,10 +129,7 @@ class PieceEncoder:
 
     def _ids(self, text: str) -> list[int]:
         """The ids of a text alone."""
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"The text cannot be tokenized: half a character at position {error.start}.") from None
+        check_characters([text])
         ids: list[int] = []
         for part in self._parts(text):
             if isinstance(part, Added):

@@ -1,0 +1,40 @@
+"""How long the inputs of verification are. Knows no graph."""
+
+from __future__ import annotations
+
+from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.artifact import Artifact
+
+#: Tokens of the longest of the usual inputs, where the model itself has no limit, or a far one: enough to leave every
+#: window.
+LONGEST_TOKENS = 512
+
+#: One more input is as long as the model takes, where that is more: a form of attention may change above some length.
+#: It costs one run of PyTorch, so that it is bounded three times. By tokens: attention's scores are (heads, tokens,
+#: tokens), 1 GB for each layer in turn at 16 heads. By work: half a minute or so of two cores, at two operations for
+#: each weight and token. By the scores of a model that writes: 1 GB.
+MOST_TOKENS = 4096
+MOST_OPERATIONS = 2e12
+MOST_SCORES = 256_000_000
+#: Tokens of that input where the model has no limit.
+UNLIMITED_TOKENS = 1024
+
+
+def far_tokens(limit: int | None, weights: int, vocabulary: int = 1) -> int | None:
+    """Tokens of the input that is as long as the model takes; None: the usual ones are, or one would cost too much.
+
+    Args:
+        weights: how many numbers the model has.
+        vocabulary: scores of each token.
+    """
+    most = min(
+        limit or UNLIMITED_TOKENS, MOST_TOKENS, int(MOST_OPERATIONS / (2 * max(1, weights))), MOST_SCORES // vocabulary
+    )
+    return most if most > LONGEST_TOKENS else None
+
+
+def weights_of(artifact: Artifact) -> int:
+    """About how many numbers an artifact's fp32 graphs hold, by the size of their files."""
+    graphs = artifact.manifest.variants[REFERENCE].graphs.values()
+    names = {name for graph in graphs for name in (graph.file, *graph.external)}
+    return sum((artifact.folder / name).stat().st_size for name in names) // 4

@@ -1,0 +1,189 @@
+"""The one table of arguments that other libraries' factories and calls take, and what each becomes here.
+
+docs/migration.md is printed from it. Arguments of a call that have the same meaning here are fields of the tasks'
+options; settings of generation stand in generation/settings_fields.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from onnxpress.engine.providers import PROVIDERS
+from onnxpress.errors import InputError
+from onnxpress.format.precisions import PRECISIONS, REFERENCE
+from onnxpress.pipelines.arguments import Argument, Table, is_anything, is_unset, table, translate
+
+TRANSFORMERS, OPTIMUM, SENTENCES = "transformers", "optimum", "sentence-transformers"
+
+
+def _is_auto(value: Any) -> bool:
+    return value is None or value == "auto"
+
+
+def _is_one_of(*values: Any) -> Any:
+    return lambda value: any(value is known or (type(value) is type(known) and value == known) for known in values)
+
+
+def _dtype(value: Any) -> dict[str, Any]:
+    name = str(getattr(value, "name", value)).removeprefix("torch.")
+    for row in PRECISIONS.values():
+        if name == row.name or name in row.dtypes:
+            return {"precision": row.name}
+    raise InputError(
+        f"dtype={value!r}: no variant is stored so. Pass precision= {', '.join(PRECISIONS)}, or leave it out."
+    )
+
+
+def _device_map(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        places = {str(place) for place in value.values()}
+        if len(places) > 1:
+            raise InputError(f"device_map={value!r:.60}: a model runs on one device here: pass device=.")
+        return {"device": next(iter(value.values()))}
+    if value in ("balanced", "balanced_low_0", "sequential"):
+        raise InputError(f"device_map={value!r}: a model runs on one device here: pass device=.")
+    return {"device": value}
+
+
+def _provider(value: Any) -> dict[str, Any]:
+    names = [value] if isinstance(value, (str, tuple)) else list(value)
+    first = names[0][0] if isinstance(names[0], tuple) else names[0]
+    for row in PROVIDERS.values():
+        if row.name == first:
+            return {"device": row.family}
+    known = ", ".join(f'{row.name} (device="{row.family}")' for row in PROVIDERS.values())
+    raise InputError(f"provider={first!r}: there are {known}.")
+
+
+def _provider_options(value: Any) -> dict[str, Any]:
+    options = value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
+    if isinstance(options, Mapping) and set(options) == {"device_id"}:
+        return {"device": int(options["device_id"])}
+    raise InputError(f'provider_options={value!r:.60}: only device_id is taken, as device="cuda:1".')
+
+
+def _session_options(value: Any) -> dict[str, Any]:
+    """Read the threads from onnxruntime's SessionOptions; refuse whatever else differs from a new one."""
+    usual = type(value)()
+    for name in dir(usual):
+        if name.startswith("_") or callable(getattr(usual, name)) or name == "intra_op_num_threads":
+            continue
+        if getattr(value, name) != getattr(usual, name):
+            raise InputError(
+                f"session_options: {name} is {getattr(value, name)!r}; only intra_op_num_threads is taken, as "
+                "threads=. The rest is set as the graphs were verified with."
+            )
+    threads = value.intra_op_num_threads
+    return {"threads": threads} if threads else {}
+
+
+def _file_name(value: Any) -> dict[str, Any]:
+    stem = PurePath(str(value)).stem
+    for row in sorted(PRECISIONS.values(), key=lambda row: -len(row.suffix)):
+        if PurePath(str(value)).suffix == ".onnx" and stem.endswith(row.suffix) and row.suffix:
+            return {"precision": row.name}
+    if str(value).endswith(".onnx"):
+        return {"precision": REFERENCE}
+    raise InputError(f"file_name={value!r}: a variant is named by its precision: precision= one of its variants.")
+
+
+def _nested(name: str) -> Any:
+    """Read a dictionary of arguments, each of which is known itself."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{name} must be a dictionary, not {type(value).__name__}.")
+        for key in value:
+            if key not in FACTORY:
+                raise InputError(f"{name} has {key!r}, which is no argument here. docs/migration.md lists those known.")
+        return translate(value, FACTORY)
+
+    return read
+
+
+_OUR_GRAPHS = "an artifact has its own graphs: export the checkpoint that you want, `onnxpress export`."
+_QUANTIZED = "a quantized variant is made when exporting: onnxpress quantize, then precision=."
+_OWN_FILES = "an artifact brings its own. Leave it out, or export the checkpoint that has it."
+
+#: Arguments of onnxpress.pipeline that are our own.
+OURS = ("task", "model", "precision", "device", "revision", "threads")
+
+#: Arguments of factories: transformers.pipeline, optimum's pipeline and ORTModel.from_pretrained, SentenceTransformer,
+#: CrossEncoder.
+FACTORY: Table = table(
+    Argument("config", TRANSFORMERS, _OWN_FILES, honour=lambda value: {"config": value}),
+    Argument(
+        "tokenizer",
+        TRANSFORMERS,
+        "taken if it gives the ids of the artifact's own tokenizer, which is used.",
+        honour=lambda value: {"tokenizer": value},
+    ),
+    Argument("feature_extractor", TRANSFORMERS, "there are no tasks of sound yet: leave it out."),
+    Argument("image_processor", TRANSFORMERS, "there are no tasks of pictures yet: leave it out."),
+    Argument("video_processor", TRANSFORMERS, "there are no tasks of films: leave it out."),
+    Argument("processor", TRANSFORMERS, "there are no tasks of pictures or sound yet: leave it out."),
+    Argument("use_fast", TRANSFORMERS, "there is one tokenizer, which gives the checkpoint's ids.", is_anything),
+    Argument("token", TRANSFORMERS, "goes to the Hub; False sends none.", _is_one_of(None), lambda v: {"token": v}),
+    Argument("use_auth_token", TRANSFORMERS, "the old name of token.", _is_one_of(None), lambda v: {"token": v}),
+    Argument(
+        "device_map",
+        TRANSFORMERS,
+        'the device that it names; "auto" is the processor, as no device is: pass device="cuda" for a GPU.',
+        lambda value: is_unset(value) or value == "auto",
+        _device_map,
+    ),
+    Argument("dtype", TRANSFORMERS, "names the variant that is stored so, as precision= does.", _is_auto, _dtype),
+    Argument("torch_dtype", TRANSFORMERS, "the old name of dtype.", _is_auto, _dtype),
+    Argument("trust_remote_code", TRANSFORMERS, "no code of a checkpoint is run here.", is_anything),
+    Argument("model_kwargs", TRANSFORMERS, "each of them is read as an argument.", is_unset, _nested("model_kwargs")),
+    Argument("pipeline_class", TRANSFORMERS, "a task has one class here: wrap the call of the pipeline."),
+    Argument("framework", TRANSFORMERS, "ONNX Runtime runs it: leave it out.", _is_one_of(None, "pt", "np", "ort")),
+    Argument("modelcard", TRANSFORMERS, "README.md of the artifact is its card.", is_anything),
+    Argument("args_parser", TRANSFORMERS, "arguments are read by the task: leave it out."),
+    Argument("binary_output", TRANSFORMERS, "results are values; pickle them yourself."),
+    Argument("attn_implementation", TRANSFORMERS, "the graph has its attention.", is_anything),
+    Argument("low_cpu_mem_usage", TRANSFORMERS, "weights are mapped from the file.", is_anything),
+    Argument("use_safetensors", TRANSFORMERS, "weights are in ONNX files.", is_anything),
+    Argument("max_memory", TRANSFORMERS, "a model runs on one device here: pass device=."),
+    Argument("offload_folder", TRANSFORMERS, "a model runs on one device here: pass device=."),
+    Argument("quantization_config", TRANSFORMERS, _QUANTIZED),
+    Argument("load_in_8bit", TRANSFORMERS, _QUANTIZED),
+    Argument("load_in_4bit", TRANSFORMERS, _QUANTIZED),
+    Argument("code_revision", TRANSFORMERS, "no code of a checkpoint is run here.", is_anything),
+    Argument("force_download", TRANSFORMERS, "files of the cache are checked by their hashes: leave it out."),
+    Argument("resume_download", TRANSFORMERS, "downloads always go on where they ended.", is_anything),
+    Argument("proxies", TRANSFORMERS, "set HTTPS_PROXY in the environment."),
+    Argument("variant", TRANSFORMERS, "name the variant by precision=."),
+    Argument(
+        "cache_dir", TRANSFORMERS, "where files of the Hub are kept.", _is_one_of(None), lambda v: {"cache_dir": v}
+    ),
+    Argument(
+        "local_files_only",
+        TRANSFORMERS,
+        "takes files of the Hub from the cache alone.",
+        is_unset,
+        lambda value: {"local_files_only": True},
+    ),
+    Argument("subfolder", TRANSFORMERS, "pass the folder itself as model.", _is_one_of(None, "", ".", "onnx")),
+    Argument("provider", OPTIMUM, "names the device.", is_unset, _provider),
+    Argument("providers", OPTIMUM, "the first names the device.", is_unset, _provider),
+    Argument("provider_options", OPTIMUM, "device_id names the GPU.", is_unset, _provider_options),
+    Argument("session_options", OPTIMUM, "intra_op_num_threads is threads=.", is_unset, _session_options),
+    Argument("file_name", OPTIMUM, "names the variant by its file.", is_unset, _file_name),
+    Argument("accelerator", OPTIMUM, "ONNX Runtime runs it: leave it out.", _is_one_of(None, "ort", "onnxruntime")),
+    Argument("export", OPTIMUM, "export first: `onnxpress export MODEL OUT`, or onnxpress.export(MODEL, OUT)."),
+    Argument("from_transformers", OPTIMUM, "the old name of export: `onnxpress export MODEL OUT`."),
+    Argument("use_io_binding", OPTIMUM, "buffers are bound where that is faster.", is_anything),
+    Argument("use_cache", OPTIMUM, "the cache changes no answer.", is_anything),
+    Argument("use_merged", OPTIMUM, "a decoder is one graph.", is_anything),
+    Argument("library_name", OPTIMUM, "the artifact knows what it is.", is_anything),
+    Argument("backend", SENTENCES, "ONNX Runtime runs it.", _is_one_of(None, "torch", "onnx")),
+    Argument("cache_folder", SENTENCES, "as cache_dir.", _is_one_of(None), lambda value: {"cache_dir": value}),
+    Argument("modules", SENTENCES, _OUR_GRAPHS),
+    Argument("model_card_data", SENTENCES, "README.md of the artifact is its card.", is_anything),
+    Argument("processor_kwargs", SENTENCES, _OUR_GRAPHS),
+    Argument("config_kwargs", SENTENCES, _OUR_GRAPHS),
+    Argument("keep_in_fp32_modules", SENTENCES, _OUR_GRAPHS),
+)
