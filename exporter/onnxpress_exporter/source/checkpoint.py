@@ -290,7 +290,9 @@ def put_in_lower_case(tokenizer: Any) -> None:
     if backend is None:
         raise UnsupportedCheckpoint(f"do_lower_case is not supported for {type(tokenizer).__name__}.")
     present: Any = backend.normalizer
-    steps = [] if present is None else [*present] if isinstance(present, Sequence) else [present]
+    steps: list[Any] = [] if present is None else [present]
+    if isinstance(present, Sequence):
+        steps = [present[index] for index in range(len(present))]
     if not any(isinstance(step, Lowercase) for step in steps):
         backend.normalizer = Sequence([Lowercase(), *steps])
 

@@ -139,7 +139,7 @@ def _check_task(settings: Mapping[str, Any], task: str, path: Path) -> None:
     returned = text.get("method_output_name")
     if text.get("method") != "forward" or returned not in (output, [output]):
         raise UnsupportedCheckpoint(
-            f"{path}: its Transformer returns {returned} of {text.get('method')}; only {output} of forward is supported."
+            f"{path}: its Transformer returns {returned} of {text.get('method')}, not {output} of forward."
         )
     if settings.get("module_output_name") != name:
         raise UnsupportedCheckpoint(f"{path}: module_output_name is {settings.get('module_output_name')}, not {name}.")
@@ -154,7 +154,9 @@ def _check_calls(calls: Mapping[str, Any], path: Path) -> int | None:
         arguments = object_in(calls, group, where)
         check_fields(arguments, (*_CALLS, "max_length"), where)
         for name, harmless in _CALLS.items():
-            if name in arguments and not any(arguments[name] is value or arguments[name] == value for value in harmless):
+            if name in arguments and not any(
+                arguments[name] is value or arguments[name] == value for value in harmless
+            ):
                 raise UnsupportedCheckpoint(f"{where}: {name} {arguments[name]!r} is not supported.")
         length = whole_number(arguments, "max_length", where) or length
     return length

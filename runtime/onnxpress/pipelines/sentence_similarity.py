@@ -1,7 +1,8 @@
 """sentence-similarity: one vector for a text, as the checkpoint's sentence-transformers files say.
 
 Prompt, tokens, encoder, pooling, the layers after it (a graph of its own), the checkpoint's normalization, cut to
-`dimensions`, normalization where a call asks for it: in this order. All but the encoder and the layers after it is done here, in numpy, for a whole batch at a time.
+`dimensions`, normalization where a call asks for it: in this order. All but the encoder and the layers after it is done
+here, in numpy, for a whole batch at a time.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class RankedDocument(TypedDict):
 @dataclass(frozen=True, slots=True)
 class TextRankingOptions:
     """`top_k`: return only so many, None: all. `function_to_apply`: "sigmoid" or "none"; None: as the checkpoint's
-    config says, which is sigmoid where it says nothing. `max_length`: cut pairs to fewer tokens than the limit. `prompt`:
-    text put before the query; `prompt_name`: one of the checkpoint's prompts; neither: its default one."""
+    config says, which is sigmoid where it says nothing. `max_length`: cut pairs to fewer tokens than the limit.
+    `prompt`: text put before the query; `prompt_name`: one of the checkpoint's prompts; neither: its default one."""
 
     top_k: int | None = None
     function_to_apply: Any = None
@@ -97,9 +97,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
     def prepare(self, item: Any, options: TextRankingOptions) -> Prepared[None]:
         query, documents = _query(item)
         settings = self.manifest.postprocessing
-        prompt = choose_prompt(
-            settings.prompts, settings.default_prompt_name, options.prompt, options.prompt_name
-        )
+        prompt = choose_prompt(settings.prompts, settings.default_prompt_name, options.prompt, options.prompt_name)
         truncation = self.processor.truncation(max_length=options.max_length)
         processor = self.processor
         encodings = processor.encodings([prompt + query] * len(documents), documents, truncation=truncation)
