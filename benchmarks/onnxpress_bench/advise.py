@@ -181,16 +181,10 @@ class _Trials:
             return 0.0  # not even a request that met no other was in time
         low, high = (known.rate_per_s, math.inf) if known.within else (0.0, known.rate_per_s)
         for _ in range(6):
-            if high / max(low, 1e-9) <= PRECISION:
+            # Outward in steps until one rate held and one was lost, then halfway between them.
+            rate = low * 1.5 if math.isinf(high) else math.sqrt(low * high) if low else high / 1.6
+            if high <= low * PRECISION or rate < known.rate_per_s / 64:
                 break
-            if math.isinf(high):
-                rate = low * 1.5
-            elif low:
-                rate = math.sqrt(low * high)
-            else:
-                rate = high / 1.6
-                if rate < known.rate_per_s / 64:
-                    break
             if self.trial(known.candidate, rate).within:
                 low = rate
             else:
@@ -207,28 +201,23 @@ class _Trials:
     def _run(self, candidate: Candidate, rate_per_s: float, seed: int) -> Trial:
         requests = int(min(max(rate_per_s * self._trial_s, FEWEST), MOST))
         each = max(1, requests // candidate.replicas)
-        spec = self._spec(candidate)
-        # Replicas begin together, once the slowest of them has loaded.
-        start_at = time.monotonic() + self._load_s
-        with ExitStack() as stack:
-            jobs = [
-                {
-                    "do": "serve",
-                    "backend": asdict(spec),
-                    "items": [*self._items[index:], *self._items[:index]],
-                    "queries": each,
-                    "rows": candidate.rows,
-                    "seed": 1000 * seed + index,
-                    "rate_per_s": rate_per_s / candidate.replicas,
-                    "bound_ms": self._demand.p99_ms,
-                    "start_at": start_at,
-                }
-                for index in range(candidate.replicas)
-            ]
-            workers = [stack.enter_context(Worker(job, threads=candidate.threads)) for job in jobs]
+        job = {
+            "do": "serve",
+            "backend": asdict(self._spec(candidate)),
+            "queries": each,
+            "rows": candidate.rows,
+            "rate_per_s": rate_per_s / candidate.replicas,
+            "bound_ms": self._demand.p99_ms,
+            # Replicas begin together, once the slowest of them has loaded.
+            "start_at": time.monotonic() + self._load_s,
+        }
+        with ExitStack() as stack, ThreadPoolExecutor(candidate.replicas) as pool:
+            workers = []
+            for index in range(candidate.replicas):
+                own = {"items": [*self._items[index:], *self._items[:index]], "seed": 1000 * seed + index}
+                workers.append(stack.enter_context(Worker(job | own, threads=candidate.threads)))
             try:
-                with ThreadPoolExecutor(len(workers)) as pool:
-                    answers = list(pool.map(lambda worker: worker.answer(), workers))
+                answers = list(pool.map(Worker.answer, workers))
             except WorkerFailed as error:
                 return Trial(candidate, rate_per_s, False, failure=str(error))
         slowest_s = max(answer["ready_s"] for answer in answers)

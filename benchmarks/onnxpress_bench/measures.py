@@ -8,88 +8,37 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 
+from onnxpress.format.schema import decode
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.statistics import Gain, paired_gain, percentile
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """`samples`: a pattern of names of samples; each name that fits makes a row. `title` may use the pattern's groups,
-    the mean tokens of an item, and the unit of items. `least`: samples that every block of a backend needs for it, or
-    the backend has no figure: percentiles of fewer blocks than the median's could cross it. `detail` rows get no
-    gain."""
+    """A row of measures.toml.
+
+    `samples`: a pattern of names of samples; each name that fits makes a row. `title` and `unit` may use the pattern's
+    groups, the mean tokens of an item, and the unit of items. `percentile`: of a block's samples, which is its value.
+    `least`: samples that every block of a backend needs for it, or the backend has no figure: percentiles of fewer
+    blocks than the median's could cross it. `detail` rows get no gain."""
 
     name: str
     title: str
     samples: str
     unit: str
-    statistic: Callable[[Sequence[float]], float] = statistics.median
+    percentile: float = 50.0
     lower_is_better: bool = True
     detail: bool = False
     least: int = 1
 
 
-_P50, _P90, _P99 = (partial(percentile, q=q) for q in (50, 90, 99))
-_LATENCY = r"latency_(?P<rows>\d+)x(?P<length>\d+)_ms"
-_GAPS = r"between_tokens_(?P<prompt>\d+)_(?P<new>\d+)_ms"
-
-MEASURES: tuple[Measure, ...] = (
-    Measure("latency_p50", "latency p50, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _P50),
-    Measure("latency_p90", "latency p90, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _P90, least=20),
-    Measure("latency_p99", "latency p99, {rows} x {tokens:.0f} tokens", _LATENCY, "ms", _P99, least=100),
-    Measure("offline", "offline, {uniform:.0f} tokens", "offline_per_s", "{unit}/s", lower_is_better=False),
-    Measure("mixed", "mixed lengths, {stream:.0f} tokens on average", "mixed_per_s", "{unit}/s", lower_is_better=False),
-    Measure(
-        "server_rate", "server, highest rate within the bound", "server_rate_per_s", "{unit}/s", lower_is_better=False
-    ),
-    Measure("server_p50", "server, latency p50", "server_latency_ms", "ms", _P50),
-    Measure("server_p99", "server, latency p99", "server_latency_ms", "ms", _P99, least=100),
-    Measure("first_token", "time to first token, prompt {prompt}", r"first_token_(?P<prompt>\d+)_ms", "ms", _P50),
-    Measure("prefill", "prefill, prompt {prompt}", r"prefill_(?P<prompt>\d+)_per_s", "tokens/s", lower_is_better=False),
-    Measure(
-        "between_tokens",
-        "time between tokens p50, prompt {prompt}, {new} new",
-        _GAPS,
-        "ms",
-        _P50,
-    ),
-    Measure(
-        "between_tokens_p99",
-        "time between tokens p99, prompt {prompt}, {new} new",
-        _GAPS,
-        "ms",
-        _P99,
-        least=100,
-    ),
-    Measure(
-        "decode",
-        "decode, prompt {prompt}, {new} new",
-        r"decode_(?P<prompt>\d+)_(?P<new>\d+)_per_s",
-        "tokens/s",
-        lower_is_better=False,
-    ),
-    Measure(
-        "translate",
-        "written, batch {batch}, {beams} beams",
-        r"translate_(?P<batch>\d+)_(?P<beams>\d+)_per_s",
-        "tokens/s",
-        lower_is_better=False,
-    ),
-    Measure("real_time", "real-time factor, {seconds} s of audio", r"real_time_(?P<seconds>\d+)_factor", "x"),
-    Measure("cold_start", "cold start to first answer", "cold_start_s", "s"),
-    Measure("cold_python", "  starting Python", "cold_python_s", "s", detail=True),
-    Measure("cold_import", "  import", "cold_import_s", "s", detail=True),
-    Measure("cold_load", "  load", "cold_load_s", "s", detail=True),
-    Measure("cold_first_call", "  first call", "cold_first_call_s", "s", detail=True),
-    Measure("memory_first", "memory at first answer", "memory_first_bytes", "B"),
-    Measure("memory_model", "  model in memory", "memory_model_bytes", "B", detail=True),
-    Measure("memory_peak", "peak memory", "memory_peak_bytes", "B"),
-    Measure("power", "power, {scenario}", r"power_(?P<scenario>[a-z-]+)_w", "W", detail=True),
-)
+_ROWS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["measure"]
+MEASURES: tuple[Measure, ...] = tuple(decode(Measure, row, "measures.toml") for row in _ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +123,7 @@ def _values(comparison: Comparison, backend: str, sample: str, measure: Measure)
     }
     if any(len(some) < measure.least for some in taken.values()):
         return {}
-    return {block: measure.statistic(some) for block, some in taken.items()}
+    return {block: percentile(some, measure.percentile) for block, some in taken.items()}
 
 
 def _row(comparison: Comparison, series: Series) -> Row:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -147,32 +148,26 @@ class _Bench:
                 self._failures.append(Failure(spec.name, None, str(error)))
 
     def _pilot(self, spec: BackendSpec) -> dict[str, Any]:
-        interpreter = self._interpreter(spec)
-        spec = self._located(spec)
+        """Answers, batchings and sizes of a backend; with labelled rows the task's own metric, too."""
+        ask = self._asker(spec)
         # The one worker that may ask the Hub.
-        job: dict[str, Any] = {"do": "prepare", "backend": asdict(spec)}
-        prepared = ask(job, threads=self._settings.threads, offline=False, interpreter=interpreter)["backend"]
-        inputs = self._subject.inputs
+        backend = ask({"do": "prepare", "backend": asdict(self._located(spec))}, offline=False)["backend"]
+        inputs, evaluation = self._subject.inputs, self._subject.evaluation
         streamed = bool(_STREAMED & set(self._settings.scenarios))
-        quality = inputs.judged or inputs.stream[:QUALITY_ITEMS]
-        stream = inputs.stream if streamed else []
-        job = {"do": "pilot", "backend": prepared, "quality": quality, "stream": stream, "budget_s": PILOT_S}
-        pilot = {"backend": prepared, **ask(job, threads=self._settings.threads, interpreter=interpreter)}
-        return pilot | {"scores": self._scores(pilot, interpreter)}
+        quality, stream = inputs.judged or inputs.stream[:QUALITY_ITEMS], inputs.stream if streamed else []
+        job = {"do": "pilot", "backend": backend, "quality": quality, "stream": stream, "budget_s": PILOT_S}
+        pilot = {"backend": backend, "scores": {}, **ask(job)}
+        if evaluation is not None:
+            asked = {"items": evaluation.items, "options": evaluation.options}
+            rows = ask({"do": "evaluate", "backend": backend, "batching": pilot["batching"], **asked})["answers"]
+            pilot["scores"] = score(evaluation, rows)
+        return pilot
 
-    def _scores(self, pilot: Mapping[str, Any], interpreter: Interpreter) -> dict[str, float]:
-        """The task's own metric, where there are labelled rows."""
-        evaluation = self._subject.evaluation
-        if evaluation is None:
-            return {}
-        job = {
-            "do": "evaluate",
-            "backend": pilot["backend"],
-            "batching": pilot["batching"],
-            "items": evaluation.items,
-            "options": evaluation.options,
-        }
-        return score(evaluation, ask(job, threads=self._settings.threads, interpreter=interpreter)["answers"])
+    def _asker(self, spec: BackendSpec) -> Callable[..., Any]:
+        """Asks a worker in the backend's own environment."""
+        peer = _kind(spec).peer
+        interpreter = OURS if peer is None else Interpreter(environments.interpreter(peer), self._packages)
+        return partial(ask, threads=self._settings.threads, interpreter=interpreter)
 
     def _located(self, spec: BackendSpec) -> BackendSpec:
         """A peer is given the checkpoint's own folder, and one of its own for what it converts."""
@@ -190,10 +185,6 @@ class _Bench:
         workspace = store / f"{_fingerprint(Path(folder), settings['fingerprint'])}-{spec.task}" / spec.kind
         workspace.parent.mkdir(parents=True, exist_ok=True)
         return replace(spec, folder=folder, workspace=str(workspace), settings={**settings, **spec.settings})
-
-    def _interpreter(self, spec: BackendSpec) -> Interpreter:
-        peer = _kind(spec).peer
-        return OURS if peer is None else Interpreter(environments.interpreter(peer), self._packages)
 
     def _flops(self) -> tuple[dict[str, float], float | None]:
         """PyTorch's count; without PyTorch there is none."""
@@ -254,32 +245,21 @@ class _Bench:
                 "parameters": {"server": server, **inputs.parameters},
             },
         }
-        interpreter = self._interpreter(BackendSpec(**pilot["backend"]))
-        answer = ask(job, threads=settings.threads, interpreter=interpreter)
+        answer = self._asker(BackendSpec(**pilot["backend"]))(job)
         return Run(name, block, {key: tuple(some) for key, some in answer["samples"].items()}, answer["noise"])
 
     # What is known besides.
 
     def _info(self, spec: BackendSpec, count: int) -> BackendInfo:
         info = BackendInfo(spec.name, spec.kind, _kind(spec).about, control_of=self._copies.get(spec.name))
-        pilot = self._pilots.get(spec.name)
+        pilot, inputs = self._pilots.get(spec.name), self._subject.inputs
         if pilot is None:
             return info
-        batching = Batching(**pilot["batching"])
-        inputs = self._subject.inputs
-        streamed = "mixed" in self._settings.scenarios
-        return replace(
-            info,
-            batching=str(batching),
-            rates=pilot["rates"],
-            quality=self._quality(spec.name),
-            versions=pilot["versions"],
-            model_bytes=pilot["model_bytes"],
-            install_bytes=pilot["install_bytes"],
-            padding_share=padding_share(spec, batching, inputs.stream[:count], inputs.stream_tokens)
-            if streamed
-            else None,
-        )
+        batching, padding = Batching(**pilot["batching"]), None
+        if "mixed" in self._settings.scenarios:
+            padding = padding_share(spec, batching, inputs.stream[:count], inputs.stream_tokens)
+        known = {name: pilot[name] for name in ("rates", "versions", "model_bytes", "install_bytes")}
+        return replace(info, batching=str(batching), quality=self._quality(spec.name), padding_share=padding, **known)
 
     def _quality(self, name: str) -> Mapping[str, float | None]:
         answers, figures = self._pilots[name]["answers"], dict(self._pilots[name]["scores"])

@@ -50,15 +50,11 @@ def paired_gain(base: Sequence[float], other: Sequence[float], *, lower_is_bette
     Raises:
         ValueError: not the same number of values, none, or one that is not positive.
     """
-    first, second = np.asarray(base, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    if first.shape != second.shape or first.ndim != 1 or first.size == 0:
-        raise ValueError(f"{first.size} and {second.size} blocks cannot be paired")
-    logs = _logs(first) - _logs(second)
+    if len(base) != len(other) or not len(base):
+        raise ValueError(f"{len(base)} and {len(other)} blocks cannot be paired")
+    logs = _logs(base) - _logs(other)
     logs = logs if lower_is_better else -logs
-    middle, blocks = float(np.median(logs)), logs.size
-    if blocks == 1:
-        return Gain(float(np.exp(middle)), None, None)
-    return _gain(middle, _median_error(logs, np.random.default_rng(seed)), blocks - 1)
+    return _gain(float(np.median(logs)), [logs], seed)
 
 
 def unpaired_gain(before: Sequence[float], after: Sequence[float], *, lower_is_better: bool, seed: int = 0) -> Gain:
@@ -74,44 +70,43 @@ def unpaired_gain(before: Sequence[float], after: Sequence[float], *, lower_is_b
     Raises:
         ValueError: a side without values, or a value that is not positive.
     """
-    sides = [np.asarray(side, dtype=np.float64) for side in (before, after)]
-    if any(side.ndim != 1 or side.size == 0 for side in sides):
-        raise ValueError(f"{sides[0].size} and {sides[1].size} blocks cannot be compared")
-    first, second = (_logs(side) for side in (sides if lower_is_better else reversed(sides)))
-    middle = float(np.median(first) - np.median(second))
-    if min(first.size, second.size) == 1:
-        return Gain(float(np.exp(middle)), None, None)
-    dice = np.random.default_rng(seed)
-    variances = [_median_error(logs, dice) ** 2 for logs in (first, second)]
-    total = sum(variances)
-    spread = sum(variance**2 / (logs.size - 1) for variance, logs in zip(variances, (first, second), strict=True))
-    freedom = total**2 / spread if spread else min(first.size, second.size) - 1
-    return _gain(middle, math.sqrt(total), int(freedom))
+    if not len(before) or not len(after):
+        raise ValueError(f"{len(before)} and {len(after)} blocks cannot be compared")
+    first, second = (_logs(side) for side in ((before, after) if lower_is_better else (after, before)))
+    return _gain(float(np.median(first) - np.median(second)), [first, second], seed)
 
 
-def _logs(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not np.all(values > 0):
+def _logs(values: Sequence[float]) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if not np.all(array > 0):
         raise ValueError("ratios need positive values")
-    return np.log(values)
+    return np.log(array)
 
 
-def _median_error(logs: NDArray[np.float64], dice: np.random.Generator) -> float:
-    """The standard error of the median of float64 (blocks,), by the bootstrap."""
-    blocks = logs.size
-    picks = dice.integers(blocks, size=(RESAMPLES, blocks))
-    # The bootstrap's variance is that of a population; blocks / (blocks - 1) makes it that of a sample.
-    return float(np.median(logs[picks], axis=1).std()) * math.sqrt(blocks / (blocks - 1))
-
-
-def _gain(middle: float, error: float, freedom: int) -> Gain:
-    """From a logarithm and its standard error: Student's t, two-sided 95%, to the three digits of printed tables."""
+def _gain(middle: float, groups: Sequence[NDArray[np.float64]], seed: int) -> Gain:
+    """From a logarithm, and the groups whose medians it is made of: Student's t, two-sided 95%, to the three digits of
+    printed tables. Of one group, Welch's degrees of freedom are one less than its blocks."""
+    if min(logs.size for logs in groups) == 1:
+        return Gain(float(np.exp(middle)), None, None)
     from scipy.special import stdtrit  # here: workers measure memory and cold starts, and have no scipy
 
-    reach = error * round(float(stdtrit(freedom, 0.975)), 3)
+    dice = np.random.default_rng(seed)
+    variances = [_median_variance(logs, dice) for logs in groups]
+    spread = sum(variance**2 / (logs.size - 1) for variance, logs in zip(variances, groups, strict=True))
+    freedom = sum(variances) ** 2 / spread if spread else min(logs.size for logs in groups) - 1
+    reach = math.sqrt(sum(variances)) * round(float(stdtrit(int(freedom + 1e-9), 0.975)), 3)
     # A heavy tail may overflow exp: an interval without an upper end is then an honest answer.
     with np.errstate(over="ignore"):
         low, ratio, high = np.exp([middle - reach, middle, middle + reach])
     return Gain(float(ratio), float(low), float(high))
+
+
+def _median_variance(logs: NDArray[np.float64], dice: np.random.Generator) -> float:
+    """The variance of the median of float64 (blocks,), by the bootstrap."""
+    blocks = logs.size
+    picks = dice.integers(blocks, size=(RESAMPLES, blocks))
+    # The bootstrap's variance is that of a population; blocks / (blocks - 1) makes it that of a sample.
+    return float(np.median(logs[picks], axis=1).var()) * blocks / (blocks - 1)
 
 
 def is_stable(samples: Sequence[float], window: int = 5, tolerance: float = 0.05) -> bool:

@@ -299,8 +299,7 @@ def precisions_of(artifact: Artifact, wanted: Sequence[str]) -> list[str]:
         MissingFile: the files of one that was asked for are not there.
     """
     manifest, folder = artifact.manifest, artifact.folder
-    for precision in wanted:
-        choose(manifest, precision)
+    wanted = [choose(manifest, precision).precision for precision in wanted]
     present = [
         precision
         for precision, variant in manifest.variants.items()

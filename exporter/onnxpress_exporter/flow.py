@@ -32,6 +32,7 @@ from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
 from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.origin import public_name
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
 
@@ -100,7 +101,9 @@ def export(
             adapter=adapter,
         )
         name = asked or infer_task(checkpoint)
-        recorded = command or f"onnxpress_exporter.export({str(model)!r}, {str(out)!r}, {name!r}, {wanted!r})"
+        recorded = (
+            command or f"onnxpress_exporter.export({public_name(model)!r}, {public_name(out)!r}, {name!r}, {wanted!r})"
+        )
         with staged_folder(target, force=force) as folder:
             plan = plan_from_checkpoint(
                 checkpoint, name, folder, recorded, settings, table, say, allow_pickled_weights=allow_pickled_weights
@@ -143,7 +146,7 @@ def quantize(
     check_request(original, wanted, force=force)
     if out is not None:
         check_target(target, force=force)
-    recorded = command or f"onnxpress_exporter.flow.quantize({str(artifact)!r}, {wanted!r})"
+    recorded = command or f"onnxpress_exporter.flow.quantize({public_name(artifact)!r}, {wanted!r})"
     with quiet(log_file), staged_folder(target, force=force or out is None) as folder:
         plan = plan_from_artifact(original, wanted, folder, recorded, chosen, say)
         refused = _carry_out(plan, (REFERENCE, *wanted), say)

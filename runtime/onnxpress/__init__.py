@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onnxpress.engine.session import Session
+    from onnxpress.engine.stopping import Cancel
     from onnxpress.errors import (
         ArtifactError,
         Cancelled,
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
         UnsupportedFormat,
     )
     from onnxpress.layouts.artifact import Artifact
-    from onnxpress.pipelines import pipeline
+    from onnxpress.pipelines import export, load, pipeline
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Artifact",
     "ArtifactError",
+    "Cancel",
     "Cancelled",
     "CorruptFile",
     "DeviceUnavailable",
@@ -57,13 +59,18 @@ __all__ = [
     "UnknownTask",
     "UnsupportedFormat",
     "__version__",
+    "export",
+    "load",
     "pipeline",
 ]
 
 #: Where the public names that are no errors are.
 _MODULES = {
     "Artifact": "onnxpress.layouts.artifact",
+    "Cancel": "onnxpress.engine.stopping",
     "Session": "onnxpress.engine.session",
+    "export": "onnxpress.pipelines",
+    "load": "onnxpress.pipelines",
     "pipeline": "onnxpress.pipelines",
 }
 

@@ -40,30 +40,6 @@ def cautions(comparison: Comparison, trust: Findings) -> Iterator[tuple[Kind, st
         yield "INTERRUPTED", "The figures are of what was measured until then."
 
 
-def notes(comparison: Comparison, trust: Findings) -> Iterator[str]:
-    """How the figures came about."""
-    settings = comparison.settings
-    done = max((run.block + 1 for run in comparison.runs), default=0)
-    yield (
-        f"gain: how many times better than {comparison.base}, more than 1 is better; a difference is claimed only "
-        "where the interval excludes 1."
-    )
-    yield (
-        f"Figures are medians of {'1 block' if done == 1 else f'{done} blocks'} (seed {settings.seed}), each a fresh "
-        f"process per backend, in random order; tokenization {settings.tokenization}."
-    )
-    yield from tails_of(comparison)
-    if "mixed" in settings.scenarios:
-        yield (
-            f"The stream: {comparison.stream_items} {comparison.unit} with {comparison.tokens['stream']:.0f} tokens on "
-            f"average ({settings.lengths})."
-        )
-    if server := server_of(comparison):
-        yield f"Server: Poisson arrivals, {server}; latency from the intended sending."
-    if control := control_of(comparison, trust):
-        yield f"A/A control: {control}"
-
-
 def tails_of(comparison: Comparison) -> Iterator[str]:
     """Why a percentile is missing."""
     latencies = [

@@ -7,7 +7,7 @@ from onnxpress_bench.measures import summarize
 from onnxpress_bench.noise import findings
 from onnxpress_bench.report import tables
 from onnxpress_bench.report.layout import fill
-from onnxpress_bench.report.notes import cautions, notes
+from onnxpress_bench.report.notes import cautions, control_of, server_of, tails_of
 
 
 def render(comparison: Comparison) -> str:
@@ -26,5 +26,7 @@ def render(comparison: Comparison) -> str:
         versions=", ".join(f"{name} {version}" for name, version in tables.all_versions(comparison).items()),
         tables=shown,
         cautions=cautions(comparison, trust),
-        notes=notes(comparison, trust),
+        tails=tails_of(comparison),
+        server=server_of(comparison),
+        control=control_of(comparison, trust),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from onnxpress_exporter.cli.terminal import (
     quantization_settings,
     require,
 )
+from onnxpress_exporter.write.origin import public_command
 
 if TYPE_CHECKING:
     from onnxpress_exporter.judging.data import EvalData
@@ -100,7 +100,7 @@ def export_command(
                 trust_remote_code=trust_remote_code,
                 adapter=adapter,
                 quantization=settings,
-                command=shlex.join(["onnxpress", *sys.argv[1:]]),
+                command=public_command(sys.argv[1:]),
                 log_file=log,
                 progress=show,
             )

@@ -40,7 +40,7 @@ def card(manifest: Manifest) -> str:
         "---",
         "library_name: onnxpress",
         f"pipeline_tag: {manifest.task}",
-        *([f"base_model: {source}"] if _is_hub_id(source) else []),
+        *([f"base_model: {source}"] if manifest.provenance.commit is not None else []),
         "tags:",
         "- onnx",
         "- onnxpress",
@@ -90,7 +90,3 @@ def _details(name: str, variant: Variant) -> list[str]:
     if variant.repair:
         lines += ["", "What it took:", "", *[f"{number}. {line}" for number, line in enumerate(variant.repair, 1)]]
     return lines
-
-
-def _is_hub_id(source: str) -> bool:
-    return source.count("/") == 1 and not source.startswith((".", "/", "~")) and not Path(source).exists()

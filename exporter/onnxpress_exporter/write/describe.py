@@ -26,6 +26,7 @@ from onnxpress.format.manifest import (
     Provenance,
 )
 from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.write.origin import public_name
 
 #: The folder of an artifact that holds its graphs.
 GRAPHS = "onnx"
@@ -47,14 +48,14 @@ def provenance(checkpoint: Checkpoint, command: str) -> Provenance:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return Provenance(
-        source=checkpoint.source,
+        source=public_name(checkpoint.source),
         revision=checkpoint.revision,
         commit=checkpoint.commit,
         weights_sha256=_weights_sha256(checkpoint.model_folder),
         command=command,
         created=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
         versions={**{name: version(name) for name in PACKAGES}, "python": python_version()},
-        adapter=None if checkpoint.adapter is None else checkpoint.adapter.source,
+        adapter=None if checkpoint.adapter is None else public_name(checkpoint.adapter.source),
     )
 
 

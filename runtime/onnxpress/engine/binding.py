@@ -18,6 +18,7 @@ from onnxpress.engine.device_memory import DeviceMemory
 from onnxpress.engine.failures import dtype_name, explain
 from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
 from onnxpress.engine.session import OpenGraph, Session
+from onnxpress.engine.stopping import run_options
 from onnxpress.errors import InputError, OnnxpressError
 
 Array = NDArray[Any]
@@ -69,6 +70,7 @@ class Binding:
             InputError: an input is missing or of the wrong dtype or shape, or an output's shape differs from that of
                 what is bound to it.
             SessionClosed: the session was closed.
+            Cancelled, TimeoutExceeded: the call that the run is part of has to end.
             EngineError: the engine failed, or there is too little memory.
         """
         self._run(())
@@ -93,7 +95,8 @@ class Binding:
                 io.bind_ortvalue_input(name, value)
             for name in allocated:
                 io.bind_output(name, self._provider.memory, index_of(self._session.device))
-            opened.session.run_with_iobinding(io)
+            with run_options() as options:
+                opened.session.run_with_iobinding(io, options)
         except OnnxpressError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception

@@ -39,21 +39,29 @@ def processor_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-#: Name here -> the names that systems give it. What decides how fast integer products are.
+#: Name here -> the names that systems give it. What decides how fast products of matrices are, whatever the
+#: processor's name: two with the same features run the same kernels.
 FEATURES: Mapping[str, tuple[str, ...]] = {
     "avx2": ("avx2",),
+    "avx512": ("avx512f",),
     "avx512_vnni": ("avx512_vnni",),
     "avx_vnni": ("avx_vnni",),
+    "amx": ("amx_int8", "amx_tile"),
+    "neon": ("asimd", "neon"),
     "dotprod": ("asimddp",),
     "i8mm": ("i8mm",),
+    "sve": ("sve",),
+}
+
+#: What all but the oldest processors have, where the system does not say.
+_USUAL = {
+    **dict.fromkeys(("x86_64", "amd64"), frozenset({"avx2"})),
+    **dict.fromkeys(("arm64", "aarch64"), frozenset({"neon", "dotprod"})),
 }
 
 
 def features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
-    """Which of avx2, avx512_vnni, avx_vnni (x86) and dotprod, i8mm (ARM) the processor has.
-
-    Where the system does not say: avx2 on x86-64, dotprod on 64-bit ARM, which all but the oldest ones have.
-    """
+    """Which of FEATURES the processor has."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -62,9 +70,7 @@ def features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
     if listed:
         flags = set(listed.split())
         return frozenset(name for name, names in FEATURES.items() if flags.intersection(names))
-    usual = {"x86_64": "avx2", "amd64": "avx2", "arm64": "dotprod", "aarch64": "dotprod"}
-    feature = usual.get(platform.machine().lower())
-    return frozenset() if feature is None else frozenset({feature})
+    return _USUAL.get(platform.machine().lower(), frozenset())
 
 
 def _quotas(root: Path, membership: Path) -> Iterator[float]:

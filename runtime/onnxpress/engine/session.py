@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from onnxpress.engine.failures import dtype_name, explain, first_line, is_bad_file, is_out_of_memory, out_of_memory
 from onnxpress.engine.machine import usable_cores
 from onnxpress.engine.providers import import_onnxruntime, index_of, parse_device, provider_of, require_device
-from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError, SessionClosed
+from onnxpress.engine.stopping import run_options
+from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError, OnnxpressError, SessionClosed
 
 if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
     from numpy.typing import NDArray
@@ -95,10 +96,15 @@ class Session:
             InputError: an input is missing, unknown, of the wrong dtype or shape, or holds what the graph refuses.
             EngineError: the engine failed: there is too little memory, or a kernel or the device failed.
             CorruptFile: ONNX Runtime cannot load the graph.
+            SessionClosed: the session was closed.
+            Cancelled, TimeoutExceeded: the call that the run is part of has to end.
         """
         opened = self.opened(graph)
         try:
-            results = opened.session.run(opened.outputs, inputs)
+            with run_options() as options:
+                results = opened.session.run(opened.outputs, inputs, options)
+        except OnnxpressError:
+            raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             raise explain(error, opened.session, inputs, self.name_of(graph)) from None
         return dict(zip(opened.outputs, results, strict=True))

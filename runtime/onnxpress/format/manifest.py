@@ -20,7 +20,7 @@ from onnxpress.format.schema import decode, encode
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 
@@ -100,9 +100,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
+    """Times of one variant. `machine`: the processor's name; `features`: those of it that decide how fast products are
+    (`machine.FEATURES`), None in older artifacts."""
+
     machine: str
     threads: int
     timings: tuple[Timing, ...]
+    features: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

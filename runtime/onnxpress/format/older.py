@@ -1,7 +1,7 @@
 """Rewrites manifests of older format versions in terms of the newest one.
 
 Version 2 added to version 1, and version 3 to version 2, only fields that may be left out. Version 4 names each
-graph's role and calls the tokenizer the processor of texts.
+graph's role and calls the tokenizer the processor of texts. Version 5 adds only the features of a measured processor.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def upgrade(value: dict[str, Any], version: int, newest: int, where: str) -> dic
         InvalidManifest: a field is missing that every version has.
         UnsupportedFormat: a field is there that came with a later version, or a graph that no exporter wrote.
     """
-    return value if version >= 4 else {**_to_version_4(value, version, where), "format_version": newest}
+    upgraded = value if version >= 4 else _to_version_4(value, version, where)
+    return upgraded if version == newest else {**upgraded, "format_version": newest}
 
 
 def _to_version_4(value: dict[str, Any], version: int, where: str) -> dict[str, Any]:

@@ -10,57 +10,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
+from dataclasses import fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from numpy.typing import NDArray
 
 from onnxpress.engine.providers import provider_of
+from onnxpress.engine.stopping import within
 from onnxpress.errors import ArtifactError, InputError, OnnxpressError
 from onnxpress.pipelines.arguments import Table, translate, unknown_argument
 from onnxpress.pipelines.batching import Limits, Prepared, run_samples
+from onnxpress.pipelines.common import COMMON, Common, pop_common
 from onnxpress.pipelines.inputs import is_stream, items_of, listed
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
-from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, OnError, Windows, Work, stream
+from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, Windows, Work, stream
 from onnxpress.samples import Batch, Processor, Sample
 from onnxpress.suggestions import nearest
+
+if TYPE_CHECKING:
+    from onnxpress.pipelines.graph_model import GraphModel
+    from onnxpress.pipelines.pipeline_tokenizer import PipelineTokenizer
 
 Options = TypeVar("Options")
 P = TypeVar("P", bound=Processor)
 Outputs = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Common:
-    """The arguments that every task takes.
-
-    `batch_size`: at most so many samples in a batch; None: as many as are fast. `budget_tokens`: at most so many tokens
-    in a batch, or of other inputs what costs as much, padding included; None: what suits the device. `read_ahead`: at
-    most so many samples are read from a generator before the first of them is answered; None: what fills the batch that
-    `batch_size` or `budget_tokens` asks for, or else one input, so that a source may wait for its answers. Inputs whose
-    number is known are always read ahead. `on_error="return"`: an error about one input stands in the place of its
-    result, instead of ending the call. `progress`: draw a bar on stderr if a list or stream takes more than 2 s.
-    `num_workers` is transformers' and has no meaning here.
-    """
-
-    batch_size: int | None = None
-    budget_tokens: int | None = None
-    read_ahead: int | None = None
-    on_error: OnError = "raise"
-    progress: bool = False
-    num_workers: Any = None
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "budget_tokens", "read_ahead"):
-            size = getattr(self, name)
-            if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-                raise InputError(f"{name} must be a positive integer or None, not {size!r}.")
-        if self.on_error not in get_args(OnError):
-            raise InputError(f"on_error is {self.on_error!r}; it must be one of {', '.join(get_args(OnError))}.")
-
-
-_COMMON = frozenset(field.name for field in fields(Common))
 
 
 class Pipeline(ABC, Generic[Options, P]):
@@ -105,7 +81,7 @@ class Pipeline(ABC, Generic[Options, P]):
         self.graph = self.manifest.graphs[self.graph_name]
         self.processor: P = self.processor_type(model)
         self._budget = self.budget or provider_of(model.session.device).budget_tokens
-        self._common = _pop_common(Common(), call := dict(options))
+        self._common = pop_common(Common(), call := dict(options))
         self.options: Options = self._options(self.options_type(), call)
 
     # What a task writes.
@@ -152,14 +128,34 @@ class Pipeline(ABC, Generic[Options, P]):
 
     # What all share.
 
+    @cached_property
+    def model(self) -> GraphModel:
+        """The model as a function of arrays, as `onnxpress.load` opens it; `pipe.model.config` is the checkpoint's."""
+        from onnxpress.pipelines.graph_model import GraphModel
+
+        return GraphModel(replace(self.loaded, owned=False))
+
     @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, `text.tokenizer.Tokenizer`; None where the task's inputs are no texts, as in transformers."""
-        return getattr(self.processor, "tokenizer", None)
+    def tokenizer(self) -> PipelineTokenizer | None:
+        """The tokenizer, under transformers' names; None where the task's inputs are no texts."""
+        return self.model.tokenizer
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: "cpu", "cuda:0"."""
+        return self.session.device
+
+    def save_pretrained(self, save_directory: str | Path) -> Path:
+        """Copy the artifact, every variant of it, to a folder that is not there yet."""
+        return self.model.save_pretrained(save_directory)
+
+    def __repr__(self) -> str:
+        from onnxpress.pipelines.graph_model import described
+
+        return described(self.loaded, type(self).__name__)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        common = _pop_common(self._common, options)
-        chosen = self._options(self.options, options) if options else self.options
+        chosen, common = self._arguments(options)
         inputs = listed(inputs)
         if is_stream(inputs):
             self.check(chosen)
@@ -168,7 +164,8 @@ class Pipeline(ABC, Generic[Options, P]):
             self.check(chosen)
             return self._answer_all(inputs, chosen, common)
         try:
-            return self._answer(inputs, chosen, common)
+            with within(common.stop):
+                return self._answer(inputs, chosen, common)
         except OnnxpressError as error:
             if common.on_error == "raise" or not error.of_input:
                 raise
@@ -178,6 +175,11 @@ class Pipeline(ABC, Generic[Options, P]):
         """One batch: samples -> one value per sample, as `finish` takes them."""
         batch = self.processor.collator.collate(samples)
         return self.reduce(batch, self.session.run(batch.arrays, graph=self.graph_name), options)
+
+    def _arguments(self, options: dict[str, Any]) -> tuple[Options, Common]:
+        """The arguments of a call: those of the task, and those of every call."""
+        common = pop_common(self._common, options)
+        return self._options(self.options, options) if options else self.options, common
 
     def _answer(self, item: Any, options: Options, common: Common) -> Any:
         """What a stream of this one input would give, without the windows, which cost as much as a small layer."""
@@ -197,9 +199,19 @@ class Pipeline(ABC, Generic[Options, P]):
         return self.collect(results, len(inputs), options)
 
     def _stream(self, inputs: Any, options: Options, common: Common) -> Iterator[Any]:
+        stop, at_once = common.stop, isinstance(inputs, (list, tuple))
+
+        def prepare(item: Any) -> Prepared[Any]:
+            with within(stop):
+                return self.prepare(item, options)
+
+        def compute(samples: Sequence[Sample]) -> Sequence[Any]:
+            with within(stop):
+                return self.compute(samples, options)
+
         work: Work[Any, Any, Any] = Work(
-            lambda item: self.prepare(item, options),
-            lambda samples: self.compute(samples, options),
+            prepare,
+            compute,
             lambda context, values: self.finish(context, values, options),
             lambda items: self.prepare_many(items, options),
             lambda item: self.foresee(item, options),
@@ -212,7 +224,8 @@ class Pipeline(ABC, Generic[Options, P]):
                 self._limits(common),
                 self._windows(inputs, common),
                 on_error=common.on_error,
-                hurries=isinstance(inputs, (list, tuple)),
+                hurries=at_once,
+                begin=lambda: stop.restart() if stop is not None and not at_once else None,
                 report=report,
             )
 
@@ -274,20 +287,18 @@ class Pipeline(ABC, Generic[Options, P]):
             InputError: the task has no such argument, or a value that it cannot have.
         """
         known = {field.name for field in fields(base)}
+        if changes.get("tokenizer") is not None:  # for stop_strings, as transformers' generate takes it
+            from onnxpress.pipelines.sameness import check_tokenizer
+
+            check_tokenizer(self.artifact, self.loaded.tokenizer, changes["tokenizer"])
+        changes = {name: value for name, value in changes.items() if name != "tokenizer"}
         changes = translate(changes, {name: row for name, row in self.arguments.items() if name not in known})
         unknown = sorted(set(changes) - known)
         if unknown and self.collects:
-            self._refuse_misspelt(unknown, known | _COMMON)
+            self._refuse_misspelt(unknown, known | COMMON)
             collected = {**getattr(base, self.collects), **{name: changes[name] for name in unknown}}
             named = {name: value for name, value in changes.items() if name in known}
             return replace(base, **named | {self.collects: collected})
         if unknown:
-            raise self._unknown(unknown[0], known | _COMMON)
+            raise self._unknown(unknown[0], known | COMMON)
         return replace(base, **changes) if changes else base
-
-
-def _pop_common(base: Common, options: dict[str, Any]) -> Common:
-    """Take the common arguments out of `options`."""
-    if not options:
-        return base
-    return replace(base, **{name: options.pop(name) for name in _COMMON & set(options)})

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
-from onnxpress.errors import InputError, UnknownTask
+from onnxpress.errors import InputError, MissingDependency, UnknownTask
+from onnxpress.format.contents import at_home
+from onnxpress.format.precisions import PRECISIONS, REFERENCE
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.arguments import translate
+from onnxpress.pipelines.arguments import translate, unknown_argument
 from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.pipelines.task import Task
 
 # The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
-    from onnxpress.engine.choice import Choice
+    from onnxpress.engine.choice import Choice, Measured
     from onnxpress.pipelines.base import Pipeline
+    from onnxpress.pipelines.graph_model import GraphModel
     from onnxpress.pipelines.loaded import LoadedModel
     from onnxpress.text.tokenizer import Tokenizer
 
@@ -84,7 +88,7 @@ class Opening:
             InputError: it runs otherwise.
         """
         asked = {
-            "precision": (self.precision, choice.precision),
+            "precision": (self.precision if self.precision in PRECISIONS else None, choice.precision),
             "device": (self.device, session.device),
             "threads": (self.threads, session.threads),
         }
@@ -111,8 +115,10 @@ def pipeline(
     Args:
         task: the Hub's name or an alias ("ner"); None: the task that the artifact was exported for.
         model: an artifact's folder, a Hub id, or an `Artifact`; or another pipeline, whose open model is shared.
-        precision: the variant to run ("fp32", "int8", ...); None: the fastest one that suits the machine. `choice` of
-            the pipeline tells which and why.
+        precision: the variant to run ("fp32", "int8", ...), or "fastest", "smallest" or "exact"; None: the fastest of
+            those that give the same answers and were measured on a processor like this one, else the most exact.
+            `choice` of the pipeline tells which and why. With ONNXPRESS_MEASURE=1 in the environment, what was never
+            measured is timed for a moment, once.
         device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
         revision: branch, tag or commit on the Hub.
         threads: threads of one forward pass; None: the cores that this process may use.
@@ -145,22 +151,93 @@ def pipeline(
         raise
 
 
+def load(
+    model: str | Path | Artifact | Pipeline[Any, Any],
+    *,
+    precision: str | None = None,
+    device: object = None,
+    threads: int | None = None,
+    revision: str | None = None,
+    **options: Any,
+) -> GraphModel:
+    """Open an artifact as a function of texts or arrays, for programs that use no pipelines.
+
+    Arguments and errors: as of `pipeline`; there are no arguments of a task.
+    """
+    from onnxpress.pipelines.graph_model import GraphModel
+    from onnxpress.pipelines.known_arguments import FACTORY
+    from onnxpress.pipelines.sameness import check_config, check_tokenizer
+
+    asked = Opening.of({"precision": precision, "device": device, "revision": revision, "threads": threads, **options})
+    if asked.options:
+        known = {*(field.name for field in fields(Opening)), *FACTORY} - {"options"}
+        raise unknown_argument("load", next(iter(asked.options)), known, {})
+    loaded = _opened(asked, model, None)
+    check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
+    check_config(loaded.artifact, asked.config)
+    return GraphModel(loaded)
+
+
+def export(
+    model: str | Path,
+    out: str | Path,
+    task: str | None = None,
+    precision: str | Sequence[str] = REFERENCE,
+    **options: Any,
+) -> Artifact:
+    """Export a checkpoint as a verified artifact, as `onnxpress export` does; needs `onnxpress[export]`.
+
+    Args:
+        model: a checkpoint's folder or Hub id.
+        out: the artifact's folder, which is not there yet.
+        task: the Hub's name; None: found from the checkpoint.
+        precision: the variants to write: names, or one text with commas between them.
+        options: what else `onnxpress_exporter.export` takes: revision, force, trust_remote_code, adapter, ...
+
+    Raises:
+        MissingDependency: the exporter, or what it needs, is not installed.
+        OnnxpressError: as the command does.
+    """
+    names = [name.strip() for name in precision.split(",")] if isinstance(precision, str) else list(precision)
+    try:
+        run: Callable[..., Artifact] = import_module("onnxpress_exporter").export
+    except ImportError as error:
+        raise MissingDependency(
+            f"To export, {error.name} is needed and not installed: `pip install onnxpress[export]`."
+        ) from error
+    source = str(at_home(model)) if isinstance(model, str) and model.startswith("~") else model
+    return run(source, at_home(out), task, names, **options)
+
+
 def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
     """The model for a task, opened unless it is open."""
     shared: LoadedModel | None = getattr(model, "loaded", None)
     if shared is not None:
         asked.check_open(shared.choice, shared.session)
         return replace(shared, task=_served_task(shared.artifact, wanted or shared.task), owned=False)
-    from onnxpress.engine.choice import choose
-
     place = parse_device(asked.device)
     artifact = asked.artifact(model)
     row = _served_task(artifact, wanted)
     if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
-    choice = choose(artifact.manifest, asked.precision, place)
+    choice = _chosen(asked, row, artifact, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
     return _load(row, artifact, choice, place, asked.threads)
+
+
+def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice:
+    """Which variant to open; where the fastest is wanted, by what was timed on this machine, too."""
+    from onnxpress.engine.choice import FASTEST, Choice, choose
+    from onnxpress.pipelines.measuring import times_here
+
+    measured: Measured = {}
+    if asked.precision is None or asked.precision == FASTEST:
+
+        def opened(name: str) -> Pipeline[Any, Any]:
+            return row.load()(_load(row, artifact, Choice(name, "it is timed"), place, asked.threads), {})
+
+        measured = times_here(row, artifact.manifest, place, asked.threads, opened)
+    return choose(artifact.manifest, asked.precision, place, measured=measured)
 
 
 def _not_ours(model: Any) -> InputError:

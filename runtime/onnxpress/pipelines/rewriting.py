@@ -27,6 +27,7 @@ from onnxpress.pipelines.rewriting_options import (
     Source,
     SourceSettings,
 )
+from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
 from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
@@ -70,7 +71,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """As in transformers 4, a list of texts gives a list of results, not of lists, where each has one."""
         inputs = listed(inputs)
-        results = super().__call__(inputs, **options)
+        results = super().__call__(inputs, **in_turn(options))
         if not isinstance(inputs, (list, tuple)):
             return results
         if any(isinstance(texts, list) and len(texts) != 1 for texts in results):
@@ -86,14 +87,14 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         Raises:
             InputError: as a call does, or the text is to be answered in pieces.
         """
-        chosen = self._options(self.options, options)
+        chosen, common = self._arguments(options)
         source = self._source(chosen)
         call = self._call(chosen, source, single=True)
         samples = self._request(inputs, chosen, source).samples
         if len(samples) != 1:
             raise InputError("A text that is answered in pieces cannot be streamed. Call the pipeline.")
         text = self.processor.tokenizer.stream_decoder(cleans_up=chosen.clean_up_tokenization_spaces)
-        return TextStream(self.writer, samples[0], call, text)
+        return TextStream(self.writer, samples[0], call, text, common.stop)
 
     def prepare(self, item: Any, options: RewritingOptions) -> Prepared[Any]:
         """One text as samples; with each goes the space that stands behind its piece.
@@ -111,7 +112,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         begin = self.writer.begin(call)
         return [
             _Written(sample.cost, begin, texts)
-            for sample, texts in zip(samples, self.writer.write(samples, call), strict=True)
+            for sample, texts in zip(samples, self.writer.write(samples, call, options.streamer), strict=True)
         ]
 
     def finish(self, context: Sequence[str], values: list[Any], options: RewritingOptions) -> list[dict[str, Any]]:

@@ -69,6 +69,7 @@ def stream(
     *,
     on_error: OnError = "raise",
     hurries: bool = False,
+    begin: Callable[[], None] = lambda: None,
     report: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Result | OnnxpressError]:
     """Yield the result of each item in order, reading items only as they are needed.
@@ -79,6 +80,7 @@ def stream(
     Args:
         on_error: whether the error of an item ends the stream, or stands in the place of its result.
         hurries: whether such an error is raised as soon as it is known, as no one sees the results before it.
+        begin: called when inputs were read, before they are prepared and computed.
         report: hears after each batch how many inputs are computed, those that wait for their turn included.
 
     Raises:
@@ -89,7 +91,7 @@ def stream(
     capacity = min(windows.first, windows.most)
     before = 0  # inputs of the windows that are done
     while True:
-        window = _read(source, work, capacity, windows.cost, goes_on=on_error == "return")
+        window = _read(source, work, capacity, windows.cost, begin, goes_on=on_error == "return")
         count = len(window.entries)
         if hurries and on_error == "raise":
             _raise_first(window, before)
@@ -172,7 +174,12 @@ def _run_apart(run: Run, batch: Sequence[Sample]) -> Sequence[Any]:
 
 
 def _read(
-    source: Iterator[Item], work: Work[Item, Context, Result], capacity: int, most_cost: int, goes_on: bool
+    source: Iterator[Item],
+    work: Work[Item, Context, Result],
+    capacity: int,
+    most_cost: int,
+    begin: Callable[[], None],
+    goes_on: bool,
 ) -> _Window[Context]:
     """The next inputs, until they have `capacity` samples or cost `most_cost`, or the source ends or fails; and, unless
     the stream goes on after a bad one, no further than that."""
@@ -182,6 +189,7 @@ def _read(
         items, window.failure = _take(source, work, capacity - count, most_cost - cost)
         if not items:
             break
+        begin()
         for entry in _requests(items, work, window):
             window.entries.append(entry)
             if isinstance(entry, Prepared):

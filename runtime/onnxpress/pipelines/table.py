@@ -24,6 +24,10 @@ CHAT = "text-generation"
 
 #: What the Hub's clients call the settings of generation.
 _OF_GENERATION = {"generate_parameters": "generate_kwargs"}
+
+#: How many tokens a probe of a model that writes asks for.
+_FEW = {"max_new_tokens": 2}
+
 _REWRITES = Payload(synonyms=_OF_GENERATION)
 _REWRITING = "onnxpress.pipelines.rewriting:Rewriting"
 
@@ -36,16 +40,19 @@ _ROWS = (
         name="fill-mask",
         pipeline="onnxpress.pipelines.fill_mask:FillMask",
         aliases=("masked-lm",),
+        probe="Ada lives in {mask}.",
     ),
     Task(
         name="multiple-choice",
         pipeline="onnxpress.pipelines.multiple_choice:MultipleChoice",
         payload=Payload(fields=("prompt", "choices"), text="choices", alone=False, together=True),
+        probe={"prompt": "Ada lives in", "choices": ["Rome.", "a word."]},
     ),
     Task(
         name="question-answering",
         pipeline="onnxpress.pipelines.question_answering:QuestionAnswering",
         payload=Payload(fields=("question", "context"), text="question", alone=False),
+        probe={"question": "Who?", "context": "Ada lives in Rome."},
     ),
     Task(
         # The reverse does not hold: how vectors are pooled is not known of an artifact for feature-extraction.
@@ -60,6 +67,7 @@ _ROWS = (
         pipeline=_REWRITING,
         serves=("text2text-generation", "translation"),
         payload=_REWRITES,
+        probe_options=_FEW,
         settings={"result": "summary"},
     ),
     Task(
@@ -73,6 +81,7 @@ _ROWS = (
         name=CHAT,
         pipeline="onnxpress.pipelines.text_generation:TextGeneration",
         payload=Payload(chats=True, synonyms={"messages": "inputs"}),
+        probe_options=_FEW,
     ),
     Task(
         name="text-ranking",
@@ -87,12 +96,14 @@ _ROWS = (
             together=True,
             synonyms={"texts": "documents"},
         ),
+        probe={"query": "Rome", "documents": ["Ada lives in Rome.", "A word."]},
     ),
     Task(
         name="text2text-generation",
         pipeline=_REWRITING,
         serves=("summarization", "translation"),
         payload=_REWRITES,
+        probe_options=_FEW,
         settings={"result": "generated"},
     ),
     Task(
@@ -106,6 +117,7 @@ _ROWS = (
         aliases=("translation_XX_to_YY",),
         serves=("text2text-generation", "summarization"),
         payload=_REWRITES,
+        probe_options={**_FEW, "src_lang": None, "tgt_lang": None},
         settings={"result": "translation", "languages": True},
         alias_option="task_languages",
     ),
@@ -115,6 +127,7 @@ _ROWS = (
         serves=("text-classification", "text-ranking"),
         refuses=lacks_entailment,
         payload=Payload(synonyms={"sequences": "inputs"}),
+        probe_options={"candidate_labels": ["place", "word"]},
     ),
 )
 

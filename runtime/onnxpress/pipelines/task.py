@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: An input is a text.
 _TEXTS = Payload()
 
+#: An input of most tasks, of few tokens.
+_SENTENCE = "Ada lives in Rome."
+
 #: What stands for any text in an alias.
 _PLACEHOLDER = re.compile("XX|YY")
 
@@ -33,6 +36,7 @@ class Task:
         serves: other tasks that run on the graphs of an artifact exported for this one, where they suit the model.
         refuses: why the task does not suit a model that has the graphs; None: it does.
         payload: how an argument of a command line, or the body of a request, becomes a call.
+        probe: a short input, with `{mask}` for the mask token, and `probe_options`: what its call takes besides.
         settings: what the class is told where several rows share it.
         alias_option: see `aliases`.
     """
@@ -43,6 +47,8 @@ class Task:
     serves: tuple[str, ...] = ()
     refuses: Callable[[Manifest], str | None] = suits_any
     payload: Payload = _TEXTS
+    probe: Body = _SENTENCE
+    probe_options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     alias_option: str | None = None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from onnxpress.errors import InputError
+from onnxpress.engine.stopping import Stop, within
+from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.generation.events import FinishReason
 from onnxpress.generation.generate import generate
 from onnxpress.pipelines.writing import Writer, WritingSettings
@@ -42,7 +43,9 @@ class TextStream:
     tokens were allowed) or "cancelled", and `usage` counts tokens. Also a context manager.
     """
 
-    def __init__(self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder) -> None:
+    def __init__(
+        self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder, stop: Stop | None = None
+    ) -> None:
         config = call.config
         if config.num_beams > 1 or config.num_return_sequences > 1:
             raise InputError("A stream is one text: set num_beams=1 and num_return_sequences=1, or call the pipeline.")
@@ -51,13 +54,20 @@ class TextStream:
         #: The new tokens so far.
         self.ids: list[int] = []
         self._cancelled = threading.Event()
+        self._stop = stop
         self._pieces = self._write(writer, sample, call, text)
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        return next(self._pieces)
+        try:
+            with within(self._stop):
+                return next(self._pieces)
+        except OnnxpressError:
+            self._stop = None
+            self._pieces.close()
+            raise
 
     def cancel(self) -> None:
         """End the text before its next token. Any thread may call this."""
@@ -75,7 +85,7 @@ class TextStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder) -> Iterator[str]:
+    def _write(self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder) -> Generator[str]:
         decoder, prompts, texts = writer.open([sample], call)
         try:
             hooks = writer.hooks(call, self._cancelled.is_set)
