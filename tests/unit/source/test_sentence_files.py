@@ -1,4 +1,4 @@
-"""modules.json, the settings of whole models, and cross-encoders of version 6: read by hand-made files, without torch."""
+"""modules.json, settings of whole models, cross-encoders of version 6: read from hand-made files, without torch."""
 
 from __future__ import annotations
 
