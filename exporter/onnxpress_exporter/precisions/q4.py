@@ -6,7 +6,7 @@ from onnxpress_exporter.precisions.row import BROKEN, SAME_IN_A_BATCH, Blocks, P
 # Input channels that share a scale: as many as the gate lets pass, for the kernel keeps two numbers for each block
 # beside the weights. Blocks without a zero of their own are faster to multiply.
 _WIDE, _FOUR = Blocks(4, 128, symmetric=True), Blocks(4, 32, symmetric=True)
-_FOUR_ZEROS, _EIGHT = Blocks(4, 32, symmetric=False), Blocks(8, 32, symmetric=True)
+_FOUR_ZEROS, _NARROW, _EIGHT = Blocks(4, 32), Blocks(4, 16), Blocks(8, 32, symmetric=True)
 
 Q4 = Precision(
     runtime=PRECISIONS["q4"],
@@ -15,7 +15,13 @@ Q4 = Precision(
     passes=(),
     ladder=(Blocks(4), Blocks(4, 16), Blocks(8)),
     embeddings=Blocks(4, 32),
-    schemes=(Scheme(_WIDE, _WIDE), Scheme(_FOUR, _FOUR), Scheme(_FOUR, _EIGHT), Scheme(_FOUR_ZEROS, _EIGHT)),
+    schemes=(
+        Scheme(_WIDE, _WIDE),
+        Scheme(_FOUR, _FOUR),
+        Scheme(_FOUR, _EIGHT),
+        Scheme(_FOUR_ZEROS, _EIGHT),
+        Scheme(_NARROW, _EIGHT),
+    ),
     limits=BROKEN,
     thresholds={
         "cosine, mean": 0.985,
@@ -28,10 +34,12 @@ Q4 = Precision(
         "largest score difference": 0.3,
         "word error": 0.05,
         **SAME_IN_A_BATCH,
-        "next-token agreement": 0.7,
-        "among the reference's first 5": 0.96,
-        "perplexity ratio": 1.15,
-        "divergence": 0.15,
+        # Of 24 tokens written in a row, a model of this agreement has changed its mind two or three times: less is
+        # another model. The other figures are where trained checkpoints of that agreement were.
+        "next-token agreement": 0.85,
+        "among the reference's first 5": 0.98,
+        "perplexity ratio": 1.08,
+        "divergence": 0.06,
         "scores' correlation": 0.95,
         # 24 layers of random weights kept 0.33, where a broken graph has 0.
         "scores' correlation, untrained": 0.1,

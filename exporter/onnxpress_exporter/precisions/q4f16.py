@@ -4,7 +4,7 @@ from onnxpress.format.precisions import PRECISIONS
 from onnxpress_exporter.precisions.q4 import Q4
 from onnxpress_exporter.precisions.row import BROKEN, Blocks, Precision, Scheme
 
-_FOUR, _FOUR_ZEROS = Blocks(4, 32, symmetric=True), Blocks(4, 32, symmetric=False)
+_FOUR, _EIGHT = Blocks(4, 32, symmetric=True), Blocks(8, 32, symmetric=True)
 
 Q4F16 = Precision(
     runtime=PRECISIONS["q4f16"],
@@ -13,7 +13,7 @@ Q4F16 = Precision(
     passes=(),
     ladder=Q4.ladder,
     embeddings=Q4.embeddings,
-    schemes=(Scheme(_FOUR, _FOUR), Scheme(_FOUR_ZEROS, Blocks(8, 32, symmetric=True))),
+    schemes=(Scheme(_FOUR, _FOUR), Scheme(Blocks(4, 32), _EIGHT), Scheme(Blocks(4, 16), _EIGHT)),
     limits=BROKEN,
     thresholds=Q4.thresholds,
     metric_loss=Q4.metric_loss,
