@@ -187,3 +187,19 @@ FACTORY: Table = table(
     Argument("config_kwargs", SENTENCES, _OUR_GRAPHS),
     Argument("keep_in_fp32_modules", SENTENCES, _OUR_GRAPHS),
 )
+
+_NO_TRAINING = "there is no training here: leave it out."
+_ONE_OUTPUT = "the graph returns what its task needs: export the checkpoint for feature-extraction to see inside."
+
+#: Arguments of a call of a model: transformers' and optimum's `model(**inputs)`.
+OF_MODEL_CALLS: Table = table(
+    Argument("return_dict", TRANSFORMERS, "outputs are a dictionary with attributes.", is_anything),
+    Argument("labels", TRANSFORMERS, _NO_TRAINING),
+    Argument("output_hidden_states", TRANSFORMERS, _ONE_OUTPUT),
+    Argument("output_attentions", TRANSFORMERS, _ONE_OUTPUT),
+    Argument("inputs_embeds", TRANSFORMERS, "a graph reads ids: pass input_ids.", _is_one_of(None)),
+    Argument("head_mask", TRANSFORMERS, _ONE_OUTPUT, _is_one_of(None)),
+    Argument("past_key_values", TRANSFORMERS, "the cache is the model's own: call generate.", _is_one_of(None)),
+    Argument("use_cache", TRANSFORMERS, "the cache changes no answer.", is_anything),
+    Argument("position_ids", TRANSFORMERS, "positions are counted from the mask: leave them out.", _is_one_of(None)),
+)

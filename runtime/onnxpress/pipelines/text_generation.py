@@ -14,6 +14,7 @@ from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_ids, token_sample
 from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
 from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
@@ -44,7 +45,7 @@ class TextGenerationOptions:
     message; None: if it is the assistant's. `tools`, `documents`, and what `tokenizer_encode_kwargs` has beside the
     tokenizer's arguments, go to the chat template. `handle_long_generation="hole"` cuts the beginning of a prompt that
     leaves no room. `return_details` adds finish_reason, prompt_tokens and completion_tokens to each result.
-    `padding` has no effect.
+    `padding` has no effect. `streamer`: an object with `put` and `end`, which is told each token of the one text.
     """
 
     return_full_text: bool | None = None
@@ -63,6 +64,7 @@ class TextGenerationOptions:
     tools: Sequence[Any] | None = None
     documents: Sequence[Mapping[str, Any]] | None = None
     tokenizer_encode_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    streamer: Any = None
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,7 +103,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         self._call(self.options)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        return super().__call__(_wrapped(inputs), **options)
+        return super().__call__(_wrapped(inputs), **in_turn(options))
 
     def stream(self, inputs: str | Chat, **options: Any) -> TextStream:
         """The new text piece by piece: an iterator that has `usage` and `finish_reason` at its end.
@@ -132,7 +134,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         return Prepared((self._sample(item, options, self._call(options)),), item)
 
     def compute(self, samples: Sequence[Sample], options: TextGenerationOptions) -> Sequence[Any]:
-        return list(zip(samples, self.writer.write(samples, self._call(options)), strict=True))
+        return list(zip(samples, self.writer.write(samples, self._call(options), options.streamer), strict=True))
 
     def finish(self, context: Any, values: list[Any], options: TextGenerationOptions) -> list[dict[str, Any]]:
         sample, texts = values[0]
