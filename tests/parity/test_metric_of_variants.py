@@ -31,7 +31,9 @@ METRIC = {"tiny-ner": "entity F1", "tiny-qa": "exact match", "tiny-sentiment": "
 EASY = {"span agreement": 0.3, "label agreement": 0.9, "largest score difference": 1.0}
 
 
-@pytest.fixture(scope="module", params=sorted(METRIC))
+@pytest.fixture(
+    scope="module", params=["tiny-ner", "tiny-sentiment", pytest.param("tiny-qa", marks=pytest.mark.nightly)]
+)
 def judged(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, trained: Trained, exported: Exported
 ) -> onnxpress.Artifact:

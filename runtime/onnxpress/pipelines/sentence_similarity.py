@@ -1,7 +1,8 @@
 """sentence-similarity: one vector for a text, as the checkpoint's sentence-transformers files say.
 
-Prompt, tokens, encoder, pooling, the layers after it (a graph of its own), cut to `dimensions`, normalization: in this
-order. All but the encoder and the layers after it is done here, in numpy, for a whole batch at a time.
+Prompt, tokens, encoder, pooling, the layers after it (a graph of its own), the checkpoint's normalization, cut to
+`dimensions`, normalization where a call asks for it: in this order. All but the encoder and the layers after it is done
+here, in numpy, for a whole batch at a time.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.known_arguments import OF_VECTORS
 from onnxpress.pipelines.packing import packed
+from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch, Sample
 
@@ -33,8 +35,8 @@ class SentenceSimilarityOptions:
     """`prompt`: text put before each input; `prompt_name`: one of the checkpoint's prompts; neither: its default one.
 
     `normalize`: vectors of length 1; None: as the checkpoint does. `dimensions`: keep only the first so many, for
-    models trained for that (Matryoshka); None: as the checkpoint says. A cut vector is normalized again if vectors are
-    normalized; sentence-transformers leaves it shorter than 1 unless told otherwise.
+    models trained for that (Matryoshka); None: as the checkpoint says. A vector that the checkpoint normalizes is cut
+    afterwards, as sentence-transformers does, so that it is shorter than 1; `normalize=True` makes it 1 again.
     """
 
     prompt: str | None = None
@@ -43,10 +45,7 @@ class SentenceSimilarityOptions:
     dimensions: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "prompt_name"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                raise InputError(f"{name} must be a text or None, not {value!r:.60}.")
+        check_texts(prompt=self.prompt, prompt_name=self.prompt_name)
 
 
 class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
@@ -169,9 +168,10 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         for name, graph in self.manifest.graphs.items():
             if graph.role == "head":
                 vectors = self.session.run({graph.inputs[0].name: vectors}, graph=name)[graph.outputs[0].name]
+        if settings.normalize and options.normalize is None:
+            vectors = normalize(vectors)
         vectors = vectors[:, : self._dimensions(options)]
-        wanted = settings.normalize if options.normalize is None else options.normalize
-        return list(normalize(vectors) if wanted else vectors)
+        return list(normalize(vectors) if options.normalize else vectors)
 
     def finish(
         self, context: bool, values: list[Any], options: SentenceSimilarityOptions
@@ -200,9 +200,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         settings, dimensions = self.embedding, options.dimensions
         if dimensions is not None and not (isinstance(dimensions, int) and 1 <= dimensions <= settings.dimensions):
             raise InputError(f"dimensions is {dimensions!r}; it must be from 1 to {settings.dimensions}, or None.")
-        known = {*settings.prompts, *_COMMON_PROMPTS}
-        if options.prompt_name is not None and options.prompt_name not in known:
-            raise InputError(f"There is no prompt {options.prompt_name!r}; there are: {', '.join(sorted(known))}.")
+        check_name(options.prompt_name, {*settings.prompts, *_COMMON_PROMPTS})
 
     def _dimensions(self, options: SentenceSimilarityOptions) -> int:
         settings = self.embedding
@@ -210,10 +208,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
 
     def _prompt(self, options: SentenceSimilarityOptions) -> str:
         settings = self.embedding
-        if options.prompt is not None:
-            return options.prompt
-        name = options.prompt_name if options.prompt_name is not None else settings.default_prompt_name
-        return "" if name is None else settings.prompts.get(name, "")
+        return choose_prompt(settings.prompts, settings.default_prompt_name, options.prompt, options.prompt_name)
 
     def _skipped(self, options: SentenceSimilarityOptions) -> int:
         """Tokens of the prompt that pooling leaves out: those it has alone, less a closing special token."""

@@ -17,6 +17,7 @@ from onnxpress.pipelines.inputs import listed, picked
 from onnxpress.pipelines.known_arguments import OF_RANKING
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
 from onnxpress.pipelines.text_classification import FUNCTIONS, function_name
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
@@ -32,13 +33,17 @@ class RankedDocument(TypedDict):
 @dataclass(frozen=True, slots=True)
 class TextRankingOptions:
     """`top_k`: return only so many, None: all. `function_to_apply`: "sigmoid" or "none"; None: as the checkpoint's
-    config says, which is sigmoid where it says nothing. `max_length`: cut pairs to fewer tokens than the limit."""
+    config says, which is sigmoid where it says nothing. `max_length`: cut pairs to fewer tokens than the limit.
+    `prompt`: text put before the query; `prompt_name`: one of the checkpoint's prompts; neither: its default one."""
 
     top_k: int | None = None
     function_to_apply: Any = None
     max_length: int | None = None
+    prompt: str | None = None
+    prompt_name: str | None = None
 
     def __post_init__(self) -> None:
+        check_texts(prompt=self.prompt, prompt_name=self.prompt_name)
         if self.top_k is not None and (not isinstance(self.top_k, int) or self.top_k < 0):
             raise InputError(f"top_k is {self.top_k!r}; it must be a number of documents, or None for all of them.")
         if self.function_to_apply is not None and function_name(self.function_to_apply) == "softmax":
@@ -126,10 +131,17 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
 
     def prepare(self, item: Any, options: TextRankingOptions) -> Prepared[None]:
         query, documents = _query(item)
+        settings = self.manifest.postprocessing
+        prompt = choose_prompt(settings.prompts, settings.default_prompt_name, options.prompt, options.prompt_name)
         truncation = self.processor.truncation(max_length=options.max_length)
         processor = self.processor
-        encodings = processor.encodings([query] * len(documents), documents, truncation=truncation)
+        encodings = processor.encodings([prompt + query] * len(documents), documents, truncation=truncation)
         return Prepared(tuple(processor.sample_of(encoding) for encoding in encodings), None)
+
+    def _options(self, base: Any, changes: Mapping[str, Any]) -> Any:
+        options = super()._options(base, changes)
+        check_name(options.prompt_name, self.manifest.postprocessing.prompts)
+        return options
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextRankingOptions) -> list[float]:
         name = options.function_to_apply or self.manifest.postprocessing.function_to_apply or "sigmoid"
