@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 import onnxpress
 from onnxpress.cli.inspection import size, table
 from onnxpress.cli.main import program
-from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.errors import InputError, OnnxpressError, UnsupportedFormat
 from onnxpress.format.manifest import parse
 
 from ..fixtures.artifacts import write_artifact
@@ -149,8 +150,26 @@ def test_inspect(artifact: Path) -> None:
     text = _call("inspect", artifact).output
     for part in ("text-classification", "BertForSequenceClassification", "good, bad", "16 tokens", "fp32", "input_ids"):
         assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+    for part in ("serves      text-classification", "onnxpress, version 5", "onnx/model.onnx ", "answers", "same"):
+        assert part in text
     result = _call("inspect", artifact, "--json")
     assert parse(result.output) == parse((artifact / "onnxpress.json").read_text())
+
+
+def test_check_looks_at_every_file_and_asks_every_variant(artifact: Path, tmp_path: Path) -> None:
+    result = _call("check", artifact)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert [line.split()[0] for line in lines] == ["ok"] * 4
+    assert "SHA-256 as in the manifest" in lines[1] and "answered a probe" in lines[3]
+    damaged = shutil.copytree(artifact, tmp_path / "damaged")
+    (damaged / "tokenizer.json").write_bytes((damaged / "tokenizer.json").read_bytes().replace(b"good", b"gOOd"))
+    result = _call("check", damaged)
+    assert result.exit_code == 1
+    assert "FAILED  tokenizer.json: " in result.output and "SHA-256 is" in result.output
+    with pytest.raises(UnsupportedFormat, match="no int8 variant"):
+        raise _call("check", artifact, "--precision", "int8").exception or AssertionError
 
 
 def test_answers_stream_while_input_is_still_open(artifact: Path) -> None:

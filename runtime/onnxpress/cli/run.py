@@ -54,8 +54,8 @@ def run(
 ) -> None:
     """Answer each INPUT with ARTIFACT; without INPUT, each line of standard input, which is UTF-8."""
     from onnxpress.cli.answers import answers
-    from onnxpress.cli.inspection import present
     from onnxpress.cli.lines import standard_input, standard_input_waits
+    from onnxpress.cli.results import present
     from onnxpress.pipelines import TASKS, pipeline
     from onnxpress.pipelines.payload import read_argument
     from onnxpress.pipelines.text_stream import ShowsText
