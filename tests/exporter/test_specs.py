@@ -128,3 +128,9 @@ def test_models_that_one_graph_cannot_follow(architecture: str, config: dict[str
     model, tokenizer = model_and_tokenizer(architecture, "AutoModelForSequenceClassification", **config)
     with pytest.raises(UnsupportedCheckpoint, match=words):
         text_encoder_spec(TASKS["text-classification"], model, tokenizer)
+
+
+def test_nystromformer_with_as_many_segments_as_landmarks_attends_in_full() -> None:
+    kind = "AutoModelForSequenceClassification"
+    model, tokenizer = model_and_tokenizer("nystromformer", kind, segment_means_seq_len=4)
+    assert names(text_encoder_spec(TASKS["text-classification"], model, tokenizer))[0] == "input_ids"

@@ -18,6 +18,7 @@ from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.graphs.generating import build
+from onnxpress_exporter.graphs.lengths import refuse_length_dependent
 from onnxpress_exporter.graphs.traced_cache import modules, states
 from onnxpress_exporter.source.checkpoint import open_checkpoint
 from onnxpress_exporter.tasks.loading import load_model
@@ -102,7 +103,12 @@ def written(model: RowsModel, prompts: Sequence[Sequence[int]], beams: int = 1) 
 @pytest.mark.parametrize(
     ("kind", "sizes", "cache"),
     [
-        ("FalconH1Config", {**STATES["FalconH1Config"], "num_hidden_layers": 1}, "state"),
+        pytest.param(
+            "FalconH1Config",
+            {**STATES["FalconH1Config"], "num_hidden_layers": 1},
+            "state",
+            marks=pytest.mark.nightly,
+        ),
         ("OpenAIGPTConfig", {"vocab_size": 99, "n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 64}, "none"),
     ],
 )
@@ -130,6 +136,12 @@ def test_positions_begin_where_the_model_begins_them(kind: str) -> None:
     first = modules.first_position(model)
     assert first == (0 if kind == "BertConfig" else 2)
     assert torch.equal(model(ids).logits, model(ids, position_ids=first + torch.arange(4)[None]).logits)
+
+
+def test_the_decoder_of_bigbird_pegasus_alone_attends_in_full() -> None:
+    sizes = {"vocab_size": 99, "d_model": 32, "decoder_layers": 1, "decoder_attention_heads": 2}
+    config = transformers.BigBirdPegasusConfig(**sizes, decoder_ffn_dim=48)
+    refuse_length_dependent(transformers.AutoModelForCausalLM.from_config(config))
 
 
 def test_attention_that_changes_with_the_length_is_refused() -> None:

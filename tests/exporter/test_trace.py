@@ -208,3 +208,31 @@ def test_weights_go_beside_the_graph_when_there_are_many(tmp_path: Path) -> None
 def test_passes_are_named(bert: Traced) -> None:
     with pytest.raises(PassError, match=r"no pass 'fp64'"):
         apply_passes(bert.plain, ["fp64"])
+
+
+@pytest.mark.nightly
+def test_experts_of_a_tagger_read_the_tokens_that_they_get(tmp_path: Path) -> None:
+    """Whose number is data; the model's own way of running them, which is Python's, is restored."""
+    import torch
+    from transformers import OpenAIPrivacyFilterConfig, OpenAIPrivacyFilterForTokenClassification
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2}
+    experts = {"num_local_experts": 3, "num_experts_per_tok": 2, "intermediate_size": 24, "sliding_window": 8}
+    config = OpenAIPrivacyFilterConfig(
+        vocab_size=99, head_dim=8, max_position_embeddings=64, pad_token_id=0, num_labels=5, **sizes, **experts
+    )
+    model = OpenAIPrivacyFilterForTokenClassification(config).eval()
+    before = model.get_experts_implementation()
+    axes = ("batch", "sequence")
+    inputs = tuple(TensorInfo(name, "int64", axes) for name in ("input_ids", "attention_mask"))
+    spec = GraphSpec("model", inputs, (TensorInfo("logits", "float32", (*axes, 5)),))
+    ids, mask = 5 + torch.arange(51).reshape(3, 17), torch.ones(3, 17, dtype=torch.int64)
+    mask[1, -4:] = mask[2, -9:] = 0
+    (path,) = save(trace(model, spec, {"input_ids": ids, "attention_mask": mask}), tmp_path / "model.onnx")
+    assert model.get_experts_implementation() == before
+    texts = torch.arange(58).reshape(2, 29) + 20
+    with torch.no_grad():
+        expected = model(input_ids=texts, attention_mask=torch.ones_like(texts)).logits.numpy()
+    session = onnxruntime.InferenceSession(path)
+    found = session.run(None, {"input_ids": texts.numpy(), "attention_mask": np.ones((2, 29), np.int64)})[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.ptp(expected))

@@ -31,7 +31,9 @@ def refuse_length_dependent(model: Any) -> None:
         )
     if reason is not None:
         raise UnsupportedCheckpoint(f"{type(model).__name__} cannot be one graph for all lengths: {reason}.")
-    if getattr(config, "attention_type", None) == "block_sparse":
+    # BigBird-Pegasus's decoder alone attends in full.
+    sparse = kind != "bigbird_pegasus" or config.is_encoder_decoder
+    if sparse and getattr(config, "attention_type", None) == "block_sparse":
         raise UnsupportedCheckpoint(
             f"{type(model).__name__} attends to blocks above some length and to everything below it, which cannot be "
             'one graph. Set "attention_type": "original_full" in its config.json to export it with full attention.'
