@@ -1,4 +1,4 @@
-"""Answers the arguments of a command line, in order, each as soon as it is ready. Does not know the terminal."""
+"""Answers the rows of a command, in order, each as soon as it is ready. Does not know the terminal."""
 
 from __future__ import annotations
 
@@ -7,47 +7,123 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.pipelines.payload import Body, Call, read_argument
+from onnxpress.cli.rows import Row
+from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.pipelines.payload import Body, Call
 from onnxpress.pipelines.table import TASKS
 
 if TYPE_CHECKING:
     from onnxpress.pipelines.base import Pipeline
 
-Answer = tuple[Body, Any]
+Answer = tuple[Row, Any]
 
 
-def answers(pipe: Pipeline[Any, Any], arguments: Iterable[str], options: Mapping[str, Any]) -> Iterator[Answer]:
-    """Each argument with its result, or each text with its entry where all arguments are one input together.
+def answers(
+    pipe: Pipeline[Any, Any], rows: Iterable[Row], options: Mapping[str, Any], *, goes_on: bool = False
+) -> Iterator[Answer]:
+    """Each row with its result, or each text with its entry where all rows are one input together.
+
+    Args:
+        goes_on: the error of a row stands in the place of its result, instead of being raised.
 
     Raises:
-        InputError: an argument or an option is none of the task.
+        OnnxpressError: a row is none of the task, or cannot be answered; the message names its place.
     """
-    row = TASKS[pipe.task]
-    if row.payload.gathers(options):
-        return _entries(pipe, row.call(list(arguments), options))
-    bodies = (read_argument(text) for text in arguments)
-    return _streamed(pipe, ((body, row.call(body, options)) for body in bodies))
+    task = TASKS[pipe.task]
+    if task.payload.gathers(options):
+        together = list(rows)
+        return _entries(pipe, task.call([body_of(row) for row in together], options), together)
+    return _Answers(pipe, options, goes_on).streamed(rows)
 
 
-def _streamed(pipe: Pipeline[Any, Any], calls: Iterable[tuple[Body, Call]]) -> Iterator[Answer]:
+class _Answers:
     """Calls with the same options go through the pipeline as one stream, so that they share batches."""
-    for options, group in groupby(calls, key=lambda pair: pair[1].options):
-        waiting: deque[tuple[Body, Call]] = deque()
-        results = iter(pipe(_inputs(group, waiting), **{"read_ahead": pipe.window, **options}))
-        for result in results:
-            body, call = waiting.popleft()
-            yield body, [result, *islice(results, len(call.inputs) - 1)] if call.many else result
+
+    def __init__(self, pipe: Pipeline[Any, Any], options: Mapping[str, Any], goes_on: bool) -> None:
+        self._pipe = pipe
+        self._options = options
+        self._goes_on = goes_on
+        #: Rows whose inputs were read, and whose results are to come.
+        self._waiting: deque[tuple[Row, Call]] = deque()
+        #: What ended the rows before their end.
+        self._broken: OnnxpressError | None = None
+
+    def streamed(self, rows: Iterable[Row]) -> Iterator[Answer]:
+        for call_options, group in groupby(self._calls(rows), key=lambda pair: _key(pair[1])):
+            if call_options is None:
+                for row, error in group:
+                    yield row, self._failed(row, error)
+                continue
+            more = {"on_error": "return"} if self._goes_on else {}
+            try:
+                results = iter(self._pipe(self._inputs(group), **call_options, **more))
+            except InputError as error:  # an option, of the command or of these rows alone
+                if call_options == self._options:
+                    raise
+                for row, _ in group:
+                    yield row, self._failed(row, error)
+                continue
+            while True:
+                try:
+                    result = next(results)
+                except StopIteration:
+                    break
+                except OnnxpressError as error:
+                    if not self._waiting or error.index is None:
+                        raise
+                    raise placed(self._waiting[0][0], error) from error
+                row, call = self._waiting.popleft()
+                answer = [result, *islice(results, len(call.inputs) - 1)] if call.many else result
+                yield row, self._failed(row, answer) if isinstance(answer, OnnxpressError) else answer
+        if self._broken is not None:
+            raise self._broken
+
+    def _calls(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Call | OnnxpressError]]:
+        task = TASKS[self._pipe.task]
+        try:
+            for row in rows:
+                try:
+                    yield row, task.call(body_of(row), self._options)
+                except InputError as error:
+                    yield row, error
+        except OnnxpressError as error:  # what was read before is answered first
+            self._broken = error
+
+    def _inputs(self, group: Iterable[tuple[Row, Any]]) -> Iterator[Any]:
+        """The inputs of these calls; each call waits for its results from when its first input is read."""
+        for row, call in group:
+            self._waiting.append((row, call))
+            yield from call.inputs
+
+    def _failed(self, row: Row, error: Any) -> OnnxpressError:
+        named = placed(row, error)
+        if not self._goes_on:
+            raise named from error
+        return named
 
 
-def _inputs(group: Iterable[tuple[Body, Call]], waiting: deque[tuple[Body, Call]]) -> Iterator[Any]:
-    """The inputs of these calls; each call waits for its results from when its first input is read."""
-    for body, call in group:
-        waiting.append((body, call))
-        yield from call.inputs
+def _key(call: Call | OnnxpressError) -> Mapping[str, Any] | None:
+    return call.options if isinstance(call, Call) else None
 
 
-def _entries(pipe: Pipeline[Any, Any], call: Call) -> Iterator[Answer]:
+def body_of(row: Row) -> Body:
+    """What a row asks.
+
+    Raises:
+        InputError: that is not known.
+    """
+    if isinstance(row.body, InputError):
+        raise row.body
+    return row.body
+
+
+def placed(row: Row, error: OnnxpressError) -> OnnxpressError:
+    """The error with the row's place in front instead of a number."""
+    error.index = None
+    return type(error)(f"{row.where}: {error}")
+
+
+def _entries(pipe: Pipeline[Any, Any], call: Call, rows: list[Row]) -> Iterator[Answer]:
     """Pair the texts of the only input with the entries of its result, in the result's order."""
     for place, entry in enumerate(next(iter(pipe(iter(call.inputs), **call.options)))):
-        index = entry["index"] if isinstance(entry, Mapping) else place
-        yield call.parts[index], entry
+        yield rows[entry["index"] if isinstance(entry, Mapping) else place], entry
