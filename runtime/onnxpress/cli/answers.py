@@ -60,7 +60,7 @@ class _Answers:
             except InputError as error:  # an option, of the command or of these rows alone
                 if call_options == self._options:
                     raise
-                for row, _ in group:
+                for row, _ in group:  # noqa: B031 - options are checked before anything is read
                     yield row, self._failed(row, error)
                 continue
             while True:
