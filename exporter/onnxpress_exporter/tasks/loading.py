@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import merged
-from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
-from onnxpress_exporter.source.sentence_transformers import sentence_modules
+from onnxpress_exporter.source.checkpoint import Checkpoint, first_line, load_config
+from onnxpress_exporter.source.modules import sentence_modules
 from onnxpress_exporter.tasks import ROWS, TASKS
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.heads import auto_class, head_of, normalize_task, tasks_of
@@ -74,9 +74,11 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     row = TASKS[normalize_task(task)]
     _check_task(checkpoint, row)
     loader = getattr(transformers, auto_class(row, checkpoint.model_type))
+    config = load_config(checkpoint, row.load_arguments(checkpoint))
     try:
         model, info = loader.from_pretrained(
             checkpoint.model_folder,
+            config=config,
             dtype=torch.float32,
             use_safetensors=checkpoint.safetensors,
             trust_remote_code=checkpoint.trust_remote_code,

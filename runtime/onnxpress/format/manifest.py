@@ -150,13 +150,16 @@ class EmbeddingSettings:
 @dataclass(frozen=True, slots=True)
 class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
-    `entailment`: the class that the config's label2id calls so, where the labels say another or none."""
+    `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
+    the default one's name: texts put before a query that documents are ranked for."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     function_to_apply: str | None = None
     embedding: EmbeddingSettings | None = None
     entailment: int | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
