@@ -81,7 +81,11 @@ def _torch(threads: int, shapes: tuple[Shape, ...]) -> Iterator[Product]:
     for shape in shapes:
         x, w = (torch.from_numpy(operand) for operand in fp32_operands(shape))
         out = torch.zeros((shape[0], shape[2]))
-        yield _product(f"torch {torch.__version__}", shape, lambda x=x, w=w, out=out: torch.mm(x, w, out=out).numpy())
+
+        def call(x: Any = x, w: Any = w, out: Any = out) -> NDArray[Any]:
+            return np.asarray(torch.mm(x, w, out=out))
+
+        yield _product(f"torch {torch.__version__}", shape, call)
 
 
 def _onnxruntime_fp32(threads: int, shapes: tuple[Shape, ...]) -> Iterator[Product]:
@@ -142,7 +146,7 @@ def _onnxruntime(
 
     def call() -> NDArray[Any]:
         session.run_with_iobinding(binding)
-        return bound.numpy()
+        return np.asarray(bound.numpy())
 
     yield _product(f"onnxruntime {onnxruntime.__version__} {operator}", shape, call)
 
