@@ -183,6 +183,47 @@ def test_answers_stream_while_input_is_still_open(artifact: Path) -> None:
         assert process.wait(timeout=30) == 0
 
 
+def test_what_was_read_is_answered_when_the_input_pauses(artifact: Path) -> None:
+    """Windows of lines grow, but for a writer who waits for the answers."""
+    with _process("run", artifact, "--json") as process:
+        assert process.stdin is not None and process.stdout is not None
+        for count in (1, 3, 1, 2, 9, 1):
+            process.stdin.write("good\n" * count)
+            process.stdin.flush()
+            assert [json.loads(process.stdout.readline())["label"] for _ in range(count)] == ["good"] * count
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
+def test_the_line_that_cannot_be_answered_is_named(artifact: Path) -> None:
+    lines = ["good", "bad", "good " * 40, "bad"]
+    result = _call("run", artifact, "--json", text="\n".join(lines))
+    assert [json.loads(line)["label"] for line in result.output.splitlines()] == ["good", "bad"]
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith("Standard input, line 3: The text has 42 tokens")
+    result = _call("run", artifact, "good", '{"text": 5}')
+    assert str(result.exception).startswith("Input 2: Expected a text")
+
+
+def test_it_goes_on_after_a_line_that_cannot_be_answered(artifact: Path) -> None:
+    lines = [
+        "good",
+        "good " * 40,
+        '{"inputs": 5}',
+        "bad",
+        '{"inputs": "bad", "parameters": {"top_k": 2}}',
+        "good " * 50,
+    ]
+    result = _call("run", artifact, "--json", "--on-error", "continue", text="\n".join(lines))
+    answers = [json.loads(line) for line in result.output.splitlines()]
+    assert [type(answer) for answer in answers] == [dict, dict, dict, dict, list, dict]
+    assert [answers[0]["label"], answers[3]["label"], answers[4][0]["label"]] == ["good", "bad", "bad"]
+    for place in (1, 2, 5):
+        assert answers[place]["error"].startswith(f"Standard input, line {place + 1}: ")
+    assert str(result.exception) == "3 of the inputs could not be answered; each says why in its place."
+    assert "error: Input 2: " in _call("run", artifact, "good", "good " * 40, "--on-error", "continue").output
+
+
 def test_an_interrupt_ends_it_quietly(artifact: Path) -> None:
     with _process("run", artifact, "--json", "-s", "batch_size=1") as process:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None

@@ -34,9 +34,8 @@ def _lines(result: Result) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        (["good", LONG, "bad"], "line 2: The text has 42 tokens"),
-        (["good", '{"x": 1}', "bad"], "line 2: text-classification takes"),
-        (["good", "bad", '{"inputs": "good", "top_k": "all"}'], "line 3: "),
+        (["good", LONG, "bad"], "Standard input, line 2: The text has 42 tokens"),
+        (["good", '{"x": 1}', "bad"], "Standard input, line 2: text-classification takes"),
     ],
 )
 def test_a_bad_line_is_named_after_the_answers_before_it(artifact: Path, rows: list[str], says: str) -> None:
@@ -51,15 +50,17 @@ def test_it_goes_on_where_it_is_told_to(artifact: Path) -> None:
     assert result.exit_code == 1
     first, second, third, fourth, *_, last = _lines(result)
     assert [first["label"], third["label"], last["label"]] == ["good", "bad", "good"]
-    assert second["error"].startswith("line 2: The text has 42 tokens") and "-s truncation=true" in second["error"]
-    assert fourth["error"].startswith("line 4: ")
-    assert result.stderr.count("error: line") == 2
+    assert (
+        second["error"].startswith("Standard input, line 2: The text has 42 tokens")
+        and "-s truncation=true" in second["error"]
+    )
+    assert fourth["error"].startswith("Standard input, line 4: ")
     assert _run(artifact, "good", "bad", "--on-error", "continue").exit_code == 0
 
 
 def test_people_see_it_too(artifact: Path) -> None:
     result = _run(artifact, "good", LONG, "--on-error", "continue")
-    assert "error: INPUT 2: The text has 42 tokens" in result.stdout
+    assert "error: Input 2: The text has 42 tokens" in result.stdout
 
 
 def test_other_fields_stay_beside_the_answer(artifact: Path) -> None:
@@ -68,7 +69,9 @@ def test_other_fields_stay_beside_the_answer(artifact: Path) -> None:
     first, *failed, last = _lines(result)
     assert first == {"id": 7, "text": "good", "tags": ["ä"], "result": first["result"]}
     assert first["result"]["label"] == "good" and last["result"]["label"] == "bad"
-    assert [row["error"].partition(":")[0] for row in failed] == ["line 2", "line 3", "line 4"]
+    assert [row["error"].partition(":")[0] for row in failed] == [
+        f"Standard input, line {number}" for number in (2, 3, 4)
+    ]
     assert failed[0]["id"] == 8 and "no 'text'" in failed[0]["error"]
 
 

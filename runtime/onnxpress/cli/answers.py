@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,96 +15,40 @@ from onnxpress.pipelines.table import TASKS
 
 if TYPE_CHECKING:
     from onnxpress.pipelines.base import Pipeline
+    from onnxpress.pipelines.task import Task
 
 Answer = tuple[Row, Any]
 
 
 def answers(
-    pipe: Pipeline[Any, Any], rows: Iterable[Row], options: Mapping[str, Any], *, goes_on: bool = False
+    pipe: Pipeline[Any, Any],
+    rows: Iterable[Row],
+    options: Mapping[str, Any],
+    *,
+    waits: Callable[[], bool] = lambda: False,
+    goes_on: bool = False,
 ) -> Iterator[Answer]:
     """Each row with its result, or each text with its entry where all rows are one input together.
 
     Args:
-        goes_on: the error of a row stands in the place of its result, instead of being raised.
+        waits: whether the next row is not there yet: what was read is then answered first.
+        goes_on: whether an error about a row stands in the place of its result.
 
     Raises:
-        OnnxpressError: a row is none of the task, or cannot be answered; the message names its place.
+        InputError: a row or an option is none of the task; the message has the row's place.
     """
     task = TASKS[pipe.task]
     if task.payload.gathers(options):
         together = list(rows)
-        return _entries(pipe, task.call([body_of(row) for row in together], options), together)
-    return _Answers(pipe, options, goes_on).streamed(rows)
-
-
-class _Answers:
-    """Calls with the same options go through the pipeline as one stream, so that they share batches."""
-
-    def __init__(self, pipe: Pipeline[Any, Any], options: Mapping[str, Any], goes_on: bool) -> None:
-        self._pipe = pipe
-        self._options = options
-        self._goes_on = goes_on
-        #: Rows whose inputs were read, and whose results are to come.
-        self._waiting: deque[tuple[Row, Call]] = deque()
-        #: What ended the rows before their end.
-        self._broken: OnnxpressError | None = None
-
-    def streamed(self, rows: Iterable[Row]) -> Iterator[Answer]:
-        for call_options, group in groupby(self._calls(rows), key=lambda pair: _key(pair[1])):
-            if call_options is None:
-                for row, error in group:
-                    yield row, self._failed(row, error)
-                continue
-            more = {"on_error": "return"} if self._goes_on else {}
-            try:
-                results = iter(self._pipe(self._inputs(group), **call_options, **more))
-            except InputError as error:  # an option, of the command or of these rows alone
-                if call_options == self._options:
-                    raise
-                for row, _ in group:  # noqa: B031 - options are checked before anything is read
-                    yield row, self._failed(row, error)
-                continue
-            while True:
-                try:
-                    result = next(results)
-                except StopIteration:
-                    break
-                except OnnxpressError as error:
-                    if not self._waiting or error.index is None:
-                        raise
-                    raise placed(self._waiting[0][0], error) from error
-                row, call = self._waiting.popleft()
-                answer = [result, *islice(results, len(call.inputs) - 1)] if call.many else result
-                yield row, self._failed(row, answer) if isinstance(answer, OnnxpressError) else answer
-        if self._broken is not None:
-            raise self._broken
-
-    def _calls(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Call | OnnxpressError]]:
-        task = TASKS[self._pipe.task]
-        try:
-            for row in rows:
-                try:
-                    yield row, task.call(body_of(row), self._options)
-                except InputError as error:
-                    yield row, error
-        except OnnxpressError as error:  # what was read before is answered first
-            self._broken = error
-
-    def _inputs(self, group: Iterable[tuple[Row, Any]]) -> Iterator[Any]:
-        """The inputs of these calls; each call waits for its results from when its first input is read."""
-        for row, call in group:
-            self._waiting.append((row, call))
-            yield from call.inputs
-
-    def _failed(self, row: Row, error: Any) -> OnnxpressError:
-        named = placed(row, error)
-        if not self._goes_on:
-            raise named from error
-        return named
-
-
-def _key(call: Call | OnnxpressError) -> Mapping[str, Any] | None:
-    return call.options if isinstance(call, Call) else None
+        yield from _entries(pipe, task.call([body_of(row) for row in together], options), together)
+        return
+    asked = (_Asked(row, options).called(task) for row in rows)
+    for argument, result in _streamed(pipe, asked, waits, goes_on):
+        if isinstance(result, OnnxpressError):
+            result = placed(argument.row, result)
+            if not goes_on:
+                raise result
+        yield argument.row, result
 
 
 def body_of(row: Row) -> Body:
@@ -118,9 +63,68 @@ def body_of(row: Row) -> Body:
 
 
 def placed(row: Row, error: OnnxpressError) -> OnnxpressError:
-    """The error with the row's place in front instead of a number."""
-    error.index = None
-    return type(error)(f"{row.where}: {error}")
+    """The error with the row's place before it."""
+    return type(error)(f"{row.where}: {error.args[0]}")
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A row, and the call that it asks for, or why it is none."""
+
+    row: Row
+    options: Mapping[str, Any]
+    inputs: tuple[Any, ...] = ()
+    many: bool = False
+    error: InputError | None = None
+
+    def called(self, task: Task) -> _Asked:
+        try:
+            call = task.call(body_of(self.row), self.options)
+        except InputError as error:
+            self.error = error
+        else:
+            self.inputs, self.options, self.many = call.inputs, call.options, call.many
+        return self
+
+
+class _Source:
+    """The inputs of arguments with the same options; each argument waits for its results once its first is read."""
+
+    def __init__(self, group: Iterable[_Asked], waits: Callable[[], bool]) -> None:
+        self._group = group
+        self.waits = waits
+        self.waiting: deque[_Asked] = deque()
+
+    def __iter__(self) -> Iterator[Any]:
+        for argument in self._group:
+            self.waiting.append(argument)
+            yield from argument.inputs
+
+
+def _streamed(
+    pipe: Pipeline[Any, Any], asked: Iterable[_Asked], waits: Callable[[], bool], goes_on: bool
+) -> Iterator[tuple[_Asked, Any]]:
+    """Arguments with the same options go through the pipeline as one stream, so that they share batches."""
+    for (refused, options), group in groupby(asked, key=lambda argument: (bool(argument.error), argument.options)):
+        if refused:
+            yield from ((argument, argument.error) for argument in group)
+            continue
+        source = _Source(group, waits)
+        on_error = "return" if goes_on else "raise"
+        results = iter(pipe(source, **{"read_ahead": pipe.window, **options, "on_error": on_error}))
+        argument: _Asked | None = None
+        try:
+            for result in results:
+                argument = source.waiting.popleft()
+                whole = [result, *islice(results, len(argument.inputs) - 1)]
+                bad = next((error for error in whole if isinstance(error, OnnxpressError)), None)
+                yield argument, bad or (whole if argument.many else result)
+                argument = None
+        except OnnxpressError as error:
+            if not error.of_input or error.index is None:
+                raise
+            yield argument or source.waiting[0], error
+            return
 
 
 def _entries(pipe: Pipeline[Any, Any], call: Call, rows: list[Row]) -> Iterator[Answer]:

@@ -29,7 +29,7 @@ class Row:
 
 def of_arguments(texts: Iterable[str]) -> Iterator[Row]:
     """The inputs that a command line names."""
-    return (Row(f"INPUT {number}", read_argument(text)) for number, text in enumerate(texts, 1))
+    return (Row(f"Input {number}", read_argument(text)) for number, text in enumerate(texts, 1))
 
 
 def of_standard_input(names: Sequence[str] = ()) -> Iterator[Row]:
@@ -38,7 +38,7 @@ def of_standard_input(names: Sequence[str] = ()) -> Iterator[Row]:
     Raises:
         InputError: a line is not UTF-8, or not such an object.
     """
-    return _of_lines(standard_input(), "line", names)
+    return _of_lines(standard_input(), "Standard input, line", names)
 
 
 def of_file(path: Path, names: Sequence[str] = ()) -> Iterator[Row]:

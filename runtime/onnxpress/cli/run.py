@@ -83,6 +83,7 @@ def run(
     """Answer each INPUT with ARTIFACT; without INPUT, each line of standard input, which is UTF-8."""
     from onnxpress.cli import rows
     from onnxpress.cli.answers import answers, body_of, placed
+    from onnxpress.cli.lines import standard_input_waits
     from onnxpress.errors import InputError, OnnxpressError
     from onnxpress.pipelines import TASKS, pipeline
     from onnxpress.pipelines.text_stream import ShowsText
@@ -104,14 +105,18 @@ def run(
                 except InputError as error:
                     raise placed(row, error) from error
             return
-        for row, result in answers(pipe, asked, options, goes_on=goes_on):
+        waits = standard_input_waits if not inputs and source is None else _never
+        for row, result in answers(pipe, asked, options, waits=waits, goes_on=goes_on):
             if isinstance(result, OnnxpressError):
                 failures += 1
                 result = Failure(in_words_of(click.get_current_context().command, str(result)))
-                click.echo(f"error: {result.message}", err=True)
             click.echo(_shown(row, result, as_json=as_json or bool(names)))
     if failures:
-        click.get_current_context().exit(1)
+        raise InputError(f"{failures} of the inputs could not be answered; each says why in its place.")
+
+
+def _never() -> bool:
+    return False
 
 
 def _shown(row: Row, result: Any, *, as_json: bool) -> str:
