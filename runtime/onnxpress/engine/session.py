@@ -49,7 +49,8 @@ class Session:
     """Runs one or more graphs on one device.
 
     Args:
-        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them.
+        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or an artifact, its
+            folder or its Hub id, whose variant is chosen as a pipeline chooses it.
         device: "cpu", "cuda" or "cuda:N"; also what transformers takes: -1 (CPU) or the number of a GPU.
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
@@ -62,7 +63,7 @@ class Session:
 
     def __init__(
         self,
-        graphs: Mapping[str, Path],
+        graphs: Mapping[str, Path] | Artifact | str | Path,
         *,
         device: object = None,
         threads: int | None = None,
@@ -71,9 +72,11 @@ class Session:
     ) -> None:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads must be a positive integer or None, not {threads!r}.")
+        self.device = parse_device(device)
+        if not isinstance(graphs, Mapping):
+            graphs, roles = _of_artifact(graphs, self.device)
         self.graphs = dict(graphs)
         self.roles = dict(roles or {})
-        self.device = parse_device(device)
         self.threads = threads
         self._crowded = crowded
         require_device(self.device)
