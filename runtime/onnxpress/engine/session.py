@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
     from numpy.typing import NDArray
     from onnxruntime import RunOptions
 
+    from onnxpress.layouts.artifact import Artifact
+
     Arrays = Mapping[str, NDArray[Any]]
 
 #: Sessions of a parent process, kept in a forked child: destroying one would wait for threads that fork did not copy.
@@ -234,6 +236,16 @@ class Session:
         self.device, self.threads = state["device"], state["threads"]
         self._reset()
         self._closed, self._crowded = state["closed"], state["crowded"]
+
+
+def _of_artifact(source: Artifact | str | Path, device: str) -> tuple[dict[str, Path], dict[str, str]]:
+    """The graphs of an artifact's usual variant on a device, and the names of their roles."""
+    from onnxpress.engine.choice import choose
+    from onnxpress.layouts.artifact import Artifact
+
+    artifact = source if isinstance(source, Artifact) else Artifact.open(source)
+    graphs = artifact.graphs(choose(artifact.manifest, None, device).precision)
+    return graphs, {graph.role: name for name, graph in artifact.manifest.graphs.items()}
 
 
 def _return_memory() -> None:
