@@ -9,7 +9,7 @@ error or a kill leaves no artifact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,11 +223,12 @@ def _finished(
             return outcome.refused
         for name in silent:
             remove_variant(complete.variants, name, plan.folder)
-        variants = {name: variant for name, variant in outcome.variants.items() if name not in silent}
-        manifest = replace(
-            manifest, variants={name: entry for name, entry in manifest.variants.items() if name not in silent}
-        )
-        outcome = Outcome(variants, {**outcome.refused, **silent})
+        manifest = replace(manifest, variants=_without(manifest.variants, silent))
+        outcome = Outcome(_without(outcome.variants, silent), {**outcome.refused, **silent})
+
+
+def _without(variants: Mapping[str, Variant], names: Container[str]) -> dict[str, Variant]:
+    return {name: variant for name, variant in variants.items() if name not in names}
 
 
 def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
@@ -254,31 +255,26 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         # Whatever one variant cannot do is its own: the others are written.
         try:
             quantized = quantizer.make(precision, tell)
+            try:
+                variants[precision] = _variant(plan, precision, quantized, tell)
+            except BaseException:
+                remove(quantized.files)
+                raise
         except OnnxpressError as error:
             refused[precision] = str(error)
-            continue
-        try:
-            variants[precision] = _variant(plan, precision, quantized, tell)
-        except (OnnxpressError, _Refused) as error:
-            refused[precision] = str(error)
-            remove(quantized.files)
     return Outcome(variants, refused)
-
-
-class _Refused(Exception):  # noqa: N818
-    """Why a variant is not written."""
 
 
 def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
     """Judge, verify and time quantized graphs, and make a variant of them.
 
     Raises:
-        _Refused: it misses a threshold, or has no use.
+        VariantRefused: it misses a threshold, or has no use.
         VerificationFailed: its raw outputs are broken.
     """
     if not quantized.verdict.passed:
         rounds = "".join(f"\n      {line}" for line in quantized.rounds)
-        raise _Refused(f"{'; '.join(quantized.verdict.missed)}.{rounds}")
+        raise VariantRefused(f"{'; '.join(quantized.verdict.missed)}.{rounds}")
     say("verifying")
     # What is not quantized is shared with the fp32 variant.
     graphs = {name: replace(entry, precision=REFERENCE) for name, entry in plan.fp32.items()}
@@ -313,10 +309,9 @@ def _refuse_slow(precision: str, variant: Variant, plan: Plan, quantized: Made) 
     """Raise where a variant has no use: it is neither smaller nor faster than fp32."""
     timings = variant.speed.timings if variant.speed else ()
     ratios = [timing.milliseconds / timing.fp32_milliseconds for timing in timings if timing.fp32_milliseconds]
-    names = [name for graph in quantized.files for name in (plan.fp32[graph].file, *plan.fp32[graph].external)]
-    plain = sum((plan.folder / name).stat().st_size for name in names)
+    plain = sum((plan.folder / name).stat().st_size for graph in quantized.files for name in plan.fp32[graph].names)
     nothing = PRECISIONS[precision].ladder and not quantized.plan
     if variant.bytes >= plain and (nothing or (ratios and min(ratios) >= 1)):
-        raise _Refused(
+        raise VariantRefused(
             f"neither smaller ({variant.bytes} bytes against {plain}) nor faster than fp32; --keep-slow keeps it"
         )
