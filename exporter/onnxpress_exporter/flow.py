@@ -10,11 +10,13 @@ error or a kill leaves no artifact.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import Manifest, Variant
@@ -27,7 +29,7 @@ from onnxpress_exporter.gate.finished import unanswered
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.plan import Plan
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
-from onnxpress_exporter.quantize.quantizer import Made, Quantizer, opened, remove
+from onnxpress_exporter.quantize.quantizer import Made, Quantizer, remove
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
@@ -280,7 +282,7 @@ def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
     graphs = {name: replace(entry, precision=REFERENCE) for name, entry in plan.fp32.items()}
     for name, paths in quantized.files.items():
         graphs[name] = describe.graph_files(quantized.graphs[name], paths, plan.folder)
-    with opened({name: plan.folder / entry.file for name, entry in graphs.items()}) as session:
+    with closing(Session({name: plan.folder / entry.file for name, entry in graphs.items()})) as session:
         quality = plan.gate.verify(precision, session)
         variant = Variant(
             graphs,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,7 +119,9 @@ class Quantizer:
                 files[name] = save(models[name], self._folder / f"{name}{PRECISIONS[precision].suffix}.onnx")
             if self._writes:
                 say("judging")
-            with opened({name: written[0] for name, written in files.items()} | dict(self._others)) as session:
+            with closing(
+                Session({name: written[0] for name, written in files.items()} | dict(self._others))
+            ) as session:
                 return self._gate.judge(session, limits)
 
         try:
@@ -238,7 +240,7 @@ class Quantizer:
         """A session of one graph that is not kept."""
         with (
             tempfile.TemporaryDirectory(prefix="onnxpress-quantize-") as folder,
-            opened({name: save(model, Path(folder) / "model.onnx")[0]}) as session,
+            closing(Session({name: save(model, Path(folder) / "model.onnx")[0]})) as session,
         ):
             yield session
 
@@ -260,16 +262,6 @@ class Quantizer:
             else:
                 treatments |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
         return treatments
-
-
-@contextmanager
-def opened(files: Mapping[str, Path]) -> Iterator[Session]:
-    """A session of saved graphs, by name."""
-    session = Session(files)
-    try:
-        yield session
-    finally:
-        session.close()
 
 
 def remove(files: Mapping[str, tuple[Path, ...]]) -> None:
