@@ -82,8 +82,9 @@ def plan_from_checkpoint(
         ExportError: the checkpoint cannot be exported; the subclass says why.
     """
     say("load")
-    model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
     row = TASKS[task]
+    arguments = row.load_arguments(checkpoint)
+    model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint, arguments)
     traceable = [] if row.writes else _traceable(row, checkpoint, model, tokenizer, allow_pickled_weights)
     write_tokenizer(tokenizer, folder)
     text = tokenizer_settings(tokenizer, model.config)
@@ -91,7 +92,7 @@ def plan_from_checkpoint(
     graphs = _built(model) if row.writes else _traced(traceable)
     say("save")
     files = _save(graphs.models, folder)
-    describe.copy_settings(checkpoint, folder)
+    describe.copy_settings(checkpoint, folder, arguments.config)
     if graphs.generation is not None:
         write_generation_config(model, folder)
         write_chat_templates(tokenizer, folder)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.engine.machine import usable_cores
 from onnxpress.engine.session import Session
+from onnxpress.engine.threads import default_threads
 from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.timing import PYTORCH
 
@@ -134,7 +134,7 @@ def torch_threads() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(default_threads())
     try:
         yield
     finally:

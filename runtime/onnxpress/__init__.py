@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         UnsupportedFormat,
     )
     from onnxpress.layouts.artifact import Artifact
-    from onnxpress.pipelines import pipeline
+    from onnxpress.pipelines import export, load, pipeline
 
 __version__ = "0.1.0"
 
@@ -59,6 +59,8 @@ __all__ = [
     "UnknownTask",
     "UnsupportedFormat",
     "__version__",
+    "export",
+    "load",
     "pipeline",
 ]
 
@@ -67,6 +69,8 @@ _MODULES = {
     "Artifact": "onnxpress.layouts.artifact",
     "Cancel": "onnxpress.engine.stopping",
     "Session": "onnxpress.engine.session",
+    "export": "onnxpress.pipelines",
+    "load": "onnxpress.pipelines",
     "pipeline": "onnxpress.pipelines",
 }
 

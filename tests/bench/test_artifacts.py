@@ -110,13 +110,7 @@ def test_a_chooser_chooses_as_the_model_that_it_was_made_from(
 
 def test_an_adapted_artifact_is_compared_with_the_adapted_model(home: Path, tmp_path: Path) -> None:
     """The adapter turns every answer round: beside the plain checkpoint all labels would be wrong."""
-    from onnxpress_exporter import export
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        adapter = _contrary_adapter(MODELS / "tiny-sentiment", tmp_path / "adapter")
-        artifact = export(MODELS / "tiny-sentiment", tmp_path / "artifact", adapter=adapter)
-    settings = replace(settings_for(True, 1, 1), scenarios=(), shapes=("1x16",))
+    artifact, settings = _adapted(tmp_path), replace(settings_for(True, 1, 1), scenarios=(), shapes=("1x16",))
     adapted = run(of_artifact(artifact, None, settings), settings)
     assert adapted.failures == ()
     quality = adapted.backend("onnxpress fp32").quality
@@ -124,8 +118,22 @@ def test_an_adapted_artifact_is_compared_with_the_adapted_model(home: Path, tmp_
     assert adapted.same_weights is True, "of the checkpoint that the adapter was merged into"
     (written,) = (home / "models" / "adapted" / "pytorch").iterdir()
     assert (written / "model.safetensors").is_file() and (written / "tokenizer.json").is_file()
+
+
+@pytest.mark.nightly
+def test_an_adapted_artifact_answers_otherwise_than_the_plain_model(tmp_path: Path) -> None:
+    artifact, settings = _adapted(tmp_path), replace(settings_for(True, 1, 1), scenarios=(), shapes=("1x16",))
     plain = run(of_artifact(artifact, str(MODELS / "tiny-sentiment"), settings), settings)
     assert (plain.backend("onnxpress fp32").quality["label agreement"] or 0) < 0.5
+
+
+def _adapted(folder: Path) -> Artifact:
+    from onnxpress_exporter import export
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapter = _contrary_adapter(MODELS / "tiny-sentiment", folder / "adapter")
+        return export(MODELS / "tiny-sentiment", folder / "artifact", adapter=adapter)
 
 
 def _contrary_adapter(checkpoint: Path, folder: Path) -> Path:

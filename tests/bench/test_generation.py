@@ -21,6 +21,9 @@ from tests.fixtures.generation import tiny_qwen2, tiny_whisper
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+#: `test_artifacts.py` measures a decoder by the same workload in a shorter run.
+pytestmark = pytest.mark.nightly
+
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -83,7 +86,6 @@ def test_what_is_printed_and_written_holds_all_of_it(generated: Comparison, tmp_
     assert again.task == "text-generation" and titles(again).keys() == titles(generated).keys()
 
 
-@pytest.mark.nightly
 def test_speech_is_measured_against_its_length(tmp_path: Path) -> None:
     folder = tiny_whisper(tmp_path / "whisper")
     settings = replace(settings_for(True, 1, 1), scenarios=("audio",), latency_s=0.1, warm_up_s=0.1)

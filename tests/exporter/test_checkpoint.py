@@ -14,7 +14,8 @@ from onnxpress.errors import UnknownTask
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.source.checkpoint import load_tokenizer, open_checkpoint
-from onnxpress_exporter.source.sentence_transformers import ranking_activation, read_sentence_settings
+from onnxpress_exporter.source.cross_encoders import read_cross_encoder
+from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
 from onnxpress_exporter.tasks.heads import normalize_task
 from onnxpress_exporter.tasks.loading import infer_task, load_model
 from onnxpress_exporter.tasks.outputs import hidden_size
@@ -257,12 +258,12 @@ def test_cross_encoders_and_sentence_transformers_are_known_by_their_files(
 ) -> None:
     ranker = made("bert", "text-ranking")
     assert infer_task(open_checkpoint(ranker)) == "text-ranking"
-    assert ranking_activation(open_checkpoint(ranker).config) == "sigmoid"
+    assert read_cross_encoder(ranker, open_checkpoint(ranker).config).activation == "sigmoid"
     legacy = shutil.copytree(ranker, tmp_path / "legacy")
     name = "torch.nn.modules.linear.Identity"
     change_config(legacy, sentence_transformers=..., sbert_ce_default_activation_function=name)
     assert infer_task(open_checkpoint(legacy)) == "text-ranking"
-    assert ranking_activation(open_checkpoint(legacy).config) == "identity"
+    assert read_cross_encoder(legacy, open_checkpoint(legacy).config).activation == "identity"
     assert infer_task(open_checkpoint(made("mpnet", "sentence-similarity"))) == "sentence-similarity"
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from signal import SIGINT, SIGKILL
 
 import onnx_ir
 import pytest
@@ -86,8 +87,8 @@ import json, os, signal, sys
 from pathlib import Path
 import onnxpress_exporter.flow as flow
 source, base = sys.argv[1], Path(sys.argv[2])
-moments = [(signal.SIGKILL, "trace"), (signal.SIGKILL, "verify"), (signal.SIGKILL, "write"), (signal.SIGINT, "verify")]
-for number, stage in moments:
+for moment in sys.argv[3:]:
+    number, stage = int(moment.partition("-")[0]), moment.partition("-")[2]
     out = base / f"{stage}-{int(number)}" / "out"
     child = os.fork()
     if child == 0:
@@ -102,17 +103,24 @@ for number, stage in moments:
 """
 
 
-def test_killed_at_any_stage_it_leaves_no_artifact(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pytest.param((f"{SIGKILL:d}-trace", f"{SIGINT:d}-verify"), id="early"),
+        pytest.param((f"{SIGKILL:d}-verify", f"{SIGKILL:d}-write"), id="late", marks=pytest.mark.nightly),
+    ],
+)
+def test_killed_at_any_stage_it_leaves_no_artifact(moments: tuple[str, ...], tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", KILLER, str(SENTIMENT), str(tmp_path)],
+        [sys.executable, "-c", KILLER, str(SENTIMENT), str(tmp_path), *moments],
         capture_output=True,
         text=True,
         check=False,
     )
     reports = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(reports) == 4, done.stderr
+    assert len(reports) == len(moments), done.stderr
     for number, stage, code, left in reports:
-        if number == 9:  # a hidden folder and its lock are left, which the next export to this place removes
+        if number == SIGKILL:  # a hidden folder and its lock are left, which the next export to this place removes
             assert code == -9, (stage, done.stderr)
             assert [re.sub("[0-9a-f]{32}", "TOKEN", name) for name in left] == [".out.TOKEN.lock", ".out.TOKEN.partial"]
             place = tmp_path / f"{stage}-{number}"

@@ -113,7 +113,10 @@ def test_only_masked_places_are_kept(pipes: tuple[Any, Any]) -> None:
     assert isinstance(kept[0][0].scores, np.ndarray)
 
 
-@pytest.mark.parametrize("architecture", ["roberta", "albert", "deberta_v2", "mpnet"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["roberta", "albert", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("deberta_v2", "mpnet"))],
+)
 def test_tokenizers(
     architecture: str, tiny: Callable[..., Path], ours: Callable[..., Any], reference: Callable[..., Any]
 ) -> None:

@@ -14,6 +14,8 @@ from onnxpress.generation.settings_fields import IGNORED, KINDS, REFUSED
 OURS = {"presence_penalty", "frequency_penalty", "stop_token_ids", "seed"}
 # No setting of transformers' but what older files hold, or arguments of `generate` that stand beside the settings.
 BESIDE = {"synced_gpus", "assistant_model", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn"}
+BESIDE |= {"negative_prompt_ids", "negative_prompt_attention_mask", "custom_generate", "assistant_tokenizer"}
+BESIDE |= {"use_model_defaults"}
 
 
 def test_every_setting_of_transformers_is_known() -> None:

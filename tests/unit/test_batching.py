@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.pipelines.batching import Limits, plan, run_samples
+from onnxpress.format.manifest import TensorInfo
+from onnxpress.pipelines.batching import Limits, budget_of, plan, run_samples
 from onnxpress.samples import Sample
 
 COSTS = st.lists(st.integers(1, 200), max_size=60)
@@ -46,3 +48,24 @@ def test_run_samples_restores_the_order(costs: list[int], budget: int) -> None:
 
 def _run(samples: Sequence[Sample]) -> list[int]:
     return [sample.context for sample in samples]
+
+
+@pytest.mark.parametrize(
+    ("axes", "dtype", "budget"),
+    [
+        (("batch", "sequence", 768), "float32", 16_384),  # hidden states
+        (("batch", "sequence", 250_002), "float32", 134),  # scores of a vocabulary
+        (("batch", "sequence", 250_002), "float16", 268),
+        (("batch", 250_002), "float32", 16_384),  # one row for a sample
+        (("batch", "sequence", "vocabulary"), "float32", 16_384),  # not known
+        (("batch", "sequence", 10**9), "float32", 1),
+    ],
+)
+def test_a_batch_is_as_large_as_what_it_gives(axes: tuple[str | int, ...], dtype: str, budget: int) -> None:
+    assert budget_of(16_384, [TensorInfo("logits", dtype, axes)], "sequence") == budget
+    assert budget_of(16, [TensorInfo("logits", dtype, axes)], "sequence") == min(budget, 16)
+
+
+def test_outputs_share_the_memory() -> None:
+    one = TensorInfo("scores", "float32", ("batch", "sequence", 2**20))
+    assert budget_of(999, [one], "sequence") == 2 * budget_of(999, [one, one], "sequence") == 32

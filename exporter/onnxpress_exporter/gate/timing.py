@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from onnxpress.engine.machine import features, processor_name, usable_cores
+from onnxpress.engine.threads import default_threads
 from onnxpress.format.manifest import Speed, Timing
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.pipelines.collators import token_sample
@@ -70,7 +71,7 @@ def measure_calls(
     elapsed = time.perf_counter() - start
     if _others_s() - others > BUSY_SHARE * elapsed * usable_cores():
         return None
-    return Speed(processor_name(), usable_cores(), tuple(timings), features=tuple(sorted(features())))
+    return Speed(processor_name(), default_threads(), tuple(timings), features=tuple(sorted(features())))
 
 
 def _alternate(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:

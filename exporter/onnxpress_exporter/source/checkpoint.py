@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, base_of, is_adapter, open_adapter
-from onnxpress_exporter.source.sentence_transformers import transformer_folder
+from onnxpress_exporter.source.load_arguments import LoadArguments
+from onnxpress_exporter.source.modules import transformer_folder
 from onnxpress_exporter.source.weights import check_weights, explain_missing_weights, read_json
 from onnxpress_exporter.write.tokenizer_conversion import CONVERTERS
 
@@ -208,11 +209,40 @@ def _check_config(config: Mapping[str, Any], folder: Path, trust_remote_code: bo
     )
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+def load_config(checkpoint: Checkpoint, arguments: LoadArguments) -> Any:
+    """The transformer's config, with the settings that take the place of those in the file.
+
+    Raises:
+        UnsupportedCheckpoint: transformers cannot load it, or its class has no such setting.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config, unknown = AutoConfig.from_pretrained(
+            checkpoint.model_folder,
+            trust_remote_code=checkpoint.trust_remote_code,
+            local_files_only=True,
+            return_unused_kwargs=True,
+            **arguments.config,
+        )
+    except Exception as error:
+        raise UnsupportedCheckpoint(
+            f"transformers cannot load the config of {checkpoint.model_folder}: {first_line(error)}"
+        ) from error
+    if named := sorted(name for name in unknown if name in arguments.config):
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source}: its Transformer sets {named[0]}, which {type(config).__name__} does not have."
+        )
+    return config
+
+
+def load_tokenizer(checkpoint: Checkpoint, arguments: LoadArguments | None = None) -> PreTrainedTokenizerBase:
     """Load the checkpoint's tokenizer: one with a Rust backend, or one that `tokenizer_conversion` knows.
 
-    Raises UnsupportedCheckpoint if there is none, or none that has an exact version.
+    Raises:
+        UnsupportedCheckpoint: there is none, or none that has an exact version.
     """
+    arguments = arguments or LoadArguments()
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
@@ -220,6 +250,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
             checkpoint.tokenizer_folder,
             trust_remote_code=checkpoint.trust_remote_code,
             local_files_only=True,
+            **arguments.tokenizer,
         )
     except Exception as error:
         raise UnsupportedCheckpoint(
@@ -238,7 +269,32 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
             f"{type(tokenizer).__name__} of {checkpoint.source} has no exact version in the Rust "
             "`tokenizers` library, which the runtime uses; this version cannot export it."
         )
+    if arguments.bounded and "model_max_length" not in arguments.tokenizer:
+        positions = getattr(load_config(checkpoint, arguments), "max_position_embeddings", -1)
+        if positions != -1:  # XLNet's way to say that there is no limit
+            tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    if arguments.lower_case:
+        put_in_lower_case(tokenizer)
     return tokenizer
+
+
+def put_in_lower_case(tokenizer: Any) -> None:
+    """Let the tokenizer itself put text in lower case, before its other normalization: special tokens stay as they are.
+
+    Raises:
+        UnsupportedCheckpoint: it has no Rust backend.
+    """
+    from tokenizers.normalizers import Lowercase, Sequence
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise UnsupportedCheckpoint(f"do_lower_case is not supported for {type(tokenizer).__name__}.")
+    present: Any = backend.normalizer
+    steps: list[Any] = [] if present is None else [present]
+    if isinstance(present, Sequence):
+        steps = [present[index] for index in range(len(present))]
+    if not any(isinstance(step, Lowercase) for step in steps):
+        backend.normalizer = Sequence([Lowercase(), *steps])
 
 
 def first_line(error: Exception) -> str:

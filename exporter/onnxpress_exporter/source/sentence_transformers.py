@@ -1,17 +1,19 @@
-"""Reads the files of sentence-transformers in a folder: modules, pooling, prompts, limits.
+"""Reads the files of sentence-transformers in a folder: how token states become a vector, and which prompts there are.
 
 Reads JSON only, in the old and in the current layout; loads no weights and builds no graph.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.source.fields import check_fields, object_in, whole_number
+from onnxpress_exporter.source.load_arguments import LoadArguments, read_load_arguments
+from onnxpress_exporter.source.modules import SentenceModule, check_origin, sentence_modules
 from onnxpress_exporter.source.weights import read_json
 
 # sentence-transformers' order of concatenation -> the key that older versions wrote.
@@ -25,17 +27,22 @@ _LEGACY_MODES: Mapping[str, str] = {
 }
 POOLING_MODES: tuple[str, ...] = tuple(_LEGACY_MODES)
 
-# The Transformer module's file has borne the name of its first architecture.
-_TRANSFORMER_CONFIGS = (
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-)
-_HEAD_MODULES = ("Dense", "LayerNorm")
+SETTINGS_FILE = "config_sentence_transformers.json"
+
+#: What a settings file has beside the fields of its kind of model. `requirements`: of packages that load it.
+_COMMON_FIELDS = ("__version__", "default_prompt_name", "model_type", "prompts", "requirements")
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "SentenceTransformer": ("similarity_fn_name", "truncate_dim"),
+    "CrossEncoder": ("activation_fn", "keep_in_fp32_modules"),
+}
+
+#: Which vector a module reads and writes.
+_NAMES = ("module_input_name", "module_output_name")
+_LAYER_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "Dense": (*_NAMES, "activation_function", "bias", "in_features", "out_features", "use_residual"),
+    "LayerNorm": ("dimension",),
+}
+_HEAD_MODULES = tuple(_LAYER_FIELDS)
 _IDENTITY_MODULES = ("Dropout",)
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -54,6 +61,14 @@ class HeadLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompts:
+    """Texts put before an input, by name, and the one that is used without being asked for."""
+
+    texts: Mapping[str, str]
+    default: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SentenceSettings:
     """How token states become one embedding, in sentence-transformers' terms."""
 
@@ -64,143 +79,113 @@ class SentenceSettings:
     prompts: Mapping[str, str]
     default_prompt_name: str | None
     max_seq_length: int | None
-    do_lower_case: bool
     similarity: str
     embedding_dim: int
     truncate_dim: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class SentenceModule:
-    """One entry of modules.json: class name without its package, and the folder of its files."""
-
-    kind: str
-    folder: Path
-
-
-def sentence_modules(folder: Path) -> tuple[SentenceModule, ...]:
-    """The entries of modules.json in order; empty if the folder has none."""
-    path = folder / "modules.json"
-    if not path.is_file():
-        return ()
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(entries, list) or not entries:
-            raise TypeError("expected a list with something in it")
-        entries = sorted(entries, key=lambda entry: entry.get("idx", 0))
-        modules = [(str(entry["type"]), str(entry.get("path", ""))) for entry in entries]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UnsupportedCheckpoint(f"{path} is not a list of modules: {error}.") from error
-    root = folder.resolve()
-    for _, relative in modules:
-        if not (root / relative).resolve().is_relative_to(root):
-            raise UnsupportedCheckpoint(f"{path} names a folder outside its own: {relative!r}.")
-    return tuple(SentenceModule(kind=kind.rpartition(".")[2], folder=folder / relative) for kind, relative in modules)
+def saved_model_type(folder: Path) -> str | None:
+    """Which of sentence-transformers' kinds of model a folder holds; None: it has no modules.json."""
+    if not sentence_modules(folder):
+        return None
+    path = folder / SETTINGS_FILE
+    return str(read_json(path).get("model_type") or "SentenceTransformer") if path.is_file() else "SentenceTransformer"
 
 
-def transformer_folder(folder: Path) -> Path:
-    """Where the transformer's config and weights are: often `folder`, in old layouts below it."""
-    modules = sentence_modules(folder)
-    if not modules or ((folder / "config.json").is_file() and modules[0].folder == folder):
-        return folder
-    if modules[0].kind != "Transformer":
-        raise UnsupportedCheckpoint(
-            f"{folder / 'modules.json'} begins with {modules[0].kind}; only Transformer is supported."
-        )
-    return modules[0].folder
+def saved_settings(folder: Path, kind: str) -> dict[str, Any]:
+    """The settings of a whole model of that kind; the library reads none where there is no modules.json.
 
-
-def is_cross_encoder(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether sentence-transformers saved this as a CrossEncoder, which scores pairs."""
-    path = folder / "config_sentence_transformers.json"
-    if path.is_file() and read_json(path).get("model_type") == "CrossEncoder":
-        return True
-    if sentence_modules(folder):
-        return False
-    saved = config.get("sentence_transformers")
-    written = isinstance(saved, Mapping) and "activation_fn" in saved
-    legacy = "sbert_ce_default_activation_function" in config
-    return (written or legacy) and len(config.get("id2label") or {0: "", 1: ""}) == 1
-
-
-def ranking_activation(config: Mapping[str, Any]) -> str:
-    """What turns a cross-encoder's logit into its score: "sigmoid" or "identity".
-
-    CrossEncoder's rule: what the config names, otherwise a sigmoid if there is one label.
+    Raises:
+        UnsupportedCheckpoint: the model is of another kind, or has a field that is not understood.
     """
-    saved = config.get("sentence_transformers")
-    saved = saved if isinstance(saved, Mapping) else {}
-    name = saved.get("activation_fn") or config.get("sbert_ce_default_activation_function")
-    if name is None:
-        return "sigmoid" if len(config.get("id2label") or {0: "", 1: ""}) == 1 else "identity"
-    known = {"Sigmoid": "sigmoid", "Identity": "identity"}
-    short = str(name).rpartition(".")[2]
-    if not str(name).startswith("torch.") or short not in known:
+    path = folder / SETTINGS_FILE
+    if not path.is_file() or saved_model_type(folder) is None:
+        return {}
+    if (found := saved_model_type(folder)) != kind:
+        raise UnsupportedCheckpoint(f"{path}: the model is a {found}, not a {kind}.")
+    settings = read_json(path)
+    check_fields(settings, (*_COMMON_FIELDS, *_FIELDS[kind]), path)
+    return settings
+
+
+def read_prompts(folder: Path, settings: Mapping[str, Any], empty: tuple[str, ...] = ()) -> Prompts:
+    """The prompts among a model's settings. `empty`: names that are known without having a text.
+
+    Raises:
+        UnsupportedCheckpoint: they are no texts, or the default one is not among them.
+    """
+    path = folder / SETTINGS_FILE
+    texts = {}
+    for name, text in object_in(settings, "prompts", path).items():
+        if not (text is None or isinstance(text, str)):
+            raise UnsupportedCheckpoint(f"{path}: the prompt {name!r} should be a text, not {text!r:.60}.")
+        if text is not None:
+            texts[str(name)] = text
+    default = settings.get("default_prompt_name")
+    if default in empty:
+        texts.setdefault(default, "")
+    if default is not None and default not in texts:
         raise UnsupportedCheckpoint(
-            f"The cross-encoder's activation {name} is not supported; known: torch's Sigmoid, Identity."
+            f"{path}: default_prompt_name {default!r} is not among the prompts ({', '.join(texts) or 'none'})."
         )
-    return known[short]
+    return Prompts(texts, default)
+
+
+def sentence_load_arguments(folder: Path) -> LoadArguments:
+    """How the transformer of a model that makes vectors is loaded.
+
+    Raises:
+        UnsupportedCheckpoint: a module is not sentence-transformers' own, or a field is not understood.
+    """
+    modules = sentence_modules(folder)
+    check_origin(folder, modules)
+    return read_load_arguments(modules[0].folder, "feature-extraction") if modules else LoadArguments(bounded=True)
 
 
 def read_sentence_settings(folder: Path, hidden_size: int) -> SentenceSettings:
-    """What the sentence-transformers files of `folder` say; mean pooling where there are none.
+    """What the sentence-transformers files of `folder` say; without them, what the library makes of a bare model.
 
-    `hidden_size`: width of the transformer's last hidden state. Raises UnsupportedCheckpoint,
-    naming the module, if the modules are not Transformer, Pooling, Dense or LayerNorm, Normalize.
+    Args:
+        hidden_size: width of the transformer's last hidden state.
+
+    Raises:
+        UnsupportedCheckpoint: the modules are not Transformer, Pooling, Dense or LayerNorm, Normalize, or not the
+            library's own; the message names the module. Or a field is not understood; the message names it.
     """
     modules = sentence_modules(folder)
-    first = modules[0].folder if modules else folder
-    transformer = _first_json(first, _TRANSFORMER_CONFIGS)
-    _check_transformer(first, transformer)
-    pooling, include_prompt = _pooling(modules, hidden_size)
+    arguments = sentence_load_arguments(folder)
+    pooling, include_prompt = _pooling(modules, hidden_size) if modules else ((_bare_pooling(folder),), True)
     dense, normalize = _after_pooling(folder, modules, hidden_size * len(pooling))
-    saved = _first_json(folder, ("config_sentence_transformers.json",))
-    prompts = {str(name): str(text) for name, text in (saved.get("prompts") or {}).items() if text is not None}
-    default = saved.get("default_prompt_name")
-    if default is not None and default not in prompts:
-        raise UnsupportedCheckpoint(
-            f"{folder}: default_prompt_name {default!r} is not among the prompts ({', '.join(prompts) or 'none'})."
-        )
-    similarity = saved.get("similarity_fn_name") or "cosine"
+    settings = saved_settings(folder, "SentenceTransformer")
+    prompts = read_prompts(folder, settings, ("query", "document"))
+    similarity = settings.get("similarity_fn_name") or "cosine"
     if similarity not in _SIMILARITIES:
         raise UnsupportedCheckpoint(f"{folder}: similarity {similarity!r} is not one of {', '.join(_SIMILARITIES)}.")
-    max_length = transformer.get("max_seq_length")
-    truncate_dim = saved.get("truncate_dim")
+    dimensions = dense[-1].out_features if dense else hidden_size * len(pooling)
+    truncate_dim = whole_number(settings, "truncate_dim", folder / SETTINGS_FILE)
     return SentenceSettings(
         pooling=pooling,
         include_prompt=include_prompt,
         normalize=normalize,
         dense=dense,
-        prompts=prompts,
-        default_prompt_name=default,
-        max_seq_length=None if max_length is None else int(max_length),
-        do_lower_case=bool(transformer.get("do_lower_case", False)),
+        prompts=prompts.texts,
+        default_prompt_name=prompts.default,
+        max_seq_length=whole_number(arguments.tokenizer, "model_max_length", modules[0].folder if modules else folder),
         similarity=str(similarity),
-        embedding_dim=dense[-1].out_features if dense else hidden_size * len(pooling),
-        truncate_dim=None if truncate_dim is None else int(truncate_dim),
+        embedding_dim=dimensions,
+        truncate_dim=None if truncate_dim is None or truncate_dim >= dimensions else truncate_dim,
     )
 
 
-def _first_json(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
-    return {} if path is None else read_json(path)
-
-
-def _check_transformer(folder: Path, config: Mapping[str, Any]) -> None:
-    task = config.get("transformer_task", "feature-extraction")
-    modalities = set(config.get("modality_config") or {"text": {}})
-    for used in ("query_length", "document_length", "query_expansion"):
-        if config.get(used) is not None:
-            raise UnsupportedCheckpoint(f"{folder}: {used} (multi-vector models) is not supported.")
-    if task not in ("feature-extraction", "sequence-classification"):
-        raise UnsupportedCheckpoint(f"{folder}: its Transformer does {task}, not embeddings.")
-    if "text" not in modalities:
-        raise UnsupportedCheckpoint(f"{folder}: its Transformer takes {', '.join(sorted(modalities))}, not plain text.")
+def _bare_pooling(folder: Path) -> str:
+    """What the library does with a model of transformers: the last token of one that reads forwards, else the mean."""
+    path = folder / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    first = next(iter(config.get("architectures") or ()), "")
+    return "lasttoken" if str(first).endswith("ForCausalLM") and config.get("is_causal", True) else "mean"
 
 
 def _pooling(modules: tuple[SentenceModule, ...], hidden_size: int) -> tuple[tuple[str, ...], bool]:
-    if not modules:
-        return ("mean",), True
     if modules[0].kind != "Transformer" or len(modules) < 2 or modules[1].kind != "Pooling":
         names = ", ".join(module.kind for module in modules)
         raise UnsupportedCheckpoint(
@@ -209,6 +194,8 @@ def _pooling(modules: tuple[SentenceModule, ...], hidden_size: int) -> tuple[tup
         )
     path = modules[1].folder / "config.json"
     config = read_json(path)
+    widths = ("embedding_dimension", "word_embedding_dimension")
+    check_fields(config, (*_LEGACY_MODES.values(), *widths, "include_prompt", "pooling_mode"), path)
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [mode for mode, key in _LEGACY_MODES.items() if config.get(key)] or ["mean"]
@@ -229,7 +216,7 @@ def _after_pooling(folder: Path, modules: tuple[SentenceModule, ...], width: int
         if module.kind in _IDENTITY_MODULES:
             continue
         if module.kind == "Normalize":
-            _check_names(module, _optional_json(module))
+            _check_names(module, _normalize_fields(folder, module))
             normalize = True
         elif module.kind in _HEAD_MODULES and not normalize:
             layer = _head_layer(module, width)
@@ -242,14 +229,17 @@ def _after_pooling(folder: Path, modules: tuple[SentenceModule, ...], width: int
     return tuple(layers), normalize
 
 
-def _optional_json(module: SentenceModule) -> dict[str, Any]:
+def _normalize_fields(folder: Path, module: SentenceModule) -> dict[str, Any]:
+    """The fields of a Normalize module, which may have no folder of its own: config.json is the transformer's then."""
     path = module.folder / "config.json"
-    # In the current layout Normalize may share the root folder with the transformer.
-    return read_json(path) if path.is_file() and module.folder.name else {}
+    fields = read_json(path) if path.is_file() else {}
+    if module.folder != folder:
+        check_fields(fields, _NAMES, path)
+    return fields
 
 
 def _check_names(module: SentenceModule, config: Mapping[str, Any]) -> None:
-    for key in ("module_input_name", "module_output_name"):
+    for key in _NAMES:
         if config.get(key) not in (None, "sentence_embedding"):
             raise UnsupportedCheckpoint(f"{module.folder}: {module.kind} works on {config[key]}, not on the embedding.")
 
@@ -257,6 +247,7 @@ def _check_names(module: SentenceModule, config: Mapping[str, Any]) -> None:
 def _head_layer(module: SentenceModule, width: int) -> HeadLayer:
     path = module.folder / "config.json"
     config = read_json(path)
+    check_fields(config, _LAYER_FIELDS[module.kind], path)
     _check_names(module, config)
     try:
         if module.kind == "Dense":

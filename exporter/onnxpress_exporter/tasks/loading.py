@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import merged
-from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
-from onnxpress_exporter.source.sentence_transformers import sentence_modules
+from onnxpress_exporter.source.checkpoint import Checkpoint, first_line, load_config
+from onnxpress_exporter.source.modules import sentence_modules
 from onnxpress_exporter.tasks import ROWS, TASKS
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.heads import auto_class, head_of, normalize_task, tasks_of
@@ -74,9 +75,11 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     row = TASKS[normalize_task(task)]
     _check_task(checkpoint, row)
     loader = getattr(transformers, auto_class(row, checkpoint.model_type))
+    config = load_config(checkpoint, row.load_arguments(checkpoint))
     try:
         model, info = loader.from_pretrained(
             checkpoint.model_folder,
+            config=config,
             dtype=torch.float32,
             use_safetensors=checkpoint.safetensors,
             trust_remote_code=checkpoint.trust_remote_code,
@@ -123,10 +126,16 @@ def _shape(size: Any) -> str:
     return "an unknown shape" if size is None else str(tuple(size))
 
 
+#: What arguments that are no text are called, of pictures, films and sounds.
+_NO_TEXT = re.compile(r"pixel|image|video|vision|audio|speech|input_features|input_values|spectrogram")
+
+
 def _check_modality(checkpoint: Checkpoint, model: Any) -> None:
+    """Refuse what takes more than text. A text model of a larger family inherits its `input_modalities`: they count
+    only where `forward` takes something else, too."""
     modalities = getattr(model, "input_modalities", "text")
     modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
-    if modalities != ("text",):
+    if modalities != ("text",) and any(map(_NO_TEXT.search, inspect.signature(model.forward).parameters)):
         raise UnsupportedCheckpoint(
             f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}; "
             "this version exports text models only."

@@ -14,6 +14,7 @@ from onnxpress_exporter.judging.figures import Compare
 from onnxpress_exporter.judging.items import MakeItems
 from onnxpress_exporter.judging.metrics import Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.load_arguments import LoadArguments
 
 #: Labelled rows as the task's layouts name their cells, what they are called, and the artifact they are for.
 Evaluate = Callable[[str, Sequence[Mapping[str, Cell]], Manifest], Evaluation]
@@ -66,6 +67,7 @@ class ExportTask:
         aliases: what people type, beside the runtime's names and optimum's synonyms.
         model_types: those whose checkpoints were made for this task, where their head serves several.
         claims: whether a checkpoint was made for this task, whatever its head.
+        load_arguments: how the checkpoint's files ask transformers to load it for this task.
         by_rows: a loaded model as a module that answers row by row.
         graphs_after: what the answers of "model" go through.
     """
@@ -83,6 +85,7 @@ class ExportTask:
     aliases: tuple[str, ...] = ()
     model_types: frozenset[str] = frozenset()
     claims: Callable[[Checkpoint], bool] = lambda checkpoint: False
+    load_arguments: Callable[[Checkpoint], LoadArguments] = lambda checkpoint: LoadArguments()
     by_rows: Callable[[Any], Any] = lambda model: model
     graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
 

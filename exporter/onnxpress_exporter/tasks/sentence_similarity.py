@@ -13,7 +13,12 @@ from onnxpress_exporter.judging.figures import batch_distance, compare_embedding
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.metrics import SIMILARITY, Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
-from onnxpress_exporter.source.sentence_transformers import SentenceSettings, read_sentence_settings, sentence_modules
+from onnxpress_exporter.source.sentence_transformers import (
+    SentenceSettings,
+    read_sentence_settings,
+    saved_model_type,
+    sentence_load_arguments,
+)
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.outputs import hidden_size, hidden_states
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
@@ -21,7 +26,7 @@ from onnxpress_exporter.tasks.sentence_head import traceable_head
 
 
 def _claims(checkpoint: Checkpoint) -> bool:
-    return bool(sentence_modules(checkpoint.folder))
+    return saved_model_type(checkpoint.folder) not in (None, "CrossEncoder")
 
 
 def _settings(checkpoint: Checkpoint, model: Any) -> SentenceSettings:
@@ -39,7 +44,6 @@ def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
             prompts=dict(settings.prompts),
             default_prompt_name=settings.default_prompt_name,
             max_length=settings.max_seq_length,
-            do_lower_case=settings.do_lower_case,
             similarity=settings.similarity,
             truncate_dimensions=settings.truncate_dim,
         )
@@ -77,5 +81,6 @@ SENTENCE_SIMILARITY = ExportTask(
     ),
     aliases=("embedding", "sentence-embedding"),
     claims=_claims,
+    load_arguments=lambda checkpoint: sentence_load_arguments(checkpoint.folder),
     graphs_after=_graphs_after,
 )

@@ -13,7 +13,7 @@ from onnxpress_exporter.judging.figures import batch_disagreement, compare_label
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.metrics import LABEL, NUMBER, SEVERAL_LABELS, Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
-from onnxpress_exporter.source.sentence_transformers import is_cross_encoder, ranking_activation
+from onnxpress_exporter.source.cross_encoders import is_cross_encoder, read_cross_encoder
 from onnxpress_exporter.tasks.outputs import sequence_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
@@ -25,7 +25,8 @@ SEQUENCE = Head("AutoModelForSequenceClassification", ("ForSequenceClassificatio
 def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
     """A cross-encoder's scores are as its config says; others follow the number and kind of the labels."""
     scores_pairs = is_cross_encoder(checkpoint.folder, checkpoint.config)
-    return labelled(checkpoint, model, ranking_activation(checkpoint.config) if scores_pairs else None)
+    activation = read_cross_encoder(checkpoint.folder, checkpoint.config).activation if scores_pairs else None
+    return labelled(checkpoint, model, activation)
 
 
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:

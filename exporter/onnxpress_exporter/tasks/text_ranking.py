@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from onnxpress.errors import InputError
@@ -12,7 +13,11 @@ from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_rankings
 from onnxpress_exporter.judging.metrics import RANKING, Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
-from onnxpress_exporter.source.sentence_transformers import is_cross_encoder, ranking_activation
+from onnxpress_exporter.source.cross_encoders import (
+    cross_encoder_load_arguments,
+    is_cross_encoder,
+    read_cross_encoder,
+)
 from onnxpress_exporter.tasks.outputs import sequence_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
@@ -30,7 +35,12 @@ def _claims(checkpoint: Checkpoint) -> bool:
 
 
 def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
-    return labelled(checkpoint, model, ranking_activation(checkpoint.config))
+    settings = read_cross_encoder(checkpoint.folder, checkpoint.config)
+    return replace(
+        labelled(checkpoint, model, settings.activation),
+        prompts=dict(settings.prompts.texts),
+        default_prompt_name=settings.prompts.default,
+    )
 
 
 def _items(texts: Sequence[str], manifest: Manifest) -> list[Any]:
@@ -91,4 +101,5 @@ TEXT_RANKING = ExportTask(
     ),
     aliases=("rerank", "cross-encoder"),
     claims=_claims,
+    load_arguments=lambda checkpoint: cross_encoder_load_arguments(checkpoint.folder),
 )

@@ -9,10 +9,12 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
+from typing import Any
 
 import onnx_ir
 
@@ -69,8 +71,9 @@ def _weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
-    """Copy the checkpoint's own settings files, resolving links, once the graphs are in `folder`.
+def copy_settings(checkpoint: Checkpoint, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Copy the checkpoint's own settings files, resolving links, once the graphs are in `folder`. `settings`: what the
+    model was loaded with in the place of its config.json's.
 
     transformers.js has to be told in config.json which graphs keep their weights in a file of their own.
     """
@@ -78,10 +81,11 @@ def copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
         source = checkpoint.model_folder / name
         if source.is_file():
             shutil.copyfile(source, folder / name)
+    config = {**checkpoint.config, **settings}
     external = sorted(path.name.removesuffix("_data") for path in folder.glob(f"{GRAPHS}/*.onnx_data"))
     if external:
-        hint = {"use_external_data_format": dict.fromkeys(external, 1)}
-        config = {**checkpoint.config, "transformers.js_config": hint}
+        config["transformers.js_config"] = {"use_external_data_format": dict.fromkeys(external, 1)}
+    if external or settings:
         (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

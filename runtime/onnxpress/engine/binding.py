@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from onnxpress.engine.buffers import Buffer, of_array
 from onnxpress.engine.device_memory import DeviceMemory
 from onnxpress.engine.failures import dtype_name, explain
+from onnxpress.engine.open_graphs import OpenGraph
 from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
-from onnxpress.engine.session import OpenGraph, Session
+from onnxpress.engine.session import Session
 from onnxpress.engine.stopping import run_options
 from onnxpress.errors import InputError, OnnxpressError
 

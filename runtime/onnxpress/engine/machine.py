@@ -23,10 +23,14 @@ def usable_cores(root: Path = CGROUP_ROOT, membership: Path = PROC_CGROUP) -> in
 
     A quota of 1.5 cores gives 2 threads: one thread could not use what was paid for. Never less than 1.
     """
-    # macOS and Windows have no affinity mask.
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota) for quota in _quotas(root, membership)]
-    return max(1, min([allowed, *quotas]))
+    return max(1, min([allowed_cores(), *quotas]))
+
+
+def allowed_cores() -> int:
+    """Cores in the affinity mask of this process, whatever its quota."""
+    # macOS and Windows have no affinity mask.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor_name() -> str:

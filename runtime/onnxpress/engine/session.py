@@ -1,7 +1,8 @@
 """Runs graphs, by name or role, on one device: takes named arrays and returns named arrays.
 
 A session opens its graphs at the first run, may be used from several threads, reopens in a forked child and after
-unpickling, and frees its memory when closed. It knows nothing of text, tokens or tasks.
+unpickling, and frees its memory when closed. Sessions of one process share the graphs that they have in common. It
+knows nothing of text, tokens or tasks.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ import sys
 import threading
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from onnxpress.engine.failures import dtype_name, explain, first_line, is_bad_file, is_out_of_memory, out_of_memory
-from onnxpress.engine.machine import usable_cores
+from onnxpress.engine.failures import dtype_name, explain
+from onnxpress.engine.open_graphs import OpenGraph, open_graph
 from onnxpress.engine.providers import import_onnxruntime, index_of, parse_device, provider_of, require_device
 from onnxpress.engine.stopping import run_options
-from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError, OnnxpressError, SessionClosed
+from onnxpress.engine.threads import default_threads
+from onnxpress.errors import InputError, OnnxpressError, SessionClosed
 
 if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
+    from onnxruntime import RunOptions
 
     Arrays = Mapping[str, NDArray[Any]]
 
@@ -32,13 +33,9 @@ if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
 _of_parent: list[object] = []
 
 
-@dataclass(frozen=True, slots=True)
-class OpenGraph:
-    """ONNX Runtime's session of a graph, and the names of what it takes and returns, which every run asks for."""
-
-    session: InferenceSession
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+#: Elements of the largest input, such as tokens, of runs that are all alike small; and what a far larger one has more.
+_SMALL_RUN = 1024
+_FAR = 2
 
 
 class Watcher(Protocol):
@@ -54,8 +51,9 @@ class Session:
     Args:
         graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them.
         device: "cpu", "cuda" or "cuda:N"; also what transformers takes: -1 (CPU) or the number of a GPU.
-        threads: threads of one run; None: the cores this process may use.
+        threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
+        crowded: whether other sessions of this process want the cores, too.
 
     Raises:
         DeviceUnavailable: the device is not here. Never a silent fall to the CPU.
@@ -69,6 +67,7 @@ class Session:
         device: object = None,
         threads: int | None = None,
         roles: Mapping[str, str] | None = None,
+        crowded: bool = False,
     ) -> None:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads must be a positive integer or None, not {threads!r}.")
@@ -76,6 +75,7 @@ class Session:
         self.roles = dict(roles or {})
         self.device = parse_device(device)
         self.threads = threads
+        self._crowded = crowded
         require_device(self.device)
         self._reset()
 
@@ -85,6 +85,8 @@ class Session:
         self._open: dict[str | None, OpenGraph] = {}
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
         self._closed = False
+        #: The size of the largest run since memory was given back: elements of its largest input.
+        self._held = _SMALL_RUN
 
     def run(self, inputs: Arrays, graph: str | None = None) -> dict[str, NDArray[Any]]:
         """Run one graph; every output by name.
@@ -101,13 +103,28 @@ class Session:
         """
         opened = self.opened(graph)
         try:
-            with run_options() as options:
+            with run_options(self._giving_back(inputs)) as options:
                 results = opened.session.run(opened.outputs, inputs, options)
         except OnnxpressError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             raise explain(error, opened.session, inputs, self.name_of(graph)) from None
         return dict(zip(opened.outputs, results, strict=True))
+
+    def _giving_back(self, inputs: Arrays) -> RunOptions | None:
+        """Options of a run after which ONNX Runtime gives memory back: one that is far larger than the run before, or
+        far smaller than one whose memory is still held. Runs of one size, large as they may be, keep theirs."""
+        size = max([_SMALL_RUN, *(array.size for array in inputs.values())])
+        before, self._held = self._held, max(size, self._held)
+        if _FAR * before >= size and _FAR * size >= before:
+            return None
+        if size < before:
+            self._held = size
+        options = import_onnxruntime().RunOptions()
+        row = provider_of(self.device)
+        name = "gpu" if row.own_memory else "cpu"
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"{name}:{index_of(self.device)}")
+        return options
 
     def input_dtype(self, name: str, graph: str | None = None) -> str:
         """numpy's name of the dtype that an input has in this variant of a graph.
@@ -137,12 +154,28 @@ class Session:
         raise InputError(f"There is no graph {name!r}; there are: {there_are}.")
 
     def warm(self) -> None:
-        """Open every graph now instead of at the first run."""
+        """Open every graph now, in this process, instead of at the first run."""
         for graph in self.graphs:
             self.opened(graph)
 
+    @property
+    def used_threads(self) -> int:
+        """Threads of one run, whoever chose their number."""
+        return self.threads or default_threads()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def ready(self) -> bool:
+        """Whether every graph is open in this process: after a fork they are not, until the first run or `warm`."""
+        return self._pid == os.getpid() and not self._closed and all(graph in self._open for graph in self.graphs)
+
     def close(self) -> None:
-        """Free the graphs' memory, and give it back to the system. A closed session cannot run again."""
+        """Free the memory of graphs that no other session has open, and give it back to the system. A closed session
+        cannot run again."""
         with self._lock:
             self._open.clear()
             self._closed = True
@@ -176,8 +209,10 @@ class Session:
                 raise SessionClosed("This session was closed. Make a new pipeline.")
             name = self.name_of(graph)
             if name not in self._open:
-                several = len(self.graphs) > 1
-                self._open[name] = _open(self.graphs[name], self.device, self.threads, stop_spinning=several)
+                alternates = len(self.graphs) > 1
+                self._open[name] = open_graph(
+                    self.graphs[name], self.device, self.threads, alternates=alternates, crowded=self._crowded
+                )
             self._open[graph] = self._open[name]
             return self._open[name]
 
@@ -188,46 +223,14 @@ class Session:
             "device": self.device,
             "threads": self.threads,
             "closed": self._closed,
+            "crowded": self._crowded,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.graphs, self.roles = state["graphs"], state["roles"]
         self.device, self.threads = state["device"], state["threads"]
         self._reset()
-        self._closed = state["closed"]
-
-
-def _open(path: Path, device: str, threads: int | None, *, stop_spinning: bool) -> OpenGraph:
-    """Open a graph. Args: stop_spinning: whether its threads let go of the cores as soon as a run is over.
-
-    Every graph has threads of its own, which spin for a while after a run in case another follows. Where the next run
-    is another graph's, they take the cores from it (docs/decisions/0015-threads.md).
-    """
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # errors arrive as exceptions; nothing goes to stderr
-    options.intra_op_num_threads = threads or usable_cores()
-    options.inter_op_num_threads = 1
-    if stop_spinning:
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-    row = provider_of(device)
-    providers = [(row.name, row.options_of(index_of(device)))]
-    try:
-        # Without this, a device that fails makes ONNX Runtime print to stdout and go on with the CPU.
-        session = ort.InferenceSession(os.fspath(path), options, providers=providers, enable_fallback=False)
-    except Exception as error:  # onnxruntime's exceptions have no common base but Exception
-        if is_out_of_memory(error):
-            raise out_of_memory(path, device, error) from None
-        if row.own_memory and not is_bad_file(error):
-            raise DeviceUnavailable(f"{device}: ONNX Runtime cannot start there ({first_line(error)}).") from None
-        raise CorruptFile(
-            f"{path}: ONNX Runtime {ort.__version__} cannot load this graph ({first_line(error)}). Export again, or "
-            "upgrade onnxruntime."
-        ) from None
-    if row.name not in session.get_providers():
-        raise DeviceUnavailable(f"{device}: ONNX Runtime could not start there. Check the driver and CUDA libraries.")
-    takes, returns = session.get_inputs(), session.get_outputs()
-    return OpenGraph(session, tuple(tensor.name for tensor in takes), tuple(tensor.name for tensor in returns))
+        self._closed, self._crowded = state["closed"], state["crowded"]
 
 
 def _return_memory() -> None:

@@ -160,25 +160,30 @@ class EmbeddingSettings:
 @dataclass(frozen=True, slots=True)
 class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
-    `entailment`: the class that the config's label2id calls so, where the labels say another or none."""
+    `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
+    the default one's name: texts put before a query that documents are ranked for."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     function_to_apply: str | None = None
     embedding: EmbeddingSettings | None = None
     entailment: int | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
     """How graphs that continue text are called; the defaults of a call are in `generation_config.json`.
 
-    `cache`: "shared" (fused attention writes keys and values in place) or "growing" (a traced graph returns them);
+    `cache`: "shared" (fused attention writes keys and values in place), "growing" (a traced graph returns them),
+    "state" (a traced graph takes one token, and returns a state of fixed shape in some layers or all) or "none" (a
+    traced graph keeps nothing: rows are read whole for each token);
     `max_length`: the most tokens of a row that is continued, None: no limit; `traced`: why graphs were traced, None:
     they were built from the weights.
     """
 
-    cache: Literal["shared", "growing"]
+    cache: Literal["shared", "growing", "state", "none"]
     max_length: int | None
     traced: str | None = None
 

@@ -62,6 +62,7 @@ class GenerationConfig:
     remove_invalid_values: bool = False
     prompt_lookup_num_tokens: int = 0
     max_matching_ngram_size: int = 2
+    max_time: float | None = None
     seed: int | None = None
     unsupported: tuple[tuple[str, Any], ...] = ()
 

@@ -128,6 +128,7 @@ KINDS: dict[str, Kind] = {
     "remove_invalid_values": _FLAG,
     "prompt_lookup_num_tokens": _COUNT,
     "max_matching_ngram_size": _ONE_OR_MORE,
+    "max_time": _optional(_number(0, inf, "a number of seconds above 0", above=True)),
     "seed": _optional(_COUNT),
 }
 
@@ -157,7 +158,10 @@ REFUSED: dict[str, Refused] = {
     "prefix_allowed_tokens_fn": Refused((None,), "constrain the output by a grammar or a schema"),
     "logits_processor": Refused((None, [])),
     "stopping_criteria": Refused((None, []), "use stop_strings, stop_token_ids, or stop reading the stream"),
-    "max_time": Refused((None,), "stop reading the stream"),
+    "negative_prompt_ids": Refused((None,)),
+    "negative_prompt_attention_mask": Refused((None,)),
+    "custom_generate": Refused((None,)),
+    "assistant_tokenizer": Refused((None,), "use prompt_lookup_num_tokens"),
     "watermarking_config": Refused((None,)),
     "token_healing": Refused((None, False)),
     "assistant_model": Refused((None,), "use prompt_lookup_num_tokens"),
@@ -173,5 +177,6 @@ IGNORED = frozenset(
         "compile_config", "disable_compile", "synced_gpus", "is_assistant", "num_assistant_tokens",
         "num_assistant_tokens_schedule", "assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind",
         "assistant_ensemble_weight", "continuous_batching_config", "transformers_version",
+        "use_model_defaults",
     }
 )  # fmt: skip

@@ -11,7 +11,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from numpy.typing import NDArray
 
@@ -19,7 +21,8 @@ from onnxpress.engine.providers import provider_of
 from onnxpress.engine.stopping import within
 from onnxpress.errors import ArtifactError, InputError, OnnxpressError
 from onnxpress.pipelines.arguments import Table, translate, unknown_argument
-from onnxpress.pipelines.batching import Limits, Prepared, run_samples
+from onnxpress.pipelines.batching import Limits, Prepared, budget_of, run_samples
+from onnxpress.pipelines.collators import SEQUENCE
 from onnxpress.pipelines.common import COMMON, Common, pop_common
 from onnxpress.pipelines.inputs import is_stream, items_of, listed
 from onnxpress.pipelines.loaded import LoadedModel
@@ -27,6 +30,10 @@ from onnxpress.pipelines.progress import watched
 from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, Windows, Work, stream
 from onnxpress.samples import Batch, Processor, Sample
 from onnxpress.suggestions import nearest
+
+if TYPE_CHECKING:
+    from onnxpress.pipelines.graph_model import GraphModel
+    from onnxpress.pipelines.pipeline_tokenizer import PipelineTokenizer
 
 Options = TypeVar("Options")
 P = TypeVar("P", bound=Processor)
@@ -74,8 +81,9 @@ class Pipeline(ABC, Generic[Options, P]):
         self.graph_name = self.manifest.graph_name(self.role)
         self.graph = self.manifest.graphs[self.graph_name]
         self.processor: P = self.processor_type(model)
-        self._budget = self.budget or provider_of(model.session.device).budget_tokens
-        self._common = pop_common(Common(), call := dict(options))
+        usual = self.budget or provider_of(model.session.device).budget_tokens
+        self._budget = budget_of(usual, self.graph.outputs if self.role == "encoder" else (), SEQUENCE)
+        self._common = pop_common(Common(), call := self._translated(options))
         self.options: Options = self._options(self.options_type(), call)
 
     # What a task writes.
@@ -122,10 +130,31 @@ class Pipeline(ABC, Generic[Options, P]):
 
     # What all share.
 
+    @cached_property
+    def model(self) -> GraphModel:
+        """The model as a function of arrays, as `onnxpress.load` opens it; `pipe.model.config` is the checkpoint's."""
+        from onnxpress.pipelines.graph_model import GraphModel
+
+        return GraphModel(replace(self.loaded, owned=False))
+
     @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, `text.tokenizer.Tokenizer`; None where the task's inputs are no texts, as in transformers."""
-        return getattr(self.processor, "tokenizer", None)
+    def tokenizer(self) -> PipelineTokenizer | None:
+        """The tokenizer, under transformers' names; None where the task's inputs are no texts."""
+        return self.model.tokenizer
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: "cpu", "cuda:0"."""
+        return self.session.device
+
+    def save_pretrained(self, save_directory: str | Path) -> Path:
+        """Copy the artifact, every variant of it, to a folder that is not there yet."""
+        return self.model.save_pretrained(save_directory)
+
+    def __repr__(self) -> str:
+        from onnxpress.pipelines.graph_model import described
+
+        return described(self.loaded, type(self).__name__)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         chosen, common = self._arguments(options)
@@ -151,6 +180,7 @@ class Pipeline(ABC, Generic[Options, P]):
 
     def _arguments(self, options: dict[str, Any]) -> tuple[Options, Common]:
         """The arguments of a call: those of the task, and those of every call."""
+        options = self._translated(options)
         common = pop_common(self._common, options)
         return self._options(self.options, options) if options else self.options, common
 
@@ -242,8 +272,21 @@ class Pipeline(ABC, Generic[Options, P]):
         meant = nearest(name, OURS)
         return unknown_argument(self.task, name, {*known, *([meant] if meant else ())}, {of_factory: (*OURS, *FACTORY)})
 
+    def warm(self) -> None:
+        """Open the model in this process now, and not in the first call: of use in a process that was forked.
+
+        Raises:
+            SessionClosed: the pipeline was closed.
+        """
+        self.session.warm()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is open in this process: until the pipeline is closed, or the process forks."""
+        return self.session.ready
+
     def close(self) -> None:
-        """Free the model's memory, unless it is another pipeline's. The pipeline cannot be called again."""
+        """Free the model's memory, unless another pipeline has it open. The pipeline cannot be called again."""
         if self.loaded.owned:
             self.session.close()
 
@@ -253,6 +296,11 @@ class Pipeline(ABC, Generic[Options, P]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _translated(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of a call with other libraries' names made ours."""
+        ours = {field.name for field in fields(self.options_type)} if self.arguments else set()
+        return translate(options, {name: row for name, row in self.arguments.items() if name not in ours})
+
     def _options(self, base: Any, changes: Mapping[str, Any]) -> Any:
         """`base` with the arguments of a call.
 
@@ -260,7 +308,12 @@ class Pipeline(ABC, Generic[Options, P]):
             InputError: the task has no such argument, or a value that it cannot have.
         """
         known = {field.name for field in fields(base)}
-        changes = translate(changes, {name: row for name, row in self.arguments.items() if name not in known})
+        if changes.get("tokenizer") is not None:  # for stop_strings, as transformers' generate takes it
+            from onnxpress.pipelines.sameness import check_tokenizer
+
+            check_tokenizer(self.artifact, self.loaded.tokenizer, changes["tokenizer"])
+        changes = {name: value for name, value in changes.items() if name != "tokenizer"}
+        changes = self._translated(changes)
         unknown = sorted(set(changes) - known)
         if unknown and self.collects:
             self._refuse_misspelt(unknown, known | COMMON)

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Generic, TypeVar
 
+from onnxpress.format.manifest import TensorInfo
 from onnxpress.samples import Sample
 
 Context = TypeVar("Context")
+
+#: Memory for what a graph returns of one batch.
+OUTPUT_BYTES = 128 * 2**20
+
+_BYTES = {"float16": 2, "float64": 8, "int64": 8}
 
 #: Answers one batch: a value for each sample.
 Run = Callable[[Sequence[Sample]], Sequence[Any]]
@@ -34,6 +41,15 @@ class Limits:
     budget: int
     max_samples: int | None = None
     key: Callable[[Sample], Hashable] = lambda sample: None
+
+
+def budget_of(usual: int, outputs: Sequence[TensorInfo], axis: str) -> int:
+    """The cost of a batch whose outputs fit in `OUTPUT_BYTES`, `usual` at most. Outputs with a row for each element
+    along `axis` decide: of a vocabulary of 250,000, a token's row is a megabyte.
+    """
+    sizes = (_BYTES.get(output.dtype, 4) * prod(size for size in output.axes if isinstance(size, int))
+             for output in outputs if axis in output.axes)  # fmt: skip
+    return max(1, min(usual, OUTPUT_BYTES // max(sum(sizes), 1)))
 
 
 def plan(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
-from onnxpress.errors import InputError, UnknownTask
+from onnxpress.errors import InputError, MissingDependency, UnknownTask
+from onnxpress.format.contents import at_home
+from onnxpress.format.precisions import PRECISIONS, REFERENCE
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.arguments import translate
+from onnxpress.pipelines.arguments import translate, unknown_argument
 from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.pipelines.task import Task
 
@@ -20,8 +27,15 @@ from onnxpress.pipelines.task import Task
 if TYPE_CHECKING:
     from onnxpress.engine.choice import Choice, Measured
     from onnxpress.pipelines.base import Pipeline
+    from onnxpress.pipelines.graph_model import GraphModel
     from onnxpress.pipelines.loaded import LoadedModel
     from onnxpress.text.tokenizer import Tokenizer
+
+
+_log = logging.getLogger("onnxpress")
+
+#: Those of the pipelines of this process.
+_sessions: WeakSet[Session] = WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,7 @@ class Opening:
             InputError: it runs otherwise.
         """
         asked = {
-            "precision": (self.precision, choice.precision),
+            "precision": (self.precision if self.precision in PRECISIONS else None, choice.precision),
             "device": (self.device, session.device),
             "threads": (self.threads, session.threads),
         }
@@ -117,7 +131,8 @@ def pipeline(
             measured is timed for a moment, once.
         device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
         revision: branch, tag or commit on the Hub.
-        threads: threads of one forward pass; None: the cores that this process may use.
+        threads: threads of one forward pass; None: ONNXPRESS_THREADS, OMP_NUM_THREADS, or the cores that this process
+            may use.
         options: defaults for the arguments of the call, such as `top_k=None` or `aggregation_strategy="simple"`; and
             what the factories of transformers, optimum and sentence-transformers take, as docs/migration.md lists it.
 
@@ -132,6 +147,7 @@ def pipeline(
         if task is not None and (Path(task).is_dir() or "/" in task):
             raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
         raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
+    started = time.perf_counter()
     wanted, alias_options = (None, {}) if task is None else find_task(task)
     asked = Opening.of({"precision": precision, "device": device, "revision": revision, "threads": threads, **options})
     loaded = _opened(asked, model, wanted)
@@ -140,11 +156,75 @@ def pipeline(
     try:
         check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
         check_config(loaded.artifact, asked.config)
-        return loaded.task.load()(loaded, {**alias_options, **asked.options})
+        pipe = loaded.task.load()(loaded, {**alias_options, **asked.options})
     except BaseException:
         if loaded.owned:
             loaded.session.close()
         raise
+    seconds, session = time.perf_counter() - started, pipe.session
+    _log.info(
+        "%s from %s: %s (%s), on %s, threads %d, opened in %.2f s", pipe.task, pipe.artifact.folder, pipe.precision,
+        pipe.choice.reason, session.device, session.used_threads, seconds,
+    )  # fmt: skip
+    return pipe
+
+
+def load(
+    model: str | Path | Artifact | Pipeline[Any, Any],
+    *,
+    precision: str | None = None,
+    device: object = None,
+    threads: int | None = None,
+    revision: str | None = None,
+    **options: Any,
+) -> GraphModel:
+    """Open an artifact as a function of texts or arrays, for programs that use no pipelines.
+
+    Arguments and errors: as of `pipeline`; there are no arguments of a task.
+    """
+    from onnxpress.pipelines.graph_model import GraphModel
+    from onnxpress.pipelines.known_arguments import FACTORY
+    from onnxpress.pipelines.sameness import check_config, check_tokenizer
+
+    asked = Opening.of({"precision": precision, "device": device, "revision": revision, "threads": threads, **options})
+    if asked.options:
+        known = {*(field.name for field in fields(Opening)), *FACTORY} - {"options"}
+        raise unknown_argument("load", next(iter(asked.options)), known, {})
+    loaded = _opened(asked, model, None)
+    check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
+    check_config(loaded.artifact, asked.config)
+    return GraphModel(loaded)
+
+
+def export(
+    model: str | Path,
+    out: str | Path,
+    task: str | None = None,
+    precision: str | Sequence[str] = REFERENCE,
+    **options: Any,
+) -> Artifact:
+    """Export a checkpoint as a verified artifact, as `onnxpress export` does; needs `onnxpress[export]`.
+
+    Args:
+        model: a checkpoint's folder or Hub id.
+        out: the artifact's folder, which is not there yet.
+        task: the Hub's name; None: found from the checkpoint.
+        precision: the variants to write: names, or one text with commas between them.
+        options: what else `onnxpress_exporter.export` takes: revision, force, trust_remote_code, adapter, ...
+
+    Raises:
+        MissingDependency: the exporter, or what it needs, is not installed.
+        OnnxpressError: as the command does.
+    """
+    names = [name.strip() for name in precision.split(",")] if isinstance(precision, str) else list(precision)
+    try:
+        run: Callable[..., Artifact] = import_module("onnxpress_exporter").export
+    except ImportError as error:
+        raise MissingDependency(
+            f"To export, {error.name} is needed and not installed: `pip install onnxpress[export]`."
+        ) from error
+    source = str(at_home(model)) if isinstance(model, str) and model.startswith("~") else model
+    return run(source, at_home(out), task, names, **options)
 
 
 def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
@@ -152,7 +232,12 @@ def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
     shared: LoadedModel | None = getattr(model, "loaded", None)
     if shared is not None:
         asked.check_open(shared.choice, shared.session)
-        return replace(shared, task=_served_task(shared.artifact, wanted or shared.task), owned=False)
+        row = _served_task(shared.artifact, wanted or shared.task)
+        session: object = shared.session  # or what runs graphs as a session does
+        if not isinstance(session, Session):
+            return replace(shared, task=row, owned=False)
+        # A session of its own shares the graphs, and either may be closed without the other.
+        return replace(shared, task=row, session=copy(session), owned=True)
     place = parse_device(asked.device)
     artifact = asked.artifact(model)
     row = _served_task(artifact, wanted)
@@ -160,7 +245,9 @@ def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
         require_device(place)
     choice = _chosen(asked, row, artifact, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
-    return _load(row, artifact, choice, place, asked.threads)
+    loaded = _load(row, artifact, choice, place, asked.threads, beside=list(_sessions))
+    _sessions.add(loaded.session)
+    return loaded
 
 
 def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice:
@@ -213,20 +300,27 @@ def build_pipeline(
     return row.load()(loaded, {**alias_options, **options})
 
 
-def _load(row: Task, artifact: Artifact, choice: Choice, place: str, threads: int | None) -> LoadedModel:
-    """Open the graphs beside the imports and the tokenizer: hashing and opening do not hold the interpreter."""
+def _load(
+    row: Task, artifact: Artifact, choice: Choice, place: str, threads: int | None, beside: Iterable[Session] = ()
+) -> LoadedModel:
+    """Open the graphs beside the imports and the tokenizer: hashing and opening do not hold the interpreter.
+
+    `beside`: sessions of other pipelines, which want the same cores.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        graphs = beside.submit(artifact.graphs, choice.precision)
+    with ThreadPoolExecutor(max_workers=1) as helper:
+        graphs = helper.submit(artifact.graphs, choice.precision)
         row.load()
         import_onnxruntime()
         from onnxpress.pipelines.loaded import LoadedModel
         from onnxpress.text.opening import open_tokenizer
 
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
-        session = Session(graphs.result(), device=place, threads=threads, roles=roles)
-        opened = beside.submit(session.warm)
+        paths = graphs.result()
+        crowded = any(not other.closed and other.graphs != paths for other in beside)
+        session = Session(paths, device=place, threads=threads, roles=roles, crowded=crowded)
+        opened = helper.submit(session.warm)
         tokenizer = open_tokenizer(artifact)
         opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)

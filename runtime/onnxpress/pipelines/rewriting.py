@@ -27,6 +27,7 @@ from onnxpress.pipelines.rewriting_options import (
     Source,
     SourceSettings,
 )
+from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
 from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
@@ -70,7 +71,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """As in transformers 4, a list of texts gives a list of results, not of lists, where each has one."""
         inputs = listed(inputs)
-        results = super().__call__(inputs, **options)
+        results = super().__call__(inputs, **in_turn(options))
         if not isinstance(inputs, (list, tuple)):
             return results
         if any(isinstance(texts, list) and len(texts) != 1 for texts in results):
@@ -111,7 +112,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         begin = self.writer.begin(call)
         return [
             _Written(sample.cost, begin, texts)
-            for sample, texts in zip(samples, self.writer.write(samples, call), strict=True)
+            for sample, texts in zip(samples, self.writer.write(samples, call, options.streamer), strict=True)
         ]
 
     def finish(self, context: Sequence[str], values: list[Any], options: RewritingOptions) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ class RewritingOptions:
     return_text: bool | None = None
     return_details: bool = False
     clean_up_tokenization_spaces: bool | None = None
+    streamer: Any = None
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """sentence-similarity: one vector for a text, as the checkpoint's sentence-transformers files say.
 
-Prompt, tokens, encoder, pooling, the layers after it (a graph of its own), cut to `dimensions`, normalization: in this
-order. All but the encoder and the layers after it is done here, in numpy, for a whole batch at a time.
+Prompt, tokens, encoder, pooling, the layers after it (a graph of its own), the checkpoint's normalization, cut to
+`dimensions`, normalization where a call asks for it: in this order. All but the encoder and the layers after it is done
+here, in numpy, for a whole batch at a time.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError, InvalidManifest
 from onnxpress.format.manifest import EmbeddingSettings
 from onnxpress.math import SIMILARITIES, normalize, pool
+from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.known_arguments import OF_VECTORS
+from onnxpress.pipelines.packing import packed
+from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch, Sample
 
@@ -30,8 +35,8 @@ class SentenceSimilarityOptions:
     """`prompt`: text put before each input; `prompt_name`: one of the checkpoint's prompts; neither: its default one.
 
     `normalize`: vectors of length 1; None: as the checkpoint does. `dimensions`: keep only the first so many, for
-    models trained for that (Matryoshka); None: as the checkpoint says. A cut vector is normalized again if vectors are
-    normalized; sentence-transformers leaves it shorter than 1 unless told otherwise.
+    models trained for that (Matryoshka); None: as the checkpoint says. A vector that the checkpoint normalizes is cut
+    afterwards, as sentence-transformers does, so that it is shorter than 1; `normalize=True` makes it 1 again.
     """
 
     prompt: str | None = None
@@ -40,10 +45,7 @@ class SentenceSimilarityOptions:
     dimensions: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "prompt_name"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                raise InputError(f"{name} must be a text or None, not {value!r:.60}.")
+        check_texts(prompt=self.prompt, prompt_name=self.prompt_name)
 
 
 class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
@@ -59,6 +61,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
 
     options_type = SentenceSimilarityOptions
     processor_type = TextProcessor
+    arguments = OF_VECTORS
 
     @property
     def embedding(self) -> EmbeddingSettings:
@@ -89,6 +92,62 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
             raise InputError(f"Expected vectors of one size, got arrays of shape {np.shape(a)} and {np.shape(b)}.")
         return SIMILARITIES[self.embedding.similarity](first, second)
 
+    def similarity_pairwise(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
+        """Compare the vectors at the same place of two arrays (n, dimensions): float32 (n)."""
+        pairs = zip(np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b)), strict=True)
+        return np.array([self.similarity(first, second)[0, 0] for first, second in pairs], dtype=np.float32)
+
+    def encode(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *,
+        precision: str = "float32",
+        **arguments: Any,
+    ) -> Any:
+        """sentence-transformers' name of a call: float32 (dimensions) of a text, (n, dimensions) of texts.
+
+        Takes SentenceTransformer's arguments, which mean those of a call. `precision`: "binary" and "ubinary" pack a
+        vector to a bit for each number.
+        """
+        options = translate(arguments, self.arguments)
+        if prompt_name is not None or prompt is not None:
+            options |= {"prompt_name": prompt_name, "prompt": prompt}
+        texts = inputs if isinstance(inputs, (str, Mapping)) else list(inputs)
+        return packed(self(texts, **options), precision)
+
+    def encode_query(self, inputs: Any, **arguments: Any) -> Any:
+        """`encode` with the checkpoint's prompt for queries, unless another is given."""
+        return self.encode(inputs, **self._prompted(("query",), arguments))
+
+    def encode_document(self, inputs: Any, **arguments: Any) -> Any:
+        """`encode` with the checkpoint's prompt for documents, unless another is given."""
+        return self.encode(inputs, **self._prompted(("document", "passage", "corpus"), arguments))
+
+    def get_embedding_dimension(self) -> int:
+        """The size of a vector."""
+        return self._dimensions(self.options)
+
+    get_sentence_embedding_dimension = get_embedding_dimension
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The most tokens of a text; what is longer is cut. None: no limit."""
+        return self.processor.limit(self.embedding.max_length)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The checkpoint's prompts by name."""
+        return {**dict.fromkeys(_COMMON_PROMPTS, ""), **self.embedding.prompts}
+
+    def _prompted(self, names: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments with the first of these prompts; "" keeps the checkpoint's default prompt away."""
+        if arguments.get("prompt") is not None or arguments.get("prompt_name") is not None:
+            return dict(arguments)
+        known = self.prompts
+        return {**arguments, "prompt_name": next(name for name in names if name in known)}
+
     def prepare(self, item: Any, options: SentenceSimilarityOptions) -> Prepared[bool]:
         if isinstance(item, Mapping):
             return Prepared(tuple(self._samples(_compared(item), options)), True)
@@ -109,9 +168,10 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         for name, graph in self.manifest.graphs.items():
             if graph.role == "head":
                 vectors = self.session.run({graph.inputs[0].name: vectors}, graph=name)[graph.outputs[0].name]
+        if settings.normalize and options.normalize is None:
+            vectors = normalize(vectors)
         vectors = vectors[:, : self._dimensions(options)]
-        wanted = settings.normalize if options.normalize is None else options.normalize
-        return list(normalize(vectors) if wanted else vectors)
+        return list(normalize(vectors) if options.normalize else vectors)
 
     def finish(
         self, context: bool, values: list[Any], options: SentenceSimilarityOptions
@@ -140,9 +200,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         settings, dimensions = self.embedding, options.dimensions
         if dimensions is not None and not (isinstance(dimensions, int) and 1 <= dimensions <= settings.dimensions):
             raise InputError(f"dimensions is {dimensions!r}; it must be from 1 to {settings.dimensions}, or None.")
-        known = {*settings.prompts, *_COMMON_PROMPTS}
-        if options.prompt_name is not None and options.prompt_name not in known:
-            raise InputError(f"There is no prompt {options.prompt_name!r}; there are: {', '.join(sorted(known))}.")
+        check_name(options.prompt_name, {*settings.prompts, *_COMMON_PROMPTS})
 
     def _dimensions(self, options: SentenceSimilarityOptions) -> int:
         settings = self.embedding
@@ -150,10 +208,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
 
     def _prompt(self, options: SentenceSimilarityOptions) -> str:
         settings = self.embedding
-        if options.prompt is not None:
-            return options.prompt
-        name = options.prompt_name if options.prompt_name is not None else settings.default_prompt_name
-        return "" if name is None else settings.prompts.get(name, "")
+        return choose_prompt(settings.prompts, settings.default_prompt_name, options.prompt, options.prompt_name)
 
     def _skipped(self, options: SentenceSimilarityOptions) -> int:
         """Tokens of the prompt that pooling leaves out: those it has alone, less a closing special token."""
@@ -183,6 +238,6 @@ def _compared(item: Mapping[str, Any]) -> list[Any]:
     Raises:
         InputError: the object has other fields.
     """
-    if set(item) != {"source_sentence", "sentences"} or not isinstance(item["sentences"], (list, tuple)):
+    if not {"source_sentence", "sentences"} <= set(item) or not isinstance(item["sentences"], (list, tuple)):
         raise InputError(f'Expected a text or {{"source_sentence": ..., "sentences": [...]}}, got {item!r:.60}.')
     return [item["source_sentence"], *item["sentences"]]

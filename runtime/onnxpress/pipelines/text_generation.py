@@ -13,7 +13,9 @@ from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_ids, token_sample
 from onnxpress.pipelines.files import read_json
+from onnxpress.pipelines.known_arguments import OF_WRITING
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
 from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
@@ -44,7 +46,7 @@ class TextGenerationOptions:
     message; None: if it is the assistant's. `tools`, `documents`, and what `tokenizer_encode_kwargs` has beside the
     tokenizer's arguments, go to the chat template. `handle_long_generation="hole"` cuts the beginning of a prompt that
     leaves no room. `return_details` adds finish_reason, prompt_tokens and completion_tokens to each result.
-    `padding` has no effect.
+    `padding` has no effect. `streamer`: an object with `put` and `end`, which is told each token of the one text.
     """
 
     return_full_text: bool | None = None
@@ -63,6 +65,7 @@ class TextGenerationOptions:
     tools: Sequence[Any] | None = None
     documents: Sequence[Mapping[str, Any]] | None = None
     tokenizer_encode_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    streamer: Any = None
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,6 +88,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
 
     options_type = TextGenerationOptions
     processor_type = TextProcessor
+    arguments = OF_WRITING
     collects: ClassVar[str | None] = "generate_kwargs"
     collected = SETTINGS
     rows = ROWS
@@ -100,8 +104,10 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         self.writer = Writer(model.artifact, model.session, self.processor.tokenizer, USUAL)
         self._call(self.options)
 
-    def __call__(self, inputs: Any, **options: Any) -> Any:
-        return super().__call__(_wrapped(inputs), **options)
+    def __call__(self, inputs: Any = None, **options: Any) -> Any:
+        if "text_inputs" in options:  # transformers' name
+            inputs = options.pop("text_inputs")
+        return super().__call__(_wrapped(inputs), **in_turn(options))
 
     def stream(self, inputs: str | Chat, **options: Any) -> TextStream:
         """The new text piece by piece: an iterator that has `usage` and `finish_reason` at its end.
@@ -132,7 +138,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         return Prepared((self._sample(item, options, self._call(options)),), item)
 
     def compute(self, samples: Sequence[Sample], options: TextGenerationOptions) -> Sequence[Any]:
-        return list(zip(samples, self.writer.write(samples, self._call(options)), strict=True))
+        return list(zip(samples, self.writer.write(samples, self._call(options), options.streamer), strict=True))
 
     def finish(self, context: Any, values: list[Any], options: TextGenerationOptions) -> list[dict[str, Any]]:
         sample, texts = values[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -10,11 +10,14 @@ import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.math import top_k
+from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.inputs import listed
+from onnxpress.pipelines.inputs import listed, picked
+from onnxpress.pipelines.known_arguments import OF_RANKING
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
 from onnxpress.pipelines.text_classification import FUNCTIONS, function_name
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
@@ -30,13 +33,17 @@ class RankedDocument(TypedDict):
 @dataclass(frozen=True, slots=True)
 class TextRankingOptions:
     """`top_k`: return only so many, None: all. `function_to_apply`: "sigmoid" or "none"; None: as the checkpoint's
-    config says, which is sigmoid where it says nothing. `max_length`: cut pairs to fewer tokens than the limit."""
+    config says, which is sigmoid where it says nothing. `max_length`: cut pairs to fewer tokens than the limit.
+    `prompt`: text put before the query; `prompt_name`: one of the checkpoint's prompts; neither: its default one."""
 
     top_k: int | None = None
     function_to_apply: Any = None
     max_length: int | None = None
+    prompt: str | None = None
+    prompt_name: str | None = None
 
     def __post_init__(self) -> None:
+        check_texts(prompt=self.prompt, prompt_name=self.prompt_name)
         if self.top_k is not None and (not isinstance(self.top_k, int) or self.top_k < 0):
             raise InputError(f"top_k is {self.top_k!r}; it must be a number of documents, or None for all of them.")
         if self.function_to_apply is not None and function_name(self.function_to_apply) == "softmax":
@@ -57,6 +64,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
 
     options_type = TextRankingOptions
     processor_type = TextProcessor
+    arguments = OF_RANKING
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
@@ -89,12 +97,51 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
         items = [{"query": text, "documents": its} for text, its in zip(query, documents, strict=True)]
         return super().__call__(items, **options)
 
+    def predict(self, inputs: Sequence[Any], **arguments: Any) -> Any:
+        """sentence-transformers' name: the scores of pairs of texts, float32 (pairs); of one pair, a number.
+
+        Takes CrossEncoder's arguments, which mean those of a call.
+        """
+        single = len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
+        pairs = [inputs] if single else list(inputs)
+        for pair in pairs:
+            if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+                raise InputError(f"predict takes pairs of texts, [(query, document), ...], not {pair!r:.60}.")
+        rows = [{"query": query, "documents": [document]} for query, document in pairs]
+        ranked = self(rows, **translate(arguments, self.arguments)) if rows else []
+        scores = np.array([documents[0]["score"] for documents in ranked], dtype=np.float32)
+        return scores[0] if single else scores
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        **arguments: Any,
+    ) -> list[dict[str, Any]]:
+        """sentence-transformers' name: `[{"corpus_id": 2, "score": 0.9}, ...]`, best first; `return_documents` adds
+        their texts. Takes CrossEncoder's arguments."""
+        ranked = self(query=query, documents=documents, top_k=top_k, **translate(arguments, self.arguments))
+        results: list[dict[str, Any]] = [{"corpus_id": item["index"], "score": item["score"]} for item in ranked]
+        if return_documents:
+            for result in results:
+                result["text"] = documents[result["corpus_id"]]
+        return results
+
     def prepare(self, item: Any, options: TextRankingOptions) -> Prepared[None]:
         query, documents = _query(item)
+        settings = self.manifest.postprocessing
+        prompt = choose_prompt(settings.prompts, settings.default_prompt_name, options.prompt, options.prompt_name)
         truncation = self.processor.truncation(max_length=options.max_length)
         processor = self.processor
-        encodings = processor.encodings([query] * len(documents), documents, truncation=truncation)
+        encodings = processor.encodings([prompt + query] * len(documents), documents, truncation=truncation)
         return Prepared(tuple(processor.sample_of(encoding) for encoding in encodings), None)
+
+    def _options(self, base: Any, changes: Mapping[str, Any]) -> Any:
+        options = super()._options(base, changes)
+        check_name(options.prompt_name, self.manifest.postprocessing.prompts)
+        return options
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextRankingOptions) -> list[float]:
         name = options.function_to_apply or self.manifest.postprocessing.function_to_apply or "sigmoid"
@@ -107,9 +154,9 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
 
 
 def _query(item: Any) -> tuple[str, list[str]]:
-    if not isinstance(item, Mapping) or set(item) != {"query", "documents"}:
+    if not isinstance(item, Mapping) or not {"query", "documents"} & set(item):
         raise InputError(f'Expected {{"query": ..., "documents": [...]}}, got {type(item).__name__} {item!r:.60}.')
-    query, documents = item["query"], item["documents"]
+    query, documents = picked(item, ("query", "documents"))
     if not isinstance(query, str):
         raise InputError(f"query must be a text, not {type(query).__name__} {query!r:.60}.")
     if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):

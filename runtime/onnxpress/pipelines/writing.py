@@ -22,8 +22,9 @@ from onnxpress.generation.structured.constrainer import Constrainer
 from onnxpress.generation.structured.constraints import Constraint
 from onnxpress.generation.structured.grammars import ARGUMENTS, Grammar, grammar_of
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.collators import PadTokens, token_ids
+from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
 from onnxpress.pipelines.files import read_json
+from onnxpress.pipelines.streamers import Streamer, streamed, within
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Tokenizer
 
@@ -123,20 +124,41 @@ class Writer:
         )
         return decoder, prompts, [token_ids(sample) for sample in samples]
 
-    def write(self, samples: Sequence[Sample], call: WritingSettings) -> list[list[Generated]]:
-        """For each sample the texts that continue it, or that are written about what an encoder has read."""
+    def decoder(self, texts: Sequence[Sequence[int]], expected_tokens: int) -> Decoder:
+        """A decoder with an empty row for each text; an encoder, where there is one, has read it. The caller closes it.
+
+        Args:
+            expected_tokens: room that is made in a row at first.
+        """
+        if self._decoder is not None:
+            return self._decoder.start(len(texts), expected_tokens)
+        assert self._encoder_decoder is not None
+        arrays = self._pad.collate([token_sample(ids) for ids in texts]).arrays
+        return self._encoder_decoder.encode(arrays["input_ids"], arrays["attention_mask"], expected_tokens)
+
+    def write(
+        self, samples: Sequence[Sample], call: WritingSettings, streamer: Streamer | None = None
+    ) -> list[list[Generated]]:
+        """For each sample the texts that continue it, or that are written about what an encoder has read.
+
+        Raises:
+            InputError: a streamer is to be told several texts.
+        """
         decoder, prompts, texts = self.open(samples, call)
         try:
+            hooks = self.hooks(call)
+            if streamer is not None:
+                return streamed(streamer, decoder, prompts, call.config, texts, hooks)
             search = beam_search if call.config.num_beams > 1 else complete
-            return search(decoder, prompts, call.config, texts=texts, hooks=self.hooks(call))
+            return search(decoder, prompts, call.config, texts=texts, hooks=hooks)
         finally:
             decoder.close()
 
     def hooks(self, call: WritingSettings, cancelled: Callable[[], bool] | None = None) -> Hooks:
-        """What the loop asks: stop strings, the grammar, and whether the caller has enough."""
+        """What the loop asks: stop strings, the grammar, the time that is left, and whether the caller has enough."""
         strings = call.config.stop_strings
         return Hooks(
-            cancelled,
+            within(call.config.max_time, cancelled),
             ended=(lambda row: StopStrings(self.tokenizer, strings)) if strings else None,
             constraint=(lambda row: self._constraint(call)) if call.grammar is not None else None,
         )

@@ -223,6 +223,10 @@ class Tokenizer:
         vocabulary = self._rust.get_vocab(with_added_tokens=True)
         return [self.token(number) for number in range(max(vocabulary.values(), default=-1) + 1)]
 
+    def vocabulary_size(self, *, added: bool) -> int:
+        """How many tokens there are, with or without those that were added to the model's."""
+        return int(self._rust.get_vocab_size(with_added_tokens=added))
+
     def special_ids(self) -> set[int]:
         """The ids of tokens that are no text: what `skip_special_tokens` skips."""
         return {number for number, token in self._rust.get_added_tokens_decoder().items() if token.special}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.source.sentence_transformers import sentence_modules
+from onnxpress_exporter.source.modules import sentence_modules
 from onnxpress_exporter.source.weights import check_safetensors, read_json
 
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000

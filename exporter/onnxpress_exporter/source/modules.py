@@ -1,0 +1,85 @@
+"""Reads modules.json, sentence-transformers' list of what a text goes through, and whose code each entry is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.source.fields import check_fields
+
+#: The library whose modules are known by the names of their classes.
+_PACKAGE = "sentence_transformers"
+
+#: `kwargs`: names of arguments that a call may pass on to the module; without them it does what it always does.
+_FIELDS = ("idx", "kwargs", "name", "path", "type")
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceModule:
+    """One entry of modules.json: its class with its package, and the folder of its files."""
+
+    type: str
+    folder: Path
+
+    @property
+    def kind(self) -> str:
+        """The class name without its package: it means something only in sentence-transformers' own."""
+        return self.type.rpartition(".")[2]
+
+
+def sentence_modules(folder: Path) -> tuple[SentenceModule, ...]:
+    """The entries of modules.json in the order of the file, which is the library's; empty if the folder has none.
+
+    Raises:
+        UnsupportedCheckpoint: it is no list of modules, or reaches out of the folder.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return ()
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(entries, list) or not entries:
+            raise TypeError("expected a list with something in it")
+        modules = [(str(entry["type"]), str(entry.get("path", ""))) for entry in entries]
+        names = [str(entry.get("name", number)) for number, entry in enumerate(entries)]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UnsupportedCheckpoint(f"{path} is not a list of modules: {error}.") from error
+    for entry in entries:
+        check_fields(entry, _FIELDS, path)
+    if len(set(names)) != len(names):
+        raise UnsupportedCheckpoint(f"{path}: two modules have one name ({', '.join(names)}).")
+    root = folder.resolve()
+    for _, relative in modules:
+        if not (root / relative).resolve().is_relative_to(root):
+            raise UnsupportedCheckpoint(f"{path} names a folder outside its own: {relative!r}.")
+    return tuple(SentenceModule(kind, folder / relative) for kind, relative in modules)
+
+
+def transformer_folder(folder: Path) -> Path:
+    """Where the transformer's config and weights are: often `folder`, in old layouts below it."""
+    modules = sentence_modules(folder)
+    if not modules or ((folder / "config.json").is_file() and modules[0].folder == folder):
+        return folder
+    if modules[0].kind != "Transformer":
+        raise UnsupportedCheckpoint(
+            f"{folder / 'modules.json'} begins with {modules[0].kind}; only Transformer is supported."
+        )
+    return modules[0].folder
+
+
+def check_origin(folder: Path, modules: Sequence[SentenceModule]) -> None:
+    """Refuse modules whose code is not sentence-transformers' own: their names say nothing of what they do.
+
+    Raises:
+        UnsupportedCheckpoint: there is one; the message names it.
+    """
+    for module in modules:
+        if module.type.partition(".")[0] != _PACKAGE:
+            raise UnsupportedCheckpoint(
+                f"{folder / 'modules.json'}: the module {module.type} is code of the checkpoint's own, not of "
+                f"{_PACKAGE}. It cannot be exported, trusted or not. The transformer alone can: --task "
+                "feature-extraction."
+            )

@@ -1,0 +1,114 @@
+"""Graphs that ONNX Runtime has opened. Those of one process share the memory and the threads of a graph that several
+sessions have open: same file, device and number of threads. Its last session to let go frees it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from onnxpress.engine.failures import first_line, is_bad_file, is_out_of_memory, out_of_memory
+from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
+from onnxpress.engine.threads import Spinning, default_threads, spinning_of
+from onnxpress.errors import CorruptFile, DeviceUnavailable
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_log = logging.getLogger("onnxpress.engine")
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class OpenGraph:
+    """ONNX Runtime's session of a graph, and the names of what it takes and returns, which every run asks for."""
+
+    session: InferenceSession
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    threads: int
+
+
+@dataclass(slots=True)
+class _Process:
+    """The graphs that are open in one process, and a lock for each that is being opened."""
+
+    graphs: WeakValueDictionary[Hashable, OpenGraph] = field(default_factory=WeakValueDictionary)
+    locks: dict[Hashable, threading.Lock] = field(default_factory=dict)
+
+
+#: By process: a forked child may use neither the graphs of its parent nor their locks.
+_processes: dict[int, _Process] = {}
+
+
+def open_graph(path: Path, device: str, threads: int | None, *, alternates: bool, crowded: bool) -> OpenGraph:
+    """The graph of a file, opened once for all who ask for it with the same arguments and keep it.
+
+    Args:
+        threads: None: as `default_threads` says.
+        alternates: whether runs of it alternate with runs of other graphs of its session.
+        crowded: whether other sessions want the cores, too. A graph that is open already stays as it was opened.
+
+    Raises:
+        CorruptFile, DeviceUnavailable, OutOfMemory, InputError: as `Session`.
+    """
+    process = _processes.setdefault(os.getpid(), _Process())
+    threads = threads or default_threads()
+    key = (_identity(path), device, threads)
+    with process.locks.setdefault(key, threading.Lock()):
+        graph = process.graphs.get(key)
+        if graph is not None:
+            _log.debug("%s: shared with another session", path)
+            return graph
+        # Where a process was forked that had graphs open, there are processes beside it that do the same.
+        spinning = spinning_of(threads, alternates=alternates, crowded=crowded or len(_processes) > 1)
+        started = time.perf_counter()
+        graph = process.graphs[key] = _load(path, device, threads, spinning)
+        _log.debug(
+            "%s: opened on %s, threads %d, spinning %s, %.2f s", path, device, threads, spinning.name.lower(),
+            time.perf_counter() - started,
+        )  # fmt: skip
+        return graph
+
+
+def _identity(path: Path) -> Hashable:
+    """What is another one where a file was replaced or changed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path)  # ONNX Runtime says why
+    return str(path.resolve()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _load(path: Path, device: str, threads: int, spinning: Spinning) -> OpenGraph:
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # errors arrive as exceptions; nothing goes to stderr
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    for entry in spinning.value:
+        options.add_session_config_entry(*entry)
+    row = provider_of(device)
+    providers = [(row.name, row.options_of(index_of(device)))]
+    try:
+        # Without this, a device that fails makes ONNX Runtime print to stdout and go on with the CPU.
+        session = ort.InferenceSession(os.fspath(path), options, providers=providers, enable_fallback=False)
+    except Exception as error:  # onnxruntime's exceptions have no common base but Exception
+        if is_out_of_memory(error):
+            raise out_of_memory(path, device, error) from None
+        if row.own_memory and not is_bad_file(error):
+            raise DeviceUnavailable(f"{device}: ONNX Runtime cannot start there ({first_line(error)}).") from None
+        raise CorruptFile(
+            f"{path}: ONNX Runtime {ort.__version__} cannot load this graph ({first_line(error)}). Export again, or "
+            "upgrade onnxruntime."
+        ) from None
+    if row.name not in session.get_providers():
+        raise DeviceUnavailable(f"{device}: ONNX Runtime could not start there. Check the driver and CUDA libraries.")
+    takes, returns = session.get_inputs(), session.get_outputs()
+    return OpenGraph(session, tuple(tensor.name for tensor in takes), tuple(tensor.name for tensor in returns), threads)

@@ -1,0 +1,70 @@
+"""Checkpoints whose sentence-transformers files say more than transformers' own: the answers are the library's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+TASK = "sentence-similarity"
+TEXTS = ["Where is the ΟΔΟΣ?", "PARIS", "the quick brown fox " * 30, "a <mask> b", ""]
+
+
+def change(path: Path, **fields: Any) -> None:
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**content, **fields}), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def embedder(trained: Callable[[str], Path], shared: Path) -> Path:
+    """Fewer layers, a longer text than the tokenizer's own limit, lower case, a prompt with a token, cut vectors."""
+    folder = shared / "sentence-arguments"
+    if not folder.exists():
+        shutil.copytree(trained("tiny-embedder"), folder)
+        arguments = {"config_args": {"num_hidden_layers": 1}, "do_lower_case": True, "max_seq_length": 48}
+        change(folder / "sentence_bert_config.json", **arguments)
+        change(folder / "tokenizer_config.json", model_max_length=24)
+        prompts = {"query": "<mask> FIND: ", "document": ""}
+        change(folder / "config_sentence_transformers.json", prompts=prompts, default_prompt_name="query")
+        change(folder / "config_sentence_transformers.json", truncate_dim=9)
+    return folder
+
+
+def test_vectors(embedder: Path, ours: Callable[..., Any]) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    theirs, pipe = SentenceTransformer(str(embedder), device="cpu"), ours(embedder, TASK)
+    assert pipe.embedding.truncate_dimensions == 9
+    for options in ({}, {"prompt_name": "document"}, {"prompt": "No <mask>: "}):
+        np.testing.assert_allclose(pipe(TEXTS, **options), theirs.encode(TEXTS, **options), atol=1e-5)
+    # A cut vector stays shorter than 1, unless that is asked for.
+    assert (np.linalg.norm(pipe(TEXTS), axis=1) < 0.99).all()
+    for dimensions in (4, 64):
+        options = {"normalize": True, "dimensions": dimensions}
+        expected = theirs.encode(TEXTS, normalize_embeddings=True, truncate_dim=dimensions)
+        np.testing.assert_allclose(pipe(TEXTS, **options), expected, atol=1e-5)
+
+
+def test_scores_of_a_cross_encoder_of_version_6(
+    trained: Callable[[str], Path], shared: Path, ours: Callable[..., Any]
+) -> None:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    folder = shared / "cross-encoder-6"
+    source = trained("tiny-reranker")
+    prompts = {"web": "what is "}
+    options = {"activation_fn": torch.nn.Sigmoid(), "prompts": prompts, "default_prompt_name": "web"}
+    if not folder.exists():
+        CrossEncoder(str(source), device="cpu", **options).save_pretrained(str(folder), create_model_card=False)
+    theirs, pipe = CrossEncoder(str(folder), device="cpu"), ours(folder, "text-ranking")
+    documents = ["the capital", "paris is a city", "", "fox " * 200]
+    for call in ({}, {"prompt": "fox "}, {"prompt_name": "web"}):
+        expected = theirs.predict([("paris", text) for text in documents], **call)
+        scores = {row["index"]: row["score"] for row in pipe("paris", documents, **call)}
+        np.testing.assert_allclose([scores[index] for index in range(len(documents))], expected, atol=1e-5)
