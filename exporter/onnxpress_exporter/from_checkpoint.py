@@ -40,6 +40,7 @@ from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import TorchReference, TorchWriter
 from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
+from onnxpress_exporter.source.tables import find_tables
 from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.tasks.loading import load_model
@@ -87,7 +88,7 @@ def plan_from_checkpoint(
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint, arguments)
     traceable = [] if row.writes else _traceable(row, checkpoint, model, tokenizer, allow_pickled_weights)
     write_tokenizer(tokenizer, folder)
-    text = tokenizer_settings(tokenizer, model.config)
+    text = tokenizer_settings(tokenizer, model.config, find_tables(model))
     say("trace")
     graphs = _built(model) if row.writes else _traced(traceable)
     say("save")

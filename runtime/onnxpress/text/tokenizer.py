@@ -241,6 +241,21 @@ class Tokenizer:
         entry = self.settings.special_tokens.get(kind)
         return None if entry is None else entry.id
 
+    def check_ids(self, ids: Sequence[int]) -> None:
+        """Refuse ids that the model's table of tokens has no row for: what it answers for them means nothing.
+
+        Raises:
+            InputError: there is one; the message names its token.
+        """
+        rows = self.settings.vocabulary
+        if rows is None or not len(ids) or (max(ids) < rows and min(ids) >= 0):
+            return
+        number = next(number for number in ids if not 0 <= number < rows)
+        raise InputError(
+            f"The model has no row for the token {self.token(number)!r} (id {number}): its table of tokens has {rows} "
+            "rows, and the tokenizer knows more. Leave it out of the text."
+        )
+
     def special_count(self, *, pair: bool) -> int:
         """How many special tokens are added to a text or a pair."""
         if self._pieces is not None:
