@@ -21,6 +21,7 @@ from onnxpress_exporter.source.cross_encoders import (
 from onnxpress_exporter.tasks.outputs import sequence_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
+from onnxpress_exporter.tasks.sequence_rows import answer_by_rows
 from onnxpress_exporter.tasks.text_classification import SEQUENCE
 
 #: Documents of one judged query.
@@ -85,6 +86,7 @@ TEXT_RANKING = ExportTask(
     outputs=sequence_logits,
     postprocessing=_postprocessing,
     probes=Probes(pairs=True),
+    by_rows=answer_by_rows,
     items=_items,
     compare=compare_rankings,
     beside_others=batch_disagreement(compare_rankings),

@@ -19,6 +19,9 @@ from onnxpress.text.slow.encoder import PieceEncoder
 from onnxpress.text.stream_decoder import StreamDecoder
 from onnxpress.text.truncation import Parts, cannot_cut, truncate
 
+#: Ids of the tokenizers library are below.
+_MOST_IDS = 2**32
+
 __all__ = ["Encoding", "Strategy", "StreamDecoder", "Tokenizer", "Truncation", "clean_up"]
 
 
@@ -251,8 +254,9 @@ class Tokenizer:
         if rows is None or not len(ids) or (max(ids) < rows and min(ids) >= 0):
             return
         number = next(number for number in ids if not 0 <= number < rows)
+        token = self.token(number) if 0 <= number < _MOST_IDS else ""  # the library takes no others
         raise InputError(
-            f"The model has no row for the token {self.token(number)!r} (id {number}): its table of tokens has {rows} "
+            f"The model has no row for the token {token!r} (id {number}): its table of tokens has {rows} "
             "rows, and the tokenizer knows more. Leave it out of the text."
         )
 
