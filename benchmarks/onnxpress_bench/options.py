@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -71,21 +72,31 @@ def display(place: str = "") -> Iterator[Callable[[str, int, int], None]]:
     time."""
     from tqdm import tqdm
 
-    started = said = time.monotonic()
-    terminal = sys.stderr.isatty()
+    started, terminal, over = time.monotonic(), sys.stderr.isatty(), Event()
+    doing = ""
+
+    def say() -> None:
+        while not over.wait(EVERY_S):
+            click.echo(f"progress: {doing}, {time.monotonic() - started:.0f} s", err=True)
+
+    voice = Thread(target=say, daemon=True)
     with tqdm(disable=not terminal, file=sys.stderr, bar_format="{desc:<40} |{bar:24}| {elapsed}", leave=False) as bar:
 
         def show(title: str, done: int, total: int) -> None:
-            nonlocal said
+            nonlocal doing
             title = f"{place}, {title}" if place else title
+            doing = f"{title} ({done} of {total} steps done)"
             bar.total, bar.n = total, done
             bar.set_description_str(title)
-            now = time.monotonic()
-            if not terminal and now - said >= EVERY_S:
-                said = now
-                click.echo(f"progress: {title} (step {done + 1} of {total}, {now - started:.0f} s)", err=True)
+            if not terminal and not voice.is_alive():
+                voice.start()
 
-        yield show
+        try:
+            yield show
+        finally:
+            over.set()
+            if voice.is_alive():
+                voice.join()
 
 
 def measure(

@@ -76,7 +76,7 @@ def test_a_decoder_becomes_an_artifact(llama: Artifact) -> None:
     assert quality is not None
     assert quality.reference == "PyTorch fp32, eager"
     assert quality.max_error <= 1e-4 and quality.batch_error <= 1e-4 and quality.comparisons > 40
-    assert "fused attention, shared cache; at most 160 tokens" in describe(manifest)
+    assert "fused attention, shared cache; at most 160 tokens" in describe(manifest, width=200)
     assert "past_key_values.0..1.key float32 (rows, 2, capacity, 16)" in describe(manifest)
 
 

@@ -75,8 +75,8 @@ def test_a_decoder_writes_what_transformers_does(name: str, tmp_path: Path) -> N
     made = writer(name, tmp_path / name)
     artifact = export(made, tmp_path / "out", None, precisions)
     assert set(artifact.manifest.variants) == set(precisions)
-    assert f"traced: {reason}" in describe(artifact.manifest)
-    assert "(growing cache); at most 160 tokens" in describe(artifact.manifest)
+    assert f"traced: {reason}" in describe(artifact.manifest, width=200)
+    assert "(growing cache); at most 160 tokens" in describe(artifact.manifest, width=200)
     model = transformers.AutoModelForCausalLM.from_pretrained(made).eval()
     texts = prompts(PROMPTS)
     assert written(artifact, "fp32", texts) == [written_by_pytorch(model, ids) for ids in texts]
@@ -89,7 +89,9 @@ def test_a_decoder_writes_what_transformers_does(name: str, tmp_path: Path) -> N
 def test_an_encoder_decoder_writes_what_transformers_does(tmp_path: Path) -> None:
     made = writer("mvp", tmp_path / "mvp")
     artifact = export(made, tmp_path / "out", "summarization", ("fp32", "q8"))
-    assert "traced: no reader knows the architecture 'mvp' (growing cache); at most 96" in describe(artifact.manifest)
+    assert "traced: no reader knows the architecture 'mvp' (growing cache); at most 96" in describe(
+        artifact.manifest, 200
+    )
     graphs = artifact.manifest.graphs
     assert [one.name for one in graphs["encoder_model"].outputs] == ["present.0.encoder.key", "present.0.encoder.value"]
     # What the decoder does with a token is no part of the encoder's graph: 6 products of its layer, 2 of the text.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -72,13 +73,34 @@ def test_importing_brings_neither_the_session_nor_the_tokenizer_library() -> Non
 def test_every_command_is_registered_and_has_help() -> None:
     names = {entry.name for entry in entry_points(group="onnxpress.commands")}
     assert names == {"export", "quantize", "bench", "advise", "compare", "peers"}
-    for command in ("inspect", "run", *sorted(names)):
+    for command in ("chat", "check", "inspect", "run", *sorted(names)):
         done = subprocess.run(
             [sys.executable, "-m", "onnxpress", command, "--help"], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         assert "Usage:" in done.stdout
         assert done.stderr == ""
+
+
+def test_quantize_needs_no_pytorch(
+    exported: Callable[..., onnxpress.Artifact], trained: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """As on a machine that has `onnxpress[quantize]` alone: whatever else the exporter needs cannot be found."""
+    code = """
+import sys
+from importlib.machinery import PathFinder
+hidden = {"torch", "transformers", "optimum", "onnxscript", "peft", "safetensors", "sentencepiece", "requests"}
+original = PathFinder.find_spec.__func__
+PathFinder.find_spec = classmethod(
+    lambda cls, name, *rest: None if name.partition(".")[0] in hidden else original(cls, name, *rest))
+from onnxpress.cli.main import main
+sys.argv = ["onnxpress", *sys.argv[1:]]
+main()
+"""
+    artifact = exported(trained("tiny-sentiment"))
+    done = _python(code, "quantize", artifact.folder, "--precision", "int8", "--out", tmp_path / "out", "--keep-slow")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "int8" in onnxpress.Artifact.open(tmp_path / "out").manifest.variants
 
 
 @pytest.mark.parametrize("command", ["export", "bench", "advise"])

@@ -56,7 +56,7 @@ def test_int8_gets_as_many_right_as_fp32(judged: onnxpress.Artifact) -> None:
         quality.reference
         == f"the fp32 variant, verified against PyTorch; the task's metric on {ROWS} rows of rows.jsonl"
     )
-    assert f"{metric} {own:.4f} (reference {reference:.4f})" in describe(judged.manifest)
+    assert f"{metric} {own:.4f} (reference {reference:.4f})" in describe(judged.manifest, width=1000)
     card = (judged.folder / "README.md").read_text(encoding="utf-8")
     assert f"- {metric} loss: " in card and f"on {ROWS} rows of rows.jsonl" in card
 

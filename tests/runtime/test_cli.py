@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 import onnxpress
 from onnxpress.cli.inspection import size, table
 from onnxpress.cli.main import program
-from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.errors import InputError, OnnxpressError, UnsupportedFormat
 from onnxpress.format.manifest import parse
 
 from ..fixtures.artifacts import write_artifact
@@ -149,8 +150,26 @@ def test_inspect(artifact: Path) -> None:
     text = _call("inspect", artifact).output
     for part in ("text-classification", "BertForSequenceClassification", "good, bad", "16 tokens", "fp32", "input_ids"):
         assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+    for part in ("serves      text-classification", "onnxpress, version 5", "onnx/model.onnx ", "answers", "same"):
+        assert part in text
     result = _call("inspect", artifact, "--json")
     assert parse(result.output) == parse((artifact / "onnxpress.json").read_text())
+
+
+def test_check_looks_at_every_file_and_asks_every_variant(artifact: Path, tmp_path: Path) -> None:
+    result = _call("check", artifact)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert [line.split()[0] for line in lines] == ["ok"] * 4
+    assert "SHA-256 as in the manifest" in lines[1] and "answered a probe" in lines[3]
+    damaged = shutil.copytree(artifact, tmp_path / "damaged")
+    (damaged / "tokenizer.json").write_bytes((damaged / "tokenizer.json").read_bytes().replace(b"good", b"gOOd"))
+    result = _call("check", damaged)
+    assert result.exit_code == 1
+    assert "FAILED  tokenizer.json: " in result.output and "SHA-256 is" in result.output
+    with pytest.raises(UnsupportedFormat, match="no int8 variant"):
+        raise _call("check", artifact, "--precision", "int8").exception or AssertionError
 
 
 def test_answers_stream_while_input_is_still_open(artifact: Path) -> None:
@@ -162,6 +181,47 @@ def test_answers_stream_while_input_is_still_open(artifact: Path) -> None:
             assert json.loads(process.stdout.readline())["label"] == word
         process.stdin.close()
         assert process.wait(timeout=30) == 0
+
+
+def test_what_was_read_is_answered_when_the_input_pauses(artifact: Path) -> None:
+    """Windows of lines grow, but for a writer who waits for the answers."""
+    with _process("run", artifact, "--json") as process:
+        assert process.stdin is not None and process.stdout is not None
+        for count in (1, 3, 1, 2, 9, 1):
+            process.stdin.write("good\n" * count)
+            process.stdin.flush()
+            assert [json.loads(process.stdout.readline())["label"] for _ in range(count)] == ["good"] * count
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
+def test_the_line_that_cannot_be_answered_is_named(artifact: Path) -> None:
+    lines = ["good", "bad", "good " * 40, "bad"]
+    result = _call("run", artifact, "--json", text="\n".join(lines))
+    assert [json.loads(line)["label"] for line in result.output.splitlines()] == ["good", "bad"]
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception).startswith("Standard input, line 3: The text has 42 tokens")
+    result = _call("run", artifact, "good", '{"text": 5}')
+    assert str(result.exception).startswith("Input 2: Expected a text")
+
+
+def test_it_goes_on_after_a_line_that_cannot_be_answered(artifact: Path) -> None:
+    lines = [
+        "good",
+        "good " * 40,
+        '{"inputs": 5}',
+        "bad",
+        '{"inputs": "bad", "parameters": {"top_k": 2}}',
+        "good " * 50,
+    ]
+    result = _call("run", artifact, "--json", "--on-error", "continue", text="\n".join(lines))
+    answers = [json.loads(line) for line in result.output.splitlines()]
+    assert [type(answer) for answer in answers] == [dict, dict, dict, dict, list, dict]
+    assert [answers[0]["label"], answers[3]["label"], answers[4][0]["label"]] == ["good", "bad", "bad"]
+    for place in (1, 2, 5):
+        assert answers[place]["error"].startswith(f"Standard input, line {place + 1}: ")
+    assert str(result.exception) == "3 of the inputs could not be answered; each says why in its place."
+    assert "error: Input 2: " in _call("run", artifact, "good", "good " * 40, "--on-error", "continue").output
 
 
 def test_an_interrupt_ends_it_quietly(artifact: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_long_pair_is_cut(pipe: Any) -> None:
         ((3, ["a"]), {}),
         ((None, ["a"]), {}),
         (({"prompt": PROMPT},), {}),
-        (({"prompt": PROMPT, "choices": ["a"], "label": 0},), {}),
+        (({"promt": PROMPT, "choices": ["a"]},), {}),
         ((PROMPT, ["a"]), {"top_k": 0}),
         ((PROMPT, ["a"]), {"top_k": True}),
         ((PROMPT, ["a"]), {"max_length": 1.5}),
@@ -73,3 +73,8 @@ def test_a_long_pair_is_cut(pipe: Any) -> None:
 def test_wrong_calls(pipe: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         pipe(*arguments, **options)
+
+
+def test_other_fields_of_a_row_are_left_alone(pipe: Any) -> None:
+    row = {"prompt": PROMPT, "choices": ["a", "b"]}
+    assert pipe({**row, "label": 0, "id": "x"}) == pipe(row)

@@ -77,7 +77,7 @@ WRONG_INPUTS: tuple[Any, ...] = (
     {"txt": "a"},
     {"text": ["a"]},
     {"text": "a", "text_pair": 5},
-    {"text": "a", "more": "b"},
+    {"text": "a", "text_pairs": "b"},
     "lone \ud800",
 )
 
@@ -123,3 +123,16 @@ def test_an_unknown_argument_is_named(pipe: Any) -> None:
 def test_a_pipeline_has_its_tokenizer(tmp_path: Path) -> None:
     pipe = onnxpress.pipeline(model=write_artifact(tmp_path / "artifact"))
     assert pipe.tokenizer.encode("good") == pipe.processor.tokenizer.encode("good").ids
+
+
+def test_other_fields_of_a_row_are_left_alone(pipe: Any) -> None:
+    rows = [{"text": "good", "label": 1, "idx": 7}, {"text": "bad", "text_pair": "a film", "label": 0}]
+    assert pipe(rows) == pipe([{"text": "good"}, {"text": "bad", "text_pair": "a film"}])
+
+
+def test_all_scores_as_transformers_4_gave_them(pipe: Any) -> None:
+    [scores] = pipe("bad", return_all_scores=True)
+    assert [item["label"] for item in scores] == ["good", "bad"]
+    assert pipe(["bad"], return_all_scores=True) == [scores]
+    assert pipe("bad", return_all_scores=False) == pipe("bad")
+    assert pipe("bad", return_all_scores=True, top_k=1) == pipe("bad", top_k=1)

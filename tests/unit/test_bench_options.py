@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -44,16 +46,19 @@ def test_a_file_is_tried_before_the_work_begins(tmp_path: Path) -> None:
 def test_off_a_terminal_a_line_says_from_time_to_time_what_is_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter([0.0, 5.0, 21.0, 30.0, 47.0])
-    monkeypatch.setattr(options.time, "monotonic", lambda: next(clock))
+    """Within one long step, too."""
+    monkeypatch.setattr(options, "EVERY_S", 0.01)
+    said = ""
     with display("case 1 of 2") as show:
-        for step in range(4):
-            show(f"block {step}", step, 4)
-    said = capsys.readouterr().err.splitlines()
-    assert said == [
-        "progress: case 1 of 2, block 1 (step 2 of 4, 21 s)",
-        "progress: case 1 of 2, block 3 (step 4 of 4, 47 s)",
-    ]
+        show("block 1", 3, 9)
+        while said.count("\n") < 2:
+            time.sleep(0.01)
+            said += capsys.readouterr().err
+    pattern = r"progress: case 1 of 2, block 1 \(3 of 9 steps done\), \d+ s"
+    assert all(re.fullmatch(pattern, line) for line in said.splitlines())
+    capsys.readouterr()
+    time.sleep(0.05)
+    assert capsys.readouterr().err == ""
 
 
 def test_on_a_terminal_there_is_one_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,3 +226,27 @@ def test_only_the_halves_with_a_bad_input_are_computed_again() -> None:
     results = list(_results([4, *[1] * 63], replace(work, run=run), Limits(999), on_error="return", first=64))
     assert results[1:] == [(1, [1])] * 63
     assert len(sizes) == 1 + 2 * 6
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.booleans(), st.integers(1, 40))
+def test_a_live_source_is_answered_before_it_is_waited_for(pauses: list[bool], together: bool, first: int) -> None:
+    """`pauses[i]`: whether the source waits before input i; it may wait for the answers to all before it."""
+
+    class Source:
+        def __init__(self) -> None:
+            self.read = 0
+
+        def __iter__(self) -> Iterator[int]:
+            for number, pause in enumerate(pauses):
+                assert not pause or len(answers) == number
+                self.read += 1
+                yield 1
+
+        def waits(self) -> bool:
+            return self.read < len(pauses) and pauses[self.read]
+
+    answers: list[Any] = []
+    groups: list[list[int]] = []
+    for answer in _results(Source(), _together(groups) if together else WORK, first=first):
+        answers.append(answer)  # noqa: PERF402 - the source looks at them
+    assert answers == [(1, [1])] * len(pauses)

@@ -140,7 +140,7 @@ def require(command: str, modules: Sequence[str]) -> None:
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
         raise MissingDependency(
-            f"`onnxpress {command}` needs {', '.join(missing)}: `pip install 'onnxpress[export]'`. (Running an "
+            f"`onnxpress {command}` needs {', '.join(missing)}: `pip install 'onnxpress[{command}]'`. (Running an "
             "artifact does not.)"
         )
 

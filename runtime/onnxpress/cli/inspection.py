@@ -1,55 +1,68 @@
-"""Renders manifests and results as text for people. Pure: takes values and returns text."""
+"""Renders manifests as text for people. Pure: takes values and returns text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from textwrap import wrap
 
 from onnxpress.engine.choice import choose
 from onnxpress.errors import UnsupportedFormat
+from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.pipelines.measuring import remembered_times
+from onnxpress.pipelines.table import served_tasks
 
 #: What follows a metric's name where it is the reference's, and where it is the difference (docs/artifact.md).
 _OF_REFERENCE, _LOSS = " of the reference", " loss"
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
+#: Characters of a line, as on a terminal that nobody made wider.
+WIDTH = 80
 
-def describe(manifest: Manifest) -> str:
-    """The whole manifest, readable at a glance."""
+_SUMMARY = ("variant", "size", "of fp32", "for", "answers", "over fp32", "over PyTorch")
+_FILES = ("file", "size", "SHA-256")
+
+_LEGEND = (
+    "answers: same as the original's, or only close; fp32's by definition. Figures are those of the answers against "
+    "PyTorch's, or the largest error as a fraction of the output's range; the task's metric on labelled data stands "
+    "beside the reference's. In a batch: how much an answer depends on what stands beside it. Over fp32, over PyTorch: "
+    "the other's time over this variant's, when exported on a quiet machine that suits it; `onnxpress bench` measures "
+    "here and now. `inspect --json` has every figure and hash in full; `onnxpress check` compares the hashes."
+)
+
+
+def describe(manifest: Manifest, width: int = WIDTH) -> str:
+    """The whole manifest, readable at a glance, in lines of `width` characters where that is possible."""
+    fields = {
+        "task": manifest.task,
+        "serves": ", ".join(served_tasks(manifest)),
+        "model": f"{manifest.architecture} ({manifest.model_type})",
+        "format": f"{manifest.format}, version {manifest.format_version}",
+        "source": _source(manifest),
+        "weights": manifest.provenance.weights_sha256,
+        "exported": manifest.provenance.created,
+        "command": manifest.provenance.command,
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest.provenance.versions.items()),
+        "labels": _labels(manifest.postprocessing.labels),
+        "max length": _max_length(manifest),
+        "generation": _generation(manifest),
+        "embedding": _embedding(manifest),
+        "padding": "" if manifest.padding else "never: only texts of equal length share a batch",
+    }
+    plain = manifest.variants.get(REFERENCE)
     sections = [
-        _fields(
-            {
-                "task": manifest.task,
-                "model": f"{manifest.architecture} ({manifest.model_type})",
-                "source": _source(manifest),
-                "exported": f"{manifest.provenance.created} by `{manifest.provenance.command}`",
-                "versions": ", ".join(f"{name} {version}" for name, version in manifest.provenance.versions.items()),
-                "labels": _labels(manifest.postprocessing.labels),
-                "max length": _max_length(manifest),
-                "generation": _generation(manifest),
-                "embedding": _embedding(manifest),
-                "padding": "" if manifest.padding else "never: only texts of equal length share a batch",
-            }
-        ),
-        "\n".join(_graph(name, graph) for name, graph in manifest.graphs.items()),
-        table(*variant_rows(manifest)),
-        _unquantized(manifest),
-        f"On this machine: {_chosen(manifest)}",
-        "quality: the answers' figures against PyTorch, or the largest error as a fraction of the output's range; the\n"
-        "task's metric on labelled data stands beside the reference's.\n"
-        "in a batch: how much an answer depends on what stands beside it. speed: the other's time over this\n"
-        "variant's, when exported on a quiet machine that suits it; `onnxpress bench` measures here and now.",
+        _fields(fields, width),
+        "\n\n".join(_graph(name, graph, width) for name, graph in manifest.graphs.items()),
+        table(_SUMMARY, [_summary(name, variant, plain) for name, variant in manifest.variants.items()]),
+        "\n".join(_wrapped(line, width) for line in _figures(manifest)),
+        "\n".join(_wrapped(line, width) for line in _unquantized(manifest)),
+        table(_FILES, [(name, size(info.bytes), f"{info.sha256[:16]}...") for name, info in manifest.files.items()]),
+        _wrapped(f"On this machine: {_chosen(manifest)}", width),
+        _wrapped(_LEGEND, width, indent=""),
     ]
     return "\n\n".join(section for section in sections if section)
-
-
-def present(asked: Any, result: Any) -> str:
-    """One input and its result."""
-    title = asked if isinstance(asked, str) else str(asked)
-    title = title if len(title) <= 100 else title[:97] + "..."
-    return f"{title}\n{_indent(_result(result))}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -68,10 +81,21 @@ def size(count: float) -> str:
     return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
 
 
-def _fields(values: Mapping[str, str]) -> str:
+def _fields(values: Mapping[str, str], width: int) -> str:
     shown = {name: value for name, value in values.items() if value}
-    width = max(map(len, shown))
-    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in shown.items())
+    column = max(map(len, shown)) + 2
+    return "\n".join(
+        _wrapped(f"{name.ljust(column)}{value}", width, indent=" " * column) for name, value in shown.items()
+    )
+
+
+def _wrapped(text: str, width: int, indent: str = "  ") -> str:
+    """A paragraph in lines of `width` characters, those after the first indented; long words stay whole."""
+    return "\n".join(
+        wrap(
+            text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        )
+    )
 
 
 def _source(manifest: Manifest) -> str:
@@ -113,11 +137,15 @@ def _embedding(manifest: Manifest) -> str:
     return ", ".join(parts)
 
 
-def _graph(name: str, graph: GraphInfo) -> str:
-    return f"graph {name}: {_tensors(graph.inputs)} -> {_tensors(graph.outputs)}"
+def _graph(name: str, graph: GraphInfo, width: int) -> str:
+    """A graph's inputs and outputs, one a line."""
+    lines = [f"graph {name}, the {graph.role}"]
+    lines += [f"  in   {tensor}" for tensor in _tensors(graph.inputs)]
+    lines += [f"  out  {tensor}" for tensor in _tensors(graph.outputs)]
+    return "\n".join(_wrapped(line, width, indent=" " * 9) if len(line) > width else line for line in lines)
 
 
-def _tensors(tensors: Sequence[TensorInfo]) -> str:
+def _tensors(tensors: Sequence[TensorInfo]) -> list[str]:
     """List tensors with their axes. Those alike in every layer appear once, as `past_key_values.0..23.key`."""
     layers: dict[tuple[str, str, tuple[str | int, ...]], list[str]] = {}
     for tensor in tensors:
@@ -128,7 +156,32 @@ def _tensors(tensors: Sequence[TensorInfo]) -> str:
         first, last = (next((p for p in name.split(".") if p.isdecimal()), "") for name in (names[0], names[-1]))
         name = names[0] if len(names) == 1 else pattern.replace("*", f"{first}..{last}", 1)
         shown.append(f"{name} {dtype} ({', '.join(map(str, axes))})")
-    return ", ".join(shown)
+    return shown
+
+
+def _summary(name: str, variant: Variant, plain: Variant | None) -> tuple[str, ...]:
+    """The narrow row of a variant."""
+    _, volume, share, places, *_ = _variant(name, variant, plain)
+    over_fp32, over_pytorch = (f"{min(r):.1f}x to {max(r):.1f}x" if r else "-" for r in _over(variant))
+    return name, volume, share, places, answers_of(name, variant), over_fp32, over_pytorch
+
+
+def _over(variant: Variant) -> tuple[list[float], list[float]]:
+    """fp32's and PyTorch's times over the variant's."""
+    timings = variant.speed.timings if variant.speed else ()
+    return (
+        [t.fp32_milliseconds / t.milliseconds for t in timings if t.fp32_milliseconds],
+        [t.pytorch_milliseconds / t.milliseconds for t in timings if t.pytorch_milliseconds],
+    )
+
+
+def _figures(manifest: Manifest) -> list[str]:
+    """What was measured of each variant's answers."""
+    lines = []
+    for name, variant in manifest.variants.items():
+        quality, batch = _quality(variant.quality)
+        lines.append(f"{name}: " + ("nothing measured" if quality == "-" else f"{quality}; in a batch {batch}"))
+    return lines
 
 
 def variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -175,7 +228,7 @@ def _is_shown(name: str, quality: Quality) -> bool:
     return not name.startswith("batch ") and (not beside or f"{name}{_OF_REFERENCE}" in quality.measures)
 
 
-def _unquantized(manifest: Manifest) -> str:
+def _unquantized(manifest: Manifest) -> list[str]:
     """Count, by reason, the products that were not quantized as the rest of their variant."""
     lines = []
     for name, variant in manifest.variants.items():
@@ -186,38 +239,12 @@ def _unquantized(manifest: Manifest) -> str:
             f"{name}, unlike the rest: {reason} ({count} product{'s' * (count > 1)})"
             for reason, count in reasons.items()
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def _chosen(manifest: Manifest) -> str:
     try:
-        choice = choose(manifest)
+        choice = choose(manifest, measured=remembered_times(manifest))
     except UnsupportedFormat as error:
         return str(error)
     return f"{choice.precision}, {choice.reason}"
-
-
-def _result(result: Any) -> str:
-    if hasattr(result, "shape"):
-        values = result.reshape(-1)
-        shown = ", ".join(f"{value:.4f}" for value in values[:6])
-        return f"{result.dtype} {tuple(result.shape)}: {shown}{', ...' if values.size > 6 else ''}"
-    if isinstance(result, Mapping):
-        return "  ".join(f"{name}: {_scalar(value)}" for name, value in result.items())
-    if isinstance(result, (list, tuple)):
-        if result and isinstance(result[0], (Mapping, list, tuple)):
-            return "\n".join(_result(item) for item in result)
-        return f"[{', '.join(_scalar(item) for item in result[:6])}{', ...' if len(result) > 6 else ''}]"
-    return _scalar(result)
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_scalar(item) for item in value)}]"
-    return str(value)
-
-
-def _indent(text: str) -> str:
-    return "\n".join("  " + line for line in text.splitlines()) if text else "  -"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -17,6 +18,15 @@ def standard_input() -> Iterator[str]:
         InputError: bytes that are not UTF-8.
     """
     return decoded(sys.stdin.buffer)
+
+
+def standard_input_waits() -> bool:
+    """Whether nothing is there to be read from standard input: a program writes it, and has paused."""
+    try:
+        readable, _, _ = select.select([sys.stdin], [], [], 0)
+    except (OSError, ValueError):  # Windows knows sockets alone; a test's standard input is no file
+        return False
+    return not readable
 
 
 def decoded(lines: Iterable[bytes]) -> Iterator[str]:

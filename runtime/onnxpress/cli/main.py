@@ -29,6 +29,7 @@ GROUP = "onnxpress.commands"
 OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
     {
         "chat": "onnxpress.cli.chat:chat",
+        "check": "onnxpress.cli.check:check",
         "inspect": "onnxpress.cli.inspect_command:inspect",
         "run": "onnxpress.cli.run:run",
     }
@@ -92,8 +93,9 @@ def _run() -> int:
         try:
             texts = arguments(sys.argv[1:])
             called = texts[0] if texts else ""
-            program(texts, standalone_mode=False)
+            code = program(texts, standalone_mode=False)
             flush()
+            return code if isinstance(code, int) else 0
         except OnnxpressError as error:
             command = program.get_command(click.Context(program), called)
             click.echo(f"error: {in_words_of(command, str(error))}", err=True)
@@ -106,7 +108,6 @@ def _run() -> int:
             return 130
     except OSError as error:
         return _failed(error)
-    return 0
 
 
 def _failed(error: OSError) -> int:

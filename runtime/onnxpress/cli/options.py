@@ -14,15 +14,24 @@ from onnxpress.errors import InputError
 Command = Callable[..., Any]
 
 
+revision_option = click.option("--revision", help="Branch, tag or commit of a Hub repository.")
+device_option = click.option("--device", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
+
+
 def opening(command: Command) -> Command:
     """How an artifact is opened: --precision, --device, --revision, --threads."""
     for option in (
         click.option(
             "--threads", type=click.IntRange(min=1), help="Threads (default: the cores this process may use)."
         ),
-        click.option("--revision", help="Branch, tag or commit of a Hub repository."),
-        click.option("--device", help="cpu, cuda or cuda:N.", default="cpu", show_default=True),
-        click.option("--precision", help="Variant to run: fp32, int8, ... (default: the best for the device)."),
+        revision_option,
+        device_option,
+        click.option(
+            "--precision",
+            metavar="NAME",
+            help="Variant to run: fp32, int8, ...; or fastest, smallest, exact (default: the same answers, faster only "
+            "where that was measured).",
+        ),
     ):
         command = option(command)
     return command

@@ -11,6 +11,7 @@ import click
 
 from onnxpress.cli.options import call_arguments, opening, settings
 from onnxpress.cli.streams import writes_unicode
+from onnxpress.errors import InputError, OnnxpressError
 
 
 @click.command(
@@ -32,6 +33,13 @@ Each INPUT is a text, or a JSON object with an input, or an input and options:
 @opening
 @settings
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each input.")
+@click.option(
+    "--on-error",
+    type=click.Choice(("stop", "continue")),
+    default="stop",
+    show_default=True,
+    help="At an INPUT that cannot be answered: stop, or print why in its place and go on.",
+)
 def run(
     artifact: str,
     inputs: tuple[str, ...],
@@ -42,11 +50,12 @@ def run(
     threads: int | None,
     settings: tuple[str, ...],
     as_json: bool,
+    on_error: str,
 ) -> None:
     """Answer each INPUT with ARTIFACT; without INPUT, each line of standard input, which is UTF-8."""
     from onnxpress.cli.answers import answers
-    from onnxpress.cli.inspection import present
-    from onnxpress.cli.lines import standard_input
+    from onnxpress.cli.lines import standard_input, standard_input_waits
+    from onnxpress.cli.results import present
     from onnxpress.pipelines import TASKS, pipeline
     from onnxpress.pipelines.payload import read_argument
     from onnxpress.pipelines.text_stream import ShowsText
@@ -56,16 +65,28 @@ def run(
         raise click.UsageError("Give at least one INPUT, or pipe texts into standard input, one a line.")
     with pipeline(task, artifact, precision=precision, device=device, revision=revision, threads=threads) as pipe:
         arguments: Iterable[str] = inputs or _with_progress(standard_input())
-        if not as_json and isinstance(pipe, ShowsText) and pipe.streams(options):
+        if not as_json and on_error == "stop" and isinstance(pipe, ShowsText) and pipe.streams(options):
             for text in arguments:
                 call = TASKS[pipe.task].call(read_argument(text), options)
                 for item in call.inputs:
                     _write(pipe.stream(item, **call.options))
             return
-        for argument, result in answers(pipe, arguments, options):
+        refused = 0
+        place, waits = ("Input", _never) if inputs else ("Standard input, line", standard_input_waits)
+        goes_on = on_error == "continue"
+        for argument, result in answers(pipe, arguments, options, place=place, waits=waits, goes_on=goes_on):
+            if isinstance(result, OnnxpressError):
+                refused += 1
+                result = {"error": str(result)}
             click.echo(
                 json.dumps(_plain(result), ensure_ascii=not writes_unicode()) if as_json else present(argument, result)
             )
+        if refused:
+            raise InputError(f"{refused} of the inputs could not be answered; each says why in its place.")
+
+
+def _never() -> bool:
+    return False
 
 
 def _write(pieces: Iterable[str]) -> None:

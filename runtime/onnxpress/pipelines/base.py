@@ -83,7 +83,7 @@ class Pipeline(ABC, Generic[Options, P]):
         self.processor: P = self.processor_type(model)
         usual = self.budget or provider_of(model.session.device).budget_tokens
         self._budget = budget_of(usual, self.graph.outputs if self.role == "encoder" else (), SEQUENCE)
-        self._common = pop_common(Common(), call := dict(options))
+        self._common = pop_common(Common(), call := self._translated(options))
         self.options: Options = self._options(self.options_type(), call)
 
     # What a task writes.
@@ -180,6 +180,7 @@ class Pipeline(ABC, Generic[Options, P]):
 
     def _arguments(self, options: dict[str, Any]) -> tuple[Options, Common]:
         """The arguments of a call: those of the task, and those of every call."""
+        options = self._translated(options)
         common = pop_common(self._common, options)
         return self._options(self.options, options) if options else self.options, common
 
@@ -295,6 +296,11 @@ class Pipeline(ABC, Generic[Options, P]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _translated(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of a call with other libraries' names made ours."""
+        ours = {field.name for field in fields(self.options_type)} if self.arguments else set()
+        return translate(options, {name: row for name, row in self.arguments.items() if name not in ours})
+
     def _options(self, base: Any, changes: Mapping[str, Any]) -> Any:
         """`base` with the arguments of a call.
 
@@ -307,7 +313,7 @@ class Pipeline(ABC, Generic[Options, P]):
 
             check_tokenizer(self.artifact, self.loaded.tokenizer, changes["tokenizer"])
         changes = {name: value for name, value in changes.items() if name != "tokenizer"}
-        changes = translate(changes, {name: row for name, row in self.arguments.items() if name not in known})
+        changes = self._translated(changes)
         unknown = sorted(set(changes) - known)
         if unknown and self.collects:
             self._refuse_misspelt(unknown, known | COMMON)

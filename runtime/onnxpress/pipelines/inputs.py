@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from onnxpress.errors import InputError
+from onnxpress.suggestions import nearest
+
 #: What arrays and pictures have, whatever library they come from (numpy, PyTorch, JAX, Pillow).
 _ARRAY_PROTOCOLS = ("__array_interface__", "__dlpack__")
 
@@ -56,3 +59,19 @@ def items_of(inputs: Any) -> Iterable[Any]:
     if hasattr(inputs, "__iter__") or not hasattr(inputs, "__len__"):
         return inputs  # type: ignore[no-any-return]
     return (inputs[index] for index in range(len(inputs)))
+
+
+def picked(item: Mapping[str, Any], fields: Sequence[str], optional: Sequence[str] = ()) -> tuple[Any, ...]:
+    """The fields of an input that is an object. Others are left alone: rows of datasets have labels and ids beside.
+
+    Raises:
+        InputError: one is missing, or another one is nearly the name of one, so that it was probably meant.
+    """
+    for name in item:
+        meant = None if name in (*fields, *optional) else nearest(str(name), (*fields, *optional))
+        if meant is not None and meant not in item:
+            raise InputError(f"An input has {name!r}, which is none of its fields. Did you mean {meant!r}?")
+    missing = [name for name in fields if name not in item]
+    if missing:
+        raise InputError(f"An input has no {missing[0]!r}; it has: {', '.join(map(str, item))}.")
+    return tuple(item[name] for name in fields)

@@ -203,3 +203,116 @@ OF_MODEL_CALLS: Table = table(
     Argument("use_cache", TRANSFORMERS, "the cache changes no answer.", is_anything),
     Argument("position_ids", TRANSFORMERS, "positions are counted from the mask: leave them out.", _is_one_of(None)),
 )
+
+_IN_TOKENIZER = "results have no such field: pipe.tokenizer(text, ...) gives it."
+_ONE_TYPE = "the graph was verified with it: leave it out."
+
+#: Arguments of a tokenizer that transformers' calls pass on to it, beside those that the tasks' options have.
+OF_TOKENIZERS: Table = table(
+    Argument("verbose", TRANSFORMERS, "warnings are Python's: filter them.", is_anything),
+    Argument("padding_side", TRANSFORMERS, "results do not depend on padding.", is_anything),
+    Argument("pad_to_multiple_of", TRANSFORMERS, "results do not depend on padding.", is_anything),
+    Argument("stride", TRANSFORMERS, "it says what pieces share, and a text is one piece here.", is_anything),
+    Argument("return_tensors", TRANSFORMERS, "results are values, not the tokenizer's arrays."),
+    Argument("return_token_type_ids", TRANSFORMERS, _ONE_TYPE, _is_one_of(None, True)),
+    Argument("return_attention_mask", TRANSFORMERS, _ONE_TYPE, _is_one_of(None, True)),
+    Argument("return_overflowing_tokens", TRANSFORMERS, _IN_TOKENIZER),
+    Argument("return_special_tokens_mask", TRANSFORMERS, _IN_TOKENIZER),
+    Argument("return_offsets_mapping", TRANSFORMERS, _IN_TOKENIZER),
+    Argument("return_length", TRANSFORMERS, _IN_TOKENIZER),
+    Argument("is_split_into_words", TRANSFORMERS, 'join the words: " ".join(words).'),
+    Argument("text_pair", TRANSFORMERS, 'pass {"text": ..., "text_pair": ...}.', _is_one_of(None)),
+    Argument("text_target", TRANSFORMERS, _NO_TRAINING),
+    Argument("text_pair_target", TRANSFORMERS, _NO_TRAINING),
+    Argument("tokenizer_kwargs", TRANSFORMERS, "pass them as arguments of the call."),
+)
+
+#: token-classification of transformers 4.
+OF_TOKEN_LABELS: Table = table(
+    Argument(
+        "grouped_entities",
+        TRANSFORMERS,
+        "the old name of aggregation_strategy.",
+        _is_one_of(None, False),
+        lambda value: {"aggregation_strategy": "simple"},
+    ),
+    Argument("ignore_subwords", TRANSFORMERS, 'pass aggregation_strategy="first".'),
+)
+
+#: zero-shot-classification of transformers 4.
+OF_LABELS: Table = table(
+    Argument(
+        "multi_class", TRANSFORMERS, "the old name of multi_label.", _is_one_of(None), lambda v: {"multi_label": v}
+    ),
+)
+
+
+def _return_type(value: Any) -> dict[str, Any]:
+    number = getattr(value, "value", value)
+    meanings: dict[Any, dict[str, Any]] = {0: {"return_tensors": True}, 1: {"return_full_text": False}, 2: {}}
+    if number not in meanings:
+        raise InputError(f"return_type={value!r}: pass return_tensors=True, or return_full_text=True or False.")
+    return meanings[number]
+
+
+#: text-generation, beside the settings of generation.
+OF_WRITING: Table = table(
+    Argument("return_type", TRANSFORMERS, "0, 1, 2: ids, the new text, all of it.", _is_one_of(None), _return_type),
+)
+
+
+def _activation(value: Any) -> dict[str, Any]:
+    """The function of a PyTorch module, told by the name of its class."""
+    kind = type(value).__name__.lower()
+    names = {"sigmoid": "sigmoid", "identity": "none", "str": value}
+    if kind not in names:
+        raise InputError(f"activation_fn={value!r:.60}: Sigmoid and Identity are known; apply others to the scores.")
+    return {"function_to_apply": names[kind]}
+
+
+_ARRAYS = "vectors are arrays of numpy: torch.from_numpy takes them."
+_PROCESSES = "one process runs on all its cores: start others, as docs/usage.md says, each with a pipeline."
+
+#: sentence-transformers' arguments of calls of both kinds of model.
+_OF_SENTENCE_CALLS = (
+    Argument("convert_to_tensor", SENTENCES, _ARRAYS),
+    Argument("convert_to_numpy", SENTENCES, _ARRAYS, _is_one_of(None, True)),
+    Argument("pool", SENTENCES, _PROCESSES),
+    Argument("chunk_size", SENTENCES, _PROCESSES),
+    Argument("device", SENTENCES, "the model is open: pass device= to onnxpress.pipeline.", _is_one_of(None, "cpu")),
+    Argument(
+        "show_progress_bar", SENTENCES, "as progress=.", _is_one_of(None), lambda value: {"progress": bool(value)}
+    ),
+    Argument("prompts", SENTENCES, "the checkpoint's are in the artifact: pass prompt= to a call."),
+    Argument(
+        "default_prompt_name", SENTENCES, "as prompt_name=.", _is_one_of(None), lambda value: {"prompt_name": value}
+    ),
+)
+
+#: SentenceTransformer: encode, and what its constructor says of vectors.
+OF_VECTORS: Table = table(
+    *_OF_SENTENCE_CALLS,
+    Argument("truncate_dim", SENTENCES, "as dimensions=.", _is_one_of(None), lambda value: {"dimensions": value}),
+    Argument(
+        "normalize_embeddings",
+        SENTENCES,
+        "as normalize=; False leaves the checkpoint's own.",
+        _is_one_of(None, False),
+        lambda value: {"normalize": True},
+    ),
+    Argument(
+        "output_value",
+        SENTENCES,
+        "onnxpress.load(...)(texts).last_hidden_state has a vector for each token.",
+        _is_one_of("sentence_embedding"),
+    ),
+    Argument("similarity_fn_name", SENTENCES, "pipe.similarity is the checkpoint's; compare the vectors yourself."),
+)
+
+#: CrossEncoder: predict, rank, and its constructor.
+OF_RANKING: Table = table(
+    *_OF_SENTENCE_CALLS,
+    Argument("activation_fn", SENTENCES, "as function_to_apply=.", _is_one_of(None), _activation),
+    Argument("apply_softmax", SENTENCES, "a pair has one score."),
+    Argument("num_labels", SENTENCES, "a pair has one score.", _is_one_of(None, 1)),
+)

@@ -57,6 +57,16 @@ def times_here(
     return times
 
 
+def remembered_times(manifest: Manifest, place: str = "cpu", threads: int | None = None) -> Mapping[str, float]:
+    """What `times_here` gave before on this machine; nothing is timed.
+
+    Raises:
+        UnsupportedFormat: no variant suits the machine.
+    """
+    variants = unmeasured(manifest, place)
+    return (recall(key_of(manifest, variants, place, threads)) or {}) if variants else {}
+
+
 def _over(pipe: Pipeline[Any, Any], reference: Pipeline[Any, Any], row: Task, manifest: Manifest) -> float:
     """The time of a pipeline's answer over another's, which are asked in turn."""
     call = probe_of(row, manifest)

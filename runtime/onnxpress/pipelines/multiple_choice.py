@@ -12,6 +12,7 @@ from onnxpress.errors import InputError
 from onnxpress.math import softmax, top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.inputs import picked
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
 
@@ -81,9 +82,9 @@ class MultipleChoice(Pipeline[MultipleChoiceOptions, TextProcessor]):
 
 
 def _prompt_and_choices(item: Any) -> tuple[str, Sequence[str]]:
-    if not isinstance(item, Mapping) or set(item) != {"prompt", "choices"}:
+    if not isinstance(item, Mapping) or not {"prompt", "choices"} & set(item):
         raise InputError(f'Expected {{"prompt": ..., "choices": [...]}}, got {type(item).__name__} {item!r:.60}.')
-    prompt, choices = item["prompt"], item["choices"]
+    prompt, choices = picked(item, ("prompt", "choices"))
     if not isinstance(prompt, str):
         raise InputError(f"prompt must be a text, not {type(prompt).__name__} {prompt!r:.60}.")
     if not isinstance(choices, (list, tuple)) or not choices:

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError, InvalidManifest
 from onnxpress.format.manifest import EmbeddingSettings
 from onnxpress.math import SIMILARITIES, normalize, pool
+from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.known_arguments import OF_VECTORS
+from onnxpress.pipelines.packing import packed
 from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch, Sample
@@ -58,6 +61,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
 
     options_type = SentenceSimilarityOptions
     processor_type = TextProcessor
+    arguments = OF_VECTORS
 
     @property
     def embedding(self) -> EmbeddingSettings:
@@ -87,6 +91,62 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
             raise InputError(f"Expected vectors of one size, got arrays of shape {np.shape(a)} and {np.shape(b)}.")
         return SIMILARITIES[self.embedding.similarity](first, second)
+
+    def similarity_pairwise(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
+        """Compare the vectors at the same place of two arrays (n, dimensions): float32 (n)."""
+        pairs = zip(np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b)), strict=True)
+        return np.array([self.similarity(first, second)[0, 0] for first, second in pairs], dtype=np.float32)
+
+    def encode(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *,
+        precision: str = "float32",
+        **arguments: Any,
+    ) -> Any:
+        """sentence-transformers' name of a call: float32 (dimensions) of a text, (n, dimensions) of texts.
+
+        Takes SentenceTransformer's arguments, which mean those of a call. `precision`: "binary" and "ubinary" pack a
+        vector to a bit for each number.
+        """
+        options = translate(arguments, self.arguments)
+        if prompt_name is not None or prompt is not None:
+            options |= {"prompt_name": prompt_name, "prompt": prompt}
+        texts = inputs if isinstance(inputs, (str, Mapping)) else list(inputs)
+        return packed(self(texts, **options), precision)
+
+    def encode_query(self, inputs: Any, **arguments: Any) -> Any:
+        """`encode` with the checkpoint's prompt for queries, unless another is given."""
+        return self.encode(inputs, **self._prompted(("query",), arguments))
+
+    def encode_document(self, inputs: Any, **arguments: Any) -> Any:
+        """`encode` with the checkpoint's prompt for documents, unless another is given."""
+        return self.encode(inputs, **self._prompted(("document", "passage", "corpus"), arguments))
+
+    def get_embedding_dimension(self) -> int:
+        """The size of a vector."""
+        return self._dimensions(self.options)
+
+    get_sentence_embedding_dimension = get_embedding_dimension
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """The most tokens of a text; what is longer is cut. None: no limit."""
+        return self.processor.limit(self.embedding.max_length)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The checkpoint's prompts by name."""
+        return {**dict.fromkeys(_COMMON_PROMPTS, ""), **self.embedding.prompts}
+
+    def _prompted(self, names: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments with the first of these prompts; "" keeps the checkpoint's default prompt away."""
+        if arguments.get("prompt") is not None or arguments.get("prompt_name") is not None:
+            return dict(arguments)
+        known = self.prompts
+        return {**arguments, "prompt_name": next(name for name in names if name in known)}
 
     def prepare(self, item: Any, options: SentenceSimilarityOptions) -> Prepared[bool]:
         if isinstance(item, Mapping):
@@ -178,6 +238,6 @@ def _compared(item: Mapping[str, Any]) -> list[Any]:
     Raises:
         InputError: the object has other fields.
     """
-    if set(item) != {"source_sentence", "sentences"} or not isinstance(item["sentences"], (list, tuple)):
+    if not {"source_sentence", "sentences"} <= set(item) or not isinstance(item["sentences"], (list, tuple)):
         raise InputError(f'Expected a text or {{"source_sentence": ..., "sentences": [...]}}, got {item!r:.60}.')
     return [item["source_sentence"], *item["sentences"]]

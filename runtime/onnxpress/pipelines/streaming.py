@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from onnxpress.errors import OnnxpressError
 from onnxpress.pipelines.batching import Limits, Prepared, Run, run_samples
@@ -53,6 +53,13 @@ class Windows:
     cost: int = WINDOW_COST
 
 
+class Live(Protocol):
+    """A source that knows whether its next input is there. What was read is answered before it is waited for."""
+
+    def waits(self) -> bool:
+        """Whether to ask for the next input may take long."""
+
+
 @dataclass(slots=True)
 class _Window(Generic[Context]):
     """Inputs that were read: their requests, or why they are none. `failure`: why nothing can be read after them."""
@@ -74,8 +81,8 @@ def stream(
 ) -> Iterator[Result | OnnxpressError]:
     """Yield the result of each item in order, reading items only as they are needed.
 
-    An OnnxpressError about one item has its place, counted from 0, as `index`. What was read before the item, or before
-    the source failed, is answered first.
+    `items` may be `Live`. An OnnxpressError about one item has its place, counted from 0, as `index`. What was read
+    before the item, or before the source failed, is answered first.
 
     Args:
         on_error: whether the error of an item ends the stream, or stands in the place of its result.
@@ -87,11 +94,11 @@ def stream(
         OnnxpressError: about an item, unless `on_error` says otherwise; or about the whole call.
         Exception: whatever the source raises.
     """
-    source = iter(items)
+    source, waits = iter(items), getattr(items, "waits", _never)
     capacity = min(windows.first, windows.most)
     before = 0  # inputs of the windows that are done
     while True:
-        window = _read(source, work, capacity, windows.cost, begin, goes_on=on_error == "return")
+        window = _read(source, waits, work, capacity, windows.cost, begin, goes_on=on_error == "return")
         count = len(window.entries)
         if hurries and on_error == "raise":
             _raise_first(window, before)
@@ -108,6 +115,10 @@ def stream(
             return
         before += count
         capacity = min(capacity * 2, windows.most)
+
+
+def _never() -> bool:
+    return False
 
 
 def _raise_first(window: _Window[Any], before: int) -> None:
@@ -175,6 +186,7 @@ def _run_apart(run: Run, batch: Sequence[Sample]) -> Sequence[Any]:
 
 def _read(
     source: Iterator[Item],
+    waits: Callable[[], bool],
     work: Work[Item, Context, Result],
     capacity: int,
     most_cost: int,
@@ -186,7 +198,9 @@ def _read(
     window: _Window[Context] = _Window()
     count = cost = 0
     while count < capacity and cost < most_cost and window.failure is None:
-        items, window.failure = _take(source, work, capacity - count, most_cost - cost)
+        if window.entries and waits():
+            break
+        items, window.failure = _take(source, waits, work, capacity - count, most_cost - cost)
         if not items:
             break
         begin()
@@ -203,7 +217,11 @@ def _read(
 
 
 def _take(
-    source: Iterator[Item], work: Work[Item, Context, Result], capacity: int, most_cost: int
+    source: Iterator[Item],
+    waits: Callable[[], bool],
+    work: Work[Item, Context, Result],
+    capacity: int,
+    most_cost: int,
 ) -> tuple[list[Item], Exception | None]:
     """At least one more input, if there is any, and at most so many as surely have a place: `capacity` of them, the
     last of which may bring the cost to `most_cost`. Also why the source failed, if it did."""
@@ -215,7 +233,7 @@ def _take(
             if cost is None:
                 break
             most_cost -= cost
-            if len(items) == capacity or most_cost <= 0:
+            if len(items) == capacity or most_cost <= 0 or waits():
                 break
     except Exception as error:
         return items, error

@@ -13,6 +13,8 @@ from onnxpress.errors import InputError
 from onnxpress.math import sigmoid, softmax, top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.inputs import picked
+from onnxpress.pipelines.known_arguments import OF_TOKENIZERS
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.text_processor import TextProcessor, strategy
 from onnxpress.samples import Batch
@@ -37,6 +39,7 @@ class TextClassificationOptions:
     `top_k`: an integer, or None for all labels; "" (the default) gives the best alone, not in a list.
     `truncation`: True, False, or the tokenizer's name of a strategy; None cuts only where `max_length` says to.
     `padding` is accepted and has no effect: batches are padded as needed, and results do not depend on it.
+    `return_all_scores`, of transformers 4, gives all labels in the model's order, unless `top_k` is given.
     """
 
     top_k: int | str | None = ""
@@ -45,6 +48,7 @@ class TextClassificationOptions:
     max_length: int | None = None
     padding: Any = False
     add_special_tokens: bool = True
+    return_all_scores: bool | None = None
 
     def __post_init__(self) -> None:
         if self.top_k not in ("", None) and (not isinstance(self.top_k, int) or self.top_k < 0):
@@ -64,6 +68,7 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
 
     options_type = TextClassificationOptions
     processor_type = TextProcessor
+    arguments = OF_TOKENIZERS
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         result = super().__call__(inputs, **options)
@@ -96,6 +101,8 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
 
     def finish(self, context: None, values: list[Any], options: TextClassificationOptions) -> Any:
         scores, labels = values[0], class_labels(self)
+        if options.top_k == "" and options.return_all_scores:
+            return [Classification(label=labels[i], score=float(score)) for i, score in enumerate(scores)]
         if options.top_k == "":
             best = int(scores.argmax())
             return Classification(label=labels[best], score=float(scores[best]))
@@ -136,9 +143,10 @@ def _texts(item: Any) -> tuple[str, str | None]:
     match item:
         case str(text):
             return text, None
-        case {"text": str(text), **rest} if not rest or set(rest) == {"text_pair"}:
+        case {"text": str(text), **rest}:
             pair = rest.get("text_pair") or None  # transformers drops an empty second text
             if pair is None or isinstance(pair, str):
+                picked(item, ("text",), ("text_pair",))
                 return text, pair
         case [[str(text), str(pair)]]:  # the form of a pair before dictionaries
             return text, pair or None

@@ -13,6 +13,7 @@ from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_ids, token_sample
 from onnxpress.pipelines.files import read_json
+from onnxpress.pipelines.known_arguments import OF_WRITING
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
@@ -87,6 +88,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
 
     options_type = TextGenerationOptions
     processor_type = TextProcessor
+    arguments = OF_WRITING
     collects: ClassVar[str | None] = "generate_kwargs"
     collected = SETTINGS
     rows = ROWS
@@ -102,7 +104,9 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         self.writer = Writer(model.artifact, model.session, self.processor.tokenizer, USUAL)
         self._call(self.options)
 
-    def __call__(self, inputs: Any, **options: Any) -> Any:
+    def __call__(self, inputs: Any = None, **options: Any) -> Any:
+        if "text_inputs" in options:  # transformers' name
+            inputs = options.pop("text_inputs")
         return super().__call__(_wrapped(inputs), **in_turn(options))
 
     def stream(self, inputs: str | Chat, **options: Any) -> TextStream:

@@ -11,10 +11,13 @@ from typing import Any, get_args
 
 from onnxpress.errors import InputError
 from onnxpress.format.processors import TokenizerSettings
+from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.collators import PadTokens, token_sample
 from onnxpress.pipelines.inputs import holds_texts
+from onnxpress.pipelines.known_arguments import OF_TOKENIZERS
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Sample
+from onnxpress.suggestions import did_you_mean
 from onnxpress.text.tokenizer import Encoding, Strategy, Tokenizer, Truncation
 
 #: The roles of graphs that read tokens, in the order in which they are looked for.
@@ -188,9 +191,10 @@ def check_arguments(arguments: Any, name: str) -> None:
     """
     if not isinstance(arguments, Mapping):
         raise InputError(f"{name} must be a dictionary, not {type(arguments).__name__}.")
-    unknown = sorted(set(arguments) - set(_ARGUMENTS))
+    unknown = sorted(set(translate(arguments, OF_TOKENIZERS)) - set(_ARGUMENTS))
     if unknown:
-        raise InputError(f"{name} has {unknown[0]!r}; it may have: {', '.join(_ARGUMENTS)}.")
+        hint = did_you_mean(unknown[0], _ARGUMENTS)
+        raise InputError(f"{name} has {unknown[0]!r}.{hint} It may have: {', '.join(_ARGUMENTS)}.")
     if arguments.get("padding") == "max_length":
         raise InputError(f'{name}: padding="max_length" is not offered: results do not contain padding.')
     length = arguments.get("max_length")

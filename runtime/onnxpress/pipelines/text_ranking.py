@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.math import top_k
+from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.inputs import listed
+from onnxpress.pipelines.inputs import listed, picked
+from onnxpress.pipelines.known_arguments import OF_RANKING
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
@@ -62,6 +64,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
 
     options_type = TextRankingOptions
     processor_type = TextProcessor
+    arguments = OF_RANKING
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
@@ -94,6 +97,38 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
         items = [{"query": text, "documents": its} for text, its in zip(query, documents, strict=True)]
         return super().__call__(items, **options)
 
+    def predict(self, inputs: Sequence[Any], **arguments: Any) -> Any:
+        """sentence-transformers' name: the scores of pairs of texts, float32 (pairs); of one pair, a number.
+
+        Takes CrossEncoder's arguments, which mean those of a call.
+        """
+        single = len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
+        pairs = [inputs] if single else list(inputs)
+        for pair in pairs:
+            if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+                raise InputError(f"predict takes pairs of texts, [(query, document), ...], not {pair!r:.60}.")
+        rows = [{"query": query, "documents": [document]} for query, document in pairs]
+        ranked = self(rows, **translate(arguments, self.arguments)) if rows else []
+        scores = np.array([documents[0]["score"] for documents in ranked], dtype=np.float32)
+        return scores[0] if single else scores
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        **arguments: Any,
+    ) -> list[dict[str, Any]]:
+        """sentence-transformers' name: `[{"corpus_id": 2, "score": 0.9}, ...]`, best first; `return_documents` adds
+        their texts. Takes CrossEncoder's arguments."""
+        ranked = self(query=query, documents=documents, top_k=top_k, **translate(arguments, self.arguments))
+        results: list[dict[str, Any]] = [{"corpus_id": item["index"], "score": item["score"]} for item in ranked]
+        if return_documents:
+            for result in results:
+                result["text"] = documents[result["corpus_id"]]
+        return results
+
     def prepare(self, item: Any, options: TextRankingOptions) -> Prepared[None]:
         query, documents = _query(item)
         settings = self.manifest.postprocessing
@@ -119,9 +154,9 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
 
 
 def _query(item: Any) -> tuple[str, list[str]]:
-    if not isinstance(item, Mapping) or set(item) != {"query", "documents"}:
+    if not isinstance(item, Mapping) or not {"query", "documents"} & set(item):
         raise InputError(f'Expected {{"query": ..., "documents": [...]}}, got {type(item).__name__} {item!r:.60}.')
-    query, documents = item["query"], item["documents"]
+    query, documents = picked(item, ("query", "documents"))
     if not isinstance(query, str):
         raise InputError(f"query must be a text, not {type(query).__name__} {query!r:.60}.")
     if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):

@@ -17,6 +17,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.entities import STRATEGIES, Entity, Token, TokenLabel, aggregate, merge_overlapping
 from onnxpress.pipelines.inputs import listed
+from onnxpress.pipelines.known_arguments import OF_TOKEN_LABELS
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
@@ -77,6 +78,7 @@ class TokenClassification(Pipeline[TokenClassificationOptions, TextProcessor]):
 
     options_type = TokenClassificationOptions
     processor_type = TextProcessor
+    arguments = OF_TOKEN_LABELS
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         names = {field.name for field in fields(TokenClassificationOptions)} & set(options)

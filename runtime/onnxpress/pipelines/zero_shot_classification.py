@@ -14,6 +14,7 @@ from onnxpress.errors import InputError
 from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.known_arguments import OF_LABELS
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.suitable import entailment
@@ -70,6 +71,7 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
 
     options_type = ZeroShotOptions
     processor_type = TextProcessor
+    arguments = OF_LABELS
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)

@@ -1,0 +1,107 @@
+"""`onnxpress check`: whether an artifact is whole, and answers here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from onnxpress.cli.options import device_option, revision_option
+from onnxpress.errors import OnnxpressError
+
+if TYPE_CHECKING:
+    from onnxpress.layouts.artifact import Artifact
+
+#: What was looked at, why it is not well (None: it is), and what to tell otherwise.
+Finding = tuple[str, str | None, str]
+
+
+@click.command()
+@click.argument("artifact")
+@click.option("--precision", "precisions", multiple=True, help="Check this variant only. Repeatable.")
+@device_option
+@revision_option
+def check(artifact: str, precisions: tuple[str, ...], device: str, revision: str | None) -> None:
+    """Check ARTIFACT, a folder or a Hub id: hashes, graphs, and one answer of each variant.
+
+    Every file is compared with the manifest, every graph is scanned, and every variant that suits the device is opened
+    and asked. The exit code is 1 where anything is not well.
+    """
+    from onnxpress.layouts.artifact import Artifact
+
+    opened = Artifact.open(artifact, revision=revision)
+    failures = 0
+    for what, failure, told in findings(opened, precisions, device):
+        failures += failure is not None
+        click.echo(f"{'ok' if failure is None else 'FAILED':8}{what}: {told if failure is None else failure}")
+    if failures:
+        click.get_current_context().exit(1)
+
+
+def findings(artifact: Artifact, precisions: tuple[str, ...], device: str) -> Iterator[Finding]:
+    """What there is to say of an artifact, as it is found.
+
+    Raises:
+        UnsupportedFormat: it has no variant of a precision that was asked for.
+    """
+    from onnxpress.engine.choice import choose, suits
+    from onnxpress.engine.machine import features
+    from onnxpress.engine.providers import parse_device
+
+    manifest = artifact.manifest
+    wanted = [choose(manifest, name).precision for name in precisions] or list(manifest.variants)
+    artifact.fetch(wanted)
+    yield "manifest", None, f"{manifest.format}, version {manifest.format_version}, {manifest.task}"
+    yield from _files(artifact, wanted)
+    family = parse_device(device).partition(":")[0]
+    for precision in wanted:
+        yield precision, *_tried(lambda name=precision: _graphs(artifact, name))  # type: ignore[misc]
+        if precisions or suits(manifest.variants[precision], family, features()):
+            yield precision, *_tried(lambda name=precision: _answer(artifact, name, device))  # type: ignore[misc]
+        else:
+            targets = ", ".join(manifest.variants[precision].targets)
+            yield precision, None, f"not asked: it is made for {targets}"
+
+
+def _files(artifact: Artifact, precisions: list[str]) -> Iterator[Finding]:
+    """Files that are not what the manifest says; one finding for all that are."""
+    from onnxpress.cli.inspection import size
+    from onnxpress.format.contents import other_files, variant_files
+
+    manifest = artifact.manifest
+    names = sorted(other_files(manifest).union(*(variant_files(manifest, name) for name in precisions)))
+    whole = []
+    for name in names:
+        failure, _ = _tried(lambda name=name: str(artifact.file(name)))  # type: ignore[misc]
+        if failure is None:
+            whole.append(name)
+        else:
+            yield name, failure, ""
+    if whole:
+        total = size(sum(manifest.files[name].bytes for name in whole))
+        yield f"{len(whole)} files", None, f"{total}, sizes and SHA-256 as in the manifest"
+
+
+def _tried(step: Callable[[], str]) -> tuple[str | None, str]:
+    """Why a step failed (None: it did not), and what it told."""
+    try:
+        return None, step()
+    except OnnxpressError as error:
+        return str(error), ""
+
+
+def _graphs(artifact: Artifact, precision: str) -> str:
+    return f"graphs scanned: {', '.join(artifact.graphs(precision))}"
+
+
+def _answer(artifact: Artifact, precision: str, device: str) -> str:
+    from onnxpress.pipelines import TASKS, pipeline
+    from onnxpress.pipelines.probe import probe_of
+
+    begun = time.perf_counter()
+    with pipeline(model=artifact, precision=precision, device=device) as pipe:
+        call = probe_of(TASKS[pipe.task], artifact.manifest)
+        list(pipe(iter(call.inputs), **call.options))
+    return f"opened and answered a probe in {time.perf_counter() - begun:.2f} s"
