@@ -50,7 +50,6 @@ def _reads_last_end(model: Any) -> torch.nn.Module:
 
     The class wants as many ends in every row; singles and pairs have two and three.
     """
-    import torch
 
     class LastEnd(_rows_of(model)):  # type: ignore[misc]
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
