@@ -121,6 +121,7 @@ def plan_from_checkpoint(
     check = partial(check_tokens, tokenizer)
     plain = Session({name: folder / entry.file for name, entry in files.items()})
     check_opens(Artifact(folder, manifest), plain, runtime_tokenizer)
+    compared = row.compare_whole(checkpoint, Artifact(folder, manifest), plain, runtime_tokenizer)
     # From the files: weights are mapped into memory and are not there twice.
     parts = tuple(
         Part(name, info, onnx_ir.load(folder / files[name].file), info.role != "head")
@@ -128,7 +129,7 @@ def plan_from_checkpoint(
     )
     if graphs.generation is None:
         answers = AnswersGate(
-            Artifact(folder, manifest), runtime_tokenizer, TorchReference(graphs.modules), rows, check
+            Artifact(folder, manifest), runtime_tokenizer, TorchReference(graphs.modules, compared), rows, check
         )
         return Plan(replace(manifest, padding=answers.padding), folder, parts, plain, answers, settings)
     _check_texts(runtime_tokenizer, check)

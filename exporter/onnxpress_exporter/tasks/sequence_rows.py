@@ -45,7 +45,7 @@ def _without_padding(model: Any) -> bool:
     return getattr(config, "pad_token_id", None) is None and "no padding token is defined" in source
 
 
-def _reads_last_end(model: Any) -> torch.nn.Module:
+def _reads_last_end(model: Any) -> Any:
     """The classifiers of BART's and T5's kind: of each row, the state at its last end token.
 
     The class wants as many ends in every row; singles and pairs have two and three.
@@ -61,7 +61,7 @@ def _reads_last_end(model: Any) -> torch.nn.Module:
     return LastEnd().eval()
 
 
-def _reads_last_token(model: Any, scores: Any) -> torch.nn.Module:
+def _reads_last_token(model: Any, scores: Any) -> Any:
     """Decoders whose config names no padding: of each row, the state of its last token that the mask has."""
 
     class LastToken(_rows_of(model)):  # type: ignore[misc]
@@ -97,7 +97,7 @@ def _states_at(states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     return states.gather(1, chosen)[:, 0]
 
 
-def _same_alone(rows: torch.nn.Module, model: Any) -> torch.nn.Module:
+def _same_alone(rows: Any, model: Any) -> Any:
     """The rows' module, whose answer for one row is the class's own.
 
     Raises:
