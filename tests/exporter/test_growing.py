@@ -127,19 +127,10 @@ def test_an_encoder_decoder_writes_what_transformers_does(tmp_path: Path) -> Non
 _SIZES = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2}
 _HEADS = {**_SIZES, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 48}
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
-    "a state instead of keys": ("MambaConfig", _SIZES, "takes no keys and values of what it has read"),
-    "nothing kept": ("OpenAIGPTConfig", {"vocab_size": 99, "n_embd": 32, "n_layer": 1, "n_head": 2}, "takes no keys"),
-    "states in some layers": (
-        "JambaConfig",
-        {
-            **_HEADS,
-            "num_experts": 2,
-            "attn_layer_period": 2,
-            "attn_layer_offset": 1,
-            "use_mamba_kernels": False,
-            "pad_token_id": 0,
-        },
-        "layer 0 keeps a state of another kind than keys and values",
+    "scores that look ahead": (
+        "XLNetConfig",
+        {"vocab_size": 99, "d_model": 32, "n_layer": 1, "n_head": 2, "d_inner": 48},
+        "a token's scores change with the tokens after it",
     ),
     "one token at a time": (
         "ProphetNetConfig",

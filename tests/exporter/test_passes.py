@@ -9,7 +9,9 @@ import onnx
 import onnx_ir
 import onnxruntime
 import pytest
+import torch
 
+from onnxpress_exporter.passes.bfloat16_arithmetic import bfloat16_arithmetic
 from onnxpress_exporter.passes.first_token_only import first_token_only
 from onnxpress_exporter.passes.fuse_attention import fuse_attention
 from onnxpress_exporter.passes.graph import add_constant, constant, remove_dead
@@ -364,3 +366,26 @@ def test_equal_constants_are_one_and_different_ones_are_not() -> None:
     assert constant(other) is not None and constant(model.graph.inputs[0]) is None
     remove_dead(model)
     assert not model.graph.initializers
+
+
+# Arithmetic in bfloat16.
+
+BIAS = """
+model (float[n, 4] x) => (float[n, 4] y)
+<bfloat16[n, 4] rounded, bfloat16[n, 4] product, bfloat16[n, 4] total>
+{
+    rounded = Cast <to = 16> (x)
+    product = Mul (rounded, rounded)
+    total = Add (product, rounded)
+    y = Cast <to = 1> (total)
+}
+"""
+
+
+def test_arithmetic_in_bfloat16_is_rounded_as_pytorch_does() -> None:
+    x = normal(5, 4)
+    model = graph(BIAS)
+    assert bfloat16_arithmetic(model) == 2
+    rounded = torch.from_numpy(x).bfloat16()
+    np.testing.assert_array_equal(run(model, x=x), (rounded * rounded + rounded).float().numpy())
+    assert bfloat16_arithmetic(model) == 0

@@ -15,6 +15,7 @@ from onnxpress.generation.decoder import Decoder, DecoderModel
 from onnxpress.generation.decoders import shared
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.growing import GrowingModel
+from onnxpress.generation.decoders.rows import RowsModel
 from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress.generation.pool.cache import Cache
 from tests.fixtures import decoder_graphs as graphs
@@ -39,11 +40,19 @@ def _growing(folder: Path) -> DecoderModel:
     return GrowingModel(Session({"model": folder / "growing.onnx"}, threads=1), read("model", info, "growing"), LIMIT)
 
 
+def _rows(folder: Path, cache: str) -> DecoderModel:
+    path = folder / f"{cache}.onnx"
+    info = graphs.state_decoder(path) if cache == "state" else graphs.whole_decoder(path)
+    return RowsModel(Session({"model": path}, threads=1), read("model", info, cache), LIMIT)
+
+
 MODELS: dict[str, Callable[[Path], DecoderModel]] = {
     "rotary": lambda folder: _shared(folder, False),
     "learned": lambda folder: _shared(folder, True),
     "on a device": lambda folder: _shared(folder, False, SHADOW),
     "growing": _growing,
+    "state": lambda folder: _rows(folder, "state"),
+    "none": lambda folder: _rows(folder, "none"),
 }
 
 

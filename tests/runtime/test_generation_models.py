@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from onnxpress.format.manifest import GenerationSettings, GraphInfo, Manifest
 from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.growing import GrowingModel
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.rows import RowsModel
 from onnxpress.generation.decoders.shared import SharedModel
 from tests.fixtures import decoder_graphs as graphs
 from tests.fixtures.manifests import manifest
@@ -23,12 +25,20 @@ def of(cache: str, **infos: GraphInfo) -> Manifest:
     return replace(manifest(), graphs=infos, generation=GenerationSettings(cache, 50))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cache", ["shared", "growing"])
+MADE: dict[str, tuple[Callable[[Path], GraphInfo], type]] = {
+    "shared": (graphs.shared_decoder, SharedModel),
+    "growing": (graphs.growing_decoder, GrowingModel),
+    "state": (graphs.state_decoder, RowsModel),
+    "none": (graphs.whole_decoder, RowsModel),
+}
+
+
+@pytest.mark.parametrize("cache", MADE)
 def test_decoders(cache: str, tmp_path: Path) -> None:
-    make = graphs.shared_decoder if cache == "shared" else graphs.growing_decoder
+    make, kind = MADE[cache]
     found = of(cache, model=make(tmp_path / "model.onnx"))
     model = decoder_model(found, Session({"model": tmp_path / "model.onnx"}, threads=1))
-    assert type(model) is (SharedModel if cache == "shared" else GrowingModel)
+    assert type(model) is kind
     assert model.limit == 50
     assert model.start(1, 5).prefill(0, [1, 2]).shape == (1, graphs.VOCABULARY)
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
+from onnxpress.format.manifest import GraphInfo
 from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.growing import GrowingModel
+from onnxpress.generation.decoders.rows import RowsModel
 from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress.generation.events import Event, Hooks
 from onnxpress.generation.generate import complete
@@ -27,7 +29,18 @@ from onnxpress.generation.settings import GenerationConfig
 from tests.fixtures import decoder_graphs as graphs
 
 LIMIT = 160
-KINDS = ("shared", "shared with prefixes", "growing", "shared after an encoder", "growing after an encoder")
+KINDS = (
+    "shared",
+    "shared with prefixes",
+    "growing",
+    "state",
+    "none",
+    "shared after an encoder",
+    "growing after an encoder",
+)
+
+
+ROWWISE: dict[str, Callable[[Path], GraphInfo]] = {"state": graphs.state_decoder, "none": graphs.whole_decoder}
 
 
 @dataclass(frozen=True)
@@ -44,8 +57,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Opened]:
     made = {}
     for kind in KINDS:
         path, cache, cross = folder / f"{kind}.onnx", kind.split()[0], "encoder" in kind
-        build = graphs.shared_decoder if cache == "shared" else graphs.growing_decoder
-        graph = read("model", build(path, cross=cross), cache)
+        if cache in ROWWISE:
+            info = ROWWISE[cache](path)
+        else:
+            info = (graphs.shared_decoder if cache == "shared" else graphs.growing_decoder)(path, cross=cross)
+        graph = read("model", info, cache)
         made[kind] = _opened(folder, path, graph, kind)
     return made
 
@@ -59,6 +75,8 @@ def _opened(folder: Path, path: Path, graph: Any, kind: str) -> Opened:
     session = Session({"model": path}, threads=1)
     if kind == "growing":
         return Opened(opener(GrowingModel(session, graph, LIMIT)), False)
+    if kind in ROWWISE:
+        return Opened(opener(RowsModel(session, graph, LIMIT)), False)
     return Opened(opener(SharedModel(session, graph, LIMIT, 2**20 if "prefixes" in kind else 0)), False)
 
 

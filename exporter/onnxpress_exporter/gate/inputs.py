@@ -5,7 +5,7 @@ docs/decisions/0010-generation.md is the contract. Knows no session.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from onnxpress.format.manifest import GraphInfo
 from onnxpress_exporter.gate.cases import Case
 
 Arrays = dict[str, NDArray[Any]]
+
+#: Tokens of a case that are read one at a time, where a graph takes no more.
+STEPS = 48
 
 
 def encoder_inputs(case: Case) -> Arrays:
@@ -51,3 +54,19 @@ def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[s
             _, heads, _, size = tensor.axes
             arrays[tensor.name] = np.zeros((1, int(heads), count if shared else 0, int(size)), np.float32)
     return arrays
+
+
+def step_inputs(info: GraphInfo, case: Case, run: Callable[[Arrays], Mapping[str, NDArray[Any]]]) -> Iterator[Arrays]:
+    """The first tokens of a text, one at a time, each after what the graph returned for the one before."""
+    past: Arrays = {}
+    for tensor in info.inputs:
+        if tensor.name.startswith("past_key_values."):
+            shape = [axis if isinstance(axis, int) else 0 for axis in tensor.axes[1:]]
+            past[tensor.name] = np.zeros((1, *shape), np.float32)
+    names = {tensor.name for tensor in info.inputs}
+    for place, token in enumerate(case.ids[:STEPS]):
+        known = {"input_ids": np.array([[token]], np.int64), "position_ids": np.array([[place]], np.int64)}
+        arrays: Arrays = {**{name: array for name, array in known.items() if name in names}, **past}
+        yield arrays
+        outputs = run(arrays)
+        past = {name: outputs[name.replace("past_key_values.", "present.", 1)] for name in past}

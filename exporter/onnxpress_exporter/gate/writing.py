@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from onnxpress_exporter.gate.base import Arrays
 from onnxpress_exporter.gate.cases import Case, Ends, Reader
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
-from onnxpress_exporter.gate.inputs import decoder_inputs, encoder_inputs
+from onnxpress_exporter.gate.inputs import decoder_inputs, encoder_inputs, step_inputs
 from onnxpress_exporter.gate.lengths import weights_of
 from onnxpress_exporter.gate.scores import Expected, Writes, verify
 from onnxpress_exporter.judging.metrics import NEXT_TOKENS, Evaluation, Figures, beside_reference, score
@@ -128,11 +129,15 @@ class WritingGate:
             self._calibration = self._reader.calibration(self._plain.write)
         if graph == ENCODER:
             return [encoder_inputs(case) for case in self._calibration]
-        shared = self._manifest.generation is not None and self._manifest.generation.cache == "shared"
+        cache = None if self._manifest.generation is None else self._manifest.generation.cache
+        shared, info = cache == "shared", self._manifest.graphs[graph]
+        if cache == "state":
+            run = partial(self._session.run, graph=graph)
+            return [arrays for case in self._calibration for arrays in step_inputs(info, case, run)]
         arrays = []
         for case in self._calibration:
             encoded = {} if case.source is None else self._session.run(encoder_inputs(case), ENCODER)
-            arrays.append(decoder_inputs(self._manifest.graphs[graph], case, shared, encoded))
+            arrays.append(decoder_inputs(info, case, shared, encoded))
         return arrays
 
     def speed(self, session: Session, plain: Session | None) -> Speed | None:

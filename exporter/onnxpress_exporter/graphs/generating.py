@@ -11,7 +11,10 @@ import onnx_ir
 from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 from onnxpress_exporter.graphs.build import build_graphs, read
+from onnxpress_exporter.graphs.lengths import refuse_length_dependent
 from onnxpress_exporter.graphs.names import DECODER, ROLES
+
+Cache = Literal["shared", "growing", "state", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Built:
     """Graphs by name. `traced`: why they were not built; None: they were."""
 
     graphs: Mapping[str, onnx_ir.Model]
-    cache: Literal["shared", "growing"]
+    cache: Cache
     limit: int | None
     traced: str | None = None
 
@@ -33,9 +36,11 @@ def build(model: Any) -> Built:
     """Graphs of a transformers model in float32, whose weights are read when they are saved.
 
     Raises:
-        UnsupportedCheckpoint: no reader knows the model, and it cannot be traced either.
+        UnsupportedCheckpoint: it computes something else at another length, or no reader knows it, and it cannot be
+            traced either.
         ReaderError: a reader that knows the model failed.
     """
+    refuse_length_dependent(model)
     try:
         architecture = read(model)
     except NotBuildable as reason:
@@ -48,14 +53,31 @@ def _traced(model: Any, reason: str) -> Built:
     from onnxpress_exporter.graphs import traced_cache as growing
 
     try:
-        encodes = bool(model.config.is_encoder_decoder)
-        graphs = growing.trace_encoder_decoder(model) if encodes else {DECODER: growing.trace_decoder(model)}
+        cache, graphs = _trace_kind(model, growing)
     except TraceError as error:
         raise UnsupportedCheckpoint(
             f"{type(model).__name__} cannot be exported: its graph cannot be built ({reason}), and not be traced "
             f"either: {error}."
         ) from error
-    return Built(graphs, "growing", growing.traced_limit(model), reason)
+    return Built(graphs, cache, growing.traced_limit(model), f"{reason}{_SLOW.get(cache, '')}")
+
+
+#: What a user should know of a traced graph beside why it was traced.
+_SLOW = {
+    "state": "; it keeps a state, and reads one token at a time, prompts too",
+    "none": "; it keeps nothing of what it has read: every new token reads the whole text again",
+}
+
+
+def _trace_kind(model: Any, growing: Any) -> tuple[Cache, Mapping[str, onnx_ir.Model]]:
+    """Trace what the model keeps: keys and values, a state, or nothing."""
+    if model.config.is_encoder_decoder:
+        return "growing", growing.trace_encoder_decoder(model)
+    if not growing.keeps_anything(model):
+        return "none", {DECODER: growing.trace_whole(model)}
+    if growing.keeps_states(model):
+        return "state", {DECODER: growing.trace_step(model)}
+    return "growing", {DECODER: growing.trace_decoder(model)}
 
 
 def graph_info(name: str, model: onnx_ir.Model) -> GraphInfo:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -98,17 +98,26 @@ def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:
 
 @contextmanager
 def _traceable(model: Any) -> Iterator[None]:
-    """Attention in plain operators, the form that graphs are optimized from; restored on exit."""
-    config = getattr(model, "config", None)
-    implementation = getattr(config, "_attn_implementation", None)
-    if implementation is None or not hasattr(model, "set_attn_implementation"):
+    """Attention in plain operators, the form that graphs are optimized from, and experts' products over the tokens that
+    each expert gets, whose number is no size of Python's; restored on exit."""
+    with ExitStack() as restored:
+        attention = getattr(getattr(model, "config", None), "_attn_implementation", None)
+        if attention is not None and hasattr(model, "set_attn_implementation"):
+            restored.callback(model.set_attn_implementation, attention)
+            model.set_attn_implementation("eager")
+        for part in _with_experts(model):
+            restored.callback(part.set_experts_implementation, part.get_experts_implementation())
+            part.set_experts_implementation("grouped_mm")
         yield
+
+
+def _with_experts(model: torch.nn.Module) -> Iterator[Any]:
+    """The outermost transformers models in `model` that know several ways of running experts."""
+    if getattr(model, "_can_set_experts_implementation", bool)():
+        yield model
         return
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(implementation)
+    for part in model.children():
+        yield from _with_experts(part)
 
 
 def _name_values(model: onnx_ir.Model, spec: GraphSpec) -> None:

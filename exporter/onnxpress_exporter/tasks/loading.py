@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -125,10 +126,16 @@ def _shape(size: Any) -> str:
     return "an unknown shape" if size is None else str(tuple(size))
 
 
+#: What arguments that are no text are called, of pictures, films and sounds.
+_NO_TEXT = re.compile(r"pixel|image|video|vision|audio|speech|input_features|input_values|spectrogram")
+
+
 def _check_modality(checkpoint: Checkpoint, model: Any) -> None:
+    """Refuse what takes more than text. A text model of a larger family inherits its `input_modalities`: they count
+    only where `forward` takes something else, too."""
     modalities = getattr(model, "input_modalities", "text")
     modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
-    if modalities != ("text",):
+    if modalities != ("text",) and any(map(_NO_TEXT.search, inspect.signature(model.forward).parameters)):
         raise UnsupportedCheckpoint(
             f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}; "
             "this version exports text models only."

@@ -6,11 +6,11 @@ Architectures need nothing here: what a model takes is read from its `forward` a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.graphs.lengths import refuse_length_dependent
 from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.tasks.row import ExportTask
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
 _BATCH, _SEQUENCE = "batch", "sequence"
 
-# Models whose steps depend on the length in a way that one graph cannot follow.
-_LENGTH_DEPENDENT: Mapping[str, str] = {
-    "funnel": "it counts its relative positions in Python, for one length",
-    "led": "it pads its input to a multiple of its attention window",
-    "longformer": "it pads its input to a multiple of its attention window",
-    "nystromformer": "its attention changes form at one length",
-    "reformer": "it hashes and sorts its input in chunks of a fixed length",
-}
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -41,27 +33,14 @@ def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerBase) -> bool:
     return "token_type_ids" in tokenizer.model_input_names and (types is None or types > 1)
 
 
-def _refuse_length_dependent(model: Any) -> None:
-    kind = str(model.config.model_type)
-    if kind in _LENGTH_DEPENDENT:
-        raise UnsupportedCheckpoint(
-            f"{type(model).__name__} cannot be one graph for all lengths: {_LENGTH_DEPENDENT[kind]}."
-        )
-    if getattr(model.config, "attention_type", None) == "block_sparse":
-        raise UnsupportedCheckpoint(
-            f"{type(model).__name__} attends to blocks above some length and to everything below it, which cannot be "
-            'one graph. Set "attention_type": "original_full" in its config.json to export it with full attention.'
-        )
-
-
 def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> GraphSpec:
     """The graph named "model" for `task`: int64 (batch, sequence) inputs that `model` reads.
 
     Raises:
-        UnsupportedCheckpoint: the model does not read token ids.
+        UnsupportedCheckpoint: the model does not read token ids, or computes something else at another length.
     """
     assert task.outputs is not None, f"{task.name} has graphs of its own"
-    _refuse_length_dependent(model)
+    refuse_length_dependent(model)
     parameters = inspect.signature(model.forward).parameters
     if "input_ids" not in parameters:
         raise UnsupportedCheckpoint(f"{type(model).__name__} does not take token ids.")

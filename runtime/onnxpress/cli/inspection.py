@@ -118,11 +118,19 @@ def _max_length(manifest: Manifest) -> str:
     return "unlimited" if length is None else f"{length} tokens"
 
 
+_CACHES = {
+    "shared": "fused attention, shared cache",
+    "growing": "growing cache",
+    "state": "a state beside keys and values, one token at a time",
+    "none": "no cache, slow: every token reads the whole text again",
+}
+
+
 def _generation(manifest: Manifest) -> str:
     settings = manifest.generation
     if settings is None:
         return ""
-    how = "fused attention, shared cache" if settings.cache == "shared" else "growing cache"
+    how = _CACHES[settings.cache]
     how = how if settings.traced is None else f"traced: {settings.traced} ({how})"
     return f"{how}; {'any number of' if settings.max_length is None else f'at most {settings.max_length}'} tokens"
 

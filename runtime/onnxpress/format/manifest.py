@@ -166,12 +166,14 @@ class Postprocessing:
 class GenerationSettings:
     """How graphs that continue text are called; the defaults of a call are in `generation_config.json`.
 
-    `cache`: "shared" (fused attention writes keys and values in place) or "growing" (a traced graph returns them);
+    `cache`: "shared" (fused attention writes keys and values in place), "growing" (a traced graph returns them),
+    "state" (a traced graph takes one token, and returns a state of fixed shape in some layers or all) or "none" (a
+    traced graph keeps nothing: rows are read whole for each token);
     `max_length`: the most tokens of a row that is continued, None: no limit; `traced`: why graphs were traced, None:
     they were built from the weights.
     """
 
-    cache: Literal["shared", "growing"]
+    cache: Literal["shared", "growing", "state", "none"]
     max_length: int | None
     traced: str | None = None
 

@@ -16,14 +16,23 @@ from onnxpress_exporter.errors import TraceError
 from onnxpress_exporter.graphs.names import DECODER
 from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.graphs.trace import trace
-from onnxpress_exporter.graphs.traced_cache import examples, modules
+from onnxpress_exporter.graphs.traced_cache import examples, modules, states
 from onnxpress_exporter.graphs.traced_cache.cache import first_line, kept_after_encoder, kept_by_decoder
 from onnxpress_exporter.graphs.traced_cache.rotations import changing_from, held
 from onnxpress_exporter.graphs.traced_cache.specs import cross_decoder_spec, decoder_spec, encoder_spec
+from onnxpress_exporter.passes.bfloat16_arithmetic import bfloat16_arithmetic
 from onnxpress_exporter.passes.expert_weights import expert_weights
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
 
-__all__ = ["trace_decoder", "trace_encoder_decoder", "traced_limit"]
+__all__ = [
+    "keeps_anything",
+    "keeps_states",
+    "trace_decoder",
+    "trace_encoder_decoder",
+    "trace_step",
+    "trace_whole",
+    "traced_limit",
+]
 
 #: What configs call the most positions that a model was made for.
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
@@ -39,7 +48,48 @@ def trace_decoder(model: Any) -> onnx_ir.Model:
         layers = kept_by_decoder(model)
         masked = modules.hides_padding(model, layers)
         spec = decoder_spec(layers, modules.vocabulary(model), modules.positions(model), masked)
-        return _traced([(modules.Decoder(model, len(layers)), spec)])[DECODER]
+        first = modules.first_position(model)
+        return _traced([(modules.Decoder(model, len(layers), first), spec)])[DECODER]
+
+
+def keeps_anything(model: Any) -> bool:
+    """Whether the model takes what it keeps of the tokens it has read."""
+    return states.cache_argument(model) is not None
+
+
+def keeps_states(model: Any) -> bool:
+    """Whether some layer keeps a state, or nothing, instead of keys and values of every token.
+
+    Raises:
+        TraceError: it keeps something that no graph here can hold.
+    """
+    with held(model), torch.no_grad():
+        return states.keeps_states(model)
+
+
+def trace_step(model: Any) -> onnx_ir.Model:
+    """The graph of a causal language model that keeps a state in some layers: one token after it, in float32.
+
+    Raises:
+        TraceError: it keeps something else, or PyTorch cannot capture it.
+    """
+    with held(model), torch.no_grad():
+        kept = states.entries(model)
+        step = states.Step(model, kept, 1 + max((entry.layer for entry in kept), default=-1))
+        spec = states.step_spec(model, kept)
+        states.check_steps(step, spec)
+        return _traced([(step, spec)])[DECODER]
+
+
+def trace_whole(model: Any) -> onnx_ir.Model:
+    """The graph of a causal language model that keeps nothing of what it has read, in float32.
+
+    Raises:
+        TraceError: a token's scores change with what follows it, or PyTorch cannot capture it.
+    """
+    with torch.no_grad():
+        states.check_whole(model)
+        return _traced([(states.Whole(model), states.whole_spec(model))])[DECODER]
 
 
 def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
@@ -63,6 +113,7 @@ def traced_limit(model: Any) -> int | None:
     """How many tokens a row can have: those the model was made for, as far as its rotations stay as they are."""
     config = model.config.get_text_config(decoder=True)
     limits = [getattr(config, name, None) for name in _POSITIONS]
+    limits = [limit - modules.first_position(model) if isinstance(limit, int) else None for limit in limits]
     limits.append(changing_from(model))
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
 
@@ -78,6 +129,7 @@ def _traced(parts: Sequence[tuple[torch.nn.Module, GraphSpec]]) -> dict[str, onn
     graphs = {}
     for (module, spec), tensors in zip(parts, inputs, strict=True):
         graph = graphs[spec.name] = trace(module, spec, tensors)
+        bfloat16_arithmetic(graph)
         gemm_as_matmul(graph)
         expert_weights(graph)
     return graphs

@@ -26,7 +26,7 @@ def inputs(spec: GraphSpec) -> dict[str, torch.Tensor]:
             padding = slice(-PADDING, None) if tensor.axes[-1] == "encoder_sequence" else slice(PADDING)
             tensors[tensor.name][0, padding] = 0
         elif tensor.name == "position_ids":
-            tensors[tensor.name] = (SIZES["past"] + torch.arange(SIZES["sequence"])).expand(shape).contiguous()
+            tensors[tensor.name] = (SIZES["past"] + torch.arange(shape[-1])).expand(shape).contiguous()
             tensors[tensor.name][0] -= PADDING
         elif tensor.name == "logits_to_keep":
             tensors[tensor.name] = torch.arange(shape[0]) + 1

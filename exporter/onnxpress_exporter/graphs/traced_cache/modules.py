@@ -44,11 +44,20 @@ class _Wrapper(torch.nn.Module):
 
 
 class Decoder(_Wrapper):
-    """Takes and returns what `decoder_spec` says; a mask is not needed where no row has padding."""
+    """Takes and returns what `decoder_spec` says; a mask is not needed where no row has padding.
+
+    `first`: the position of a text's first token, which the graph calls 0.
+    """
+
+    def __init__(self, model: Any, layers: int, first: int = 0) -> None:
+        super().__init__(model, layers)
+        self.first = first
 
     def forward(self, **tensors: torch.Tensor) -> Tensors:
+        if self.first:
+            tensors["position_ids"] = tensors["position_ids"] + self.first
         cache = growing(self._past(tensors))
-        with _scores_of(self.checkpoint, tensors.pop("logits_to_keep")) as chosen:
+        with chosen_scores(self.checkpoint, tensors.pop("logits_to_keep")) as chosen:
             outputs = self.checkpoint(**tensors, past_key_values=cache, use_cache=True)
         return {"logits": chosen(outputs.logits), **_present(cache)}
 
@@ -82,7 +91,7 @@ class CrossDecoder(_Wrapper):
         # Only its shape is looked at: what the decoder would make of it is in the cache.
         width = self.config.get_text_config(decoder=True).hidden_size
         unread = torch.zeros(ids.shape[0], mask.shape[1], width)
-        with _scores_of(self.checkpoint, tensors["logits_to_keep"]) as chosen:
+        with chosen_scores(self.checkpoint, tensors["logits_to_keep"]) as chosen:
             outputs = self.checkpoint(
                 encoder_outputs=BaseModelOutput(last_hidden_state=unread),
                 attention_mask=mask.index_select(0, of_row),
@@ -105,9 +114,16 @@ def positions(model: Any) -> bool:
     return "position_ids" in inspect.signature(model.forward).parameters
 
 
+def first_position(model: Any) -> int:
+    """The position of a text's first token: models after RoBERTa count on from the padding's, which has a row, too."""
+    table = next((part for name, part in model.named_modules() if name.endswith(".position_embeddings")), None)
+    padding = getattr(table, "padding_idx", None)
+    return 0 if padding is None or not positions(model) else int(padding) + 1
+
+
 def hides_padding(model: Any, layers: Sequence[Kept]) -> bool:
     """Whether tokens get the same scores with padding before them, hidden by the mask."""
-    decoder, padding, total = Decoder(model, len(layers)), 2, 6
+    decoder, padding, total = Decoder(model, len(layers), first_position(model)), 2, 6
     ids = 4 + torch.arange(total)[None]
     keep = torch.arange(1)
     places: Tensors = {"position_ids": torch.arange(total)[None]} if positions(model) else {}
@@ -149,7 +165,7 @@ def _present(cache: Cache, part: str = "") -> Tensors:
 
 
 @contextmanager
-def _scores_of(model: Any, places: torch.Tensor) -> Iterator[Any]:
+def chosen_scores(model: Any, places: torch.Tensor) -> Iterator[Any]:
     """Let the head see the states at `kept`, int64 (kept), alone; gives what is left to do to the scores."""
 
     def choose(states: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ Knows no session and no arrays.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import GraphInfo, TensorInfo
@@ -22,6 +22,8 @@ INPUTS: Mapping[str, frozenset[str]] = {
         {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep", WITH_LOG_NORMALIZER}
     ),
     "growing": frozenset({"input_ids", "position_ids", "attention_mask", "logits_to_keep"}),
+    "state": frozenset({"input_ids", "position_ids"}),
+    "none": frozenset({"input_ids", "logits_to_keep"}),
 }
 
 
@@ -29,10 +31,10 @@ INPUTS: Mapping[str, frozenset[str]] = {
 class DecoderGraph:
     """One decoder's graph.
 
-    `inputs`: those beside keys and values. `past`: names of keys and values of the rows' own tokens -> (heads, size).
-    `text`: names of those of the encoder's text. `vocabulary`: the size of the logits' last axis.
-    `normalizes`: whether it returns `log_normalizer`. `dtype`: of keys and values, which is float16 in a variant of 16
-    bits.
+    `inputs`: those beside keys, values and states. `past`: names of keys and values of the rows' own tokens -> (heads,
+    size). `states`: names of what has no axis of tokens -> its shape, the rows aside. `text`: names of the keys and
+    values of the encoder's text. `vocabulary`: the size of the logits' last axis. `normalizes`: whether it returns
+    `log_normalizer`. `dtype`: of keys, values and states, which is float16 in a variant of 16 bits.
     """
 
     name: str
@@ -42,6 +44,7 @@ class DecoderGraph:
     vocabulary: int
     normalizes: bool = False
     dtype: str = "float32"
+    states: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def present(name: str) -> str:
@@ -50,19 +53,24 @@ def present(name: str) -> str:
 
 
 def read(name: str, info: GraphInfo, cache: str) -> DecoderGraph:
-    """Describe a graph of a "shared" or a "growing" cache.
+    """Describe a graph of a kind of cache, one of `INPUTS`.
 
     Raises:
         UnsupportedFormat: it takes what this runtime does not give, or does not return what it should.
     """
     inputs, past, text = set(), {}, []
+    states: dict[str, tuple[int, ...]] = {}
     outputs = {output.name: output for output in info.outputs}
     for tensor in info.inputs:
         if tensor.name.startswith(_PAST):
             if ".encoder." in tensor.name:
                 text.append(tensor.name)
                 continue
-            past[tensor.name] = _heads_and_size(name, tensor)
+            shape = _state_shape(tensor) if cache == "state" else None
+            if shape is None:
+                past[tensor.name] = _heads_and_size(name, tensor)
+            else:
+                states[tensor.name] = shape
             if present(tensor.name) not in outputs:
                 raise UnsupportedFormat(f"Graph {name!r} does not return {present(tensor.name)}. Export again.")
         elif tensor.name in INPUTS[cache] or tensor.name == TEXT_MASK:
@@ -71,12 +79,19 @@ def read(name: str, info: GraphInfo, cache: str) -> DecoderGraph:
             raise UnsupportedFormat(
                 f"Graph {name!r} takes {tensor.name}, which this onnxpress cannot give. Upgrade it."
             )
-    if "input_ids" not in inputs or not past or "logits" not in outputs:
+    if "input_ids" not in inputs or not (past or states or cache == "none") or "logits" not in outputs:
         raise UnsupportedFormat(f"Graph {name!r} is no decoder: it lacks input_ids, logits or a past. Export again.")
     vocabulary = outputs["logits"].axes[-1]
     if not isinstance(vocabulary, int):
         raise UnsupportedFormat(f"Graph {name!r} does not say how many tokens there are: {outputs['logits'].axes}.")
-    return DecoderGraph(name, frozenset(inputs), past, tuple(text), vocabulary, LOG_NORMALIZER in outputs)
+    normalizes = LOG_NORMALIZER in outputs
+    return DecoderGraph(name, frozenset(inputs), past, tuple(text), vocabulary, normalizes, states=states)
+
+
+def _state_shape(tensor: TensorInfo) -> tuple[int, ...] | None:
+    """The shape of a row's state; None: it has an axis of tokens."""
+    shape = tuple(axis for axis in tensor.axes[1:] if isinstance(axis, int))
+    return shape if tensor.dtype == "float32" and shape and len(shape) == len(tensor.axes) - 1 else None
 
 
 def _heads_and_size(graph: str, tensor: TensorInfo) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from onnxpress.generation.decoder import DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import DecoderGraph, read
 from onnxpress.generation.decoders.growing import GrowingModel
+from onnxpress.generation.decoders.rows import RowsModel
 from onnxpress.generation.decoders.shared import SharedModel
 
 DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
@@ -25,12 +26,14 @@ def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 
     Raises:
         UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
     """
-    graph, limit, growing = _decoder(manifest, DECODER)
+    graph, limit, cache = _decoder(manifest, DECODER)
     if graph.text:
         raise UnsupportedFormat(f"Graph {DECODER!r} wants an encoder's keys and values. Export again.")
     graph = _as_stored(graph, session)
-    if growing:
+    if cache == "growing":
         return GrowingModel(session, graph, limit)
+    if cache != "shared":
+        return RowsModel(session, graph, limit)
     return SharedModel(session, graph, limit, prefix_bytes)
 
 
@@ -40,22 +43,23 @@ def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecode
     Raises:
         UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
     """
-    graph, limit, growing = _decoder(manifest, CROSS_DECODER)
+    graph, limit, cache = _decoder(manifest, CROSS_DECODER)
     if ENCODER not in manifest.graphs or not graph.text:
         raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
-    return CrossModel(session, ENCODER, _as_stored(graph, session), limit, growing)
+    return CrossModel(session, ENCODER, _as_stored(graph, session), limit, cache == "growing")
 
 
-def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, bool]:
-    """The graph, the most tokens of a row, and whether the cache is a growing one."""
+def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, str]:
+    """The graph, the most tokens of a row, and the kind of its cache."""
     settings = manifest.generation
     if settings is None or name not in manifest.graphs:
         raise UnsupportedFormat(
             f"The artifact has no graph {name!r} that continues text; it has: {', '.join(manifest.graphs)}."
         )
-    return read(name, manifest.graphs[name], settings.cache), settings.max_length, settings.cache == "growing"
+    return read(name, manifest.graphs[name], settings.cache), settings.max_length, settings.cache
 
 
 def _as_stored(graph: DecoderGraph, session: Session) -> DecoderGraph:
     """With the dtype of keys and values in this variant, which the manifest does not tell."""
-    return replace(graph, dtype=session.input_dtype(next(iter(graph.past)), graph.name))
+    first = next(iter((*graph.past, *graph.states)), None)
+    return graph if first is None else replace(graph, dtype=session.input_dtype(first, graph.name))

@@ -1,0 +1,38 @@
+"""Models that compute something else at another length of a text, which no graph can follow: refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+
+_KINDS: Mapping[str, str] = {
+    "funnel": "it counts its relative positions in Python, for one length",
+    "led": "it pads its input to a multiple of its attention window",
+    "longformer": "it pads its input to a multiple of its attention window",
+    "reformer": "it hashes and sorts its input in chunks of a fixed length",
+}
+
+
+def refuse_length_dependent(model: Any) -> None:
+    """Whether it reads or writes: only lengths that differ in kind from the traced ones would show a wrong graph.
+
+    Raises:
+        UnsupportedCheckpoint: the model's computation changes with the length.
+    """
+    config = model.config
+    kind = str(config.model_type)
+    reason = _KINDS.get(kind)
+    if kind == "nystromformer" and config.num_landmarks != config.segment_means_seq_len:
+        reason = (
+            f"it takes the means of {config.num_landmarks} segments of exactly {config.segment_means_seq_len} tokens "
+            "(num_landmarks and segment_means_seq_len in its config.json; where they are equal, it attends in full)"
+        )
+    if reason is not None:
+        raise UnsupportedCheckpoint(f"{type(model).__name__} cannot be one graph for all lengths: {reason}.")
+    if getattr(config, "attention_type", None) == "block_sparse":
+        raise UnsupportedCheckpoint(
+            f"{type(model).__name__} attends to blocks above some length and to everything below it, which cannot be "
+            'one graph. Set "attention_type": "original_full" in its config.json to export it with full attention.'
+        )
