@@ -188,6 +188,8 @@ class GraphModel:
         rows = as_rows("input_ids", others.pop("input_ids"), pad, self._side)
         if not rows.array.size:
             raise InputError("input_ids holds no token.")
+        if self.loaded.tokenizer is not None:
+            self.loaded.tokenizer.check_ids(rows.array.ravel().tolist())
         return rows, others
 
     def _tokenized(self, inputs: Any, text_pair: Any, **arguments: Any) -> dict[str, Any]:
