@@ -13,14 +13,18 @@ import secrets
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from onnxpress.format.files import write_file
 from onnxpress_bench.errors import BenchError, MissingPeer
 
 HOME_VARIABLE = "ONNXPRESS_BENCH_HOME"
@@ -34,13 +38,12 @@ Show = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`requirements`: as pip takes them. `pip_options` and `build` (environment variables) are given to pip as well."""
+    """`requirements`: as pip takes them, with `pip_options`."""
 
     name: str
     about: str
     requirements: tuple[str, ...]
     pip_options: tuple[str, ...] = ()
-    build: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,12 @@ def home() -> Path:
     chosen = os.environ.get(HOME_VARIABLE)
     if chosen:
         return Path(chosen).absolute()
-    if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "onnxpress" / "bench"
+    caches = {
+        "win32": os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local",
+        "darwin": Path.home() / "Library" / "Caches",
+    }
+    cache = caches.get(sys.platform) or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "onnxpress", "bench")
 
 
 def interpreter(peer: str) -> Path:
@@ -150,16 +152,15 @@ def state() -> list[State]:
     from packaging.utils import canonicalize_name
 
     states = []
-    for name in sorted(PEERS):
-        peer, record = PEERS[name], _record(PEERS[name])
-        if record is None:
-            states.append(State(name, peer.about, peer.requirements, installed=False))
-        else:
-            folder, versions = home() / record["folder"], record["versions"]
-            by_name = {canonicalize_name(package): version for package, version in versions.items()}
-            version = by_name.get(canonicalize_name(Requirement(peer.requirements[0]).name))
-            rest = (str(folder), _size_bytes(folder), version, versions)
-            states.append(State(name, peer.about, peer.requirements, True, *rest))
+    for name, peer in sorted(PEERS.items()):
+        states.append(State(name, peer.about, peer.requirements, installed=False))
+        if (record := _record(peer)) is not None:
+            folder, by_name = home() / record["folder"], {canonicalize_name(key): key for key in record["versions"]}
+            key = by_name.get(canonicalize_name(Requirement(peer.requirements[0]).name), "")
+            known = {"version": record["versions"].get(key), "versions": record["versions"]}
+            states[-1] = replace(
+                states[-1], installed=True, folder=str(folder), size_bytes=_size_bytes(folder), **known
+            )
     return states
 
 
@@ -187,19 +188,21 @@ def _known(name: str) -> Peer:
 
 def _recipe(peer: Peer) -> dict[str, Any]:
     """What makes an environment that of today's peer."""
-    return {
-        "requirements": list(peer.requirements),
-        "pip_options": list(peer.pip_options),
-        "build": dict(peer.build),
-    }
+    return {"requirements": list(peer.requirements), "pip_options": list(peer.pip_options)}
+
+
+def _written(peer: Peer) -> dict[str, Any]:
+    """The record that the last complete installation wrote, whatever it was made for; empty where none did."""
+    try:
+        record: dict[str, Any] = json.loads((home() / f"{peer.name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record
 
 
 def _record(peer: Peer) -> dict[str, Any] | None:
     """The record of a complete environment for today's requirements."""
-    try:
-        record: dict[str, Any] = json.loads((home() / f"{peer.name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    record = _written(peer)
     # exists() follows the link to the Python that the venv was made with, which may be gone by now.
     if record.get("recipe") != _recipe(peer) or not _python(home() / record["folder"]).exists():
         return None
@@ -208,28 +211,19 @@ def _record(peer: Peer) -> dict[str, Any] | None:
 
 def _install(peer: Peer, say: Show) -> None:
     """One writer at a time. Folders that no record names are what killed installations left."""
-    place = home()
+    place, earlier = home(), _written(peer).get("folder")
     for leftover in place.glob(f"{peer.name}@*"):
-        if leftover.name != _named(peer):
+        if leftover.name != earlier:
             shutil.rmtree(leftover, ignore_errors=True)
     folder = place / f"{peer.name}@{secrets.token_hex(4)}"
     try:
         say("making an environment")
-        # -I: neither the current folder nor PYTHONPATH may stand in for a library.
-        _run([sys.executable, "-I", "-m", "venv", str(folder)], peer, _silent)
-        python = str(_python(folder))
-        pip = [python, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-        _run([*pip, "install", *peer.pip_options, *peer.requirements], peer, say)
-        listed = json.loads(_run([*pip, "list", "--format", "json"], peer, _silent)[-1])
-        record = {
-            "folder": folder.name,
-            "recipe": _recipe(peer),
-            "versions": {package["name"]: package["version"] for package in listed},
-        }
-        earlier = _named(peer)
-        partial = folder / "record.json"
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        partial.replace(place / f"{peer.name}.json")
+        venv.create(folder, symlinks=os.name != "nt", with_pip=True)
+        _pip_install(peer, _python(folder), say)
+        installed = distributions(path=[_path("purelib", folder)])
+        versions = {distribution.metadata["Name"]: distribution.version for distribution in installed}
+        record = {"folder": folder.name, "recipe": _recipe(peer), "versions": versions}
+        write_file(place / f"{peer.name}.json", json.dumps(record, indent=2).encode() + b"\n")
     except BaseException:  # Ctrl-C too
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -237,29 +231,13 @@ def _install(peer: Peer, say: Show) -> None:
         shutil.rmtree(place / earlier, ignore_errors=True)
 
 
-def _named(peer: Peer) -> str | None:
-    """The folder that the record names, whatever it was made for."""
-    try:
-        return str(json.loads((home() / f"{peer.name}.json").read_text(encoding="utf-8"))["folder"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _run(command: list[str], peer: Peer, say: Show) -> list[str]:
-    """The lines that it printed on standard output.
-
-    Raises:
-        BenchError: it failed; the message is its last line that says why.
-    """
-    pipe, environment = subprocess.PIPE, {**os.environ, **peer.build}
+def _pip_install(peer: Peer, python: Path, say: Show) -> None:
+    """Raises BenchError if pip failed; the message is its last line that says why."""
+    # -I: neither the current folder nor PYTHONPATH may stand in for a library.
+    pip = [str(python), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
     lines = []
-    with (
-        TemporaryDirectory() as scratch,
-        Path(scratch, "errors").open("w+b") as errors,
-        subprocess.Popen(
-            command, stdout=pipe, stderr=errors, env=environment, encoding="utf-8", errors="replace"
-        ) as process,
-    ):
+    with subprocess.Popen([*pip, *peer.pip_options, *peer.requirements], **streams) as process:
         assert process.stdout is not None
         try:
             for line in filter(None, map(str.strip, process.stdout)):
@@ -268,23 +246,20 @@ def _run(command: list[str], peer: Peer, say: Show) -> list[str]:
         except BaseException:
             process.kill()
             raise
-        code = process.wait()
-        errors.seek(0)
-        said = errors.read().decode("utf-8", "replace").splitlines()
-    if code != 0:
-        raise BenchError(f"{peer.name} could not be installed: {_reason([*lines, *said], code)}")
-    return lines
+    if process.returncode != 0:
+        # pip ends with the error, or with hints after it; its errors are marked.
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+        reason = (errors or lines or [f"exit code {process.returncode}"])[-1]
+        raise BenchError(f"{peer.name} could not be installed: {reason}")
 
 
-def _reason(lines: list[str], code: int) -> str:
-    """pip ends with the error, or with hints after it; its errors are marked."""
-    said = [line.strip() for line in lines if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
-    return (errors or said or [f"exit code {code}"])[-1]
+def _path(name: str, folder: Path) -> str:
+    """Where a venv has its "scripts", or its libraries, "purelib"."""
+    return sysconfig.get_path(name, "venv", {"base": str(folder), "platbase": str(folder)})
 
 
 def _python(folder: Path) -> Path:
-    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+    return Path(_path("scripts", folder), "python.exe" if os.name == "nt" else "python")
 
 
 def _size_bytes(folder: Path) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,11 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A matrix product that can be repeated: `call` computes it into memory it has, `result` is a copy of that."""
+    """A matrix product that can be repeated: `call` computes it into memory it has, and returns that memory."""
 
     by: str
     operations: int
-    call: Callable[[], Any]
-    result: Callable[[], NDArray[Any]]
+    call: Callable[[], NDArray[Any]]
 
 
 def fp32_products(threads: int, shapes: tuple[Shape, ...] = SHAPES) -> list[Product]:
@@ -69,11 +69,7 @@ def _numpy(threads: int, shapes: tuple[Shape, ...]) -> Iterator[Product]:
     for shape in shapes:
         x, w = fp32_operands(shape)
         out = np.zeros((shape[0], shape[2]), dtype=np.float32)
-
-        def call(x: Any = x, w: Any = w, out: Any = out) -> None:
-            np.matmul(x, w, out=out)
-
-        yield Product(f"numpy {np.__version__} {_text(shape)}", _operations(shape), call, out.copy)
+        yield _product(f"numpy {np.__version__}", shape, partial(np.matmul, x, w, out=out))
 
 
 def _torch(threads: int, shapes: tuple[Shape, ...]) -> Iterator[Product]:
@@ -86,13 +82,10 @@ def _torch(threads: int, shapes: tuple[Shape, ...]) -> Iterator[Product]:
         x, w = (torch.from_numpy(operand) for operand in fp32_operands(shape))
         out = torch.zeros((shape[0], shape[2]))
 
-        def call(x: Any = x, w: Any = w, out: Any = out) -> None:
-            torch.mm(x, w, out=out)
+        def call(x: Any = x, w: Any = w, out: Any = out) -> NDArray[Any]:
+            return np.asarray(torch.mm(x, w, out=out))
 
-        def result(out: Any = out) -> NDArray[Any]:
-            return np.array(out.numpy())
-
-        yield Product(f"torch {torch.__version__} {_text(shape)}", _operations(shape), call, result)
+        yield _product(f"torch {torch.__version__}", shape, call)
 
 
 def _onnxruntime_fp32(threads: int, shapes: tuple[Shape, ...]) -> Iterator[Product]:
@@ -151,19 +144,13 @@ def _onnxruntime(
     bound = onnxruntime.OrtValue.ortvalue_from_numpy(out)
     binding.bind_ortvalue_output("y", bound)
 
-    def call() -> None:
+    def call() -> NDArray[Any]:
         session.run_with_iobinding(binding)
+        return np.asarray(bound.numpy())
 
-    def result() -> NDArray[Any]:
-        return np.array(bound.numpy())
-
-    yield Product(f"onnxruntime {onnxruntime.__version__} {operator} {_text(shape)}", _operations(shape), call, result)
+    yield _product(f"onnxruntime {onnxruntime.__version__} {operator}", shape, call)
 
 
-def _text(shape: Shape) -> str:
-    return "x".join(str(size) for size in shape)
-
-
-def _operations(shape: Shape) -> int:
+def _product(by: str, shape: Shape, call: Callable[[], NDArray[Any]]) -> Product:
     """A multiplication and an addition for each of M * K * N."""
-    return 2 * shape[0] * shape[1] * shape[2]
+    return Product(f"{by} {'x'.join(map(str, shape))}", 2 * shape[0] * shape[1] * shape[2], call)

@@ -99,6 +99,17 @@ class Worker:
             pass
 
 
+def run_python(*arguments: str) -> None:
+    """This Python with arguments: "-m", a module, and its own.
+
+    Raises:
+        RuntimeError: it failed; the message is the last line that it said.
+    """
+    done = subprocess.run([sys.executable, *arguments], capture_output=True)
+    if done.returncode != 0:
+        raise RuntimeError(_last_words(done.returncode, done.stdout + b"\n" + done.stderr))
+
+
 def _last_words(code: int, errors: bytes) -> str:
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)

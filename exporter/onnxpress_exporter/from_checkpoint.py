@@ -40,6 +40,7 @@ from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import TorchReference, TorchWriter
 from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
+from onnxpress_exporter.source.tables import find_tables
 from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.tasks.loading import load_model
@@ -87,7 +88,7 @@ def plan_from_checkpoint(
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint, arguments)
     traceable = [] if row.writes else _traceable(row, checkpoint, model, tokenizer, allow_pickled_weights)
     write_tokenizer(tokenizer, folder)
-    text = tokenizer_settings(tokenizer, model.config)
+    text = tokenizer_settings(tokenizer, model.config, find_tables(model))
     say("trace")
     graphs = _built(model) if row.writes else _traced(traceable)
     say("save")
@@ -120,6 +121,7 @@ def plan_from_checkpoint(
     check = partial(check_tokens, tokenizer)
     plain = Session({name: folder / entry.file for name, entry in files.items()})
     check_opens(Artifact(folder, manifest), plain, runtime_tokenizer)
+    compared = row.compare_whole(checkpoint, Artifact(folder, manifest), plain, runtime_tokenizer)
     # From the files: weights are mapped into memory and are not there twice.
     parts = tuple(
         Part(name, info, onnx_ir.load(folder / files[name].file), info.role != "head")
@@ -127,7 +129,7 @@ def plan_from_checkpoint(
     )
     if graphs.generation is None:
         answers = AnswersGate(
-            Artifact(folder, manifest), runtime_tokenizer, TorchReference(graphs.modules), rows, check
+            Artifact(folder, manifest), runtime_tokenizer, TorchReference(graphs.modules, compared), rows, check
         )
         return Plan(replace(manifest, padding=answers.padding), folder, parts, plain, answers, settings)
     _check_texts(runtime_tokenizer, check)

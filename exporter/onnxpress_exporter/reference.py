@@ -51,14 +51,15 @@ class TorchReference:
 
     Args:
         modules: graph -> the module it was traced from, and the names of its outputs.
+        compared: what else the answers were compared with, to be told with the reference's name.
     """
 
-    name = _NAME
     timed: str | None = PYTORCH
     device = "cpu"
 
-    def __init__(self, modules: Mapping[str, tuple[torch.nn.Module, Sequence[str]]]) -> None:
+    def __init__(self, modules: Mapping[str, tuple[torch.nn.Module, Sequence[str]]], compared: str = "") -> None:
         self._modules = modules
+        self.name = f"{_NAME}{compared}"
 
     def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
         """Named outputs of a module."""

@@ -82,7 +82,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Model]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             checkpoint = tiny_checkpoint(architecture, task, base / "checkpoint")
-        subject = of_artifact(export(checkpoint, base / "artifact", task=task), None, settings, backends=["pytorch"])
+        artifact = export(checkpoint, base / "artifact", task=task)
+        subject = of_artifact(artifact, str(checkpoint), settings, backends=["pytorch"])
         located = prepared(subject.specs[0], OURS)
         items = list(subject.inputs.stream[:12])
         found[task] = Model(located, items, piloted(located, items, OURS)["answers"])

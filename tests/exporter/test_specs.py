@@ -128,3 +128,30 @@ def test_models_that_one_graph_cannot_follow(architecture: str, config: dict[str
     model, tokenizer = model_and_tokenizer(architecture, "AutoModelForSequenceClassification", **config)
     with pytest.raises(UnsupportedCheckpoint, match=words):
         text_encoder_spec(TASKS["text-classification"], model, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config"),
+    [("bart", {}), ("t5", {}), ("gpt2", {"pad_token_id": None}), ("qwen2", {"pad_token_id": None})],
+)
+def test_classifiers_answer_rows_that_their_class_refuses_together(architecture: str, config: dict[str, Any]) -> None:
+    """Different numbers of end tokens; no token for padding: each row as the class answers it alone."""
+    import torch
+
+    from onnxpress_exporter.tasks.sequence_rows import answer_by_rows
+
+    model, tokenizer = model_and_tokenizer(architecture, "AutoModelForSequenceClassification")
+    for name, value in config.items():
+        setattr(model.config, name, value)
+    model.eval()
+    ids = [tokenizer(*texts).input_ids for texts in (("fox",), ("the quick brown fox", "dog"), ("a dog", "fox"))]
+    longest = max(map(len, ids))
+    rows = torch.tensor([row + [1] * (longest - len(row)) for row in ids])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
+    with torch.inference_mode():
+        alone = [model(torch.tensor([row])).logits for row in ids]
+        if config:
+            with pytest.raises(ValueError, match="no padding token"):
+                model(input_ids=rows, attention_mask=mask)
+        together = answer_by_rows(model)(input_ids=rows, attention_mask=mask)["logits"]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)

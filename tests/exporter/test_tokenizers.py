@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onnxpress.format.processors import SpecialToken
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
+from onnxpress_exporter.source.tables import Tables, find_tables
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 from tests.fixtures.tiny_tokenizers import KINDS, tiny_tokenizer
 
@@ -158,3 +159,59 @@ def test_settings_hold_what_the_file_lacks() -> None:
     assert bert.special_tokens["mask"] == SpecialToken("[MASK]", 4)
     assert set(bert.special_tokens) == {"unk", "cls", "sep", "mask"}
     assert (bert.pad_token_id, bert.pad_token_type_id, bert.file) == (0, 0, "tokenizer.json")
+
+
+def test_chat_templates_know_every_named_token_that_transformers_gives_them() -> None:
+    extra = {"turn_token": "<turn>", "image_start": "<img>"}
+    tokenizer = tiny_tokenizer("qwen2", extra_special_tokens=extra, bos_token="<s>")
+    found = tokenizer_settings(tokenizer, {"model_type": "qwen2"})
+    chat = {f"{kind}_token": token.text for kind, token in found.special_tokens.items()} | dict(found.named_tokens)
+    assert chat == tokenizer.special_tokens_map
+    assert {"turn_token", "image_start", "pad_token"} <= set(found.named_tokens)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config", "positions"),
+    [
+        ("bert", {}, True),
+        ("gpt2", {}, True),
+        ("bart", {}, True),
+        ("roformer", {}, True),
+        ("deberta", {}, False),
+        ("deberta_v2", {}, False),
+        ("deberta_v2", {"position_biased_input": True}, True),
+        ("xlnet", {}, False),
+        ("t5", {}, False),
+        ("qwen2", {}, False),
+        ("qwen2", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}, True),
+    ],
+)
+def test_a_table_of_positions_is_looked_for(architecture: str, config: dict[str, Any], positions: bool) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    from tests.fixtures.tiny import ARCHITECTURES
+
+    tiny = ARCHITECTURES[architecture]
+    settings = AutoConfig.for_model(tiny.model_type, vocab_size=60, pad_token_id=1, **{**tiny.sizes, **config})
+    with torch.device("meta"):
+        found = find_tables(AutoModel.from_config(settings))
+    assert found == Tables(60, positions)
+
+
+def test_without_a_table_of_positions_only_the_tokenizer_limits() -> None:
+    config = {"model_type": "deberta-v2", "max_position_embeddings": 64}
+    for own_limit, limit in ((None, None), (96, 96)):
+        options = {} if own_limit is None else {"model_max_length": own_limit}
+        tokenizer = tiny_tokenizer("bert", **options)
+        assert tokenizer_settings(tokenizer, config, Tables(positions=False)).max_length == limit
+
+
+def test_tokens_without_a_row() -> None:
+    tokenizer = tiny_tokenizer("bert")
+    rows = len(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "<filler>"})
+    found = tokenizer_settings(tokenizer, {"model_type": "bert", "pad_token_id": 3}, Tables(rows))
+    assert (found.vocabulary, found.pad_token_id) == (rows, 3)
+    with pytest.raises(UnsupportedCheckpoint, match=r"puts '\[CLS\]' \(id \d+\) around every text"):
+        tokenizer_settings(tokenizer, {"model_type": "bert"}, Tables(2))

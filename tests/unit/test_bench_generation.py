@@ -19,8 +19,7 @@ from onnxpress_bench.backends.gguf import FILE_TYPES
 from onnxpress_bench.environments import PEERS
 from onnxpress_bench.run import settings_for
 from onnxpress_bench.scenarios import Work
-from onnxpress_bench.scenarios.audio import audio
-from onnxpress_bench.scenarios.generation import generation, timed
+from onnxpress_bench.scenarios.writing import audio, generation, timed
 from onnxpress_bench.subject import of_checkpoint
 from onnxpress_bench.workloads import Sizes
 from onnxpress_bench.workloads.prompts import exact_text

@@ -50,8 +50,7 @@ from onnxpress_bench import limits
 from onnxpress_bench.matmuls import fp32_products, int8_products
 
 products = [*fp32_products({THREADS}, ({SMALL},)), *int8_products({THREADS}, ({SMALL},))]
-[product.call() for product in products]
-small = [(product.by, product.operations, product.result().tolist()) for product in products]
+small = [(product.by, product.operations, product.call().tolist()) for product in products]
 limits.MIN_READ_BYTES = 0  # enough to be larger than the caches
 print(json.dumps({{"limits": asdict(limits.measure_limits({THREADS}, 0.2)), "small": small}}))
 """

@@ -161,14 +161,9 @@ def _all(module: str, name: str, tasks: Iterable[str] = ("",)) -> dict[str, tupl
 _ENCODERS = ("feature-extraction", "sentence-similarity", "text-classification")
 _PYTORCH = {
     **_all("pytorch", "PyTorch"),
-    **_all("pytorch_generation", "PyTorchGeneration", (GENERATION,)),
-    **_all("pytorch_rewriting", "PyTorchRewriting", REWRITING),
-    **_all("pytorch_speech", "PyTorchSpeech", (SPEECH,)),
+    **_all("pytorch_writing", "PyTorchWriting", (GENERATION, *REWRITING, SPEECH)),
 }
-_WRITES = {
-    **_all("onnxpress_generation", "OnnxpressGeneration", (GENERATION,)),
-    **_all("onnxpress_rewriting", "OnnxpressRewriting", REWRITING),
-}
+_WRITES = _all("onnxpress_writing", "OnnxpressWriting", (GENERATION, *REWRITING))
 _ONNXRUNTIME = _all("onnxruntime", "OnnxRuntime", _ENCODERS)
 _OPENVINO = _all("openvino", "OpenVINO", _ENCODERS)
 _CTRANSLATE2 = {

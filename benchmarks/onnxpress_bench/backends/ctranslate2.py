@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import BATCHINGS, Runner
-from onnxpress_bench.backends.conversion import check_servable, converted
+from onnxpress_bench.backends.ctranslate2_conversion import check_kind, convert, load_head, open_model
 from onnxpress_bench.workloads.encoding import load_tokenizer
 
 
@@ -21,24 +20,14 @@ class CTranslate2(Runner):
     batchings = BATCHINGS
     distributions = ("ctranslate2", "tokenizers")
     libraries = ("ctranslate2", "numpy", "tokenizers")
+    converters = ("ctranslate2", "torch", "transformers")
     pads = False
+    check, convert = staticmethod(check_kind), staticmethod(convert)
     _encoder: Any = None
     _classify: Any = None
 
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        """Convert."""
-        from onnxpress_bench.backends.ctranslate2_conversion import check_kind, convert_encoder
-
-        check_servable(spec)
-        check_kind(spec)
-        libraries = ("ctranslate2", "torch", "transformers")
-        return converted(spec, libraries, lambda target: convert_encoder(spec, target))
-
     def load(self) -> None:
         """The tokenizer, the encoder and the head, if there is one."""
-        from onnxpress_bench.backends.ctranslate2_conversion import load_head, open_model
-
         self.tokenizer = load_tokenizer(self.spec, pads=False)
         self._encoder = open_model(self.spec, "Encoder")
         self._classify = load_head(self.spec) if self.spec.task == "text-classification" else None

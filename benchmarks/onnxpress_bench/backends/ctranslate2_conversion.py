@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.backends.conversion import torch_model
+from onnxpress_bench.backends.base import Runner
+from onnxpress_bench.backends.pytorch_checkpoint import load_model
 
-_HEAD = "head.npz"
+_HEAD, _SAID = "head.npz", "generation_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ HEADS: Mapping[str, Head] = {
 
 
 def check_kind(spec: BackendSpec) -> None:
-    """Raises NotImplementedError for an encoder that is not measured with CTranslate2."""
+    """Raises NotImplementedError for an encoder, or an embedding, that is not measured with CTranslate2."""
+    Runner.check(spec)
     model_type = spec.settings["model_type"]
     if model_type not in HEADS:
         raise NotImplementedError(
@@ -46,27 +49,43 @@ def check_kind(spec: BackendSpec) -> None:
         )
 
 
-def convert(spec: BackendSpec, target: Path) -> None:
-    """By its own converter."""
+def convert(spec: BackendSpec, target: Path, copied: Sequence[str] = ()) -> None:
+    """By its own converter, with the files `copied` of the checkpoint; and a head's weights in numpy's format."""
     from ctranslate2.converters import TransformersConverter
 
-    converter = TransformersConverter(spec.folder, trust_remote_code=spec.settings["trust_remote_code"])
+    present = [name for name in copied if Path(spec.folder, name).is_file()]
+    trust = spec.settings["trust_remote_code"]
+    converter = TransformersConverter(spec.folder, copy_files=present, trust_remote_code=trust)
     converter.convert(str(target), quantization=_quantization(spec), force=True)
-
-
-def convert_encoder(spec: BackendSpec, target: Path) -> None:
-    """The encoder in CTranslate2's format, and the head's weights in numpy's."""
-    import numpy as np
-
-    convert(spec, target)
     if spec.task != "text-classification":
         return
-    model = torch_model(spec)
-    arrays: dict[str, Any] = {}
-    for name in HEADS[spec.settings["model_type"]].modules:
-        layer = model.get_submodule(name)
-        arrays |= {f"{name}.weight": layer.weight.detach().numpy(), f"{name}.bias": layer.bias.detach().numpy()}
-    np.savez(target / _HEAD, **arrays)
+    import numpy as np
+
+    model = load_model(spec)
+    layers = {name: model.get_submodule(name) for name in HEADS[spec.settings["model_type"]].modules}
+    weights = {f"{name}.weight": layer.weight.detach().numpy() for name, layer in layers.items()}
+    np.savez(
+        target / _HEAD, **weights, **{f"{name}.bias": layer.bias.detach().numpy() for name, layer in layers.items()}
+    )
+
+
+def check_whisper(spec: BackendSpec) -> None:
+    """Raises NotImplementedError for another kind of model that hears."""
+    if spec.settings["model_type"] != "whisper":
+        raise NotImplementedError(f"faster-whisper runs Whisper, not {spec.settings['model_type']}")
+
+
+def convert_whisper(spec: BackendSpec, target: Path) -> None:
+    """With what faster-whisper reads beside the model, and which tokens are never said."""
+    convert(spec, target, ["preprocessor_config.json", "tokenizer.json", _SAID])
+
+
+def silenced(folder: Path) -> dict[str, Any]:
+    """Arguments of faster-whisper: the tokens that a converted checkpoint never says."""
+    file = folder / _SAID
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    suppressed, blank = known.get("suppress_tokens") or [], bool(known.get("begin_suppress_tokens"))
+    return {"suppress_tokens": suppressed, "suppress_blank": blank}
 
 
 def open_model(spec: BackendSpec, kind: str) -> Any:

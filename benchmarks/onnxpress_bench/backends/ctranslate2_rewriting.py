@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import Runner
-from onnxpress_bench.backends.conversion import converted
+from onnxpress_bench.backends.ctranslate2_conversion import convert, open_model
 
 
 class CTranslate2Rewriting(Runner):
@@ -18,20 +17,13 @@ class CTranslate2Rewriting(Runner):
 
     distributions = ("ctranslate2", "transformers", "sentencepiece")
     libraries = ("ctranslate2", "transformers")
+    converters = ("ctranslate2", "torch", "transformers")
+    convert = staticmethod(convert)
     _translator: Any = None
-
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        """Convert."""
-        from onnxpress_bench.backends.ctranslate2_conversion import convert
-
-        return converted(spec, ("ctranslate2", "torch", "transformers"), lambda target: convert(spec, target))
 
     def load(self) -> None:
         """The checkpoint's tokenizer and the translator."""
         import transformers
-
-        from onnxpress_bench.backends.ctranslate2_conversion import open_model
 
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.spec.folder)
         self._translator = open_model(self.spec, "Translator")
@@ -40,7 +32,6 @@ class CTranslate2Rewriting(Runner):
         """As a batch."""
         tokenizer = self.tokenizer
         sources = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(list(texts))["input_ids"]]
-        results = self._translator.translate_batch(
-            sources, beam_size=beams, min_decoding_length=new_tokens, max_decoding_length=new_tokens
-        )
+        length = {"min_decoding_length": new_tokens, "max_decoding_length": new_tokens}
+        results = self._translator.translate_batch(sources, beam_size=beams, **length)
         return [tokenizer.convert_tokens_to_ids(result.hypotheses[0]) for result in results]

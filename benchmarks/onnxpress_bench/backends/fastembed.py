@@ -11,9 +11,7 @@ from typing import Any
 
 from onnxpress_bench.backends import BackendSpec, Batching
 from onnxpress_bench.backends.base import Runner
-from onnxpress_bench.backends.conversion import check_servable, converted
-
-NAME, GRAPH = "onnxpress-bench/checkpoint", "model.onnx"
+from onnxpress_bench.backends.fastembed_conversion import GRAPH, convert, register
 
 #: Rows of a batch where the caller names none: fastembed's own default.
 _OWN_ROWS = 256
@@ -24,24 +22,21 @@ class FastEmbed(Runner):
 
     batchings = (Batching(), Batching(8), Batching(8, sort=True), Batching(32, sort=True))
     distributions = libraries = ("fastembed",)
+    converters = ("fastembed", "optimum-onnx", "onnxruntime", "torch")
     files = (f"{GRAPH}*",)
     _model: Any = None
 
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        """Export."""
-        from onnxpress_bench.backends.fastembed_conversion import convert
+    convert = staticmethod(convert)
 
-        check_servable(spec)
+    @staticmethod
+    def check(spec: BackendSpec) -> None:
+        """Raises NotImplementedError for embeddings that it makes otherwise."""
+        Runner.check(spec)
         if spec.settings["embedding"]["truncate_dimensions"]:
             raise NotImplementedError("fastembed returns embeddings in their full length, and this model shortens them")
-        libraries = ("fastembed", "optimum-onnx", "onnxruntime", "torch")
-        return converted(spec, libraries, lambda target: convert(spec, target))
 
     def load(self) -> None:
         """Register the model and load it."""
-        from onnxpress_bench.backends.fastembed_conversion import register
-
         self._model = register(self.spec)
 
     def answer(self, items: Sequence[Any]) -> Sequence[Any]:

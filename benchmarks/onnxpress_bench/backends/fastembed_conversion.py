@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.backends.fastembed import GRAPH, NAME
 from onnxpress_bench.backends.optimum_conversion import export_onnx
+
+NAME, GRAPH = "onnxpress-bench/checkpoint", "model.onnx"
 
 
 def register(spec: BackendSpec) -> Any:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import Runner
+from onnxpress_bench.backends.ctranslate2_conversion import check_whisper, convert_whisper, silenced
 
 #: Tokens before a transcript: its start, then language and task if there are several, and that there are no timestamps.
 _PROMPT, _PROMPT_IN_ENGLISH = 4, 2
@@ -21,39 +21,32 @@ _GREEDY = {
     "temperature": 0.0,
     "without_timestamps": True,
     "condition_on_previous_text": False,
-    "compression_ratio_threshold": None,
-    "log_prob_threshold": None,
-    "no_speech_threshold": None,
+    **dict.fromkeys(("compression_ratio_threshold", "log_prob_threshold", "no_speech_threshold")),
 }
 
 
 class FasterWhisper(Runner):
-    """`settings`: suppressed, the tokens never said, and blank, which `prepare` sets."""
+    """One greedy pass; what the checkpoint never says, it does not say either."""
 
     distributions = ("faster-whisper",)
     libraries = ("faster_whisper",)
+    converters = ("ctranslate2", "torch", "transformers")
     files = ("model.bin",)
     _model: Any = None
 
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        """Convert."""
-        from onnxpress_bench.backends.faster_whisper_conversion import prepare
-
-        return prepare(spec)
+    check, convert = staticmethod(check_whisper), staticmethod(convert_whisper)
 
     def load(self) -> None:
         """The model."""
         from faster_whisper import WhisperModel
 
-        threads = self.spec.threads
-        self._model = WhisperModel(str(self.folder), device="cpu", compute_type="float32", cpu_threads=threads)
+        options = {"device": "cpu", "compute_type": "float32", "cpu_threads": self.spec.threads}
+        self._model, self._silenced = WhisperModel(str(self.folder), **options), silenced(self.folder)
 
     def transcribe(self, audio: Any, rate_hz: int) -> str:
         """One greedy pass."""
-        settings, limit = self.spec.settings, self.spec.settings["transcript_tokens"]
+        limit = self.spec.settings["transcript_tokens"]
         if limit:  # CTranslate2 stops when half of prompt and limit together is reached
             limit = 2 * limit - (_PROMPT if self._model.model.is_multilingual else _PROMPT_IN_ENGLISH)
-        suppressed = {"suppress_tokens": list(settings["suppressed"]), "suppress_blank": settings["blank"]}
-        segments, _ = self._model.transcribe(audio, max_new_tokens=limit, **suppressed, **_GREEDY)
+        segments, _ = self._model.transcribe(audio, max_new_tokens=limit, **self._silenced, **_GREEDY)
         return "".join(segment.text for segment in segments)

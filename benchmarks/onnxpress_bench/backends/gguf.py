@@ -6,7 +6,7 @@ Runs in the peer's environment, in a process that nobody measures.
 from __future__ import annotations
 
 import ctypes
-import tarfile
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,14 +15,14 @@ from typing import Any
 
 from onnxpress_bench import environments
 from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.backends.conversion import run_tool
+from onnxpress_bench.process import run_python
 from onnxpress_bench.texts import SENTENCES
 
 _PACKAGE = "llama-cpp-python"
 _CONVERTER = "convert_hf_to_gguf.py"
 
 #: Of the package's source, what converting needs.
-_PARTS = (_CONVERTER, "conversion/", "gguf-py/gguf/")
+_PARTS = (_CONVERTER, "conversion", "gguf-py")
 
 #: quantization -> llama.cpp's name for the file's type; "f32" is what the converter writes.
 FILE_TYPES: Mapping[str, str] = {"q4_0": "LLAMA_FTYPE_MOSTLY_Q4_0", "q8_0": "LLAMA_FTYPE_MOSTLY_Q8_0"}
@@ -54,7 +54,7 @@ def write_gguf(spec: BackendSpec, file: Path, quantization: str) -> None:
     tools = _tools(environments.home() / "sources")
     full = file.with_name("f32.gguf")
     script = str(tools / _CONVERTER)
-    run_tool("-c", _RUN, str(tools), script, spec.folder, "--outfile", str(full), "--outtype", "f32")
+    run_python("-c", _RUN, str(tools), script, spec.folder, "--outfile", str(full), "--outtype", "f32")
     if quantization == "f32":
         full.rename(file)
         return
@@ -80,17 +80,15 @@ def _tools(store: Path) -> Path:
     """The converter of the installed version, from the source that PyPI has of it."""
     from onnxpress.format.files import staged_folder
 
-    name = f"{_PACKAGE}-{version(_PACKAGE)}"
-    if (store / name).is_dir():
-        return store / name
-    with TemporaryDirectory() as scratch, staged_folder(store / name) as staging:
-        wanted = f"{_PACKAGE}=={version(_PACKAGE)}"
-        run_tool("-I", "-m", "pip", "download", "-q", "--no-deps", "--no-binary", _PACKAGE, "--dest", scratch, wanted)
-        with tarfile.open(next(Path(scratch).glob("*.tar.gz"))) as archive:
-            for member in archive:
-                _, _, inner = member.name.partition("/vendor/llama.cpp/")
-                if inner.startswith(_PARTS):
-                    archive.extract(member.replace(name=inner), staging, filter="data")
+    name, wanted = f"{_PACKAGE}-{version(_PACKAGE)}", f"{_PACKAGE}=={version(_PACKAGE)}"
+    if not (store / name).is_dir():
+        with TemporaryDirectory() as scratch, staged_folder(store / name) as staging:
+            source = ("--no-deps", "--no-binary", _PACKAGE, "--dest", scratch, wanted)
+            run_python("-I", "-m", "pip", "download", "-q", *source)
+            shutil.unpack_archive(next(Path(scratch).glob("*.tar.gz")), scratch, filter="data")
+            (folder,) = Path(scratch).glob("*/vendor/llama.cpp")
+            for part in _PARTS:
+                shutil.move(folder / part, staging / part)
     return store / name
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import Runner
-from onnxpress_bench.backends.conversion import converted
 
 _FILE = "model.gguf"
 
@@ -19,19 +18,17 @@ class LlamaCpp(Runner):
 
     distributions = ("llama-cpp-python",)
     libraries = ("llama_cpp",)
+    converters = ("llama-cpp-python", "transformers")
     files = (_FILE,)
     _llama: Any = None
 
     @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        """Convert, and compare its tokenizer with the checkpoint's."""
+    def convert(spec: BackendSpec, target: Path) -> None:
+        """By its own tools; the tokenizer is compared with the checkpoint's."""
         from onnxpress_bench.backends.gguf import check_tokenizer, write_gguf
 
-        def write(target: Path) -> None:
-            write_gguf(spec, target / _FILE, spec.settings["quantization"])
-            check_tokenizer(spec, target / _FILE)
-
-        return converted(spec, ("llama-cpp-python", "transformers"), write)
+        write_gguf(spec, target / _FILE, spec.settings["quantization"])
+        check_tokenizer(spec, target / _FILE)
 
     def load(self) -> None:
         """With room for the longest prompt and what follows it."""

@@ -1,14 +1,13 @@
-"""onnxpress itself: one variant of an artifact, through `onnxpress.pipeline` as users call it."""
+"""onnxpress itself: one variant of an artifact, through `onnxpress.pipeline` as users call it; for models that write,
+of an artifact or of a checkpoint that is exported once for all (onnxpress_artifact.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.backends import Batching
+from onnxpress_bench.backends import BackendSpec, Batching
 from onnxpress_bench.backends.base import Runner
-from onnxpress_bench.backends.onnxpress_artifact import open_pipeline, variant_paths
 
 
 class Onnxpress(Runner):
@@ -19,14 +18,14 @@ class Onnxpress(Runner):
     libraries = ("onnxruntime", "onnxpress")  # the session imports the first lazily; it belongs to the import
     _pipe: Any = None
 
+    @staticmethod
+    def check(spec: BackendSpec) -> None:
+        """It knows whatever it exports."""
+
     def load(self) -> None:
         """The pipeline."""
-        self._pipe = open_pipeline(self.spec, self.spec.folder)
+        self._pipe = open_pipeline(self.spec)
         self._pipe.session.warm()
-
-    def model_files(self) -> Sequence[Path]:
-        """The variant's graphs."""
-        return variant_paths(self.spec.folder, self.spec.settings["precision"])
 
     def one(self, item: Any) -> Any:
         """A single call."""
@@ -49,3 +48,11 @@ class Onnxpress(Runner):
 
         pipe, budget = self._pipe, provider_of(self.spec.device).budget_tokens
         return run_samples(batch, lambda samples: pipe.compute(samples, pipe.options), Limits(budget))
+
+
+def open_pipeline(spec: BackendSpec) -> Any:
+    """The task's pipeline of one variant."""
+    from onnxpress import pipeline
+
+    options = {"precision": spec.settings["precision"], "device": spec.device, "threads": spec.threads}
+    return pipeline(spec.task, spec.folder, **options, **spec.options)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
+from onnxpress_bench.backends.base import own_files
 
 #: What is measured here says itself how far its answers are from PyTorch's; random weights would never pass.
 _NO_LIMITS = {
@@ -19,14 +18,17 @@ _NO_LIMITS = {
 
 
 def prepare(spec: BackendSpec) -> BackendSpec:
-    """The spec with `settings["converted"]`: the artifact's folder, which a checkpoint is exported to."""
-    is_artifact = (Path(spec.folder) / "onnxpress.json").is_file()
-    return replace(
-        spec, settings={**spec.settings, "converted": spec.folder if is_artifact else str(export_checkpoint(spec))}
-    )
+    """The spec of the artifact, which a checkpoint is exported to."""
+    from onnxpress import Artifact
+
+    folder = Path(spec.folder)
+    if not (folder / "onnxpress.json").is_file():
+        folder = _exported(spec)
+    graphs = Artifact.open(folder).manifest.variants[spec.settings["precision"]].graphs.values()
+    return own_files(spec, folder, [folder / name for files in graphs for name in (files.file, *files.external)])
 
 
-def export_checkpoint(spec: BackendSpec) -> Path:
+def _exported(spec: BackendSpec) -> Path:
     """The checkpoint's artifact with the variant that is measured."""
     import onnxpress_exporter
     from onnxpress import Artifact
@@ -50,20 +52,3 @@ def export_checkpoint(spec: BackendSpec) -> Path:
     if precision not in Artifact.open(folder).manifest.variants:
         quantize(folder, [precision], settings=Settings(thresholds=_NO_LIMITS, keep_slow=True))
     return folder
-
-
-def open_pipeline(spec: BackendSpec, folder: str) -> Any:
-    """The task's pipeline of one variant."""
-    from onnxpress import pipeline
-
-    precision = spec.settings["precision"]
-    return pipeline(spec.task, folder, precision=precision, device=spec.device, threads=spec.threads, **spec.options)
-
-
-def variant_paths(folder: str, precision: str) -> list[Path]:
-    """The files of a variant's graphs."""
-    from onnxpress import Artifact
-
-    artifact = Artifact.open(folder)
-    graphs = artifact.manifest.variants[precision].graphs.values()
-    return [artifact.folder / name for files in graphs for name in (files.file, *files.external)]

@@ -5,8 +5,6 @@ With the setting "bare" a single call ends with the graph's output: tokenizer an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
@@ -24,10 +22,6 @@ class OnnxRuntime(Runner):
     def load(self) -> None:
         """The tokenizer and a session."""
         self.tokenizer, self._session = load_tokenizer(self.spec), open_session(self.spec)
-
-    def model_files(self) -> Sequence[Path]:
-        """As the subject names them."""
-        return [Path(name) for name in self.spec.settings["model_files"]]
 
     def forward(self, batch: Any) -> Any:
         """The graph's first output."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import BATCHINGS, Runner
-from onnxpress_bench.backends.conversion import converted
 from onnxpress_bench.backends.onnxruntime import open_session
 from onnxpress_bench.workloads.encoding import load_tokenizer
 
@@ -19,21 +18,33 @@ _GRAPH = "model_dynamic_int8.onnx"
 
 
 class DynamicInt8(Runner):
-    """The quantized copy of the first graph that `settings["graph_files"]` names, which `prepare` makes."""
+    """The quantized copy of the first graph that `settings["graph_files"]` names."""
 
     batchings = BATCHINGS
     distributions = libraries = ("onnxruntime", "tokenizers")
+    converters = ("onnxruntime", "onnx")
     _session: Any = None
 
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        """Quantize."""
+    @classmethod
+    def prepare(cls, spec: BackendSpec) -> BackendSpec:
+        """Quantize, unless the same graph was quantized before."""
         from onnxpress.format.files import sha256
 
         digest = sha256(Path(spec.settings["graph_files"][0]))
-        spec = replace(spec, settings={**spec.settings, "graph_sha256": digest})
-        spec = converted(spec, ("onnxruntime", "onnx"), lambda target: _quantize(spec, target))
+        spec = super().prepare(replace(spec, settings={**spec.settings, "graph_sha256": digest}))
         return replace(spec, settings={**spec.settings, "graph_files": [f"{spec.settings['converted']}/{_GRAPH}"]})
+
+    @staticmethod
+    def convert(spec: BackendSpec, target: Path) -> None:
+        """By its documentation's advice."""
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        graph = onnx.load(spec.settings["graph_files"][0])
+        weights = {tensor.name for tensor in graph.graph.initializer}
+        for value in [value for value in graph.graph.value_info if value.name in weights]:
+            graph.graph.value_info.remove(value)  # the quantizer transposes some weights, and forgets their shapes here
+        quantize_dynamic(graph, target / _GRAPH, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
 
     def load(self) -> None:
         """The tokenizer and a session."""
@@ -42,14 +53,3 @@ class DynamicInt8(Runner):
     def forward(self, batch: Any) -> Any:
         """The graph's first output."""
         return self._session.run(None, dict(batch))[0]
-
-
-def _quantize(spec: BackendSpec, target: Path) -> None:
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    graph = onnx.load(spec.settings["graph_files"][0])
-    weights = {tensor.name for tensor in graph.graph.initializer}
-    for value in [value for value in graph.graph.value_info if value.name in weights]:
-        graph.graph.value_info.remove(value)  # the quantizer transposes some weights, and forgets their shapes here
-    quantize_dynamic(graph, target / _GRAPH, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)

@@ -6,14 +6,14 @@ cache of the compiled model for the start. Float32 is asked for, because some pr
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import BATCHINGS, Runner
-from onnxpress_bench.backends.conversion import check_servable, converted
 from onnxpress_bench.workloads.encoding import load_tokenizer
 
-GRAPH = "model.xml"
+_GRAPH = "model.xml"
 
 
 class OpenVINO(Runner):
@@ -22,31 +22,32 @@ class OpenVINO(Runner):
     batchings = BATCHINGS
     distributions = ("openvino", "tokenizers")
     libraries = ("openvino", "numpy", "tokenizers")
-    files = (GRAPH, "model.bin")
+    converters = ("openvino", "torch", "transformers")
+    files = (_GRAPH, "model.bin")
     _compiled: Any = None
 
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
+    @classmethod
+    def prepare(cls, spec: BackendSpec) -> BackendSpec:
         """Convert, and fill the cache of the compiled model."""
+        spec = super().prepare(spec)
+        cls(spec).load()
+        return spec
+
+    @staticmethod
+    def convert(spec: BackendSpec, target: Path) -> None:
+        """From the PyTorch model."""
         from onnxpress_bench.backends.openvino_conversion import convert
 
-        check_servable(spec)
-        spec = converted(spec, ("openvino", "torch", "transformers"), lambda target: convert(spec, target / GRAPH))
-        OpenVINO(spec).load()
-        return spec
+        convert(spec, target / _GRAPH)
 
     def load(self) -> None:
         """The tokenizer and the compiled model."""
         import openvino
 
-        options = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": self.spec.threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "CACHE_DIR": str(self.folder / "cache"),
-        }
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        options |= {"INFERENCE_NUM_THREADS": self.spec.threads, "CACHE_DIR": str(self.folder / "cache")}
         self.tokenizer = load_tokenizer(self.spec)
-        self._compiled = openvino.Core().compile_model(self.folder / GRAPH, "CPU", options)
+        self._compiled = openvino.Core().compile_model(self.folder / _GRAPH, "CPU", options)
 
     def forward(self, batch: Any) -> Any:
         """What is returned belongs to OpenVINO, and holds until the next call."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import BATCHINGS, Runner
-from onnxpress_bench.backends.conversion import check_servable, converted
+from onnxpress_bench.backends.onnxruntime import session_options
+from onnxpress_bench.backends.optimum_conversion import TASKS, export_onnx
 from onnxpress_bench.workloads.encoding import load_tokenizer
 
 
@@ -20,25 +20,15 @@ class Optimum(Runner):
     batchings = BATCHINGS
     distributions = ("optimum-onnx[onnxruntime]", "torch")
     libraries = ("optimum.onnxruntime", "numpy", "tokenizers", "torch")
+    converters = ("optimum-onnx", "onnxruntime", "torch", "transformers")
     files = ("*.onnx*",)
+    convert = staticmethod(export_onnx)
     _model: Any = None
-
-    @staticmethod
-    def prepare(spec: BackendSpec) -> BackendSpec:
-        """Export."""
-        from onnxpress_bench.backends.optimum_conversion import export_onnx
-
-        check_servable(spec)
-        libraries = ("optimum-onnx", "onnxruntime", "torch", "transformers")
-        return converted(spec, libraries, lambda target: export_onnx(spec, target))
 
     def load(self) -> None:
         """The tokenizer and its class for the task."""
         import optimum.onnxruntime
         import torch
-
-        from onnxpress_bench.backends.onnxruntime import session_options
-        from onnxpress_bench.backends.optimum_conversion import TASKS
 
         torch.set_num_threads(self.spec.threads)
         _, name, self._output = TASKS[self.spec.task]

@@ -9,9 +9,10 @@ from pathlib import Path
 from onnxpress_bench.backends import BackendSpec
 
 #: Its own names: of the task to export for, of the class that runs it, and of what that returns.
+_STATES = ("feature-extraction", "ORTModelForFeatureExtraction", "last_hidden_state")
 TASKS: Mapping[str, tuple[str, str, str]] = {
-    "feature-extraction": ("feature-extraction", "ORTModelForFeatureExtraction", "last_hidden_state"),
-    "sentence-similarity": ("feature-extraction", "ORTModelForFeatureExtraction", "last_hidden_state"),
+    "feature-extraction": _STATES,
+    "sentence-similarity": _STATES,
     "text-classification": ("text-classification", "ORTModelForSequenceClassification", "logits"),
 }
 
@@ -25,22 +26,13 @@ def export_onnx(spec: BackendSpec, target: Path) -> None:
     from optimum.onnxruntime import AutoOptimizationConfig, ORTOptimizer
     from optimum.onnxruntime.utils import ORTConfigManager
 
-    level = AutoOptimizationConfig.O2()
-    plain = target / "plain"
-    main_export(
-        spec.folder,
-        output=plain,
-        task=TASKS[spec.task][0],
-        dtype="fp32",
-        device="cpu",
-        trust_remote_code=spec.settings["trust_remote_code"],
-        library_name="transformers",
-    )
+    level, plain = AutoOptimizationConfig.O2(), target / "plain"
+    options = {"trust_remote_code": spec.settings["trust_remote_code"], "library_name": "transformers"}
+    main_export(spec.folder, output=plain, task=TASKS[spec.task][0], dtype="fp32", device="cpu", **options)
     try:
         ORTConfigManager.check_optimization_supported_model(spec.settings["model_type"], level)
     except (KeyError, NotImplementedError):
-        for path in plain.iterdir():
-            path.rename(target / path.name)
+        shutil.copytree(plain, target, dirs_exist_ok=True)
     else:
         ORTOptimizer.from_pretrained(plain).optimize(save_dir=target, optimization_config=level, file_suffix="")
     shutil.rmtree(plain)

@@ -2,17 +2,16 @@
 
 The model is called directly, without gradients, as its documentation shows (pytorch_calls.py); token-classification,
 fill-mask and zero-shot-classification go through transformers' pipeline, and so does everything with the setting
-"pipeline". Other settings: "dtype", "compile".
+"pipeline". Other settings: "dtype", "compile". The task's files and models: pytorch_checkpoint.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.backends.base import BATCHINGS, Runner
-from onnxpress_bench.backends.pytorch_checkpoint import count_operations, prepare, product_bytes, weight_files
+from onnxpress_bench.backends.pytorch_checkpoint import count_operations, prepare, product_bytes
 
 
 class PyTorch(Runner):
@@ -33,10 +32,6 @@ class PyTorch(Runner):
 
         torch.set_num_threads(self.spec.threads)
         self._model, self._call = open_call(self.spec)
-
-    def model_files(self) -> Sequence[Path]:
-        """The weights."""
-        return weight_files(self.folder)
 
     def answer(self, items: Sequence[Any]) -> Sequence[Any]:
         """The answers to one batch."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress_bench.backends import BackendSpec, pair_of, text_of
-from onnxpress_bench.backends.pytorch_checkpoint import load
+from onnxpress_bench.backends.base import Runner
+from onnxpress_bench.backends.pytorch_checkpoint import load, without_gradients
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,11 +17,19 @@ if TYPE_CHECKING:
 #: The items of one batch -> their answers.
 Call = Callable[[list[Any]], Sequence[Any]]
 
+#: Spec, tokenizer and model, as it is to be called -> the call.
+Maker = Callable[[BackendSpec, Any, Any], Call]
+
 
 def open_call(spec: BackendSpec) -> tuple[Any, Call]:
-    """The model, and how its task calls it."""
-    makers = _PIPELINES if spec.settings.get("pipeline") else _DIRECT
-    return makers.get(spec.task, _pipeline)(spec)
+    """The model, and how its task calls it, without gradients."""
+    import torch
+
+    if spec.settings.get("pipeline") or spec.task not in _DIRECT:
+        return (_pooled_pipeline if spec.task == "sentence-similarity" else _pipeline)(spec)
+    tokenizer, model = load(spec)
+    run = torch.compile(model) if spec.settings.get("compile") else model
+    return model, without_gradients(_DIRECT[spec.task](spec, tokenizer, run))
 
 
 def _pipeline(spec: BackendSpec, task: str | None = None) -> tuple[Any, Call]:
@@ -47,61 +56,37 @@ def _pooled_pipeline(spec: BackendSpec) -> tuple[Any, Call]:
     """Embeddings through transformers' nearest pipeline: hidden states, pooled and normalized by hand."""
     import numpy as np
 
+    Runner.check(spec)
     settings = spec.settings["embedding"]
-    if settings["pooling"] not in (["mean"], ["cls"]) or spec.settings["has_head"]:
-        raise NotImplementedError("embeddings are pooled by mean or cls here, without layers after that")
     model, pipe = _pipeline(replace(spec, options={"return_tensors": True}), "feature-extraction")
 
-    def call(items: list[Any]) -> Sequence[Any]:
-        hidden = [np.asarray(answer, dtype=np.float32)[0] for answer in pipe(items)]
-        # The pipeline returns padding as well, so that a batch cannot be pooled: one at a time.
-        vectors = [states.mean(axis=0) if settings["pooling"] == ["mean"] else states[0] for states in hidden]
-        return [vector / np.linalg.norm(vector) for vector in vectors] if settings["normalize"] else vectors
+    def embed(item: Any) -> Any:
+        states = np.asarray(pipe([item])[0], dtype=np.float32)[0]
+        vector = states.mean(axis=0) if settings["pooling"] == ["mean"] else states[0]
+        return vector / np.linalg.norm(vector) if settings["normalize"] else vector
 
-    return model, lambda items: [call([item])[0] for item in items]
-
-
-def _load(spec: BackendSpec, auto_class: str) -> tuple[Any, Any, Any]:
-    """Tokenizer, model, and the model as it is to be called."""
-    import torch
-
-    tokenizer, model = load(spec, auto_class)
-    return tokenizer, model, torch.compile(model) if spec.settings.get("compile") else model
+    # The pipeline returns padding as well, so that a batch cannot be pooled: one at a time.
+    return model, lambda items: list(map(embed, items))
 
 
-def _ungraded(call: Call) -> Call:
-    """Without gradients."""
-
-    def run(items: list[Any]) -> Sequence[Any]:
-        import torch
-
-        with torch.inference_mode():
-            return call(items)
-
-    return run
-
-
-def _feature_extraction(spec: BackendSpec) -> tuple[Any, Call]:
-    tokenizer, model, run = _load(spec, "AutoModel")
-
+def _feature_extraction(spec: BackendSpec, tokenizer: Any, model: Any) -> Call:
     def call(items: list[Any]) -> Sequence[Any]:
         inputs = tokenizer(items, padding=True, truncation=True, return_tensors="pt").to(spec.device)
-        hidden = run(**inputs).last_hidden_state.float().cpu()
+        hidden = model(**inputs).last_hidden_state.float().cpu()
         masks = inputs["attention_mask"].bool().cpu()
         return [row[mask][None].numpy() for row, mask in zip(hidden, masks, strict=True)]
 
-    return model, _ungraded(call)
+    return call
 
 
-def _text_classification(spec: BackendSpec) -> tuple[Any, Call]:
+def _text_classification(spec: BackendSpec, tokenizer: Any, model: Any) -> Call:
     import torch
 
-    tokenizer, model, run = _load(spec, "AutoModelForSequenceClassification")
     labels = model.config.id2label
     functions: Mapping[str, Callable[[Tensor], Tensor]] = {
-        "softmax": lambda x: torch.softmax(x, dim=-1),
+        "softmax": lambda logits: torch.softmax(logits, dim=-1),
         "sigmoid": torch.sigmoid,
-        "none": lambda x: x,
+        "none": lambda logits: logits,
     }
     activate = functions[spec.settings["function_to_apply"]]
 
@@ -109,23 +94,17 @@ def _text_classification(spec: BackendSpec) -> tuple[Any, Call]:
         first, second = [text_of(item) for item in items], [pair_of(item) for item in items]
         pairs = None if None in second else second
         inputs = tokenizer(first, pairs, padding=True, truncation=True, return_tensors="pt").to(spec.device)
-        rows = activate(run(**inputs).logits.float()).cpu()
-        answers = []
-        for row in rows:
-            order = torch.argsort(row, descending=True).tolist()
-            answers.append([{"label": labels[i], "score": float(row[i])} for i in order])
-        return answers
+        rows = activate(model(**inputs).logits.float()).cpu()
+        return [[{"label": labels[i], "score": float(row[i])} for i in _best_first(row)] for row in rows]
 
-    return model, _ungraded(call)
+    return call
 
 
-def _sentence_similarity(spec: BackendSpec) -> tuple[Any, Call]:
+def _sentence_similarity(spec: BackendSpec, tokenizer: Any, model: Any) -> Call:
     """Prompt, encoder, pooling, the layers after it, normalization, as the sentence-transformers files say."""
     import torch
 
     settings = spec.settings["embedding"]
-    architecture = spec.settings["architecture"]
-    tokenizer, model, encode = _load(spec, architecture if architecture.endswith("EncoderModel") else "AutoModel")
     head = _head(spec, model) if spec.settings["has_head"] else None
     prompt = settings["prompts"].get(settings["default_prompt_name"], "")
     limit = min(n for n in (settings["max_length"], spec.settings["max_length"], 1 << 30) if n)
@@ -134,24 +113,22 @@ def _sentence_similarity(spec: BackendSpec) -> tuple[Any, Call]:
         ids = tokenizer(prompt).input_ids
         skip = len(ids) - (ids[-1] in tokenizer.all_special_ids)
 
-    def run(texts: list[Any]) -> Sequence[Any]:
+    def call(texts: list[Any]) -> Sequence[Any]:
         prompted = [prompt + text for text in texts]
         prompted = [text.lower() for text in prompted] if settings["do_lower_case"] else prompted
         inputs = tokenizer(prompted, padding=True, truncation=True, max_length=limit, return_tensors="pt")
         inputs = inputs.to(spec.device)
-        hidden = encode(**inputs).last_hidden_state.float()
+        hidden = model(**inputs).last_hidden_state.float()
         mask = inputs["attention_mask"].clone()
         mask[:, :skip] = 0
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         vectors = torch.cat([_POOLINGS[mode](hidden, weights) for mode in settings["pooling"]], dim=-1)
-        if head is not None:
-            vectors = head(vectors)["sentence_embedding"]
+        vectors = vectors if head is None else head(vectors)["sentence_embedding"]
         vectors = vectors[:, : settings["truncate_dimensions"] or vectors.shape[1]]
-        if settings["normalize"]:
-            vectors = torch.nn.functional.normalize(vectors, dim=-1)
+        vectors = torch.nn.functional.normalize(vectors, dim=-1) if settings["normalize"] else vectors
         return list(vectors.cpu().numpy())
 
-    return model, _ungraded(run)
+    return call
 
 
 def _head(spec: BackendSpec, model: Any) -> Any:
@@ -190,35 +167,32 @@ def _encode_beside(
     return inputs.to(spec.device), [len(item[others]) for item in items]
 
 
-def _text_ranking(spec: BackendSpec) -> tuple[Any, Call]:
+def _text_ranking(spec: BackendSpec, tokenizer: Any, model: Any) -> Call:
     """The documents of a query as one batch; best first, as a cross-encoder's `rank`."""
-    import torch
-
-    tokenizer, model, run = _load(spec, "AutoModelForSequenceClassification")
-    activate = (lambda x: x) if spec.settings["function_to_apply"] == "none" else torch.sigmoid
+    plain = spec.settings["function_to_apply"] == "none"
 
     def call(items: list[Any]) -> Sequence[Any]:
         inputs, counts = _encode_beside(spec, tokenizer, items, "query", "documents")
-        scores = activate(run(**inputs).logits[:, 0].float()).cpu()
+        logits = model(**inputs).logits[:, 0].float().cpu()
+        scores = logits if plain else logits.sigmoid()
         return [[{"index": i, "score": float(row[i])} for i in _best_first(row)] for row in scores.split(counts)]
 
-    return model, _ungraded(call)
+    return call
 
 
-def _multiple_choice(spec: BackendSpec) -> tuple[Any, Call]:
+def _multiple_choice(spec: BackendSpec, tokenizer: Any, model: Any) -> Call:
     """All pairs as choices of one prompt, which is one batch to the model; the softmax is over each prompt's own."""
-    tokenizer, model, run = _load(spec, "AutoModelForMultipleChoice")
 
     def call(items: list[Any]) -> Sequence[Any]:
         inputs, counts = _encode_beside(spec, tokenizer, items, "prompt", "choices")
-        logits = run(**{name: ids[None] for name, ids in inputs.items()}).logits[0].float().cpu()
+        logits = model(**{name: ids[None] for name, ids in inputs.items()}).logits[0].float().cpu()
         answers = []
         for item, row in zip(items, logits.split(counts), strict=True):
             scores, choices = row.softmax(dim=0), item["choices"]
             answers.append([{"index": i, "choice": choices[i], "score": float(scores[i])} for i in _best_first(scores)])
         return answers
 
-    return model, _ungraded(call)
+    return call
 
 
 def _best_first(scores: Tensor) -> list[int]:
@@ -227,19 +201,17 @@ def _best_first(scores: Tensor) -> list[int]:
     return places
 
 
-def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
+def _question_answering(spec: BackendSpec, tokenizer: Any, model: Any) -> Call:
     """The most probable span. Contexts fit the model's limit here, so that there is one window each.
 
     transformers 5 has no such pipeline: the span arithmetic is that of version 4, as the runtime has it.
     """
     from onnxpress.pipelines.spans import Window, best_spans, null_score, probabilities
 
-    tokenizer, model, call = _load(spec, "AutoModelForQuestionAnswering")
-
-    def run(items: list[Any]) -> Sequence[Any]:
+    def call(items: list[Any]) -> Sequence[Any]:
         first, second = [item["question"] for item in items], [item["context"] for item in items]
         inputs = tokenizer(first, second, padding=True, return_tensors="pt")
-        outputs = call(**inputs.to(spec.device))
+        outputs = model(**inputs.to(spec.device))
         answers = []
         for index, item in enumerate(items):
             window = Window.of(inputs.encodings[index], context_side=1, cls=tokenizer.cls_token_id)
@@ -257,11 +229,11 @@ def _question_answering(spec: BackendSpec) -> tuple[Any, Call]:
             answers.append(max(by_text.values(), key=lambda entry: entry["score"]))
         return answers
 
-    return model, _ungraded(run)
+    return call
 
 
-#: task -> how its model is called directly.
-_DIRECT: Mapping[str, Callable[[BackendSpec], tuple[Any, Call]]] = {
+#: task -> how its model is called directly. Others go through transformers' pipelines.
+_DIRECT: Mapping[str, Maker] = {
     "feature-extraction": _feature_extraction,
     "multiple-choice": _multiple_choice,
     "question-answering": _question_answering,
@@ -269,6 +241,3 @@ _DIRECT: Mapping[str, Callable[[BackendSpec], tuple[Any, Call]]] = {
     "text-classification": _text_classification,
     "text-ranking": _text_ranking,
 }
-
-#: task -> how transformers' pipelines serve it where none has its name; the others are their own.
-_PIPELINES: Mapping[str, Callable[[BackendSpec], tuple[Any, Call]]] = {"sentence-similarity": _pooled_pipeline}

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress_bench.backends import BackendSpec
+from onnxpress_bench.backends.base import own_files
+from onnxpress_bench.workloads import GENERATION, REWRITING, SPEECH
 
 if TYPE_CHECKING:
     from onnxpress_exporter.source.checkpoint import Checkpoint
+
+#: task -> the class of transformers that loads its model. Others go through transformers' pipelines.
+AUTO_CLASSES: Mapping[str, str] = {
+    **dict.fromkeys(("feature-extraction", "sentence-similarity"), "AutoModel"),
+    **dict.fromkeys(("text-classification", "text-ranking"), "AutoModelForSequenceClassification"),
+    "question-answering": "AutoModelForQuestionAnswering",
+    "multiple-choice": "AutoModelForMultipleChoice",
+    GENERATION: "AutoModelForCausalLM",
+    SPEECH: "AutoModelForSpeechSeq2Seq",
+    **dict.fromkeys(REWRITING, "AutoModelForSeq2SeqLM"),
+}
 
 
 def prepare(spec: BackendSpec) -> BackendSpec:
@@ -37,7 +50,7 @@ def prepare(spec: BackendSpec) -> BackendSpec:
         folder = Path(spec.workspace) / f"{checkpoint.model_folder.name}-{fingerprint[:16]}"
         _write_merged(checkpoint, spec.task, folder)
     described = {"root": str(checkpoint.folder), "weights_sha256": weights, "fingerprint": fingerprint}
-    return replace(spec, folder=str(folder), settings={**settings, **described})
+    return own_files(replace(spec, settings={**settings, **described}), folder, weight_files(folder))
 
 
 def _fingerprint(checkpoint: Checkpoint, task: str) -> str:
@@ -70,17 +83,35 @@ def _write_merged(checkpoint: Checkpoint, task: str, folder: Path) -> None:
                     (staging / file.name).write_bytes(file.read_bytes())
 
 
-def load(spec: BackendSpec, auto_class: str, tokenizer_class: str = "AutoTokenizer") -> tuple[Any, Any]:
-    """Tokenizer, or processor, and model, on the spec's device."""
+def load_model(spec: BackendSpec) -> Any:
+    """The task's model as transformers loads it, on the spec's device, in float32 or in the setting "dtype"."""
     import torch
     import transformers
 
     torch.set_num_threads(spec.threads)
-    trust, dtype = spec.settings["trust_remote_code"], getattr(torch, spec.settings.get("dtype", "float32"))
-    tokenizer = getattr(transformers, tokenizer_class).from_pretrained(spec.folder, trust_remote_code=trust)
-    loader = getattr(transformers, auto_class)
-    model = loader.from_pretrained(spec.folder, dtype=dtype, trust_remote_code=trust).to(spec.device).eval()
-    return tokenizer, model
+    name, architecture = AUTO_CLASSES[spec.task], spec.settings.get("architecture", "")
+    if spec.task == "sentence-similarity" and architecture.endswith("EncoderModel"):
+        name = architecture
+    options = {"dtype": getattr(torch, spec.settings.get("dtype", "float32"))}
+    options |= {"trust_remote_code": spec.settings["trust_remote_code"]}
+    return getattr(transformers, name).from_pretrained(spec.folder, **options).to(spec.device).eval()
+
+
+def load(spec: BackendSpec) -> tuple[Any, Any]:
+    """Tokenizer, or processor of speech, and model."""
+    import transformers
+
+    reader = transformers.AutoProcessor if spec.task == SPEECH else transformers.AutoTokenizer
+    trust = spec.settings["trust_remote_code"]
+    return reader.from_pretrained(spec.folder, trust_remote_code=trust), load_model(spec)
+
+
+def without_gradients(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call in PyTorch's mode for inference."""
+    import torch
+
+    ungraded: Callable[..., Any] = torch.inference_mode()(call)
+    return ungraded
 
 
 def weight_files(folder: Path) -> list[Path]:

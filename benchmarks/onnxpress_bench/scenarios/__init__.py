@@ -48,9 +48,9 @@ SCENARIOS: Mapping[str, tuple[str, str]] = {
     "offline": ("closed", "offline"),
     "mixed": ("closed", "mixed"),
     "server": ("server", "server"),
-    "generation": ("generation", "generation"),
-    "audio": ("audio", "audio"),
-    "translation": ("translation", "translation"),
+    "generation": ("writing", "generation"),
+    "audio": ("writing", "audio"),
+    "translation": ("writing", "translation"),
 }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
-from typing import Any
+from typing import Any, TypeVar
 
 from onnxpress_bench.backends import Backend, Batching, Encodes, Split
 from onnxpress_bench.scenarios import Samples, Work
@@ -13,6 +14,7 @@ from onnxpress_bench.statistics import is_stable
 from onnxpress_bench.workloads.encoding import tokenize
 
 Call = Callable[[Any], Any]
+Value = TypeVar("Value")
 
 
 def single_stream(backend: Backend, work: Work) -> Samples:
@@ -36,18 +38,13 @@ def mixed(backend: Backend, work: Work) -> Samples:
 
 
 def _latencies(backend: Backend, work: Work, *, alone: bool) -> Samples:
-    """The queries of a shape are gone through whole, as often as time allows but at least twice (once if they have
-    several items), so that every backend's samples hold the same mixture."""
+    """At least two rounds of the queries of a shape, one if they have several items."""
     samples: Samples = {}
     for shape, queries in work.shapes.items():
         if (len(queries[0]) == 1) is not alone:
             continue
         call, arguments = _call(backend, queries, work.tokenization)
-        warm_up(call, arguments, work.warm_up_s)
-        times: list[float] = []
-        end = time.perf_counter() + work.latency_s
-        while len(times) < (2 if alone else 1) * len(queries) or time.perf_counter() < end:
-            times += [milliseconds(call, argument) for argument in arguments]
+        times = rounds(partial(milliseconds, call), arguments, work, least=2 if alone else 1)
         samples[f"latency_{shape}_ms"] = times
     return samples
 
@@ -65,6 +62,23 @@ def _call(backend: Backend, queries: Sequence[Sequence[Any]], tokenization: str)
     plans_batches = backend.batchings[0].rows is None
     together = Batching(None if plans_batches else len(queries[0]))
     return lambda query: backend.many(query, together), queries
+
+
+def rounds(
+    sample: Callable[[Any], Value],
+    arguments: Sequence[Any],
+    work: Work,
+    now: Callable[[], float] = time.perf_counter,
+    least: int = 1,
+) -> list[Value]:
+    """A sample of each argument, after a warm-up. The arguments are gone through whole, as often as time allows but at
+    least so many times, so that every backend's samples hold the same mixture."""
+    warm_up(sample, arguments, work.warm_up_s)
+    samples: list[Value] = []
+    end = now() + work.latency_s
+    while len(samples) < least * len(arguments) or now() < end:
+        samples += map(sample, arguments)
+    return samples
 
 
 def warm_up(call: Call, arguments: Sequence[Any], limit_s: float) -> None:

@@ -48,18 +48,18 @@ def answer(backend: Encodes, items: Sequence[Any]) -> Sequence[Any]:
 def tokenize(backend: Encodes, items: Sequence[Any]) -> Any:
     """Items that are one batch -> what the model takes: int64 arrays (batch, sequence) by name, or lists of ids."""
     texts = [text_of(item) if pair_of(item) is None else (text_of(item), pair_of(item)) for item in items]
-    encodings = backend.tokenizer.encode_batch(texts)
-    columns = {
-        "input_ids": [encoding.ids for encoding in encodings],
-        "attention_mask": [encoding.attention_mask for encoding in encodings],
-        "token_type_ids": [encoding.type_ids for encoding in encodings],
-    }
-    columns = {name: columns[name] for name in backend.spec.settings["input_names"]}
+    columns = columns_of(backend.tokenizer.encode_batch(texts), backend.spec)
     if not backend.pads:
         return columns
     import numpy as np
 
     return {name: np.array(column, dtype=np.int64) for name, column in columns.items()}
+
+
+def columns_of(encodings: Sequence[Any], spec: BackendSpec) -> dict[str, list[list[int]]]:
+    """What the model takes of encoded texts: a list for each text, by the input's name."""
+    fields = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+    return {name: [getattr(encoding, fields[name]) for encoding in encodings] for name in spec.settings["input_names"]}
 
 
 def _mask(batch: Mapping[str, Any]) -> NDArray[Any]:

@@ -69,6 +69,8 @@ class ExportTask:
         claims: whether a checkpoint was made for this task, whatever its head.
         load_arguments: how the checkpoint's files ask transformers to load it for this task.
         by_rows: a loaded model as a module that answers row by row.
+        compare_whole: the artifact's answers with those of the library that saved the checkpoint, where that is not
+            transformers; takes the checkpoint, the artifact, its session and tokenizer, and says what it compared.
         graphs_after: what the answers of "model" go through.
     """
 
@@ -87,6 +89,7 @@ class ExportTask:
     claims: Callable[[Checkpoint], bool] = lambda checkpoint: False
     load_arguments: Callable[[Checkpoint], LoadArguments] = lambda checkpoint: LoadArguments()
     by_rows: Callable[[Any], Any] = lambda model: model
+    compare_whole: Callable[[Checkpoint, Any, Any, Any], str] = lambda checkpoint, artifact, session, tokenizer: ""
     graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
 
     @property

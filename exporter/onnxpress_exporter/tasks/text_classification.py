@@ -17,6 +17,7 @@ from onnxpress_exporter.source.cross_encoders import is_cross_encoder, read_cros
 from onnxpress_exporter.tasks.outputs import sequence_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
+from onnxpress_exporter.tasks.sequence_rows import answer_by_rows
 
 #: Shared by every task whose answers are made of one row of labels.
 SEQUENCE = Head("AutoModelForSequenceClassification", ("ForSequenceClassification",))
@@ -61,6 +62,7 @@ TEXT_CLASSIFICATION = ExportTask(
     outputs=sequence_logits,
     postprocessing=_postprocessing,
     probes=Probes(pairs=True),
+    by_rows=answer_by_rows,
     items=plain_items,
     compare=compare_labels,
     beside_others=batch_disagreement(compare_labels),

@@ -21,7 +21,9 @@ from onnxpress_exporter.source.cross_encoders import (
 from onnxpress_exporter.tasks.outputs import sequence_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
+from onnxpress_exporter.tasks.sequence_rows import answer_by_rows
 from onnxpress_exporter.tasks.text_classification import SEQUENCE
+from onnxpress_exporter.tasks.whole import ask_scores, compare_with_library
 
 #: Documents of one judged query.
 _DOCUMENTS = 6
@@ -85,6 +87,7 @@ TEXT_RANKING = ExportTask(
     outputs=sequence_logits,
     postprocessing=_postprocessing,
     probes=Probes(pairs=True),
+    by_rows=answer_by_rows,
     items=_items,
     compare=compare_rankings,
     beside_others=batch_disagreement(compare_rankings),
@@ -101,5 +104,6 @@ TEXT_RANKING = ExportTask(
     ),
     aliases=("rerank", "cross-encoder"),
     claims=_claims,
+    compare_whole=compare_with_library("CrossEncoder", ask_scores),
     load_arguments=lambda checkpoint: cross_encoder_load_arguments(checkpoint.folder),
 )

@@ -14,6 +14,7 @@ from onnxpress_exporter.judging.metrics import BEST_LABEL, Evaluation
 from onnxpress_exporter.tasks.outputs import sequence_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
+from onnxpress_exporter.tasks.sequence_rows import answer_by_rows
 from onnxpress_exporter.tasks.text_classification import SEQUENCE
 
 #: The checkpoint brings no labels of its own to judge by.
@@ -35,6 +36,7 @@ ZERO_SHOT_CLASSIFICATION = ExportTask(
     outputs=sequence_logits,
     postprocessing=labelled,
     probes=Probes(pairs=True),
+    by_rows=answer_by_rows,
     items=plain_items,
     compare=compare_sorted_labels,
     beside_others=batch_disagreement(compare_sorted_labels),

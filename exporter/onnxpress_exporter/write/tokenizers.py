@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnxpress.format.processors import LanguageSettings, SpecialToken, TokenizerSettings
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.source.tables import Tables
 from onnxpress_exporter.write.tokenizer_conversion import Conversion, Side, convert, languages_of
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         raise UnsupportedCheckpoint(
             f"{type(tokenizer).__name__} has no exact version in the Rust `tokenizers` library, and no converter here."
         )
-    _prove(tokenizer, Tokenizer(folder / FILE_NAME, _settings(tokenizer, None, conversion)))
+    _prove(tokenizer, Tokenizer(folder / FILE_NAME, _settings(tokenizer, None, conversion, Tables())))
 
 
 def _write(side: Side, path: Path) -> None:
@@ -183,7 +184,7 @@ def _full_config(config: Any) -> Any:
     return AutoConfig.for_model(**{"model_type": "", **config})
 
 
-def max_length_tokens(tokenizer: PreTrainedTokenizerBase, config: Any) -> int | None:
+def max_length_tokens(tokenizer: PreTrainedTokenizerBase, config: Any, tables: Tables) -> int | None:
     """The longest input in tokens, special ones included: what the tokenizer says and the model holds.
 
     `config` is config.json's content or transformers' object; None means no limit is known.
@@ -191,7 +192,7 @@ def max_length_tokens(tokenizer: PreTrainedTokenizerBase, config: Any) -> int | 
     limits = [int(tokenizer.model_max_length)]
     config = _full_config(config)
     positions = getattr(config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0:
+    if tables.positions and isinstance(positions, int) and positions > 0:
         padding = getattr(config, "pad_token_id", None)
         offset = 0
         if config.model_type in _OFFSET_POSITIONS:
@@ -201,15 +202,29 @@ def max_length_tokens(tokenizer: PreTrainedTokenizerBase, config: Any) -> int | 
     return limit if limit < _UNLIMITED else None
 
 
-def tokenizer_settings(tokenizer: PreTrainedTokenizerBase, config: Any) -> TokenizerSettings:
+def tokenizer_settings(
+    tokenizer: PreTrainedTokenizerBase, config: Any, tables: Tables | None = None
+) -> TokenizerSettings:
     """Collect the settings that the runtime needs and tokenizer.json lacks.
 
-    Without a padding token, the one of the model's config or 0 fills rows: padded positions are masked.
+    Without a padding token that the model has a row for, the one of its config or 0 fills rows: padded positions are
+    masked. `tables`: the model's; None: nothing but its config is known.
+
+    Raises:
+        UnsupportedCheckpoint: the model has no row for a token that is put around every text.
     """
-    return _settings(tokenizer, config, convert(tokenizer))
+    settings = _settings(tokenizer, config, convert(tokenizer), tables or Tables())
+    around = tokenizer("")["input_ids"]
+    if settings.vocabulary is not None and (beyond := [number for number in around if number >= settings.vocabulary]):
+        raise UnsupportedCheckpoint(
+            f"The tokenizer puts {tokenizer.convert_ids_to_tokens(beyond[0])!r} (id {beyond[0]}) around every text, "
+            f"but the model's table of tokens has {settings.vocabulary} rows. Resize it to the tokenizer "
+            "(`model.resize_token_embeddings`), or save the model with the tokenizer that it was trained with."
+        )
+    return settings
 
 
-def _settings(tokenizer: Any, config: Any, conversion: Conversion | None) -> TokenizerSettings:
+def _settings(tokenizer: Any, config: Any, conversion: Conversion | None, tables: Tables) -> TokenizerSettings:
     special = {}
     for kind in _SPECIAL_TOKENS:
         token, number = getattr(tokenizer, f"{kind}_token"), getattr(tokenizer, f"{kind}_token_id")
@@ -219,13 +234,17 @@ def _settings(tokenizer: Any, config: Any, conversion: Conversion | None) -> Tok
     settings = TokenizerSettings(
         file=FILE_NAME,
         input_names=tuple(tokenizer.model_input_names),
-        max_length=max_length_tokens(tokenizer, config),
-        pad_token_id=next(int(pad) for pad in pads if pad is not None),
+        max_length=max_length_tokens(tokenizer, config, tables),
+        pad_token_id=next(
+            int(pad) for pad in pads if pad is not None and (tables.tokens is None or pad < tables.tokens)
+        ),
         pad_token_type_id=int(tokenizer.pad_token_type_id),
         padding_side="left" if tokenizer.padding_side == "left" else "right",
         truncation_side="left" if tokenizer.truncation_side == "left" else "right",
         clean_up_tokenization_spaces=_cleans_up(tokenizer),
         special_tokens=special,
+        named_tokens=_named_tokens(tokenizer, special),
+        vocabulary=tables.tokens,
         languages=languages_of(tokenizer) if conversion is None else conversion.languages,
         segmentation=None if conversion is None else conversion.source.segmentation,
     )
@@ -235,6 +254,12 @@ def _settings(tokenizer: Any, config: Any, conversion: Conversion | None) -> Tok
         settings, file=TARGET_FILE_NAME, languages=None, segmentation=conversion.target.segmentation, target=None
     )
     return replace(settings, target=target)
+
+
+def _named_tokens(tokenizer: Any, special: Mapping[str, SpecialToken]) -> dict[str, str]:
+    """What transformers lets chat templates know by name, beside the special tokens of every tokenizer."""
+    known = {f"{kind}_token": token.text for kind, token in special.items()}
+    return {name: text for name, text in tokenizer.special_tokens_map.items() if known.get(name) != text}
 
 
 def _cleans_up(tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -158,8 +158,10 @@ def open_chat(artifact: Artifact) -> Chat:
         ArtifactError: a template is missing, damaged, too large or not UTF-8.
     """
     settings = artifact.manifest.tokenizer
-    tokens = settings.special_tokens if settings is not None else {}
-    special = {f"{kind}_token": token.text for kind, token in tokens.items()}
+    special: dict[str, str] = {}
+    if settings is not None:
+        special = {f"{kind}_token": token.text for kind, token in settings.special_tokens.items()}
+        special |= settings.named_tokens
     return Chat(_templates(artifact), special, str(artifact.folder))
 
 

@@ -67,6 +67,8 @@ class TokenizerSettings:
     """What `tokenizer.json` does not say. `max_length` counts tokens, special ones included; None: unlimited.
 
     `target`: the tokenizer of the target side, which decodes, where that side has a vocabulary of its own.
+    `named_tokens`: what chat templates know by other names than KIND_token, or as other texts. `vocabulary`: rows of
+    the model's table of tokens, so that ids from there on mean nothing to it; None: not known.
     """
 
     file: str
@@ -80,6 +82,8 @@ class TokenizerSettings:
     special_tokens: Mapping[str, SpecialToken] = field(default_factory=dict)
     languages: LanguageSettings | None = None
     segmentation: Segmentation | None = None
+    named_tokens: Mapping[str, str] = field(default_factory=dict)
+    vocabulary: int | None = None
     target: TokenizerSettings | None = None
 
 

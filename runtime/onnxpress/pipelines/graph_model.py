@@ -59,7 +59,7 @@ class GraphModel:
         return artifact_config(self.artifact)
 
     @cached_property
-    def tokenizer(self) -> PipelineTokenizer | None:
+    def tokenizer(self) -> Any:
         """The checkpoint's tokenizer; None: the model takes no text."""
         tokenizer = self.loaded.tokenizer
         return None if tokenizer is None else PipelineTokenizer(self.artifact, tokenizer)
@@ -188,6 +188,8 @@ class GraphModel:
         rows = as_rows("input_ids", others.pop("input_ids"), pad, self._side)
         if not rows.array.size:
             raise InputError("input_ids holds no token.")
+        if self.loaded.tokenizer is not None:
+            self.loaded.tokenizer.check_ids(rows.array.ravel().tolist())
         return rows, others
 
     def _tokenized(self, inputs: Any, text_pair: Any, **arguments: Any) -> dict[str, Any]:

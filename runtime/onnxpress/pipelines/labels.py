@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from onnxpress.errors import InvalidManifest
 from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.files import read_json
+
+_answered: WeakKeyDictionary[Pipeline[Any, Any], tuple[Any, ...]] = WeakKeyDictionary()
 
 
 def class_labels(pipe: Pipeline[Any, Any]) -> tuple[str, ...]:
@@ -20,4 +25,22 @@ def class_labels(pipe: Pipeline[Any, Any]) -> tuple[str, ...]:
         raise InvalidManifest(
             f"{pipe.artifact.folder}: {len(labels)} labels, but the graph returns {width} scores. Export again."
         )
+    return labels
+
+
+def answer_labels(pipe: Pipeline[Any, Any]) -> tuple[Any, ...]:
+    """The names of the classes as answers have them: numbers where the checkpoint's config has numbers.
+
+    Raises:
+        InvalidManifest: as `class_labels`.
+    """
+    labels = _answered.get(pipe)
+    if labels is None:
+        named = read_json(pipe.artifact, "config.json").get("id2label")
+        numbers = named if isinstance(named, Mapping) else {}
+        labels = tuple(
+            number if isinstance(number := numbers.get(str(place)), (int, float)) and str(number) == label else label
+            for place, label in enumerate(class_labels(pipe))
+        )
+        _answered[pipe] = labels
     return labels

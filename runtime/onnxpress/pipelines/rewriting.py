@@ -133,12 +133,14 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         prefix = source.prefix if options.prefix is None else options.prefix
 
         def encode(text: str, truncation: Truncation | None = None) -> Encoding:
-            return self.processor.tokenizer.encode(
+            encoding = self.processor.tokenizer.encode(
                 prefix + text,
                 truncation=truncation,
                 source_language=source.source_language,
                 target_language=source.target_language,
             )
+            self.processor.tokenizer.check_ids(encoding.ids)
+            return encoding
 
         chosen = strategy(options.truncation)
         whole = encode(item, None if chosen is None else self.processor.truncation(chosen))

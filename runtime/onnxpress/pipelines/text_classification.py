@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.inputs import picked
 from onnxpress.pipelines.known_arguments import OF_TOKENIZERS
-from onnxpress.pipelines.labels import class_labels
+from onnxpress.pipelines.labels import answer_labels
 from onnxpress.pipelines.text_processor import TextProcessor, strategy
 from onnxpress.samples import Batch
 from onnxpress.text.tokenizer import Truncation
@@ -28,7 +28,9 @@ FUNCTIONS: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 class Classification(TypedDict):
-    label: str
+    """`label`: a text, or a number where the checkpoint's config names its classes by numbers."""
+
+    label: Any
     score: float
 
 
@@ -70,6 +72,10 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
     processor_type = TextProcessor
     arguments = OF_TOKENIZERS
 
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> list[Classification]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         result = super().__call__(inputs, **options)
         # As transformers: a single text gives a list, unless `top_k` was passed in this very call.
@@ -100,7 +106,7 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
         return [np.array(apply(logits)) for logits in outputs["logits"]]
 
     def finish(self, context: None, values: list[Any], options: TextClassificationOptions) -> Any:
-        scores, labels = values[0], class_labels(self)
+        scores, labels = values[0], answer_labels(self)
         if options.top_k == "" and options.return_all_scores:
             return [Classification(label=labels[i], score=float(score)) for i, score in enumerate(scores)]
         if options.top_k == "":

@@ -184,6 +184,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
             return token_sample([call.config.bos_token_id], context=(call.config.bos_token_id,))
         if not ids:
             raise no_tokens()
+        self.processor.tokenizer.check_ids(ids)
         return token_sample(self._cut(ids, call) if options.handle_long_generation else ids, context=())
 
     def _chat_tokens(self, item: _Conversation, options: TextGenerationOptions) -> Encoding:

@@ -148,7 +148,7 @@ class TextProcessor:
         """A sample of an encoding, refused if the model cannot take it.
 
         Raises:
-            InputError: no tokens at all, or more than the model's limit.
+            InputError: no tokens at all, more than the model's limit, or one that the model has no row for.
         """
         ids = encoding.ids
         limit = self.settings.max_length
@@ -159,6 +159,7 @@ class TextProcessor:
             )
         if not ids:
             raise no_tokens()
+        self.tokenizer.check_ids(ids)
         type_ids = encoding.type_ids if "token_type_ids" in self.collator.names else None
         return token_sample(ids, type_ids, context)
 

@@ -18,7 +18,7 @@ from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.entities import STRATEGIES, Entity, Token, TokenLabel, aggregate, merge_overlapping
 from onnxpress.pipelines.inputs import listed
 from onnxpress.pipelines.known_arguments import OF_TOKEN_LABELS
-from onnxpress.pipelines.labels import class_labels
+from onnxpress.pipelines.labels import answer_labels, class_labels
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
 from onnxpress.text.tokenizer import Encoding
@@ -131,7 +131,9 @@ class TokenClassification(Pipeline[TokenClassificationOptions, TextProcessor]):
         self, context: Document, values: list[Any], options: TokenClassificationOptions
     ) -> list[TokenLabel] | list[Entity]:
         labelled: list[Any] = []
-        labels, join = class_labels(self), self.processor.tokenizer.join
+        of_tokens = options.aggregation_strategy == "none"  # words are told by what their labels begin with
+        labels = answer_labels(self) if of_tokens else class_labels(self)
+        join = self.processor.tokenizer.join
         for window, scores in zip(context.windows, values, strict=True):
             tokens = self._tokens(context, window, scores)
             entities = aggregate(tokens, options.aggregation_strategy, labels, join)

@@ -19,6 +19,9 @@ from onnxpress.text.slow.encoder import PieceEncoder
 from onnxpress.text.stream_decoder import StreamDecoder
 from onnxpress.text.truncation import Parts, cannot_cut, truncate
 
+#: Ids of the tokenizers library are below.
+_MOST_IDS = 2**32
+
 __all__ = ["Encoding", "Strategy", "StreamDecoder", "Tokenizer", "Truncation", "clean_up"]
 
 
@@ -240,6 +243,22 @@ class Tokenizer:
         """The id of a special token by kind ("mask", "cls", "sep", "unk", "bos", "eos"), None if there is none."""
         entry = self.settings.special_tokens.get(kind)
         return None if entry is None else entry.id
+
+    def check_ids(self, ids: Sequence[int]) -> None:
+        """Refuse ids that the model's table of tokens has no row for: what it answers for them means nothing.
+
+        Raises:
+            InputError: there is one; the message names its token.
+        """
+        rows = self.settings.vocabulary
+        if rows is None or not len(ids) or (max(ids) < rows and min(ids) >= 0):
+            return
+        number = next(number for number in ids if not 0 <= number < rows)
+        token = self.token(number) if 0 <= number < _MOST_IDS else ""  # the library takes no others
+        raise InputError(
+            f"The model has no row for the token {token!r} (id {number}): its table of tokens has {rows} "
+            "rows, and the tokenizer knows more. Leave it out of the text."
+        )
 
     def special_count(self, *, pair: bool) -> int:
         """How many special tokens are added to a text or a pair."""

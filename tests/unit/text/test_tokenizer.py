@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import threading
 import time
@@ -113,3 +114,18 @@ def test_a_file_that_is_no_tokenizer(tmp_path: Path) -> None:
 def test_pickled_and_read_back(tmp_path: Path) -> None:
     tokenizer = opened(tmp_path)
     assert pickle.loads(pickle.dumps(tokenizer)).encode("a dd").ids == tokenizer.encode("a dd").ids
+
+
+def test_ids_without_a_row_are_named(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path)
+    tokenizer.check_ids([10**12])  # nothing is known of the model's table
+    tokenizer.settings = dataclasses.replace(tokenizer.settings, vocabulary=11)
+    tokenizer.check_ids(tokenizer.encode("a tag").ids)
+    tokenizer.check_ids([])
+    for ids, words in (
+        (tokenizer.encode("a first").ids, r"no row for the token 'first' \(id 11\): its table of tokens has 11"),
+        ([4, 10**12], r"'' \(id 1000000000000\)"),
+        ([4, -1], r"id -1"),
+    ):
+        with pytest.raises(InputError, match=words):
+            tokenizer.check_ids(ids)

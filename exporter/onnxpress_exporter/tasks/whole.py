@@ -1,0 +1,94 @@
+"""Compares an artifact's answers with those of the whole model, as the library that saved it runs it.
+
+The graphs are compared with the modules that they were traced from; what stands around them (which modules there are,
+limits, prompts, activations) is read by us, and only the library itself says whether it was read right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.pipelines import build_pipeline
+from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
+from onnxpress_exporter.judging.samples import PAIRS, SINGLES
+from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
+
+_LIBRARY = "sentence-transformers"
+_PACKAGE = "sentence_transformers"
+
+#: Largest difference, as a fraction of the range of the library's answers. What is read wrong differs by far more.
+_ERROR = 1e-3
+
+#: Of a pipeline and of the library's model: answers to the same inputs, one after the other.
+Ask = Callable[[Any, Any], tuple[NDArray[Any], NDArray[Any]]]
+
+
+def ask_vectors(pipe: Any, theirs: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Vectors of single texts: without being asked for a prompt, and with each of the first prompts."""
+    texts = [sample.text for sample in SINGLES]
+    options: list[dict[str, str]] = [{}, *({"prompt_name": name} for name in list(pipe.embedding.prompts)[:2])]
+    ours = [pipe(text, **option) for option in options for text in texts]
+    expected = [theirs.encode([text], show_progress_bar=False, **option)[0] for option in options for text in texts]
+    return np.stack(ours), np.stack(expected)
+
+
+def ask_scores(pipe: Any, theirs: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Scores of pairs."""
+    pairs = [(sample.text, sample.pair or "") for sample in PAIRS]
+    ours = [pipe(query, [document])[0]["score"] for query, document in pairs]
+    expected = [float(theirs.predict([pair], show_progress_bar=False)[0]) for pair in pairs]
+    return np.array(ours), np.array(expected)
+
+
+def compare_with_library(class_name: str, ask: Ask) -> Callable[..., str]:
+    """A comparison with a class of sentence-transformers."""
+
+    def compare(checkpoint: Checkpoint, artifact: Any, session: Any, tokenizer: Any) -> str:
+        """Compare; returns what was compared, to be told with the artifact's quality.
+
+        Raises:
+            VerificationFailed: the answers differ.
+            UnsupportedCheckpoint: the library cannot open the checkpoint.
+        """
+        if checkpoint.adapter is not None:
+            return "; the transformer alone, with its adapter"
+        if find_spec(_PACKAGE) is None:
+            return f"; the transformer alone, as {_LIBRARY} is not installed"
+        theirs = _opened(class_name, checkpoint)
+        pipe = build_pipeline(artifact.manifest.task, artifact, session, tokenizer, "verified", {})
+        ours, expected = ask(pipe, theirs)
+        spread = max(float(expected.max() - expected.min()), 1e-6)
+        error = float(np.abs(ours - expected).max()) / spread if ours.shape == expected.shape else float("inf")
+        if not error <= _ERROR:
+            raise VerificationFailed(
+                f"The answers are not those of {class_name} ({_LIBRARY} {version(_LIBRARY)}): they differ by "
+                f"{error:.2g} of their range, or in shape ({ours.shape}, not {expected.shape}). No artifact was "
+                "written. Please report this checkpoint."
+            )
+        return f"; {class_name} of {_LIBRARY} {version(_LIBRARY)}"
+
+    return compare
+
+
+def _opened(class_name: str, checkpoint: Checkpoint) -> Any:
+    import sentence_transformers
+    import torch
+
+    try:
+        return getattr(sentence_transformers, class_name)(
+            str(checkpoint.folder),
+            device="cpu",
+            trust_remote_code=checkpoint.trust_remote_code,
+            local_files_only=True,
+            model_kwargs={"dtype": torch.float32},
+        )
+    except Exception as error:
+        raise UnsupportedCheckpoint(
+            f"{_LIBRARY} {version(_LIBRARY)} cannot open {checkpoint.source} as a {class_name}: {first_line(error)}"
+        ) from error
