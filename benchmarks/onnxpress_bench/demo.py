@@ -96,7 +96,7 @@ def chat(artifact: Path) -> None:
         for question in ASKED:
             messages.append({"role": "user", "content": question})
             start = time.perf_counter()
-            stream = pipe.stream(messages)  # type: ignore[attr-defined]
+            stream = pipe.stream(messages)
             answer = "".join(stream)
             seconds = time.perf_counter() - start
             messages.append({"role": "assistant", "content": answer})

@@ -33,7 +33,7 @@ _TIMESTAMPS, _LATEST_START = 1501, 50
 P = ParamSpec("P")
 
 
-class Model(NamedTuple):
+class ModelSpec(NamedTuple):
     """The model's class and configuration, and settings of generation unless they are the class's own. `factor` widens
     the weights that training starts from: probabilities far enough apart that rounding does not reorder them."""
 
@@ -43,7 +43,7 @@ class Model(NamedTuple):
     factor: float = 3.0
 
 
-def checkpoint(write: Callable[Concatenate[Path, P], Model]) -> Callable[Concatenate[Path, P], Path]:
+def checkpoint(write: Callable[Concatenate[Path, P], ModelSpec]) -> Callable[Concatenate[Path, P], Path]:
     """A function that makes a checkpoint of one that writes a tokenizer and says which model goes with it."""
 
     @wraps(write)
@@ -54,16 +54,16 @@ def checkpoint(write: Callable[Concatenate[Path, P], Model]) -> Callable[Concate
         import transformers
 
         with staged_folder(folder, force=True) as staging:
-            made = write(staging, *arguments, **options)
+            spec = write(staging, *arguments, **options)
             torch.manual_seed(0)
-            model = getattr(transformers, made.architecture)(made.config).eval()
+            model = getattr(transformers, spec.architecture)(spec.config).eval()
             with torch.no_grad():
                 for layer in model.modules():
                     if isinstance(layer, torch.nn.Linear):
-                        layer.weight.mul_(made.factor)
-            if made.settings is not None:
+                        layer.weight.mul_(spec.factor)
+            if spec.settings is not None:
                 settings: Any = transformers.GenerationConfig
-                model.generation_config = settings(**made.settings)
+                model.generation_config = settings(**spec.settings)
             model.save_pretrained(staging)
         return folder
 
@@ -71,7 +71,7 @@ def checkpoint(write: Callable[Concatenate[Path, P], Model]) -> Callable[Concate
 
 
 @checkpoint
-def encoder_checkpoint(folder: Path, family: str, tokenizer: Path) -> Model:
+def encoder_checkpoint(folder: Path, family: str, tokenizer: Path) -> ModelSpec:
     """An encoder such as "Bert" or "DistilBert", pooled by mean, with the tokenizer of another checkpoint."""
     import transformers
 
@@ -88,13 +88,13 @@ def encoder_checkpoint(folder: Path, family: str, tokenizer: Path) -> Model:
         for i, (path, kind) in enumerate(kinds)
     ]
     _write(folder / "modules.json", modules)
-    return Model(f"{family}Model", config, factor=1.0)
+    return ModelSpec(f"{family}Model", config, factor=1.0)
 
 
 @checkpoint
 def qwen2_checkpoint(
     folder: Path, *, hidden: int = _QWEN2_HIDDEN, layers: int = 24, vocabulary: int = 151_936
-) -> Model:
+) -> ModelSpec:
     """A Qwen2 decoder, by default Qwen2-0.5B, with tied embeddings, two heads of 64 for each of the keys' and values'.
 
     Args:
@@ -115,21 +115,21 @@ def qwen2_checkpoint(
         eos_token_id=_write_byte_pairs(folder),
         bos_token_id=None,
     )
-    return Model("Qwen2ForCausalLM", config)
+    return ModelSpec("Qwen2ForCausalLM", config)
 
 
 @checkpoint
-def gpt2_checkpoint(folder: Path, *, hidden: int = 768, layers: int = 12) -> Model:
+def gpt2_checkpoint(folder: Path, *, hidden: int = 768, layers: int = 12) -> ModelSpec:
     """A GPT-2, by default the smallest; it splits text as Qwen2 does, which the model does not know."""
     from transformers import GPT2Config
 
     end = _write_byte_pairs(folder)
     marks: Any = dict.fromkeys(("eos_token_id", "bos_token_id", "pad_token_id"), end)
-    return Model("GPT2LMHeadModel", GPT2Config(n_embd=hidden, n_layer=layers, n_head=hidden // _HEAD, **marks))
+    return ModelSpec("GPT2LMHeadModel", GPT2Config(n_embd=hidden, n_layer=layers, n_head=hidden // _HEAD, **marks))
 
 
 @checkpoint
-def t5_checkpoint(folder: Path, *, hidden: int = 512, layers: int = 6) -> Model:
+def t5_checkpoint(folder: Path, *, hidden: int = 512, layers: int = 6) -> ModelSpec:
     """A T5, by default T5-small, vocabulary included."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import T5Config
@@ -152,11 +152,11 @@ def t5_checkpoint(folder: Path, *, hidden: int = 512, layers: int = 6) -> Model:
     marks = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     _write(folder / "tokenizer_config.json", {**kinds, **marks})
     settings = {"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
-    return Model("T5ForConditionalGeneration", config, settings)
+    return ModelSpec("T5ForConditionalGeneration", config, settings)
 
 
 @checkpoint
-def marian_checkpoint(folder: Path, *, hidden: int = 512, layers: int = 6, words: int = _MARIAN_WORDS) -> Model:
+def marian_checkpoint(folder: Path, *, hidden: int = 512, layers: int = 6, words: int = _MARIAN_WORDS) -> ModelSpec:
     """A Marian translator, by default of the shape of OPUS-MT's."""
     import sentencepiece
     from transformers import MarianConfig
@@ -178,13 +178,13 @@ def marian_checkpoint(folder: Path, *, hidden: int = 512, layers: int = 6, words
     marks = {"decoder_start_token_id": pad, "eos_token_id": 0, "pad_token_id": pad, "forced_eos_token_id": 0}
     numbers: dict[str, Any] = {**_sides(hidden, layers), **marks, "vocab_size": words, "max_position_embeddings": 512}
     config = MarianConfig(activation_function="swish", scale_embedding=True, **numbers)
-    return Model("MarianMTModel", config, {"bad_words_ids": [[pad]], "max_length": 512, **marks})
+    return ModelSpec("MarianMTModel", config, {"bad_words_ids": [[pad]], "max_length": 512, **marks})
 
 
 @checkpoint
 def whisper_checkpoint(
     folder: Path, *, hidden: int = 384, layers: int = 4, words: int = 50_257, languages: Sequence[str] = ()
-) -> Model:
+) -> ModelSpec:
     """A Whisper model, by default whisper-tiny.
 
     Args:
@@ -217,7 +217,7 @@ def whisper_checkpoint(
         **marks,
     }
     config = WhisperConfig(vocab_size=size, **_sides(hidden, layers), **marks)
-    return Model("WhisperForConditionalGeneration", config, settings)
+    return ModelSpec("WhisperForConditionalGeneration", config, settings)
 
 
 def _sides(hidden: int, layers: int) -> dict[str, Any]:

@@ -9,12 +9,14 @@ error or a kill leaves no artifact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
+from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import Manifest, Variant
@@ -27,7 +29,7 @@ from onnxpress_exporter.gate.finished import unanswered
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.plan import Plan
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
-from onnxpress_exporter.quantize.quantizer import Made, Quantizer, opened, remove
+from onnxpress_exporter.quantize.quantizer import Made, Quantizer, remove
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
@@ -223,11 +225,12 @@ def _finished(
             return outcome.refused
         for name in silent:
             remove_variant(complete.variants, name, plan.folder)
-        variants = {name: variant for name, variant in outcome.variants.items() if name not in silent}
-        manifest = replace(
-            manifest, variants={name: entry for name, entry in manifest.variants.items() if name not in silent}
-        )
-        outcome = Outcome(variants, {**outcome.refused, **silent})
+        manifest = replace(manifest, variants=_without(manifest.variants, silent))
+        outcome = Outcome(_without(outcome.variants, silent), {**outcome.refused, **silent})
+
+
+def _without(variants: Mapping[str, Variant], names: Container[str]) -> dict[str, Variant]:
+    return {name: variant for name, variant in variants.items() if name not in names}
 
 
 def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
@@ -254,37 +257,32 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         # Whatever one variant cannot do is its own: the others are written.
         try:
             quantized = quantizer.make(precision, tell)
+            try:
+                variants[precision] = _variant(plan, precision, quantized, tell)
+            except BaseException:
+                remove(quantized.files)
+                raise
         except OnnxpressError as error:
             refused[precision] = str(error)
-            continue
-        try:
-            variants[precision] = _variant(plan, precision, quantized, tell)
-        except (OnnxpressError, _Refused) as error:
-            refused[precision] = str(error)
-            remove(quantized.files)
     return Outcome(variants, refused)
-
-
-class _Refused(Exception):  # noqa: N818
-    """Why a variant is not written."""
 
 
 def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
     """Judge, verify and time quantized graphs, and make a variant of them.
 
     Raises:
-        _Refused: it misses a threshold, or has no use.
+        VariantRefused: it misses a threshold, or has no use.
         VerificationFailed: its raw outputs are broken.
     """
     if not quantized.verdict.passed:
         rounds = "".join(f"\n      {line}" for line in quantized.rounds)
-        raise _Refused(f"{'; '.join(quantized.verdict.missed)}.{rounds}")
+        raise VariantRefused(f"{'; '.join(quantized.verdict.missed)}.{rounds}")
     say("verifying")
     # What is not quantized is shared with the fp32 variant.
     graphs = {name: replace(entry, precision=REFERENCE) for name, entry in plan.fp32.items()}
     for name, paths in quantized.files.items():
         graphs[name] = describe.graph_files(quantized.graphs[name], paths, plan.folder)
-    with opened({name: plan.folder / entry.file for name, entry in graphs.items()}) as session:
+    with closing(Session({name: plan.folder / entry.file for name, entry in graphs.items()})) as session:
         quality = plan.gate.verify(precision, session)
         variant = Variant(
             graphs,
@@ -313,10 +311,9 @@ def _refuse_slow(precision: str, variant: Variant, plan: Plan, quantized: Made) 
     """Raise where a variant has no use: it is neither smaller nor faster than fp32."""
     timings = variant.speed.timings if variant.speed else ()
     ratios = [timing.milliseconds / timing.fp32_milliseconds for timing in timings if timing.fp32_milliseconds]
-    names = [name for graph in quantized.files for name in (plan.fp32[graph].file, *plan.fp32[graph].external)]
-    plain = sum((plan.folder / name).stat().st_size for name in names)
+    plain = sum((plan.folder / name).stat().st_size for graph in quantized.files for name in plan.fp32[graph].names)
     nothing = PRECISIONS[precision].ladder and not quantized.plan
     if variant.bytes >= plain and (nothing or (ratios and min(ratios) >= 1)):
-        raise _Refused(
+        raise VariantRefused(
             f"neither smaller ({variant.bytes} bytes against {plain}) nor faster than fp32; --keep-slow keeps it"
         )

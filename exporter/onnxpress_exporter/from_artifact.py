@@ -23,7 +23,6 @@ from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.plan import Part, Plan
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import GraphReference
-from onnxpress_exporter.settle import variant_files
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.write.card import CARD
 from onnxpress_exporter.write.generation import GENERATION_CONFIG
@@ -102,8 +101,8 @@ def tokenizer_of(artifact: Artifact) -> Tokenizer:
 def _copy_files(artifact: Artifact, folder: Path, without: Sequence[str]) -> None:
     """Everything but the manifest, the card and the variants to be made."""
     variants = artifact.manifest.variants
-    needed = {file for name, variant in variants.items() if name not in without for file in variant_files(variant)}
-    replaced = {file for name in without if name in variants for file in variant_files(variants[name])} - needed
+    needed = [variant.files for name, variant in variants.items() if name not in without]
+    replaced = frozenset().union(*(variants[name].files for name in without if name in variants)).difference(*needed)
     for name in artifact.manifest.files:
         if name in replaced or name == CARD:
             continue

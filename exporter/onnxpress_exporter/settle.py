@@ -60,14 +60,9 @@ def _without_fp32(variants: Mapping[str, Variant], folder: Path) -> dict[str, Va
 
 def remove_variant(variants: Mapping[str, Variant], name: str, folder: Path) -> None:
     """Delete the files that only this variant has."""
-    needed = {file for other, variant in variants.items() if other != name for file in variant_files(variant)}
-    for file in set(variant_files(variants[name])) - needed:
+    others = [variant.files for other, variant in variants.items() if other != name]
+    for file in variants[name].files.difference(*others):
         (folder / file).unlink(missing_ok=True)
-
-
-def variant_files(variant: Variant) -> list[str]:
-    """The files of a variant's graphs."""
-    return [file for graph in variant.graphs.values() for file in (graph.file, *graph.external)]
 
 
 def finish(manifest: Manifest, folder: Path) -> None:

@@ -16,8 +16,9 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.graphs.build import build_graphs, decoder_graph, embed_graph, read
+from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.precisions.row import Blocks
-from onnxpress_exporter.quantize.variants import Variants
+from onnxpress_exporter.quantize.storage import Storage
 from tests.fixtures.decoder_configs import BLOOM, CASES, FALCON, LIMIT, OPT, SMALL, SMALL_GPT2, VOCABULARY
 from tests.fixtures.decoders import Floats, Graph, tiny
 
@@ -81,9 +82,9 @@ def test_every_product_is_quantized_and_a_tied_table_stored_once(name: str, bits
     width = "n_embd" if model_type == "gpt2" else "hidden_size"
     model = tiny(CONFIG_MAPPING[model_type](**{**config, width: 128, "vocab_size": 1000}))
     built = graph_of(model)
-    made = Variants(built)
+    made = Storage(built)
     plan = {site.value: Blocks(bits) for site in made.sites}
-    small = made.build(f"q{bits}", plan)
+    small = made.build(plan, PRECISIONS[f"q{bits}"].embeddings)
     counts = Counter(node.op_type for node in small.graph)
     products = sum(node.op_type == "MatMul" for node in built.graph)
     assert counts["MatMul"] == 0 and counts["MatMulNBits"] == products == 3 * 4 + 1

@@ -16,11 +16,10 @@ from onnxpress_exporter.errors import NotBuildable
 from onnxpress_exporter.graphs.build import build_graphs, decoder_graph, embed_graph, read
 from onnxpress_exporter.passes.tied_embeddings import tied_tables
 from onnxpress_exporter.precisions import PRECISIONS
-from onnxpress_exporter.quantize.blocks import is_past
-from onnxpress_exporter.quantize.variants import Variants
+from onnxpress_exporter.quantize.storage import Storage, is_past
 from tests.fixtures.encoder_decoder_configs import CASES, DISTANCE, PAD, T5, VOCABULARY
 from tests.fixtures.encoder_decoders import CAPACITY, Floats, Graphs, session, tiny
-from tests.fixtures.quantized import first_plan, first_scheme
+from tests.fixtures.quantized import built, first_scheme
 
 TEXT_LENGTHS = (17, 4, 9)
 LENGTHS = tuple(enumerate(TEXT_LENGTHS))
@@ -150,9 +149,9 @@ def test_every_product_becomes_one_of_integers(name: str, inner: dict[str, objec
 
 
 def with_integers(graph: onnx_ir.Model, inputs: list[dict[str, np.ndarray]]) -> onnx_ir.Model:
-    variants = Variants(graph)
-    variants.watch(inputs, None)
-    return variants.build("int8", first_plan(variants, "int8"))
+    storage = Storage(graph)
+    storage.watch(inputs)
+    return built(storage, "int8")
 
 
 def alike(found: Floats, wanted: Floats) -> bool:

@@ -12,11 +12,11 @@ import pytest
 
 from onnxpress.engine.session import Session
 from onnxpress_exporter.passes.half_precision import half_precision
-from onnxpress_exporter.quantize.variants import Variants
+from onnxpress_exporter.quantize.storage import Storage
 from onnxpress_exporter.write import save as saving
 from onnxpress_exporter.write.save import save
 from tests.fixtures.graphs import graph, kinds, normal
-from tests.fixtures.quantized import first_plan
+from tests.fixtures.quantized import built
 
 #: Largest relative error of one product, or a few.
 ERROR = {"int8": 0.06, "q8": 0.04, "q4": 0.3, "fp16": 0.01, "q4f16": 0.3}
@@ -31,9 +31,9 @@ def outputs(model: onnx_ir.Model, folder: Path, inputs: Mapping[str, Any]) -> di
 
 
 def variant(model: onnx_ir.Model, precision: str, inputs: Mapping[str, Any]) -> onnx_ir.Model:
-    variants = Variants(model)
-    variants.watch([inputs], None)
-    return variants.build(precision, first_plan(variants, precision))
+    storage = Storage(model)
+    storage.watch([inputs])
+    return built(storage, precision)
 
 
 def constants_bytes(model: onnx_ir.Model) -> int:
@@ -178,20 +178,20 @@ def test_what_is_shared_is_stored_once(case: str, precision: str, share: float) 
 
 def test_a_table_that_a_product_keeps_in_fp32_stays_whole() -> None:
     model = graph(TIED, table=normal(ROWS, WIDTH))
-    assert constants_bytes(Variants(model).build("q4", {})) == constants_bytes(model)
+    assert constants_bytes(built(Storage(model), "q4", {})) == constants_bytes(model)
 
 
 def test_weights_that_a_caller_may_replace_are_none() -> None:
     text = "model (float[batch, 64] x, float[64, 64] w) => (float[batch, 64] y) { y = MatMul (x, w) }"
     model = graph(text, **SQUARE)
-    assert Variants(model).sites == ()
+    assert Storage(model).sites == ()
     half_precision(model)
     assert model.graph.inputs[1].dtype == onnx_ir.DataType.FLOAT
 
 
 def test_what_stays_is_told() -> None:
-    assert Variants(graph(CONVOLUTION, **CASES["a convolution"][1])).skipped == {"mixed": "Conv is not quantized"}
-    told = Variants(graph(BRANCHES, **CASES["branches"][1])).skipped
+    assert Storage(graph(CONVOLUTION, **CASES["a convolution"][1])).skipped == {"mixed": "Conv is not quantized"}
+    told = Storage(graph(BRANCHES, **CASES["branches"][1])).skipped
     assert told == {"a": "in a subgraph", "c": "in a subgraph"}
 
 

@@ -199,3 +199,39 @@ def test_every_argument_of_their_factories_is_known() -> None:
         of_tasks = {"prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim"}
         of_tasks |= {"num_labels", "max_length", "activation_fn", "self", "model_name_or_path"}
         assert names - of_tasks <= {*FACTORY, *OURS}
+
+
+def test_a_session_opens_an_artifact(folder: Path) -> None:
+    import numpy as np
+
+    for source in (folder, str(folder), Artifact.open(folder)):
+        with_roles = onnxpress.Session(source)
+        ids = np.array([[2, 4, 3]])
+        feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        assert with_roles.run(feeds, graph="encoder")["logits"].tolist() == [[1.0, 0.0]]
+        with_roles.close()
+    with pytest.raises(onnxpress.MissingFile, match="is a file"):
+        onnxpress.Session(folder / "onnx" / "model.onnx")
+
+
+def test_export_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnxpress.pipelines import opening
+
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(opening, "import_module", missing)
+    with pytest.raises(
+        onnxpress.MissingDependency, match=r"onnxpress_exporter is needed.*pip install onnxpress.export"
+    ):
+        onnxpress.export("a", "b")
+
+
+def test_export_hands_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from onnxpress.pipelines import opening
+
+    calls: list[Any] = []
+    module = SimpleNamespace(export=lambda *arguments, **options: calls.append((arguments, options)))
+    monkeypatch.setattr(opening, "import_module", lambda name: module)
+    onnxpress.export("org/name", tmp_path, precision="fp32, int8", force=True)
+    assert calls == [(("org/name", tmp_path, None, ["fp32", "int8"]), {"force": True})]

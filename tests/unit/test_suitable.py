@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from onnxpress.format.manifest import Postprocessing
-from onnxpress.pipelines.suitable import entailment
+from onnxpress.pipelines.suitable import entailing
 from onnxpress.pipelines.table import TASKS, served_tasks
 from tests.fixtures.manifests import manifest
 
@@ -33,5 +33,5 @@ def test_what_a_task_serves_is_a_task() -> None:
 
 
 def test_the_first_label_that_begins_so_is_entailment() -> None:
-    assert entailment(("Entails", "entailment")) == 0
-    assert entailment(("no", "not entailed")) is None
+    assert entailing(("Entails", "entailment")) == 0
+    assert entailing(("no", "not entailed")) is None

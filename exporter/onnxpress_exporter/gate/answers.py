@@ -7,12 +7,11 @@ right. Knows nothing of graphs or of how a variant was made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.format.manifest import GraphInfo, Quality, Speed
@@ -129,7 +128,7 @@ class AnswersGate:
 
     def inputs(self, graph: str) -> Sequence[Arrays]:
         """As `Gate` says."""
-        pipe = self._pipeline(_Closed())
+        pipe = self._pipeline(self._reference)
         items = self._that_fit(calibration_items(self._task.items, self._artifact.manifest))
         rows = [row for item in items for row in pipe.prepare(item, pipe.options).samples]
         return [pipe.processor.collator.collate([row]).arrays for row in rows]
@@ -154,7 +153,7 @@ class AnswersGate:
 
     def _that_fit(self, items: Sequence[Any]) -> list[Any]:
         """Leave out the texts that the model takes only cut, which its task refuses."""
-        pipe = self._pipeline(_Closed())
+        pipe = self._pipeline(self._reference)
         fitting, error = [], None
         for item in items:
             try:
@@ -170,15 +169,3 @@ class AnswersGate:
     def _pipeline(self, session: Runs) -> Pipeline[Any, Any]:
         task = self._task
         return build_pipeline(task.name, self._artifact, session, self._tokenizer, "judged", task.options)  # type: ignore[arg-type]
-
-
-class _Closed:
-    """Stands in for a session where only the way from texts to rows is needed."""
-
-    device = "cpu"
-
-    def run(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
-        raise RuntimeError("no graph is open here")
-
-    def close(self) -> None:
-        """Nothing is open."""

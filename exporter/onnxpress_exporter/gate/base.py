@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import Quality, Speed
-from onnxpress_exporter.precisions.row import Thresholds
-from onnxpress_exporter.quantize.thresholds import Verdict
+from onnxpress_exporter.quantize.quantizer import Judges
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -37,7 +36,7 @@ class Reference(Runs, Protocol):
     timed: str | None
 
 
-class Gate(Protocol):
+class Gate(Judges, Protocol):
     """Decides whether graphs may be written. `rows`: the labelled rows that variants are judged by too, in words."""
 
     rows: str | None
@@ -51,12 +50,6 @@ class Gate(Protocol):
 
     def prepare(self) -> None:
         """Ask the reference for what variants are judged by."""
-
-    def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
-        """The figures of a variant's answers, and what they miss."""
-
-    def inputs(self, graph: str) -> Sequence[Arrays]:
-        """What a graph takes of real texts, one row each, none of which is judged."""
 
     def speed(self, session: Session, plain: Session | None) -> Speed | None:
         """Times of a variant, beside the fp32 variant's where that is given; None on a busy machine."""

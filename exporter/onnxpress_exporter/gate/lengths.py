@@ -35,6 +35,5 @@ def far_tokens(limit: int | None, weights: int, vocabulary: int = 1) -> int | No
 
 def weights_of(artifact: Artifact) -> int:
     """About how many numbers an artifact's fp32 graphs hold, by the size of their files."""
-    graphs = artifact.manifest.variants[REFERENCE].graphs.values()
-    names = {name for graph in graphs for name in (graph.file, *graph.external)}
-    return sum((artifact.folder / name).stat().st_size for name in names) // 4
+    files = artifact.manifest.variants[REFERENCE].files
+    return sum((artifact.folder / name).stat().st_size for name in files) // 4

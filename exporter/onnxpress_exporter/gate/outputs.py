@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from onnxpress.format.manifest import Quality, TensorInfo
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.samples import Sample
-from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.gate.comparison import Arrays, Comparison, largest_error
 from onnxpress_exporter.precisions import PRECISIONS
 
-Arrays = Mapping[str, NDArray[Any]]
 Runner = Callable[[Arrays], Arrays]
 Collate = Callable[[Sequence[Sample]], "Collated"]
 
@@ -68,7 +67,7 @@ def reference_answers(
     batch = _short(samples)
     in_batch = _batched(run, collate, [samples[i] for i in batch], outputs)
     error = max(
-        (_error(in_batch[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
+        (largest_error(in_batch[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
         default=0.0,
     )
     return ReferenceAnswers(answers, ranges, padding=error <= PRECISIONS[REFERENCE].limits.max_error)
@@ -88,45 +87,18 @@ def verify(
         VerificationFailed: an error is above its limit; names the input, expected and obtained.
     """
     limits = PRECISIONS[precision].limits
-    worst = batch_worst = 0.0
-    comparisons = 0
+    compared = Comparison(precision, reference.ranges, limits.max_error, limits.batch_error)
     alone = []
     for sample, expected in zip(samples, reference.answers, strict=True):
-        obtained = _alone(run, collate, sample, outputs)
-        alone.append(obtained)
-        error = _gate(precision, f"{sample.name!r} alone", obtained, expected, reference.ranges, limits.max_error)
-        worst, comparisons = max(worst, error), comparisons + 1
+        alone.append(_alone(run, collate, sample, outputs))
+        compared.beside_reference(f"{sample.name!r} alone", alone[-1], expected)
     for title, indices in _batches(samples, padding=reference.padding):
         answers = _batched(run, collate, [samples[i] for i in indices], outputs)
         for obtained, index in zip(answers, indices, strict=True):
             where = f"{samples[index].name!r} in {title}"
-            error = _gate(
-                precision,
-                f"{where}, against PyTorch",
-                obtained,
-                reference.answers[index],
-                reference.ranges,
-                limits.max_error,
-            )
-            in_batch = _gate(
-                precision,
-                f"{where}, against the same input alone",
-                obtained,
-                alone[index],
-                reference.ranges,
-                limits.batch_error,
-            )
-            worst, batch_worst = max(worst, error), max(batch_worst, in_batch)
-            comparisons += 2
-    return Quality(
-        reference="PyTorch fp32, eager",
-        inputs=len(samples),
-        comparisons=comparisons,
-        max_error=worst,
-        max_error_limit=limits.max_error,
-        batch_error=batch_worst,
-        batch_error_limit=limits.batch_error,
-    )
+            compared.beside_reference(f"{where}, against PyTorch", obtained, reference.answers[index])
+            compared.beside_alone(f"{where}, against the same input alone", obtained, alone[index])
+    return compared.quality("PyTorch fp32, eager", len(samples))
 
 
 def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, list[int]]]:
@@ -167,42 +139,3 @@ def _range(values: Iterable[NDArray[Any]]) -> float:
     spread = float(max(a.max() for a in arrays) - min(a.min() for a in arrays))
     # An output that hardly varies is compared with its size: its last digits are noise in PyTorch too.
     return max(spread, 1e-3 * max(float(np.abs(a).max()) for a in arrays), 1e-6)
-
-
-def _error(obtained: Arrays, expected: Arrays, ranges: Mapping[str, float]) -> tuple[float, str]:
-    """The largest error over all outputs, and the output that has it. Not-a-number counts as infinite."""
-    worst, where = 0.0, ""
-    for name, value in expected.items():
-        if obtained[name].shape != value.shape:
-            return float("inf"), name
-        difference = np.abs(obtained[name].astype(np.float64) - value.astype(np.float64))
-        largest = float(difference.max(initial=0.0)) / ranges[name]
-        if not np.isfinite(largest):
-            return float("inf"), name
-        if largest >= worst:
-            worst, where = largest, name
-    return worst, where
-
-
-def _gate(
-    precision: str,
-    where: str,
-    obtained: Arrays,
-    expected: Arrays,
-    ranges: Mapping[str, float],
-    limit: float,
-) -> float:
-    error, name = _error(obtained, expected, ranges)
-    if error <= limit:
-        return error
-    a, b = obtained[name], expected[name]
-    if a.shape != b.shape:
-        shown = f"expected shape {b.shape}, obtained {a.shape}"
-    else:
-        at = np.unravel_index(int(np.nan_to_num(np.abs(a - b), nan=np.inf).argmax()), b.shape)
-        index = ", ".join(str(int(i)) for i in at)
-        shown = f"{name}[{index}]: expected {b[at]:.6g}, obtained {a[at]:.6g}"
-    raise VerificationFailed(
-        f"The {precision} graph differs from PyTorch on the input {where}: {shown} (error {error:.2g} of the output's "
-        f"range, at most {limit:.0e} is allowed)."
-    )

@@ -9,7 +9,7 @@ on from the reference's. Knows neither torch nor a graph.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from onnxpress.format.manifest import Quality
 from onnxpress.format.precisions import REFERENCE
-from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.cases import Case
+from onnxpress_exporter.gate.comparison import Arrays, Comparison, failed
 from onnxpress_exporter.gate.graphs import Graphs
 from onnxpress_exporter.precisions import PRECISIONS
-from onnxpress_exporter.precisions.row import Limits
 
 Logits = NDArray[np.float32]
+
+_SCORES = "scores"
 
 #: Tokens that are written of each text, and texts of which they are.
 WRITTEN, WRITING = 24, 8
@@ -47,57 +48,6 @@ class Writes(Protocol):
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         """The tokens that follow, the likeliest first of all, at most `count`."""
-
-
-@dataclass(slots=True)
-class _Worst:
-    """Largest errors so far, as fractions of the range of scores."""
-
-    limits: Limits
-    range: float
-    precision: str
-    error: float = 0.0
-    batch: float = 0.0
-    comparisons: int = 0
-
-    def add(self, where: str, obtained: Logits, expected: Logits) -> None:
-        """Compare scores (tokens, vocabulary) with the reference's."""
-        self.comparisons += 1
-        self.error = max(self.error, self._gate(where, "the reference", obtained, expected, self.limits.max_error))
-
-    def add_pieces(self, where: str, obtained: Logits, at_once: Logits) -> None:
-        """Compare with what the same graph gave where it read the text at once.
-
-        Where activations are rounded to 8 bits, the last digit of a float decides now and then to which number: the
-        error of one such step is no dependence on other rows, and is not counted as one.
-        """
-        self._gate(where, "the same text read at once", obtained, at_once, self.batch_limit)
-
-    def add_beside(self, where: str, obtained: Logits, alone: Logits) -> None:
-        """Compare with what the same graph gave where the row was alone and took the same steps."""
-        beside = self._gate(where, "the same text alone", obtained, alone, self.batch_limit)
-        self.batch = max(self.batch, beside)
-
-    @property
-    def batch_limit(self) -> float:
-        """The largest error between two ways to read a text."""
-        # One token and many are products of other shapes, which add up in another order.
-        return max(self.limits.batch_error, 1e-4)
-
-    def _gate(self, where: str, beside: str, obtained: Logits, expected: Logits, limit: float) -> float:
-        if obtained.shape == expected.shape:
-            difference = np.abs(obtained - expected)
-            error = float(difference.max(initial=0.0)) / self.range
-            if error <= limit:
-                return error
-            at = np.unravel_index(int(np.nan_to_num(difference, nan=np.inf).argmax()), difference.shape)
-            shown = (
-                f"the score of token {at[1]} after position {at[0]}: expected {expected[at]:.6g}, obtained "
-                f"{obtained[at]:.6g} (error {error:.2g} of the scores' range, at most {limit:.0e} is allowed)"
-            )
-        else:
-            shown = f"expected scores of shape {expected.shape}, obtained {obtained.shape}"
-        raise _failed(self.precision, f"{where}, against {beside}", shown)
 
 
 class Expected:
@@ -129,39 +79,48 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
     Raises:
         VerificationFailed: an error is above its limit, or another token was written; names the text and the position.
     """
-    cases = expected.cases
-    worst = _Worst(PRECISIONS[precision].limits, expected.range, precision)
+    cases, limits = expected.cases, PRECISIONS[precision].limits
+    # One token and many are products of other shapes, which add up in another order.
+    between = max(limits.batch_error, 1e-4)
+    compared = Comparison(precision, {_SCORES: expected.range}, limits.max_error, between, _place)
     for case, logits in zip(cases, expected.logits, strict=True):
         alone = graphs.logits(case)
-        worst.add(f"{case.name!r} read at once", alone, logits)
+        compared.beside_reference(f"{case.name!r} read at once, against the reference", _of(alone), _of(logits))
         if len(case.ids) > 2:
             obtained, first = _in_pieces(graphs, case)
-            worst.add(f"{case.name!r} read in pieces", obtained, logits[first:])
-            worst.add_pieces(f"{case.name!r} read in pieces", obtained, alone[first:])
+            where = f"{case.name!r} read in pieces, against"
+            compared.beside_reference(f"{where} the reference", _of(obtained), _of(logits[first:]))
+            # Where activations are rounded to 8 bits, the last digit of a float decides now and then to which number:
+            # such a step's error is no dependence on other rows, and is not counted as one.
+            compared.check(f"{where} the same text read at once", _of(obtained), _of(alone[first:]), between)
     if expected.far is not None and expected.far_logits is not None:
-        worst.add(f"{expected.far.name!r}", graphs.logits(expected.far)[-END:], expected.far_logits)
+        obtained = graphs.logits(expected.far)[-END:]
+        compared.beside_reference(
+            f"{expected.far.name!r}, against the reference", _of(obtained), _of(expected.far_logits)
+        )
     for group in _groups(cases):
         rows = _even([cases[i] for i in group]) if graphs.start is not None else [cases[i] for i in group]
-        alone_steps = [{first: scores for _, scores, first in _together(graphs, [row])} for row in rows]
+        steps_alone = [{first: scores for _, scores, first in _together(graphs, [row])} for row in rows]
         for row, obtained, first in _together(graphs, rows):
-            where = f"{rows[row].name!r} beside {len(rows) - 1} others"
-            worst.add(where, obtained, expected.logits[group[row]][first : first + 1])
-            worst.add_beside(where, obtained, alone_steps[row][first])
+            where = f"{rows[row].name!r} beside {len(rows) - 1} others, against"
+            logits = expected.logits[group[row]][first : first + 1]
+            compared.beside_reference(f"{where} the reference", _of(obtained), _of(logits))
+            compared.beside_alone(f"{where} the same text alone", _of(obtained), _of(steps_alone[row][first]))
     if precision == REFERENCE:
-        margin = NEAR_TIE * worst.limits.max_error * worst.range
+        margin = NEAR_TIE * limits.max_error * expected.range
         for case in _short(cases)[:WRITING]:
             _same_tokens(precision, expected.reference, graphs, case, margin)
         for case in _short(cases)[:BEAM_TEXTS] if graphs.start is not None else ():
             _same_beams(precision, expected.reference, graphs, case, margin)
-    return Quality(
-        reference=expected.reference.name,
-        inputs=len(cases) + (expected.far is not None),
-        comparisons=worst.comparisons,
-        max_error=worst.error,
-        max_error_limit=worst.limits.max_error,
-        batch_error=worst.batch,
-        batch_error_limit=worst.batch_limit,
-    )
+    return compared.quality(expected.reference.name, len(cases) + (expected.far is not None))
+
+
+def _of(logits: Logits) -> Arrays:
+    return {_SCORES: logits}
+
+
+def _place(name: str, at: tuple[int, ...]) -> str:
+    return f"the score of token {at[1]} after position {at[0]}"
 
 
 def _in_pieces(graphs: Graphs, case: Case) -> tuple[Logits, int]:
@@ -236,7 +195,7 @@ def _same_tokens(precision: str, reference: Writes, graphs: Graphs, case: Case, 
         obtained = int(scores.argmax())
         lead = float(preferred[place, token] - preferred[place, obtained])
         if obtained != token and not abs(lead) <= margin:
-            raise _failed(
+            raise failed(
                 precision,
                 f"{case.name!r}, writing on",
                 f"token {place + 1} after {len(begun.ids)}: expected {token}, obtained {obtained}, which the reference "
@@ -259,7 +218,7 @@ def _same_beams(precision: str, reference: Writes, graphs: Graphs, case: Case, m
     likely, other = (_likelihood(reference, begun, some) for some in (tokens, obtained))
     if not likely - other <= margin:
         place = next((i for i, (a, b) in enumerate(zip(tokens, obtained, strict=False)) if a != b), len(obtained))
-        raise _failed(
+        raise failed(
             precision,
             f"{case.name!r}, with {BEAMS} beams",
             f"from token {place + 1} on expected {tokens[place : place + 6]}, obtained {obtained[place : place + 6]}, "
@@ -285,7 +244,3 @@ def _begun(case: Case) -> Case:
 def _room(graphs: Graphs, begun: Case) -> int:
     """Tokens that may follow: what the model takes bounds them."""
     return WRITTEN if graphs.limit is None else max(0, min(WRITTEN, graphs.limit - len(begun.ids)))
-
-
-def _failed(precision: str, where: str, shown: str) -> VerificationFailed:
-    return VerificationFailed(f"The {precision} graph differs from PyTorch on the input {where}: {shown}.")

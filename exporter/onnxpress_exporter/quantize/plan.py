@@ -41,7 +41,7 @@ Plan = Mapping[Place, Treatment]
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What is tried as a whole. `title`: for the report; `doing`: for a progress display, if there is more to say than
-    what is done with each graph; `tables`: how the tables of a model that writes are stored."""
+    what is done with each graph; `tables`: how large tables are stored, None: as they are."""
 
     title: str
     doing: str
@@ -51,7 +51,7 @@ class Attempt:
 
 def first_attempts(row: Precision, places: Iterable[Place], will_do: Callable[[Place], bool]) -> list[Attempt]:
     """List the attempts for a model that reads: first treatments on trial, where they `will_do`, then the usual one."""
-    cheapest = Attempt("all sites at their cheapest", "judging the first plan", {})
+    cheapest = Attempt("all sites at their cheapest", "judging the first plan", {}, row.embeddings)
     if not row.ladder:
         return [replace(cheapest, doing="judging")]
     *trials, usual = row.usual_treatments
@@ -61,7 +61,9 @@ def first_attempts(row: Precision, places: Iterable[Place], will_do: Callable[[P
     plan = without | {place: trials[0] for place in without if will_do(place)}
     if plan == without:
         return [replace(cheapest, plan=without)]
-    everywhere = Attempt("a range for each row everywhere", "judging without ranges for all rows", without)
+    everywhere = Attempt(
+        "a range for each row everywhere", "judging without ranges for all rows", without, row.embeddings
+    )
     return [replace(cheapest, plan=plan), everywhere]
 
 

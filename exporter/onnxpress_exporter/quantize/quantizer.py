@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,16 +20,14 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
 from onnxpress_exporter.errors import PassError
-from onnxpress_exporter.passes.graph import nodes, weights_of
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.precisions.row import Blocks, Integers, Thresholds, Treatment
-from onnxpress_exporter.quantize.blocks import store
 from onnxpress_exporter.quantize.plan import Attempt, Place, Plan, first_attempts, scheme_attempts
 from onnxpress_exporter.quantize.repair import Found, search
 from onnxpress_exporter.quantize.settings import Say, Settings
-from onnxpress_exporter.quantize.sites import LEAST_WEIGHTS, LEAST_WIDTH, Site, find_sites
+from onnxpress_exporter.quantize.sites import LEAST_WEIGHTS, LEAST_WIDTH, Site
+from onnxpress_exporter.quantize.storage import Storage
 from onnxpress_exporter.quantize.thresholds import Verdict, thresholds_of
-from onnxpress_exporter.quantize.variants import Variants
 from onnxpress_exporter.write.save import save
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -95,12 +93,11 @@ class Quantizer:
         self._gate = gate
         self._settings = settings
         self._writes = writes
-        self._variants: dict[str, Variants] = {} if writes else {name: Variants(graph) for name, graph in fp32.items()}
-        self._watched: set[str] = set()
+        # Graphs that write may be large. They are watched as a whole only where products become integer products.
+        self._stores = {name: Storage(graph, large=writes) for name, graph in fp32.items()}
+        self._watched: dict[str, Storage] = {} if writes else self._stores
         self._sites: dict[Place, Site] = {
-            (name, site.value): site
-            for name, graph in fp32.items()
-            for site in (find_sites(graph) if writes else self._variants[name].sites)
+            (name, site.value): site for name, store in self._stores.items() for site in store.sites
         }
         self._inputs: dict[str, Sequence[Arrays]] = {}
         self._expected: dict[str, list[Arrays]] = {}
@@ -122,7 +119,9 @@ class Quantizer:
                 files[name] = save(models[name], self._folder / f"{name}{PRECISIONS[precision].suffix}.onnx")
             if self._writes:
                 say("judging")
-            with opened({name: written[0] for name, written in files.items()} | dict(self._others)) as session:
+            with closing(
+                Session({name: written[0] for name, written in files.items()} | dict(self._others))
+            ) as session:
                 return self._gate.judge(session, limits)
 
         try:
@@ -159,7 +158,7 @@ class Quantizer:
         if row.ladder:
             for name in self._fp32:
                 self._watch(name, say)
-        return first_attempts(row, self._sites, lambda place: self._variants[place[0]].one_range_will_do(place[1]))
+        return first_attempts(row, self._sites, lambda place: self._stores[place[0]].one_range_will_do(place[1]))
 
     def _check_stored_so(self, precision: str, plan: Plan) -> None:
         """Refuse a variant that would have its precision in name only.
@@ -177,38 +176,24 @@ class Quantizer:
 
     def _build(self, name: str, precision: str, attempt: Attempt, say: Say) -> onnx_ir.Model:
         plan = {value: treatment for (graph, value), treatment in attempt.plan.items() if graph == name}
-        integers = any(isinstance(treatment, Integers) for treatment in plan.values())
-        if not self._writes or integers:
-            if integers:
-                self._watch(name, say)
-                if self._writes:
-                    say("rounding")
-            return self._of(name).build(precision, plan)
-        return self._store(name, plan, attempt.tables, say, half=PRECISIONS[precision].half)
+        store, inputs = self._store(name, plan, say)
+        return store.build(plan, attempt.tables, half=PRECISIONS[precision].half, inputs=inputs, say=say)
 
-    def _store(
-        self, name: str, plan: Mapping[str, Treatment], tables: Blocks | None, say: Say, *, half: bool
-    ) -> onnx_ir.Model:
-        blocks = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Blocks)}
-        inputs = self._calibration(name) if any(block.bits == 4 for block in blocks.values()) else ()
-        return store(self._fp32[name], blocks, tables, inputs, say, half=half)
-
-    def _of(self, name: str) -> Variants:
-        if name not in self._variants:
-            arrays = (weights_of(node.inputs[1]) for node in nodes(self._fp32[name], "MatMul"))
-            weights = sum(array.size for array in arrays if array is not None)
-            if weights > MOST_INTEGERS:
-                raise PassError(
-                    f"{weights:,} weights are too many to round for integer products; q8 and q4 are for them."
-                )
-            self._variants[name] = Variants(self._fp32[name])
-        return self._variants[name]
+    def _store(self, name: str, plan: Mapping[str, Treatment], say: Say) -> tuple[Storage, Sequence[Arrays]]:
+        """What makes a graph of a plan, and the real texts that it looks at meanwhile."""
+        if any(isinstance(treatment, Integers) for treatment in plan.values()):
+            self._watch(name, say)
+            return self._watched[name], ()
+        # 8 bits need no help.
+        four = self._writes and any(isinstance(how, Blocks) and how.bits == 4 for how in plan.values())
+        return self._stores[name], self._calibration(name) if four else ()
 
     def _watch(self, name: str, say: Say) -> None:
-        if name not in self._watched:
-            inputs = self._calibration(name)
-            self._of(name).watch(inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
-            self._watched.add(name)
+        weights = self._stores[name].weights
+        if self._writes and weights > MOST_INTEGERS:
+            raise PassError(f"{weights:,} weights are too many to round for integer products; q8 and q4 are for them.")
+        store = self._watched.setdefault(name, self._stores[name] if not self._writes else Storage(self._fp32[name]))
+        store.watch(self._calibration(name), lambda share: say(f"watching real inputs, {share:.0%}"))
 
     def _calibration(self, name: str) -> Sequence[Arrays]:
         if name not in self._inputs:
@@ -218,10 +203,8 @@ class Quantizer:
     def _harm(self, plan: Plan, precision: str) -> float:
         """Squared difference of a graph's outputs from fp32's, over fp32's variance, of one site treated so."""
         (((name, value), treatment),) = plan.items()
-        if isinstance(treatment, Integers) or not self._writes:
-            model = self._of(name).with_plan({value: treatment})
-        else:
-            model = self._store(name, {value: treatment}, None, lambda what: None, half=False)
+        store, inputs = self._store(name, {value: treatment}, lambda what: None)
+        model = store.with_plan({value: treatment}, inputs)
         expected = self._outputs(name)
         difference = spread = 0.0
         with self._opened(name, model) as session:
@@ -257,7 +240,7 @@ class Quantizer:
         """A session of one graph that is not kept."""
         with (
             tempfile.TemporaryDirectory(prefix="onnxpress-quantize-") as folder,
-            opened({name: save(model, Path(folder) / "model.onnx")[0]}) as session,
+            closing(Session({name: save(model, Path(folder) / "model.onnx")[0]})) as session,
         ):
             yield session
 
@@ -268,8 +251,8 @@ class Quantizer:
             return {}
         treatments: dict[str, str] = {}
         if not self._writes:
-            for variants in self._variants.values():
-                treatments |= variants.skipped
+            for store in self._stores.values():
+                treatments |= store.skipped
         for place, site in self._sites.items():
             treatment = outcome.plan.get(place)
             if treatment in [attempt.plan.get(place) for attempt in attempts]:
@@ -279,16 +262,6 @@ class Quantizer:
             else:
                 treatments |= dict.fromkeys(site.products, f"{treatment}: the answers need it")
         return treatments
-
-
-@contextmanager
-def opened(files: Mapping[str, Path]) -> Iterator[Session]:
-    """A session of saved graphs, by name."""
-    session = Session(files)
-    try:
-        yield session
-    finally:
-        session.close()
 
 
 def remove(files: Mapping[str, tuple[Path, ...]]) -> None:

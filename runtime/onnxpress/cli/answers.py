@@ -1,4 +1,4 @@
-"""Answers the arguments of a command line, in order, each as soon as it is ready. Does not know the terminal."""
+"""Answers the rows of a command, in order, each as soon as it is ready. Does not know the terminal."""
 
 from __future__ import annotations
 
@@ -8,63 +8,78 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
+from onnxpress.cli.rows import Row
 from onnxpress.errors import InputError, OnnxpressError
-from onnxpress.pipelines.payload import Body, Call, read_argument
+from onnxpress.pipelines.payload import Body, Call
 from onnxpress.pipelines.table import TASKS
 
 if TYPE_CHECKING:
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.task import Task
 
-Answer = tuple[Body, Any]
+Answer = tuple[Row, Any]
 
 
 def answers(
     pipe: Pipeline[Any, Any],
-    arguments: Iterable[str],
+    rows: Iterable[Row],
     options: Mapping[str, Any],
     *,
-    place: str = "Input",
     waits: Callable[[], bool] = lambda: False,
     goes_on: bool = False,
 ) -> Iterator[Answer]:
-    """Each argument with its result, or each text with its entry where all arguments are one input together.
+    """Each row with its result, or each text with its entry where all rows are one input together.
 
     Args:
-        place: what an argument is called in errors, before its number.
-        waits: whether the next argument is not there yet: what was read is then answered first.
-        goes_on: whether an error about an argument stands in the place of its result.
+        waits: whether the next row is not there yet: what was read is then answered first.
+        goes_on: whether an error about a row stands in the place of its result.
 
     Raises:
-        InputError: an argument or an option is none of the task; the message has the argument's number.
+        InputError: a row or an option is none of the task; the message has the row's place.
     """
-    row = TASKS[pipe.task]
-    if row.payload.gathers(options):
-        yield from _entries(pipe, row.call(list(arguments), options))
+    task = TASKS[pipe.task]
+    if task.payload.gathers(options):
+        together = list(rows)
+        yield from _entries(pipe, task.call([body_of(row) for row in together], options), together)
         return
-    asked = (_Asked(number, read_argument(text), options) for number, text in enumerate(arguments, 1))
-    for argument, result in _streamed(pipe, (argument.called(row) for argument in asked), waits, goes_on):
+    asked = (_Asked(row, options).called(task) for row in rows)
+    for argument, result in _streamed(pipe, asked, waits, goes_on):
         if isinstance(result, OnnxpressError):
-            result = type(result)(f"{place} {argument.number}: {result.args[0]}")
+            result = placed(argument.row, result)
             if not goes_on:
                 raise result
-        yield argument.body, result
+        yield argument.row, result
+
+
+def body_of(row: Row) -> Body:
+    """What a row asks.
+
+    Raises:
+        InputError: that is not known.
+    """
+    if isinstance(row.body, InputError):
+        raise row.body
+    return row.body
+
+
+def placed(row: Row, error: OnnxpressError) -> OnnxpressError:
+    """The error with the row's place before it."""
+    return type(error)(f"{row.where}: {error.args[0]}")
 
 
 @dataclass(slots=True)
 class _Asked:
-    """An argument, and the call that it asks for, or why it is none."""
+    """A row, and the call that it asks for, or why it is none."""
 
-    number: int
-    body: Body
+    row: Row
     options: Mapping[str, Any]
     inputs: tuple[Any, ...] = ()
     many: bool = False
     error: InputError | None = None
 
-    def called(self, row: Task) -> _Asked:
+    def called(self, task: Task) -> _Asked:
         try:
-            call = row.call(self.body, self.options)
+            call = task.call(body_of(self.row), self.options)
         except InputError as error:
             self.error = error
         else:
@@ -112,8 +127,7 @@ def _streamed(
             return
 
 
-def _entries(pipe: Pipeline[Any, Any], call: Call) -> Iterator[Answer]:
+def _entries(pipe: Pipeline[Any, Any], call: Call, rows: list[Row]) -> Iterator[Answer]:
     """Pair the texts of the only input with the entries of its result, in the result's order."""
     for place, entry in enumerate(next(iter(pipe(iter(call.inputs), **call.options)))):
-        index = entry["index"] if isinstance(entry, Mapping) else place
-        yield call.parts[index], entry
+        yield rows[entry["index"] if isinstance(entry, Mapping) else place], entry

@@ -29,7 +29,7 @@ def standard_input_waits() -> bool:
     return not readable
 
 
-def decoded(lines: Iterable[bytes]) -> Iterator[str]:
+def decoded(lines: Iterable[bytes], source: str = "Standard input") -> Iterator[str]:
     """Lines of bytes as text. A line may end with \\n, \\r\\n or \\r.
 
     Raises:
@@ -40,7 +40,7 @@ def decoded(lines: Iterable[bytes]) -> Iterator[str]:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
             raise InputError(
-                f"Standard input, line {number}, byte {error.start + 1}: 0x{line[error.start]:02x} is not UTF-8 "
+                f"{source}, line {number}, byte {error.start + 1}: 0x{line[error.start]:02x} is not UTF-8 "
                 f"({error.reason}). Convert the text to UTF-8, with iconv for example."
             ) from None
         text = text.removeprefix(_BOM) if number == 1 else text

@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onnxpress.cli.options import call_arguments, opening, settings
 from onnxpress.cli.streams import writes_unicode
-from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.cli.words import in_words_of
+
+if TYPE_CHECKING:
+    from onnxpress.cli.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What stands in the place of a row's answer."""
+
+    message: str
 
 
 @click.command(
@@ -25,6 +37,7 @@ Each INPUT is a text, or a JSON object with an input, or an input and options:
   onnxpress run embedder-artifact "a text" "another" -s source_sentence="which is like it?"
   onnxpress run chat-artifact '[{"role": "user", "content": "Hi"}]' -s max_new_tokens=200 -s temperature=0.3
   cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
+  onnxpress run artifact --input reviews.csv --field review --on-error continue > answers.jsonl
 """
 )
 @click.argument("artifact")
@@ -32,14 +45,27 @@ Each INPUT is a text, or a JSON object with an input, or an input and options:
 @click.option("--task", help="Task, where the artifact serves several.")
 @opening
 @settings
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each input.")
+@click.option(
+    "-i",
+    "--input",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Ask the rows of a file: .csv, .tsv, .parquet, or lines.",
+)
+@click.option(
+    "--field",
+    "names",
+    multiple=True,
+    help="Column, or field of JSON lines, that is asked; the others are kept beside the answer. Repeatable: a pair.",
+)
 @click.option(
     "--on-error",
-    type=click.Choice(("stop", "continue")),
+    type=click.Choice(["stop", "continue"]),
     default="stop",
     show_default=True,
-    help="At an INPUT that cannot be answered: stop, or print why in its place and go on.",
+    help="At a row that cannot be answered: stop, or tell and go on (exit code 1).",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each input.")
 def run(
     artifact: str,
     inputs: tuple[str, ...],
@@ -49,44 +75,61 @@ def run(
     revision: str | None,
     threads: int | None,
     settings: tuple[str, ...],
-    as_json: bool,
+    source: Path | None,
+    names: tuple[str, ...],
     on_error: str,
+    as_json: bool,
 ) -> None:
     """Answer each INPUT with ARTIFACT; without INPUT, each line of standard input, which is UTF-8."""
-    from onnxpress.cli.answers import answers
-    from onnxpress.cli.lines import standard_input, standard_input_waits
-    from onnxpress.cli.results import present
+    from onnxpress.cli import rows
+    from onnxpress.cli.answers import answers, body_of, placed
+    from onnxpress.cli.lines import standard_input_waits
+    from onnxpress.errors import InputError, OnnxpressError
     from onnxpress.pipelines import TASKS, pipeline
-    from onnxpress.pipelines.payload import read_argument
     from onnxpress.pipelines.text_stream import ShowsText
 
-    options = call_arguments(settings)
-    if not inputs and (sys.stdin is None or sys.stdin.isatty()):
+    options, goes_on, failures = call_arguments(settings), on_error == "continue", 0
+    if inputs and (source is not None or names):
+        raise click.UsageError("Give INPUT, or --input and --field, not both.")
+    if not inputs and source is None and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Give at least one INPUT, or pipe texts into standard input, one a line.")
     with pipeline(task, artifact, precision=precision, device=device, revision=revision, threads=threads) as pipe:
-        arguments: Iterable[str] = inputs or _with_progress(standard_input())
-        if not as_json and on_error == "stop" and isinstance(pipe, ShowsText) and pipe.streams(options):
-            for text in arguments:
-                call = TASKS[pipe.task].call(read_argument(text), options)
-                for item in call.inputs:
-                    _write(pipe.stream(item, **call.options))
+        asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
+        asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
+        if not (as_json or names or goes_on) and isinstance(pipe, ShowsText) and pipe.streams(options):
+            for row in asked:
+                try:
+                    call = TASKS[pipe.task].call(body_of(row), options)
+                    for item in call.inputs:
+                        _write(pipe.stream(item, **call.options))
+                except InputError as error:
+                    raise placed(row, error) from error
             return
-        refused = 0
-        place, waits = ("Input", _never) if inputs else ("Standard input, line", standard_input_waits)
-        goes_on = on_error == "continue"
-        for argument, result in answers(pipe, arguments, options, place=place, waits=waits, goes_on=goes_on):
+        waits = standard_input_waits if not inputs and source is None else _never
+        for row, result in answers(pipe, asked, options, waits=waits, goes_on=goes_on):
             if isinstance(result, OnnxpressError):
-                refused += 1
-                result = {"error": str(result)}
-            click.echo(
-                json.dumps(_plain(result), ensure_ascii=not writes_unicode()) if as_json else present(argument, result)
-            )
-        if refused:
-            raise InputError(f"{refused} of the inputs could not be answered; each says why in its place.")
+                failures += 1
+                result = Failure(in_words_of(click.get_current_context().command, str(result)))
+            click.echo(_shown(row, result, as_json=as_json or bool(names)))
+    if failures:
+        raise InputError(f"{failures} of the inputs could not be answered; each says why in its place.")
 
 
 def _never() -> bool:
     return False
+
+
+def _shown(row: Row, result: Any, *, as_json: bool) -> str:
+    """A row's answer as a line of JSON, beside the fields that it came with; or for people."""
+    from onnxpress.cli.results import present
+
+    failed = isinstance(result, Failure)
+    if not as_json:
+        return present(row.body, f"error: {result.message}" if failed else result)
+    value = _plain(result)
+    if row.fields is not None:
+        value = {**_plain(dict(row.fields)), **(value if failed else {"result": value})}
+    return json.dumps(value, ensure_ascii=not writes_unicode(), default=str)
 
 
 def _write(pieces: Iterable[str]) -> None:
@@ -96,16 +139,20 @@ def _write(pieces: Iterable[str]) -> None:
     click.echo()
 
 
-def _with_progress(lines: Iterable[str]) -> Iterator[str]:
-    """The lines, with a bar on standard error if they are many, unless it would be mixed with the answers."""
+def _with_progress(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, with a bar on standard error if they are many, unless it would be mixed with the answers."""
     from tqdm import tqdm
 
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
-    return iter(tqdm(lines, unit=" inputs", delay=2, disable=hidden, file=sys.stderr))
+    return iter(tqdm(rows, unit=" inputs", delay=2, disable=hidden, file=sys.stderr))
 
 
 def _plain(value: Any) -> Any:
-    """numpy values as JSON's."""
+    """numpy values and errors as JSON's."""
+    if isinstance(value, Failure):
+        return {"error": value.message}
+    if isinstance(value, Exception):  # of one of several inputs that a row has
+        return {"error": str(value)}
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, dict):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
     from numpy.typing import NDArray
     from onnxruntime import RunOptions
 
+    from onnxpress.layouts.artifact import Artifact
+
     Arrays = Mapping[str, NDArray[Any]]
 
 #: Sessions of a parent process, kept in a forked child: destroying one would wait for threads that fork did not copy.
@@ -49,7 +51,8 @@ class Session:
     """Runs one or more graphs on one device.
 
     Args:
-        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them.
+        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or an artifact, its
+            folder or its Hub id, whose variant is chosen as a pipeline chooses it.
         device: "cpu", "cuda" or "cuda:N"; also what transformers takes: -1 (CPU) or the number of a GPU.
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
@@ -62,7 +65,7 @@ class Session:
 
     def __init__(
         self,
-        graphs: Mapping[str, Path],
+        graphs: Mapping[str, Path] | Artifact | str | Path,
         *,
         device: object = None,
         threads: int | None = None,
@@ -71,9 +74,11 @@ class Session:
     ) -> None:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads must be a positive integer or None, not {threads!r}.")
+        self.device = parse_device(device)
+        if not isinstance(graphs, Mapping):
+            graphs, roles = _of_artifact(graphs, self.device)
         self.graphs = dict(graphs)
         self.roles = dict(roles or {})
-        self.device = parse_device(device)
         self.threads = threads
         self._crowded = crowded
         require_device(self.device)
@@ -231,6 +236,16 @@ class Session:
         self.device, self.threads = state["device"], state["threads"]
         self._reset()
         self._closed, self._crowded = state["closed"], state["crowded"]
+
+
+def _of_artifact(source: Artifact | str | Path, device: str) -> tuple[dict[str, Path], dict[str, str]]:
+    """The graphs of an artifact's usual variant on a device, and the names of their roles."""
+    from onnxpress.engine.choice import choose
+    from onnxpress.layouts.artifact import Artifact
+
+    artifact = source if isinstance(source, Artifact) else Artifact.open(source)
+    graphs = artifact.graphs(choose(artifact.manifest, None, device).precision)
+    return graphs, {graph.role: name for name, graph in artifact.manifest.graphs.items()}
 
 
 def _return_memory() -> None:

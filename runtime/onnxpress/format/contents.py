@@ -12,8 +12,7 @@ from onnxpress.format.manifest import FILE_NAME, Manifest, Variant
 
 def variant_files(manifest: Manifest, precision: str) -> set[str]:
     """Names of all files that one variant needs to run."""
-    graphs = manifest.variants[precision].graphs.values()
-    return {name for graph in graphs for name in (graph.file, *graph.external)}
+    return set(manifest.variants[precision].files)
 
 
 def other_files(manifest: Manifest) -> set[str]:
@@ -24,8 +23,7 @@ def other_files(manifest: Manifest) -> set[str]:
 
 def variant_bytes(manifest: Manifest, variant: Variant) -> int:
     """Bytes on disk of a variant's graph files, external data included."""
-    names = {name for graph in variant.graphs.values() for name in (graph.file, *graph.external)}
-    return sum(manifest.files[name].bytes for name in names)
+    return sum(manifest.files[name].bytes for name in variant.files)
 
 
 def contained(folder: Path, name: str, link_roots: Sequence[Path] = ()) -> Path:

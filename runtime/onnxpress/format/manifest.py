@@ -65,6 +65,11 @@ class GraphFiles:
     opsets: Mapping[str, int] = field(default_factory=dict)
     precision: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its files, the graph first."""
+        return (self.file, *self.external)
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
@@ -125,6 +130,11 @@ class Variant:
     speed: Speed | None = None
     treatments: Mapping[str, str] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The files of its graphs."""
+        return frozenset(name for graph in self.graphs.values() for name in graph.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +328,7 @@ def _validate_variant(manifest: Manifest, precision: str, variant: Variant, wher
     for graph, files in variant.graphs.items():
         if files.precision is not None:
             _require_known(files.precision, where, f"{at}.graphs.{graph}.precision")
-        for name in (files.file, *files.external):
+        for name in files.names:
             _require_listed(manifest, name, where, f"{at}.graphs.{graph}")
 
 

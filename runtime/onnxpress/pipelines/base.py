@@ -33,7 +33,6 @@ from onnxpress.suggestions import nearest
 
 if TYPE_CHECKING:
     from onnxpress.pipelines.graph_model import GraphModel
-    from onnxpress.pipelines.pipeline_tokenizer import PipelineTokenizer
 
 Options = TypeVar("Options")
 P = TypeVar("P", bound=Processor)
@@ -138,7 +137,7 @@ class Pipeline(ABC, Generic[Options, P]):
         return GraphModel(replace(self.loaded, owned=False))
 
     @property
-    def tokenizer(self) -> PipelineTokenizer | None:
+    def tokenizer(self) -> Any:
         """The tokenizer, under transformers' names; None where the task's inputs are no texts."""
         return self.model.tokenizer
 

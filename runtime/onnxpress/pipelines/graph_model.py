@@ -59,7 +59,7 @@ class GraphModel:
         return artifact_config(self.artifact)
 
     @cached_property
-    def tokenizer(self) -> PipelineTokenizer | None:
+    def tokenizer(self) -> Any:
         """The checkpoint's tokenizer; None: the model takes no text."""
         tokenizer = self.loaded.tokenizer
         return None if tokenizer is None else PipelineTokenizer(self.artifact, tokenizer)

@@ -239,11 +239,9 @@ OF_TOKEN_LABELS: Table = table(
     Argument("ignore_subwords", TRANSFORMERS, 'pass aggregation_strategy="first".'),
 )
 
-#: zero-shot-classification of transformers 4.
+#: zero-shot-classification of transformers 4; 5 ignores it.
 OF_LABELS: Table = table(
-    Argument(
-        "multi_class", TRANSFORMERS, "the old name of multi_label.", _is_one_of(None), lambda v: {"multi_label": v}
-    ),
+    Argument("multi_class", TRANSFORMERS, "the old name of multi_label: pass that.", _is_one_of(None))
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,16 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     processor_type = TextProcessor
     arguments = OF_VECTORS
 
+    @overload
+    def __call__(self, inputs: str | list[str], **options: Any) -> NDArray[np.float32]: ...
+    @overload
+    def __call__(self, inputs: Mapping[str, Any], **options: Any) -> list[float]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """The vectors of texts, or the similarities of one text to others."""
+        return super().__call__(inputs, **options)
+
     @property
     def embedding(self) -> EmbeddingSettings:
         """How the checkpoint makes its vectors."""
@@ -115,7 +125,8 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         if prompt_name is not None or prompt is not None:
             options |= {"prompt_name": prompt_name, "prompt": prompt}
         texts = inputs if isinstance(inputs, (str, Mapping)) else list(inputs)
-        return packed(self(texts, **options), precision)
+        vectors: Any = self(texts, **options)
+        return packed(vectors, precision)
 
     def encode_query(self, inputs: Any, **arguments: Any) -> Any:
         """`encode` with the checkpoint's prompt for queries, unless another is given."""

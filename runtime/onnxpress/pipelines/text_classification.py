@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,10 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
     processor_type = TextProcessor
     arguments = OF_TOKENIZERS
 
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> list[Classification]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         result = super().__call__(inputs, **options)
         # As transformers: a single text gives a list, unless `top_k` was passed in this very call.

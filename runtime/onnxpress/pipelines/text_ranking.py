@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypedDict, overload
 
 import numpy as np
 
@@ -70,9 +70,11 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
         super().__init__(model, options)
         class_labels(self)  # as many as the graph has scores
 
-    def __call__(  # type: ignore[override]  # `inputs` is `query` here
-        self, query: Any = None, documents: Any = None, **options: Any
-    ) -> Any:
+    @overload  # type: ignore[override]  # `inputs` is `query` here
+    def __call__(self, query: str, documents: Any, **options: Any) -> list[RankedDocument]: ...
+    @overload
+    def __call__(self, query: Any = None, documents: Any = None, **options: Any) -> Any: ...
+    def __call__(self, query: Any = None, documents: Any = None, **options: Any) -> Any:
         """Rank documents.
 
         Args:

@@ -29,6 +29,8 @@ class Usage:
 class ShowsText(Protocol):
     """A pipeline whose answers may be shown while they are written."""
 
+    task: str
+
     def streams(self, options: Mapping[str, Any]) -> bool:
         """Whether a call with these options gives one text for each input."""
 

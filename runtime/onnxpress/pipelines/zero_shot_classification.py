@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any, TypedDict
+from typing import Any, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +77,13 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
         super().__init__(model, options)
         self._entailment = self._entailment_id()
 
-    def __call__(  # type: ignore[override]  # `inputs` is `sequences` in transformers
-        self, sequences: Any, *labels: Any, **options: Any
-    ) -> Any:
+    @overload  # type: ignore[override]  # `inputs` is `sequences` in transformers
+    def __call__(self, sequences: str, *labels: Any, **options: Any) -> ZeroShot: ...
+    @overload
+    def __call__(self, sequences: list[str], *labels: Any, **options: Any) -> list[ZeroShot]: ...
+    @overload
+    def __call__(self, sequences: Any, *labels: Any, **options: Any) -> Any: ...
+    def __call__(self, sequences: Any, *labels: Any, **options: Any) -> Any:
         if len(labels) > 1 or (labels and "candidate_labels" in options):
             raise InputError("Pass the labels once: pipe(text, labels) or pipe(text, candidate_labels=labels).")
         if labels:

@@ -1,0 +1,303 @@
+"""A plan -> a graph: stores the products and tables of one fp32 graph as they are planned.
+
+Rounding is what takes time. Of a graph that is watched as a whole, what was rounded is kept for the next plan: repair
+tries many that differ in a few sites. Of one that may be large, one product after the other is rounded and packed, so
+that its integers are never in memory all at once. Knows neither torch nor how good a variant is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx_ir
+from numpy.typing import NDArray
+
+from onnxpress_exporter.passes.balance import balance, balance_attention
+from onnxpress_exporter.passes.fold_bias import fold_bias
+from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
+from onnxpress_exporter.passes.graph import nodes, weights_of
+from onnxpress_exporter.passes.half_precision import half_precision
+from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, integer_products
+from onnxpress_exporter.passes.log_normalizer import log_normalizer, without_log_normalizer
+from onnxpress_exporter.passes.share_constants import share_constants
+from onnxpress_exporter.passes.small_embeddings import small_embeddings
+from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
+from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
+from onnxpress_exporter.precisions.row import Blocks, Integers, Treatment
+from onnxpress_exporter.quantize.calibration import Statistics, calibrate, groups, merged
+from onnxpress_exporter.quantize.plan import Balanced, block_weights, integer_weights
+from onnxpress_exporter.quantize.ranges import choose_balance, choose_range, one_range_will_do
+from onnxpress_exporter.quantize.rounding import INT8
+from onnxpress_exporter.quantize.settings import Say
+from onnxpress_exporter.quantize.sites import Site, find_sites, skipped_products
+
+Array = NDArray[np.float32]
+Arrays = Mapping[str, NDArray[Any]]
+
+#: Input channels that share a scale where their number is not one of whole wider blocks.
+BLOCK = 32
+#: Seconds that may be spent on letting channels make up for each other's errors, about; the narrowest sites come first.
+COMPENSATION_S = 240.0
+#: Outputs that are rounded at once.
+_COLUMNS = 8192
+
+
+class Storage:
+    """Makes variants of one fp32 graph.
+
+    Args:
+        fp32: the verified graph; it is not changed.
+        large: whether it may be so large that nothing is kept but what integer products need.
+    """
+
+    def __init__(self, fp32: onnx_ir.Model, *, large: bool = False) -> None:
+        self._base = fp32.clone()
+        self._large = large
+        gemm_as_matmul(self._base)
+        self.sites: tuple[Site, ...] = find_sites(self._base)
+        self.skipped: Mapping[str, str] = skipped_products(self._base, self.sites)
+        self._by_value = {site.value: site for site in self.sites}
+        self._shared = _shared(self.sites)
+        self._weights = _weights(self._base, self.sites)
+        self._statistics: dict[str, Statistics] = {}
+        self._ties = tied_tables(self._base)
+        # A table that a product shares is read as it is: its channels cannot be balanced for the product.
+        self._tied = {site.value for site in self.sites if self._ties.keys() & set(site.products)}
+        self._balanced = set(self._tied)
+        self._balances: dict[str, Balanced] = {}
+        self._integer_weights: dict[str, dict[str, IntegerWeights]] = {}
+        self._block_weights: dict[tuple[str, Blocks], dict[str, BlockWeights]] = {}
+
+    @property
+    def fp32(self) -> onnx_ir.Model:
+        """The graph that variants are made from."""
+        return self._base
+
+    @property
+    def weights(self) -> int:
+        """How many numbers its products have."""
+        return sum(array.size for array in self._weights.values())
+
+    def watch(self, inputs: Sequence[Arrays], progress: Callable[[float], None] | None = None) -> None:
+        """Calibrate on these inputs, one row each, and balance the results of attention, which costs nothing; once."""
+        if self._statistics:
+            return
+        self._statistics = calibrate(self._base, self.sites, inputs, progress)
+        for shared in self._shared:
+            together = merged([self._statistics[value] for value in shared])
+            self._statistics |= dict.fromkeys(shared, together)
+        for value in self._tied:
+            self._statistics[value] = self._statistics[value].apart()
+        for site in self.sites:
+            if site.attention and site.value not in self._tied:
+                self._balance_attention(site)
+        self._weights = _weights(self._base, self.sites)
+
+    def _balance_attention(self, site: Site) -> None:
+        statistics = self._statistics[site.value]
+        factors = choose_balance(statistics, self._together(site), INT8, worth=1.0)
+        if factors is not None and balance_attention(self._base, site.value, site.products, factors):
+            self._statistics[site.value] = statistics.divided(factors)
+            self._balanced.add(site.value)
+
+    def _together(self, site: Site) -> Array:
+        joined: Array = np.concatenate([self._weights[name] for name in site.products], axis=1)
+        return joined
+
+    def build(
+        self,
+        plan: Mapping[str, Treatment],
+        tables: Blocks | None,
+        *,
+        half: bool = False,
+        inputs: Sequence[Arrays] = (),
+        say: Say = lambda what: None,
+    ) -> onnx_ir.Model:
+        """The graph in which every site is treated as the plan says, with its tables in blocks.
+
+        Args:
+            tables: how large tables are stored; None: as they are.
+            half: whether everything else has 16 bits.
+            inputs, say: as `with_plan` takes them.
+        """
+        model = self.with_plan(plan, inputs, say)
+        if tables is not None:
+            store_tables(model, tables)
+        if half:
+            halve(model)
+        elif self._large:
+            fold_bias(model)
+        return model
+
+    def with_plan(
+        self, plan: Mapping[str, Treatment], inputs: Sequence[Arrays] = (), say: Say = lambda what: None
+    ) -> onnx_ir.Model:
+        """The graph in which every site is treated as the plan says, and nothing else is changed.
+
+        Args:
+            inputs: of a graph that is not watched, what it takes of real texts, one row each: weights of 4 bits are
+                rounded so that channels make up for the errors that these would see, where there is time.
+        """
+        model = self._base.clone()
+        prepared = {
+            value: self._integers(self._by_value[value], treatment)
+            for value, treatment in plan.items()
+            if isinstance(treatment, Integers)
+        }
+        factors = {value: factors for value, (factors, _) in prepared.items() if factors is not None}
+        balance(model, {value: (self._by_value[value].products, divisor) for value, divisor in factors.items()})
+        integer_products(model, [site for _, site in prepared.values()])
+        self._tie(model, {name: how for _, site in prepared.values() for name, how in site.weights.items()})
+        blocks = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Blocks)}
+        for rounded in self._rounded(blocks, inputs, say):
+            weight_only(model, rounded)
+            self._tie(model, rounded)
+        if self._shared:
+            share_constants(model)
+        return model
+
+    def _tie(self, model: onnx_ir.Model, weights: Mapping[str, IntegerWeights | BlockWeights]) -> None:
+        """Let the words' tables that these products share be read from their integers."""
+        ties = {
+            name: (self._ties[name], rounded)
+            for name, rounded in weights.items()
+            if name in self._ties and has_rows(rounded)
+        }
+        tied_embeddings(model, ties)
+
+    def one_range_will_do(self, value: str) -> bool:
+        """Whether one range for all rows may be tried: it is about as exact as one for each."""
+        balanced = self._balance(self._by_value[value])
+        return one_range_will_do(balanced.statistics.rows, balanced.importance)
+
+    def _integers(self, site: Site, treatment: Integers) -> tuple[Array | None, IntegerSite]:
+        balanced = self._balance(site)
+        if site.value not in self._integer_weights:
+            self._integer_weights[site.value] = integer_weights(balanced)
+        chosen = choose_range(balanced.statistics.rows, balanced.importance, each_row=treatment.each_row)
+        return balanced.factors, IntegerSite(self._integer_weights[site.value], chosen)
+
+    def _balance(self, site: Site) -> Balanced:
+        if site.value not in self._balances:
+            statistics = self._statistics[site.value]
+            weights = {name: self._weights[name] for name in site.products}
+            factors = None
+            if site.value not in self._balanced:
+                factors = choose_balance(statistics, self._together(site), INT8)
+            if factors is not None:
+                statistics = statistics.divided(factors)
+                weights = {name: array * factors[:, None] for name, array in weights.items()}
+            self._balances[site.value] = Balanced(factors, statistics, weights)
+        return self._balances[site.value]
+
+    def _rounded(
+        self, plan: Mapping[str, Blocks], inputs: Sequence[Arrays], say: Say
+    ) -> Iterator[Mapping[str, BlockWeights]]:
+        """Blocks of weights by product, a few at a time."""
+        for number, (site, hessian) in enumerate(self._correlated(plan, inputs, say)):
+            if self._large:
+                say(f"rounding, {number / len(plan):.0%}")
+                for name in site.products:
+                    yield {name: _in_blocks(self._weights[name], hessian, plan[site.value])}
+                continue
+            key = (site.value, plan[site.value])
+            if key not in self._block_weights:
+                self._block_weights[key] = {
+                    name: _in_blocks(self._weights[name], hessian, key[1]) for name in site.products
+                }
+            yield self._block_weights[key]
+
+    def _correlated(
+        self, plan: Mapping[str, Blocks], inputs: Sequence[Arrays], say: Say
+    ) -> Iterator[tuple[Site, Array | None]]:
+        """Each site of a plan, with the correlations of its channels where they are known, or there is time for them.
+
+        Only 4 bits need such help where a graph is not watched, and a few sites' correlations are in memory at a time.
+        """
+        sites = [site for site in self.sites if site.value in plan]
+        if self._statistics or not inputs or all(blocks.bits != 4 for blocks in plan.values()):
+            for site in sites:
+                known = self._statistics.get(site.value)
+                yield site, None if known is None else known.hessian
+            return
+        looked_at = self._compensated(sites)
+        yield from ((site, None) for site in sites if site not in looked_at)
+        for group in groups(looked_at):
+            statistics = calibrate(self._base, group, inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
+            for site in group:
+                yield site, statistics.pop(site.value).hessian
+
+    def _compensated(self, sites: Sequence[Site]) -> list[Site]:
+        """Choose the sites that there is time for.
+
+        Sites that share their table with the words are left out: their channels stay apart.
+        """
+        chosen, spent_s = [], 0.0
+        for site in sorted(sites, key=lambda site: site.width):
+            if site.value in self._tied:
+                continue
+            outputs = sum(self._weights[name].shape[1] for name in site.products)
+            # Measured on one core: an inverse, and an update for each channel.
+            spent_s += 1.35e-10 * site.width**3 + 2.2e-7 * site.width * outputs
+            if spent_s > COMPENSATION_S:
+                break
+            chosen.append(site)
+        return [site for site in sites if site in chosen]
+
+
+def store_tables(model: onnx_ir.Model, blocks: Blocks) -> None:
+    """Store large tables that are read by rows in blocks, in place."""
+
+    def rounding(rows: Array, block: int) -> BlockWeights:
+        return block_weights(rows, None, Blocks(blocks.bits, block))
+
+    small_embeddings(model, rounding, blocks.block)
+
+
+def halve(model: onnx_ir.Model) -> None:
+    """Make everything that is not quantized 16 bits, in place; caches too, other inputs and outputs not."""
+    # Of scores of 16 bits, as they are returned: in 16 bits itself it would be wrong in the third digit.
+    column = without_log_normalizer(model)
+    half_precision(model, whole=is_past)
+    if column is not None:
+        log_normalizer(model, column)
+
+
+def is_past(name: str) -> bool:
+    """Whether an input or output holds keys or values, which are of 16 bits where the rest is."""
+    return name.startswith(("past_key_values.", "present."))
+
+
+def _in_blocks(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWeights:
+    """Round a product's weights, some outputs at a time."""
+    if len(weights) % blocks.block:  # the last block would be filled up
+        blocks = replace(blocks, block=min(blocks.block, BLOCK))
+    parts = [
+        block_weights(np.ascontiguousarray(weights[:, start : start + _COLUMNS]), hessian, blocks)
+        for start in range(0, weights.shape[1], _COLUMNS)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    integers, scales, zeros = (
+        np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("integers", "scales", "zeros")
+    )
+    return BlockWeights(integers, scales, zeros, blocks.bits, blocks.block)
+
+
+def _shared(sites: Sequence[Site]) -> list[list[str]]:
+    """Values of sites that share all their weights. They get the same integers from the rows of all of them together,
+    so that the weights are still stored once."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for site in sites:
+        groups.setdefault(site.weights, []).append(site.value)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _weights(model: onnx_ir.Model, sites: Sequence[Site]) -> dict[str, Array]:
+    """The weights of the sites' products; of files they are mapped, not read."""
+    wanted = {name for site in sites for name in site.products}
+    found = {str(node.outputs[0].name): weights_of(node.inputs[1]) for node in nodes(model, "MatMul")}
+    return {name: array for name, array in found.items() if name in wanted and array is not None}

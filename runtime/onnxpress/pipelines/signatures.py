@@ -1,0 +1,180 @@
+"""The types of `pipeline(...)` for type checkers: a task's name gives its class. Never imported at run time.
+
+Options of the factory may change the shape of results, as `top_k=None` does; with any, the type is not told.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Protocol, overload
+
+from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.feature_extraction import FeatureExtraction
+from onnxpress.pipelines.fill_mask import FillMask
+from onnxpress.pipelines.graph_model import GraphModel
+from onnxpress.pipelines.multiple_choice import MultipleChoice
+from onnxpress.pipelines.question_answering import QuestionAnswering
+from onnxpress.pipelines.rewriting import Rewriting
+from onnxpress.pipelines.sentence_similarity import SentenceSimilarity
+from onnxpress.pipelines.text_classification import TextClassification
+from onnxpress.pipelines.text_generation import TextGeneration
+from onnxpress.pipelines.text_ranking import TextRanking
+from onnxpress.pipelines.token_classification import TokenClassification
+from onnxpress.pipelines.zero_shot_classification import ZeroShotClassification
+
+Source = str | Path | Artifact | GraphModel | Pipeline[Any, Any]
+
+
+class OpensPipelines(Protocol):
+    """`onnxpress.pipeline`."""
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["text-classification", "sentiment-analysis"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> TextClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["token-classification", "ner"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> TokenClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["question-answering"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> QuestionAnswering: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["fill-mask", "masked-lm"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> FillMask: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["multiple-choice"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> MultipleChoice: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["zero-shot-classification"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ZeroShotClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["feature-extraction"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> FeatureExtraction: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["sentence-similarity", "embeddings"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> SentenceSimilarity: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["text-ranking", "reranking"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> TextRanking: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["text-generation"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> TextGeneration: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["text2text-generation", "summarization", "translation"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> Rewriting: ...
+
+    @overload
+    def __call__(
+        self,
+        task: None = None,
+        *,
+        model: Source,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> Pipeline[Any, Any]: ...
+
+    @overload
+    def __call__(self, task: str | None = None, model: Source | None = None, **options: Any) -> Any: ...
+
+
+pipeline: OpensPipelines
