@@ -241,6 +241,12 @@ def _source(artifact: Artifact, checkpoint: str | None) -> str:
             f"{artifact.folder} was made from the folder {provenance.source}, which is not here. Name the PyTorch "
             "checkpoint with --checkpoint FOLDER_OR_HUB_ID."
         )
+    adapter = provenance.adapter
+    if checkpoint is None and adapter is not None and "/" not in adapter and not Path(adapter).is_dir():
+        raise BenchError(
+            f"{artifact.folder} was made with the adapter {adapter}, whose folder is not here. Measure from the folder "
+            "that it is in, or name the adapted PyTorch checkpoint with --checkpoint FOLDER_OR_HUB_ID."
+        )
     from onnxpress import hub
 
     if checkpoint is not None and not Path(checkpoint).is_dir() and not hub.looks_like_repo_id(checkpoint):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,7 @@ import pytest
 from onnxpress import Artifact
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.environments import HOME_VARIABLE
+from onnxpress_bench.errors import BenchError
 from onnxpress_bench.measures import summarize
 from onnxpress_bench.record import read_record
 from onnxpress_bench.run import run, settings_for
@@ -108,8 +110,11 @@ def test_a_chooser_chooses_as_the_model_that_it_was_made_from(
         assert measured[name]["pytorch"] > 0 and measured[name]["onnxpress fp32"] > 0
 
 
-def test_an_adapted_artifact_is_compared_with_the_adapted_model(home: Path, tmp_path: Path) -> None:
+def test_an_adapted_artifact_is_compared_with_the_adapted_model(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The adapter turns every answer round: beside the plain checkpoint all labels would be wrong."""
+    monkeypatch.chdir(tmp_path)
     artifact, settings = _adapted(tmp_path), replace(settings_for(True, 1, 1), scenarios=(), shapes=("1x16",))
     adapted = run(of_artifact(artifact, None, settings), settings)
     assert adapted.failures == ()
@@ -118,6 +123,9 @@ def test_an_adapted_artifact_is_compared_with_the_adapted_model(home: Path, tmp_
     assert adapted.same_weights is True, "of the checkpoint that the adapter was merged into"
     (written,) = (home / "models" / "adapted" / "pytorch").iterdir()
     assert (written / "model.safetensors").is_file() and (written / "tokenizer.json").is_file()
+    shutil.rmtree(tmp_path / "adapter")
+    with pytest.raises(BenchError, match="made with the adapter adapter, whose folder is not here"):
+        of_artifact(artifact, None, settings)
 
 
 @pytest.mark.nightly
@@ -132,8 +140,9 @@ def _adapted(folder: Path) -> Artifact:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        adapter = _contrary_adapter(MODELS / "tiny-sentiment", folder / "adapter")
-        return export(MODELS / "tiny-sentiment", folder / "artifact", adapter=adapter)
+        checkpoint = shutil.copytree(MODELS / "tiny-sentiment", folder / "checkpoint")
+        adapter = _contrary_adapter(checkpoint, folder / "adapter")
+        return export(checkpoint, folder / "artifact", adapter=adapter)
 
 
 def _contrary_adapter(checkpoint: Path, folder: Path) -> Path:
@@ -154,7 +163,7 @@ def _contrary_adapter(checkpoint: Path, folder: Path) -> Path:
 
 
 @pytest.mark.nightly
-def test_an_adapted_decoder_is_measured_too(tmp_path: Path) -> None:
+def test_an_adapted_decoder_is_measured_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from peft import LoraConfig, get_peft_model
 
     from onnxpress_exporter import export
@@ -169,7 +178,9 @@ def test_an_adapted_decoder_is_measured_too(tmp_path: Path) -> None:
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.05)
         wrapped.save_pretrained(tmp_path / "adapter")
-        artifact = export(MODELS / "tiny-lm", tmp_path / "artifact", adapter=tmp_path / "adapter")
+        monkeypatch.chdir(tmp_path)
+        checkpoint = shutil.copytree(MODELS / "tiny-lm", tmp_path / "checkpoint")
+        artifact = export(checkpoint, tmp_path / "artifact", adapter=tmp_path / "adapter")
     settings = replace(settings_for(True, 1, 1), scenarios=())
     sizes = Sizes(prompt_tokens=(16,), new_tokens=(16,))
     adapted = run(of_artifact(artifact, None, settings, sizes=sizes), settings)

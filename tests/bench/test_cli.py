@@ -40,9 +40,19 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return checkpoint, export(checkpoint, base / "artifact").folder
 
 
-def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "onnxpress", "bench", *map(str, arguments), "--quick", "--threads", "1"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+def bench(artifact: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """From the folder that the artifact is in, beside its checkpoint."""
+    command = [
+        sys.executable,
+        "-m",
+        "onnxpress",
+        "bench",
+        *map(str, (artifact, *arguments)),
+        "--quick",
+        "--threads",
+        "1",
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=artifact.parent)
 
 
 def test_speed_and_quality_stand_side_by_side(folders: tuple[Path, Path], tmp_path: Path) -> None:
