@@ -214,8 +214,8 @@ class _Trials:
         with ExitStack() as stack, ThreadPoolExecutor(candidate.replicas) as pool:
             workers = []
             for index in range(candidate.replicas):
-                own = {"items": [*self._items[index:], *self._items[:index]], "seed": 1000 * seed + index}
-                workers.append(stack.enter_context(Worker(job | own, threads=candidate.threads)))
+                order = {"items": [*self._items[index:], *self._items[:index]], "seed": 1000 * seed + index}
+                workers.append(stack.enter_context(Worker(job | order, threads=candidate.threads)))
             try:
                 answers = list(pool.map(Worker.answer, workers))
             except WorkerFailed as error:

@@ -153,11 +153,11 @@ def _spread(values: Sequence[float]) -> float | None:
 
 def gain_between(comparison: Comparison, name: str, base: str, other: str) -> Gain | None:
     """How many times better `other` is than `base` in the row called `name`; None without common blocks."""
-    found = all_series(comparison, name=name)
-    return found[0].gain(base, other, comparison.settings.seed) if found else None
+    rows = all_series(comparison, name=name)
+    return rows[0].gain(base, other, comparison.settings.seed) if rows else None
 
 
 def block_values(comparison: Comparison, name: str, backend: str) -> Mapping[int, float]:
     """A backend's value in the row called `name`, for each block that has one; empty where nothing was measured."""
-    found = all_series(comparison, name=name)
-    return found[0].blocks.get(backend, {}) if found else {}
+    rows = all_series(comparison, name=name)
+    return rows[0].blocks.get(backend, {}) if rows else {}

@@ -66,7 +66,7 @@ def test_queries_documents_and_similarities(embedders: Any) -> None:
         ({"convert_to_numpy": False}, r"torch.from_numpy"),
         ({"output_value": "token_embeddings"}, "last_hidden_state"),
         ({"precision": "int8"}, "quantize_embeddings"),
-        ({"pool": object()}, "one process"),
+        ({"pool": {"processes": []}}, "one process"),
         ({"device": "cuda:3"}, r"pass device= to onnxpress.pipeline"),
         ({"nonsense": 1}, "no argument 'nonsense'"),
     ],

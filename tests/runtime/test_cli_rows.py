@@ -58,6 +58,17 @@ def test_it_goes_on_where_it_is_told_to(artifact: Path) -> None:
     assert _run(artifact, "good", "bad", "--on-error", "continue").exit_code == 0
 
 
+def test_an_option_that_a_row_has_wrong_is_that_row_s(artifact: Path) -> None:
+    rows = ["good", '{"inputs": "bad", "top_k": "all"}', "good"]
+    result = _run(artifact, "--json", "--on-error", "continue", text="\n".join(rows))
+    assert result.exit_code == 1
+    first, second, third = _lines(result)
+    assert first["label"] == third["label"] == "good"
+    assert second["error"].startswith("Standard input, line 2: ") and "top_k" in second["error"]
+    stopped = _run(artifact, "--json", text="\n".join(rows))
+    assert str(stopped.exception).startswith("Standard input, line 2: ") and len(_lines(stopped)) == 1
+
+
 def test_people_see_it_too(artifact: Path) -> None:
     result = _run(artifact, "good", LONG, "--on-error", "continue")
     assert "error: Input 2: The text has 42 tokens" in result.stdout

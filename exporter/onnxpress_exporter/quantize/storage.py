@@ -299,5 +299,5 @@ def _shared(sites: Sequence[Site]) -> list[list[str]]:
 def _weights(model: onnx_ir.Model, sites: Sequence[Site]) -> dict[str, Array]:
     """The weights of the sites' products; of files they are mapped, not read."""
     wanted = {name for site in sites for name in site.products}
-    found = {str(node.outputs[0].name): weights_of(node.inputs[1]) for node in nodes(model, "MatMul")}
-    return {name: array for name, array in found.items() if name in wanted and array is not None}
+    weights = {str(node.outputs[0].name): weights_of(node.inputs[1]) for node in nodes(model, "MatMul")}
+    return {name: array for name, array in weights.items() if name in wanted and array is not None}

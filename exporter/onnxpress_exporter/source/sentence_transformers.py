@@ -101,8 +101,8 @@ def saved_settings(folder: Path, kind: str) -> dict[str, Any]:
     path = folder / SETTINGS_FILE
     if not path.is_file() or saved_model_type(folder) is None:
         return {}
-    if (found := saved_model_type(folder)) != kind:
-        raise UnsupportedCheckpoint(f"{path}: the model is a {found}, not a {kind}.")
+    if (saved := saved_model_type(folder)) != kind:
+        raise UnsupportedCheckpoint(f"{path}: the model is a {saved}, not a {kind}.")
     settings = read_json(path)
     check_fields(settings, (*_COMMON_FIELDS, *_FIELDS[kind]), path)
     return settings

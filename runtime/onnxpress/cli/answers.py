@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
-from onnxpress.cli.rows import Row
+from onnxpress.cli.rows import InputRow
 from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.pipelines.payload import Body, Call
 from onnxpress.pipelines.table import TASKS
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.task import Task
 
-Answer = tuple[Row, Any]
+Answer = tuple[InputRow, Any]
 
 
 def answers(
     pipe: Pipeline[Any, Any],
-    rows: Iterable[Row],
+    rows: Iterable[InputRow],
     options: Mapping[str, Any],
     *,
     waits: Callable[[], bool] = lambda: False,
@@ -43,7 +43,7 @@ def answers(
         yield from _entries(pipe, task.call([body_of(row) for row in together], options), together)
         return
     asked = (_Asked(row, options).called(task) for row in rows)
-    for argument, result in _streamed(pipe, asked, waits, goes_on):
+    for argument, result in _streamed(pipe, asked, options, waits, goes_on):
         if isinstance(result, OnnxpressError):
             result = placed(argument.row, result)
             if not goes_on:
@@ -51,7 +51,7 @@ def answers(
         yield argument.row, result
 
 
-def body_of(row: Row) -> Body:
+def body_of(row: InputRow) -> Body:
     """What a row asks.
 
     Raises:
@@ -62,7 +62,7 @@ def body_of(row: Row) -> Body:
     return row.body
 
 
-def placed(row: Row, error: OnnxpressError) -> OnnxpressError:
+def placed(row: InputRow, error: OnnxpressError) -> OnnxpressError:
     """The error with the row's place before it."""
     return type(error)(f"{row.where}: {error.args[0]}")
 
@@ -71,7 +71,7 @@ def placed(row: Row, error: OnnxpressError) -> OnnxpressError:
 class _Asked:
     """A row, and the call that it asks for, or why it is none."""
 
-    row: Row
+    row: InputRow
     options: Mapping[str, Any]
     inputs: tuple[Any, ...] = ()
     many: bool = False
@@ -91,18 +91,22 @@ class _Source:
     """The inputs of arguments with the same options; each argument waits for its results once its first is read."""
 
     def __init__(self, group: Iterable[_Asked], waits: Callable[[], bool]) -> None:
-        self._group = group
+        self.group = group
         self.waits = waits
         self.waiting: deque[_Asked] = deque()
 
     def __iter__(self) -> Iterator[Any]:
-        for argument in self._group:
+        for argument in self.group:
             self.waiting.append(argument)
             yield from argument.inputs
 
 
 def _streamed(
-    pipe: Pipeline[Any, Any], asked: Iterable[_Asked], waits: Callable[[], bool], goes_on: bool
+    pipe: Pipeline[Any, Any],
+    asked: Iterable[_Asked],
+    of_command: Mapping[str, Any],
+    waits: Callable[[], bool],
+    goes_on: bool,
 ) -> Iterator[tuple[_Asked, Any]]:
     """Arguments with the same options go through the pipeline as one stream, so that they share batches."""
     for (refused, options), group in groupby(asked, key=lambda argument: (bool(argument.error), argument.options)):
@@ -111,7 +115,14 @@ def _streamed(
             continue
         source = _Source(group, waits)
         on_error = "return" if goes_on else "raise"
-        results = iter(pipe(source, **{"read_ahead": pipe.window, **options, "on_error": on_error}))
+        try:
+            results = iter(pipe(source, **{"read_ahead": pipe.window, **options, "on_error": on_error}))
+        except InputError as error:
+            if options == of_command:
+                raise
+            # Options of these rows' own: other rows have others.
+            yield from ((argument, error) for argument in source.group)
+            continue
         argument: _Asked | None = None
         try:
             for result in results:
@@ -127,7 +138,7 @@ def _streamed(
             return
 
 
-def _entries(pipe: Pipeline[Any, Any], call: Call, rows: list[Row]) -> Iterator[Answer]:
+def _entries(pipe: Pipeline[Any, Any], call: Call, rows: list[InputRow]) -> Iterator[Answer]:
     """Pair the texts of the only input with the entries of its result, in the result's order."""
     for place, entry in enumerate(next(iter(pipe(iter(call.inputs), **call.options)))):
         yield rows[entry["index"] if isinstance(entry, Mapping) else place], entry

@@ -33,9 +33,9 @@ def check(artifact: str, precisions: tuple[str, ...], device: str, revision: str
 
     opened = Artifact.open(artifact, revision=revision)
     failures = 0
-    for what, failure, told in findings(opened, precisions, device):
+    for what, failure, detail in findings(opened, precisions, device):
         failures += failure is not None
-        click.echo(f"{'ok' if failure is None else 'FAILED':8}{what}: {told if failure is None else failure}")
+        click.echo(f"{'ok' if failure is None else 'FAILED':8}{what}: {detail if failure is None else failure}")
     if failures:
         click.get_current_context().exit(1)
 

@@ -18,7 +18,7 @@ _PARQUET = ".parquet"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class InputRow:
     """`where`: its place, in words. `body`: what is asked, or why that is not known. `fields`: what it came with, to
     stand beside the answer."""
 
@@ -27,12 +27,12 @@ class Row:
     fields: Mapping[str, Any] | None = None
 
 
-def of_arguments(texts: Iterable[str]) -> Iterator[Row]:
+def of_arguments(texts: Iterable[str]) -> Iterator[InputRow]:
     """The inputs that a command line names."""
-    return (Row(f"Input {number}", read_argument(text)) for number, text in enumerate(texts, 1))
+    return (InputRow(f"Input {number}", read_argument(text)) for number, text in enumerate(texts, 1))
 
 
-def of_standard_input(names: Sequence[str] = ()) -> Iterator[Row]:
+def of_standard_input(names: Sequence[str] = ()) -> Iterator[InputRow]:
     """The lines of standard input: texts, or JSON; with `names`, JSON objects with these fields.
 
     Raises:
@@ -41,7 +41,7 @@ def of_standard_input(names: Sequence[str] = ()) -> Iterator[Row]:
     return _of_lines(standard_input(), "Standard input, line", names)
 
 
-def of_file(path: Path, names: Sequence[str] = ()) -> Iterator[Row]:
+def of_file(path: Path, names: Sequence[str] = ()) -> Iterator[InputRow]:
     """The rows of a file: .csv and .tsv, .parquet, or else lines as on standard input.
 
     Args:
@@ -66,24 +66,24 @@ def of_file(path: Path, names: Sequence[str] = ()) -> Iterator[Row]:
         raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({error}).") from None
 
 
-def _of_lines(lines: Iterable[str], place: str, names: Sequence[str]) -> Iterator[Row]:
+def _of_lines(lines: Iterable[str], place: str, names: Sequence[str]) -> Iterator[InputRow]:
     for number, line in enumerate(lines, 1):
         where = f"{place} {number}"
         if not names:
-            yield Row(where, read_argument(line))
+            yield InputRow(where, read_argument(line))
             continue
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield Row(where, InputError(f"not JSON ({error}). --field needs one JSON object a line."))
+            yield InputRow(where, InputError(f"not JSON ({error}). --field needs one JSON object a line."))
             continue
         if isinstance(record, dict):
-            yield Row(where, _asked(record, names), record)
+            yield InputRow(where, _asked(record, names), record)
         else:
-            yield Row(where, InputError(f"{line:.40} is no JSON object, which --field needs."))
+            yield InputRow(where, InputError(f"{line:.40} is no JSON object, which --field needs."))
 
 
-def _of_records(records: Iterable[Mapping[str, Any]], place: str, names: Sequence[str]) -> Iterator[Row]:
+def _of_records(records: Iterable[Mapping[str, Any]], place: str, names: Sequence[str]) -> Iterator[InputRow]:
     for number, record in enumerate(records, 1):
         where = f"{place} {number}"
         columns = list(record)
@@ -91,7 +91,7 @@ def _of_records(records: Iterable[Mapping[str, Any]], place: str, names: Sequenc
             raise InputError(
                 f"{where}: say with --field which column to ask. There are: {', '.join(map(str, columns))}."
             )
-        yield Row(where, _asked(record, names or columns), record)
+        yield InputRow(where, _asked(record, names or columns), record)
 
 
 def _asked(record: Mapping[str, Any], names: Sequence[str]) -> Any:

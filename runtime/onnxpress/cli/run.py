@@ -16,7 +16,7 @@ from onnxpress.cli.streams import writes_unicode
 from onnxpress.cli.words import in_words_of
 
 if TYPE_CHECKING:
-    from onnxpress.cli.rows import Row
+    from onnxpress.cli.rows import InputRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _never() -> bool:
     return False
 
 
-def _shown(row: Row, result: Any, *, as_json: bool) -> str:
+def _shown(row: InputRow, result: Any, *, as_json: bool) -> str:
     """A row's answer as a line of JSON, beside the fields that it came with; or for people."""
     from onnxpress.cli.results import present
 
@@ -139,7 +139,7 @@ def _write(pieces: Iterable[str]) -> None:
     click.echo()
 
 
-def _with_progress(rows: Iterable[Row]) -> Iterator[Row]:
+def _with_progress(rows: Iterable[InputRow]) -> Iterator[InputRow]:
     """The rows, with a bar on standard error if they are many, unless it would be mixed with the answers."""
     from tqdm import tqdm
 

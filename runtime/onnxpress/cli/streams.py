@@ -22,14 +22,14 @@ def writes_unicode() -> bool:
     return encoding.lower().replace("_", "-").startswith("utf")
 
 
-def arguments(given: Sequence[str]) -> list[str]:
+def arguments(argv: Sequence[str]) -> list[str]:
     """The program's arguments as UTF-8, in a locale without it too, where Python reads them as ASCII.
 
     Raises:
         UsageError: one is not UTF-8.
     """
     texts = []
-    for place, text in enumerate(given, 1):
+    for place, text in enumerate(argv, 1):
         try:
             texts.append(os.fsencode(text).decode("utf-8"))
         except UnicodeDecodeError as error:

@@ -283,7 +283,7 @@ def _own_tokens(rows: Rows, mask: Any, side: str) -> list[list[int]]:
     inside = (rows.mask(side) if mask is None else as_array("attention_mask", mask)).astype(bool)
     if inside.shape != rows.array.shape:
         raise _unlike("attention_mask", inside, rows)
-    return [ids[own].tolist() for ids, own in zip(rows.array, inside, strict=True)]
+    return [ids[inner].tolist() for ids, inner in zip(rows.array, inside, strict=True)]
 
 
 def _unlike(name: str, array: NDArray[Any], rows: Rows) -> InputError:

@@ -150,8 +150,8 @@ def find_task(name: str) -> tuple[Task, dict[str, Any]]:
 
 def served_tasks(manifest: Manifest) -> tuple[str, ...]:
     """The tasks that an artifact serves, its own first: those that run on its graphs and suit its model."""
-    own, _ = find_task(manifest.task)
-    return (own.name, *(name for name in own.serves if TASKS[name].refuses(manifest) is None))
+    row, _ = find_task(manifest.task)
+    return (row.name, *(name for name in row.serves if TASKS[name].refuses(manifest) is None))
 
 
 def task_class(name: str) -> type[Pipeline[Any, Any]]:

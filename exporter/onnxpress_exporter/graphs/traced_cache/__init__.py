@@ -74,9 +74,9 @@ def trace_step(model: Any) -> onnx_ir.Model:
         TraceError: it keeps something else, or PyTorch cannot capture it.
     """
     with held(model), torch.no_grad():
-        kept = states.entries(model)
-        step = states.Step(model, kept, 1 + max((entry.layer for entry in kept), default=-1))
-        spec = states.step_spec(model, kept)
+        entries = states.entries(model)
+        step = states.Step(model, entries, 1 + max((entry.layer for entry in entries), default=-1))
+        spec = states.step_spec(model, entries)
         states.check_steps(step, spec)
         return _traced([(step, spec)])[DECODER]
 

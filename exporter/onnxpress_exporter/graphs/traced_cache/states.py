@@ -96,33 +96,33 @@ def entries(model: Any) -> tuple[Entry, ...]:
 
 
 def _of_layer(number: int, layer: Any) -> list[Entry]:
-    kept = []
+    layer_entries = []
     if not isinstance(layer, LinearAttentionLayer | DynamicLayer | DummyLayer):
         raise TraceError(f"layer {number} keeps a state of an unknown kind ({type(layer).__name__})")
     if isinstance(layer, LinearAttentionLayer):
         for kind, states in (("conv", layer.conv_states), ("recurrent", layer.recurrent_states)):
             for place, state in states.items():
                 if state is not None:
-                    kept.append(Entry(number, f"{kind}{place}", tuple(map(int, state.shape[1:]))))
+                    layer_entries.append(Entry(number, f"{kind}{place}", tuple(map(int, state.shape[1:]))))
     keys = getattr(layer, "keys", None)
     if keys is not None and keys.ndim == 4:
         if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionAndFullAttentionLayer):
             raise TraceError(f"layer {number} keeps keys of an unknown kind ({type(layer).__name__})")
         tensors: dict[str, Any] = {"key": keys, "value": getattr(layer, "values", None)}
         for kind, tensor in tensors.items():
-            kept.append(Entry(number, kind, (int(tensor.shape[1]), "past", int(tensor.shape[3]))))
-    return kept
+            layer_entries.append(Entry(number, kind, (int(tensor.shape[1]), "past", int(tensor.shape[3]))))
+    return layer_entries
 
 
-def _layer(kept: dict[str, torch.Tensor]) -> Any:
+def _layer(tensors: dict[str, torch.Tensor]) -> Any:
     """A layer of a cache that holds these tensors."""
-    if not kept:
+    if not tensors:
         return DummyLayer()  # type: ignore[no-untyped-call]
-    if kept.keys() == {"key", "value"}:
-        return GrowingLayer(kept["key"], kept["value"])
-    count = 1 + max(int(kind[-1]) for kind in kept if kind not in ("key", "value"))
-    layer: Any = (_GrowingHybrid if "key" in kept else LinearAttentionLayer)(number_of_states=count)
-    for kind, tensor in kept.items():
+    if tensors.keys() == {"key", "value"}:
+        return GrowingLayer(tensors["key"], tensors["value"])
+    count = 1 + max(int(kind[-1]) for kind in tensors if kind not in ("key", "value"))
+    layer: Any = (_GrowingHybrid if "key" in tensors else LinearAttentionLayer)(number_of_states=count)
+    for kind, tensor in tensors.items():
         if kind in ("key", "value"):
             layer.dtype, layer.device, layer.is_initialized = tensor.dtype, tensor.device, True
             setattr(layer, f"{kind}s", tensor)
@@ -141,10 +141,10 @@ def _layer(kept: dict[str, torch.Tensor]) -> Any:
 class Step(torch.nn.Module):
     """One token after a state: takes and returns what `step_spec` says."""
 
-    def __init__(self, model: Any, kept: Sequence[Entry], layers: int) -> None:
+    def __init__(self, model: Any, entries: Sequence[Entry], layers: int) -> None:
         super().__init__()
         self.checkpoint = model
-        self.kept = tuple(kept)
+        self.entries = tuple(entries)
         self.layers = layers
         self.cache = cache_argument(model) or ""
 
@@ -159,32 +159,32 @@ class Step(torch.nn.Module):
 
     def forward(self, **tensors: torch.Tensor) -> Tensors:
         by_layer: list[dict[str, torch.Tensor]] = [{} for _ in range(self.layers)]
-        for entry in self.kept:
+        for entry in self.entries:
             by_layer[entry.layer][entry.kind] = tensors.pop(f"{_PAST}.{entry.name}")
-        cache = Cache(layers=[_layer(kept) for kept in by_layer])
+        cache = Cache(layers=[_layer(states) for states in by_layer])
         outputs = self.checkpoint(**tensors, **{self.cache: cache}, use_cache=True)
         layers: list[Any] = cache.layers
-        present = {f"{_PRESENT}.{entry.name}": _tensor(layers[entry.layer], entry.kind) for entry in self.kept}
+        present = {f"{_PRESENT}.{entry.name}": _tensor(layers[entry.layer], entry.kind) for entry in self.entries}
         return {"logits": outputs.logits, **present}
 
 
 def _tensor(layer: Any, kind: str) -> torch.Tensor:
-    kept: torch.Tensor
+    tensor: torch.Tensor
     if kind in ("key", "value"):
-        kept = getattr(layer, f"{kind}s")
+        tensor = getattr(layer, f"{kind}s")
     else:
-        kept = getattr(layer, f"{kind[:-1]}_states")[int(kind[-1])]
-    return kept
+        tensor = getattr(layer, f"{kind[:-1]}_states")[int(kind[-1])]
+    return tensor
 
 
-def step_spec(model: Any, kept: Sequence[Entry]) -> GraphSpec:
+def step_spec(model: Any, entries: Sequence[Entry]) -> GraphSpec:
     """A decoder that reads one token of each row."""
     inputs = [TensorInfo("input_ids", "int64", ("rows", 1))]
     if positions(model):
         inputs.append(TensorInfo("position_ids", "int64", ("rows", 1)))
-    inputs += [TensorInfo(f"{_PAST}.{entry.name}", "float32", ("rows", *entry.axes)) for entry in kept]
+    inputs += [TensorInfo(f"{_PAST}.{entry.name}", "float32", ("rows", *entry.axes)) for entry in entries]
     outputs = [TensorInfo("logits", "float32", ("rows", 1, vocabulary(model)))]
-    for entry in kept:
+    for entry in entries:
         axes = tuple("total" if axis == "past" else axis for axis in entry.axes)
         outputs.append(TensorInfo(f"{_PRESENT}.{entry.name}", "float32", ("rows", *axes)))
     return GraphSpec(DECODER, tuple(inputs), tuple(outputs), "decoder")
@@ -196,7 +196,7 @@ def check_steps(step: Step, spec: GraphSpec) -> None:
     Raises:
         TraceError: it has not.
     """
-    past = {f"{_PAST}.{entry.name}": entry.zeros() for entry in step.kept}
+    past = {f"{_PAST}.{entry.name}": entry.zeros() for entry in step.entries}
     takes_positions = any(tensor.name == "position_ids" for tensor in spec.inputs)
     scores = []
     for place, token in enumerate(_PROBE):
@@ -234,7 +234,10 @@ class Whole(torch.nn.Module):
 
 def whole_spec(model: Any) -> GraphSpec:
     """A decoder that reads rows of one length whole."""
-    inputs = (TensorInfo("input_ids", "int64", ("rows", "sequence")), TensorInfo("logits_to_keep", "int64", ("kept",)))
+    inputs = (
+        TensorInfo("input_ids", "int64", ("rows", "sequence")),
+        TensorInfo("logits_to_keep", "int64", ("kept",)),
+    )
     return GraphSpec(
         DECODER, inputs, (TensorInfo("logits", "float32", ("rows", "kept", vocabulary(model))),), "decoder"
     )
