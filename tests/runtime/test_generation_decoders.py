@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, UnsupportedFormat
 from onnxpress.format.manifest import GraphInfo, TensorInfo
@@ -35,9 +36,10 @@ def _shared(folder: Path, learned: bool, device: str = "cpu") -> DecoderModel:
     return SharedModel(Session({"model": path}, threads=1, device=device), read("model", info, "shared"), LIMIT)
 
 
-def _growing(folder: Path) -> DecoderModel:
-    info = graphs.growing_decoder(folder / "growing.onnx")
-    return GrowingModel(Session({"model": folder / "growing.onnx"}, threads=1), read("model", info, "growing"), LIMIT)
+def _growing(folder: Path, device: str = "cpu") -> DecoderModel:
+    path = folder / "growing.onnx"
+    info = graphs.growing_decoder(path)
+    return GrowingModel(Session({"model": path}, threads=1, device=device), read("model", info, "growing"), LIMIT)
 
 
 def _rows(folder: Path, cache: str) -> DecoderModel:
@@ -51,6 +53,7 @@ MODELS: dict[str, Callable[[Path], DecoderModel]] = {
     "learned": lambda folder: _shared(folder, True),
     "on a device": lambda folder: _shared(folder, False, SHADOW),
     "growing": _growing,
+    "growing on a device": lambda folder: _growing(folder, SHADOW),
     "state": lambda folder: _rows(folder, "state"),
     "none": lambda folder: _rows(folder, "none"),
 }
@@ -59,7 +62,7 @@ MODELS: dict[str, Callable[[Path], DecoderModel]] = {
 @pytest.fixture(scope="module", params=list(MODELS))
 def model(request: pytest.FixtureRequest, folder: Path) -> Iterator[DecoderModel]:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        if request.param == "on a device":
+        if request.param.endswith("on a device"):
             add_shadow(monkeypatch)
         yield MODELS[request.param](folder)
 
@@ -256,3 +259,20 @@ def test_graphs_that_are_no_decoders() -> None:
     ):
         with pytest.raises(UnsupportedFormat, match=reason):
             read("model", GraphInfo(inputs, outputs, "decoder"), "shared")
+
+
+def test_what_a_growing_cache_holds_stays_on_the_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_shadow(monkeypatch)
+    decoder = _growing(folder, SHADOW).start(1, 8)
+    shapes: list[tuple[int, ...]] = []
+    copy = Buffer.read
+
+    def counted(buffer: Buffer) -> np.ndarray:
+        shapes.append(buffer.shape)
+        return copy(buffer)
+
+    monkeypatch.setattr(Buffer, "read", counted)
+    decoder.prefill(0, tokens(5))
+    for _ in range(3):
+        decoder.step(tokens(1))
+    assert shapes == [(1, count, graphs.VOCABULARY) for count in (5, 1, 1, 1)], "scores, and no keys or values"

@@ -1,7 +1,8 @@
 """Rows of tokens over a traced graph, whose keys and values grow by concatenation.
 
 Rows of different lengths are padded on the left, and the mask hides the padding; a graph without a mask reads such rows
-one by one. Every run returns new arrays: exact, not fast. Knows no search.
+one by one. Every run returns new arrays, which stay on the device as long as all rows go on together: exact, not fast.
+Knows no search.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.engine.buffers import Buffer
+from onnxpress.engine.binding import run_to_buffers
+from onnxpress.engine.buffers import Buffer, of_array
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
@@ -20,7 +22,7 @@ from onnxpress.generation.decoders.graph import DecoderGraph, present
 from onnxpress.generation.decoders.text_arrays import Texts
 from onnxpress.generation.pool.moves import check_sources
 
-Past = dict[str, NDArray[np.float32]]
+Past = dict[str, Buffer]
 
 
 class GrowingModel:
@@ -67,7 +69,7 @@ class GrowingDecoder:
         self._lengths = [0] * rows
         #: float32 (rows, heads, longest, size); the tokens of a row are the last ones.
         self._past: Past = {
-            name: np.zeros((rows, heads, 0, size), graph.dtype) for name, (heads, size) in graph.past.items()
+            name: of_array(np.zeros((rows, heads, 0, size), graph.dtype)) for name, (heads, size) in graph.past.items()
         }
 
     @property
@@ -101,8 +103,8 @@ class GrowingDecoder:
             raise InputError("A row after an encoder comes with its text: open another decoder for it.")
         self._lengths.append(0)
         self._past = {
-            name: np.concatenate([array, np.zeros_like(array, shape=(1, *array.shape[1:]))])
-            for name, array in self._past.items()
+            name: of_array(np.concatenate([array, np.zeros_like(array, shape=(1, *array.shape[1:]))]))
+            for name, array in _on_host(self._past).items()
         }
         return len(self._lengths) - 1
 
@@ -118,16 +120,19 @@ class GrowingDecoder:
         tokens = np.asarray(ids, np.int64)
         if not 1 <= keep <= len(tokens):
             raise InputError(f"{len(tokens)} tokens to read, and the scores of {keep} are asked for.")
-        length = self._lengths[row]
-        past = {name: _last(array[row : row + 1], length) for name, array in self._past.items()}
-        texts = {} if self._texts is None else _arrays(self._texts.of_row(row, len(self._lengths)))
-        scores, new = self._run(tokens[None], [length], past, texts, keep)
+        length, rows = self._lengths[row], len(self._lengths)
+        before = self._past if rows == 1 else _row(self._past, row, length)
+        texts = {} if self._texts is None else self._texts.of_row(row, rows)
+        scores, after = self._run(tokens[None], [length], before, texts, keep)
         self._lengths[row] += len(tokens)
-        longest = max(self._lengths)
-        for name, array in self._past.items():
-            grown = _padded(array, longest)
-            grown[row] = _padded(new[name], longest)[0]
-            self._past[name] = grown
+        if rows == 1:
+            self._past = after
+        else:
+            longest, read = max(self._lengths), _on_host(after)
+            for name, array in _on_host(self._past).items():
+                grown = _padded(array, longest)
+                grown[row] = _padded(read[name], longest)[0]
+                self._past[name] = of_array(grown)
         row_scores: Logits = scores[0].copy()
         return row_scores
 
@@ -145,21 +150,22 @@ class GrowingDecoder:
         if "attention_mask" not in self._graph.inputs and len(set(lengths)) > 1:
             # Nothing would hide the padding.
             return np.stack([self.prefill(row, ids[row : row + 1])[0] for row in range(count)])
-        texts = {} if self._texts is None else _arrays(self._texts.buffers())
-        before = self._past
-        past = before
-        if count < rows:
-            past = {name: _last(array[:count], max(lengths)) for name, array in before.items()}
-        scores, new = self._run(np.asarray(ids, np.int64)[:, None], lengths, past, texts, 1)
+        texts = {} if self._texts is None else self._texts.buffers()
+        tokens = np.asarray(ids, np.int64)[:, None]
+        if count == rows:
+            scores, self._past = self._run(tokens, lengths, self._past, texts, 1)
+            self._lengths = [length + 1 for length in lengths]
+            return scores[:, 0]
+        arrays = _on_host(self._past)
+        first = {name: of_array(_last(array[:count], max(lengths))) for name, array in arrays.items()}
+        scores, after = self._run(tokens, lengths, first, texts, 1)
         self._lengths[:count] = [length + 1 for length in lengths]
-        if count < rows:
-            longest = max(self._lengths)
-            later = max(self._lengths[count:])
-            new = {
-                name: np.concatenate([_padded(array, longest), _padded(_last(before[name][count:], later), longest)])
-                for name, array in new.items()
-            }
-        self._past = new
+        longest, later = max(self._lengths), max(self._lengths[count:])
+        others = {name: _padded(_last(array[count:], later), longest) for name, array in arrays.items()}
+        self._past = {
+            name: of_array(np.concatenate([_padded(array, longest), others[name]]))
+            for name, array in _on_host(after).items()
+        }
         return scores[:, 0]
 
     def truncate(self, row: int, length: int) -> None:
@@ -172,13 +178,12 @@ class GrowingDecoder:
         if not 0 <= length <= before:
             raise InputError(f"Row {row} has {before} tokens; it cannot be cut to {length}.")
         self._lengths[row] = length
-        for name, array in self._past.items():
+        arrays = {name: buffer.read() for name, buffer in self._past.items()}
+        for array in arrays.values():
             total = array.shape[2]
-            array = array.copy()
             array[row, :, total - length :] = array[row, :, total - before : total - before + length].copy()
             array[row, :, : total - length] = 0
-            self._past[name] = array
-        self._trim()
+        self._hold(arrays)
 
     def select(self, sources: Sequence[int]) -> None:
         """Row i becomes what row sources[i] was; there are len(sources) rows then.
@@ -190,20 +195,19 @@ class GrowingDecoder:
         if self._texts is not None:
             self._texts.select(sources, len(self._lengths))
         self._lengths = [self._lengths[source] for source in sources]
-        self._past = {name: array[list(sources)] for name, array in self._past.items()}
-        self._trim()
+        self._hold({name: array[list(sources)] for name, array in _on_host(self._past).items()})
 
     def close(self) -> None:
         """Free the memory."""
         self._lengths, self._past = [], {}
 
-    def _trim(self) -> None:
-        """Drop the padding that every row has."""
+    def _hold(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take these for the past, without the padding that every row has."""
         longest = max(self._lengths)
-        self._past = {name: _last(array, longest) for name, array in self._past.items()}
+        self._past = {name: of_array(_last(array, longest)) for name, array in arrays.items()}
 
     def _run(
-        self, ids: Ids, lengths: Sequence[int], past: Past, texts: Mapping[str, NDArray[Any]], keep: int
+        self, ids: Ids, lengths: Sequence[int], past: Past, texts: Mapping[str, Buffer], keep: int
     ) -> tuple[Logits, Past]:
         """Append int64 (rows, sequence) to rows of these lengths; the last `keep` scores of each, and the new past."""
         if ids.min() < 0 or ids.max() >= self._graph.vocabulary:
@@ -222,13 +226,20 @@ class GrowingDecoder:
             "logits_to_keep": np.arange(count - keep, count),
         }
         taken = {name: array for name, array in inputs.items() if name in self._graph.inputs}
-        outputs = self._session.run({**taken, **past, **texts}, self._graph.name)
-        logits: Logits = outputs["logits"]
-        return logits[:, -keep:], {name: outputs[present(name)] for name in past}
+        outputs = run_to_buffers(self._session, {**taken, **past, **texts}, self._graph.name)
+        logits = outputs["logits"]
+        scores: Logits = logits.array if logits.on_host else logits.read()
+        return scores[:, -keep:], {name: outputs[present(name)] for name in past}
 
 
-def _arrays(buffers: Mapping[str, Buffer]) -> dict[str, NDArray[Any]]:
-    return {name: buffer.array for name, buffer in buffers.items()}
+def _on_host(past: Past) -> dict[str, NDArray[np.float32]]:
+    """What the buffers hold; of those on a device, copies."""
+    return {name: buffer.array if buffer.on_host else buffer.read() for name, buffer in past.items()}
+
+
+def _row(past: Past, row: int, length: int) -> Past:
+    """One row's keys and values, without padding."""
+    return {name: of_array(_last(array[row : row + 1], length)) for name, array in _on_host(past).items()}
 
 
 def _last(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
