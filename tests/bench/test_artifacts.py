@@ -85,6 +85,7 @@ def test_an_encoder_decoder_rewrites_as_the_model_that_it_was_made_from(exported
         assert rows[name]["pytorch"] > 0 and rows[name]["onnxpress fp32"] > 0
 
 
+@pytest.mark.nightly
 def test_a_chooser_chooses_as_the_model_that_it_was_made_from(
     exported: Exported, tiny: Callable[..., Path], tmp_path: Path
 ) -> None:

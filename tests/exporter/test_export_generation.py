@@ -251,7 +251,7 @@ def test_an_adapter_is_merged(checkpoint: Path, llama: Artifact, tmp_path: Path)
     for artifact in (alone, named):
         np.testing.assert_allclose(_logits(artifact, "fp32", IDS), expected, atol=2e-5)
     assert np.abs(_logits(llama, "fp32", IDS) - expected).max() > 0.1
-    assert alone.manifest.provenance.adapter == str(tmp_path / "adapter")
+    assert alone.manifest.provenance.adapter == "adapter", "its name: an artifact holds no path of this machine"
 
 
 def test_an_adapter_of_another_model_is_refused(checkpoint: Path, folder: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_arrays(pipes: tuple[Any, Any]) -> None:
         ("fox", {"return_tensors": True}, 'pass "np" for an array'),
         ("fox", {"return_tensors": "pt"}, 'pass "np" for an array'),
         ("fox", {"truncation": True, "tokenize_kwargs": {"truncation": True}}, "given twice"),
-        ("fox", {"tokenize_kwargs": {"return_overflowing_tokens": True}}, "tokenize_kwargs has"),
+        ("fox", {"tokenize_kwargs": {"return_overflowing_tokens": True}}, "results have no such field"),
         (LONG, {}, "the model takes at most"),
         (["fox", None], {}, "takes texts, got NoneType None"),
     ],

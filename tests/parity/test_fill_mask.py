@@ -89,7 +89,7 @@ def test_target_without_tokens_is_left_out(pipes: tuple[Any, Any]) -> None:
         ("the [MASK]", {"targets": [""]}, "Pass at least one"),
         ("the [MASK]", {"targets": [3]}, "targets must be"),
         ("the [MASK]", {"top_k": 0}, "top_k is 0"),
-        ("the [MASK]", {"tokenizer_kwargs": {"stride": 3}}, "tokenizer_kwargs has 'stride'"),
+        ("the [MASK]", {"tokenizer_kwargs": {"return_overflowing_tokens": True}}, "no such field"),
         ("the [MASK]", {"tokenizer_kwargs": {"truncation": "sometimes"}}, "truncation is 'sometimes'"),
         ("the [MASK]", {"tokenizer_kwargs": {"max_length": 0}}, "max_length is 0"),
         ("the [MASK]", {"tokenizer_kwargs": {"padding": "max_length"}}, "not offered"),
