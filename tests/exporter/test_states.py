@@ -13,7 +13,8 @@ import transformers
 
 from onnxpress.engine.session import Session
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.rows import RowsModel
+from onnxpress.generation.decoders.rows import RowsDecoder
+from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter.errors import UnsupportedCheckpoint
@@ -94,7 +95,7 @@ def test_a_text_read_token_by_token_has_the_scores_of_the_text_read_whole(kind: 
     assert any(len(entry.axes) > 1 and "past" not in entry.axes for entry in kept)
 
 
-def written(model: RowsModel, prompts: Sequence[Sequence[int]], beams: int = 1) -> list[list[int]]:
+def written(model: TracedModel, prompts: Sequence[Sequence[int]], beams: int = 1) -> list[list[int]]:
     config = GenerationConfig(max_new_tokens=8, num_beams=beams)
     return [list(texts[0].ids) for texts in complete(model.start(len(prompts), 0), prompts, config)]
 
@@ -122,7 +123,7 @@ def test_graphs_write_what_transformers_does(kind: str, sizes: Mapping[str, Any]
     session = Session({"model": tmp_path / "model.onnx"}, threads=1)
     prompts = [[7, 8, 9, 30, 31, 32, 33, 60, 61, 5, 6, 7], [40, 41, 42], [50]]
     for beams in (1, 3):
-        found = written(RowsModel(session, graph, built.limit), prompts, beams)
+        found = written(TracedModel(RowsDecoder, session, graph, built.limit), prompts, beams)
         for prompt, tokens in zip(prompts, found, strict=True):
             expected = model.generate(torch.tensor([prompt]), max_new_tokens=8, num_beams=beams, do_sample=False)
             assert tokens == expected[0, len(prompt) :].tolist()

@@ -15,9 +15,10 @@ from onnxpress.format.manifest import GraphInfo, TensorInfo
 from onnxpress.generation.decoder import Decoder, DecoderModel
 from onnxpress.generation.decoders import shared
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.growing import GrowingModel
-from onnxpress.generation.decoders.rows import RowsModel
+from onnxpress.generation.decoders.growing import GrowingDecoder
+from onnxpress.generation.decoders.rows import RowsDecoder
 from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.pool.cache import Cache
 from tests.fixtures import decoder_graphs as graphs
 from tests.fixtures.devices import SHADOW, add_shadow
@@ -39,13 +40,15 @@ def _shared(folder: Path, learned: bool, device: str = "cpu") -> DecoderModel:
 def _growing(folder: Path, device: str = "cpu") -> DecoderModel:
     path = folder / "growing.onnx"
     info = graphs.growing_decoder(path)
-    return GrowingModel(Session({"model": path}, threads=1, device=device), read("model", info, "growing"), LIMIT)
+    return TracedModel(
+        GrowingDecoder, Session({"model": path}, threads=1, device=device), read("model", info, "growing"), LIMIT
+    )
 
 
 def _rows(folder: Path, cache: str) -> DecoderModel:
     path = folder / f"{cache}.onnx"
     info = graphs.state_decoder(path) if cache == "state" else graphs.whole_decoder(path)
-    return RowsModel(Session({"model": path}, threads=1), read("model", info, cache), LIMIT)
+    return TracedModel(RowsDecoder, Session({"model": path}, threads=1), read("model", info, cache), LIMIT)
 
 
 MODELS: dict[str, Callable[[Path], DecoderModel]] = {

@@ -13,10 +13,10 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import GenerationSettings, GraphInfo, Manifest
 from onnxpress.generation.decoders.cross import CrossModel
-from onnxpress.generation.decoders.growing import GrowingModel
+from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
-from onnxpress.generation.decoders.rows import RowsModel
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.rows import RowsDecoder
+from onnxpress.generation.decoders.shared import SharedDecoder
 from tests.fixtures import decoder_graphs as graphs
 from tests.fixtures.manifests import manifest
 
@@ -26,10 +26,10 @@ def of(cache: str, **infos: GraphInfo) -> Manifest:
 
 
 MADE: dict[str, tuple[Callable[[Path], GraphInfo], type]] = {
-    "shared": (graphs.shared_decoder, SharedModel),
-    "growing": (graphs.growing_decoder, GrowingModel),
-    "state": (graphs.state_decoder, RowsModel),
-    "none": (graphs.whole_decoder, RowsModel),
+    "shared": (graphs.shared_decoder, SharedDecoder),
+    "growing": (graphs.growing_decoder, GrowingDecoder),
+    "state": (graphs.state_decoder, RowsDecoder),
+    "none": (graphs.whole_decoder, RowsDecoder),
 }
 
 
@@ -38,7 +38,7 @@ def test_decoders(cache: str, tmp_path: Path) -> None:
     make, kind = MADE[cache]
     found = of(cache, model=make(tmp_path / "model.onnx"))
     model = decoder_model(found, Session({"model": tmp_path / "model.onnx"}, threads=1))
-    assert type(model) is kind
+    assert type(model.start(1, 5)) is kind
     assert model.limit == 50
     assert model.start(1, 5).prefill(0, [1, 2]).shape == (1, graphs.VOCABULARY)
 

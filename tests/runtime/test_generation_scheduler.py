@@ -18,9 +18,10 @@ from onnxpress.errors import InputError
 from onnxpress.format.manifest import GraphInfo
 from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.growing import GrowingModel
-from onnxpress.generation.decoders.rows import RowsModel
+from onnxpress.generation.decoders.growing import GrowingDecoder
+from onnxpress.generation.decoders.rows import RowsDecoder
 from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.events import Event, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.requests import Request
@@ -74,9 +75,9 @@ def _opened(folder: Path, path: Path, graph: Any, kind: str) -> Opened:
         return Opened(text_opener(model), True)
     session = Session({"model": path}, threads=1)
     if kind == "growing":
-        return Opened(opener(GrowingModel(session, graph, LIMIT)), False)
+        return Opened(opener(TracedModel(GrowingDecoder, session, graph, LIMIT)), False)
     if kind in ROWWISE:
-        return Opened(opener(RowsModel(session, graph, LIMIT)), False)
+        return Opened(opener(TracedModel(RowsDecoder, session, graph, LIMIT)), False)
     return Opened(opener(SharedModel(session, graph, LIMIT, 2**20 if "prefixes" in kind else 0)), False)
 
 

@@ -18,32 +18,12 @@ from onnxpress.engine.buffers import Buffer, of_array
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
+from onnxpress.generation.decoders.checks import check_keep, check_length, check_tokens
 from onnxpress.generation.decoders.graph import DecoderGraph, present
 from onnxpress.generation.decoders.text_arrays import Texts
 from onnxpress.generation.pool.moves import check_sources
 
 Past = dict[str, Buffer]
-
-
-class GrowingModel:
-    """A decoder-only model over a traced graph. For several threads; implements `decoder.DecoderModel`.
-
-    Arguments:
-        limit: the most tokens of a row.
-    """
-
-    def __init__(self, session: Session, graph: DecoderGraph, limit: int | None = None) -> None:
-        self._session = session
-        self._graph = graph
-        self._limit = limit
-
-    @property
-    def limit(self) -> int | None:
-        return self._limit
-
-    def start(self, rows: int, expected_tokens: int) -> GrowingDecoder:
-        """Empty rows; nothing is reserved."""
-        return GrowingDecoder(self._session, self._graph, rows, limit=self._limit)
 
 
 class GrowingDecoder:
@@ -118,8 +98,7 @@ class GrowingDecoder:
             InputError: there are too few or too many tokens, or one is not of the vocabulary.
         """
         tokens = np.asarray(ids, np.int64)
-        if not 1 <= keep <= len(tokens):
-            raise InputError(f"{len(tokens)} tokens to read, and the scores of {keep} are asked for.")
+        check_keep(len(tokens), keep)
         length, rows = self._lengths[row], len(self._lengths)
         before = self._past if rows == 1 else _row(self._past, row, length)
         texts = {} if self._texts is None else self._texts.of_row(row, rows)
@@ -210,14 +189,10 @@ class GrowingDecoder:
         self, ids: Ids, lengths: Sequence[int], past: Past, texts: Mapping[str, Buffer], keep: int
     ) -> tuple[Logits, Past]:
         """Append int64 (rows, sequence) to rows of these lengths; the last `keep` scores of each, and the new past."""
-        if ids.min() < 0 or ids.max() >= self._graph.vocabulary:
-            raise InputError(
-                f"Tokens are from 0 to {self._graph.vocabulary - 1}; there are {ids.min()} to {ids.max()}."
-            )
+        check_tokens(ids, self._graph.vocabulary)
         count = ids.shape[1]
         longest = max(lengths)
-        if self._limit is not None and longest + count > self._limit:
-            raise InputError(f"A row would have {longest + count} tokens; this model takes {self._limit} at most.")
+        check_length(longest + count, self._limit)
         each = np.asarray(lengths, np.int64)[:, None]
         inputs: dict[str, NDArray[Any]] = {
             "input_ids": ids,

@@ -10,9 +10,10 @@ from onnxpress.format.manifest import Manifest
 from onnxpress.generation.decoder import DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import DecoderGraph, read
-from onnxpress.generation.decoders.growing import GrowingModel
-from onnxpress.generation.decoders.rows import RowsModel
+from onnxpress.generation.decoders.growing import GrowingDecoder
+from onnxpress.generation.decoders.rows import RowsDecoder
 from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.traced import TracedModel
 
 DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
 
@@ -30,11 +31,9 @@ def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 
     if graph.text:
         raise UnsupportedFormat(f"Graph {DECODER!r} wants an encoder's keys and values. Export again.")
     graph = _as_stored(graph, session)
-    if cache == "growing":
-        return GrowingModel(session, graph, limit)
-    if cache != "shared":
-        return RowsModel(session, graph, limit)
-    return SharedModel(session, graph, limit, prefix_bytes)
+    if cache == "shared":
+        return SharedModel(session, graph, limit, prefix_bytes)
+    return TracedModel(GrowingDecoder if cache == "growing" else RowsDecoder, session, graph, limit)
 
 
 def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecoderModel:

@@ -16,29 +16,9 @@ from numpy.typing import NDArray
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
+from onnxpress.generation.decoders.checks import check_keep, check_length, check_tokens
 from onnxpress.generation.decoders.graph import DecoderGraph, present
 from onnxpress.generation.pool.moves import check_sources
-
-
-class RowsModel:
-    """A decoder-only model over a traced graph. For several threads; implements `decoder.DecoderModel`.
-
-    Arguments:
-        limit: the most tokens of a row.
-    """
-
-    def __init__(self, session: Session, graph: DecoderGraph, limit: int | None = None) -> None:
-        self._session = session
-        self._graph = graph
-        self._limit = limit
-
-    @property
-    def limit(self) -> int | None:
-        return self._limit
-
-    def start(self, rows: int, expected_tokens: int) -> RowsDecoder:
-        """Empty rows; nothing is reserved."""
-        return RowsDecoder(self._session, self._graph, rows, limit=self._limit)
 
 
 @dataclass(slots=True)
@@ -95,8 +75,7 @@ class RowsDecoder:
             InputError: there are too few or too many tokens, or one is not of the vocabulary.
         """
         tokens = np.asarray(ids, np.int64)
-        if not 1 <= keep <= len(tokens):
-            raise InputError(f"{len(tokens)} tokens to read, and the scores of {keep} are asked for.")
+        check_keep(len(tokens), keep)
         self._append([self._rows[row]], tokens[None])
         scores: Logits = self._read([self._rows[row]], keep)[0]
         return scores
@@ -156,13 +135,8 @@ class RowsDecoder:
 
     def _append(self, rows: Sequence[_Row], ids: Ids) -> None:
         """Note int64 (rows, tokens)."""
-        if ids.min() < 0 or ids.max() >= self._graph.vocabulary:
-            raise InputError(
-                f"Tokens are from 0 to {self._graph.vocabulary - 1}; there are {ids.min()} to {ids.max()}."
-            )
-        longest = max(len(row.ids) for row in rows) + ids.shape[1]
-        if self._limit is not None and longest > self._limit:
-            raise InputError(f"A row would have {longest} tokens; this model takes {self._limit} at most.")
+        check_tokens(ids, self._graph.vocabulary)
+        check_length(max(len(row.ids) for row in rows) + ids.shape[1], self._limit)
         for row, tokens in zip(rows, ids.tolist(), strict=True):
             row.ids += tokens
 
@@ -174,7 +148,9 @@ class RowsDecoder:
             logits: Logits = self._session.run(inputs, self._graph.name)["logits"]
             return logits[:, -keep:].copy()
         scores = []
-        past = {name: np.concatenate([row.past[name] for row in rows]) for name in rows[0].past}
+        past = rows[0].past
+        if len(rows) > 1:
+            past = {name: np.concatenate([row.past[name] for row in rows]) for name in past}
         places = np.array([[row.read] for row in rows])
         for number in range(ids.shape[1]):
             arrays = {"input_ids": ids[:, number : number + 1], "position_ids": places + number}

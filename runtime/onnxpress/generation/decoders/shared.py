@@ -19,6 +19,7 @@ from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
+from onnxpress.generation.decoders.checks import check_keep, check_length, check_tokens
 from onnxpress.generation.decoders.graph import LOG_NORMALIZER, WITH_LOG_NORMALIZER, DecoderGraph, present
 from onnxpress.generation.decoders.text_arrays import Texts
 from onnxpress.generation.pool.cache import Cache, common_prefix
@@ -159,9 +160,8 @@ class SharedDecoder:
             InputError: there are too few or too many tokens, or one is not of the vocabulary.
         """
         tokens = np.ascontiguousarray(ids, np.int64)
-        if not 1 <= keep <= len(tokens):
-            raise InputError(f"{len(tokens)} tokens to read, and the scores of {keep} are asked for.")
-        self._check(tokens)
+        check_keep(len(tokens), keep)
+        check_tokens(tokens, self._graph.vocabulary)
         done = self._reuse(row, tokens[: len(tokens) - keep])
         self.reused_tokens += done
         self._reserve(self._cache.lengths[row] + len(tokens) - done)
@@ -191,7 +191,7 @@ class SharedDecoder:
         cache, count = self._cache, len(ids)
         if not 0 < count <= cache.rows or (self._texts is not None and count != cache.rows):
             raise InputError(f"There are {cache.rows} rows, and {count} tokens.")
-        self._check(ids)
+        check_tokens(ids, self._graph.vocabulary)
         lengths = cache.lengths[:count]
         longest = max(lengths) + 1
         if self._texts is not None and min(lengths) + 1 != longest:
@@ -232,15 +232,8 @@ class SharedDecoder:
             self._prefixes.put(self._cache)
         self._cache = Cache(self._graph.past, 0, 0)
 
-    def _check(self, ids: Ids) -> None:
-        if ids.min() < 0 or ids.max() >= self._graph.vocabulary:
-            raise InputError(
-                f"Tokens are from 0 to {self._graph.vocabulary - 1}; there are {ids.min()} to {ids.max()}."
-            )
-
     def _reserve(self, tokens: int) -> None:
-        if self._limit is not None and tokens > self._limit:
-            raise InputError(f"A row would have {tokens} tokens; this model takes {self._limit} at most.")
+        check_length(tokens, self._limit)
         if tokens > self._cache.capacity:
             self._cache.reserve(tokens, self._limit)
 
