@@ -12,6 +12,7 @@ from onnxpress_exporter.cli.terminal import (
     display,
     evaluation_options,
     kept_log,
+    output_options,
     print_artifact,
     printed_if_refused,
     quantization_options,
@@ -55,8 +56,7 @@ TITLES = {
 @click.option("--adapter", help="A PEFT adapter, a folder or a Hub id, to merge into the model.")
 @quantization_options
 @evaluation_options
-@click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the dependencies' logs here.")
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+@output_options
 def export_command(
     model: str,
     out: Path | None,

@@ -12,6 +12,7 @@ from onnxpress_exporter.cli.terminal import (
     display,
     evaluation_options,
     kept_log,
+    output_options,
     print_artifact,
     printed_if_refused,
     quantization_options,
@@ -33,8 +34,7 @@ NEEDS = ("onnx", "onnx_ir", "onnxruntime")
 @click.option("--force", is_flag=True, help="Make variants anew that are there already; replace the folder of --out.")
 @quantization_options
 @evaluation_options
-@click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the dependencies' logs here.")
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+@output_options
 def quantize_command(
     artifact: Path,
     precision: str,

@@ -51,6 +51,17 @@ def quantization_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of commands that write an artifact: where logs go, and what is printed."""
+    path = click.Path(path_type=Path, dir_okay=False)
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON."),
+        click.option("--log-file", type=path, help="Keep the dependencies' logs here."),
+    ):
+        command = option(command)
+    return command
+
+
 def evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of commands that measure the task's own metric; they become one argument, `evaluation`."""
 

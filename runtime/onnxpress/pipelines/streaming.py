@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from onnxpress.errors import OnnxpressError
 from onnxpress.pipelines.batching import Limits, Prepared, Run, run_samples
@@ -53,13 +53,6 @@ class Windows:
     cost: int = WINDOW_COST
 
 
-class Live(Protocol):
-    """A source that knows whether its next input is there. What was read is answered before it is waited for."""
-
-    def waits(self) -> bool:
-        """Whether to ask for the next input may take long."""
-
-
 @dataclass(slots=True)
 class _Window(Generic[Context]):
     """Inputs that were read: their requests, or why they are none. `failure`: why nothing can be read after them."""
@@ -81,7 +74,8 @@ def stream(
 ) -> Iterator[Result | OnnxpressError]:
     """Yield the result of each item in order, reading items only as they are needed.
 
-    `items` may be `Live`. An OnnxpressError about one item has its place, counted from 0, as `index`. What was read
+    `items` may have a method `waits`, which tells whether to ask for the next input may take long: what was read is
+    answered before that. An OnnxpressError about one item has its place, counted from 0, as `index`. What was read
     before the item, or before the source failed, is answered first.
 
     Args:
