@@ -132,6 +132,6 @@ def test_what_a_peer_cannot_serve_is_refused_with_a_reason(
     known = models["sentence-similarity"].located
     changed = {**known.settings, **settings, "embedding": {**known.settings["embedding"], **embedding}}
     spec = replace(known, name=kind, kind=kind, workspace=str(tmp_path / "workspace"), settings=changed)
-    with pytest.raises(WorkerFailed, match=f"NotImplementedError: .*{reason}"):
+    with pytest.raises(WorkerFailed, match=f"NotMeasured: .*{reason}"):
         prepared(spec, python_of(kind, packages))
     assert not list(tmp_path.iterdir())

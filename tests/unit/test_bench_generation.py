@@ -17,6 +17,7 @@ from onnxpress_bench.answers import compare_answers
 from onnxpress_bench.backends import BACKENDS, Batching, backend_class
 from onnxpress_bench.backends.gguf import FILE_TYPES
 from onnxpress_bench.environments import PEERS
+from onnxpress_bench.errors import NotMeasured
 from onnxpress_bench.run import settings_for
 from onnxpress_bench.scenarios import Work
 from onnxpress_bench.scenarios.writing import audio, generation, timed
@@ -88,7 +89,7 @@ def test_the_real_time_factor_is_work_over_sound(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scenario", [generation, audio])
 def test_a_backend_that_cannot_is_refused(scenario: Any) -> None:
-    with pytest.raises(NotImplementedError, match="this backend does not"):
+    with pytest.raises(NotMeasured, match="this backend does not"):
         scenario(object(), work({}))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress_bench.backends import BackendSpec, Batching, in_batches
+from onnxpress_bench.errors import NotMeasured
 from onnxpress_bench.workloads import workload_of
 
 #: For throughput the pilot takes the fastest of these, where a backend leaves batching to its caller.
@@ -64,16 +65,14 @@ class Runner:
 
     @staticmethod
     def check(spec: BackendSpec) -> None:
-        """Raises NotImplementedError where a sentence embedding is made in a way that is not followed here."""
+        """Raises NotMeasured where a sentence embedding is made in a way that is not followed here."""
         if spec.task != "sentence-similarity":
             return
         settings = spec.settings["embedding"]
         if spec.settings["has_head"] or settings["pooling"] not in (["mean"], ["cls"]):
-            raise NotImplementedError("embeddings are pooled by mean or cls here, without layers after that")
+            raise NotMeasured("embeddings are pooled by mean or cls here, without layers after that")
         if settings["prompts"].get(settings["default_prompt_name"]) or settings["do_lower_case"]:
-            raise NotImplementedError(
-                "texts are embedded as they are here, without a prompt and without lower-casing them"
-            )
+            raise NotMeasured("texts are embedded as they are here, without a prompt and without lower-casing them")
 
     @staticmethod
     def convert(spec: BackendSpec, target: Path) -> None:

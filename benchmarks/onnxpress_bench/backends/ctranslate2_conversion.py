@@ -11,6 +11,7 @@ from typing import Any
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.backends.pytorch_checkpoint import load_model
+from onnxpress_bench.errors import NotMeasured
 
 _HEAD, _SAID = "head.npz", "generation_config.json"
 
@@ -40,11 +41,11 @@ HEADS: Mapping[str, Head] = {
 
 
 def check_kind(spec: BackendSpec) -> None:
-    """Raises NotImplementedError for an encoder, or an embedding, that is not measured with CTranslate2."""
+    """Raises NotMeasured for an encoder, or an embedding, that is not measured with CTranslate2."""
     Runner.check(spec)
     model_type = spec.settings["model_type"]
     if model_type not in HEADS:
-        raise NotImplementedError(
+        raise NotMeasured(
             f"CTranslate2 is measured with encoders of the kinds {', '.join(HEADS)}; {model_type} is none of them"
         )
 
@@ -70,9 +71,9 @@ def convert(spec: BackendSpec, target: Path, copied: Sequence[str] = ()) -> None
 
 
 def check_whisper(spec: BackendSpec) -> None:
-    """Raises NotImplementedError for another kind of model that hears."""
+    """Raises NotMeasured for another kind of model that hears."""
     if spec.settings["model_type"] != "whisper":
-        raise NotImplementedError(f"faster-whisper runs Whisper, not {spec.settings['model_type']}")
+        raise NotMeasured(f"faster-whisper runs Whisper, not {spec.settings['model_type']}")
 
 
 def convert_whisper(spec: BackendSpec, target: Path) -> None:

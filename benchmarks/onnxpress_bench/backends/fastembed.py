@@ -12,6 +12,7 @@ from typing import Any
 from onnxpress_bench.backends import BackendSpec, Batching
 from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.backends.fastembed_conversion import GRAPH, convert, register
+from onnxpress_bench.errors import NotMeasured
 
 #: Rows of a batch where the caller names none: fastembed's own default.
 _OWN_ROWS = 256
@@ -30,10 +31,10 @@ class FastEmbed(Runner):
 
     @staticmethod
     def check(spec: BackendSpec) -> None:
-        """Raises NotImplementedError for embeddings that it makes otherwise."""
+        """Raises NotMeasured for embeddings that it makes otherwise."""
         Runner.check(spec)
         if spec.settings["embedding"]["truncate_dimensions"]:
-            raise NotImplementedError("fastembed returns embeddings in their full length, and this model shortens them")
+            raise NotMeasured("fastembed returns embeddings in their full length, and this model shortens them")
 
     def load(self) -> None:
         """Register the model and load it."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from onnxpress_bench import environments
 from onnxpress_bench.backends import BackendSpec
+from onnxpress_bench.errors import NotMeasured
 from onnxpress_bench.process import run_python
 from onnxpress_bench.texts import SENTENCES
 
@@ -63,7 +64,7 @@ def write_gguf(spec: BackendSpec, file: Path, quantization: str) -> None:
 
 
 def check_tokenizer(spec: BackendSpec, file: Path) -> None:
-    """Raises NotImplementedError where llama.cpp would split a text otherwise than the checkpoint's tokenizer."""
+    """Raises NotMeasured where llama.cpp would split a text otherwise than the checkpoint's tokenizer."""
     from llama_cpp import Llama
     from tokenizers import Tokenizer
 
@@ -71,9 +72,7 @@ def check_tokenizer(spec: BackendSpec, file: Path) -> None:
     ours: Any = Tokenizer.from_file(str(Path(spec.folder, "tokenizer.json")))
     for text in SENTENCES:
         if theirs.tokenize(text.encode(), add_bos=False) != ours.encode(text, add_special_tokens=False).ids:
-            raise NotImplementedError(
-                f"llama.cpp does not know this checkpoint's tokenizer: it reads {text!r} otherwise"
-            )
+            raise NotMeasured(f"llama.cpp does not know this checkpoint's tokenizer: it reads {text!r} otherwise")
 
 
 def _tools(store: Path) -> Path:

@@ -9,6 +9,7 @@ from itertools import cycle
 from typing import Any, TypeVar
 
 from onnxpress_bench.backends import Backend, Batching, Encodes, Split
+from onnxpress_bench.errors import NotMeasured
 from onnxpress_bench.scenarios import Samples, Work
 from onnxpress_bench.statistics import is_stable
 from onnxpress_bench.workloads.encoding import tokenize
@@ -56,7 +57,7 @@ def _call(backend: Backend, queries: Sequence[Sequence[Any]], tokenization: str)
             return backend.compute, [backend.tokenize(query) for query in queries]
         if isinstance(backend, Encodes):
             return backend.forward, [tokenize(backend, query) for query in queries]
-        raise NotImplementedError("this backend cannot be measured without its tokenization")
+        raise NotMeasured("this backend cannot be measured without its tokenization")
     if len(queries[0]) == 1:
         return backend.one, [query[0] for query in queries]
     plans_batches = backend.batchings[0].rows is None

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from onnxpress_bench.backends import Backend, Generates, Rewrites, Transcribes
+from onnxpress_bench.errors import NotMeasured
 from onnxpress_bench.scenarios import Samples, Work
 from onnxpress_bench.scenarios.closed import rounds
 
@@ -39,7 +40,7 @@ def generation(backend: Backend, work: Work, now: Now = time.perf_counter) -> Sa
     starts from the ids.
     """
     if not isinstance(backend, Generates):
-        raise NotImplementedError("this backend does not generate text")
+        raise NotMeasured("this backend does not generate text")
     parameters, apart, samples = work.parameters["generation"], work.tokenization == "apart", Samples()
     for length, prompts in parameters["prompts"].items():
         for new in parameters["new_tokens"]:
@@ -73,7 +74,7 @@ def translation(backend: Backend, work: Work, now: Now = time.perf_counter) -> S
     Parameters: `batches`, rows -> batches of texts; `beams`; `new_tokens`.
     """
     if not isinstance(backend, Rewrites):
-        raise NotImplementedError("this backend does not rewrite texts")
+        raise NotMeasured("this backend does not rewrite texts")
     parameters, samples = work.parameters["translation"], Samples()
     new = int(parameters["new_tokens"])
 
@@ -98,7 +99,7 @@ def audio(backend: Backend, work: Work, now: Now = time.perf_counter) -> Samples
     Parameters: `recordings`, seconds -> items of the task, whose files are read before.
     """
     if not isinstance(backend, Transcribes):
-        raise NotImplementedError("this backend does not transcribe speech")
+        raise NotMeasured("this backend does not transcribe speech")
     from onnxpress_bench.workloads.speech import read_recording
 
     def factor(recording: tuple[Any, int]) -> float:
