@@ -174,6 +174,19 @@ def test_an_axis_that_the_model_fixes_is_an_error_not_a_wrong_graph() -> None:
         trace(Fixed(), _spec(("batch", "sequence")), {"x": torch.ones(3, 5)})
 
 
+def test_a_model_that_loops_over_an_axis_is_told_by_the_axis() -> None:
+    import torch
+
+    class Looping(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"y": torch.stack([x[:, place] * place for place in range(x.shape[1])], 1)}
+
+    with pytest.raises(
+        TraceError, match="Looping for model: the graph would hold for one size only, as axis 1 of x is 5"
+    ):
+        trace(Looping(), _spec(("batch", "sequence")), {"x": torch.ones(3, 5)})
+
+
 def test_a_model_that_branches_on_its_input_is_named() -> None:
     import torch
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 OPSET = 20
 
+#: How torch.export says that an axis which has to vary does not.
+_FIXED_AXIS = re.compile(r"static shape of (\d+) for dimension inputs\['(\w+)'\]\.shape\[(\d+)\]")
+
 
 def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Tensor]) -> onnx_ir.Model:
     """Trace `model` on `inputs`, whose named axes (in `spec`) stay free in the graph.
@@ -52,9 +55,8 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
             exporter: Any = OnnxExporter()  # type: ignore[no-untyped-call]
             exported = exporter.export(_wrapped(model, spec), named_inputs, config)
         except Exception as error:
-            raise TraceError(
-                f"PyTorch could not capture {type(model).__name__} for {spec.name}: {_reason(error)}"
-            ) from error
+            name = type(getattr(model, "checkpoint", model)).__name__  # of the model that is wrapped, if one is
+            raise TraceError(f"PyTorch could not capture {name} for {spec.name}: {_reason(error)}") from error
     graph_model: onnx_ir.Model = exported.program
     _name_values(graph_model, spec)
     _name_axes(graph_model, spec)
@@ -64,10 +66,16 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
 
 
 def _reason(error: BaseException) -> str:
-    """What the innermost error says: that an axis was fixed if so, otherwise its first line."""
+    """Which axis was fixed, if the innermost error says so; otherwise its first line."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+    if axis := _FIXED_AXIS.search(str(error)):
+        size, name, place = axis.groups()
+        return (
+            f"the graph would hold for one size only, as axis {place} of {name} is {size} in it: the model's code loops "
+            "over that axis in Python, or reads its size as a number"
+        )
     fixed = [line for line in lines if "static shape" in line or "constant" in line]
     return f"{(fixed or lines or ['no reason given'])[0]} ({type(error).__name__})"
 
