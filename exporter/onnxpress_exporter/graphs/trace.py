@@ -73,8 +73,8 @@ def _reason(error: BaseException) -> str:
     if axis := _FIXED_AXIS.search(str(error)):
         size, name, place = axis.groups()
         return (
-            f"the graph would hold for one size only, as axis {place} of {name} is {size} in it: the model's code loops "
-            "over that axis in Python, or reads its size as a number"
+            f"the graph would hold for one size only, as axis {place} of {name} is {size} in it: the model's code "
+            "loops over that axis in Python, or reads its size as a number"
         )
     fixed = [line for line in lines if "static shape" in line or "constant" in line]
     return f"{(fixed or lines or ['no reason given'])[0]} ({type(error).__name__})"
