@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from onnxpress.errors import CorruptFile, InputError
@@ -31,6 +32,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "speech_to_text": ("speech_to_text", {}),
     "blenderbot_small": ("blenderbot_small", {}),
     "byt5": ("byt5", {}),
+    "esm": ("esm", {}),
+    "prophetnet": ("prophetnet", {}),
+    "prophetnet-cased": ("prophetnet", {"do_lower_case": False}),
 }
 
 # Where tokenizers differ: composition, spaces, what sentencepiece escapes, ties, codes, special tokens, their variants.
@@ -119,6 +123,8 @@ def test_ids_of_any_text(name: str, pair: Callable[[str], tuple[Any, Tokenizer]]
     @EXAMPLES
     @given(TEXTS)
     def same(text: str) -> None:
+        # What a character is depends on the version of Unicode that Python and the library know.
+        assume(not name.startswith("prophetnet") or all(unicodedata.category(letter) != "Cn" for letter in text))
         assert ours.encode(text).ids == theirs(text).input_ids
         assert ours.encode(text, special_tokens=False).ids == theirs(text, add_special_tokens=False).input_ids
 
@@ -129,10 +135,10 @@ def test_ids_of_any_text(name: str, pair: Callable[[str], tuple[Any, Tokenizer]]
 def test_text_of_any_ids(name: str, pair: Callable[[str], tuple[Any, Tokenizer]]) -> None:
     theirs, ours = pair(name)
     side = ours.target.settings.segmentation
-    assert side is not None
+    rows = len(theirs) if side is None else side.vocabulary
 
     @EXAMPLES
-    @given(st.lists(st.integers(0, side.vocabulary - 1), max_size=24), st.booleans())
+    @given(st.lists(st.integers(0, rows - 1), max_size=24), st.booleans())
     def same(ids: list[int], skip: bool) -> None:
         assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
 

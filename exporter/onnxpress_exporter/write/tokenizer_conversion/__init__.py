@@ -12,9 +12,11 @@ from typing import Any
 from onnxpress_exporter.write.tokenizer_conversion.base import Conversion, Side
 from onnxpress_exporter.write.tokenizer_conversion.blenderbot_small import convert_blenderbot_small
 from onnxpress_exporter.write.tokenizer_conversion.byt5 import convert_byt5
+from onnxpress_exporter.write.tokenizer_conversion.esm import convert_esm
 from onnxpress_exporter.write.tokenizer_conversion.languages import languages_of
 from onnxpress_exporter.write.tokenizer_conversion.m2m100 import convert_m2m100, convert_speech_to_text
 from onnxpress_exporter.write.tokenizer_conversion.marian import convert_marian
+from onnxpress_exporter.write.tokenizer_conversion.prophetnet import convert_prophetnet
 
 __all__ = ["CONVERTERS", "Conversion", "Side", "convert", "languages_of"]
 
@@ -22,8 +24,10 @@ __all__ = ["CONVERTERS", "Conversion", "Side", "convert", "languages_of"]
 CONVERTERS: Mapping[str, Callable[[Any], Conversion]] = {
     "BlenderbotSmallTokenizer": convert_blenderbot_small,
     "ByT5Tokenizer": convert_byt5,
+    "EsmTokenizer": convert_esm,
     "M2M100Tokenizer": convert_m2m100,
     "MarianTokenizer": convert_marian,
+    "ProphetNetTokenizer": convert_prophetnet,
     "Speech2TextTokenizer": convert_speech_to_text,
 }
 

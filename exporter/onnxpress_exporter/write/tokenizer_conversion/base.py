@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a tokenizer. `extra`: file name -> content of what `segmentation` names."""
+    """One side of a tokenizer. `segmentation`: what the runtime does beside tokenizer.json; None: the file says all.
+    `extra`: file name -> content of what `segmentation` names."""
 
     rust: Tokenizer
-    segmentation: Segmentation
+    segmentation: Segmentation | None = None
     extra: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -83,4 +84,16 @@ def frame(rust: Tokenizer, prefix: tuple[int, ...], suffix: tuple[int, ...]) -> 
         single=[*before, "$A", *after],
         pair=[*before, "$A", "$B", *after],
         special_tokens=list(zip((*before, *after), (*prefix, *suffix), strict=True)),
+    )
+
+
+def enclose(rust: Tokenizer, before: str | None, after: str) -> None:
+    """Put a token before the first text, if there is one, and one after each."""
+    from tokenizers.processors import TemplateProcessing
+
+    first = [] if before is None else [before]
+    rust.post_processor = TemplateProcessing(
+        single=[*first, "$A", after],
+        pair=[*first, "$A", after, "$B", after],
+        special_tokens=[(token, rust.token_to_id(token)) for token in dict.fromkeys((*first, after))],
     )
