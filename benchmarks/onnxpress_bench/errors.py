@@ -3,7 +3,6 @@
 OnnxpressError
 └── BenchError           nothing could be measured; the message says why
     ├── MissingPeer      a library to compare with has no environment; the message names the command that makes it
-    ├── NotMeasured      a backend cannot do what is measured, or does it otherwise; the rest of the run goes on
     └── WorkerFailed     one process of one backend failed; the rest of the run goes on
 """
 
@@ -18,10 +17,6 @@ class BenchError(OnnxpressError):
 
 class MissingPeer(BenchError):  # noqa: N818 - named as the rest of the tree
     """A peer's environment is not installed, or was made for other requirements than today's."""
-
-
-class NotMeasured(BenchError):  # noqa: N818 - named as the rest of the tree
-    """A backend cannot do what is measured, or would do something else under its name."""
 
 
 class WorkerFailed(BenchError):  # noqa: N818 - named as the rest of the tree

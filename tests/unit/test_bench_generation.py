@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from onnxpress.errors import InputError
 from onnxpress_bench.answers import compare_answers
-from onnxpress_bench.backends import BACKENDS, Batching, backend_class
+from onnxpress_bench.backends import BACKENDS, Batching, NotMeasured, backend_class
 from onnxpress_bench.backends.gguf import FILE_TYPES
 from onnxpress_bench.environments import PEERS
-from onnxpress_bench.errors import NotMeasured
 from onnxpress_bench.run import settings_for
 from onnxpress_bench.scenarios import Work
 from onnxpress_bench.scenarios.writing import audio, generation, timed

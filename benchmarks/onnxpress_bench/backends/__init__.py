@@ -15,6 +15,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from onnxpress_bench.workloads import GENERATION, REWRITING, SPEECH, workload_of
 
 
+class NotMeasured(Exception):  # noqa: N818 - a worker imports nothing of onnxpress, its tree of errors neither
+    """A backend cannot do what is measured, or would do something else under its name. Its worker fails with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
     """Everything a worker needs to build a backend, as plain JSON values.

@@ -15,8 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec, Batching, in_batches
-from onnxpress_bench.errors import NotMeasured
+from onnxpress_bench.backends import BackendSpec, Batching, NotMeasured, in_batches
 from onnxpress_bench.workloads import workload_of
 
 #: For throughput the pilot takes the fastest of these, where a backend leaves batching to its caller.

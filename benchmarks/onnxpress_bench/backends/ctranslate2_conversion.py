@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec
+from onnxpress_bench.backends import BackendSpec, NotMeasured
 from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.backends.pytorch_checkpoint import load_model
-from onnxpress_bench.errors import NotMeasured
 
 _HEAD, _SAID = "head.npz", "generation_config.json"
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from onnxpress_bench.backends import BackendSpec, Batching
+from onnxpress_bench.backends import BackendSpec, Batching, NotMeasured
 from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.backends.fastembed_conversion import GRAPH, convert, register
-from onnxpress_bench.errors import NotMeasured
 
 #: Rows of a batch where the caller names none: fastembed's own default.
 _OWN_ROWS = 256

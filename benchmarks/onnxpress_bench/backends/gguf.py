@@ -14,8 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from onnxpress_bench import environments
-from onnxpress_bench.backends import BackendSpec
-from onnxpress_bench.errors import NotMeasured
+from onnxpress_bench.backends import BackendSpec, NotMeasured
 from onnxpress_bench.process import run_python
 from onnxpress_bench.texts import SENTENCES
 

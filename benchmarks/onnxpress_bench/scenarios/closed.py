@@ -8,8 +8,7 @@ from functools import partial
 from itertools import cycle
 from typing import Any, TypeVar
 
-from onnxpress_bench.backends import Backend, Batching, Encodes, Split
-from onnxpress_bench.errors import NotMeasured
+from onnxpress_bench.backends import Backend, Batching, Encodes, NotMeasured, Split
 from onnxpress_bench.scenarios import Samples, Work
 from onnxpress_bench.statistics import is_stable
 from onnxpress_bench.workloads.encoding import tokenize

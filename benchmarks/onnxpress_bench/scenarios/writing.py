@@ -15,8 +15,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from onnxpress_bench.backends import Backend, Generates, Rewrites, Transcribes
-from onnxpress_bench.errors import NotMeasured
+from onnxpress_bench.backends import Backend, Generates, NotMeasured, Rewrites, Transcribes
 from onnxpress_bench.scenarios import Samples, Work
 from onnxpress_bench.scenarios.closed import rounds
 
