@@ -87,5 +87,5 @@ def test_a_tokenizer_that_wants_more_than_a_text_is_refused(tmp_path: Path) -> N
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "layoutlmv3"}))
     transformers.BertModel(transformers.BertConfig(vocab_size=9, **_SIZES)).save_pretrained(tmp_path / "any")
     (tmp_path / "any" / "model.safetensors").rename(tmp_path / "model.safetensors")
-    with quiet(), pytest.raises(UnsupportedCheckpoint, match="LayoutLMv3Tokenizer .* does not read a text by itself"):
+    with quiet(), pytest.raises(UnsupportedCheckpoint, match=r"LayoutLMv3Tokenizer .* does not read a text by itself"):
         load_tokenizer(open_checkpoint(tmp_path))

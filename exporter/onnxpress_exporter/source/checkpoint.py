@@ -242,8 +242,8 @@ def _read_text(tokenizer: Any, checkpoint: Checkpoint) -> None:
         tokenizer("a")
     except Exception as error:
         raise UnsupportedCheckpoint(
-            f"{type(tokenizer).__name__} of {checkpoint.source} does not read a text by itself, and nothing else can be "
-            f"exported: {first_line(error)}"
+            f"{type(tokenizer).__name__} of {checkpoint.source} does not read a text by itself, and nothing else can "
+            f"be exported: {first_line(error)}"
         ) from error
 
 

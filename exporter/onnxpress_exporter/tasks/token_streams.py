@@ -37,8 +37,8 @@ def read_streams(rows: Any, model: Any, tokenizer: Any, *, types: bool) -> Any:
     streams = sorted(set(tokenizer("a")) & set(inspect.signature(model.forward).parameters) - _IDS)
     if streams:
         raise UnsupportedCheckpoint(
-            f"{type(model).__name__} reads {', '.join(streams)}, which {type(tokenizer).__name__} makes of a text beside "
-            "its token ids; no graph here takes them."
+            f"{type(model).__name__} reads {', '.join(streams)}, which {type(tokenizer).__name__} makes of a text "
+            "beside its token ids; no graph here takes them."
         )
     return rows
 
