@@ -20,8 +20,8 @@ def convert_prophetnet(tokenizer: Any) -> Conversion:
 def convert_roc_bert(tokenizer: Any) -> Conversion:
     """Convert one that encloses texts as BERT does. What it makes beside ids is a matter of the graph."""
     rust = _word_pieces(tokenizer)
-    ends = ((str(token), rust.token_to_id(str(token))) for token in (tokenizer.sep_token, tokenizer.cls_token))
-    rust.post_processor = processors.BertProcessing(*ends)
+    end, begin = ((str(token), tokenizer.vocab[str(token)]) for token in (tokenizer.sep_token, tokenizer.cls_token))
+    rust.post_processor = processors.BertProcessing(end, begin)
     return Conversion(Side(rust))
 
 
