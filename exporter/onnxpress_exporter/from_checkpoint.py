@@ -45,7 +45,8 @@ from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.tasks.loading import load_model
 from onnxpress_exporter.tasks.row import ExportTask
-from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
+from onnxpress_exporter.tasks.text_graph import example_inputs, takes_token_types, text_encoder_spec
+from onnxpress_exporter.tasks.token_streams import read_streams
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.generation import write_chat_templates, write_generation_config
 from onnxpress_exporter.write.save import save
@@ -146,7 +147,9 @@ def traceable(
 ) -> list[Traceable]:
     """Prepare a model that reads for tracing, with the graphs that follow it."""
     spec = text_encoder_spec(row, model, tokenizer)
-    first = Traceable(spec, row.by_rows(model), example_inputs(spec, tokenizer))
+    types = takes_token_types(model, tokenizer)
+    module = read_streams(row.by_rows(model), model, tokenizer, types=types)
+    first = Traceable(spec, module, example_inputs(spec, tokenizer))
     return [first, *row.graphs_after(checkpoint, model, allow_pickled_weights)]
 
 
