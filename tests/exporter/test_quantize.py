@@ -264,7 +264,9 @@ def pipelines(trained: Callable[[str], onnxpress.Artifact]) -> Iterator[Callable
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 @given(texts=st.lists(TEXT, min_size=2, max_size=6), order=st.randoms(use_true_random=False))
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_an_answer_is_the_same_alone_in_a_batch_and_in_any_order(
     name: str,
     texts: list[str],
