@@ -79,7 +79,8 @@ def _read_type(data: Buffer, start: int, end: int, budget: Budget) -> tuple[str 
             if key == _ELEMENT:
                 dtype = _DTYPES.get(first)
             else:
-                axes = tuple(_read_axis(data, *span, budget) for _, *span in fields(data, first, last, _SHAPES, budget))
+                spans = fields(data, first, last, _SHAPES, budget)
+                axes = tuple(_read_axis(data, begin, finish, budget) for _, begin, finish in spans)
                 if len(axes) > MAX_AXES:
                     raise forged(f"an input or output has more than {MAX_AXES} axes")
     return dtype, axes

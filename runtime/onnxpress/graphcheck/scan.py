@@ -67,7 +67,7 @@ class GraphFile:
     initializers fill. `external` holds the locations of external data as the file spells them,
     relative to its own folder, sorted. `node_count` and `initializer_bytes` cover subgraphs, functions
     and external data. `batch_dependent`: operators that take one range for a whole tensor, so that a row's result
-    depends on what stands beside it.
+    depends on what stands beside it. `tables`: the shapes of initializers with two axes, such as a vocabulary's.
     """
 
     ir_version: int
@@ -78,6 +78,7 @@ class GraphFile:
     node_count: int
     initializer_bytes: int
     batch_dependent: tuple[str, ...] = ()
+    tables: frozenset[tuple[int, ...]] = frozenset()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -186,6 +187,7 @@ def _judged(parts: _Parts, walk: Walk) -> GraphFile:
         node_count=walk.nodes,
         initializer_bytes=walk.initializer_bytes,
         batch_dependent=tuple(sorted({operator[1].decode() for operator in _called(parts)} & BATCH_DEPENDENT)),
+        tables=frozenset(walk.tables),
     )
 
 

@@ -84,6 +84,7 @@ class Walk:
     budget: Budget = field(default_factory=lambda: Budget(MAX_FIELDS))
     nodes: int = 0
     initializer_bytes: int = 0
+    tables: set[tuple[int, ...]] = field(default_factory=set)  # shapes of initializers with two axes
     checked: set[bytes] = field(default_factory=set)  # short attributes, which nodes have in common
 
 
@@ -124,6 +125,8 @@ def walk_graph(data: Buffer, start: int, end: int, walk: Walk, body: Body, depth
                 raise forged(f"initializer {tensor.name!r} has no name, or one that is taken")
             body.initializers.add(tensor.name)
             walk.initializer_bytes += tensor.size_bytes
+            if len(tensor.shape) == 2:
+                walk.tables.add(tensor.shape)
         elif key == _G_INPUT:
             body.inputs.append(read_value(data, first, last, walk.budget))
         elif key == _G_OUTPUT:

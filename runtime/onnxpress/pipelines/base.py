@@ -142,6 +142,11 @@ class Pipeline(ABC, Generic[Options, P]):
         return self.model.tokenizer
 
     @property
+    def answer_name(self) -> str:
+        """The output of the graph that holds the answers; the manifest names it first."""
+        return self.graph.outputs[0].name
+
+    @property
     def device(self) -> str:
         """Where the model runs: "cpu", "cuda:0"."""
         return self.session.device
