@@ -57,8 +57,11 @@ class Session:
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
         crowded: whether other sessions of this process want the cores, too.
+        provider_options: what to say to the device's execution provider, such as {"gpu_mem_limit": 2**32}, in place of
+            what is usual here; docs/usage.md lists what there is.
 
     Raises:
+        InputError: there is no such device or option.
         DeviceUnavailable: the device is not here. Never a silent fall to the CPU.
         MissingDependency: onnxruntime is not installed.
     """
@@ -71,10 +74,12 @@ class Session:
         threads: int | None = None,
         roles: Mapping[str, str] | None = None,
         crowded: bool = False,
+        provider_options: Mapping[str, object] | None = None,
     ) -> None:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads must be a positive integer or None, not {threads!r}.")
         self.device = parse_device(device)
+        self.provider_options = provider_of(self.device).chosen(provider_options or {})
         if not isinstance(graphs, Mapping):
             graphs, roles = _of_artifact(graphs, self.device)
         self.graphs = dict(graphs)
@@ -216,7 +221,10 @@ class Session:
             if name not in self._open:
                 alternates = len(self.graphs) > 1
                 self._open[name] = open_graph(
-                    self.graphs[name], self.device, self.threads, alternates=alternates, crowded=self._crowded
+                    *(self.graphs[name], self.device, self.threads),
+                    alternates=alternates,
+                    crowded=self._crowded,
+                    options=self.provider_options,
                 )
             self._open[graph] = self._open[name]
             return self._open[name]
@@ -226,6 +234,7 @@ class Session:
             "graphs": self.graphs,
             "roles": self.roles,
             "device": self.device,
+            "provider_options": self.provider_options,
             "threads": self.threads,
             "closed": self._closed,
             "crowded": self._crowded,
@@ -234,6 +243,7 @@ class Session:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.graphs, self.roles = state["graphs"], state["roles"]
         self.device, self.threads = state["device"], state["threads"]
+        self.provider_options = state["provider_options"]
         self._reset()
         self._closed, self._crowded = state["closed"], state["crowded"]
 

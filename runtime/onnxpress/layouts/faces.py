@@ -58,7 +58,7 @@ def read_face(graph: GraphFile, config: Mapping[str, Any]) -> Face:
         if value.dtype not in _IDS:
             raise UnsupportedFormat(f"its input {value.name} is {value.dtype}; it should be int64 or int32")
     answers, chosen = _answering(graph.returns, config)
-    inputs = tuple(_tensor(value, ("batch", "sequence")) for value in graph.takes)
+    inputs = tuple(_tensor(value, _sizes(value)) for value in graph.takes)
     outputs = tuple(_tensor(value, _axes(answers, value)) for value in chosen)
     width = outputs[0].axes[-1]
     return Face(GraphInfo(inputs, outputs, "encoder"), answers, width if isinstance(width, int) else None)
@@ -128,6 +128,16 @@ def _by_shape(floats: Sequence[Value], config: Mapping[str, Any], names: Sequenc
     raise UnsupportedFormat(
         f"it is not known which of its outputs is the answer: {', '.join(names) or 'there is none'}; export it with "
         f"outputs named {', '.join((*_SCORES[:1], *_STATES[:1], *_VECTORS[:1]))}"
+    )
+
+
+def _sizes(value: Value) -> tuple[str | int, ...]:
+    """The axes of an input (batch, sequence): sizes where they are fixed."""
+    axes = ("", "") if value.axes is None else value.axes
+    if len(axes) != 2:
+        raise UnsupportedFormat(f"its input {value.name} has {len(axes)} axes instead of (batch, sequence)")
+    return tuple(
+        axis if isinstance(axis, int) else name for axis, name in zip(axes, ("batch", "sequence"), strict=True)
     )
 
 

@@ -25,7 +25,7 @@ from onnxpress.format.manifest import (
 )
 from onnxpress.format.model import Adopted, Fact, Model
 from onnxpress.format.precisions import PRECISIONS, REFERENCE
-from onnxpress.format.processors import Processors
+from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.graphcheck.scan import GraphFile, scan
 from onnxpress.layouts.faces import Face, read_face
 from onnxpress.layouts.files import Files
@@ -87,8 +87,7 @@ class _Description:
             raise UnsupportedFormat(f"{self.files.folder / name}: {error}.") from None
         returned = ", ".join(f"{tensor.name} {tensor.axes}" for tensor in face.info.outputs[:2])
         self._note("answers", f"{face.answers}: {returned}", name)
-        tokenizer = read_tokenizer(self.files, config, graph.tables)
-        self._note("longest text", _limit(tokenizer.max_length), "tokenizer_config.json and the graph's positions")
+        tokenizer = self._tokenizer(face, config, graph)
         architectures = config.get("architectures")
         manifest = Manifest(
             format=FORMAT,
@@ -108,6 +107,16 @@ class _Description:
             generation=self._generation(face, config),
         )
         return Model(manifest, "unverified", Adopted(self.layout, face.answers, tuple(self.facts)))
+
+    def _tokenizer(self, face: Face, config: Mapping[str, Any], graph: GraphFile) -> TokenizerSettings:
+        settings = read_tokenizer(self.files, config, graph.tables)
+        source = "tokenizer_config.json and the graph's positions"
+        width = face.info.inputs[0].axes[-1]
+        if isinstance(width, int) and face.info.role == "encoder":  # a graph for rows of one length
+            limit = min(width, settings.max_length or width)
+            settings, source = replace(settings, max_length=limit), f"the graph, which takes rows of {width} tokens"
+        self._note("longest text", _limit(settings.max_length), source)
+        return settings
 
     def _precision(self) -> str:
         """The variant to describe: fp32 unless another is asked for, since nothing here passed a gate."""
