@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from onnxpress.engine.choice import choose
+from onnxpress.engine.providers import PROVIDERS, provider_of
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.fidelity import answers_of
-from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant
+from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant, families_of
 from onnxpress.format.model import Adopted
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.pipelines.measuring import remembered_times
@@ -204,7 +205,16 @@ def _figures(manifest: Manifest) -> list[str]:
     for name, variant in manifest.variants.items():
         quality, batch = _quality(variant.quality)
         lines.append(f"{name}: " + ("nothing measured" if quality == "-" else f"{quality}; in a batch {batch}"))
+        lines += [f"{name}, {line}" for line in unverified(variant)]
     return lines
+
+
+def unverified(variant: Variant) -> list[str]:
+    """Where a variant's answers were never compared, as a line; none where they were wherever it suits."""
+    if not variant.unverified_on:
+        return []
+    places = [provider_of(family).words if family in PROVIDERS else family for family in variant.unverified_on]
+    return [f"unverified on {' and '.join(places)}: its answers were compared on a processor, it was never run there."]
 
 
 def variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -220,7 +230,7 @@ def _variant(name: str, variant: Variant, plain: Variant | None) -> tuple[str, .
     over_fp32 = [(t, t.fp32_milliseconds / t.milliseconds) for t in timings if t.fp32_milliseconds]
     over_pytorch = [(t, t.pytorch_milliseconds / t.milliseconds) for t in timings if t.pytorch_milliseconds]
     quality, batch = _quality(variant.quality)
-    places = ", ".join(dict.fromkeys(target.partition(":")[0] for target in variant.targets))
+    places = ", ".join(families_of(variant.targets))
     return (name, size(variant.bytes), share, places, quality, batch, _ratios(over_fp32), _ratios(over_pytorch))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -120,8 +120,9 @@ class Variant:
     """One precision of the artifact.
 
     `targets` are the machines it suits: "cpu" (any processor), "cuda", or "cpu:FEATURE" for processors with one of
-    `machine.features`. `treatments`: product -> how its weights are stored, where that is not the usual way of the
-    precision. `repair`: what was done, round by round, until the variant passed.
+    `machine.features`. `unverified_on`: families among them where its answers were never compared: "cuda" of a variant
+    for GPUs that was verified on a processor alone. `treatments`: product -> how its weights are stored, where that is
+    not the usual way of the precision. `repair`: what was done, round by round, until the variant passed.
     """
 
     graphs: Mapping[str, GraphFiles]
@@ -131,11 +132,21 @@ class Variant:
     speed: Speed | None = None
     treatments: Mapping[str, str] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
+    unverified_on: tuple[str, ...] = ()
+
+    def verified_on(self, family: str) -> bool:
+        """Whether its answers were compared on a device of this family."""
+        return family in families_of(self.targets) and family not in self.unverified_on
 
     @property
     def files(self) -> frozenset[str]:
         """The files of its graphs."""
         return frozenset(name for graph in self.graphs.values() for name in graph.names)
+
+
+def families_of(targets: Iterable[str]) -> tuple[str, ...]:
+    """The families of devices that a variant's targets are of, each once: "cpu" of "cpu:avx2"."""
+    return tuple(dict.fromkeys(target.partition(":")[0] for target in targets))
 
 
 @dataclass(frozen=True, slots=True)
