@@ -10,6 +10,7 @@ from onnxpress.engine.providers import PROVIDERS, provider_of
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant, families_of
+from onnxpress.format.model import Adopted
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.pipelines.measuring import remembered_times
 from onnxpress.pipelines.table import served_tasks
@@ -34,13 +35,17 @@ _LEGEND = (
 )
 
 
-def describe(manifest: Manifest, width: int = WIDTH) -> str:
-    """The whole manifest, readable at a glance, in lines of `width` characters where that is possible."""
+def describe(manifest: Manifest, adopted: Adopted | None = None, width: int = WIDTH) -> str:
+    """The whole manifest, readable at a glance, in lines of `width` characters where that is possible.
+
+    Args:
+        adopted: how another tool's files were understood, where there is no manifest on disk.
+    """
     fields = {
         "task": manifest.task,
         "serves": ", ".join(served_tasks(manifest)),
         "model": f"{manifest.architecture} ({manifest.model_type})",
-        "format": f"{manifest.format}, version {manifest.format_version}",
+        "format": f"{manifest.format}, version {manifest.format_version}" if adopted is None else _layout(adopted),
         "source": _source(manifest),
         "weights": manifest.provenance.weights_sha256,
         "exported": manifest.provenance.created,
@@ -56,10 +61,11 @@ def describe(manifest: Manifest, width: int = WIDTH) -> str:
     sections = [
         _fields(fields, width),
         "\n\n".join(_graph(name, graph, width) for name, graph in manifest.graphs.items()),
-        table(_SUMMARY, [_summary(name, variant, plain) for name, variant in manifest.variants.items()]),
-        "\n".join(_wrapped(line, width) for line in _figures(manifest)),
+        "" if adopted is None else "\n".join(_wrapped(f"  {fact}", width, indent=" " * 4) for fact in adopted.facts),
+        table(_SUMMARY, [_summary(name, variant, plain, adopted) for name, variant in manifest.variants.items()]),
+        "\n".join(_wrapped(line, width) for line in _figures(manifest)) if adopted is None else "",
         "\n".join(_wrapped(line, width) for line in _unquantized(manifest)),
-        table(_FILES, [(name, size(info.bytes), f"{info.sha256[:16]}...") for name, info in manifest.files.items()]),
+        table(_FILES, [(name, size(info.bytes), _digest(info.sha256)) for name, info in manifest.files.items()]),
         _wrapped(f"On this machine: {_chosen(manifest)}", width),
         _wrapped(_LEGEND, width, indent=""),
     ]
@@ -80,6 +86,14 @@ def size(count: float) -> str:
     while count >= 1000 and unit < len(_UNITS) - 1:
         count, unit = count / 1000, unit + 1
     return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
+
+
+def _layout(adopted: Adopted) -> str:
+    return f"{adopted.layout}'s layout, no manifest: nothing was compared with the original, and no file has a hash"
+
+
+def _digest(sha256: str) -> str:
+    return f"{sha256[:16]}..." if sha256 else "not known"
 
 
 def _fields(values: Mapping[str, str], width: int) -> str:
@@ -140,7 +154,7 @@ def _embedding(manifest: Manifest) -> str:
     settings = manifest.postprocessing.embedding
     if settings is None:
         return ""
-    parts = [f"{settings.dimensions} dimensions", f"{'+'.join(settings.pooling)} pooling"]
+    parts = [f"{settings.dimensions} dimensions", f"{'+'.join(settings.pooling) or 'graph'} pooling"]
     parts += ["normalized"] if settings.normalize else []
     parts += [f"prompts: {', '.join(settings.prompts)}"] if settings.prompts else []
     return ", ".join(parts)
@@ -168,11 +182,12 @@ def _tensors(tensors: Sequence[TensorInfo]) -> list[str]:
     return shown
 
 
-def _summary(name: str, variant: Variant, plain: Variant | None) -> tuple[str, ...]:
+def _summary(name: str, variant: Variant, plain: Variant | None, adopted: Adopted | None) -> tuple[str, ...]:
     """The narrow row of a variant."""
     _, volume, share, places, *_ = _variant(name, variant, plain)
     over_fp32, over_pytorch = (f"{min(r):.1f}x to {max(r):.1f}x" if r else "-" for r in _over(variant))
-    return name, volume, share, places, answers_of(name, variant), over_fp32, over_pytorch
+    answers = answers_of(name, variant) if adopted is None else "not known"
+    return name, volume, share, places, answers, over_fp32, over_pytorch
 
 
 def _over(variant: Variant) -> tuple[list[float], list[float]]:

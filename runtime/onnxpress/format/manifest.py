@@ -10,13 +10,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.older import upgrade
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, ProcessorSettings, TokenizerSettings
 from onnxpress.format.schema import decode, encode
+from onnxpress.format.strict_json import parse_json
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
@@ -269,7 +270,7 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
             f"{where}: {len(text)} bytes are more than a manifest can have ({MAX_MANIFEST_BYTES}). Export again."
         )
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        value = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise InvalidManifest(f"{where}: not valid JSON ({error}). Export again.") from None
     if not isinstance(value, dict) or value.get("format") != FORMAT:
@@ -292,17 +293,6 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
     return json.dumps(encode(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("an object names a field twice")
-    return value
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
