@@ -214,6 +214,8 @@ class GraphModel:
 
     def _run(self, feeds: Mapping[str, NDArray[Any]], rows: Rows) -> ModelOutputs:
         name = self.artifact.manifest.graph_name("encoder")
+        dtypes = {tensor.name: tensor.dtype for tensor in self.artifact.manifest.graphs[name].inputs}
+        feeds = {key: array.astype(dtypes[key], copy=False) for key, array in feeds.items()}
         for input_name, array in feeds.items():
             if array.shape != rows.array.shape:
                 raise _unlike(input_name, array, rows)
