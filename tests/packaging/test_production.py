@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -22,8 +21,7 @@ import pytest
 
 from tests.fixtures.endless import ENDLESS, write_endless
 
-for name in ("starlette", "uvicorn", "uvicorn_worker", "gunicorn"):
-    pytest.importorskip(name, reason="the dev extra brings the servers")
+from .interpreter import ENVIRONMENT, PYTHON, require
 
 PAGE = Path(__file__).parents[2] / "docs" / "production.md"
 SERVICE, COMMANDS = re.findall(r"```(?:python)?\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -31,6 +29,7 @@ SERVICE, COMMANDS = re.findall(r"```(?:python)?\n(.*?)```", PAGE.read_text(encod
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require("starlette", "uvicorn", "uvicorn_worker", "gunicorn")
     return write_endless(tmp_path_factory.mktemp("endless") / "artifact")
 
 
@@ -46,8 +45,8 @@ def served(command: str, artifact: Path, folder: Path) -> Iterator[str]:
     address = ["--port", str(port)] if program == "uvicorn" else ["--bind", f"127.0.0.1:{port}"]
     log = (folder / "log").open("w")
     server = subprocess.Popen(
-        [sys.executable, "-m", program, *arguments.split(), *address],
-        cwd=folder, env=os.environ | environ, stdout=log, stderr=log,
+        [PYTHON, "-m", program, *arguments.split(), *address],
+        cwd=folder, env=ENVIRONMENT | environ, stdout=log, stderr=log,
     )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
