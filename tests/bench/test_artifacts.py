@@ -24,6 +24,7 @@ from onnxpress_bench.subject import of_artifact
 from onnxpress_bench.workloads import Sizes
 from tests.conftest import MODELS, Exported
 from tests.fixtures.console import complaints
+from tests.fixtures.processes import HANG_S
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -38,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "onnxpress", "bench", *map(str, arguments), "--quick", "--threads", "1"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
 
 
 def shown(comparison: Comparison) -> dict[str, dict[str, float]]:
