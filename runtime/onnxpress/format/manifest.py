@@ -24,6 +24,9 @@ FORMAT = "onnxpress"
 FORMAT_VERSION = 5
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
+#: What the input of token ids is called in every graph.
+_IDS = "input_ids"
+
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
@@ -242,6 +245,21 @@ class Manifest:
     def tokenizer(self) -> TokenizerSettings | None:
         """The processor of texts."""
         return self.processors.text
+
+    def table_rows(self) -> dict[str, dict[str, int]]:
+        """Graph -> its input of token ids -> rows of the table that it is read from, where that is known."""
+        encodes = any(graph.role == "encoder" for graph in self.graphs.values())
+        rows: dict[str, dict[str, int]] = {}
+        for name, graph in self.graphs.items():
+            count = None if self.tokenizer is None else self.tokenizer.vocabulary
+            if graph.role == "decoder" and encodes:
+                # The target side may have a table of its own; it writes what it reads.
+                logits = next((tensor for tensor in graph.outputs if tensor.name == "logits"), None)
+                axis = None if logits is None else logits.axes[-1]
+                count = axis if isinstance(axis, int) else None
+            if count is not None and any(tensor.name == _IDS for tensor in graph.inputs):
+                rows[name] = {_IDS: count}
+        return rows
 
     def graph_name(self, role: str) -> str:
         """The name of the graph that does `role` in the model.

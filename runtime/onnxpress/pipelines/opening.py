@@ -339,6 +339,7 @@ def _load(
             threads=asked.threads,
             roles=roles,
             crowded=crowded,
+            bounds=artifact.manifest.table_rows(),
             provider_options=asked.provider_options,
         )
         opened = helper.submit(session.warm)
