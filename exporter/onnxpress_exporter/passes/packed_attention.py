@@ -75,9 +75,9 @@ def _pack(graph: onnx_ir.Graph, node: onnx_ir.Node, shared: dict[tuple[str | Non
         name = unused_name(graph, f"{matmuls[0].outputs[0].name}_qkv")
         shared[names] = add_constant(graph, name, np.concatenate(arrays, axis=1, dtype=np.float32))
     attributes = {name: node.attributes[name] for name in _SHARED if name in node.attributes}
-    given: list[onnx_ir.Value | None] = [x, shared[names], biases, mask, None, scores]
-    while given[-1] is None:
-        given.pop()
-    output = add_node(node, "Attention", given, like=node.outputs[0], attributes=attributes, domain=MICROSOFT)
+    taken: list[onnx_ir.Value | None] = [x, shared[names], biases, mask, None, scores]
+    while taken[-1] is None:
+        taken.pop()
+    output = add_node(node, "Attention", taken, like=node.outputs[0], attributes=attributes, domain=MICROSOFT)
     replace(node.outputs[0], output)
     return True

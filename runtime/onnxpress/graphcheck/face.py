@@ -12,21 +12,21 @@ from typing import Final
 from onnxpress.graphcheck.protowire import VARINT, Budget, Buffer, Message, damaged, fields, forged, tag, text
 
 #: onnx.TensorProto.DataType -> numpy's name, of the types that arrays come and go in.
-_DTYPES: Final = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    12: "uint32",
-    13: "uint64",
-    16: "bfloat16",
+_NUMBERS: Final = {
+    1: ("float", 32),
+    2: ("uint", 8),
+    3: ("int", 8),
+    4: ("uint", 16),
+    5: ("int", 16),
+    6: ("int", 32),
+    7: ("int", 64),
+    10: ("float", 16),
+    11: ("float", 64),
+    12: ("uint", 32),
+    13: ("uint", 64),
+    16: ("bfloat", 16),
 }
+_DTYPES: Final = {9: "bool", **{code: f"{kind}{bits}" for code, (kind, bits) in _NUMBERS.items()}}
 MAX_AXES: Final = 64
 
 _NAME, _TYPE = tag(1), tag(2)

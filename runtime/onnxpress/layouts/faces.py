@@ -18,7 +18,7 @@ from onnxpress.graphcheck.scan import GraphFile
 _SPANS = ("start_logits", "end_logits")
 _SCORES = ("logits", "scores")
 _STATES = ("last_hidden_state", "token_embeddings", "hidden_states")
-_VECTORS = ("sentence_embedding", "sentence_embeddings", "text_embeds", "embeddings")
+_VECTORS = ("sentence_embedding", "sentence_embeddings", "text_embeds")
 _PAST = "past_key_values."
 #: What readers of texts are given.
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

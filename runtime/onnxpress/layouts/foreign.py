@@ -35,8 +35,8 @@ from onnxpress.layouts.tokenizer_files import read_tokenizer
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 
-#: Small files that are kept with a model, for whoever asks for them: settings, templates, the card.
-_KEPT_ENDINGS = (".json", ".jinja", ".txt", ".md", ".model", ".spm")
+#: Small files that stay with a model, for whoever asks for them: settings, templates, the card.
+_SMALL_ENDINGS = (".json", ".jinja", ".txt", ".md", ".model", ".spm")
 _MODEL = "model"
 
 
@@ -148,8 +148,8 @@ class _Description:
 
     def _files(self) -> dict[str, FileInfo]:
         graphs = {name for file in self.variants.values() for name in (file, *self._beside(file))}
-        kept = {name for name in self.files.names if "/" not in name and name.endswith(_KEPT_ENDINGS)}
-        return {name: FileInfo(self._bytes(name), "") for name in sorted(graphs | kept)}
+        small = {name for name in self.files.names if "/" not in name and name.endswith(_SMALL_ENDINGS)}
+        return {name: FileInfo(self._bytes(name), "") for name in sorted(graphs | small)}
 
     def _bytes(self, name: str) -> int:
         path = self.files.folder / name
