@@ -114,6 +114,16 @@ def test_without_figures_what_is_usual_decides_what_is_fastest() -> None:
     assert chosen(found) == "fp32"
 
 
+def test_who_runs_what_was_never_verified_there_is_told() -> None:
+    half = replace(variant(("cuda",)), unverified_on=("cuda",))
+    found = with_variants(fp32=variant(), fp16=half, q4f16=variant(("cuda",), error=0.5))
+    assert choose(found, device="cuda:0", has=AVX2).reason.endswith("; unverified on a GPU")
+    assert choose(found, "fp16", "cuda:1").reason == "it was asked for; unverified on a GPU"
+    assert choose(found, "fp32", "cuda:1").reason == "it was asked for; unverified on a GPU"
+    assert choose(found, "q4f16", "cuda:1").reason == "it was asked for"
+    assert choose(found, "fp16").reason == "it was asked for"
+
+
 def test_the_smallest_and_the_most_exact() -> None:
     found = with_variants(
         int8=variant(INT8_TARGETS, 0.5, size=3), q8=variant(size=5, error=0.001), q4=variant(size=2, figures=CLOSE)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from onnxpress.engine.machine import features, processor_name
+from onnxpress.engine.providers import CPU, provider_of
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import Manifest, Speed, Variant
@@ -73,10 +74,25 @@ def choose(
     Raises:
         UnsupportedFormat: there is no such variant, or none for the device; the message lists those there are.
     """
+    family = device.partition(":")[0]
+    choice = _chosen(manifest, precision, family, has, processor, measured)
+    if family == CPU.family or manifest.variants[choice.precision].verified_on(family):
+        return choice
+    return Choice(choice.precision, f"{choice.reason}; unverified on {provider_of(device).words}")
+
+
+def _chosen(
+    manifest: Manifest,
+    precision: str | None,
+    family: str,
+    has: frozenset[str] | None,
+    processor: str | None,
+    measured: Measured,
+) -> Choice:
     if precision is not None and precision not in POLICIES:
         return _named(manifest, precision)
     machine = Machine(
-        device.partition(":")[0],
+        family,
         features() if has is None else has,
         processor_name() if processor is None else processor,
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from onnxpress.engine.providers import PROVIDERS
+from onnxpress.engine.providers import CUDA, PROVIDERS, parse_device
 from onnxpress.errors import InputError
 from onnxpress.format.precisions import PRECISIONS, REFERENCE
 from onnxpress.pipelines.arguments import Argument, Table, is_anything, is_unset, table, translate
@@ -41,27 +41,30 @@ def _device_map(value: Any) -> dict[str, Any]:
         places = {str(place) for place in value.values()}
         if len(places) > 1:
             raise InputError(f"device_map={value!r:.60}: a model runs on one device here: pass device=.")
-        return {"device": next(iter(value.values()))}
+        return {"device": parse_device(next(iter(value.values())))}
     if value in ("balanced", "balanced_low_0", "sequential"):
         raise InputError(f"device_map={value!r}: a model runs on one device here: pass device=.")
-    return {"device": value}
+    return {"device": parse_device(value)}
 
 
 def _provider(value: Any) -> dict[str, Any]:
     names = [value] if isinstance(value, (str, tuple)) else list(value)
-    first = names[0][0] if isinstance(names[0], tuple) else names[0]
+    first, said = names[0] if isinstance(names[0], tuple) else (names[0], {})
     for row in PROVIDERS.values():
         if row.name == first:
-            return {"device": row.family}
+            return {"device": row.family, **(_provider_options(said) if said else {})}
     known = ", ".join(f'{row.name} (device="{row.family}")' for row in PROVIDERS.values())
     raise InputError(f"provider={first!r}: there are {known}.")
 
 
 def _provider_options(value: Any) -> dict[str, Any]:
-    options = value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
-    if isinstance(options, Mapping) and set(options) == {"device_id"}:
-        return {"device": int(options["device_id"])}
-    raise InputError(f'provider_options={value!r:.60}: only device_id is taken, as device="cuda:1".')
+    """Read a dictionary, or a list of one for each provider, of which the first counts as the first provider does."""
+    options = value[0] if isinstance(value, (list, tuple)) and value else value
+    if not isinstance(options, Mapping):
+        raise InputError(f"provider_options={value!r:.60} must be a dictionary, or a list of one for each provider.")
+    more = {name: said for name, said in options.items() if name != "device_id"}
+    device = {"device": parse_device(f"{CUDA.family}:{options['device_id']}")} if "device_id" in options else {}
+    return {**device, **({"provider_options": more} if more else {})}
 
 
 def _session_options(value: Any) -> dict[str, Any]:
@@ -169,7 +172,13 @@ FACTORY: Table = table(
     Argument("subfolder", TRANSFORMERS, "pass the folder itself as model.", _is_one_of(None, "", ".", "onnx")),
     Argument("provider", OPTIMUM, "names the device.", is_unset, _provider),
     Argument("providers", OPTIMUM, "the first names the device.", is_unset, _provider),
-    Argument("provider_options", OPTIMUM, "device_id names the GPU.", is_unset, _provider_options),
+    Argument(
+        "provider_options",
+        OPTIMUM,
+        "device_id names the GPU; docs/usage.md lists the others.",
+        is_unset,
+        _provider_options,
+    ),
     Argument("session_options", OPTIMUM, "intra_op_num_threads is threads=.", is_unset, _session_options),
     Argument("file_name", OPTIMUM, "names the variant by its file.", is_unset, _file_name),
     *(

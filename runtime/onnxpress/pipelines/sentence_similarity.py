@@ -185,8 +185,9 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
 
     def reduce(self, batch: Batch, outputs: Outputs, options: SentenceSimilarityOptions) -> list[NDArray[np.float32]]:
         settings = self.embedding
-        hidden = outputs[self.graph.outputs[0].name]
-        vectors = pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
+        hidden = outputs[self.answer_name]
+        pooled = hidden.ndim == 2  # by the graph
+        vectors = hidden if pooled else pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
         for name, graph in self.manifest.graphs.items():
             if graph.role == "head":
                 vectors = self.session.run({graph.inputs[0].name: vectors}, graph=name)[graph.outputs[0].name]

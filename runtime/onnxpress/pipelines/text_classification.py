@@ -129,7 +129,7 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextClassificationOptions) -> list[NDArray[Any]]:
         apply = FUNCTIONS[self._function(options)]
-        return [np.array(apply(logits)) for logits in outputs["logits"]]
+        return [np.array(apply(logits)) for logits in outputs[self.answer_name]]
 
     def finish(self, context: None, values: list[Any], options: TextClassificationOptions) -> Any:
         scores, labels = values[0], answer_labels(self)

@@ -170,7 +170,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextRankingOptions) -> list[float]:
         name = options.function_to_apply or self.manifest.postprocessing.function_to_apply or "sigmoid"
-        return FUNCTIONS[function_name(name)](outputs["logits"][:, 0]).tolist()  # type: ignore[no-any-return]
+        return FUNCTIONS[function_name(name)](outputs[self.answer_name][:, 0]).tolist()  # type: ignore[no-any-return]
 
     def finish(self, context: None, values: list[Any], options: TextRankingOptions) -> list[RankedDocument]:
         scores = np.array(values, dtype=np.float32)
