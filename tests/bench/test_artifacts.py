@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from onnxpress import Artifact
+from onnxpress.format.manifest import FILE_NAME
+from onnxpress_bench.backends.pytorch_checkpoint import prepare
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.environments import HOME_VARIABLE
 from onnxpress_bench.errors import BenchError
@@ -25,6 +28,8 @@ from onnxpress_bench.workloads import Sizes
 from tests.conftest import MODELS, Exported
 from tests.fixtures.console import complaints
 from tests.fixtures.processes import HANG_S
+
+CLASSIFIER = Path(__file__).parents[1] / "golden" / "1-classifier" / "artifact"
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -70,6 +75,7 @@ def test_a_decoder_s_variants_stand_beside_the_model_that_they_were_made_from(
     assert (comparison.cache_bytes or 0) == 2 * 4 * (48 + 8) * 3 * 2 * 32
 
 
+@pytest.mark.nightly
 def test_an_encoder_decoder_rewrites_as_the_model_that_it_was_made_from(exported: Exported, tmp_path: Path) -> None:
     artifact = exported(MODELS / "tiny-translator", precision=("fp32",))
     record = tmp_path / "record.jsonl"
@@ -112,6 +118,33 @@ def test_a_chooser_chooses_as_the_model_that_it_was_made_from(
         assert measured[name]["pytorch"] > 0 and measured[name]["onnxpress fp32"] > 0
 
 
+def test_an_adapted_model_is_prepared_with_its_adapter_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter turns the sign of the classifier's weights."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint, folder = MODELS / "tiny-sentiment", shutil.copytree(CLASSIFIER, tmp_path / "artifact")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapter = _contrary_adapter(checkpoint, tmp_path / "adapter")
+    manifest = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    manifest["provenance"] |= {"source": str(checkpoint), "adapter": adapter.name, "commit": None}
+    (folder / FILE_NAME).write_text(json.dumps(manifest), encoding="utf-8")
+    artifact, settings = Artifact.open(folder), replace(settings_for(True, 1, 1), scenarios=(), shapes=("1x8",))
+    (spec,) = (spec for spec in of_artifact(artifact, None, settings).specs if spec.name == "pytorch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepared = prepare(replace(spec, workspace=str(tmp_path / "workspace")))
+    plain, merged = (
+        transformers.AutoModelForSequenceClassification.from_pretrained(source).classifier.weight
+        for source in (checkpoint, prepared.folder)
+    )
+    torch.testing.assert_close(merged, -plain)
+    assert (Path(prepared.folder) / "tokenizer.json").is_file()
+    shutil.rmtree(adapter)
+    with pytest.raises(BenchError, match="made with the adapter adapter, whose folder is not here"):
+        of_artifact(artifact, None, settings)
+
+
+@pytest.mark.nightly
 def test_an_adapted_artifact_is_compared_with_the_adapted_model(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

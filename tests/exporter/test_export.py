@@ -106,8 +106,10 @@ for moment in sys.argv[3:]:
 @pytest.mark.parametrize(
     "moments",
     [
-        pytest.param((f"{SIGKILL:d}-trace", f"{SIGINT:d}-verify"), id="early"),
-        pytest.param((f"{SIGKILL:d}-verify", f"{SIGKILL:d}-write"), id="late", marks=pytest.mark.nightly),
+        pytest.param((f"{SIGKILL:d}-trace", f"{SIGINT:d}-trace"), id="early"),
+        pytest.param(
+            (f"{SIGINT:d}-verify", f"{SIGKILL:d}-verify", f"{SIGKILL:d}-write"), id="late", marks=pytest.mark.nightly
+        ),
     ],
 )
 def test_killed_at_any_stage_it_leaves_no_artifact(moments: tuple[str, ...], tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ def test_rows_without_the_columns_of_the_task_are_refused(tmp_path: Path) -> Non
         )
 
 
+@pytest.mark.nightly  # the next one shows the schemes, unit/quantize/test_repair.py the search
 def test_a_model_that_writes_is_repaired_by_layers(tmp_path: Path) -> None:
     """No scheme of 4 bits keeps so much of what it expects; with the worst layers in more bits it does."""
     settings = Settings({"next-token agreement": 0.9}, repair_s=200)
