@@ -85,6 +85,7 @@ def test_the_same_export_twice_gives_the_same_files(artifact: onnxpress.Artifact
 KILLER = """
 import json, os, signal, sys
 from pathlib import Path
+import torch, transformers  # once, for all children
 import onnxpress_exporter.flow as flow
 source, base = sys.argv[1], Path(sys.argv[2])
 for moment in sys.argv[3:]:

@@ -18,6 +18,7 @@ from onnxpress_exporter.flow import quantize
 from onnxpress_exporter.judging.data import EvalData
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Settings
+from tests.conftest import Exported
 from tests.fixtures.processes import HANG_S
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -69,8 +70,8 @@ def test_quantize_records_its_command(sentiment: onnxpress.Artifact, tmp_path: P
     assert sentiment.manifest.provenance.command == "how it was exported"
 
 
-def test_what_is_not_quantized_is_told_by_its_graph(tmp_path: Path) -> None:
-    made = export(MODELS / "tiny-embedder", tmp_path / "out", precision=("fp32", "fp16"))
+def test_what_is_not_quantized_is_told_by_its_graph(exported: Exported, tmp_path: Path) -> None:
+    made = quantize(exported(MODELS / "tiny-embedder").folder, "fp16", tmp_path / "out")
     graphs = made.manifest.variants["fp16"].graphs
     assert {name: graph.precision for name, graph in graphs.items()} == {"model": None, "head": "fp32"}
     assert graphs["head"].file == made.manifest.variants["fp32"].graphs["head"].file

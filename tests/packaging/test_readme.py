@@ -17,7 +17,7 @@ TEXTS = "A phenomenal camera\nWhat a nightmare of an app.\n"
 
 def _plain(text: str) -> list[str]:
     """The words of a text without its numbers, which differ from run to run."""
-    words = re.sub(r"[\d.]+(e-\d+)?x?|not measured|at \d+x\d+,?", " ", text).split()
+    words = re.sub(r"[\d.]+(e-\d+)?x?( to [\d.]+x)?|not measured|at \d+x\d+,?", " ", text).split()
     return [word for word in words if word.strip("-")]
 
 
