@@ -51,6 +51,27 @@ def shown(comparison: Comparison) -> dict[str, dict[str, float]]:
     return {row.name: dict(row.values) for row in summarize(comparison)}
 
 
+def test_a_decoder_s_variants_stand_beside_each_other(exported: Exported, tmp_path: Path) -> None:
+    artifact, record = exported(MODELS / "tiny-lm", precision=("fp32", "q8")), tmp_path / "record.jsonl"
+    done = bench(
+        *(artifact.folder, "--checkpoint", MODELS / "tiny-lm", "--prompt-tokens", "16,48", "--new-tokens", "8"),
+        *("--blocks", "1", "--backend", "onnxpress", "--json", record),
+    )
+    assert (done.returncode, complaints(done.stderr)) == (0, "")
+    for title in ("time to first token, prompt 48", "decode, prompt 16, 8 new", "token agreement", "cold start"):
+        assert title in done.stdout
+    comparison = read_record(record)
+    assert (comparison.task, comparison.unit, comparison.same_weights) == ("text-generation", "prompts", None)
+    assert comparison.settings.scenarios == ("generation",)
+    assert comparison.names == ("onnxpress fp32", "onnxpress q8")
+    assert 0 < (comparison.backend("onnxpress q8").quality["token agreement"] or 0) <= 1
+    assert all(shown(comparison)["decode 16 8"][name] > 0 for name in comparison.names)
+    small, large = (comparison.backend(f"onnxpress {name}").model_bytes or 0 for name in ("q8", "fp32"))
+    assert 0 < small < large
+    assert (comparison.cache_bytes or 0) == 2 * 4 * (48 + 8) * 3 * 2 * 32
+
+
+@pytest.mark.nightly
 def test_a_decoder_s_variants_stand_beside_the_model_that_they_were_made_from(
     exported: Exported, tmp_path: Path
 ) -> None:
