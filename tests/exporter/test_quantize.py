@@ -214,6 +214,10 @@ def test_trained_checkpoints_keep_their_answers(name: str, trained: Callable[[st
 def test_variants_for_gpus_are_not_timed_on_a_processor(trained: Callable[[str], onnxpress.Artifact]) -> None:
     variants = trained("tiny-sentiment").manifest.variants
     assert [variants[name].speed for name in ("fp16", "q4f16")] == [None, None]
+    assert {name: variant.unverified_on for name, variant in variants.items() if variant.unverified_on} == {
+        "fp16": ("cuda",),
+        "q4f16": ("cuda",),
+    }
 
 
 def test_products_are_named_by_their_layers(trained: Callable[[str], onnxpress.Artifact]) -> None:

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -24,8 +23,7 @@ import pytest
 from tests.fixtures.endless import ENDLESS, write_endless
 from tests.fixtures.processes import HANG_S
 
-for name in ("starlette", "uvicorn", "uvicorn_worker", "gunicorn"):
-    pytest.importorskip(name, reason="the dev extra brings the servers")
+from .interpreter import ENVIRONMENT, PYTHON, require
 
 PAGE = Path(__file__).parents[2] / "docs" / "production.md"
 SERVICE, COMMANDS = re.findall(r"```(?:python)?\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -33,6 +31,7 @@ SERVICE, COMMANDS = re.findall(r"```(?:python)?\n(.*?)```", PAGE.read_text(encod
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require("starlette", "uvicorn", "uvicorn_worker", "gunicorn")
     return write_endless(tmp_path_factory.mktemp("endless") / "artifact")
 
 
@@ -45,8 +44,8 @@ def served(command: str, artifact: Path, folder: Path) -> Iterator[str]:
     address = ["--port", "0"] if program == "uvicorn" else ["--bind", "127.0.0.1:0"]
     log = (folder / "log").open("w")
     server = subprocess.Popen(
-        [sys.executable, "-m", program, *arguments.split(), *address],
-        cwd=folder, env=os.environ | environ, stdout=log, stderr=log,
+        [PYTHON, "-m", program, *arguments.split(), *address],
+        cwd=folder, env=ENVIRONMENT | environ, stdout=log, stderr=log,
     )  # fmt: skip
     try:
         deadline, url = time.monotonic() + HANG_S, None

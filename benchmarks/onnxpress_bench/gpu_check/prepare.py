@@ -101,7 +101,7 @@ def _build(row: SpeedRow, folder: Path) -> GraphInfo:
                 else first_attempts(how, places, lambda place: False)
             )
             plan = {value: treatment for (_, value), treatment in attempts[0].plan.items()}
-            saved = store.build(plan, attempts[0].tables, half=how.half)
+            saved = store.build(plan, attempts[0].tables, passes=how.passes, half=how.half)
         path = graph_file(folder, row, precision)
         path.parent.mkdir(parents=True, exist_ok=True)
         save(saved, path)
