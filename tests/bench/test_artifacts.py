@@ -161,7 +161,7 @@ def test_an_adapted_model_is_prepared_with_its_adapter_merged(tmp_path: Path, mo
     torch.testing.assert_close(merged, -plain)
     assert (Path(prepared.folder) / "tokenizer.json").is_file()
     shutil.rmtree(adapter)
-    with pytest.raises(BenchError, match="made with the adapter adapter, whose folder is not here"):
+    with pytest.raises(BenchError, match="made with the adapter adapter, and there is no such folder"):
         of_artifact(artifact, None, settings)
 
 
