@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Ids
-from onnxpress.generation.decoders.graph import TEXT_MASK, DecoderGraph, present
+from onnxpress.generation.decoders.graph import TEXT_MASK, TEXT_STATES, DecoderGraph, present
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.shared import SharedDecoder, capacity
 from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.decoders.text_keys import TextKeys
 from onnxpress.generation.pool.cache import Cache
 
 
@@ -27,16 +28,24 @@ class CrossModel:
         encoder: the name of its graph.
         growing: whether the decoder's cache is a growing one.
         limit: the most tokens of a row.
+        keys: makes keys and values of the encoder's states, where the encoder returns nothing else.
     """
 
     def __init__(
-        self, session: Session, encoder: str, graph: DecoderGraph, limit: int | None = None, growing: bool = False
+        self,
+        session: Session,
+        encoder: str,
+        graph: DecoderGraph,
+        limit: int | None = None,
+        growing: bool = False,
+        keys: TextKeys | None = None,
     ) -> None:
         self._session = session
         self._encoder = encoder
         self._graph = graph
         self._limit = limit
         self._growing = growing
+        self._keys = keys
 
     @property
     def limit(self) -> int | None:
@@ -53,12 +62,19 @@ class CrossModel:
                 f"Texts {input_ids.shape} and their mask {attention_mask.shape} must be (texts, sequence)."
             )
         outputs = self._session.run({"input_ids": input_ids, "attention_mask": attention_mask, **more}, self._encoder)
-        arrays = {name: outputs[present(name)] for name in self._graph.text}
+        if self._keys is None:
+            arrays = {name: outputs[present(name)] for name in self._graph.text}
+        else:
+            states = next(iter(outputs.values()))
+            arrays = self._keys.of(states, attention_mask)
+            if TEXT_STATES in self._graph.inputs:
+                arrays[TEXT_STATES] = states
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = np.ascontiguousarray(attention_mask, np.int64).copy()
         rows = len(input_ids)
         if self._growing:
-            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=Texts(arrays))
+            texts = Texts(arrays, by_row=self._keys is not None)
+            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=texts)
         device, dtype = self._session.device, self._graph.dtype
         texts = Texts(arrays, device)
         room = capacity(expected_tokens, self._limit)

@@ -313,7 +313,7 @@ class SharedDecoder:
             outputs = {"logits": self._scores[:rows]}
             if self._graph.normalizes:
                 outputs[LOG_NORMALIZER] = np.empty((rows, 1, 1), np.float32)
-            binding = self._bound(self._cache.buffers(rows), {} if self._texts is None else self._texts.buffers())
+            binding = self._bound(self._cache.buffers(rows), {} if self._texts is None else self._texts.buffers(rows))
             binding.bind(self._taken(inputs), outputs)
             step = self._steps[rows] = _Step(binding, inputs, outputs)
         return step
