@@ -126,7 +126,7 @@ def test_an_adapted_artifact_is_compared_with_the_adapted_model(
     (written,) = (home / "models" / "adapted" / "pytorch").iterdir()
     assert (written / "model.safetensors").is_file() and (written / "tokenizer.json").is_file()
     shutil.rmtree(tmp_path / "adapter")
-    with pytest.raises(BenchError, match="made with the adapter adapter, whose folder is not here"):
+    with pytest.raises(BenchError, match="made with the adapter adapter, and there is no such folder"):
         of_artifact(artifact, None, settings)
 
 

@@ -27,6 +27,7 @@ from onnxpress_bench.gpu_check.prepare import prepare
 from onnxpress_bench.gpu_check.prepared import ARTIFACTS, MODELS, PREPARED
 from onnxpress_bench.gpu_check.report import lines
 from onnxpress_bench.gpu_check.rows import COVERED, PARITY, REHEARSAL, SPEED, Rows
+from onnxpress_bench.gpu_check.timed import REHEARSED, time_in_turn
 from onnxpress_exporter.tasks import TASKS
 from tests.conftest import Exported
 
@@ -75,6 +76,16 @@ def test_what_there_is_no_time_for_is_named() -> None:
     assert not budget.allows("second", 60)
     assert budget.allows("third", 30)
     assert budget.left_out == ["second: about 60 s, and 30 s were left"]
+
+
+def test_a_candidate_that_fails_is_named_and_the_others_are_timed() -> None:
+    def breaks() -> None:
+        raise RuntimeError("no compiler here\nlong story")
+
+    timed, failures = time_in_turn({"first": breaks, "second": int, "third": int}, REHEARSED)
+    assert [entry.name for entry in timed] == ["second", "third"]
+    assert (timed[0].gain, failures) == (1, ["first: RuntimeError: no compiler here"])
+    assert time_in_turn({"first": breaks}, REHEARSED)[0] == []
 
 
 def test_weights_are_made_anew_from_what_they_were(tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ model (float[b, s, 8] x, float[b, s, 8] residual) => (float[b, s, 8] y)
     y = Sub (normal, sign)
 }
 """
+#: As a decoder's layers begin.
+SIMPLIFIED = BEFORE.replace(
+    "LayerNormalization <axis = -1> (total, gamma, beta)", "SimplifiedLayerNormalization <axis = -1> (total, gamma)"
+).replace("Add (x, residual)", "Sum (residual, x, bias)")
 #: Positions are alike for all rows.
 BROADCAST = NORM.replace("float[b, s, 8] residual", "float[1, s, 8] residual")
 GELU = """
@@ -73,7 +77,12 @@ def _alike(model: onnx_ir.Model, expected: np.ndarray, **inputs: np.ndarray) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [(NORM, ["SkipLayerNormalization"]), (BEFORE, ["SkipLayerNormalization", "Neg", "Sub"])]
+    ("text", "expected"),
+    [
+        (NORM, ["SkipLayerNormalization"]),
+        (BEFORE, ["SkipLayerNormalization", "Neg", "Sub"]),
+        (SIMPLIFIED, ["SkipSimplifiedLayerNormalization", "Neg", "Sub"]),
+    ],
 )
 def test_a_residual_connection_is_one_node(text: str, expected: list[str]) -> None:
     model = graph(text, **CONSTANTS)

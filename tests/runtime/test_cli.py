@@ -166,6 +166,8 @@ def test_check_looks_at_every_file_and_asks_every_variant(artifact: Path, tmp_pa
     assert "SHA-256 as in the manifest" in lines[1] and "answered a probe" in lines[3]
     damaged = shutil.copytree(artifact, tmp_path / "damaged")
     (damaged / "tokenizer.json").write_bytes((damaged / "tokenizer.json").read_bytes().replace(b"good", b"gOOd"))
+    findings = [json.loads(line) for line in _call("check", artifact, "--json").stdout.splitlines()]
+    assert len(findings) > 3 and all(finding["ok"] and finding["said"] for finding in findings)
     result = _call("check", damaged)
     assert result.exit_code == 1
     assert "FAILED  tokenizer.json: " in result.output and "SHA-256 is" in result.output

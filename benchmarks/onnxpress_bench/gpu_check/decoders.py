@@ -24,7 +24,7 @@ from onnxpress.generation.settings import GenerationConfig
 from onnxpress_bench.gpu_check.budget import Budget
 from onnxpress_bench.gpu_check.place import Place
 from onnxpress_bench.gpu_check.rows import SpeedRow
-from onnxpress_bench.gpu_check.timed import Call, Effort, time_in_turn
+from onnxpress_bench.gpu_check.timed import Call, Effort, time_in_turn, why
 
 Prompts = list[list[int]]
 #: Prompts and how many new tokens to a call.
@@ -35,8 +35,8 @@ def time_decoder(
     row: SpeedRow, graphs: Mapping[str, Path], info: GraphInfo, place: Place, effort: Effort, budget: Budget
 ) -> list[dict[str, Any]]:
     """One entry for each shape and number of new tokens, and one for memory. `graphs`: precision -> file."""
-    candidates, memory = _candidates(row, graphs, info, place)
-    entries: list[dict[str, Any]] = [{"row": row.name, "kind": "memory", "device_bytes": memory}]
+    candidates, memory, failures = _candidates(row, graphs, info, place)
+    entries: list[dict[str, Any]] = [{"row": row.name, "kind": "memory", "device_bytes": memory, "failures": failures}]
     generator = np.random.default_rng(0)
     for rows, tokens in row.shapes:
         prompts: Prompts = generator.integers(1, int(row.config().vocab_size), (rows, tokens)).tolist()
@@ -52,7 +52,7 @@ def time_decoder(
                 f"{named}, compiled by PyTorch", about_s + row.compile_s * len(compiled)
             ):
                 runs |= compiled
-            timed = time_in_turn({name: write(prompts, new_tokens) for name, write in runs.items()}, effort)
+            timed, failures = time_in_turn({name: write(prompts, new_tokens) for name, write in runs.items()}, effort)
             entries.append(
                 {
                     "row": row.name,
@@ -60,8 +60,9 @@ def time_decoder(
                     "batch": rows,
                     "tokens": tokens,
                     "new_tokens": new_tokens,
-                    "base": timed[0].name,
+                    "base": timed[0].name if timed else "",
                     "times": [asdict(entry) for entry in timed],
+                    "failures": failures,
                 }
             )
     return entries
@@ -69,20 +70,26 @@ def time_decoder(
 
 def _candidates(
     row: SpeedRow, graphs: Mapping[str, Path], info: GraphInfo, place: Place
-) -> tuple[dict[str, Write], dict[str, int]]:
-    """What is timed, transformers in bf16 first, and the bytes of the device that each took until its first answer."""
+) -> tuple[dict[str, Write], dict[str, int], list[str]]:
+    """What is timed, transformers bf16 first, bytes of the device that each took until its first answer, failures."""
     import torch
     import transformers
 
     auto_class: Any = getattr(transformers, row.auto_class)
     candidates: dict[str, Write] = {}
     memory: dict[str, int] = {}
+    failures: list[str] = []
 
     def add(name: str, make: Callable[[], Write]) -> None:
         before = place.used_bytes()
-        candidates[name] = make()
-        candidates[name]([[1, 2, 3]], 2)()
-        memory[name] = place.used_bytes() - before
+        try:
+            write = make()
+            write([[1, 2, 3]], 2)()
+        except Exception as error:  # one that fails must not cost the others: the record names it
+            failures.append(why(name, error))
+        else:
+            candidates[name] = write
+            memory[name] = place.used_bytes() - before
 
     for name, dtype in (("transformers bf16", torch.bfloat16), ("transformers fp16", torch.float16)):
         model = auto_class.from_config(row.config(), dtype=dtype, attn_implementation="sdpa").eval().to(place.device)
@@ -96,7 +103,7 @@ def _candidates(
         for options in captures:
             name = f"onnxpress {precision}" + (", captured" if options else "")
             add(name, partial(_ours, path, info, place, options))
-    return candidates, memory
+    return candidates, memory, failures
 
 
 def _transformers(model: Any, place: Place, settings: Mapping[str, Any]) -> Write:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from onnxpress.engine.session import Session
 from onnxpress_bench.gpu_check.budget import Budget
 from onnxpress_bench.gpu_check.place import Place
 from onnxpress_bench.gpu_check.rows import SpeedRow
-from onnxpress_bench.gpu_check.timed import Effort, time_in_turn
+from onnxpress_bench.gpu_check.timed import Effort, time_in_turn, why
 
 Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[Arrays], object]
@@ -27,8 +28,8 @@ def time_encoder(
     row: SpeedRow, graphs: Mapping[str, Path], place: Place, effort: Effort, budget: Budget
 ) -> list[dict[str, Any]]:
     """One entry for each shape, and one for the memory that each candidate takes. `graphs`: precision -> file."""
-    candidates, memory = _candidates(row, graphs, place)
-    entries: list[dict[str, Any]] = [{"row": row.name, "kind": "memory", "device_bytes": memory}]
+    candidates, memory, failures = _candidates(row, graphs, place)
+    entries: list[dict[str, Any]] = [{"row": row.name, "kind": "memory", "device_bytes": memory, "failures": failures}]
     vocabulary = int(row.config().vocab_size)
     for shape in row.shapes:
         batch, length = shape
@@ -42,22 +43,25 @@ def time_encoder(
             f"{row.name} {batch}x{length}, compiled by PyTorch", about_s + row.compile_s * len(compiled)
         ):
             runs |= compiled
-        timed = time_in_turn({name: _bound(run, arrays) for name, run in runs.items()}, effort)
+        timed, failures = time_in_turn({name: _bound(run, arrays) for name, run in runs.items()}, effort)
         entries.append(
             {
                 "row": row.name,
                 "kind": "times",
                 "batch": batch,
                 "tokens": length,
-                "base": timed[0].name,
+                "base": timed[0].name if timed else "",
                 "times": [asdict(entry) for entry in timed],
+                "failures": failures,
             }
         )
     return entries
 
 
-def _candidates(row: SpeedRow, graphs: Mapping[str, Path], place: Place) -> tuple[dict[str, Run], dict[str, int]]:
-    """What is timed, PyTorch fp16 first, and the bytes of the device that each took until its first answer."""
+def _candidates(
+    row: SpeedRow, graphs: Mapping[str, Path], place: Place
+) -> tuple[dict[str, Run], dict[str, int], list[str]]:
+    """What is timed, PyTorch fp16 first, bytes of the device that each took until its first answer, and failures."""
     import torch
     import transformers
 
@@ -65,19 +69,26 @@ def _candidates(row: SpeedRow, graphs: Mapping[str, Path], place: Place) -> tupl
     arrays = _ids(1, min(16, min(length for _, length in row.shapes)), int(row.config().vocab_size))
     candidates: dict[str, Run] = {}
     memory: dict[str, int] = {}
-    for name, dtype in (("PyTorch fp16", torch.float16), ("PyTorch bf16", torch.bfloat16)):
+    failures: list[str] = []
+
+    def add(name: str, make: Callable[[], Run]) -> None:
         before = place.used_bytes()
-        model = auto_class.from_config(row.config(), dtype=dtype, attn_implementation="sdpa").eval().to(place.device)
-        candidates[name] = _eager(model, place)
-        candidates[name](arrays)
-        memory[name] = place.used_bytes() - before
+        try:
+            run = make()
+            run(arrays)
+        except Exception as error:  # one that fails must not cost the others: the record names it
+            failures.append(why(name, error))
+        else:
+            candidates[name] = run
+            memory[name] = place.used_bytes() - before
+
+    for name, dtype in (("PyTorch fp16", torch.float16), ("PyTorch bf16", torch.bfloat16)):
+        model = auto_class.from_config(row.config(), dtype=dtype, attn_implementation="sdpa").eval()
+        add(name, partial(_eager, model, place))
         candidates[f"{name}, compiled"] = _eager(place.compiled(model), place)
     for precision, path in graphs.items():
-        before = place.used_bytes()
-        candidates[f"onnxpress {precision}"] = _graph(Session({"model": path}, device=place.device))
-        candidates[f"onnxpress {precision}"](arrays)
-        memory[f"onnxpress {precision}"] = place.used_bytes() - before
-    return candidates, memory
+        add(f"onnxpress {precision}", partial(_opened, path, place))
+    return candidates, memory, failures
 
 
 def _ids(batch: int, length: int, vocabulary: int) -> dict[str, NDArray[Any]]:
@@ -89,6 +100,8 @@ def _ids(batch: int, length: int, vocabulary: int) -> dict[str, NDArray[Any]]:
 def _eager(model: Any, place: Place) -> Run:
     import torch
 
+    model.to(place.device)
+
     def run(arrays: Arrays) -> object:
         with torch.inference_mode():
             ids = {name: torch.from_numpy(array).to(place.device, non_blocking=True) for name, array in arrays.items()}
@@ -97,7 +110,8 @@ def _eager(model: Any, place: Place) -> Run:
     return run
 
 
-def _graph(session: Session) -> Run:
+def _opened(path: Path, place: Place) -> Run:
+    session = Session({"model": path}, device=place.device)
     return lambda arrays: session.run(arrays)["last_hidden_state"]
 
 

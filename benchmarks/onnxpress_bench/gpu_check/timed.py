@@ -41,17 +41,34 @@ class Timed:
     gain_high: float | None
 
 
-def time_in_turn(candidates: Mapping[str, Call], effort: Effort) -> list[Timed]:
-    """Median times of each candidate, the first being the base. A call has to end when its result is on the host."""
-    for call in candidates.values():
-        for _ in range(effort.warm_up_calls):
-            call()
-    medians: dict[str, list[float]] = {name: [] for name in candidates}
+def time_in_turn(candidates: Mapping[str, Call], effort: Effort) -> tuple[list[Timed], list[str]]:
+    """Median times of each candidate, the first being the base, and why others have none.
+
+    A call has to end when its result is on the host. One that fails when it warms up, such as a model that cannot be
+    compiled there, is not timed.
+    """
+    failures = []
+    working: dict[str, Call] = {}
+    for name, call in candidates.items():
+        try:
+            for _ in range(effort.warm_up_calls):
+                call()
+        except Exception as error:  # whatever a compiler raises belongs into the record
+            failures.append(why(name, error))
+        else:
+            working[name] = call
+    medians: dict[str, list[float]] = {name: [] for name in working}
     for _ in range(effort.blocks):
-        for name, call in candidates.items():
+        for name, call in working.items():
             medians[name].append(statistics.median(_block(call, effort.block_s)) * 1e3)
-    base = next(iter(medians))
-    return [_timed(name, values, medians[base]) for name, values in medians.items()]
+    base = next(iter(medians.values()), [])
+    return [_timed(name, values, base) for name, values in medians.items()], failures
+
+
+def why(name: str, error: Exception) -> str:
+    """A candidate that failed, and how, in one line."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{name}: {type(error).__name__}: {lines[0]}"
 
 
 def _block(call: Call, seconds: float) -> list[float]:

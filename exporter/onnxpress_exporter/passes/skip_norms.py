@@ -1,6 +1,7 @@
 """A residual connection before a normalization -> one node, as GPUs want it.
 
     LayerNormalization(Sum(x, bias, residual)) -> SkipLayerNormalization(x, residual, weight, bias of the norm, bias)
+    SimplifiedLayerNormalization(Sum(...))     -> SkipSimplifiedLayerNormalization(x, residual, weight, bias)
 
 Undoes `residual_sum`, which processors want. Who else reads the sum reads it from the node's fourth output.
 """
@@ -25,7 +26,7 @@ from onnxpress_exporter.passes.graph import (
 
 def skip_norms(model: onnx_ir.Model) -> int:
     """Rewrite every residual connection of `model` that has this form, in place; how many there were."""
-    count = sum(_fuse(norm) for norm in nodes(model, "LayerNormalization"))
+    count = sum(_fuse(norm) for norm in nodes(model, "LayerNormalization", "SimplifiedLayerNormalization"))
     if count:
         model.opset_imports[MICROSOFT] = 1
         remove_dead(model)
@@ -40,9 +41,11 @@ def _fuse(norm: onnx_ir.Node) -> bool:
     if terms is None or any(output.uses() for output in norm.outputs[1:]):
         return False
     x, residual, bias = terms
-    parameters = [norm.inputs[1], norm.inputs[2] if len(norm.inputs) > 2 else None]
+    parameters = [norm.inputs[1]]
+    if norm.op_type == "LayerNormalization":
+        parameters.append(norm.inputs[2] if len(norm.inputs) > 2 else None)
     node = onnx_ir.node(
-        "SkipLayerNormalization",
+        f"Skip{norm.op_type}",
         [x, residual, *parameters, bias],
         {"epsilon": attribute_float(norm, "epsilon", 1e-5)},
         domain=MICROSOFT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxpress.cli.options import device_option, revision_option
+from onnxpress.cli.streams import writes_unicode
 from onnxpress.errors import OnnxpressError
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ Finding = tuple[str, str | None, str]
 @click.option("--precision", "precisions", multiple=True, help="Check this variant only. Repeatable.")
 @device_option
 @revision_option
-def check(artifact: str, precisions: tuple[str, ...], device: str, revision: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each finding.")
+def check(artifact: str, precisions: tuple[str, ...], device: str, revision: str | None, as_json: bool) -> None:
     """Check ARTIFACT, a folder or a Hub id: hashes, graphs, and one answer of each variant.
 
     Every file is compared with the manifest, every graph is scanned, and every variant that suits the device is opened
@@ -36,7 +39,13 @@ def check(artifact: str, precisions: tuple[str, ...], device: str, revision: str
     failures = 0
     for what, failure, detail in findings(opened, precisions, device):
         failures += failure is not None
-        click.echo(f"{'ok' if failure is None else 'FAILED':8}{what}: {detail if failure is None else failure}")
+        said = detail if failure is None else failure
+        if as_json:
+            click.echo(
+                json.dumps({"what": what, "ok": failure is None, "said": said}, ensure_ascii=not writes_unicode())
+            )
+        else:
+            click.echo(f"{'ok' if failure is None else 'FAILED':8}{what}: {said}")
     if failures:
         click.get_current_context().exit(1)
 

@@ -12,14 +12,24 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from onnxpress.engine.bounds import check_bounds
+from onnxpress.engine.capture import numbered
 from onnxpress.engine.failures import dtype_name, explain
 from onnxpress.engine.open_graphs import OpenGraph, open_graph
-from onnxpress.engine.providers import import_onnxruntime, index_of, parse_device, provider_of, require_device
+from onnxpress.engine.providers import (
+    GRAPH_CAPTURE,
+    import_onnxruntime,
+    index_of,
+    parse_device,
+    provider_of,
+    require_device,
+)
 from onnxpress.engine.stopping import run_options
 from onnxpress.engine.threads import default_threads
 from onnxpress.errors import InputError, OnnxpressError, SessionClosed
@@ -95,6 +105,8 @@ class Session:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+        #: Held by every run where some are captured: ONNX Runtime captures for one thread at a time.
+        self._capturing = threading.Lock()
         self._pid = os.getpid()
         self._open: dict[str | None, OpenGraph] = {}
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
@@ -120,13 +132,27 @@ class Session:
         if self.bounds:
             check_bounds(inputs, self.bounds.get(self.name_of(graph), {}))
         try:
-            with run_options(self._giving_back(inputs)) as options:
+            with self.running(inputs) as options:
                 results = opened.session.run(opened.outputs, inputs, options)
         except OnnxpressError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             raise explain(error, opened.session, inputs, self.name_of(graph)) from None
         return dict(zip(opened.outputs, results, strict=True))
+
+    @contextmanager
+    def running(self, inputs: Arrays = MappingProxyType({}), number: int | None = None) -> Iterator[RunOptions | None]:
+        """The options of a run, for the engine's own modules. `number`: of a run that is captured.
+
+        Where runs are captured there is one at a time, and no memory is given back: what is captured goes on writing
+        there.
+        """
+        if self.captures:
+            with self._capturing, run_options(numbered(number)) as options:
+                yield options
+        else:
+            with run_options(self._giving_back(inputs) if inputs else None) as options:
+                yield options
 
     def _giving_back(self, inputs: Arrays) -> RunOptions | None:
         """Options of a run after which ONNX Runtime gives memory back: one that is far larger than the run before, or
@@ -174,6 +200,11 @@ class Session:
         """Open every graph now, in this process, instead of at the first run."""
         for graph in self.graphs:
             self.opened(graph)
+
+    @property
+    def captures(self) -> bool:
+        """Whether runs that are numbered are captured."""
+        return self.provider_options.get(GRAPH_CAPTURE) == "1"
 
     @property
     def used_threads(self) -> int:

@@ -75,10 +75,12 @@ class Artifact:
         folder = at_home(source)
         asked = Asked(precision, pooling)
         if folder.is_dir():
+            if (inside := _inside(folder)) is not None:
+                raise MissingFile(inside)
             return _artifact(Files(folder), asked, None)
         from onnxpress import hub
 
-        if not isinstance(source, str) or not hub.looks_like_repo_id(source):
+        if not isinstance(source, str) or folder.is_file() or not hub.looks_like_repo_id(source):
             raise MissingFile(_no_folder(folder))
         marks = list(dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks))
         snapshot = hub.fetch(source, revision, marks, access=access or hub.USUAL_ACCESS)
@@ -180,6 +182,14 @@ def _no_folder(path: Path) -> str:
         return f"{path}: there is no such folder, and it is not a Hub id either."
     holding = next((parent for parent in path.absolute().parents[:2] if (parent / FILE_NAME).is_file()), None)
     return f"{path} is a file. Give the folder that holds the artifact" + (f": {holding}" if holding else ".")
+
+
+def _inside(folder: Path) -> str | None:
+    """What to open instead of the folder of graphs that an artifact of ours has."""
+    above = folder.absolute().parent
+    if (folder / FILE_NAME).exists() or not (above / FILE_NAME).is_file() or (folder / "config.json").exists():
+        return None
+    return f"{folder} is a part of an artifact. Give the folder that holds the artifact: {above}"
 
 
 def _artifact(files: Files, asked: Asked, snapshot: Snapshot | None) -> Artifact:

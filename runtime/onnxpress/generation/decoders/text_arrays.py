@@ -21,12 +21,16 @@ class Texts:
     """Arrays of axis 0 texts, on a device. The rows of a text stand side by side, as many for each text.
 
     Arguments:
-        device: where they are read, as `engine.providers.parse_device` takes it: they are copied there once.
+        device: where they are read, as `engine.providers.parse_device` takes it: arrays are copied there once, buffers
+            are there.
         by_row: whether the graph wants those of a text once for each of its rows, instead of once.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], device: object = None, *, by_row: bool = False) -> None:
-        self._buffers = {name: _placed(array, device) for name, array in arrays.items()}
+    def __init__(self, arrays: Mapping[str, Array | Buffer], device: object = None, *, by_row: bool = False) -> None:
+        self._buffers = {
+            name: array if isinstance(array, Buffer) else _placed(array, device) for name, array in arrays.items()
+        }
+        self._device = device
         self._by_row = by_row
         #: What `by_row` last made of them, and for how many rows.
         self._repeated: tuple[int, dict[str, Buffer]] = (0, {})
@@ -43,7 +47,10 @@ class Texts:
             each = rows // self.count
             self._repeated = (
                 rows,
-                {name: of_array(np.repeat(buffer.read(), each, axis=0)) for name, buffer in self._buffers.items()},
+                {
+                    name: _placed(np.repeat(buffer.read(), each, axis=0), self._device)
+                    for name, buffer in self._buffers.items()
+                },
             )
         return dict(self._repeated[1])
 
