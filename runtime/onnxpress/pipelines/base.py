@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from onnxpress.pipelines.batching import Limits, Prepared, budget_of, run_sample
 from onnxpress.pipelines.collators import ANY_SIZE, SEQUENCE, size_of
 from onnxpress.pipelines.common import COMMON, Common, pop_common
 from onnxpress.pipelines.inputs import is_stream, items_of, listed
+from onnxpress.pipelines.known_names import OF_PIPELINES, Names, absent
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
 from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, Windows, Work, stream
@@ -59,6 +61,8 @@ class Pipeline(ABC, Generic[Options, P]):
     collected: ClassVar[Collection[str]] = ()
     #: What other libraries' arguments of a call mean here.
     arguments: ClassVar[Table] = {}
+    #: Names of other libraries that the pipeline has not, beside those of all pipelines, and what is in their place.
+    absent: ClassVar[Names] = {}
     #: Samples in a batch unless a call says otherwise; None: as many as its cost allows.
     rows: ClassVar[int | None] = None
     #: Samples that are read ahead of the first result of a long stream, to be sorted by cost.
@@ -161,6 +165,16 @@ class Pipeline(ABC, Generic[Options, P]):
     def save_pretrained(self, save_directory: str | Path) -> Path:
         """Copy the artifact, every variant of it, to a folder that is not there yet."""
         return self.model.save_pretrained(save_directory)
+
+    def device_placement(self) -> AbstractContextManager[None]:
+        """transformers' name: nothing is to be placed, the model is on its device."""
+        return nullcontext()
+
+    if not TYPE_CHECKING:  # type checkers refuse such names themselves
+
+        def __getattr__(self, name: str) -> Any:
+            """Asked for names only that are not there: tell what is in their place."""
+            raise absent(f"This {type(self).__name__}", name, {**OF_PIPELINES, **type(self).absent})
 
     def __repr__(self) -> str:
         from onnxpress.pipelines.graph_model import described

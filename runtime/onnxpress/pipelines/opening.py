@@ -200,8 +200,11 @@ def load(
 
     asked = Opening.of({"precision": precision, "device": device, "revision": revision, "threads": threads, **options})
     if asked.options:
+        from onnxpress.pipelines.writing import SETTINGS
+
         known = {*(field.name for field in fields(Opening)), *FACTORY} - {"options"}
-        raise unknown_argument("load", next(iter(asked.options)), known, {})
+        of_calls = {"it is a setting of generation: pass it to generate(...).": SETTINGS}
+        raise unknown_argument("load", next(iter(asked.options)), known, of_calls)
     loaded = _opened(asked, model, None)
     check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
     check_config(loaded.artifact, asked.config)
