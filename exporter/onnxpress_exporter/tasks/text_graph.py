@@ -59,7 +59,7 @@ def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTr
 
 def _parameters(model: torch.nn.Module) -> frozenset[str]:
     """What `forward` takes by name; where it passes on whatever it is given, what the class that it extends takes."""
-    for forward in (model.forward, *(kind.forward for kind in type(model).__mro__ if "forward" in vars(kind))):
+    for forward in (model.forward, *(vars(kind)["forward"] for kind in type(model).__mro__ if "forward" in vars(kind))):
         parameters = inspect.signature(forward).parameters
         passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         if "input_ids" in parameters or not passes_on:
