@@ -74,11 +74,9 @@ def trace_step(model: Any) -> onnx_ir.Model:
         TraceError: it keeps something else, or PyTorch cannot capture it.
     """
     with held(model), torch.no_grad():
-        entries = states.entries(model)
-        step = states.Step(model, entries, 1 + max((entry.layer for entry in entries), default=-1))
-        spec = states.step_spec(model, entries)
-        states.check_steps(step, spec)
-        return _traced([(step, spec)])[DECODER]
+        step = states.Step(model, states.entries(model))
+        states.check_steps(step)
+        return _traced([(step, states.step_spec(model, step.entries))])[DECODER]
 
 
 def trace_whole(model: Any) -> onnx_ir.Model:
