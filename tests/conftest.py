@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import onnxpress
 from onnxpress import Artifact
@@ -28,8 +28,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests that name their own number of examples keep it in "default"; "nightly" is for what names none.
-settings.register_profile("default", deadline=None, max_examples=40)
-settings.register_profile("nightly", deadline=None, max_examples=400)
+# Neither looks at the time that an example takes: how fast the machine is decides nothing.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", _UNTIMED, max_examples=40)
+settings.register_profile("nightly", _UNTIMED, max_examples=400)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

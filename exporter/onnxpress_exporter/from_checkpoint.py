@@ -87,11 +87,13 @@ def plan_from_checkpoint(
     row = TASKS[task]
     arguments = row.load_arguments(checkpoint)
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint, arguments)
-    traceable = [] if row.writes else _traceable(row, checkpoint, model, tokenizer, allow_pickled_weights)
+    parts_to_trace = (
+        [] if row.writes else traceable(row, checkpoint, model, tokenizer, allow_pickled_weights=allow_pickled_weights)
+    )
     write_tokenizer(tokenizer, folder)
     text = tokenizer_settings(tokenizer, model.config, find_tables(model))
     say("trace")
-    graphs = _built(model) if row.writes else _traced(traceable)
+    graphs = _built(model) if row.writes else _traced(parts_to_trace)
     say("save")
     files = _save(graphs.models, folder)
     describe.copy_settings(checkpoint, folder, arguments.config)
@@ -140,8 +142,8 @@ def plan_from_checkpoint(
     return Plan(manifest, folder, parts, plain, writing, settings)
 
 
-def _traceable(
-    row: ExportTask, checkpoint: Checkpoint, model: Any, tokenizer: Any, allow_pickled_weights: bool
+def traceable(
+    row: ExportTask, checkpoint: Checkpoint, model: Any, tokenizer: Any, *, allow_pickled_weights: bool
 ) -> list[Traceable]:
     """Prepare a model that reads for tracing, with the graphs that follow it."""
     spec = text_encoder_spec(row, model, tokenizer)

@@ -12,6 +12,7 @@ import pytest
 from onnxpress_bench.advise import BATCHES, candidates
 from tests.fixtures.console import complaints
 from tests.fixtures.embedder import write_embedder
+from tests.fixtures.processes import HANG_S
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def advise(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "onnxpress", "advise", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
 
 
 def test_a_demand_that_can_be_met_gets_a_recommendation_with_its_evidence(artifact: Path) -> None:

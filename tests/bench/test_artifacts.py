@@ -24,6 +24,7 @@ from onnxpress_bench.subject import of_artifact
 from onnxpress_bench.workloads import Sizes
 from tests.conftest import MODELS, Exported
 from tests.fixtures.console import complaints
+from tests.fixtures.processes import HANG_S
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -38,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "onnxpress", "bench", *map(str, arguments), "--quick", "--threads", "1"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
 
 
 def shown(comparison: Comparison) -> dict[str, dict[str, float]]:
@@ -125,7 +126,7 @@ def test_an_adapted_artifact_is_compared_with_the_adapted_model(
     (written,) = (home / "models" / "adapted" / "pytorch").iterdir()
     assert (written / "model.safetensors").is_file() and (written / "tokenizer.json").is_file()
     shutil.rmtree(tmp_path / "adapter")
-    with pytest.raises(BenchError, match="made with the adapter adapter, whose folder is not here"):
+    with pytest.raises(BenchError, match="made with the adapter adapter, and there is no such folder"):
         of_artifact(artifact, None, settings)
 
 

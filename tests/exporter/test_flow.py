@@ -18,6 +18,7 @@ from onnxpress_exporter.flow import quantize
 from onnxpress_exporter.judging.data import EvalData
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Settings
+from tests.fixtures.processes import HANG_S
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -46,7 +47,7 @@ def test_two_threads_export_to_one_target(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=300)
+        thread.join(timeout=HANG_S)
     (refused,) = [result for result in results if isinstance(result, InputError)]
     (made,) = [result for result in results if not isinstance(result, InputError)]
     assert "exists already" in str(refused)

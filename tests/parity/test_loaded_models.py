@@ -153,6 +153,12 @@ def test_an_encoder_decoder_gives_logits_and_generates(exported: Callable[..., A
         assert np.allclose(logits, theirs(**inputs, decoder_input_ids=written[:, :4]).logits.numpy(), atol=1e-3)
         with pytest.raises(InputError, match="decoder_input_ids, or call generate"):
             model(TEXTS)
+        for number in (theirs.config.vocab_size, 10**12, -1):
+            for ids in ([[3], [3, number]], np.array([[3, 3], [3, number]])):
+                with pytest.raises(InputError, match=f"decoder_input_ids holds {number} at .*table of tokens"):
+                    model(**inputs, decoder_input_ids=ids)
+            with pytest.raises(InputError, match=f"no row for the token .*id {number}"):
+                model(input_ids=[[number]], decoder_input_ids=[[3]])
 
 
 class _Recorder:

@@ -25,6 +25,7 @@ def test_every_row_says_everything(row: Provider) -> None:
     assert PROVIDERS[row.family] is row
     assert row.name.endswith("ExecutionProvider")
     assert row.memory
+    assert row.words.startswith("a")
     assert row.budget_tokens > 0
     assert row.install.endswith(".")
     options = row.options_of(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -128,7 +129,10 @@ def _shown(row: InputRow, result: Any, *, as_json: bool) -> str:
         return present(row.body, f"error: {result.message}" if failed else result)
     value = _plain(result)
     if row.fields is not None:
-        value = {**_plain(dict(row.fields)), **(value if failed else {"result": value})}
+        name = "error" if failed else "result"
+        while name in row.fields:  # a field of the row's own stays as it is
+            name += "_"
+        value = {**_plain(dict(row.fields)), name: result.message if isinstance(result, Failure) else value}
     return json.dumps(value, ensure_ascii=not writes_unicode(), default=str)
 
 
@@ -154,7 +158,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Exception):  # of one of several inputs that a row has
         return {"error": str(value)}
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
+        return None
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

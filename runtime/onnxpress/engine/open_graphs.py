@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from onnxpress.engine.failures import first_line, is_bad_file, is_out_of_memory, out_of_memory
-from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
+from onnxpress.engine.providers import GRAPH_CAPTURE, import_onnxruntime, index_of, provider_of
 from onnxpress.engine.threads import Spinning, default_threads, spinning_of
-from onnxpress.errors import CorruptFile, DeviceUnavailable
+from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -112,6 +112,11 @@ def _load(path: Path, device: str, threads: int, spinning: Spinning, chosen: Map
     except Exception as error:  # onnxruntime's exceptions have no common base but Exception
         if is_out_of_memory(error):
             raise out_of_memory(path, device, error) from None
+        if chosen.get(GRAPH_CAPTURE) == "1" and "graph capture" in str(error).lower():
+            raise InputError(
+                f"{path}: {device} cannot capture runs of this graph ({first_line(error)}). Leave {GRAPH_CAPTURE} out "
+                "of provider_options."
+            ) from None
         if row.own_memory and not is_bad_file(error):
             raise DeviceUnavailable(f"{device}: ONNX Runtime cannot start there ({first_line(error)}).") from None
         raise CorruptFile(

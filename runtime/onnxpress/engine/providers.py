@@ -63,6 +63,7 @@ class Provider:
 
     Attributes:
         family: what its devices are called: "cuda" of "cuda:1".
+        words: one of them, in a sentence.
         name: ONNX Runtime's.
         numbered: whether a machine may have several of its devices; if not, the device is called as the family is.
         own_memory: whether its devices have memory of their own. Arrays then travel there and back in every run, but
@@ -75,6 +76,7 @@ class Provider:
     """
 
     family: str
+    words: str
     name: str
     numbered: bool
     own_memory: bool
@@ -107,6 +109,7 @@ class Provider:
 
 CPU = Provider(
     family="cpu",
+    words="a processor",
     name="CPUExecutionProvider",
     numbered=False,
     own_memory=False,
@@ -117,6 +120,7 @@ CPU = Provider(
 
 CUDA = Provider(
     family="cuda",
+    words="a GPU",
     name="CUDAExecutionProvider",
     numbered=True,
     own_memory=True,

@@ -12,13 +12,24 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from onnxpress.engine.bounds import check_bounds
+from onnxpress.engine.capture import numbered
 from onnxpress.engine.failures import dtype_name, explain
 from onnxpress.engine.open_graphs import OpenGraph, open_graph
-from onnxpress.engine.providers import import_onnxruntime, index_of, parse_device, provider_of, require_device
+from onnxpress.engine.providers import (
+    GRAPH_CAPTURE,
+    import_onnxruntime,
+    index_of,
+    parse_device,
+    provider_of,
+    require_device,
+)
 from onnxpress.engine.stopping import run_options
 from onnxpress.engine.threads import default_threads
 from onnxpress.errors import InputError, OnnxpressError, SessionClosed
@@ -57,6 +68,7 @@ class Session:
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
         crowded: whether other sessions of this process want the cores, too.
+        bounds: graph -> input -> rows of the table that its whole numbers are read from.
         provider_options: what to say to the device's execution provider, such as {"gpu_mem_limit": 2**32}, in place of
             what is usual here; docs/usage.md lists what there is.
 
@@ -74,6 +86,7 @@ class Session:
         threads: int | None = None,
         roles: Mapping[str, str] | None = None,
         crowded: bool = False,
+        bounds: Mapping[str, Mapping[str, int]] | None = None,
         provider_options: Mapping[str, object] | None = None,
     ) -> None:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
@@ -81,9 +94,10 @@ class Session:
         self.device = parse_device(device)
         self.provider_options = provider_of(self.device).chosen(provider_options or {})
         if not isinstance(graphs, Mapping):
-            graphs, roles = _of_artifact(graphs, self.device)
+            graphs, roles, bounds = _of_artifact(graphs, self.device)
         self.graphs = dict(graphs)
         self.roles = dict(roles or {})
+        self.bounds = dict(bounds or {})
         self.threads = threads
         self._crowded = crowded
         require_device(self.device)
@@ -91,6 +105,8 @@ class Session:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+        #: Held by every run where some are captured: ONNX Runtime captures for one thread at a time.
+        self._capturing = threading.Lock()
         self._pid = os.getpid()
         self._open: dict[str | None, OpenGraph] = {}
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
@@ -105,21 +121,38 @@ class Session:
             graph: its name or its role; None: the session's only graph.
 
         Raises:
-            InputError: an input is missing, unknown, of the wrong dtype or shape, or holds what the graph refuses.
+            InputError: an input is missing, unknown, of the wrong dtype or shape, or holds what the graph refuses, or
+                an id that no table has a row for.
             EngineError: the engine failed: there is too little memory, or a kernel or the device failed.
             CorruptFile: ONNX Runtime cannot load the graph.
             SessionClosed: the session was closed.
             Cancelled, TimeoutExceeded: the call that the run is part of has to end.
         """
         opened = self.opened(graph)
+        if self.bounds:
+            check_bounds(inputs, self.bounds.get(self.name_of(graph), {}))
         try:
-            with run_options(self._giving_back(inputs)) as options:
+            with self.running(inputs) as options:
                 results = opened.session.run(opened.outputs, inputs, options)
         except OnnxpressError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             raise explain(error, opened.session, inputs, self.name_of(graph)) from None
         return dict(zip(opened.outputs, results, strict=True))
+
+    @contextmanager
+    def running(self, inputs: Arrays = MappingProxyType({}), number: int | None = None) -> Iterator[RunOptions | None]:
+        """The options of a run, for the engine's own modules. `number`: of a run that is captured.
+
+        Where runs are captured there is one at a time, and no memory is given back: what is captured goes on writing
+        there.
+        """
+        if self.captures:
+            with self._capturing, run_options(numbered(number)) as options:
+                yield options
+        else:
+            with run_options(self._giving_back(inputs) if inputs else None) as options:
+                yield options
 
     def _giving_back(self, inputs: Arrays) -> RunOptions | None:
         """Options of a run after which ONNX Runtime gives memory back: one that is far larger than the run before, or
@@ -167,6 +200,11 @@ class Session:
         """Open every graph now, in this process, instead of at the first run."""
         for graph in self.graphs:
             self.opened(graph)
+
+    @property
+    def captures(self) -> bool:
+        """Whether runs that are numbered are captured."""
+        return self.provider_options.get(GRAPH_CAPTURE) == "1"
 
     @property
     def used_threads(self) -> int:
@@ -238,24 +276,28 @@ class Session:
             "threads": self.threads,
             "closed": self._closed,
             "crowded": self._crowded,
+            "bounds": self.bounds,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.graphs, self.roles = state["graphs"], state["roles"]
         self.device, self.threads = state["device"], state["threads"]
-        self.provider_options = state["provider_options"]
+        self.provider_options, self.bounds = state["provider_options"], state["bounds"]
         self._reset()
         self._closed, self._crowded = state["closed"], state["crowded"]
 
 
-def _of_artifact(source: Artifact | str | Path, device: str) -> tuple[dict[str, Path], dict[str, str]]:
-    """The graphs of an artifact's usual variant on a device, and the names of their roles."""
+def _of_artifact(
+    source: Artifact | str | Path, device: str
+) -> tuple[dict[str, Path], dict[str, str], dict[str, dict[str, int]]]:
+    """The graphs of an artifact's usual variant on a device, the names of their roles, and their inputs' bounds."""
     from onnxpress.engine.choice import choose
     from onnxpress.layouts.artifact import Artifact
 
     artifact = source if isinstance(source, Artifact) else Artifact.open(source)
-    graphs = artifact.graphs(choose(artifact.manifest, None, device).precision)
-    return graphs, {graph.role: name for name, graph in artifact.manifest.graphs.items()}
+    manifest = artifact.manifest
+    graphs = artifact.graphs(choose(manifest, None, device).precision)
+    return graphs, {graph.role: name for name, graph in manifest.graphs.items()}, manifest.table_rows()
 
 
 def _return_memory() -> None:

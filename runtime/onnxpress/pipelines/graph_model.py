@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.bounds import check_rows
 from onnxpress.engine.providers import parse_device
 from onnxpress.errors import InputError
 from onnxpress.pipelines.arguments import translate, unknown_argument
@@ -213,6 +214,8 @@ class GraphModel:
 
     def _run(self, feeds: Mapping[str, NDArray[Any]], rows: Rows) -> ModelOutputs:
         name = self.artifact.manifest.graph_name("encoder")
+        dtypes = {tensor.name: tensor.dtype for tensor in self.artifact.manifest.graphs[name].inputs}
+        feeds = {key: array.astype(dtypes[key], copy=False) for key, array in feeds.items()}
         for input_name, array in feeds.items():
             if array.shape != rows.array.shape:
                 raise _unlike(input_name, array, rows)
@@ -235,6 +238,10 @@ class GraphModel:
                 raise InputError("This model writes about what it reads: pass decoder_input_ids, or call generate.")
             begun = as_rows("decoder_input_ids", others["decoder_input_ids"], 0, "right")
             prompts = _own_tokens(begun, others.get("decoder_attention_mask"), "right")
+            table = self.session.bounds.get(self.artifact.manifest.graph_name("decoder"), {})
+            for ids in prompts:
+                for count in table.values():
+                    check_rows("decoder_input_ids", np.array(ids), count)
         decoder = self._writer.decoder(texts, max(map(len, prompts)))
         try:
             logits = [decoder.prefill(row, ids, keep=len(ids))[None] for row, ids in enumerate(prompts)]

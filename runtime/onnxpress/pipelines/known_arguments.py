@@ -181,9 +181,14 @@ FACTORY: Table = table(
     ),
     Argument("session_options", OPTIMUM, "intra_op_num_threads is threads=.", is_unset, _session_options),
     Argument("file_name", OPTIMUM, "names the variant by its file.", is_unset, _file_name),
+    *(
+        Argument(name, OPTIMUM, "names the variant by its file.", is_unset, _file_name)
+        for name in ("encoder_file_name", "decoder_file_name", "decoder_with_past_file_name")
+    ),
+    Argument("model_save_dir", OPTIMUM, "the artifact's folder stays where it is.", is_anything),
     Argument("accelerator", OPTIMUM, "ONNX Runtime runs it: leave it out.", _is_one_of(None, "ort", "onnxruntime")),
     Argument("export", OPTIMUM, "export first: `onnxpress export MODEL OUT`, or onnxpress.export(MODEL, OUT)."),
-    Argument("from_transformers", OPTIMUM, "the old name of export: `onnxpress export MODEL OUT`."),
+    Argument("from_transformers", OPTIMUM, "the name of export in old versions: `onnxpress export MODEL OUT`."),
     Argument("use_io_binding", OPTIMUM, "buffers are bound where that is faster.", is_anything),
     Argument("use_cache", OPTIMUM, "the cache changes no answer.", is_anything),
     Argument("use_merged", OPTIMUM, "a decoder is one graph.", is_anything),
@@ -271,9 +276,11 @@ OF_WRITING: Table = table(
 def _activation(value: Any) -> dict[str, Any]:
     """The function of a PyTorch module, told by the name of its class."""
     kind = type(value).__name__.lower()
-    names = {"sigmoid": "sigmoid", "identity": "none", "str": value}
+    names = {"sigmoid": "sigmoid", "identity": "none", "softmax": "softmax", "str": value}
     if kind not in names:
-        raise InputError(f"activation_fn={value!r:.60}: Sigmoid and Identity are known; apply others to the scores.")
+        raise InputError(
+            f"activation_fn={value!r:.60}: Sigmoid, Softmax and Identity are known; apply others to the scores."
+        )
     return {"function_to_apply": names[kind]}
 
 
@@ -322,4 +329,19 @@ OF_RANKING: Table = table(
     Argument("activation_fn", SENTENCES, "as function_to_apply=.", _is_one_of(None), _activation),
     Argument("apply_softmax", SENTENCES, "a pair has one score."),
     Argument("num_labels", SENTENCES, "a pair has one score.", _is_one_of(None, 1)),
+)
+
+#: CrossEncoder of several labels: predict.
+OF_PAIRS: Table = table(
+    *_OF_SENTENCE_CALLS,
+    Argument("prompt", SENTENCES, "put it before the first text of each pair.", _is_one_of(None, "")),
+    Argument("prompt_name", SENTENCES, "put the prompt before the first text of each pair.", _is_one_of(None)),
+    Argument("activation_fn", SENTENCES, "as function_to_apply=.", _is_one_of(None), _activation),
+    Argument(
+        "apply_softmax",
+        SENTENCES,
+        'as function_to_apply="softmax".',
+        is_unset,
+        lambda v: {"function_to_apply": "softmax"},
+    ),
 )

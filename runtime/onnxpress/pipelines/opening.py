@@ -19,6 +19,7 @@ from onnxpress.errors import InputError, MissingDependency, UnknownTask
 from onnxpress.format.contents import at_home
 from onnxpress.format.precisions import PRECISIONS, REFERENCE
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
 from onnxpress.pipelines.arguments import translate, unknown_argument
 from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.pipelines.task import Task
@@ -44,6 +45,7 @@ class Opening:
 
     `provider_options`: what to say to the device's execution provider. `tokenizer`, `config`: what the caller holds for
     the artifact's own. `token`, `cache_dir`, `local_files_only`: how the Hub is asked.
+    `pooling`: what another tool's folder does not say.
     """
 
     precision: str | None = None
@@ -56,6 +58,7 @@ class Opening:
     token: str | bool | None = None
     cache_dir: str | Path | None = None
     local_files_only: bool = False
+    pooling: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -89,7 +92,11 @@ class Opening:
         folder = None if self.cache_dir is None else Path(self.cache_dir).expanduser()
         access = Access(self.token, folder, self.local_files_only)
         return Artifact.open(
-            Path(model) if not isinstance(model, str) else model, revision=self.revision, access=access
+            Path(model) if not isinstance(model, str) else model,
+            revision=self.revision,
+            precision=self.precision if self.precision in PRECISIONS else None,
+            access=access,
+            pooling=self.pooling,
         )
 
     def check_open(self, choice: Choice, session: Session) -> None:
@@ -193,8 +200,11 @@ def load(
 
     asked = Opening.of({"precision": precision, "device": device, "revision": revision, "threads": threads, **options})
     if asked.options:
+        from onnxpress.pipelines.writing import SETTINGS
+
         known = {*(field.name for field in fields(Opening)), *FACTORY} - {"options"}
-        raise unknown_argument("load", next(iter(asked.options)), known, {})
+        of_calls = {"it is a setting of generation: pass it to generate(...).": SETTINGS}
+        raise unknown_argument("load", next(iter(asked.options)), known, of_calls)
     loaded = _opened(asked, model, None)
     check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
     check_config(loaded.artifact, asked.config)
@@ -244,8 +254,9 @@ def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
         # A session of its own shares the graphs, and either may be closed without the other.
         return replace(shared, task=row, session=copy(session), owned=True)
     place = parse_device(asked.device)
-    artifact = asked.artifact(model)
+    artifact = adopt(asked.artifact(model), wanted)
     row = _served_task(artifact, wanted)
+    warn_of_assumptions(artifact, row)
     provider_of(place).chosen(asked.provider_options)  # before anything is downloaded
     if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
@@ -331,6 +342,7 @@ def _load(
             threads=asked.threads,
             roles=roles,
             crowded=crowded,
+            bounds=artifact.manifest.table_rows(),
             provider_options=asked.provider_options,
         )
         opened = helper.submit(session.warm)

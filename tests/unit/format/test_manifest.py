@@ -57,6 +57,7 @@ VARIANT = st.builds(
         st.none() | st.sampled_from(list(PRECISIONS)),
     ),
     bytes=st.integers(0, 10**12),
+    unverified_on=st.just(()) | st.just(("cuda",)),
     quality=st.none()
     | st.builds(Quality, TEXT, *[st.integers(0, 99)] * 2, *[NUMBER] * 4, st.dictionaries(TEXT, NUMBER)),
     speed=st.none()
@@ -288,6 +289,18 @@ def test_roles_of_older_formats(names: tuple[str, ...], writes: bool, roles: tup
         generation=GenerationSettings("growing", 9) if writes else None,
     )
     assert parse(json.dumps(_as_version_3(json.loads(dump(expected))))) == expected
+
+
+def test_older_formats_were_never_verified_on_a_gpu() -> None:
+    plain = manifest()
+    variants = {"fp32": plain.variants["fp32"], "fp16": replace(plain.variants["fp32"], targets=("cuda",))}
+    value = json.loads(dump(replace(plain, variants=variants)))
+    assert parse(json.dumps(value)).variants["fp16"].verified_on("cuda")
+    for variant in value["variants"].values():
+        del variant["unverified_on"]
+    read = parse(json.dumps({**value, "format_version": 4})).variants
+    assert (read["fp32"].unverified_on, read["fp16"].unverified_on) == ((), ("cuda",))
+    assert [read["fp16"].verified_on(family) for family in ("cuda", "cpu")] == [False, False]
 
 
 OLD_AND_BAD: dict[str, tuple[Callable[[dict[str, Any]], object], type[ArtifactError], str]] = {

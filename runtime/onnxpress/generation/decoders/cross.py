@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.binding import run_to_buffers
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Ids
@@ -52,15 +54,17 @@ class CrossModel:
             raise InputError(
                 f"Texts {input_ids.shape} and their mask {attention_mask.shape} must be (texts, sequence)."
             )
-        outputs = self._session.run({"input_ids": input_ids, "attention_mask": attention_mask, **more}, self._encoder)
-        arrays = {name: outputs[present(name)] for name in self._graph.text}
+        # What the encoder returns stays where the decoder reads it.
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **more}
+        outputs = run_to_buffers(self._session, inputs, self._encoder)
+        arrays: dict[str, NDArray[Any] | Buffer] = {name: outputs[present(name)] for name in self._graph.text}
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = np.ascontiguousarray(attention_mask, np.int64).copy()
         rows = len(input_ids)
-        if self._growing:
-            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=Texts(arrays))
         device, dtype = self._session.device, self._graph.dtype
         texts = Texts(arrays, device)
+        if self._growing:
+            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=texts)
         room = capacity(expected_tokens, self._limit)
         cache = Cache(self._graph.past, rows, room, texts=range(rows), dtype=dtype, device=device)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, texts=texts)

@@ -30,7 +30,7 @@ def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 
     graph, limit, cache = _decoder(manifest, DECODER)
     if graph.text:
         raise UnsupportedFormat(f"Graph {DECODER!r} wants an encoder's keys and values. Export again.")
-    graph = _as_stored(graph, session)
+    graph = as_stored(graph, session)
     if cache == "shared":
         return SharedModel(session, graph, limit, prefix_bytes)
     return TracedModel(GrowingDecoder if cache == "growing" else RowsDecoder, session, graph, limit)
@@ -45,7 +45,7 @@ def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecode
     graph, limit, cache = _decoder(manifest, CROSS_DECODER)
     if ENCODER not in manifest.graphs or not graph.text:
         raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
-    return CrossModel(session, ENCODER, _as_stored(graph, session), limit, cache == "growing")
+    return CrossModel(session, ENCODER, as_stored(graph, session), limit, cache == "growing")
 
 
 def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, str]:
@@ -58,7 +58,7 @@ def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, s
     return read(name, manifest.graphs[name], settings.cache), settings.max_length, settings.cache
 
 
-def _as_stored(graph: DecoderGraph, session: Session) -> DecoderGraph:
+def as_stored(graph: DecoderGraph, session: Session) -> DecoderGraph:
     """With the dtype of keys and values in this variant, which the manifest does not tell."""
     first = next(iter((*graph.past, *graph.states)), None)
     return graph if first is None else replace(graph, dtype=session.input_dtype(first, graph.name))

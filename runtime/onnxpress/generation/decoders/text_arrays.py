@@ -21,11 +21,14 @@ class Texts:
     """Arrays of axis 0 texts, on a device. The rows of a text stand side by side, as many for each text.
 
     Arguments:
-        device: where they are read, as `engine.providers.parse_device` takes it: they are copied there once.
+        device: where they are read, as `engine.providers.parse_device` takes it: arrays are copied there once, buffers
+            are there.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], device: object = None) -> None:
-        self._buffers = {name: _placed(array, device) for name, array in arrays.items()}
+    def __init__(self, arrays: Mapping[str, Array | Buffer], device: object = None) -> None:
+        self._buffers = {
+            name: array if isinstance(array, Buffer) else _placed(array, device) for name, array in arrays.items()
+        }
 
     @property
     def count(self) -> int:
