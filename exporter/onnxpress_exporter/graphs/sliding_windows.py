@@ -103,7 +103,7 @@ def _attend_with_global(
 
     def of_global(states: torch.Tensor) -> torch.Tensor:
         """(batch, sequence, size) -> (batch, heads, global, size of a head)."""
-        return states.gather(1, rows).unflatten(2, heads).transpose(1, 2)
+        return _split(states.gather(1, rows), 2, heads).transpose(1, 2)
 
     chunks = _Chunks(part, hidden_states)
     near = chunks.scores(part.query, part.key).masked_fill(~chunks.seen(attention_mask == 0), _LEAST)
@@ -118,13 +118,19 @@ def _attend_with_global(
     states = states.masked_fill(is_padding[:, :, None], 0.0)
 
     keys, values = (
-        layer(hidden_states).unflatten(2, heads).transpose(1, 2) for layer in (part.key_global, part.value_global)
+        _split(layer(hidden_states), 2, heads).transpose(1, 2) for layer in (part.key_global, part.value_global)
     )
     queries = part.query_global(hidden_states.gather(1, rows)) / part.head_dim**0.5
-    scores = queries.unflatten(2, heads).transpose(1, 2) @ keys.transpose(2, 3)
+    scores = _split(queries, 2, heads).transpose(1, 2) @ keys.transpose(2, 3)
     whole = scores.masked_fill(is_padding[:, None, None, :], _LEAST).softmax(-1) @ values
     whole = torch.where(exists[:, :, None], whole.transpose(1, 2).flatten(2), states.gather(1, rows))
     return (states.scatter(1, rows, whole),)
+
+
+def _split(states: torch.Tensor, axis: int, sizes: tuple[int, int]) -> torch.Tensor:
+    """One axis as two."""
+    parts: torch.Tensor = states.unflatten(axis, sizes)  # type: ignore[no-untyped-call]
+    return parts
 
 
 _LEAST = torch.finfo(torch.float32).min
@@ -150,23 +156,26 @@ class _Chunks:
 
     def scores(self, query: Any, key: Any) -> torch.Tensor:
         """(batch, chunks, heads, half, 3 * half)."""
-        return self.queries(query) @ self.keys_of(key).transpose(3, 4)
+        scores: torch.Tensor = self.queries(query) @ self.keys_of(key).transpose(3, 4)
+        return scores
 
     def seen(self, local: torch.Tensor) -> torch.Tensor:
         """Which scores count: bool (batch, chunks, 1, half, 3 * half); `local`: which tokens are seen in windows."""
         apart = self.asked[:, None, :] - self.asking[:, :, None]
         inside = (self.asked >= 0) & (self.asked < self.length)
         near = (apart.abs() <= self.half) & inside[:, None, :]
-        return near[None, :, None] & self._at(local, self.asked)[:, :, None, None, :]
+        mask: torch.Tensor = near[None, :, None] & self._at(local, self.asked)[:, :, None, None, :]
+        return mask
 
     def joined(self, chunks: torch.Tensor) -> torch.Tensor:
         """(batch, chunks, heads, half, size of a head) -> (batch, sequence, size)."""
         return chunks.transpose(2, 3).flatten(3).flatten(1, 2).index_select(1, torch.arange(self.length))
 
     def _of(self, states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        return self._at(states, places).unflatten(3, (self.part.num_heads, self.part.head_dim)).transpose(2, 3)
+        heads = (self.part.num_heads, self.part.head_dim)
+        return _split(self._at(states, places), 3, heads).transpose(2, 3)
 
     def _at(self, states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """(batch, sequence, ...) at (chunks, places); past the ends of the text, whatever stands there."""
         flat = states.index_select(1, places.clamp(0, self.length - 1).flatten())
-        return flat.unflatten(1, (places.shape[0], places.shape[1]))
+        return _split(flat, 1, (places.shape[0], places.shape[1]))
