@@ -118,7 +118,6 @@ def test_examples_have_more_than_one_row_and_real_padding(architecture: str) -> 
 @pytest.mark.parametrize(
     ("architecture", "config", "words"),
     [
-        ("longformer", {}, "multiple of its attention window"),
         ("nystromformer", {}, "means of 4 segments of exactly 16 tokens"),
         ("funnel", {}, "relative positions"),
         ("big_bird", {"attention_type": "block_sparse"}, "original_full"),
