@@ -21,11 +21,15 @@ from tests.parity.texts import SENTENCES
 
 TEXTS = (*SENTENCES, "good", "", "the quick brown fox, jumps over the lazy dog! " * 3, "e\u0301 👩‍👩‍👧‍👦 [MASK] İ")
 
+#: tests/exporter/test_sliding_windows.py shows their kind in less time.
+LONG = (("longformer", "text-classification"), ("longformer", "question-answering"))
+
 #: Architecture, task. What they bring: no token types (distilbert, mpnet, modernbert), positions with an offset
 #: (roberta and its kin), Unigram tokenizers (albert, camembert, xlm_roberta), relative positions (mpnet, deberta,
 #: xlnet), no attention mask, so that padding changes answers (fnet), causal attention and the last token's logits
 #: (gpt2, qwen3), padding on the left (qwen3, xlnet).
-ROWS: tuple[tuple[str, str], ...] = (
+#: Windows and global tokens (longformer).
+ROWS: tuple[Any, ...] = (
     ("bert", "text-classification"),
     ("distilbert", "text-classification"),
     ("deberta_v2", "text-classification"),
@@ -44,10 +48,11 @@ ROWS: tuple[tuple[str, str], ...] = (
     ("convbert", "question-answering"),
     ("big_bird", "zero-shot-classification"),
     ("roberta", "text-ranking"),
+    *(pytest.param(*row, marks=pytest.mark.nightly) for row in LONG),
 )
 
 
-@pytest.mark.parametrize(("architecture", "task"), ROWS, ids=["-".join(row) for row in ROWS])
+@pytest.mark.parametrize(("architecture", "task"), ROWS, ids=lambda value: str(value))
 def test_answers_are_the_same(
     architecture: str, task: str, tiny: Callable[..., Path], ours: Callable[..., Any], reference: Callable[..., Any]
 ) -> None:
