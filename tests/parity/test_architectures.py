@@ -21,10 +21,13 @@ from tests.parity.texts import SENTENCES
 
 TEXTS = (*SENTENCES, "good", "", "the quick brown fox, jumps over the lazy dog! " * 3, "e\u0301 👩‍👩‍👧‍👦 [MASK] İ")
 
+#: tests/exporter/test_sliding_windows.py shows their kind in less time.
+LONG = (("longformer", "text-classification"), ("longformer", "question-answering"))
+
 #: Architecture, task. What they bring: no token types (distilbert, mpnet, modernbert), positions with an offset
 #: (roberta and its kin), Unigram tokenizers (albert, camembert, xlm_roberta), relative positions (mpnet, deberta,
 #: xlnet), no attention mask, so that padding changes answers (fnet), causal attention and the last token's logits
-#: (gpt2, qwen3), padding on the left (qwen3, xlnet).
+#: (gpt2, qwen3), padding on the left (qwen3, xlnet), windows and global tokens (longformer).
 FAST: tuple[tuple[str, str], ...] = (
     ("bert", "text-classification"),
     ("deberta_v2", "text-classification"),
@@ -47,6 +50,7 @@ NIGHTLY: tuple[tuple[str, str], ...] = (
     ("deberta", "token-classification"),
     ("electra", "feature-extraction"),
     ("big_bird", "zero-shot-classification"),
+    *LONG,
 )
 ROWS = [
     *(pytest.param(*row, id="-".join(row)) for row in FAST),
