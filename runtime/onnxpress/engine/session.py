@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from onnxpress.engine.failures import dtype_name, explain
-from onnxpress.engine.open_graphs import OpenGraph, open_graph
+from onnxpress.engine.open_graphs import OpenGraph, Unsaved, open_graph
 from onnxpress.engine.providers import import_onnxruntime, index_of, parse_device, provider_of, require_device
 from onnxpress.engine.stopping import run_options
 from onnxpress.engine.threads import default_threads
@@ -51,8 +51,8 @@ class Session:
     """Runs one or more graphs on one device.
 
     Args:
-        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or an artifact, its
-            folder or its Hub id, whose variant is chosen as a pipeline chooses it.
+        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or graphs that
+            were not written. Or an artifact, its folder or its Hub id, whose variant is chosen as a pipeline chooses.
         device: "cpu", "cuda" or "cuda:N"; also what transformers takes: -1 (CPU) or the number of a GPU.
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
@@ -65,7 +65,7 @@ class Session:
 
     def __init__(
         self,
-        graphs: Mapping[str, Path] | Artifact | str | Path,
+        graphs: Mapping[str, Path | Unsaved] | Artifact | str | Path,
         *,
         device: object = None,
         threads: int | None = None,
