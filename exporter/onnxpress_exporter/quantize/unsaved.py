@@ -47,7 +47,7 @@ def unsaved(model: onnx_ir.Model) -> Unsaved:
             if array.dtype in _PLAIN:
                 weights[name] = array
                 value.const_value = onnx_ir.ExternalTensor(
-                    "memory", 0, array.nbytes, tensor.dtype, shape=tensor.shape, name=name, base_dir=""
+                    "memory", 0, array.nbytes, tensor.dtype, shape=onnx_ir.Shape(array.shape), name=name, base_dir=""
                 )
     if len(folders) > 1:
         raise ValueError(f"weights of one graph are in several folders: {', '.join(map(str, sorted(folders)))}")
