@@ -89,10 +89,9 @@ def model_of(kind: str, sizes: Mapping[str, Any]) -> Any:
 def test_a_text_read_token_by_token_has_the_scores_of_the_text_read_whole(kind: str) -> None:
     model = model_of(kind, STATES[kind])
     assert states.keeps_states(model)
-    kept = states.entries(model)
-    step = states.Step(model, kept, 1 + max(entry.layer for entry in kept))
-    states.check_steps(step, states.step_spec(model, kept))
-    assert any(len(entry.axes) > 1 and "past" not in entry.axes for entry in kept)
+    step = states.Step(model, states.entries(model))
+    states.check_steps(step)
+    assert any(len(entry.axes) > 1 and "past" not in entry.axes for entry in step.entries)
 
 
 def written(model: TracedModel, prompts: Sequence[Sequence[int]], beams: int = 1) -> list[list[int]]:

@@ -9,8 +9,6 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 
 _KINDS: Mapping[str, str] = {
     "funnel": "it counts its relative positions in Python, for one length",
-    "led": "it pads its input to a multiple of its attention window",
-    "longformer": "it pads its input to a multiple of its attention window",
     "reformer": "it hashes and sorts its input in chunks of a fixed length",
 }
 

@@ -192,7 +192,7 @@ def max_length_tokens(tokenizer: PreTrainedTokenizerBase, config: Any, tables: T
     """
     limits = [int(tokenizer.model_max_length)]
     config = _full_config(config)
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = getattr(config, "max_position_embeddings", getattr(config, "max_encoder_position_embeddings", None))
     if tables.positions and isinstance(positions, int) and positions > 0:
         padding = getattr(config, "pad_token_id", None)
         offset = 0
