@@ -125,7 +125,7 @@ class TorchWriter:
         tokens = {name: getattr(defaults, name) for name in _TOKENS if getattr(defaults, name, None) is not None}
         if "pad_token_id" not in tokens:
             ends = tokens.get("eos_token_id", 0)
-            tokens["pad_token_id"] = ends[0] if isinstance(ends, list) else ends
+            tokens["pad_token_id"] = next(iter(ends), 0) if isinstance(ends, list) else ends
         self._model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         try:
             yield tokens

@@ -66,10 +66,13 @@ DECODERS = {
     # Keys, values and the router have few weights.
     "mixtral": (("fp32", "q8"), "no reader knows the architecture 'mixtral'", 2 + 3 * 2 + 1),
     "mpt": (("fp32", "q4"), "no reader knows the architecture 'mpt'", 5),
+    "falcon": (("fp32", "q8"), "alibi is True", 5),
 }
 
 
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly if name in ("phi", "falcon") else ()) for name in DECODERS]
+)
 def test_a_decoder_writes_what_transformers_does(name: str, tmp_path: Path) -> None:
     precisions, reason, products = DECODERS[name]
     made = writer(name, tmp_path / name)

@@ -11,7 +11,7 @@ import onnx_ir
 from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 from onnxpress_exporter.graphs.build import build_graphs, read
-from onnxpress_exporter.graphs.lengths import refuse_length_dependent
+from onnxpress_exporter.graphs.lengths import attend_in_full, refuse_length_dependent
 from onnxpress_exporter.graphs.names import DECODER, ROLES
 
 Cache = Literal["shared", "growing", "state", "none"]
@@ -41,10 +41,11 @@ def build(model: Any) -> Built:
         ReaderError: a reader that knows the model failed.
     """
     refuse_length_dependent(model)
+    attention = attend_in_full(model)
     try:
         architecture = read(model)
     except NotBuildable as reason:
-        return _traced(model, str(reason))
+        return _traced(model, f"{reason}{attention}")
     return Built(build_graphs(architecture), "shared", architecture.decoder.limit)
 
 

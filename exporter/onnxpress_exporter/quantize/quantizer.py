@@ -177,7 +177,8 @@ class Quantizer:
     def _build(self, name: str, precision: str, attempt: Attempt, say: Say) -> onnx_ir.Model:
         plan = {value: treatment for (graph, value), treatment in attempt.plan.items() if graph == name}
         store, inputs = self._store(name, plan, say)
-        return store.build(plan, attempt.tables, half=PRECISIONS[precision].half, inputs=inputs, say=say)
+        row = PRECISIONS[precision]
+        return store.build(plan, attempt.tables, passes=row.passes, half=row.half, inputs=inputs, say=say)
 
     def _store(self, name: str, plan: Mapping[str, Treatment], say: Say) -> tuple[Storage, Sequence[Arrays]]:
         """What makes a graph of a plan, and the real texts that it looks at meanwhile."""
