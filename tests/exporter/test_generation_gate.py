@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from onnxpress_exporter.passes.weight_only import weight_only
 from onnxpress_exporter.precisions.row import Blocks
 from onnxpress_exporter.quantize.plan import block_weights
 from onnxpress_exporter.quantize.thresholds import thresholds_of
+from onnxpress_exporter.reference import TorchWriter
 from tests.fixtures.graphs import graph, kinds, normal, run
 
 VOCABULARY = 50
@@ -233,3 +235,13 @@ def test_a_bias_moves_into_the_product(total: str, left: list[str]) -> None:
 )
 def test_how_long_the_longest_input_is(limit: int | None, weights: int, vocabulary: int, tokens: int | None) -> None:
     assert far_tokens(limit, weights, vocabulary) == tokens
+
+
+@pytest.mark.parametrize(("ends", "pad"), [([], 0), ([5, 6], 5), (7, 7), (None, 0)])
+def test_a_reference_pads_with_an_end_where_there_is_one(ends: object, pad: int) -> None:
+    defaults = SimpleNamespace(eos_token_id=ends)
+    model = SimpleNamespace(generation_config=defaults)
+    with TorchWriter(model)._plainly() as tokens:
+        assert tokens["pad_token_id"] == pad
+        assert model.generation_config is not defaults
+    assert model.generation_config is defaults
