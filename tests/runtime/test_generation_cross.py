@@ -145,10 +145,10 @@ def test_texts_move_in_their_own_memory() -> None:
     assert not texts.select([1, 0, 3, 2, 4, 4, 7, 6], 8)
     assert texts.select([0, 1, 6, 7], 8)
     assert texts.count == 2
-    assert np.shares_memory(texts.buffers()["a"].array, array)
+    assert np.shares_memory(texts.buffers(2)["a"].array, array)
     assert texts.of_row(3, 4)["a"].read().tolist() == [[9, 10, 11]]
     assert texts.select([2, 3, 0, 1], 4)
-    assert texts.buffers()["a"].read().tolist() == [[9, 10, 11], [0, 1, 2]]
+    assert texts.buffers(2)["a"].read().tolist() == [[9, 10, 11], [0, 1, 2]]
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 3])

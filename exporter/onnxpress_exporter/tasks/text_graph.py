@@ -42,7 +42,7 @@ def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTr
     """
     assert task.outputs is not None, f"{task.name} has graphs of its own"
     refuse_length_dependent(model)
-    parameters = inspect.signature(model.forward).parameters
+    parameters = _parameters(model)
     if "input_ids" not in parameters:
         raise UnsupportedCheckpoint(f"{type(model).__name__} does not take token ids.")
     names = [name for name in _INPUTS if name in parameters]
@@ -55,6 +55,16 @@ def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTr
         inputs=tuple(TensorInfo(name, "int64", axes) for name in names),
         outputs=task.outputs(model),
     )
+
+
+def _parameters(model: torch.nn.Module) -> frozenset[str]:
+    """What `forward` takes by name; where it passes on whatever it is given, what the class that it extends takes."""
+    for forward in (model.forward, *(vars(kind)["forward"] for kind in type(model).__mro__ if "forward" in vars(kind))):
+        parameters = inspect.signature(forward).parameters
+        passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        if "input_ids" in parameters or not passes_on:
+            return frozenset(parameters)
+    return frozenset()
 
 
 # Lengths differ, so that the mask has real padding: an all-ones mask can vanish from a graph.

@@ -129,6 +129,7 @@ class Session:
             Cancelled, TimeoutExceeded: the call that the run is part of has to end.
         """
         opened = self.opened(graph)
+        _check_arrays(inputs)
         if self.bounds:
             check_bounds(inputs, self.bounds.get(self.name_of(graph), {}))
         try:
@@ -298,6 +299,22 @@ def _of_artifact(
     manifest = artifact.manifest
     graphs = artifact.graphs(choose(manifest, None, device).precision)
     return graphs, {graph.role: name for name, graph in manifest.graphs.items()}, manifest.table_rows()
+
+
+def _check_arrays(inputs: object) -> None:
+    """Refuse what is no array, before anything asks for its size.
+
+    Raises:
+        InputError: what it is, and how to pass it.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"A graph's inputs are arrays by name, {{'input_ids': array}}, not {type(inputs).__name__}.")
+    for name, array in inputs.items():
+        if not all(hasattr(array, attribute) for attribute in ("dtype", "shape", "nbytes", "__array_interface__")):
+            raise InputError(
+                f"{name}: a {type(array).__name__}, and a graph takes arrays of numpy: pass numpy.asarray(value), of "
+                "the dtype that Session.input_dtype(name) tells; onnxpress.load(...) takes lists and tensors."
+            )
 
 
 def _return_memory() -> None:

@@ -13,8 +13,8 @@ Trust = Literal["verified", "hashed", "unverified"]
 
 #: What a graph says of an input, by the shapes of what it returns: a score for each of some classes, of a text or of
 #: each token; a score for each word of the vocabulary; where an answer begins and ends; what it holds of each token;
-#: one vector; the next token.
-Answers = Literal["classes", "token classes", "words", "spans", "states", "vector", "text"]
+#: one vector; the next token; the next token of a text about the input.
+Answers = Literal["classes", "token classes", "words", "spans", "states", "vector", "text", "rewritten text"]
 
 
 @dataclass(frozen=True, slots=True)

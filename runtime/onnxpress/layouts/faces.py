@@ -19,7 +19,7 @@ _SPANS = ("start_logits", "end_logits")
 _SCORES = ("logits", "scores")
 _STATES = ("last_hidden_state", "token_embeddings", "hidden_states")
 _VECTORS = ("sentence_embedding", "sentence_embeddings", "text_embeds")
-_PAST = "past_key_values."
+_PAST, _OF_ENCODER = "past_key_values.", "encoder_"
 #: What readers of texts are given.
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _IDS = ("int64", "int32", "float32", "float16")
@@ -49,7 +49,7 @@ def read_face(graph: GraphFile, config: Mapping[str, Any]) -> Face:
             f"it takes {', '.join(graph.inputs)}, and no input_ids: this version of onnxpress reads texts alone"
         )
     if any(name.startswith(_PAST) for name in names):
-        return _writer(graph)
+        return read_writer(graph, "decoder")
     if extra := [name for name in graph.inputs if name not in _INPUTS]:
         raise UnsupportedFormat(
             f"it takes {', '.join(extra)} beside {', '.join(_INPUTS)}, which nothing gives it; export the model without"
@@ -64,14 +64,23 @@ def read_face(graph: GraphFile, config: Mapping[str, Any]) -> Face:
     return Face(GraphInfo(inputs, outputs, "encoder"), answers, width if isinstance(width, int) else None)
 
 
-def _writer(graph: GraphFile) -> Face:
+def read_writer(graph: GraphFile, role: str) -> Face:
+    """Describe a graph that returns scores of the next token.
+
+    Raises:
+        UnsupportedFormat: it does not.
+    """
     inputs = tuple(_tensor(value, value.axes or ()) for value in graph.takes)
     outputs = tuple(_tensor(value, value.axes or ()) for value in graph.returns)
     logits = next((value for value in graph.returns if value.name == _SCORES[0]), None)
     if logits is None:
-        raise UnsupportedFormat(f"it keeps a past and returns no {_SCORES[0]}; it returns {', '.join(graph.outputs)}")
+        raise UnsupportedFormat(
+            f"it continues texts and returns no {_SCORES[0]}; it returns {', '.join(graph.outputs)}"
+        )
     width = logits.axes[-1] if logits.axes else None
-    return Face(GraphInfo(inputs, outputs, "decoder"), "text", width if isinstance(width, int) else None)
+    about = any(value.name.startswith(_OF_ENCODER) or ".encoder." in value.name for value in graph.takes)
+    answers: Answers = "rewritten text" if about else "text"
+    return Face(GraphInfo(inputs, outputs, role), answers, width if isinstance(width, int) else None)
 
 
 def _answering(returns: Sequence[Value], config: Mapping[str, Any]) -> tuple[Answers, list[Value]]:

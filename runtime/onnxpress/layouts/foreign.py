@@ -27,7 +27,7 @@ from onnxpress.format.model import Adopted, Fact, Model
 from onnxpress.format.precisions import PRECISIONS, REFERENCE
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.graphcheck.scan import GraphFile, scan
-from onnxpress.layouts.faces import Face, read_face
+from onnxpress.layouts.faces import Face, read_face, read_writer
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked
 from onnxpress.layouts.sentence_files import is_sentence_model, read_vectors
@@ -37,29 +37,59 @@ CONFIG, GENERATION = "config.json", "generation_config.json"
 
 #: Small files that stay with a model, for whoever asks for them: settings, templates, the card.
 _SMALL_ENDINGS = (".json", ".jinja", ".txt", ".md", ".model", ".spm")
-_MODEL = "model"
+#: The graph of a model that has but one, and the graph that makes keys and values of a text that was read.
+MODEL, KEYS = "model", "decoder_model"
 
 
-def find_variants(files: Files, stem: str, also: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Precision -> its graph file: `stem` with the precision's suffix; `also`: other names, tried where those are not.
+#: Precision -> the graphs of a variant, by name -> file.
+Variants = Mapping[str, Mapping[str, str]]
+
+#: Graph -> the names of its files without suffix and ending, the first that is there counts. In the order in which they
+#: are looked for: what writes about a text it reads, what continues texts, what reads.
+_KINDS: tuple[Mapping[str, tuple[str, ...]], ...] = (
+    {"encoder_model": ("encoder_model",), "decoder_model_merged": ("decoder_model_merged",)},
+    {
+        "encoder_model": ("encoder_model",),
+        "decoder_model_merged": ("decoder_with_past_model",),
+        KEYS: ("decoder_model",),
+    },
+    {MODEL: ("model", "decoder_model_merged", "decoder_with_past_model")},
+)
+
+
+def find_variants(files: Files, folder: str = "", also: Mapping[str, tuple[str, ...]] | None = None) -> Variants:
+    """The graph files in a folder, by precision and graph; empty: there are none of known names.
 
     Args:
-        stem: a path without its ending, such as "onnx/model".
+        folder: "" or a path that ends in "/".
+        also: precision -> names that its one graph may have as well.
     """
-    variants = {}
-    for precision, row in PRECISIONS.items():
-        names = (f"{stem}{row.suffix}.onnx", (also or {}).get(precision, ""))
-        name = next((name for name in names if name in files.names), None)
-        if name is not None:
-            variants[precision] = name
-    return variants
+    for graphs in _KINDS:
+        variants = {}
+        for precision, row in PRECISIONS.items():
+            there = {
+                graph: next((f"{folder}{name}{row.suffix}.onnx" for name in names
+                             if f"{folder}{name}{row.suffix}.onnx" in files.names), None)
+                for graph, names in graphs.items()
+            }  # fmt: skip
+            if list(there) == [MODEL] and there[MODEL] is None:
+                there[MODEL] = next(
+                    (f"{folder}{name}" for name in (also or {}).get(precision, ()) if f"{folder}{name}" in files.names),
+                    None,
+                )
+            whole = {graph: file for graph, file in there.items() if file is not None}
+            if len(whole) == len(there):
+                variants[precision] = whole
+        if variants:
+            return variants
+    return {}
 
 
-def describe(files: Files, layout: str, variants: Mapping[str, str], asked: Asked) -> Model:
+def describe(files: Files, layout: str, variants: Variants, asked: Asked) -> Model:
     """The model that these graph files make.
 
     Args:
-        variants: precision -> graph file; at least one.
+        variants: at least one.
 
     Raises:
         ArtifactError: a file is missing, damaged or hostile, or the graph is of a kind that is not run.
@@ -72,22 +102,22 @@ def describe(files: Files, layout: str, variants: Mapping[str, str], asked: Aske
 class _Description:
     files: Files
     layout: str
-    variants: Mapping[str, str]
+    variants: Variants
     asked: Asked
     facts: list[Fact] = field(default_factory=list)
 
     def model(self) -> Model:
         precision = self._precision()
-        name = self.variants[precision]
-        graph = self._scanned(name)
         config = self.files.settings(CONFIG)
-        try:
-            face = read_face(graph, config)
-        except UnsupportedFormat as error:
-            raise UnsupportedFormat(f"{self.files.folder / name}: {error}.") from None
+        graphs = {graph: self._scanned(file) for graph, file in self.variants[precision].items()}
+        faces = {
+            graph: self._face(graph, file, graphs[graph], config) for graph, file in self.variants[precision].items()
+        }
+        face = faces[list(faces)[-1] if len(faces) == 1 else "decoder_model_merged"]
         returned = ", ".join(f"{tensor.name} {tensor.axes}" for tensor in face.info.outputs[:2])
-        self._note("answers", f"{face.answers}: {returned}", name)
-        tokenizer = self._tokenizer(face, config, graph)
+        self._note("answers", f"{face.answers}: {returned}", ", ".join(self.variants[precision].values()))
+        tables = frozenset[tuple[int, ...]]().union(*(graph.tables for graph in graphs.values()))
+        tokenizer = self._tokenizer(next(iter(faces.values())), config, tables)
         architectures = config.get("architectures")
         manifest = Manifest(
             format=FORMAT,
@@ -96,9 +126,9 @@ class _Description:
             model_type=str(config.get("model_type", "")),
             architecture=str(architectures[0]) if isinstance(architectures, list) and architectures else "",
             padding=True,
-            graphs={_MODEL: face.info},
+            graphs={graph: face.info for graph, face in faces.items()},
             variants={
-                key: self._variant(file, graph if key == precision else None) for key, file in self.variants.items()
+                name: self._variant(files, graphs if name == precision else {}) for name, files in self.variants.items()
             },
             processors=Processors(text=tokenizer),
             postprocessing=self._postprocessing(face, config),
@@ -108,8 +138,19 @@ class _Description:
         )
         return Model(manifest, "unverified", Adopted(self.layout, face.answers, tuple(self.facts)))
 
-    def _tokenizer(self, face: Face, config: Mapping[str, Any], graph: GraphFile) -> TokenizerSettings:
-        settings = read_tokenizer(self.files, config, graph.tables)
+    def _face(self, graph: str, file: str, scanned: GraphFile, config: Mapping[str, Any]) -> Face:
+        """What a graph takes and returns."""
+        try:
+            if graph == KEYS:
+                return read_writer(scanned, "keys")
+            return read_face(scanned, config)
+        except UnsupportedFormat as error:
+            raise UnsupportedFormat(f"{self.files.folder / file}: {error}.") from None
+
+    def _tokenizer(
+        self, face: Face, config: Mapping[str, Any], tables: frozenset[tuple[int, ...]]
+    ) -> TokenizerSettings:
+        settings = read_tokenizer(self.files, config, tables)
         source = "tokenizer_config.json and the graph's positions"
         width = face.info.inputs[0].axes[-1]
         if isinstance(width, int) and face.info.role == "encoder":  # a graph for rows of one length
@@ -120,13 +161,15 @@ class _Description:
 
     def _precision(self) -> str:
         """The variant to describe: fp32 unless another is asked for, since nothing here passed a gate."""
-        if self.asked.precision is not None and self.asked.precision in self.variants:
-            self._note("variant", self.variants[self.asked.precision], "the caller")
-            return self.asked.precision
+        asked = self.asked.precision
+        if asked is not None and asked in self.variants:
+            self._note("variant", f"{asked}, {', '.join(self.variants[asked].values())}", "the caller")
+            return asked
         precision = REFERENCE if REFERENCE in self.variants else next(iter(self.variants))
         others = [name for name in self.variants if name != precision]
-        reason = f"{precision}, the most exact; there are also {', '.join(others)}" if others else "the only one"
-        self._note("variant", f"{self.variants[precision]}, {reason}", "the names of the files")
+        reason = f"the most exact; there are also {', '.join(others)}" if others else "the only one"
+        shown = ", ".join(self.variants[precision].values())
+        self._note("variant", f"{precision}, {reason}: {shown}", "the names of the files")
         return precision
 
     def _scanned(self, name: str) -> GraphFile:
@@ -137,17 +180,22 @@ class _Description:
         """Files that are likely to hold a graph's weights: those whose names begin with its."""
         return sorted(other for other in self.files.names if other.startswith(name) and other != name)
 
-    def _variant(self, file: str, graph: GraphFile | None) -> Variant:
-        folder = file.rpartition("/")[0]
-        if graph is None:
-            external = tuple(self._beside(file))
-        else:
-            external = tuple(f"{folder}/{place}" if folder else place for place in graph.external)
-        listed = GraphFiles(file, external, {} if graph is None else graph.opsets)
-        return Variant({_MODEL: listed}, sum(map(self._bytes, listed.names)), targets=("cpu", "cuda"))
+    def _variant(self, files: Mapping[str, str], scanned: Mapping[str, GraphFile]) -> Variant:
+        graphs = {}
+        for graph, file in files.items():
+            external, opsets = tuple(self._beside(file)), {}
+            if graph in scanned:
+                folder = file.rpartition("/")[0]
+                external = tuple(f"{folder}/{place}" if folder else place for place in scanned[graph].external)
+                opsets = dict(scanned[graph].opsets)
+            graphs[graph] = GraphFiles(file, external, opsets)
+        names = {name for graph in graphs.values() for name in graph.names}
+        return Variant(graphs, sum(map(self._bytes, names)), targets=("cpu", "cuda"))
 
     def _files(self) -> dict[str, FileInfo]:
-        graphs = {name for file in self.variants.values() for name in (file, *self._beside(file))}
+        graphs = {
+            name for files in self.variants.values() for file in files.values() for name in (file, *self._beside(file))
+        }
         small = {name for name in self.files.names if "/" not in name and name.endswith(_SMALL_ENDINGS)}
         return {name: FileInfo(self._bytes(name), "") for name in sorted(graphs | small)}
 

@@ -1,4 +1,4 @@
-"""optimum's layout: `model.onnx` at the root; its name has `_quantized` or `_optimized` where the tool changed it."""
+"""optimum's layout: graphs at the root, with `_quantized` or `_optimized` in their names where it changed them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnxpress.layouts.layout import Asked, Layout
 
 def read(files: Files, asked: Asked) -> Model | None:
     """What the files hold; None: there is no such graph at the root."""
-    variants = find_variants(files, "model", {REFERENCE: "model_optimized.onnx"})
+    variants = find_variants(files, also={REFERENCE: ("model_optimized.onnx",)})
     return describe(files, LAYOUT.name, variants, asked) if variants else None
 
 

@@ -10,7 +10,7 @@ from onnxpress.layouts.layout import Asked, Layout
 
 def read(files: Files, asked: Asked) -> Model | None:
     """What the files hold; None: there is no such graph in `onnx/`."""
-    variants = find_variants(files, "onnx/model")
+    variants = find_variants(files, "onnx/")
     return describe(files, LAYOUT.name, variants, asked) if variants else None
 
 

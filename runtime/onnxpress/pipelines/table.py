@@ -113,6 +113,7 @@ _ROWS = (
         payload=_REWRITES,
         probe_options=_FEW,
         settings={"result": "generated"},
+        evidence=Evidence(frozenset({"rewritten text"}), ("ForConditionalGeneration",)),
     ),
     Task(
         name="token-classification",
@@ -129,6 +130,7 @@ _ROWS = (
         probe_options={**_FEW, "src_lang": None, "tgt_lang": None},
         settings={"result": "translation", "languages": True},
         alias_option="task_languages",
+        evidence=Evidence(frozenset({"rewritten text"}), ("MarianMTModel",)),
     ),
     Task(
         name="zero-shot-classification",

@@ -33,6 +33,7 @@ from ...fixtures.foreign import (
     takes,
     write_foreign,
 )
+from ...fixtures.foreign_writers import write_encoder_decoder, written
 
 TEXTS = ["good", "a very bad film", "good good film", "bad bad bad", "a film"]
 
@@ -241,3 +242,17 @@ def test_a_variant_is_chosen_by_name_and_fp32_otherwise(tmp_path: Path) -> None:
     assert onnxpress.pipeline(model=folder, precision="q8")("good")[0]["label"] == "good"
     (folder / "onnx" / "model.onnx").unlink()
     assert onnxpress.pipeline(model=folder).precision == "q8"
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["two decoders", "a merged one"])
+def test_an_encoder_decoder_writes_what_its_graphs_say(merged: bool, tmp_path: Path) -> None:
+    pipe = onnxpress.pipeline(model=write_encoder_decoder(tmp_path / "folder", merged=merged))
+    assert pipe.task == "text2text-generation"
+    ids = [pipe.tokenizer(text)["input_ids"] for text in TEXTS]
+    expected = [pipe.tokenizer.decode(written(row, 6), skip_special_tokens=True) for row in ids]
+    for options in ({"num_beams": 1}, {"num_beams": 1, "batch_size": 1}):
+        results = pipe(TEXTS, max_new_tokens=6, do_sample=False, **options)
+        assert [result["generated_text"] for result in results] == expected
+    several = pipe(TEXTS, max_new_tokens=4, num_beams=3, num_return_sequences=2, do_sample=False)
+    alone = [pipe(text, max_new_tokens=4, num_beams=3, num_return_sequences=2, do_sample=False) for text in TEXTS]
+    assert several == alone

@@ -335,7 +335,7 @@ class SharedDecoder:
             outputs = {"logits": self._scores[:rows]}
             if self._graph.normalizes:
                 outputs[LOG_NORMALIZER] = np.empty((rows, 1, 1), np.float32)
-            texts = {} if self._texts is None else self._texts.buffers()
+            texts = {} if self._texts is None else self._texts.buffers(rows)
             binding = self._bound(self._cache.buffers(rows), texts, captured=True)
             step = self._steps[rows] = bind_step(self._session, binding, inputs, outputs, self._taken(inputs))
         return step
