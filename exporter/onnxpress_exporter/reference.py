@@ -82,8 +82,6 @@ class TorchWriter:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        # Scores of every token of a long text are as large as a model.
-        self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def logits(self, case: Case, last: int | None = None) -> Logits:
         """float32 (tokens, vocabulary): what may follow each of the case's tokens, or of the `last` ones."""
@@ -92,7 +90,9 @@ class TorchWriter:
         with torch.inference_mode():
             ids = torch.tensor([case.ids])
             if case.source is None:
-                kept = {} if last is None or not self._keeps else {"logits_to_keep": last}
+                # Scores of every token of a long text are as large as a model.
+                keeps = last is not None and "logits_to_keep" in inspect.signature(self._model.forward).parameters
+                kept = {"logits_to_keep": last} if keeps else {}
                 outputs = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **kept)
             else:
                 source = torch.tensor([case.source])

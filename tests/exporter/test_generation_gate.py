@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from onnxpress_exporter.passes.weight_only import weight_only
 from onnxpress_exporter.precisions.row import Blocks
 from onnxpress_exporter.quantize.plan import block_weights
 from onnxpress_exporter.quantize.thresholds import thresholds_of
+from onnxpress_exporter.reference import TorchWriter
 from tests.fixtures.graphs import graph, kinds, normal, run
 
 VOCABULARY = 50
@@ -265,3 +267,13 @@ def test_errors_are_found_in_every_part_that_is_compared(monkeypatch: pytest.Mon
     obtained[at] = np.nan
     assert comparison.largest_error({"y": obtained}, {"y": expected}, {"y": 4.0}) == (float("inf"), "y")
     assert comparison.largest_error({"y": expected[:0]}, {"y": expected[:0]}, {"y": 1.0}) == (0.0, "y")
+
+
+@pytest.mark.parametrize(("ends", "pad"), [([], 0), ([5, 6], 5), (7, 7), (None, 0)])
+def test_a_reference_pads_with_an_end_where_there_is_one(ends: object, pad: int) -> None:
+    defaults = SimpleNamespace(eos_token_id=ends)
+    model = SimpleNamespace(generation_config=defaults)
+    with TorchWriter(model)._plainly() as tokens:
+        assert tokens["pad_token_id"] == pad
+        assert model.generation_config is not defaults
+    assert model.generation_config is defaults
