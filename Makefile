@@ -8,7 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test nightly check bench bench-test clean help
+# The virtual environment has PyTorch for processors: on a machine with a GPU pass a Python that has PyTorch for CUDA.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+.PHONY: demo test nightly check bench bench-test gpu-check clean help
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -42,5 +45,9 @@ bench: $(STAMP) ## measure every case of the suites, write benchmarks/results, r
 bench-test: $(STAMP) ## whether the benchmark's method holds on this machine: A/A runs, a known slowdown, a known stall
 	$(BIN)/python -m pytest -q -s benchmarks/tests
 
+gpu-check: ## on a CUDA GPU: answers of every task and precision, nodes left to the processor, speed, memory (GPU_PYTHON=...)
+	PYTHONPATH=runtime:exporter:benchmarks $(GPU_PYTHON) -m onnxpress_bench.gpu_check \
+		--prepared .gpu-check --json benchmarks/results/gpu/check.jsonl
+
 clean: ## remove the environment, caches and exported artifacts
-	rm -rf $(VENV) .test-store models/artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .test-store .gpu-check models/artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

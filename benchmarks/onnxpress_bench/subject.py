@@ -18,7 +18,7 @@ from onnxpress.format.manifest import Manifest
 from onnxpress.format.schema import encode
 from onnxpress_bench.backends import BACKENDS, BackendSpec, Kind, kind_of
 from onnxpress_bench.comparison import Settings
-from onnxpress_bench.errors import BenchError
+from onnxpress_bench.origin import Origin, origin_of
 from onnxpress_bench.workloads import WORKLOADS, Inputs, Model, Sizes, Workload, workload_of
 from onnxpress_bench.workloads.prompts import read_config
 from onnxpress_bench.workloads.texts import OPTIONS
@@ -107,10 +107,11 @@ def of_artifact(
     adapted = reads_checkpoint and manifest.provenance.adapter is not None and checkpoint is None
     wanted = ("psutil", "scipy", "jinja2", "onnxruntime", *(("torch", "transformers") if reads_checkpoint else ()))
     check_installed((*wanted, "peft") if adapted else wanted)
-    source = _source(artifact, checkpoint) if reads_checkpoint else ""
+    origin = origin_of(artifact, checkpoint) if reads_checkpoint else Origin("", None, None)
+    source = origin.checkpoint
     model = Model(manifest.task, artifact.folder, artifact)
     inputs = workload.make_inputs(model, settings, sizes or Sizes())
-    known = {**_of_manifest(artifact, checkpoint, trust or Trust()), **inputs.settings}
+    known = {**_of_manifest(artifact, origin, trust or Trust()), **inputs.settings}
     specs: list[BackendSpec] = []
     for name, kind, rows in kinds:
         of_kind = {**known, **kind.settings} | ({"rows": rows} if rows else {})
@@ -233,27 +234,6 @@ def _kinds(names: Sequence[str], task: str) -> list[tuple[str, Kind, int | None]
     return kinds
 
 
-def _source(artifact: Artifact, checkpoint: str | None) -> str:
-    provenance = artifact.manifest.provenance
-    # A source without a commit was a folder; were it taken for a Hub id now, a stranger's model would be measured.
-    if checkpoint is None and provenance.commit is None and not Path(provenance.source).is_dir():
-        raise BenchError(
-            f"{artifact.folder} was made from the folder {provenance.source}, which is not here. Name the PyTorch "
-            "checkpoint with --checkpoint FOLDER_OR_HUB_ID."
-        )
-    adapter = provenance.adapter
-    if checkpoint is None and adapter is not None and "/" not in adapter and not Path(adapter).is_dir():
-        raise BenchError(
-            f"{artifact.folder} was made with the adapter {adapter}, whose folder is not here. Measure from the folder "
-            "that it is in, or name the adapted PyTorch checkpoint with --checkpoint FOLDER_OR_HUB_ID."
-        )
-    from onnxpress import hub
-
-    if checkpoint is not None and not Path(checkpoint).is_dir() and not hub.looks_like_repo_id(checkpoint):
-        raise InputError(f"--checkpoint {checkpoint}: there is no such folder, and it is not a Hub id either.")
-    return provenance.source if checkpoint is None else checkpoint
-
-
 def _variant(artifact: Artifact, precision: str) -> dict[str, Any]:
     """What backends of an artifact must know of one variant."""
     graphs = artifact.manifest.variants[precision].graphs.values()
@@ -264,12 +244,12 @@ def _variant(artifact: Artifact, precision: str) -> dict[str, Any]:
     }
 
 
-def _of_manifest(artifact: Artifact, checkpoint: str | None, trust: Trust) -> dict[str, Any]:
-    manifest, provenance = artifact.manifest, artifact.manifest.provenance
+def _of_manifest(artifact: Artifact, origin: Origin, trust: Trust) -> dict[str, Any]:
+    manifest = artifact.manifest
     post, tokenizer = manifest.postprocessing, manifest.tokenizer
     return {
-        "revision": (provenance.commit or provenance.revision) if checkpoint is None else None,
-        "adapter": provenance.adapter if checkpoint is None else None,
+        "revision": origin.revision,
+        "adapter": origin.adapter,
         "model_type": manifest.model_type,
         "architecture": manifest.architecture,
         "has_head": any(graph.role == "head" for graph in manifest.graphs.values()),

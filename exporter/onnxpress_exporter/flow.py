@@ -19,7 +19,7 @@ from onnxpress.engine.machine import features
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.format.files import check_target, staged_folder
-from onnxpress.format.manifest import Manifest, Variant
+from onnxpress.format.manifest import Manifest, Variant, families_of
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.suggestions import did_you_mean
@@ -288,6 +288,9 @@ def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
             graphs,
             sum(path.stat().st_size for paths in quantized.files.values() for path in paths),
             targets=PRECISIONS[precision].targets,
+            unverified_on=tuple(
+                family for family in families_of(PRECISIONS[precision].targets) if not session.device.startswith(family)
+            ),
             quality=replace(
                 quality,
                 # Without what it was measured on a metric means nothing.

@@ -45,7 +45,8 @@ from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.tasks.loading import load_model
 from onnxpress_exporter.tasks.row import ExportTask
-from onnxpress_exporter.tasks.text_graph import example_inputs, text_encoder_spec
+from onnxpress_exporter.tasks.text_graph import example_inputs, takes_token_types, text_encoder_spec
+from onnxpress_exporter.tasks.token_streams import read_streams
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.generation import write_chat_templates, write_generation_config
 from onnxpress_exporter.write.save import save
@@ -86,11 +87,13 @@ def plan_from_checkpoint(
     row = TASKS[task]
     arguments = row.load_arguments(checkpoint)
     model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint, arguments)
-    traceable = [] if row.writes else _traceable(row, checkpoint, model, tokenizer, allow_pickled_weights)
+    parts_to_trace = (
+        [] if row.writes else traceable(row, checkpoint, model, tokenizer, allow_pickled_weights=allow_pickled_weights)
+    )
     write_tokenizer(tokenizer, folder)
     text = tokenizer_settings(tokenizer, model.config, find_tables(model))
     say("trace")
-    graphs = _built(model) if row.writes else _traced(traceable)
+    graphs = _built(model) if row.writes else _traced(parts_to_trace)
     say("save")
     files = _save(graphs.models, folder)
     describe.copy_settings(checkpoint, folder, arguments.config)
@@ -139,12 +142,14 @@ def plan_from_checkpoint(
     return Plan(manifest, folder, parts, plain, writing, settings)
 
 
-def _traceable(
-    row: ExportTask, checkpoint: Checkpoint, model: Any, tokenizer: Any, allow_pickled_weights: bool
+def traceable(
+    row: ExportTask, checkpoint: Checkpoint, model: Any, tokenizer: Any, *, allow_pickled_weights: bool
 ) -> list[Traceable]:
     """Prepare a model that reads for tracing, with the graphs that follow it."""
     spec = text_encoder_spec(row, model, tokenizer)
-    first = Traceable(spec, row.by_rows(model), example_inputs(spec, tokenizer))
+    types = takes_token_types(model, tokenizer)
+    module = read_streams(row.by_rows(model), model, tokenizer, types=types)
+    first = Traceable(spec, module, example_inputs(spec, tokenizer))
     return [first, *row.graphs_after(checkpoint, model, allow_pickled_weights)]
 
 

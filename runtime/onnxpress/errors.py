@@ -52,6 +52,10 @@ class BatchDependenceWarning(UserWarning):
     """A graph whose answer for a text depends on what else is in the batch. Nothing that onnxpress exports is one."""
 
 
+class AdoptionWarning(UserWarning):
+    """Another tool's files do not say something that answers depend on, so that it was assumed."""
+
+
 class ArtifactError(OnnxpressError):
     """The artifact cannot be used as it is."""
 

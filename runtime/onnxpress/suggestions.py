@@ -9,11 +9,16 @@ from difflib import get_close_matches
 #: How alike two names have to be, from 0 to 1. Lower values suggest what nobody meant.
 _LIKENESS = 0.72
 
+#: Fewer letters are the beginning of too much.
+_LETTERS = 3
+
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The name that a word is probably a misspelling of; capitals, spaces, hyphens and underscores do not count."""
-    spelled = {_plain(name): name for name in known}
-    close = get_close_matches(_plain(word), spelled, n=1, cutoff=_LIKENESS)
+    """The name that a word is probably a misspelling of, or the beginning; capitals, spaces, hyphens and underscores do
+    not count."""
+    spelled, plain = {_plain(name): name for name in known}, _plain(word)
+    begun = [name for name in spelled if len(plain) >= _LETTERS and name.startswith(plain)]
+    close = begun if len(begun) == 1 else get_close_matches(plain, spelled, n=1, cutoff=_LIKENESS)
     return spelled[close[0]] if close else None
 
 

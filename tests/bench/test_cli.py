@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from onnxpress_bench.record import read_record
 from onnxpress_bench.report.terminal import render
 from tests.fixtures.console import complaints
 from tests.fixtures.labelled import write_rows
+from tests.fixtures.processes import HANG_S
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -52,13 +52,13 @@ def bench(artifact: Path, *arguments: str | Path) -> subprocess.CompletedProcess
         "--threads",
         "1",
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=artifact.parent)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, cwd=artifact.parent)
 
 
 def test_speed_and_quality_stand_side_by_side(folders: tuple[Path, Path], tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     rows = write_rows(tmp_path / "rows.jsonl", [{"text": f"text {i}", "label": i % 2} for i in range(20)])
-    result = bench(folders[1], "--blocks", "1", "--json", record, "--eval-data", rows)
+    result = bench(folders[1], "--blocks", "1", "--shape", "1x16,1x128", "--json", record, "--eval-data", rows)
     assert (result.returncode, complaints(result.stderr)) == (0, "")
     assert {"pytorch", "onnxpress fp32"} < set(result.stdout.replace("  ", "\n").split("\n"))
     for shown in (LATENCY, THROUGHPUT, COLD, "peak memory", "label agreement", "accuracy", "no interval"):
@@ -195,7 +195,7 @@ subject = of_artifact(Artifact.open({str(folders[1])!r}), {str(tmp_path)!r}, set
 print(render(run(subject, settings, progress=progress)))
 print("HEAVY", {{"torch", "transformers", "onnxruntime"}} & set(sys.modules))
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG_S)
     assert (result.returncode, complaints(result.stderr)) == (0, "")
     assert "INTERRUPTED" in result.stdout and "medians of 1 block " in result.stdout
     assert "FAILED: pytorch" in result.stdout and LATENCY in result.stdout
@@ -219,7 +219,7 @@ def test_a_killed_worker_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> No
     def doomed(*arguments: object, **options: object) -> object:
         worker = real(*arguments, **options)  # type: ignore[call-overload]
         os.kill(worker.pid, signal.SIGKILL)
-        time.sleep(0.1)
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # type: ignore[attr-defined]
         return worker
 
     monkeypatch.setattr(process.subprocess, "Popen", doomed)

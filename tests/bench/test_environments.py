@@ -20,6 +20,7 @@ from onnxpress_bench.backends import BACKENDS
 from onnxpress_bench.environments import PEERS, Peer, home, install, interpreter, packages_folder, state
 from onnxpress_bench.errors import BenchError, MissingPeer
 from onnxpress_bench.peers_cli import peers_command
+from tests.fixtures.processes import HANG_S
 
 
 def wheel(folder: Path, version: str) -> Path:
@@ -107,7 +108,7 @@ peer = environments.Peer("lonely", "", ("lonely==1.0",), ("--no-index", "--find-
 environments.PEERS = {{"lonely": peer}}
 environments.install("lonely", lambda line: os.kill(os.getpid(), signal.SIGKILL) if "lonely" in line else None)
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=HANG_S)
     assert result.returncode == -signal.SIGKILL
     (left,) = home().glob("lonely@*")
     with pytest.raises(MissingPeer):

@@ -22,6 +22,7 @@ from onnxpress_bench.report.scene import scene_of
 from onnxpress_bench.report.terminal import render
 from onnxpress_bench.report.verdict import verdicts
 from tests.fixtures.bench import quiet_comparison
+from tests.fixtures.processes import HANG_S
 
 pytest.importorskip("matplotlib")
 
@@ -274,7 +275,7 @@ def profile(tmp_path: Path) -> Iterator[Path]:
 def browse(browser: str, profile: Path, *arguments: str) -> tuple[str, list[str]]:
     """What the browser printed, and what it said on the console."""
     command = [browser, *FLAGS, f"--user-data-dir={profile}", "--enable-logging=stderr", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     return done.stdout, re.findall(r"CONSOLE.*", done.stderr)
 

@@ -15,7 +15,7 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.source.checkpoint import load_tokenizer, open_checkpoint
 from onnxpress_exporter.source.cross_encoders import read_cross_encoder
-from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
+from onnxpress_exporter.source.sentence_transformers import HeadLayer, SentenceSettings, read_sentence_settings
 from onnxpress_exporter.tasks.heads import normalize_task
 from onnxpress_exporter.tasks.loading import infer_task, load_model
 from onnxpress_exporter.tasks.outputs import hidden_size
@@ -422,6 +422,51 @@ def test_what_the_library_saves_is_read_as_it_was(embedder: Path, tmp_path: Path
     expected = layers[3]({"sentence_embedding": layers[2]({"sentence_embedding": pooled})["sentence_embedding"]})
     found = load_sentence_head(settings)(pooled)["sentence_embedding"]
     torch.testing.assert_close(found, expected["sentence_embedding"])
+
+
+@pytest.mark.parametrize(
+    ("activation", "arguments"), [("PReLU", {"init": 0.7}), ("LeakyReLU", {"negative_slope": 0.7}), ("RReLU", {})]
+)
+def test_a_layer_computes_what_the_library_computes(tmp_path: Path, activation: str, arguments: Any) -> None:
+    """Weights of an activation are its own (PReLU's slope); its arguments are not kept by the library either."""
+    import torch
+    from sentence_transformers.sentence_transformer import modules
+
+    layer = modules.Dense(4, 6, activation_function=getattr(torch.nn, activation)(**arguments), use_residual=True)
+    layer.save(str(tmp_path))
+    theirs = modules.Dense.load(str(tmp_path)).eval()
+    head = load_sentence_head(_dense(tmp_path, activation, residual=True))
+    pooled = torch.linspace(-2, 2, 12).reshape(3, 4)
+    expected = theirs({"sentence_embedding": pooled})["sentence_embedding"]
+    torch.testing.assert_close(head(pooled)["sentence_embedding"], expected)
+
+
+@pytest.mark.parametrize(
+    ("activation", "weights", "words"),
+    [
+        ("Tanh", {"activation_function.weight": 1}, 'Unexpected key.*"activation_function.weight"'),
+        ("PReLU", {}, 'Missing key.*"activation_function.weight"'),
+        ("PReLU", {"activation_function.weight": 5}, "size mismatch for activation_function.weight"),
+        ("Tanh", {"gate.weight": 1}, 'Unexpected key.*"gate.weight"'),
+        ("Threshold", {}, "Threshold is no activation that works without arguments"),
+        ("GLU", {}, "GLU makes 3 elements of 6"),
+        ("functional", {}, "torch.nn has no functional"),
+    ],
+)
+def test_layers_that_are_refused(tmp_path: Path, activation: str, weights: dict[str, int], words: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {"linear.weight": torch.ones(6, 4), **{name: torch.ones(size) for name, size in weights.items()}}
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(UnsupportedCheckpoint, match=f"(?s){words}"):
+        load_sentence_head(_dense(tmp_path, activation, bias=False))
+
+
+def _dense(folder: Path, activation: str, *, bias: bool = True, residual: bool = False) -> Any:
+    """Settings of a model whose head is one layer from 4 to 6 elements."""
+    layer = HeadLayer("Dense", folder, 4, 6, bias, activation, residual)
+    return SentenceSettings(("mean",), True, False, (layer,), {}, None, None, "cosine", 6, None)
 
 
 def _module(folder: Path, number: int, kind: str) -> None:

@@ -242,3 +242,16 @@ def test_numbers_beyond_half_precision_are_cut() -> None:
     )
     half_precision(model)
     assert np.isfinite(run(model, x=np.zeros(3, np.int64))).all()
+
+
+@pytest.mark.parametrize("reduction", ["none", "add"])
+def test_what_meets_in_one_place_is_added_up_in_fp32(reduction: str) -> None:
+    """ONNX Runtime's processor kernel adds up no fp16: the tokens of experts, for one."""
+    text = f"""model (int64[n] x) => (float[4] y) <float[n] r, float[4] z> {{
+        r = Cast <to = 1> (x)
+        y = ScatterElements <axis = 0, reduction = "{reduction}"> (zeros, places, r)
+    }}"""
+    model = graph(text, zeros=np.zeros(4, np.float32), places=np.array([0, 2, 2]))
+    half_precision(model)
+    third = 3 if reduction == "none" else 5
+    np.testing.assert_array_equal(run(model, x=np.array([1, 2, 3])), [1, 0, third, 0])

@@ -118,7 +118,6 @@ def test_examples_have_more_than_one_row_and_real_padding(architecture: str) -> 
 @pytest.mark.parametrize(
     ("architecture", "config", "words"),
     [
-        ("longformer", {}, "multiple of its attention window"),
         ("nystromformer", {}, "means of 4 segments of exactly 16 tokens"),
         ("funnel", {}, "relative positions"),
         ("big_bird", {"attention_type": "block_sparse"}, "original_full"),
@@ -161,3 +160,22 @@ def test_classifiers_answer_rows_that_their_class_refuses_together(architecture:
                 model(input_ids=rows, attention_mask=mask)
         together = answer_by_rows(model)(input_ids=rows, attention_mask=mask)["logits"]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_a_class_that_passes_on_what_it_takes_reads_what_the_one_below_it_reads() -> None:
+    """Authors' own classes are often written so."""
+    import transformers
+
+    class Extended(transformers.BertModel):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return super().forward(*args, **kwargs)
+
+    class Closed(transformers.BertModel):
+        def forward(self, tokens: Any) -> Any:
+            return super().forward(tokens)
+
+    plain, tokenizer = model_and_tokenizer("bert", "AutoModel")
+    task = TASKS["feature-extraction"]
+    assert names(text_encoder_spec(task, Extended(plain.config), tokenizer)) == TYPED
+    with pytest.raises(UnsupportedCheckpoint, match="Closed does not take token ids"):
+        text_encoder_spec(task, Closed(plain.config), tokenizer)

@@ -19,7 +19,7 @@ from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.graphs.generating import build
-from onnxpress_exporter.graphs.lengths import refuse_length_dependent
+from onnxpress_exporter.graphs.lengths import attend_in_full, refuse_length_dependent
 from onnxpress_exporter.graphs.traced_cache import modules, states
 from onnxpress_exporter.source.checkpoint import open_checkpoint
 from onnxpress_exporter.tasks.loading import load_model
@@ -89,10 +89,9 @@ def model_of(kind: str, sizes: Mapping[str, Any]) -> Any:
 def test_a_text_read_token_by_token_has_the_scores_of_the_text_read_whole(kind: str) -> None:
     model = model_of(kind, STATES[kind])
     assert states.keeps_states(model)
-    kept = states.entries(model)
-    step = states.Step(model, kept, 1 + max(entry.layer for entry in kept))
-    states.check_steps(step, states.step_spec(model, kept))
-    assert any(len(entry.axes) > 1 and "past" not in entry.axes for entry in kept)
+    step = states.Step(model, states.entries(model))
+    states.check_steps(step)
+    assert any(len(entry.axes) > 1 and "past" not in entry.axes for entry in step.entries)
 
 
 def written(model: TracedModel, prompts: Sequence[Sequence[int]], beams: int = 1) -> list[list[int]]:
@@ -104,6 +103,11 @@ def written(model: TracedModel, prompts: Sequence[Sequence[int]], beams: int = 1
 @pytest.mark.parametrize(
     ("kind", "sizes", "cache"),
     [
+        *(
+            pytest.param(kind, STATES[kind], "state", marks=pytest.mark.nightly)
+            for kind in STATES
+            if kind != "FalconH1Config"
+        ),
         pytest.param(
             "FalconH1Config",
             {**STATES["FalconH1Config"], "num_hidden_layers": 1},
@@ -143,6 +147,17 @@ def test_the_decoder_of_bigbird_pegasus_alone_attends_in_full() -> None:
     sizes = {"vocab_size": 99, "d_model": 32, "decoder_layers": 1, "decoder_attention_heads": 2}
     config = transformers.BigBirdPegasusConfig(**sizes, decoder_ffn_dim=48)
     refuse_length_dependent(transformers.AutoModelForCausalLM.from_config(config))
+
+
+def test_a_bigbird_that_continues_text_attends_in_full() -> None:
+    """transformers switches to full attention at the first short text, for good; blocks would show it what follows."""
+    sizes = {"block_size": 2, "num_random_blocks": 1, "max_position_embeddings": 64, "is_decoder": True}
+    model = model_of("BigBirdConfig", {**_HEADS, **sizes})
+    refuse_length_dependent(model)
+    assert "in full" in attend_in_full(model) and attend_in_full(model) == ""
+    ids = torch.arange(5, 45)[None]
+    long = model(ids).logits[:, :9]
+    torch.testing.assert_close(long, model(ids[:, :9]).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_attention_that_changes_with_the_length_is_refused() -> None:

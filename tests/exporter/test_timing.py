@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from onnxpress.engine.machine import usable_cores
 from onnxpress.pipelines.collators import PadTokens
 from onnxpress.samples import Sample
 from onnxpress_exporter.gate import timing
-from onnxpress_exporter.gate.outputs import Arrays, Collated
+from onnxpress_exporter.gate.outputs import Arrays, Collated, Runner
 from onnxpress_exporter.gate.timing import SHAPES, measure
 
 
@@ -20,12 +20,30 @@ def _collate(rows: Sequence[Sample]) -> Collated:
     return Collated(batch.arrays, tuple(batch.span(i) for i in range(len(rows))))
 
 
-def _sleep(seconds: float) -> object:
-    def run(arrays: Arrays) -> Arrays:
-        time.sleep(seconds)
-        return {"x": np.zeros(1)}
+class Clock:
+    """Passes only where a test says so."""
 
-    return run
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    def taking(self, seconds: float) -> Runner:
+        """A runner that takes so long."""
+
+        def run(arrays: Arrays) -> Arrays:
+            self.now_s += seconds
+            return {"x": np.zeros(1)}
+
+        return run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -35,14 +53,18 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quiet_machine")
-def test_shapes_beyond_the_limit_are_left_out_and_the_slower_one_is_slower() -> None:
-    speed = measure({"pytorch": _sleep(0.02), "variant": _sleep(0.001)}, _collate, [5, 6, 7], 64)  # type: ignore[arg-type]
+def test_shapes_beyond_the_limit_are_left_out_and_the_slower_one_is_slower(clock: Clock) -> None:
+    runners = {"pytorch": clock.taking(0.02), "variant": clock.taking(0.001)}
+    speed = measure(runners, _collate, [5, 6, 7], 64)
     assert speed is not None
     assert [(t.batch, t.sequence) for t in speed.timings] == [shape for shape in SHAPES if shape[1] <= 64]
-    assert all(t.pytorch_milliseconds > t.milliseconds > 0 for t in speed.timings)
+    assert {(t.pytorch_milliseconds, t.milliseconds) for t in speed.timings} == {(20.0, 1.0)}
     assert speed.machine and speed.threads >= 1
 
 
-def test_a_busy_machine_gives_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "_others_s", lambda: time.perf_counter() * 8.0)  # eight cores of other work
-    assert measure({"variant": _sleep(0.001)}, _collate, [5], 16) is None  # type: ignore[arg-type]
+def test_a_busy_machine_gives_no_figures(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = usable_cores() * timing.BUSY_SHARE
+    for share, busy in ((0.9, False), (1.1, True)):
+        monkeypatch.setattr(timing, "_others_s", lambda share=share: clock.now_s * others * share)
+        speed = measure({"variant": clock.taking(0.001)}, _collate, [5], 16)
+        assert (speed is None) == busy

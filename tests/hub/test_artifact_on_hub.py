@@ -14,6 +14,7 @@ from onnxpress.format.files import sha256
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 
 from ..fixtures.artifacts import DATA, GRAPH, write_artifact
+from ..fixtures.foreign import imports_more, write_foreign
 from .server import HubServer
 
 SENTIMENT = Path(__file__).parents[2] / "models" / "tiny-sentiment"
@@ -152,3 +153,28 @@ def test_inspecting_an_id_downloads_no_weights(hub: HubServer, tmp_path: Path) -
     assert "text-classification" in result.output and "fp32" in result.output
     assert not hub.requests(pattern="*model*onnx*")
     assert not hub.requests(pattern="*tokenizer*")
+
+
+def test_another_tool_s_repository_is_opened_by_its_id(hub: HubServer, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "folder")
+    write_foreign(tmp_path / "other", "onnx/model_quantized.onnx", edits=[imports_more])
+    (tmp_path / "other" / "onnx" / "model_quantized.onnx").rename(folder / "onnx" / "model_quantized.onnx")
+    (folder / "pytorch_model.bin").write_bytes(b"not for us")
+    hub.add_folder("org/foreign", folder)
+    with onnxpress.pipeline("sentiment-analysis", "org/foreign") as pipe:
+        assert pipe("good")[0]["label"] == "good"
+        assert [fact.value for fact in pipe.adopted.facts if fact.what == "task"] == ["text-classification"]
+    assert not hub.requests(pattern="*quantized*")
+    assert not hub.requests(pattern="*pytorch_model*")
+    before = len(hub.downloads())
+    assert onnxpress.pipeline(model="org/foreign", precision="q8")("bad")[0]["label"] == "bad"
+    assert len(hub.downloads()) == before + 1
+
+
+def test_another_tool_s_weights_beside_its_graph_come_with_it(hub: HubServer, tmp_path: Path) -> None:
+    artifact = write_artifact(tmp_path / "artifact", external=True)
+    folder = write_foreign(tmp_path / "folder")
+    for name in (Path(GRAPH).name, DATA):
+        (artifact / "onnx" / name).rename(folder / "onnx" / name)
+    hub.add_folder("org/foreign", folder)
+    assert onnxpress.pipeline(model="org/foreign")("good")[0]["label"] == "good"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -155,16 +156,18 @@ def test_the_cache_serves_while_the_hub_is_down(hub: HubServer, status: int) -> 
 # The network.
 
 
-def dead_port() -> int:
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port that nobody listens on, nor can while it is ours."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        yield int(probe.getsockname()[1])
 
 
-def test_nobody_listens(hub: HubServer, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
+def test_nobody_listens(hub: HubServer, monkeypatch: pytest.MonkeyPatch, pauses: list[float], dead_port: int) -> None:
     hub.add("org/model", FILES)
     cached = fetch("org/model", None, ["*.json"])
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{dead_port()}")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{dead_port}")
     with pytest.raises(HubError, match=r"Cannot reach http://127\.0\.0\.1.*Check the network.*HF_ENDPOINT"):
         fetch("org/model", None, ["*"])
     assert fetch("org/model", None, ["*.json"]) == cached

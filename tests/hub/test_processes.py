@@ -11,12 +11,12 @@ import subprocess
 import sys
 import termios
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from onnxpress.hub import fetch
+from tests.fixtures.processes import HANG_S
 
 from .conftest import environment
 from .server import HubServer
@@ -32,7 +32,7 @@ def run(hub: HubServer, home: Path, code: str, *arguments: str, **variables: str
         env=clean | environment(hub, home) | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
 
@@ -67,7 +67,7 @@ def test_a_process_uses_the_token_and_the_cache_of_its_environment(hub: HubServe
 
 def test_importing_does_not_import_the_library() -> None:
     code = "import sys, onnxpress.hub as h; h.looks_like_repo_id('a/b'); print('huggingface_hub' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
@@ -81,7 +81,7 @@ def test_threads_fetch_side_by_side(hub: HubServer) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANG_S)
     assert found == commits
 
 
@@ -112,7 +112,7 @@ def terminal(hub: HubServer, home: Path, *, quiet_s: float) -> tuple[str, str]:
             break
         shown += piece
     os.close(master)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=HANG_S)
     return out.strip(), shown.decode()
 
 
@@ -120,7 +120,7 @@ def terminal(hub: HubServer, home: Path, *, quiet_s: float) -> tuple[str, str]:
 def test_a_terminal_shows_one_bar_and_only_if_it_takes_long(hub: HubServer, tmp_path: Path, long: bool) -> None:
     commit = hub.add("org/model", {"config.json": b"{}", "model.onnx": WEIGHTS * 20})
     hub.fault("GET", "*model.onnx?signature*", slow_s=1.0)
-    out, shown = terminal(hub, tmp_path / "hf", quiet_s=0.2 if long else 30.0)
+    out, shown = terminal(hub, tmp_path / "hf", quiet_s=0.2 if long else HANG_S)
     assert out == commit
     if not long:
         assert shown == ""
@@ -136,7 +136,7 @@ def test_a_terminal_shows_one_bar_and_only_if_it_takes_long(hub: HubServer, tmp_
 
 def test_ctrl_c_ends_a_download_at_once(hub: HubServer, tmp_path: Path) -> None:
     hub.add("org/model", {"config.json": b"{}", "model.onnx": WEIGHTS * 100})
-    hub.fault("GET", "*model.onnx?signature*", slow_s=60.0)
+    hub.fault("GET", "*model.onnx?signature*", slow_s=HANG_S)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     process = subprocess.Popen(
         [sys.executable, "-c", FETCH, "org/model"],
@@ -147,10 +147,8 @@ def test_ctrl_c_ends_a_download_at_once(hub: HubServer, tmp_path: Path) -> None:
     while not hub.requests("GET", "*model.onnx?signature*"):
         assert process.poll() is None
         threading.Event().wait(0.02)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
-    assert time.monotonic() - began < 10
+    _, stderr = process.communicate(timeout=HANG_S / 2)
     assert process.returncode == -signal.SIGINT
     assert stderr.rstrip().endswith("KeyboardInterrupt")
     assert not list(tmp_path.rglob("*.incomplete"))
@@ -164,5 +162,5 @@ def test_without_the_library_the_message_names_the_install() -> None:
         "from onnxpress.errors import MissingDependency\nfrom onnxpress.hub import fetch\n"
         "try: fetch('org/model', None, ['*'])\nexcept MissingDependency as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
     assert "pip install huggingface_hub" in done.stdout

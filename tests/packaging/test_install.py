@@ -33,20 +33,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution, built by what pyproject.toml asks for and unpacked."""
     folder = tmp_path_factory.mktemp("sdist")
-    _run(
-        *(
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--target",
-            folder / "tools",
-            "-c",
-            ROOT / "constraints.txt",
-        ),
-        *("hatchling", "hatch-fancy-pypi-readme"),
-    )
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt")
+    _run(*pip, "--target", folder / "tools", "hatchling")
     environment = {**os.environ, "PYTHONPATH": str(folder / "tools")}
     _run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT, env=environment)
     (archive,) = folder.glob("*.tar.gz")

@@ -65,7 +65,7 @@ def test_refused(pipes: tuple[Any, Any], inputs: Any, options: dict[str, Any], m
         pipes[0](inputs, **options)
 
 
-@pytest.mark.parametrize("architecture", ["electra", "xlm_roberta"])
+@pytest.mark.parametrize("architecture", ["electra", pytest.param("xlm_roberta", marks=pytest.mark.nightly)])
 def test_any_text(
     architecture: str, tiny: Callable[..., Path], ours: Callable[..., Any], reference: Callable[..., Any]
 ) -> None:

@@ -27,7 +27,7 @@ Texts = list[list[int]]
 texts = st.lists(st.lists(st.integers(3, VOCABULARY - 1), min_size=2, max_size=9), min_size=1, max_size=3)
 # Padding is never generated: on transformers' side it stands in prompts, and would count as repeated.
 rules = st.fixed_dictionaries(
-    {"suppress_tokens": st.just([0]), "max_new_tokens": st.integers(1, 12)},
+    {"suppress_tokens": st.sampled_from([[0], [-1], [0, -1]]), "max_new_tokens": st.integers(1, 12)},
     optional={
         "eos_token_id": st.one_of(
             st.integers(1, 28), st.lists(st.integers(1, 28), min_size=2, max_size=2, unique=True)
@@ -37,7 +37,7 @@ rules = st.fixed_dictionaries(
         "encoder_no_repeat_ngram_size": st.integers(1, 3),
         "repetition_penalty": st.sampled_from([0.8, 1.3]),
         "bad_words_ids": st.lists(st.lists(st.integers(1, 28), min_size=1, max_size=2), min_size=1, max_size=4),
-        "begin_suppress_tokens": st.lists(st.integers(1, 28), min_size=1, max_size=9, unique=True),
+        "begin_suppress_tokens": st.lists(st.integers(-1, 28).filter(bool), min_size=1, max_size=9, unique=True),
         "forced_bos_token_id": st.integers(1, 28),
         "forced_eos_token_id": st.integers(1, 28),
     },

@@ -18,6 +18,7 @@ from onnxpress_exporter.flow import quantize
 from onnxpress_exporter.judging.data import EvalData
 from onnxpress_exporter.quantize.settings import Settings
 from tests.fixtures.labelled import write_rows
+from tests.fixtures.processes import HANG_S
 
 pytest.importorskip("datasets")
 
@@ -114,13 +115,13 @@ def test_the_command_takes_a_file_and_columns(plain: onnxpress.Artifact, tmp_pat
     options = ("--eval-data", file, "--eval-limit", "50", "--threshold", "largest score difference=1")
     command = (sys.executable, "-m", "onnxpress", "quantize", plain.folder, "--precision", "int8", "--out")
     refused = subprocess.run(
-        [*map(str, (*command, tmp_path / "out", *options))], capture_output=True, text=True, timeout=120
+        [*map(str, (*command, tmp_path / "out", *options))], capture_output=True, text=True, timeout=HANG_S
     )
     assert refused.returncode == 1
     assert "needs columns for text, label" in refused.stderr and "Traceback" not in refused.stderr
     columns = ("--eval-column", "text=body", "--eval-column", "label=verdict")
     made = subprocess.run(
-        [*map(str, (*command, tmp_path / "out", *options, *columns))], capture_output=True, text=True, timeout=120
+        [*map(str, (*command, tmp_path / "out", *options, *columns))], capture_output=True, text=True, timeout=HANG_S
     )
     assert (made.returncode, made.stderr) == (0, "")
     assert "accuracy 0." in made.stdout or "accuracy 1." in made.stdout
@@ -134,5 +135,5 @@ def test_nothing_of_it_is_imported_unasked(plain: onnxpress.Artifact, tmp_path: 
         f"quantize({str(plain.folder)!r}, 'fp16', {str(tmp_path / 'out')!r});"
         "print([name for name in ('datasets', 'sklearn', 'scipy', 'torch') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert (done.stdout, done.stderr) == ("[]\n", "")

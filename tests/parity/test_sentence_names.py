@@ -92,7 +92,13 @@ def test_cross_encoders(exported: Callable[..., Any]) -> None:
     for function in (torch.nn.Identity(), torch.nn.Sigmoid()):
         expected = theirs.predict(pairs, activation_fn=function)
         assert np.allclose(ours.predict(pairs, activation_fn=function), expected, atol=1e-4)
-    for options in ({}, {"top_k": 2}, {"return_documents": True}):
+    assert (ours.num_labels, ours.max_length) == (theirs.num_labels, theirs.max_seq_length)
+    ranked: list[dict[str, Any]] = [
+        {}, {"top_k": 2}, {"top_k": 9}, {"return_documents": True}, {"batch_size": 1, "show_progress_bar": False},
+        {"activation_fn": torch.nn.Identity()}, {"prompt": "find: "},
+        {"device": "cpu", "pool": None, "chunk_size": None},
+    ]  # fmt: skip
+    for options in ranked:
         expected, result = theirs.rank("what is red?", TEXTS, **options), ours.rank("what is red?", TEXTS, **options)
         assert [{**item, "score": 0} for item in result] == [{**item, "score": 0} for item in expected]
         assert np.allclose([item["score"] for item in result], [item["score"] for item in expected], atol=1e-4)
@@ -100,5 +106,67 @@ def test_cross_encoders(exported: Callable[..., Any]) -> None:
     for inputs, message in (([("a",)], "pairs of texts"), (["ab", "cd", "ef"], "pairs of texts")):
         with pytest.raises(InputError, match=message):
             ours.predict(inputs)
-    with pytest.raises(InputError, match="Sigmoid and Identity"):
+    with pytest.raises(InputError, match="Sigmoid, Softmax and Identity"):
         ours.predict(pairs, activation_fn=torch.nn.Tanh())
+
+
+def test_cross_encoders_of_several_labels(exported: Callable[..., Any]) -> None:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = CrossEncoder(str(MODELS / "tiny-nli"), device="cpu")
+    ours = onnxpress.pipeline("text-classification", exported(MODELS / "tiny-nli"), threads=1)
+    pairs = [("a man sleeps", text) for text in TEXTS]
+    calls: list[dict[str, Any]] = [
+        {}, {"apply_softmax": True}, {"activation_fn": torch.nn.Sigmoid()}, {"activation_fn": torch.nn.Identity()},
+        {"batch_size": 2, "show_progress_bar": False, "convert_to_numpy": True},
+    ]  # fmt: skip
+    for options in calls:
+        for inputs in (pairs, pairs[0]):
+            expected, result = theirs.predict(inputs, **options), ours.predict(inputs, **options)
+            assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
+            assert np.allclose(result, expected, atol=1e-4)
+    assert ours.predict([]).shape == (0, 3)
+    with pytest.raises(InputError, match="call the pipeline itself"):
+        ours.predict(["a text", "another", "a third"])
+    with pytest.raises(InputError, match=r"torch.from_numpy"):
+        ours.predict(pairs, convert_to_tensor=True)
+
+
+@pytest.mark.parametrize("kind", ["SentenceTransformer", "CrossEncoder"])
+def test_every_name_is_there_or_told(kind: str) -> None:
+    """Their public names, less those of a PyTorch module."""
+    import sentence_transformers
+    import torch
+
+    from onnxpress.pipelines.known_names import OF_CROSS_ENCODERS, OF_EMBEDDERS
+    from onnxpress.pipelines.sentence_similarity import SentenceSimilarity
+    from onnxpress.pipelines.text_ranking import TextRanking
+
+    theirs = set(dir(getattr(sentence_transformers, kind))) - set(dir(torch.nn.Sequential))
+    ours, told = {
+        "SentenceTransformer": (SentenceSimilarity, OF_EMBEDDERS),
+        "CrossEncoder": (TextRanking, OF_CROSS_ENCODERS),
+    }[kind]
+    from onnxpress.pipelines.known_names import OF_PIPELINES
+
+    public = {name for name in theirs if not name.startswith("_")}
+    assert public - set(dir(ours)) - {*told, *OF_PIPELINES, "processor"} == set()  # of an instance
+    assert not set(told) & set(dir(ours)), "a name that is there is told as absent"
+
+
+def test_a_name_that_is_not_there_is_told(embedders: Any) -> None:
+    ours, theirs = embedders
+    assert ours.similarity_fn_name == theirs.similarity_fn_name
+    assert ours.get_max_seq_length() == theirs.get_max_seq_length()
+    for name, message in (
+        ("start_multi_process_pool", "one process runs on all its cores"),
+        ("fit", "nothing is trained here"),
+        ("feature_extractor", "no tasks of pictures"),
+        ("nonsense", "has no 'nonsense'"),
+    ):
+        with pytest.raises(AttributeError, match=message):
+            getattr(ours, name)
+        assert not hasattr(ours, name)

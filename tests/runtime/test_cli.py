@@ -18,6 +18,7 @@ from onnxpress.cli.inspection import size, table
 from onnxpress.cli.main import program
 from onnxpress.errors import InputError, OnnxpressError, UnsupportedFormat
 from onnxpress.format.manifest import parse
+from tests.fixtures.processes import HANG_S
 
 from ..fixtures.artifacts import write_artifact
 from ..fixtures.embedder import write_embedder
@@ -165,6 +166,8 @@ def test_check_looks_at_every_file_and_asks_every_variant(artifact: Path, tmp_pa
     assert "SHA-256 as in the manifest" in lines[1] and "answered a probe" in lines[3]
     damaged = shutil.copytree(artifact, tmp_path / "damaged")
     (damaged / "tokenizer.json").write_bytes((damaged / "tokenizer.json").read_bytes().replace(b"good", b"gOOd"))
+    findings = [json.loads(line) for line in _call("check", artifact, "--json").stdout.splitlines()]
+    assert len(findings) > 3 and all(finding["ok"] and finding["said"] for finding in findings)
     result = _call("check", damaged)
     assert result.exit_code == 1
     assert "FAILED  tokenizer.json: " in result.output and "SHA-256 is" in result.output
@@ -180,7 +183,7 @@ def test_answers_stream_while_input_is_still_open(artifact: Path) -> None:
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["label"] == word
         process.stdin.close()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=HANG_S) == 0
 
 
 def test_what_was_read_is_answered_when_the_input_pauses(artifact: Path) -> None:
@@ -192,7 +195,7 @@ def test_what_was_read_is_answered_when_the_input_pauses(artifact: Path) -> None
             process.stdin.flush()
             assert [json.loads(process.stdout.readline())["label"] for _ in range(count)] == ["good"] * count
         process.stdin.close()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=HANG_S) == 0
 
 
 def test_the_line_that_cannot_be_answered_is_named(artifact: Path) -> None:
@@ -231,7 +234,7 @@ def test_an_interrupt_ends_it_quietly(artifact: Path) -> None:
         process.stdin.flush()
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=HANG_S) == 130
         assert process.stderr.read().strip() == "interrupted"
 
 
@@ -241,7 +244,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(artifact: Path) -> None:
         process.stdout.close()
         process.stdin.write("good\n" * 5000)
         process.stdin.close()
-        assert process.wait(timeout=60) == 1  # click's code for a closed pipe
+        assert process.wait(timeout=HANG_S) == 1  # click's code for a closed pipe
         assert process.stderr.read() == ""
 
 
@@ -256,3 +259,22 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 def test_sizes_and_tables() -> None:
     assert [size(n) for n in (0, 999, 1000, 90_400_000, 2.5e12)] == ["0 B", "999 B", "1.0 KB", "90.4 MB", "2.5 TB"]
     assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\n---  --\nccc  d"
+
+
+def test_the_help_of_run_fits_a_screen() -> None:
+    lines = CliRunner().invoke(program, ["run", "--help"], terminal_width=80).output.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["--device", "cdua"], "'cuda'"),
+        (["--on-error", "contnue"], "'continue'"),
+        (["--devise", "cpu"], "'--device'"),
+        (["--precision", "fastst"], "'fastest'"),
+    ],
+)
+def test_a_mistyped_value_is_told_with_the_nearest(artifact: Path, arguments: list[str], meant: str) -> None:
+    result = _call("run", artifact, "good", *arguments)
+    assert result.exit_code != 0 and meant in f"{result.output}{result.exception}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,14 @@ def test_tables(artifact: Path, tmp_path: Path) -> None:
     first, second = _lines(_run(artifact, "--input", table, "--field", "text"))
     assert first["text"] == "good,\nvery good" and first["result"]["label"] == "good"
     assert second["id"] == "2"
-    with pytest.raises(InputError, match=r"row 1: say with --field which column to ask\. There are: id, text"):
+    with pytest.raises(InputError, match=r"say with --field which column to ask\. There are: id, text"):
         raise _run(artifact, "--input", table).exception or AssertionError
-    with pytest.raises(InputError, match=r"no 'txet'\. Did you mean 'text'"):
+    with pytest.raises(InputError, match=r"no column 'txet'\. Did you mean 'text'"):
         raise _run(artifact, "--input", table, "--field", "txet").exception or AssertionError
     (tmp_path / "one.tsv").write_text("text\ngood\n")
     assert json.loads(_run(artifact, "-i", tmp_path / "one.tsv", "--json").stdout)["result"]["label"] == "good"
     table.write_bytes("text\nb\xe4d\n".encode("latin-1"))
-    with pytest.raises(InputError, match="cannot be read as csv"):
+    with pytest.raises(InputError, match="0xe4 is not UTF-8"):
         raise _run(artifact, "--input", table, "--field", "text").exception or AssertionError
     with pytest.raises(InputError, match="No such file"):
         raise _run(artifact, "--input", tmp_path / "none.csv", "--field", "text").exception or AssertionError
@@ -131,3 +132,19 @@ def test_texts_that_are_one_input_keep_their_order(tmp_path: Path) -> None:
 
 def test_inputs_and_a_file_exclude_each_other(artifact: Path) -> None:
     assert _run(artifact, "good", "--field", "text").exit_code == 2
+
+
+def test_an_object_that_is_no_call_is_told_the_option_for_it(artifact: Path) -> None:
+    for body in ('{"text": "good", "id": 1}', '{"review": "good"}'):
+        result = _run(artifact, text=body)
+        assert isinstance(result.exception, InputError)
+        assert re.search(r"keep the others: --field (text|review)\.", str(result.exception)), str(result.exception)
+    assert "--field" not in str(_run(artifact, text='{"inputs": "good", "topk": 1}').exception)
+
+
+def test_a_field_of_the_row_is_never_lost_and_a_line_is_json(artifact: Path, tmp_path: Path) -> None:
+    rows = '{"text": "good", "result": 7, "weight": NaN}\n{"text": null, "error": "old"}\n'
+    result = _run(artifact, "--field", "text", "--on-error", "continue", text=rows)
+    first, second = [json.loads(line, parse_constant=pytest.fail) for line in result.stdout.splitlines()]
+    assert (first["result"], first["weight"], first["result_"]["label"]) == (7, None, "good")
+    assert second["error"] == "old" and "no 'text'" in second["error_"]

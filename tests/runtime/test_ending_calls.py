@@ -6,8 +6,10 @@ import os
 import pickle
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,10 @@ import pytest
 
 import onnxpress
 from onnxpress import Cancel, Cancelled, InputError, TimeoutExceeded
+from onnxpress.engine import stopping
 from onnxpress.engine.binding import Binding
 from tests.fixtures.endless import ENDLESS, write_endless
+from tests.fixtures.processes import HANG_S
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -34,7 +38,7 @@ def _soon(call: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("inputs", [ENDLESS, [ENDLESS], ["good", ENDLESS, "bad"]])
 def test_a_run_that_goes_on_is_ended(pipe: Any, inputs: Any) -> None:
-    assert pipe("good", timeout=60)[0]["label"] == "good"
+    assert pipe("good", timeout=HANG_S)[0]["label"] == "good"
     for on_error in ("raise", "return"):  # it is about the call, not about an input
         with pytest.raises(TimeoutExceeded, match=r"longer than its timeout, 0\.1 s") as late:
             pipe(inputs, timeout=0.1, on_error=on_error)
@@ -45,7 +49,7 @@ def test_a_run_that_goes_on_is_ended(pipe: Any, inputs: Any) -> None:
         with pytest.raises(Cancelled) as ended:
             pipe(inputs, cancel=cancel, on_error=on_error)
         assert ended.value.status == 499
-    assert pipe(["good", "bad"], timeout=60)[1]["label"] == "bad"
+    assert pipe(["good", "bad"], timeout=HANG_S)[1]["label"] == "bad"
 
 
 def test_one_cancel_ends_many_calls_and_those_that_come_later(pipe: Any) -> None:
@@ -73,17 +77,31 @@ def test_one_cancel_ends_many_calls_and_those_that_come_later(pipe: Any) -> None
         next(pipe(iter(["good"]), cancel=cancel))
 
 
-def test_of_a_stream_the_time_of_what_is_computed_counts(pipe: Any) -> None:
-    def source() -> Iterator[str]:
-        for text in ("good", "bad", ENDLESS):
-            threading.Event().wait(0.6)  # the source's own time
-            yield text
+def test_of_a_stream_the_time_of_what_is_computed_counts(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, passing_s = time.monotonic(), 0.0
 
-    results = pipe(source(), timeout=0.4)
+    def monotonic() -> float:
+        nonlocal now_s
+        now_s += passing_s
+        return now_s
+
+    def source() -> Iterator[str]:
+        nonlocal now_s, passing_s
+        for text in ("good", "bad"):
+            now_s += 1000.0  # the source's own time
+            yield text
+        passing_s = 1000.0  # from here on every look at the clock takes so long
+        yield "good"
+
+    monkeypatch.setattr(stopping, "time", SimpleNamespace(monotonic=monotonic))
+    results = pipe(source(), timeout=HANG_S)
     assert [next(results)["label"], next(results)["label"]] == ["good", "bad"]
     with pytest.raises(TimeoutExceeded):
         next(results)
     assert list(results) == []
+    monkeypatch.undo()
+    with pytest.raises(TimeoutExceeded):
+        next(pipe(iter([ENDLESS]), timeout=0.1))
 
 
 def test_wrong_arguments(pipe: Any) -> None:
@@ -142,13 +160,13 @@ def test_texts_that_are_written_are_ended(
     assert runs == 3
     with pytest.raises(TimeoutExceeded):
         pipe(["good film"] * 2000, timeout=0.3, **call | {"max_new_tokens": 100})
-    np.testing.assert_equal(pipe("good film", timeout=60, **call), before)
+    np.testing.assert_equal(pipe("good film", timeout=HANG_S, **call), before)
 
 
 def test_a_text_that_is_handed_out_is_ended() -> None:
     pipe = onnxpress.pipeline(model=GOLDEN / "3-decoder" / "artifact", threads=1)
     options = {"max_new_tokens": 60, "do_sample": False}
-    whole = "".join(pipe.stream("good", **options, timeout=60))
+    whole = "".join(pipe.stream("good", **options, timeout=HANG_S))
     cancel = Cancel()
     stream = pipe.stream("good", **options, cancel=cancel)
     pieces = [next(stream)]

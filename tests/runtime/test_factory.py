@@ -18,9 +18,11 @@ from onnxpress import Artifact, InputError, pipeline
 from onnxpress.errors import HubError, UnsupportedFormat
 from onnxpress.pipelines import TASKS
 from onnxpress.pipelines.known_arguments import FACTORY, OURS
+from onnxpress.pipelines.opening import Opening
 from onnxpress.pipelines.writing import SETTINGS
 
 from ..fixtures.artifacts import seal, write_artifact
+from ..fixtures.devices import SHADOW, add_shadow
 
 ANSWER = [{"label": "good", "score": pytest.approx(0.731, abs=1e-3)}]
 
@@ -235,3 +237,60 @@ def test_export_hands_everything_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(opening, "import_module", lambda name: module)
     onnxpress.export("org/name", tmp_path, precision="fp32, int8", force=True)
     assert calls == [(("org/name", tmp_path, None, ["fp32", "int8"]), {"force": True})]
+
+
+def test_options_of_execution_providers_reach_the_device(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """With a device that is the CPU under another name: ONNX Runtime's CPU provider takes any options."""
+    seen: list[Any] = []
+    real = onnxruntime.InferenceSession
+
+    def spy(*arguments: Any, providers: Any, **others: Any) -> Any:
+        seen.extend(providers)
+        return real(*arguments, providers=[name for name, _ in providers], **others)
+
+    add_shadow(monkeypatch)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    chosen = {"use_tf32": True, "arena_extend_strategy": "kNextPowerOfTwo"}
+    with pipeline(model=folder, device=SHADOW, precision="fp32", provider_options=chosen) as pipe:
+        assert pipe("good") == ANSWER
+        assert pipe.session.provider_options == {"use_tf32": "1", "arena_extend_strategy": "kNextPowerOfTwo"}
+        assert pickle.loads(pickle.dumps(pipe.session)).provider_options == pipe.session.provider_options
+        with pytest.raises(InputError, match="this model is open"):
+            pipeline(model=pipe, provider_options={"use_tf32": False})
+    (said,) = {frozenset(options.items()) for name, options in seen}
+    assert {("use_tf32", "1"), ("arena_extend_strategy", "kNextPowerOfTwo"), ("device_id", "1")} <= said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "device", "options"),
+    [
+        ({"provider": "CUDAExecutionProvider", "provider_options": {"device_id": 1}}, "cuda:1", {}),
+        ({"device": "cuda:2", "provider_options": [{"device_id": "2", "use_tf32": 1}, {}]}, "cuda:2", {"use_tf32": 1}),
+        ({"providers": [("CUDAExecutionProvider", {"device_id": 3, "use_tf32": 1})]}, "cuda:3", {"use_tf32": 1}),
+        ({"providers": [("CUDAExecutionProvider", {}), "CPUExecutionProvider"], "device": 0}, "cuda:0", {}),
+        ({"device_map": {"": 1}, "device": "cuda:1"}, "cuda:1", {}),
+        ({"device_map": 0, "provider": "CUDAExecutionProvider"}, "cuda:0", {}),
+    ],
+    ids=str,
+)
+def test_devices_and_options_as_optimum_says_them(arguments: Any, device: str, options: dict[str, Any]) -> None:
+    opening = Opening.of(arguments)
+    assert (opening.device, opening.provider_options) == (device, options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"provider_options": {"use_tf23": 1}}, "cpu has no option 'use_tf23'"),
+        ({"providers": [("CUDAExecutionProvider", {"use_tf23": 1})]}, "Did you mean 'use_tf32'"),
+        ({"provider_options": [("device_id", 1)]}, "provider_options"),
+        ({"provider_options": "use_tf32"}, "must be a dictionary"),
+        ({"provider": "CPUExecutionProvider", "provider_options": {"device_id": 1}}, "says something else"),
+    ],
+    ids=str,
+)
+def test_wrong_options_of_execution_providers_are_refused(
+    folder: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        pipeline(model=folder, **arguments)

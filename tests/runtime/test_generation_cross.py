@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder
@@ -17,22 +21,30 @@ from onnxpress.generation.largest import log_sums
 from onnxpress.generation.prompts import read_together
 from onnxpress.generation.settings import GenerationConfig
 from tests.fixtures import decoder_graphs as graphs
+from tests.fixtures.devices import SHADOW, add_shadow
 
 TEXTS = [np.arange(3, 12), np.arange(40, 44), np.arange(20, 32)]
 
 
-@pytest.fixture(scope="module", params=["rotary", "learned", "growing"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CrossModel:
-    folder = tmp_path_factory.mktemp("graphs")
-    path, growing = folder / "decoder.onnx", request.param == "growing"
+def open_model(folder: Path, kind: str, device: str = "cpu") -> CrossModel:
+    path, growing = folder / "decoder.onnx", kind == "growing"
     if growing:
         info = graphs.growing_decoder(path, cross=True)
     else:
-        info = graphs.shared_decoder(path, cross=True, learned_positions=request.param == "learned")
+        info = graphs.shared_decoder(path, cross=True, learned_positions=kind == "learned")
     graphs.encoder(folder / "encoder.onnx")
-    session = Session({"encoder_model": folder / "encoder.onnx", "decoder_model_merged": path}, threads=1)
+    files = {"encoder_model": folder / "encoder.onnx", "decoder_model_merged": path}
     graph = read("decoder_model_merged", info, "growing" if growing else "shared")
-    return CrossModel(session, "encoder_model", graph, 100, growing)
+    return CrossModel(Session(files, threads=1, device=device), "encoder_model", graph, 100, growing)
+
+
+@pytest.fixture(scope="module", params=["rotary", "learned", "growing", "rotary on a device", "growing on a device"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrossModel]:
+    kind, _, device = request.param.partition(" on a ")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if device:
+            add_shadow(monkeypatch)
+        yield open_model(tmp_path_factory.mktemp("graphs"), kind, SHADOW if device else "cpu")
 
 
 def encode(model: CrossModel, texts: list[np.ndarray]) -> Decoder:
@@ -133,10 +145,10 @@ def test_texts_move_in_their_own_memory() -> None:
     assert not texts.select([1, 0, 3, 2, 4, 4, 7, 6], 8)
     assert texts.select([0, 1, 6, 7], 8)
     assert texts.count == 2
-    assert np.shares_memory(texts.buffers()["a"].array, array)
+    assert np.shares_memory(texts.buffers(2)["a"].array, array)
     assert texts.of_row(3, 4)["a"].read().tolist() == [[9, 10, 11]]
     assert texts.select([2, 3, 0, 1], 4)
-    assert texts.buffers()["a"].read().tolist() == [[9, 10, 11], [0, 1, 2]]
+    assert texts.buffers(2)["a"].read().tolist() == [[9, 10, 11], [0, 1, 2]]
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 3])
@@ -191,3 +203,21 @@ def test_texts_that_are_done_leave_whichever_comes_first(model: CrossModel) -> N
         for text, ids in zip(several, found, strict=True):
             assert complete(encode(model, [text]), [[1]], config, texts=[text.tolist()])[0][0].ids == ids
     assert len(lengths) > 2
+
+
+@pytest.mark.parametrize("kind", ["rotary", "growing"])
+def test_what_the_encoder_made_stays_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    add_shadow(monkeypatch)
+    model = open_model(tmp_path, kind, SHADOW)
+    shapes: list[tuple[int, ...]] = []
+    read_buffer = Buffer.read
+
+    def counted(buffer: Buffer) -> np.ndarray:
+        shapes.append(buffer.shape)
+        return read_buffer(buffer)
+
+    monkeypatch.setattr(Buffer, "read", counted)
+    decoder = encode(model, TEXTS[:1])
+    decoder.step(np.array([1]))
+    decoder.step(np.array([2]))
+    assert all(shape[-1] == graphs.VOCABULARY for shape in shapes), "scores alone"

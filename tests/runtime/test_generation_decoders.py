@@ -45,10 +45,11 @@ def _growing(folder: Path, device: str = "cpu") -> DecoderModel:
     )
 
 
-def _rows(folder: Path, cache: str) -> DecoderModel:
+def _rows(folder: Path, cache: str, device: str = "cpu") -> DecoderModel:
     path = folder / f"{cache}.onnx"
     info = graphs.state_decoder(path) if cache == "state" else graphs.whole_decoder(path)
-    return TracedModel(RowsDecoder, Session({"model": path}, threads=1), read("model", info, cache), LIMIT)
+    session = Session({"model": path}, threads=1, device=device)
+    return TracedModel(RowsDecoder, session, read("model", info, cache), LIMIT)
 
 
 MODELS: dict[str, Callable[[Path], DecoderModel]] = {
@@ -58,6 +59,7 @@ MODELS: dict[str, Callable[[Path], DecoderModel]] = {
     "growing": _growing,
     "growing on a device": lambda folder: _growing(folder, SHADOW),
     "state": lambda folder: _rows(folder, "state"),
+    "state on a device": lambda folder: _rows(folder, "state", SHADOW),
     "none": lambda folder: _rows(folder, "none"),
 }
 
@@ -279,3 +281,33 @@ def test_what_a_growing_cache_holds_stays_on_the_device(folder: Path, monkeypatc
     for _ in range(3):
         decoder.step(tokens(1))
     assert shapes == [(1, count, graphs.VOCABULARY) for count in (5, 1, 1, 1)], "scores, and no keys or values"
+
+
+def test_what_a_state_holds_stays_on_the_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And rows that go on together are not copied there either, but for the step at which they meet."""
+    add_shadow(monkeypatch)
+    decoder = _rows(folder, "state", SHADOW).start(2, 8)
+    read_shapes: list[tuple[int, ...]] = []
+    copied: list[int] = []
+    read_buffer, copy = Buffer.read, Buffer.copy_from
+
+    def counted(buffer: Buffer) -> np.ndarray:
+        read_shapes.append(buffer.shape)
+        return read_buffer(buffer)
+
+    def counted_copy(buffer: Buffer, source: Buffer) -> None:
+        copied.append(buffer.nbytes)
+        copy(buffer, source)
+
+    monkeypatch.setattr(Buffer, "read", counted)
+    monkeypatch.setattr(Buffer, "copy_from", counted_copy)
+    for row in range(2):
+        decoder.prefill(row, tokens(3, row))
+    assert (read_shapes, copied) == ([(1, 1, graphs.VOCABULARY)] * 2, [])
+    for _ in range(3):
+        decoder.step(tokens(2))
+    assert read_shapes[2:] == [(2, 1, graphs.VOCABULARY)] * 3, "scores, and no states"
+    assert len(copied) == 2 * 3, "two rows of a state, keys and values, at the first step"
+    decoder.select([1])
+    decoder.step(tokens(1))
+    assert len(copied) == 2 * 3, "a row is part of what it was read with"

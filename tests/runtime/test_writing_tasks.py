@@ -20,6 +20,7 @@ from onnxpress.errors import ArtifactError, CorruptFile, InputError
 from onnxpress.format.manifest import parse
 from tests.fixtures.artifacts import seal
 from tests.fixtures.json_schemas import schemas
+from tests.fixtures.processes import HANG_S
 
 TEXT = "the quick brown fox jumps over the lazy dog and it did so twice"
 CHAT = [{"role": "user", "content": "who works at acme and what is the capital city of france?"}]
@@ -199,7 +200,7 @@ def test_a_pipeline_pickles_and_works_after_a_fork(pipe: Any) -> None:
     queue: Any = context.Queue()
     child = context.Process(target=lambda: queue.put(pipe(CHAT, **GREEDY)))
     child.start()
-    assert queue.get(timeout=60) == expected
+    assert queue.get(timeout=HANG_S) == expected
     child.join(60)
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from onnxpress.errors import InputError
 from onnxpress.format.schema import decode, encode
 from onnxpress_bench import limits, matmuls
 from onnxpress_bench.errors import BenchError
+from tests.fixtures.processes import HANG_S
 
 THREADS = 2
 SMALL = (24, 16, 40)
@@ -36,7 +38,7 @@ def test_numpy_is_left_out_where_it_has_another_number_of_threads(monkeypatch: p
 def _run(code: str, **variables: str) -> str:
     """What `code` prints in a fresh process, which may say nothing else and warn of nothing."""
     command = [sys.executable, "-W", "error", "-P", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=HANG_S)
     assert done.stderr == ""
     assert done.returncode == 0
     return done.stdout
@@ -86,7 +88,7 @@ def test_the_figures_fit_each_other(measured: limits.Limits) -> None:
     assert 1 < measured.fp32_gemm_gflops < 1e6
     assert 0.1 < measured.read_gb_per_s < 1e4
     assert measured.read_bytes >= 2 * limits.last_level_cache_bytes()
-    assert measured.int8_gemm_gops is not None and measured.int8_gemm_gops > 0.1 * measured.fp32_gemm_gflops
+    assert measured.int8_gemm_gops is not None and measured.int8_gemm_gops > 0.01 * measured.fp32_gemm_gflops
     assert measured.fp32_fma_gflops is None and measured.vector_bits is None, "nothing here measures instructions"
 
 
@@ -144,7 +146,11 @@ def _cache(root: Path, cpu: int, index: int, level: int, size: str, shared: str)
         (folder / name).write_text(f"{text}\n")
 
 
-def test_the_working_set_follows_the_caches_and_the_memory_allowed(tmp_path: Path) -> None:
+def test_the_working_set_follows_the_caches_and_the_memory_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free_bytes))
+    free_bytes = 8 * 1024**3
     caches, cgroup = tmp_path / "cpu", tmp_path / "cgroup"
     cgroup.mkdir()
     assert limits.last_level_cache_bytes(caches) == 0
@@ -153,10 +159,11 @@ def test_the_working_set_follows_the_caches_and_the_memory_allowed(tmp_path: Pat
         _cache(caches, cpu, 3, 3, "98304K", "0-1" if cpu < 2 else "2-3")
     (caches / "cpufreq").mkdir()
     assert limits.last_level_cache_bytes(caches) == 2 * 96 * 1024**2
-    # A quarter of what is free is at least a gigabyte on any machine that runs these tests, or is the cap.
-    cap = int(limits.MEMORY_SHARE * psutil.virtual_memory().available)
-    assert limits.working_set_bytes(caches, cgroup) == pytest.approx(min(768 * 1024**2, cap), rel=0.1)
+    assert limits.working_set_bytes(caches, cgroup) == 768 * 1024**2
     (cgroup / "memory.max").write_text("max\n")
-    assert limits.working_set_bytes(tmp_path, cgroup) == pytest.approx(min(limits.MIN_READ_BYTES, cap), rel=0.1)
+    assert limits.working_set_bytes(tmp_path, cgroup) == limits.MIN_READ_BYTES
+    free_bytes = 1024**3
+    assert limits.working_set_bytes(caches, cgroup) == limits.MEMORY_SHARE * free_bytes
+    free_bytes = 8 * 1024**3
     (cgroup / "memory.max").write_text(f"{400 * 1024**2}\n")
     assert limits.working_set_bytes(caches, cgroup) == 100 * 1024**2

@@ -15,6 +15,7 @@ from onnxpress.engine.buffers import allocate
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, SessionClosed
 from tests.fixtures.devices import SHADOW, add_shadow
+from tests.fixtures.processes import HANG_S
 
 
 @pytest.fixture
@@ -202,6 +203,6 @@ def test_a_forked_child_runs_on_its_own_copy(session: Session) -> None:
     a[:] = 100
     child = context.Process(target=_in_child, args=(binding, out, results))
     child.start()
-    assert results.get(timeout=60) == [100, 101]
+    assert results.get(timeout=HANG_S) == [100, 101]
     child.join()
     assert out.tolist() == [1, 2]

@@ -77,6 +77,16 @@ def test_a_variant_that_was_slower_where_it_was_measured_is_not_taken() -> None:
     assert "int8, the next, takes 1.30 of fp32's time" in choose(found, "fastest", has=AVX2).reason
 
 
+def test_a_gain_within_what_measurements_differ_by_is_none() -> None:
+    """In both: what the artifact says, and what was timed on this machine."""
+    for ratio, taken in ((0.94, "q8"), (0.97, "fp32"), (0.999, "fp32")):
+        found = with_variants(fp32=variant(), q8=variant(over_fp32=ratio))
+        assert chosen(found) == taken
+        assert chosen(with_variants(fp32=variant(), q8=variant()), measured={"q8": ratio}) == taken
+    choice = choose(with_variants(fp32=variant(), q8=variant(over_fp32=0.97)), has=AVX2)
+    assert choice.reason.startswith("the most exact; q8 takes 0.97 of its time, which is not surely less, measured on")
+
+
 def test_what_was_measured_on_other_features_decides_nothing() -> None:
     found = with_variants(fp32=variant(), q8=variant(over_fp32=0.4))
     assert [chosen(found, has=has) for has in (AVX2, VNNI, frozenset())] == ["q8", "fp32", "fp32"]
@@ -102,6 +112,16 @@ def test_without_figures_what_is_usual_decides_what_is_fastest() -> None:
     choice = choose(found, "fastest", has=AVX2)
     assert choice.precision == "int8" and "not measured" in choice.reason
     assert chosen(found) == "fp32"
+
+
+def test_who_runs_what_was_never_verified_there_is_told() -> None:
+    half = replace(variant(("cuda",)), unverified_on=("cuda",))
+    found = with_variants(fp32=variant(), fp16=half, q4f16=variant(("cuda",), error=0.5))
+    assert choose(found, device="cuda:0", has=AVX2).reason.endswith("; unverified on a GPU")
+    assert choose(found, "fp16", "cuda:1").reason == "it was asked for; unverified on a GPU"
+    assert choose(found, "fp32", "cuda:1").reason == "it was asked for; unverified on a GPU"
+    assert choose(found, "q4f16", "cuda:1").reason == "it was asked for"
+    assert choose(found, "fp16").reason == "it was asked for"
 
 
 def test_the_smallest_and_the_most_exact() -> None:

@@ -57,6 +57,12 @@ def test_rows_are_copied_on_the_device_and_between_places() -> None:
     np.testing.assert_array_equal(buffer.read(), array)
 
 
+def test_a_number_has_no_axes() -> None:
+    buffer = allocate((), np.int64, SHADOW)
+    buffer.write(np.array(7))
+    assert (buffer.read().shape, int(buffer.read())) == ((), 7)
+
+
 def test_nothing_is_copied_where_there_is_nothing() -> None:
     buffer = allocate((2, 0), np.float32, SHADOW)
     buffer.write(np.zeros((2, 0), np.float32))

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from onnxpress.engine.providers import CUDA, PROVIDERS, Provider, index_of, parse_device, provider_of, require_device
+from onnxpress.engine.providers import (
+    CPU,
+    CUDA,
+    PROVIDERS,
+    Provider,
+    ProviderOption,
+    index_of,
+    parse_device,
+    provider_of,
+    require_device,
+)
 from onnxpress.errors import DeviceUnavailable, InputError
 
 
@@ -13,6 +25,7 @@ def test_every_row_says_everything(row: Provider) -> None:
     assert PROVIDERS[row.family] is row
     assert row.name.endswith("ExecutionProvider")
     assert row.memory
+    assert row.words.startswith("a")
     assert row.budget_tokens > 0
     assert row.install.endswith(".")
     options = row.options_of(3)
@@ -26,7 +39,42 @@ def test_cuda_asks_for_what_it_needs_and_answers_as_verified() -> None:
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_algo_search": "HEURISTIC",
         "use_tf32": "0",
+        "enable_cuda_graph": "0",
     }
+
+
+@pytest.mark.parametrize("option", CUDA.options, ids=lambda option: option.name)
+def test_every_option_says_what_it_is_and_stands_in_the_docs(option: ProviderOption) -> None:
+    assert option.about.endswith(".")
+    assert option.usual is None or option.read(option.usual) == option.usual
+    usage = (Path(__file__).resolve().parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
+    assert (
+        f"| `{option.name}` | {', '.join(option.values) or 'bytes'} | {option.usual or ''} | {option.about} |" in usage
+    )
+
+
+def test_options_are_said_as_python_says_them() -> None:
+    chosen = CUDA.chosen({"use_tf32": True, "gpu_mem_limit": 2**31, "arena_extend_strategy": "kNextPowerOfTwo"})
+    assert chosen == {"use_tf32": "1", "gpu_mem_limit": "2147483648", "arena_extend_strategy": "kNextPowerOfTwo"}
+    assert CUDA.options_of(0, chosen) == {**CUDA.options_of(0), **chosen}
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "message"),
+    [
+        (CUDA, {"use_tf_32": 1}, r"cuda has no option 'use_tf_32'\. Did you mean 'use_tf32'\? There are: arena"),
+        (CUDA, {"device_id": 1}, "cuda has no option 'device_id'"),
+        (CUDA, {"arena_extend_strategy": "SameAsRequested"}, "Did you mean 'kSameAsRequested'"),
+        (CUDA, {"use_tf32": 2}, r"use_tf32=2 is not one of 0, 1\."),
+        (CUDA, {"use_tf32": None}, r"use_tf32=None is not one of 0, 1\."),
+        (CUDA, {"gpu_mem_limit": -1}, "gpu_mem_limit=-1 is no number of bytes"),
+        (CUDA, {"gpu_mem_limit": "4GB"}, "gpu_mem_limit='4GB' is no number of bytes"),
+        (CPU, {"use_tf32": 1}, r"cpu has no option 'use_tf32'\. It takes none\."),
+    ],
+)
+def test_other_options_are_refused_with_what_was_meant(row: Provider, options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        row.chosen(options)
 
 
 @pytest.mark.parametrize(

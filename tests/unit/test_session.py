@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import pickle
 import sys
@@ -19,6 +18,7 @@ import pytest
 from onnxpress.engine.session import Session
 from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError, SessionClosed
 from tests.fixtures.devices import SHADOW, add_shadow
+from tests.fixtures.processes import HANG_S, in_fresh_process, resident_bytes
 
 MEGABYTE = 2**20
 
@@ -52,6 +52,25 @@ def test_graphs_are_called_by_name_and_by_role(graphs: dict[str, Path]) -> None:
         session.input_dtype("z", "encoder")
 
 
+def test_what_is_no_array_is_told_by_its_name(graphs: dict[str, Path]) -> None:
+    session = Session({"first": graphs["first"]}, threads=1)
+    for value in ([1.0, 2.0], 3, "text", None):
+        with pytest.raises(InputError, match=f"^a: a {type(value).__name__}, and a graph takes arrays of numpy"):
+            session.run({"a": value})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match=r"arrays by name, .*not ndarray"):
+        session.run(np.zeros(2, np.float32))  # type: ignore[arg-type]
+    wrong: list[tuple[dict[str, np.ndarray], str]] = [
+        ({}, "missing: .'a'."),
+        ({"a": np.zeros(2, np.float32), "z": np.zeros(2)}, "unknown: .'z'."),
+        ({"a": np.zeros(2, np.float64)}, "a: float64, but graph 'first' wants float32"),
+        ({"a": np.zeros((2, 2), np.float32)}, "a: 2 axes, but graph 'first' wants"),
+    ]
+    for inputs, message in wrong:
+        with pytest.raises(InputError, match=message):
+            session.run(inputs)
+    assert session.run({"a": np.float32([1, 2])})["b"].tolist() == [2, 4]
+
+
 def test_the_only_graph_needs_no_name(graphs: dict[str, Path]) -> None:
     session = Session({"second": graphs["second"]}, threads=1)
     assert session.run({"a": np.array([3], np.float16)})["b"] == 9
@@ -80,7 +99,7 @@ def test_other_processes_open_their_own(graphs: dict[str, Path], method: str) ->
     results = context.Queue()
     child = context.Process(target=_run_in_child, args=(session, results))
     child.start()
-    assert results.get(timeout=120) == 10
+    assert results.get(timeout=HANG_S) == 10
     child.join()
 
 
@@ -91,6 +110,7 @@ def test_several_threads_run_at_once(graphs: dict[str, Path]) -> None:
     assert [int(result[0]) for result in results] == [2 * n for n in range(64)]
 
 
+@in_fresh_process
 def test_two_sessions_have_as_many_threads_as_each_was_given(graphs: dict[str, Path]) -> None:
     before = len(psutil.Process().threads())
     sessions = [Session({"g": graphs["first"]}, threads=threads) for threads in (1, 3, 5)]
@@ -102,12 +122,8 @@ def test_two_sessions_have_as_many_threads_as_each_was_given(graphs: dict[str, P
     assert len(psutil.Process().threads()) == before
 
 
-def resident_bytes() -> int:
-    gc.collect()
-    return int(psutil.Process().memory_info().rss)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep what is freed")
+@in_fresh_process
 def test_closing_gives_the_memory_back(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).normal(size=(64, 1024, 256)).astype(np.float32)  # 64 MB, and as much packed
     nodes = [onnx.helper.make_node("MatMul", ["x", f"w{n}"], [f"y{n}"]) for n in range(64)]
@@ -122,7 +138,7 @@ def test_closing_gives_the_memory_back(tmp_path: Path) -> None:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, tmp_path / "large.onnx")
     del weights, graph, model
-    inputs = {"x": np.ones((2000, 1024), np.float32)}
+    inputs = {"x": np.ones((500, 1024), np.float32)}
 
     def use() -> None:
         session = Session({"model": tmp_path / "large.onnx"}, threads=1)

@@ -31,3 +31,9 @@ def test_what_is_near(typed: str, meant: str | None) -> None:
 def test_a_sentence_only_where_a_name_is_near() -> None:
     assert did_you_mean("topk", ["top_k", "padding"]) == " Did you mean 'top_k'?"
     assert did_you_mean("xyz", ["top_k"]) == ""
+
+
+def test_the_beginning_of_one_name_is_that_name() -> None:
+    tasks = ["sentiment-analysis", "sentence-similarity", "text-ranking", "text-generation"]
+    assert nearest("sentiment", tasks) == "sentiment-analysis"
+    assert nearest("sent", tasks) is None and nearest("se", ["sentiment-analysis"]) is None

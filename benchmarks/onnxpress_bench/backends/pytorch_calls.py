@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress_bench.backends import BackendSpec, pair_of, text_of
 from onnxpress_bench.backends.base import Runner
-from onnxpress_bench.backends.pytorch_checkpoint import load, without_gradients
+from onnxpress_bench.backends.pytorch_checkpoint import load, load_config, load_reader, without_gradients
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +42,8 @@ def _pipeline(spec: BackendSpec, task: str | None = None) -> tuple[Any, Call]:
         device=spec.device,
         dtype=getattr(torch, spec.settings.get("dtype", "float32")),
         trust_remote_code=spec.settings["trust_remote_code"],
+        tokenizer=load_reader(spec),
+        **load_config(spec),
     )
 
     def call(items: list[Any]) -> Sequence[Any]:

@@ -31,7 +31,8 @@ def prepare(spec: BackendSpec) -> BackendSpec:
     """The spec of the checkpoint's own folder, or of one that holds the model with its adapter merged.
 
     `settings` get `root`, the folder that was found; `weights_sha256` of the checkpoint's weights, as an artifact
-    records them; and `fingerprint`, which tells adapted models of one checkpoint apart.
+    records them; `fingerprint`, which tells adapted models of one checkpoint apart; and `reading`, what its files ask
+    to be loaded with for this task (`_reading`).
     """
     from onnxpress_exporter.source.checkpoint import open_checkpoint
 
@@ -49,8 +50,28 @@ def prepare(spec: BackendSpec) -> BackendSpec:
         fingerprint = _fingerprint(checkpoint, spec.task)
         folder = Path(spec.workspace) / f"{checkpoint.model_folder.name}-{fingerprint[:16]}"
         _write_merged(checkpoint, spec.task, folder)
-    described = {"root": str(checkpoint.folder), "weights_sha256": weights, "fingerprint": fingerprint}
+    described: dict[str, Any] = {"root": str(checkpoint.folder), "weights_sha256": weights, "fingerprint": fingerprint}
+    described |= {"reading": _reading(checkpoint, spec.task)}
     return own_files(replace(spec, settings={**settings, **described}), folder, weight_files(folder))
+
+
+def _reading(checkpoint: Checkpoint, task: str) -> dict[str, Any]:
+    """Arguments with which an export loads this checkpoint beyond what transformers reads by itself: of the "tokenizer"
+    and the "config", and whether the tokenizer puts texts in "lower_case". Empty if there are none.
+
+    As plain values: what is measured loads the model by transformers alone.
+    """
+    from onnxpress_exporter.source.checkpoint import load_tokenizer
+    from onnxpress_exporter.source.load_arguments import LoadArguments
+    from onnxpress_exporter.tasks import TASKS
+
+    row = TASKS.get(task)
+    arguments = LoadArguments() if row is None else row.load_arguments(checkpoint)
+    if arguments == LoadArguments():
+        return {}
+    limit = load_tokenizer(checkpoint, arguments).model_max_length
+    tokenizer = {**arguments.tokenizer, "model_max_length": limit}
+    return {"tokenizer": tokenizer, "config": dict(arguments.config), "lower_case": arguments.lower_case}
 
 
 def _fingerprint(checkpoint: Checkpoint, task: str) -> str:
@@ -93,17 +114,39 @@ def load_model(spec: BackendSpec) -> Any:
     if spec.task == "sentence-similarity" and architecture.endswith("EncoderModel"):
         name = architecture
     options = {"dtype": getattr(torch, spec.settings.get("dtype", "float32"))}
-    options |= {"trust_remote_code": spec.settings["trust_remote_code"]}
+    options |= {"trust_remote_code": spec.settings["trust_remote_code"], **load_config(spec)}
     return getattr(transformers, name).from_pretrained(spec.folder, **options).to(spec.device).eval()
+
+
+def load_config(spec: BackendSpec) -> dict[str, Any]:
+    """The argument `config` of transformers, where the checkpoint's files change a setting of config.json."""
+    import transformers
+
+    changed = spec.settings.get("reading", {}).get("config")
+    if not changed:
+        return {}
+    trust = spec.settings["trust_remote_code"]
+    return {"config": transformers.AutoConfig.from_pretrained(spec.folder, trust_remote_code=trust, **changed)}
+
+
+def load_reader(spec: BackendSpec) -> Any:
+    """The tokenizer, or the processor of speech, that reads as the artifact's does."""
+    import transformers
+
+    reader = transformers.AutoProcessor if spec.task == SPEECH else transformers.AutoTokenizer
+    reading = spec.settings.get("reading", {})
+    options = {"trust_remote_code": spec.settings["trust_remote_code"], **reading.get("tokenizer", {})}
+    tokenizer = reader.from_pretrained(spec.folder, **options)
+    if reading.get("lower_case"):
+        from onnxpress_exporter.source.checkpoint import put_in_lower_case
+
+        put_in_lower_case(tokenizer)
+    return tokenizer
 
 
 def load(spec: BackendSpec) -> tuple[Any, Any]:
     """Tokenizer, or processor of speech, and model."""
-    import transformers
-
-    reader = transformers.AutoProcessor if spec.task == SPEECH else transformers.AutoTokenizer
-    trust = spec.settings["trust_remote_code"]
-    return reader.from_pretrained(spec.folder, trust_remote_code=trust), load_model(spec)
+    return load_reader(spec), load_model(spec)
 
 
 def without_gradients(call: Callable[..., Any]) -> Callable[..., Any]:

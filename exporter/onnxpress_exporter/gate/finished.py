@@ -56,7 +56,8 @@ def _short(manifest: Manifest) -> Any:
     task = TASKS[manifest.task]
     items = judged_items(task.items, manifest)
     if task.writes:
-        items = [str(item).split()[0] for item in items]
+        # Where a model takes almost nothing, the judged texts may have no word.
+        items = [word for item in items for word in str(item).split()[:1]] or ["a"]
     return min(items, key=lambda item: len(str(item).encode()))
 
 

@@ -22,6 +22,8 @@ _FLOAT, _HALF = onnx_ir.DataType.FLOAT, onnx_ir.DataType.FLOAT16
 
 #: Operators that take or make fp32 whatever the rest is: the scales of ranges, sizes and integer products.
 _KEPT = frozenset({"Range", "Resize", "QuantizeLinear", "DequantizeLinear", "MatMulIntegerToFloat"})
+#: Operators that have an fp16 form as long as they do not add up, multiply or compare what meets in one place.
+_SCATTERS = frozenset({"ScatterElements", "ScatterND"})
 #: Attributes that hold a number of the mask's kind.
 _MASKS = ("mask_filter_value",)
 #: Attributes that name a type.
@@ -43,7 +45,7 @@ def half_precision(model: onnx_ir.Model, whole: Callable[[str], bool] = lambda n
         for value in inner.inputs:
             _halve(value)
     everything = all_nodes(model)
-    in_fp32 = [node for node in everything if node.op_type in _KEPT]
+    in_fp32 = [node for node in everything if node.op_type in _KEPT or _reduces(node)]
     for node in everything:
         _convert_node(node)
     for node in in_fp32:
@@ -58,6 +60,12 @@ def half_precision(model: onnx_ir.Model, whole: Callable[[str], bool] = lambda n
         if output.dtype == _HALF and not whole(str(output.name)):
             _cast_back(model, place, output)
     return count
+
+
+def _reduces(node: onnx_ir.Node) -> bool:
+    """Whether it scatters into places that may meet: ONNX Runtime's processor kernels do that in fp32 only."""
+    reduction = node.attributes.get("reduction")
+    return node.op_type in _SCATTERS and reduction is not None and reduction.as_string() != "none"
 
 
 def _graphs(model: onnx_ir.Model) -> list[onnx_ir.Graph]:

@@ -2,13 +2,13 @@
 
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress_exporter.precisions.int8 import INT8
-from onnxpress_exporter.precisions.row import Limits, Precision, Scheme
+from onnxpress_exporter.precisions.row import FOR_GPUS, Limits, Precision, Scheme
 
 FP16 = Precision(
     runtime=PRECISIONS["fp16"],
     storage="float16",
     compute="fp16",
-    passes=(),
+    passes=FOR_GPUS,
     ladder=(),
     embeddings=None,
     schemes=(Scheme(body=None, head=None),),

@@ -38,6 +38,9 @@ class Blocks:
 #: How one site's products are stored and multiplied.
 Treatment = Integers | Blocks
 
+#: Rewrites for GPUs, which want few large nodes where processors want sums of their own.
+FOR_GPUS = ("skip_norms", "bias_gelu", "packed_attention")
+
 #: One constant range for all rows.
 ONE_RANGE = Integers(each_row=False)
 
@@ -87,7 +90,8 @@ class Precision:
         runtime: the row of whoever runs it: name, suffix of files, machines it suits.
         storage: how the weights of products are stored, in words.
         compute: the precision of everything that is not quantized.
-        passes: rewrites of a traced graph, by their modules' names in `onnxpress_exporter.passes`, in order.
+        passes: rewrites by their modules' names in `onnxpress_exporter.passes`, in order: the reference's of a traced
+            graph, others' of the reference's graph once products and tables are stored.
         ladder: how a site of a model that reads may be treated, each way more exact than the one before. After the last
             comes `compute`. Empty: nothing is treated site by site.
         embeddings: how large tables are stored; None: as everything else is.

@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
+from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.passes.balance import balance, balance_attention
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
@@ -112,6 +113,7 @@ class Storage:
         plan: Mapping[str, Treatment],
         tables: Blocks | None,
         *,
+        passes: Sequence[str] = (),
         half: bool = False,
         inputs: Sequence[Arrays] = (),
         say: Say = lambda what: None,
@@ -120,12 +122,14 @@ class Storage:
 
         Args:
             tables: how large tables are stored; None: as they are.
+            passes: further rewrites, by name.
             half: whether everything else has 16 bits.
             inputs, say: as `with_plan` takes them.
         """
         model = self.with_plan(plan, inputs, say)
         if tables is not None:
             store_tables(model, tables)
+        apply_passes(model, passes)
         if half:
             halve(model)
         elif self._large:

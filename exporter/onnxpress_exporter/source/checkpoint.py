@@ -236,6 +236,17 @@ def load_config(checkpoint: Checkpoint, arguments: LoadArguments) -> Any:
     return config
 
 
+def _read_text(tokenizer: Any, checkpoint: Checkpoint) -> None:
+    """Raise UnsupportedCheckpoint if the tokenizer wants more than a text, as LayoutLMv3's wants places on a page."""
+    try:
+        tokenizer("a")
+    except Exception as error:
+        raise UnsupportedCheckpoint(
+            f"{type(tokenizer).__name__} of {checkpoint.source} does not read a text by itself, and nothing else can "
+            f"be exported: {first_line(error)}"
+        ) from error
+
+
 def load_tokenizer(checkpoint: Checkpoint, arguments: LoadArguments | None = None) -> PreTrainedTokenizerBase:
     """Load the checkpoint's tokenizer: one with a Rust backend, or one that `tokenizer_conversion` knows.
 
@@ -269,6 +280,7 @@ def load_tokenizer(checkpoint: Checkpoint, arguments: LoadArguments | None = Non
             f"{type(tokenizer).__name__} of {checkpoint.source} has no exact version in the Rust "
             "`tokenizers` library, which the runtime uses; this version cannot export it."
         )
+    _read_text(tokenizer, checkpoint)
     if arguments.bounded and "model_max_length" not in arguments.tokenizer:
         positions = getattr(load_config(checkpoint, arguments), "max_position_embeddings", -1)
         if positions != -1:  # XLNet's way to say that there is no limit

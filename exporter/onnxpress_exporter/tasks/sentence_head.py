@@ -60,7 +60,7 @@ def load_sentence_head(settings: SentenceSettings, *, allow_pickled_weights: boo
 
     Raises:
         UnsupportedCheckpoint: a layer's weights are absent, pickled without leave, or do not fit, or its activation is
-            not one of torch.nn's.
+            not one of torch.nn's that keep the size of a vector.
     """
     import torch
 
@@ -84,23 +84,20 @@ def _layer(layer: HeadLayer, allow_pickled: bool) -> torch.nn.Module:
 
     weights = _read_weights(layer.folder, allow_pickled)
     if layer.kind == "LayerNorm":
-        norm = torch.nn.LayerNorm(layer.out_features)
-        return _filled(norm, weights, "norm.", layer.folder)
-    linear = torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias)
-    _filled(linear, weights, "linear.", layer.folder)
-    kind = getattr(torch.nn, layer.activation, None)
-    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
-        raise UnsupportedCheckpoint(f"{layer.folder}: torch.nn has no {layer.activation}.")
-    activation: torch.nn.Module = kind()
-    projection: torch.nn.Module | None = None
+        return _filled({"norm": torch.nn.LayerNorm(layer.out_features)}, weights, layer.folder)["norm"]
+    parts = {
+        "linear": torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias),
+        "activation_function": _activation(layer),
+    }
     if layer.residual and layer.in_features != layer.out_features:
-        projection = torch.nn.Linear(layer.in_features, layer.out_features, bias=False)
-        _filled(projection, weights, "residual.", layer.folder)
+        parts["residual"] = torch.nn.Linear(layer.in_features, layer.out_features, bias=False)
+    _filled(parts, weights, layer.folder)
 
     class Dense(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.linear, self.activation, self.residual = linear, activation, projection
+            self.linear, self.activation = parts["linear"], parts["activation_function"]
+            self.residual = parts.get("residual")
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y: torch.Tensor = self.activation(self.linear(x))
@@ -120,10 +117,40 @@ def _read_weights(folder: Path, allow_pickled: bool) -> Mapping[str, torch.Tenso
     return torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
 
 
-def _filled(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], prefix: str, folder: Path) -> torch.nn.Module:
-    state = {name.removeprefix(prefix): value.float() for name, value in weights.items() if name.startswith(prefix)}
+def _filled(
+    parts: dict[str, torch.nn.Module], weights: Mapping[str, torch.Tensor], folder: Path
+) -> dict[str, torch.nn.Module]:
+    """Give every part of a layer its weights, which bear its name: an activation may have some, too.
+
+    Raises:
+        UnsupportedCheckpoint: one is absent, of another size, or there is one that no part has.
+    """
+    import torch
+
     try:
-        module.load_state_dict(state)
+        torch.nn.ModuleDict(parts).load_state_dict({name: value.float() for name, value in weights.items()})
     except RuntimeError as error:
         raise UnsupportedCheckpoint(f"The weights of {folder} do not fit its config: {error}.") from error
-    return module
+    return parts
+
+
+def _activation(layer: HeadLayer) -> torch.nn.Module:
+    """A layer's activation with its usual arguments, which are all that the library keeps."""
+    import torch
+
+    kind = getattr(torch.nn, layer.activation, None)
+    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
+        raise UnsupportedCheckpoint(f"{layer.folder}: torch.nn has no {layer.activation}.")
+    try:
+        activation: torch.nn.Module = kind().eval()
+        size = activation(torch.zeros(1, layer.out_features)).shape[-1]
+    except Exception as error:
+        raise UnsupportedCheckpoint(
+            f"{layer.folder}: torch.nn.{layer.activation} is no activation that works without arguments ({error})."
+        ) from error
+    if size != layer.out_features:
+        raise UnsupportedCheckpoint(
+            f"{layer.folder}: torch.nn.{layer.activation} makes {size} elements of {layer.out_features}; only "
+            "activations that keep the size are supported."
+        )
+    return activation

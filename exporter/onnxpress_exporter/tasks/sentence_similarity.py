@@ -23,7 +23,7 @@ from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.outputs import hidden_size, hidden_states
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
 from onnxpress_exporter.tasks.sentence_head import traceable_head
-from onnxpress_exporter.tasks.whole import ask_vectors, compare_with_library
+from onnxpress_exporter.tasks.whole import compare_with_library, our_vectors, their_vectors
 
 
 def _claims(checkpoint: Checkpoint) -> bool:
@@ -83,6 +83,6 @@ SENTENCE_SIMILARITY = ExportTask(
     aliases=("embedding", "sentence-embedding"),
     claims=_claims,
     load_arguments=lambda checkpoint: sentence_load_arguments(checkpoint.folder),
-    compare_whole=compare_with_library("SentenceTransformer", ask_vectors),
+    compare_whole=compare_with_library("SentenceTransformer", their_vectors, our_vectors),
     graphs_after=_graphs_after,
 )

@@ -13,6 +13,7 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.graphs.lengths import refuse_length_dependent
 from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.token_streams import makes_streams
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ _BATCH, _SEQUENCE = "batch", "sequence"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def _takes_token_types(model: Any, tokenizer: PreTrainedTokenizerBase) -> bool:
+def takes_token_types(model: Any, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether segment ids are passed by transformers and change the answer.
 
     A tokenizer that does not make them leaves the choice to the model, inside the graph: BERT then
@@ -41,11 +42,12 @@ def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTr
     """
     assert task.outputs is not None, f"{task.name} has graphs of its own"
     refuse_length_dependent(model)
-    parameters = inspect.signature(model.forward).parameters
+    parameters = _parameters(model)
     if "input_ids" not in parameters:
         raise UnsupportedCheckpoint(f"{type(model).__name__} does not take token ids.")
     names = [name for name in _INPUTS if name in parameters]
-    if "token_type_ids" in names and not _takes_token_types(model, tokenizer):
+    needed = makes_streams(tokenizer) or takes_token_types(model, tokenizer)
+    if "token_type_ids" in names and not needed:
         names.remove("token_type_ids")
     axes = (_BATCH, _SEQUENCE)
     return GraphSpec(
@@ -53,6 +55,16 @@ def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTr
         inputs=tuple(TensorInfo(name, "int64", axes) for name in names),
         outputs=task.outputs(model),
     )
+
+
+def _parameters(model: torch.nn.Module) -> frozenset[str]:
+    """What `forward` takes by name; where it passes on whatever it is given, what the class that it extends takes."""
+    for forward in (model.forward, *(vars(kind)["forward"] for kind in type(model).__mro__ if "forward" in vars(kind))):
+        parameters = inspect.signature(forward).parameters
+        passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        if "input_ids" in parameters or not passes_on:
+            return frozenset(parameters)
+    return frozenset()
 
 
 # Lengths differ, so that the mask has real padding: an all-ones mask can vanish from a graph.

@@ -23,7 +23,7 @@ from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
 from onnxpress_exporter.tasks.sequence_rows import answer_by_rows
 from onnxpress_exporter.tasks.text_classification import SEQUENCE
-from onnxpress_exporter.tasks.whole import ask_scores, compare_with_library
+from onnxpress_exporter.tasks.whole import compare_with_library, our_scores, their_scores
 
 #: Documents of one judged query.
 _DOCUMENTS = 6
@@ -104,6 +104,6 @@ TEXT_RANKING = ExportTask(
     ),
     aliases=("rerank", "cross-encoder"),
     claims=_claims,
-    compare_whole=compare_with_library("CrossEncoder", ask_scores),
+    compare_whole=compare_with_library("CrossEncoder", their_scores, our_scores),
     load_arguments=lambda checkpoint: cross_encoder_load_arguments(checkpoint.folder),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onnxpress.cli.inspection import size, variant_rows
+from onnxpress.cli.inspection import size, unverified, variant_rows
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.files import write_file
 from onnxpress.format.manifest import Manifest, Variant
@@ -75,6 +75,7 @@ def _details(name: str, variant: Variant) -> list[str]:
         return []
     lines = ["", f"## {name}", "", f"{size(variant.bytes)}; suits {', '.join(variant.targets)}.", ""]
     lines += [_ANSWERS[answers_of(name, variant)], ""]
+    lines += [f"{line[0].upper()}{line[1:]}\n" for line in unverified(variant)]
     lines += [f"Compared with {quality.reference}:", ""]
     for figure, value in quality.measures.items():
         limit, other = quality.measure_limits.get(figure), quality.measures.get(f"{figure}{OF_REFERENCE}")

@@ -22,11 +22,23 @@ _OF_THE_FILE = frozenset({"transformers_version", "_from_model_config"})
 
 def write_generation_config(model: Any, folder: Path) -> None:
     """Write the defaults of a call as transformers resolved them: from the checkpoint's file, or, where there is none,
-    from its config.json. Settings without a value are left out."""
+    from its config.json. Settings without a value are left out.
+
+    Raises:
+        UnsupportedCheckpoint: a setting is no value of JSON.
+    """
     config = model.generation_config.to_dict()
     defaults = {name: value for name, value in config.items() if value is not None and name not in _OF_THE_FILE}
-    text = json.dumps(defaults, indent=2, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(defaults, indent=2, sort_keys=True, ensure_ascii=False, default=_as_object)
     (folder / GENERATION_CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def _as_object(value: Any) -> Any:
+    """The fields of a setting that transformers made an object of, as the file had them."""
+    try:
+        return value.to_dict()
+    except AttributeError:
+        raise UnsupportedCheckpoint(f"The generation config holds a {type(value).__name__}: {value!r:.80}.") from None
 
 
 def write_chat_templates(tokenizer: Any, folder: Path) -> None:

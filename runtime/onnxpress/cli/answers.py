@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,16 @@ def placed(row: InputRow, error: OnnxpressError) -> OnnxpressError:
     return type(error)(f"{row.where}: {error.args[0]}")
 
 
+def hinted(row: InputRow, error: InputError) -> InputError:
+    """The error of a JSON object that is no call, with the option that asks one of its fields."""
+    if row.fields is not None or not isinstance(row.body, Mapping) or "inputs" in row.body:
+        return error
+    name = next((name for name, value in row.body.items() if isinstance(value, str)), None)
+    if name is None:
+        return error
+    return InputError(f"{error} To ask one field of JSON objects and keep the others: --field {shlex.quote(name)}.")
+
+
 @dataclass(slots=True)
 class _Asked:
     """A row, and the call that it asks for, or why it is none."""
@@ -81,7 +92,7 @@ class _Asked:
         try:
             call = task.call(body_of(self.row), self.options)
         except InputError as error:
-            self.error = error
+            self.error = hinted(self.row, error)
         else:
             self.inputs, self.options, self.many = call.inputs, call.options, call.many
         return self
@@ -121,7 +132,7 @@ def _streamed(
             if options == of_command:
                 raise
             # Options of these rows' own: other rows have others.
-            yield from ((argument, error) for argument in source.group)
+            yield from ((argument, hinted(argument.row, error)) for argument in source.group)
             continue
         argument: _Asked | None = None
         try:

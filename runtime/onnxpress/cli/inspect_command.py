@@ -12,11 +12,13 @@ import click
 def inspect(artifact: str, revision: str | None, as_json: bool) -> None:
     """Show what ARTIFACT (a folder or a Hub id) is: task, graphs, variants, quality, origin.
 
-    Of a Hub repository, no weights are downloaded.
+    Of an artifact on the Hub, no weights are downloaded. Of another tool's folder, what was inferred is told, fact by
+    fact, with what says so.
     """
     from onnxpress.cli.inspection import describe
     from onnxpress.format.manifest import dump
     from onnxpress.layouts.artifact import Artifact
+    from onnxpress.pipelines.adoption import adopt
 
-    manifest = Artifact.open(artifact, revision=revision).manifest
-    click.echo(dump(manifest) if as_json else describe(manifest), nl=not as_json)
+    opened = adopt(Artifact.open(artifact, revision=revision))
+    click.echo(dump(opened.manifest) if as_json else describe(opened.manifest, opened.adopted), nl=not as_json)

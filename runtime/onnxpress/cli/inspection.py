@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from onnxpress.engine.choice import choose
+from onnxpress.engine.providers import PROVIDERS, provider_of
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.fidelity import answers_of
-from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant
+from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant, families_of
+from onnxpress.format.model import Adopted
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.pipelines.measuring import remembered_times
 from onnxpress.pipelines.table import served_tasks
@@ -33,13 +35,17 @@ _LEGEND = (
 )
 
 
-def describe(manifest: Manifest, width: int = WIDTH) -> str:
-    """The whole manifest, readable at a glance, in lines of `width` characters where that is possible."""
+def describe(manifest: Manifest, adopted: Adopted | None = None, width: int = WIDTH) -> str:
+    """The whole manifest, readable at a glance, in lines of `width` characters where that is possible.
+
+    Args:
+        adopted: how another tool's files were understood, where there is no manifest on disk.
+    """
     fields = {
         "task": manifest.task,
         "serves": ", ".join(served_tasks(manifest)),
         "model": f"{manifest.architecture} ({manifest.model_type})",
-        "format": f"{manifest.format}, version {manifest.format_version}",
+        "format": f"{manifest.format}, version {manifest.format_version}" if adopted is None else _layout(adopted),
         "source": _source(manifest),
         "weights": manifest.provenance.weights_sha256,
         "exported": manifest.provenance.created,
@@ -55,10 +61,11 @@ def describe(manifest: Manifest, width: int = WIDTH) -> str:
     sections = [
         _fields(fields, width),
         "\n\n".join(_graph(name, graph, width) for name, graph in manifest.graphs.items()),
-        table(_SUMMARY, [_summary(name, variant, plain) for name, variant in manifest.variants.items()]),
-        "\n".join(_wrapped(line, width) for line in _figures(manifest)),
+        "" if adopted is None else "\n".join(_wrapped(f"  {fact}", width, indent=" " * 4) for fact in adopted.facts),
+        table(_SUMMARY, [_summary(name, variant, plain, adopted) for name, variant in manifest.variants.items()]),
+        "\n".join(_wrapped(line, width) for line in _figures(manifest)) if adopted is None else "",
         "\n".join(_wrapped(line, width) for line in _unquantized(manifest)),
-        table(_FILES, [(name, size(info.bytes), f"{info.sha256[:16]}...") for name, info in manifest.files.items()]),
+        table(_FILES, [(name, size(info.bytes), _digest(info.sha256)) for name, info in manifest.files.items()]),
         _wrapped(f"On this machine: {_chosen(manifest)}", width),
         _wrapped(_LEGEND, width, indent=""),
     ]
@@ -79,6 +86,14 @@ def size(count: float) -> str:
     while count >= 1000 and unit < len(_UNITS) - 1:
         count, unit = count / 1000, unit + 1
     return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
+
+
+def _layout(adopted: Adopted) -> str:
+    return f"{adopted.layout}'s layout, no manifest: nothing was compared with the original, and no file has a hash"
+
+
+def _digest(sha256: str) -> str:
+    return f"{sha256[:16]}..." if sha256 else "not known"
 
 
 def _fields(values: Mapping[str, str], width: int) -> str:
@@ -139,7 +154,7 @@ def _embedding(manifest: Manifest) -> str:
     settings = manifest.postprocessing.embedding
     if settings is None:
         return ""
-    parts = [f"{settings.dimensions} dimensions", f"{'+'.join(settings.pooling)} pooling"]
+    parts = [f"{settings.dimensions} dimensions", f"{'+'.join(settings.pooling) or 'graph'} pooling"]
     parts += ["normalized"] if settings.normalize else []
     parts += [f"prompts: {', '.join(settings.prompts)}"] if settings.prompts else []
     return ", ".join(parts)
@@ -167,11 +182,12 @@ def _tensors(tensors: Sequence[TensorInfo]) -> list[str]:
     return shown
 
 
-def _summary(name: str, variant: Variant, plain: Variant | None) -> tuple[str, ...]:
+def _summary(name: str, variant: Variant, plain: Variant | None, adopted: Adopted | None) -> tuple[str, ...]:
     """The narrow row of a variant."""
     _, volume, share, places, *_ = _variant(name, variant, plain)
     over_fp32, over_pytorch = (f"{min(r):.1f}x to {max(r):.1f}x" if r else "-" for r in _over(variant))
-    return name, volume, share, places, answers_of(name, variant), over_fp32, over_pytorch
+    answers = answers_of(name, variant) if adopted is None else "not known"
+    return name, volume, share, places, answers, over_fp32, over_pytorch
 
 
 def _over(variant: Variant) -> tuple[list[float], list[float]]:
@@ -189,7 +205,16 @@ def _figures(manifest: Manifest) -> list[str]:
     for name, variant in manifest.variants.items():
         quality, batch = _quality(variant.quality)
         lines.append(f"{name}: " + ("nothing measured" if quality == "-" else f"{quality}; in a batch {batch}"))
+        lines += [f"{name}, {line}" for line in unverified(variant)]
     return lines
+
+
+def unverified(variant: Variant) -> list[str]:
+    """Where a variant's answers were never compared, as a line; none where they were wherever it suits."""
+    if not variant.unverified_on:
+        return []
+    places = [provider_of(family).words if family in PROVIDERS else family for family in variant.unverified_on]
+    return [f"unverified on {' and '.join(places)}: its answers were compared on a processor, it was never run there."]
 
 
 def variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -205,7 +230,7 @@ def _variant(name: str, variant: Variant, plain: Variant | None) -> tuple[str, .
     over_fp32 = [(t, t.fp32_milliseconds / t.milliseconds) for t in timings if t.fp32_milliseconds]
     over_pytorch = [(t, t.pytorch_milliseconds / t.milliseconds) for t in timings if t.pytorch_milliseconds]
     quality, batch = _quality(variant.quality)
-    places = ", ".join(dict.fromkeys(target.partition(":")[0] for target in variant.targets))
+    places = ", ".join(families_of(variant.targets))
     return (name, size(variant.bytes), share, places, quality, batch, _ratios(over_fp32), _ratios(over_pytorch))
 
 

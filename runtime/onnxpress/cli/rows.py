@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.cli.lines import decoded, standard_input
-from onnxpress.errors import InputError, MissingDependency
+from onnxpress.cli.tables import PARQUET, SEPARATORS, read_csv, read_parquet
+from onnxpress.errors import InputError
 from onnxpress.pipelines.payload import Body, read_argument
-
-_TABLES = {".csv": ",", ".tsv": "\t"}
-_PARQUET = ".parquet"
+from onnxpress.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +49,17 @@ def of_file(path: Path, names: Sequence[str] = ()) -> Iterator[InputRow]:
         InputError: the file cannot be read, or has no such column.
         MissingDependency: a Parquet file, and pyarrow is not installed.
     """
+    suffix = path.suffix.lower()
     try:
-        if path.suffix == _PARQUET:
-            yield from _of_records(_parquet(path), f"{path}, row", names)
-        elif path.suffix in _TABLES:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                yield from _of_records(csv.DictReader(file, delimiter=_TABLES[path.suffix]), f"{path}, row", names)
+        if suffix == PARQUET:
+            yield from _of_records(read_parquet(path, names), f"{path}, row", names)
+        elif suffix in SEPARATORS:
+            yield from _of_records(read_csv(path, names), f"{path}, row", names)
         else:
             with path.open("rb") as lines:
                 yield from _of_lines(decoded(lines, str(path)), f"{path}, line", names)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({error}).") from None
 
 
 def _of_lines(lines: Iterable[str], place: str, names: Sequence[str]) -> Iterator[InputRow]:
@@ -85,33 +81,15 @@ def _of_lines(lines: Iterable[str], place: str, names: Sequence[str]) -> Iterato
 
 def _of_records(records: Iterable[Mapping[str, Any]], place: str, names: Sequence[str]) -> Iterator[InputRow]:
     for number, record in enumerate(records, 1):
-        where = f"{place} {number}"
-        columns = list(record)
-        if not names and len(columns) > 1:
-            raise InputError(
-                f"{where}: say with --field which column to ask. There are: {', '.join(map(str, columns))}."
-            )
-        yield InputRow(where, _asked(record, names or columns), record)
+        yield InputRow(f"{place} {number}", _asked(record, names or list(record)), record)
 
 
 def _asked(record: Mapping[str, Any], names: Sequence[str]) -> Any:
     """The value of one field, or an object with several."""
     missing = [name for name in names if record.get(name) is None]
     if missing:
-        from onnxpress.suggestions import did_you_mean
-
-        there = [str(name) for name in record]
-        return InputError(f"no {missing[0]!r}.{did_you_mean(missing[0], there)} It has: {', '.join(there)}.")
+        there = [str(name) for name, value in record.items() if value is not None]
+        return InputError(
+            f"no {missing[0]!r}.{did_you_mean(missing[0], there)} It has: {', '.join(there) or 'nothing'}."
+        )
     return record[names[0]] if len(names) == 1 else {name: record[name] for name in names}
-
-
-def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        from pyarrow import ArrowInvalid, parquet  # type: ignore[import-untyped,unused-ignore]
-    except ImportError:
-        raise MissingDependency(f"{path}: Parquet files need pyarrow: `pip install pyarrow`.") from None
-    try:
-        for batch in parquet.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-    except ArrowInvalid as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({error}).") from None

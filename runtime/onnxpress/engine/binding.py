@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.engine.buffers import Buffer, of_array
+from onnxpress.engine.capture import new_number
 from onnxpress.engine.device_memory import DeviceMemory
 from onnxpress.engine.failures import dtype_name, explain
 from onnxpress.engine.open_graphs import OpenGraph
 from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
 from onnxpress.engine.session import Session
-from onnxpress.engine.stopping import run_options
 from onnxpress.errors import InputError, OnnxpressError
 
 Array = NDArray[Any]
@@ -33,9 +33,11 @@ class Binding:
 
     Args:
         graph: its name or its role; None: the session's only graph.
+        captured: whether the runs are captured, in a session that captures: outputs and inputs are buffers on the
+            device, but for those that the graph reads on the host, whose numbers never change.
     """
 
-    def __init__(self, session: Session, graph: str | None = None) -> None:
+    def __init__(self, session: Session, graph: str | None = None, *, captured: bool = False) -> None:
         self._session = session
         self._provider = provider_of(session.device)
         self._graph = graph
@@ -43,6 +45,8 @@ class Binding:
         self._outputs: dict[str, Array | Buffer] = {}
         self._opened: OpenGraph | None = None
         self._io: Any = None
+        self._captured = captured and session.captures
+        self._number = new_number() if self._captured else None
         #: Inputs that travel in every run, as ONNX Runtime knows them: it copies an array when it is bound.
         self._travelling: dict[str, Any] = {}
         session.watch(self)
@@ -63,6 +67,7 @@ class Binding:
                 if self._io is not None:
                     self._attach(name, value, bound is self._outputs, values)
                 bound[name] = value
+                self._number = new_number() if self._captured else None  # the captured run has other addresses
 
     def run(self) -> None:
         """Run the graph on what the arrays and buffers hold now.
@@ -96,7 +101,7 @@ class Binding:
                 io.bind_ortvalue_input(name, value)
             for name in allocated:
                 io.bind_output(name, self._provider.memory, index_of(self._session.device))
-            with run_options() as options:
+            with self._session.running(number=self._number) as options:
                 opened.session.run_with_iobinding(io, options)
         except OnnxpressError:
             raise
@@ -122,6 +127,7 @@ class Binding:
 
     def _connect(self, opened: OpenGraph) -> None:
         self._opened, self._io, self._travelling = opened, opened.session.io_binding(), {}
+        self._number = new_number() if self._captured else None
         values: dict[int, Any] = {}
         try:
             for bound in (self._inputs, self._outputs):

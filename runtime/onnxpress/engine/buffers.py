@@ -103,7 +103,7 @@ class Buffer:
 
     def write(self, array: Array) -> None:
         """Take over what an array on the host holds, of the same shape and dtype."""
-        self.copy_from(of_array(np.ascontiguousarray(array)))
+        self.copy_from(of_array(np.ascontiguousarray(array).reshape(array.shape)))  # numpy gives a number an axis
 
     def copy_from(self, source: Buffer) -> None:
         """Take over what another buffer holds, of the same shape and dtype, wherever it is.

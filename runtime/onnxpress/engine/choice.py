@@ -1,8 +1,8 @@
 """Chooses the variant to run on this machine, and says why. Pure: reads a manifest and the machine's features.
 
 Where nobody says otherwise, the answers count more than the time: a variant runs instead of the most exact one only if
-its answers are the same (`format.fidelity`) and it was measured to be faster on a processor with the features of this
-one. What is usual for a precision decides only where the fastest is asked for.
+its answers are the same (`format.fidelity`) and it was measured to be faster, by more than measurements differ, on a
+processor with the features of this one. What is usual for a precision decides only where the fastest is asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from onnxpress.engine.machine import features, processor_name
+from onnxpress.engine.providers import CPU, provider_of
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import Manifest, Speed, Variant
@@ -21,6 +22,10 @@ from onnxpress.suggestions import did_you_mean
 
 #: Variant -> its time over that of the most exact one, as measured on this machine.
 Measured = Mapping[str, float]
+
+#: A variant is faster only below this share of the most exact one's time. Medians of a few dozen runs in turn, which is
+#: what an artifact records, differ by some percent from one time to the next where nothing differs.
+FASTER = 0.95
 
 #: What may stand in the place of a precision's name, and what it asks for.
 FASTEST = "fastest"
@@ -69,10 +74,25 @@ def choose(
     Raises:
         UnsupportedFormat: there is no such variant, or none for the device; the message lists those there are.
     """
+    family = device.partition(":")[0]
+    choice = _chosen(manifest, precision, family, has, processor, measured)
+    if family == CPU.family or manifest.variants[choice.precision].verified_on(family):
+        return choice
+    return Choice(choice.precision, f"{choice.reason}; unverified on {provider_of(device).words}")
+
+
+def _chosen(
+    manifest: Manifest,
+    precision: str | None,
+    family: str,
+    has: frozenset[str] | None,
+    processor: str | None,
+    measured: Measured,
+) -> Choice:
     if precision is not None and precision not in POLICIES:
         return _named(manifest, precision)
     machine = Machine(
-        device.partition(":")[0],
+        family,
         features() if has is None else has,
         processor_name() if processor is None else processor,
     )
@@ -179,8 +199,9 @@ def _usual(suited: Mapping[str, Variant], exact: str, machine: Machine, measured
             reasons.append(f"the answers of {name} are close, not the same")
         elif time is None:
             reasons.append(f"{name} was not measured on a processor like this one")
-        elif time.ratio >= 1:
-            reasons.append(f"{name} takes {time.ratio:.2f} of its time, {time.source}")
+        elif time.ratio > FASTER:
+            within = ", which is not surely less" if time.ratio < 1 else ""
+            reasons.append(f"{name} takes {time.ratio:.2f} of its time{within}, {time.source}")
         else:
             faster[name] = time
     if not faster:

@@ -1,5 +1,5 @@
 """Graphs that ONNX Runtime has opened. Those of one process share the memory and the threads of a graph that several
-sessions have open: same file, device and number of threads. Its last session to let go frees it.
+sessions have open: same file, device, options and number of threads. Its last session to let go frees it.
 """
 
 from __future__ import annotations
@@ -8,18 +8,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from onnxpress.engine.failures import first_line, is_bad_file, is_out_of_memory, out_of_memory
-from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
+from onnxpress.engine.providers import GRAPH_CAPTURE, import_onnxruntime, index_of, provider_of
 from onnxpress.engine.threads import Spinning, default_threads, spinning_of
-from onnxpress.errors import CorruptFile, DeviceUnavailable
+from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
 _log = logging.getLogger("onnxpress.engine")
@@ -35,6 +37,19 @@ class OpenGraph:
     threads: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Unsaved:
+    """A graph that lies in no file, and is not shared: `content`, a serialized ModelProto below 2 GB, whose external
+    weights are in `weights`, by name, or else are mapped from the files in `folder`."""
+
+    content: bytes
+    folder: Path
+    weights: Mapping[str, NDArray[Any]]
+
+    def __str__(self) -> str:
+        return f"a graph beside {self.folder}"
+
+
 @dataclass(slots=True)
 class _Process:
     """The graphs that are open in one process, and a lock for each that is being opened."""
@@ -47,20 +62,32 @@ class _Process:
 _processes: dict[int, _Process] = {}
 
 
-def open_graph(path: Path, device: str, threads: int | None, *, alternates: bool, crowded: bool) -> OpenGraph:
+def open_graph(
+    path: Path | Unsaved,
+    device: str,
+    threads: int | None,
+    *,
+    alternates: bool,
+    crowded: bool,
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> OpenGraph:
     """The graph of a file, opened once for all who ask for it with the same arguments and keep it.
 
     Args:
         threads: None: as `default_threads` says.
         alternates: whether runs of it alternate with runs of other graphs of its session.
         crowded: whether other sessions want the cores, too. A graph that is open already stays as it was opened.
+        options: of the execution provider, as `Provider.chosen` made them.
 
     Raises:
         CorruptFile, DeviceUnavailable, OutOfMemory, InputError: as `Session`.
     """
     process = _processes.setdefault(os.getpid(), _Process())
     threads = threads or default_threads()
-    key = (_identity(path), device, threads)
+    if isinstance(path, Unsaved):
+        alone = spinning_of(threads, alternates=alternates, crowded=crowded)
+        return _load(path, device, threads, alone, options)
+    key = (_identity(path), device, threads, frozenset(options.items()))
     with process.locks.setdefault(key, threading.Lock()):
         graph = process.graphs.get(key)
         if graph is not None:
@@ -69,7 +96,7 @@ def open_graph(path: Path, device: str, threads: int | None, *, alternates: bool
         # Where a process was forked that had graphs open, there are processes beside it that do the same.
         spinning = spinning_of(threads, alternates=alternates, crowded=crowded or len(_processes) > 1)
         started = time.perf_counter()
-        graph = process.graphs[key] = _load(path, device, threads, spinning)
+        graph = process.graphs[key] = _load(path, device, threads, spinning, options)
         _log.debug(
             "%s: opened on %s, threads %d, spinning %s, %.2f s", path, device, threads, spinning.name.lower(),
             time.perf_counter() - started,
@@ -86,7 +113,7 @@ def _identity(path: Path) -> Hashable:
     return str(path.resolve()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _load(path: Path, device: str, threads: int, spinning: Spinning) -> OpenGraph:
+def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, chosen: Mapping[str, str]) -> OpenGraph:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors arrive as exceptions; nothing goes to stderr
@@ -94,14 +121,25 @@ def _load(path: Path, device: str, threads: int, spinning: Spinning) -> OpenGrap
     options.inter_op_num_threads = 1
     for entry in spinning.value:
         options.add_session_config_entry(*entry)
+    if isinstance(path, Unsaved):
+        # ONNX Runtime reads the arrays where they are, and as long as its session lives.
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in path.weights.values()]
+        options.add_external_initializers(list(path.weights), values)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.folder))
+    source = path.content if isinstance(path, Unsaved) else os.fspath(path)
     row = provider_of(device)
-    providers = [(row.name, row.options_of(index_of(device)))]
+    providers = [(row.name, row.options_of(index_of(device), chosen))]
     try:
         # Without this, a device that fails makes ONNX Runtime print to stdout and go on with the CPU.
-        session = ort.InferenceSession(os.fspath(path), options, providers=providers, enable_fallback=False)
+        session = ort.InferenceSession(source, options, providers=providers, enable_fallback=False)
     except Exception as error:  # onnxruntime's exceptions have no common base but Exception
         if is_out_of_memory(error):
             raise out_of_memory(path, device, error) from None
+        if chosen.get(GRAPH_CAPTURE) == "1" and "graph capture" in str(error).lower():
+            raise InputError(
+                f"{path}: {device} cannot capture runs of this graph ({first_line(error)}). Leave {GRAPH_CAPTURE} out "
+                "of provider_options."
+            ) from None
         if row.own_memory and not is_bad_file(error):
             raise DeviceUnavailable(f"{device}: ONNX Runtime cannot start there ({first_line(error)}).") from None
         raise CorruptFile(

@@ -7,14 +7,54 @@ To add one, add a row.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from onnxpress.errors import DeviceUnavailable, InputError, MissingDependency
+from onnxpress.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOption:
+    """What may be said to an execution provider.
+
+    Attributes:
+        name: ONNX Runtime's.
+        about: what it does, as one sentence for docs/usage.md.
+        values: those it may have; empty: any number of bytes.
+        usual: what it is here unless somebody says otherwise; None: ONNX Runtime's own default.
+    """
+
+    name: str
+    about: str
+    values: tuple[str, ...] = ("0", "1")
+    usual: str | None = None
+
+    def read(self, value: object) -> str:
+        """A value as ONNX Runtime takes it: True is "1".
+
+        Raises:
+            InputError: it is none of `values`, or no number of bytes.
+        """
+        text = str(int(value)) if isinstance(value, bool) else str(value).strip()
+        if not self.values:
+            if text.isdecimal() and int(text) > 0:
+                return text
+            raise InputError(f"provider_options: {self.name}={value!r:.60} is no number of bytes.")
+        if text in self.values:
+            return text
+        raise InputError(
+            f"provider_options: {self.name}={value!r:.60} is not one of {', '.join(self.values)}."
+            f"{did_you_mean(text, self.values)}"
+        )
+
+
+#: The option with which ONNX Runtime records the kernels of a run and plays them again.
+GRAPH_CAPTURE = "enable_cuda_graph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +63,7 @@ class Provider:
 
     Attributes:
         family: what its devices are called: "cuda" of "cuda:1".
+        words: one of them, in a sentence.
         name: ONNX Runtime's.
         numbered: whether a machine may have several of its devices; if not, the device is called as the family is.
         own_memory: whether its devices have memory of their own. Arrays then travel there and back in every run, but
@@ -31,25 +72,44 @@ class Provider:
         budget_tokens: padded tokens in one batch. On a CPU a batch that outgrows the caches is slower per token, not
             faster; a GPU wants enough work to fill it.
         install: what a user does who lacks it.
-        options: of the execution provider, for every device.
+        options: what may be said to it, for every device.
     """
 
     family: str
+    words: str
     name: str
     numbered: bool
     own_memory: bool
     memory: str
     budget_tokens: int
     install: str
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    options: tuple[ProviderOption, ...] = ()
 
-    def options_of(self, index: int) -> dict[str, str]:
-        """The options for the device of this number."""
-        return {"device_id": str(index), **self.options} if self.numbered else dict(self.options)
+    def chosen(self, options: Mapping[str, object]) -> dict[str, str]:
+        """What somebody says to it, as ONNX Runtime takes it.
+
+        Raises:
+            InputError: there is no such option, or the value is none of its.
+        """
+        rows = {option.name: option for option in self.options}
+        for name in options:
+            if name not in rows:
+                there_are = f"There are: {', '.join(rows)}." if rows else "It takes none."
+                raise InputError(
+                    f"provider_options: {self.family} has no option {name!r:.60}.{did_you_mean(str(name), rows)} "
+                    f"{there_are}"
+                )
+        return {name: rows[name].read(value) for name, value in options.items()}
+
+    def options_of(self, index: int, chosen: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+        """The options for the device of this number. `chosen`: those that `chosen` made of somebody's."""
+        usual = {option.name: option.usual for option in self.options if option.usual is not None}
+        return {**({"device_id": str(index)} if self.numbered else {}), **usual, **chosen}
 
 
 CPU = Provider(
     family="cpu",
+    words="a processor",
     name="CPUExecutionProvider",
     numbered=False,
     own_memory=False,
@@ -60,21 +120,41 @@ CPU = Provider(
 
 CUDA = Provider(
     family="cuda",
+    words="a GPU",
     name="CUDAExecutionProvider",
     numbered=True,
     own_memory=True,
     memory="cuda",
     budget_tokens=16_384,
     install="Install it: `pip uninstall onnxruntime`, then `pip install 'onnxpress[gpu]'`: the two exclude each other.",
-    options=MappingProxyType(
-        {
-            # What is asked for and no more: by default the arena doubles, and half of a card can stay unused.
-            "arena_extend_strategy": "kSameAsRequested",
+    options=(
+        ProviderOption(
+            "arena_extend_strategy",
+            # By default the arena doubles, and half of a card can stay unused.
+            "memory is taken as asked for, or doubled each time, which is quicker while it grows.",
+            ("kSameAsRequested", "kNextPowerOfTwo"),
+            "kSameAsRequested",
+        ),
+        ProviderOption("gpu_mem_limit", "the most bytes that one graph takes from the device.", ()),
+        ProviderOption(
+            "cudnn_conv_algo_search",
             # By default cuDNN times every algorithm at every new shape, and texts and sounds have many shapes.
-            "cudnn_conv_algo_search": "HEURISTIC",
+            "how cuDNN finds the algorithm of a convolution: by rule, or by trying all at every new shape.",
+            ("HEURISTIC", "EXHAUSTIVE", "DEFAULT"),
+            "HEURISTIC",
+        ),
+        ProviderOption("cudnn_conv_use_max_workspace", "whether cuDNN may take all the memory that it likes."),
+        ProviderOption(
+            "use_tf32",
             # TF32 keeps 10 bits of fp32's 23: an fp32 variant would give other answers than those that were verified.
-            "use_tf32": "0",
-        }
+            "products of fp32 numbers in 10 bits of precision: faster, and not what was verified.",
+            usual="0",
+        ),
+        ProviderOption(
+            GRAPH_CAPTURE,
+            "steps that write a token are recorded once and played again; the variant has to have no branches.",
+            usual="0",
+        ),
     ),
 )
 
@@ -103,7 +183,8 @@ def parse_device(device: object) -> str:
         if int(index or 0) == 0:
             return family
     known = ", ".join(f'"{row.family}:N"' if row.numbered else f'"{row.family}"' for row in PROVIDERS.values())
-    raise InputError(f"{device!r} is not a device. There are: {known}; N is 0 where it is left out.")
+    meant = did_you_mean(family, PROVIDERS)
+    raise InputError(f"{device!r} is not a device.{meant} There are: {known}; N is 0 where it is left out.")
 
 
 def provider_of(device: str) -> Provider:

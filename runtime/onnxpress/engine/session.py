@@ -12,13 +12,24 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from onnxpress.engine.bounds import check_bounds
+from onnxpress.engine.capture import numbered
 from onnxpress.engine.failures import dtype_name, explain
-from onnxpress.engine.open_graphs import OpenGraph, open_graph
-from onnxpress.engine.providers import import_onnxruntime, index_of, parse_device, provider_of, require_device
+from onnxpress.engine.open_graphs import OpenGraph, Unsaved, open_graph
+from onnxpress.engine.providers import (
+    GRAPH_CAPTURE,
+    import_onnxruntime,
+    index_of,
+    parse_device,
+    provider_of,
+    require_device,
+)
 from onnxpress.engine.stopping import run_options
 from onnxpress.engine.threads import default_threads
 from onnxpress.errors import InputError, OnnxpressError, SessionClosed
@@ -51,34 +62,42 @@ class Session:
     """Runs one or more graphs on one device.
 
     Args:
-        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or an artifact, its
-            folder or its Hub id, whose variant is chosen as a pipeline chooses it.
+        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or graphs that
+            were not written. Or an artifact, its folder or its Hub id, whose variant is chosen as a pipeline chooses.
         device: "cpu", "cuda" or "cuda:N"; also what transformers takes: -1 (CPU) or the number of a GPU.
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
         crowded: whether other sessions of this process want the cores, too.
+        bounds: graph -> input -> rows of the table that its whole numbers are read from.
+        provider_options: what to say to the device's execution provider, such as {"gpu_mem_limit": 2**32}, in place of
+            what is usual here; docs/usage.md lists what there is.
 
     Raises:
+        InputError: there is no such device or option.
         DeviceUnavailable: the device is not here. Never a silent fall to the CPU.
         MissingDependency: onnxruntime is not installed.
     """
 
     def __init__(
         self,
-        graphs: Mapping[str, Path] | Artifact | str | Path,
+        graphs: Mapping[str, Path | Unsaved] | Artifact | str | Path,
         *,
         device: object = None,
         threads: int | None = None,
         roles: Mapping[str, str] | None = None,
         crowded: bool = False,
+        bounds: Mapping[str, Mapping[str, int]] | None = None,
+        provider_options: Mapping[str, object] | None = None,
     ) -> None:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads must be a positive integer or None, not {threads!r}.")
         self.device = parse_device(device)
+        self.provider_options = provider_of(self.device).chosen(provider_options or {})
         if not isinstance(graphs, Mapping):
-            graphs, roles = _of_artifact(graphs, self.device)
+            graphs, roles, bounds = _of_artifact(graphs, self.device)
         self.graphs = dict(graphs)
         self.roles = dict(roles or {})
+        self.bounds = dict(bounds or {})
         self.threads = threads
         self._crowded = crowded
         require_device(self.device)
@@ -86,6 +105,8 @@ class Session:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+        #: Held by every run where some are captured: ONNX Runtime captures for one thread at a time.
+        self._capturing = threading.Lock()
         self._pid = os.getpid()
         self._open: dict[str | None, OpenGraph] = {}
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
@@ -100,21 +121,39 @@ class Session:
             graph: its name or its role; None: the session's only graph.
 
         Raises:
-            InputError: an input is missing, unknown, of the wrong dtype or shape, or holds what the graph refuses.
+            InputError: an input is missing, unknown, of the wrong dtype or shape, or holds what the graph refuses, or
+                an id that no table has a row for.
             EngineError: the engine failed: there is too little memory, or a kernel or the device failed.
             CorruptFile: ONNX Runtime cannot load the graph.
             SessionClosed: the session was closed.
             Cancelled, TimeoutExceeded: the call that the run is part of has to end.
         """
         opened = self.opened(graph)
+        _check_arrays(inputs)
+        if self.bounds:
+            check_bounds(inputs, self.bounds.get(self.name_of(graph), {}))
         try:
-            with run_options(self._giving_back(inputs)) as options:
+            with self.running(inputs) as options:
                 results = opened.session.run(opened.outputs, inputs, options)
         except OnnxpressError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             raise explain(error, opened.session, inputs, self.name_of(graph)) from None
         return dict(zip(opened.outputs, results, strict=True))
+
+    @contextmanager
+    def running(self, inputs: Arrays = MappingProxyType({}), number: int | None = None) -> Iterator[RunOptions | None]:
+        """The options of a run, for the engine's own modules. `number`: of a run that is captured.
+
+        Where runs are captured there is one at a time, and no memory is given back: what is captured goes on writing
+        there.
+        """
+        if self.captures:
+            with self._capturing, run_options(numbered(number)) as options:
+                yield options
+        else:
+            with run_options(self._giving_back(inputs) if inputs else None) as options:
+                yield options
 
     def _giving_back(self, inputs: Arrays) -> RunOptions | None:
         """Options of a run after which ONNX Runtime gives memory back: one that is far larger than the run before, or
@@ -162,6 +201,11 @@ class Session:
         """Open every graph now, in this process, instead of at the first run."""
         for graph in self.graphs:
             self.opened(graph)
+
+    @property
+    def captures(self) -> bool:
+        """Whether runs that are numbered are captured."""
+        return self.provider_options.get(GRAPH_CAPTURE) == "1"
 
     @property
     def used_threads(self) -> int:
@@ -216,7 +260,10 @@ class Session:
             if name not in self._open:
                 alternates = len(self.graphs) > 1
                 self._open[name] = open_graph(
-                    self.graphs[name], self.device, self.threads, alternates=alternates, crowded=self._crowded
+                    *(self.graphs[name], self.device, self.threads),
+                    alternates=alternates,
+                    crowded=self._crowded,
+                    options=self.provider_options,
                 )
             self._open[graph] = self._open[name]
             return self._open[name]
@@ -226,26 +273,48 @@ class Session:
             "graphs": self.graphs,
             "roles": self.roles,
             "device": self.device,
+            "provider_options": self.provider_options,
             "threads": self.threads,
             "closed": self._closed,
             "crowded": self._crowded,
+            "bounds": self.bounds,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.graphs, self.roles = state["graphs"], state["roles"]
         self.device, self.threads = state["device"], state["threads"]
+        self.provider_options, self.bounds = state["provider_options"], state["bounds"]
         self._reset()
         self._closed, self._crowded = state["closed"], state["crowded"]
 
 
-def _of_artifact(source: Artifact | str | Path, device: str) -> tuple[dict[str, Path], dict[str, str]]:
-    """The graphs of an artifact's usual variant on a device, and the names of their roles."""
+def _of_artifact(
+    source: Artifact | str | Path, device: str
+) -> tuple[dict[str, Path], dict[str, str], dict[str, dict[str, int]]]:
+    """The graphs of an artifact's usual variant on a device, the names of their roles, and their inputs' bounds."""
     from onnxpress.engine.choice import choose
     from onnxpress.layouts.artifact import Artifact
 
     artifact = source if isinstance(source, Artifact) else Artifact.open(source)
-    graphs = artifact.graphs(choose(artifact.manifest, None, device).precision)
-    return graphs, {graph.role: name for name, graph in artifact.manifest.graphs.items()}
+    manifest = artifact.manifest
+    graphs = artifact.graphs(choose(manifest, None, device).precision)
+    return graphs, {graph.role: name for name, graph in manifest.graphs.items()}, manifest.table_rows()
+
+
+def _check_arrays(inputs: object) -> None:
+    """Refuse what is no array, before anything asks for its size.
+
+    Raises:
+        InputError: what it is, and how to pass it.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"A graph's inputs are arrays by name, {{'input_ids': array}}, not {type(inputs).__name__}.")
+    for name, array in inputs.items():
+        if not all(hasattr(array, attribute) for attribute in ("dtype", "shape", "nbytes", "__array_interface__")):
+            raise InputError(
+                f"{name}: a {type(array).__name__}, and a graph takes arrays of numpy: pass numpy.asarray(value), of "
+                "the dtype that Session.input_dtype(name) tells; onnxpress.load(...) takes lists and tensors."
+            )
 
 
 def _return_memory() -> None:

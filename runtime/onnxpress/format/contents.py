@@ -47,8 +47,13 @@ def contained(folder: Path, name: str, link_roots: Sequence[Path] = ()) -> Path:
     return path
 
 
-def checked_file(folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = ()) -> Path:
+def checked_file(
+    folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = (), *, hashed: bool = True
+) -> Path:
     """The path of a file that the manifest lists, once its name, size and SHA-256 have been checked.
+
+    Args:
+        hashed: whether the manifest knows size and SHA-256; that of another tool's folder does not.
 
     Raises:
         MissingFile: the manifest does not list it, or it is not there.
@@ -60,6 +65,8 @@ def checked_file(folder: Path, manifest: Manifest, name: str, link_roots: Sequen
     path = contained(folder, name, link_roots)
     if not path.is_file():
         raise MissingFile(f"{path}: the manifest lists this file, but it is not there. Download or export again.")
+    if not hashed:
+        return path
     size = path.stat().st_size
     if size != info.bytes:
         raise CorruptFile(f"{path}: {size} bytes, the manifest says {info.bytes}. Download or export again.")

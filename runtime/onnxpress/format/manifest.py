@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.older import upgrade
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, ProcessorSettings, TokenizerSettings
 from onnxpress.format.schema import decode, encode
+from onnxpress.format.strict_json import parse_json
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
 FORMAT_VERSION = 5
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
+
+#: What the input of token ids is called in every graph.
+_IDS = "input_ids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,9 @@ class Variant:
     """One precision of the artifact.
 
     `targets` are the machines it suits: "cpu" (any processor), "cuda", or "cpu:FEATURE" for processors with one of
-    `machine.features`. `treatments`: product -> how its weights are stored, where that is not the usual way of the
-    precision. `repair`: what was done, round by round, until the variant passed.
+    `machine.features`. `unverified_on`: families among them where its answers were never compared: "cuda" of a variant
+    for GPUs that was verified on a processor alone. `treatments`: product -> how its weights are stored, where that is
+    not the usual way of the precision. `repair`: what was done, round by round, until the variant passed.
     """
 
     graphs: Mapping[str, GraphFiles]
@@ -130,11 +135,21 @@ class Variant:
     speed: Speed | None = None
     treatments: Mapping[str, str] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
+    unverified_on: tuple[str, ...] = ()
+
+    def verified_on(self, family: str) -> bool:
+        """Whether its answers were compared on a device of this family."""
+        return family in families_of(self.targets) and family not in self.unverified_on
 
     @property
     def files(self) -> frozenset[str]:
         """The files of its graphs."""
         return frozenset(name for graph in self.graphs.values() for name in graph.names)
+
+
+def families_of(targets: Iterable[str]) -> tuple[str, ...]:
+    """The families of devices that a variant's targets are of, each once: "cpu" of "cpu:avx2"."""
+    return tuple(dict.fromkeys(target.partition(":")[0] for target in targets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +246,21 @@ class Manifest:
         """The processor of texts."""
         return self.processors.text
 
+    def table_rows(self) -> dict[str, dict[str, int]]:
+        """Graph -> its input of token ids -> rows of the table that it is read from, where that is known."""
+        encodes = any(graph.role == "encoder" for graph in self.graphs.values())
+        rows: dict[str, dict[str, int]] = {}
+        for name, graph in self.graphs.items():
+            count = None if self.tokenizer is None else self.tokenizer.vocabulary
+            if graph.role == "decoder" and encodes:
+                # The target side may have a table of its own; it writes what it reads.
+                logits = next((tensor for tensor in graph.outputs if tensor.name == "logits"), None)
+                axis = None if logits is None else logits.axes[-1]
+                count = axis if isinstance(axis, int) else None
+            if count is not None and any(tensor.name == _IDS for tensor in graph.inputs):
+                rows[name] = {_IDS: count}
+        return rows
+
     def graph_name(self, role: str) -> str:
         """The name of the graph that does `role` in the model.
 
@@ -258,7 +288,7 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
             f"{where}: {len(text)} bytes are more than a manifest can have ({MAX_MANIFEST_BYTES}). Export again."
         )
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        value = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise InvalidManifest(f"{where}: not valid JSON ({error}). Export again.") from None
     if not isinstance(value, dict) or value.get("format") != FORMAT:
@@ -281,17 +311,6 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
     return json.dumps(encode(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("an object names a field twice")
-    return value
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

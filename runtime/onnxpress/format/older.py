@@ -1,7 +1,8 @@
 """Rewrites manifests of older format versions in terms of the newest one.
 
 Version 2 added to version 1, and version 3 to version 2, only fields that may be left out. Version 4 names each
-graph's role and calls the tokenizer the processor of texts. Version 5 adds only the features of a measured processor.
+graph's role and calls the tokenizer the processor of texts. Version 5 adds the features of a measured processor,
+and where a variant was never verified: until then that was every GPU.
 """
 
 from __future__ import annotations
@@ -22,7 +23,21 @@ def upgrade(value: dict[str, Any], version: int, newest: int, where: str) -> dic
         UnsupportedFormat: a field is there that came with a later version, or a graph that no exporter wrote.
     """
     upgraded = value if version >= 4 else _to_version_4(value, version, where)
+    upgraded = upgraded if version >= 5 else _never_on_a_gpu(upgraded)
     return upgraded if version == newest else {**upgraded, "format_version": newest}
+
+
+def _never_on_a_gpu(value: dict[str, Any]) -> dict[str, Any]:
+    variants = value.get("variants")
+    if not isinstance(variants, dict):
+        return value
+    marked = {
+        name: {**variant, "unverified_on": ["cuda"]}
+        if isinstance(variant, dict) and variant.get("targets") == ["cuda"]
+        else variant
+        for name, variant in variants.items()
+    }
+    return {**value, "variants": marked}
 
 
 def _to_version_4(value: dict[str, Any], version: int, where: str) -> dict[str, Any]:

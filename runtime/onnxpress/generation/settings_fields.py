@@ -30,7 +30,7 @@ class Kind:
             raise InputError(f"{name}={value!r}: it has to be {self.allowed}") from None
 
 
-def _integer(value: Any, least: int) -> int:
+def _integer(value: Any, least: float) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError
     return int(value)
@@ -67,6 +67,12 @@ def _token_ids(value: Any) -> tuple[int, ...]:
     return tuple(_integer(token, 0) for token in value)
 
 
+def _suppressed(value: Any) -> tuple[int, ...]:
+    """As in transformers, a negative id suppresses nothing: Whisper's configs hold -1."""
+    tokens = (value,) if isinstance(value, Integral) else value
+    return tuple(int(token) for token in tokens if _integer(token, -inf) >= 0)
+
+
 def _words(value: Any) -> tuple[tuple[int, ...], ...]:
     words = tuple(tuple(_integer(token, 0) for token in word) for word in value)
     if not all(words):
@@ -90,6 +96,7 @@ _ONE_OR_MORE = _whole(1)
 _FLAG = Kind("True or False", _flag)
 _TOKEN = _optional(Kind("a token id", lambda value: _integer(value, 0)))
 _TOKENS = Kind("a token id or a list of them", _token_ids)
+_SUPPRESSED = Kind("a token id or a list of them", _suppressed)
 _SHARE = _number(0, 1, "a number from 0 to 1")
 _PENALTY = _number(-inf, inf, "a finite number")
 
@@ -110,8 +117,8 @@ KINDS: dict[str, Kind] = {
     "no_repeat_ngram_size": _COUNT,
     "encoder_no_repeat_ngram_size": _COUNT,
     "bad_words_ids": Kind("a list of lists of token ids, none of them empty", _words),
-    "suppress_tokens": _TOKENS,
-    "begin_suppress_tokens": _TOKENS,
+    "suppress_tokens": _SUPPRESSED,
+    "begin_suppress_tokens": _SUPPRESSED,
     "forced_bos_token_id": _TOKEN,
     "forced_eos_token_id": _TOKENS,
     "eos_token_id": _TOKENS,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from onnxpress.errors import ArtifactError, CorruptFile, MissingFile, UnsupportedFormat
+from onnxpress.graphcheck.face import Value
 from onnxpress.graphcheck.protowire import VARINT, Buffer, Message, damaged, fields, forged, tag
 from onnxpress.graphcheck.tensor import ExternalFiles
 from onnxpress.graphcheck.walk import (
@@ -62,21 +63,32 @@ BATCH_DEPENDENT: Final = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMat
 class GraphFile:
     """What a model file says of itself.
 
-    `opsets` maps operator domains to versions, with "" for ai.onnx. `inputs` leaves out those that
+    `opsets` maps operator domains to versions, with "" for ai.onnx. `takes` leaves out those that
     initializers fill. `external` holds the locations of external data as the file spells them,
     relative to its own folder, sorted. `node_count` and `initializer_bytes` cover subgraphs, functions
     and external data. `batch_dependent`: operators that take one range for a whole tensor, so that a row's result
-    depends on what stands beside it.
+    depends on what stands beside it. `tables`: the shapes of initializers with two axes, such as a vocabulary's.
     """
 
     ir_version: int
     opsets: dict[str, int]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    takes: tuple[Value, ...]
+    returns: tuple[Value, ...]
     external: tuple[str, ...]
     node_count: int
     initializer_bytes: int
     batch_dependent: tuple[str, ...] = ()
+    tables: frozenset[tuple[int, ...]] = frozenset()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(value.name for value in self.takes)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(value.name for value in self.returns)
 
 
 def scan(path: Path, *, root: Path, also: tuple[Path, ...] = ()) -> GraphFile:
@@ -161,20 +173,21 @@ def _judged(parts: _Parts, walk: Walk) -> GraphFile:
         raise damaged("this is not an ONNX model: it has no version, or no graph")
     opsets = _checked_opsets(parts)
     _check_operators(graph, parts.functions)
-    inputs = tuple(name for name in graph.inputs if name not in graph.initializers)
+    takes = [value for value in graph.inputs if value.name not in graph.initializers]
     if not graph.outputs:
         raise damaged("its graph has no outputs")
-    if len(set(inputs)) < len(inputs) or len(set(graph.outputs)) < len(graph.outputs):
+    if any(len({value.name for value in values}) < len(values) for values in (takes, graph.outputs)):
         raise damaged("two of its inputs, or two of its outputs, have the same name")
     return GraphFile(
         ir_version=parts.ir_version,
         opsets=opsets,
-        inputs=inputs,
-        outputs=tuple(graph.outputs),
+        takes=tuple(takes),
+        returns=tuple(graph.outputs),
         external=tuple(sorted(walk.files.sizes_bytes)),
         node_count=walk.nodes,
         initializer_bytes=walk.initializer_bytes,
         batch_dependent=tuple(sorted({operator[1].decode() for operator in _called(parts)} & BATCH_DEPENDENT)),
+        tables=frozenset(walk.tables),
     )
 
 
@@ -193,19 +206,15 @@ def _check_ir_version(version: int) -> None:
 
 
 def _checked_opsets(parts: _Parts) -> dict[str, int]:
-    """The operator sets of the model; those of its functions are checked with them."""
+    """The operator sets of the model; those of its functions are checked with them. A set that no operator is of may be
+    any: ONNX Runtime's optimizer names several that it has no use for. `_check_operators` looks at those in use."""
     opsets = dict(parts.opsets)
     if len(opsets) < len(parts.opsets):
         raise forged("it names two versions of one operator set")
     if "" not in opsets:
         raise damaged("it does not say which version of the ai.onnx operators it uses")
-    local_domains = {function.domain for function in parts.functions}
     for domain, version in (*parts.opsets, *(o for f in parts.functions for o in f.opsets)):
         shown = repr(domain or "ai.onnx")
-        if domain not in MAX_OPSET and domain.encode() not in local_domains:
-            raise UnsupportedFormat(
-                f"it uses operators of {shown}, which onnxpress does not run; export it without them"
-            )
         if not 0 < version < 1 << 31:
             raise damaged(f"the version of the operators of {shown} is {version}")
         if version > MAX_OPSET.get(domain, version):

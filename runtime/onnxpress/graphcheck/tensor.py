@@ -148,9 +148,10 @@ class ExternalFiles:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """What a tensor says of itself: its name, and the bytes of its data."""
+    """What a tensor says of itself: its name, its shape, and the bytes of its data."""
 
     name: str
+    shape: tuple[int, ...]
     size_bytes: int
 
 
@@ -197,7 +198,7 @@ def read_tensor(data: Buffer, start: int, end: int, files: ExternalFiles, budget
         expected = _expected_count(parts.element_type, elements, size_bytes, bits)
         if parts.counts.pop(number, 0) != expected or any(parts.counts.values()):
             raise damaged(f"{shown} of shape {parts.dims} does not hold {expected} values")
-    return Tensor(parts.name, size_bytes)
+    return Tensor(parts.name, tuple(parts.dims), size_bytes)
 
 
 def _read(data: Buffer, start: int, end: int, budget: Budget) -> _Parts:

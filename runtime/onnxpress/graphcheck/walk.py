@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from onnxpress.errors import UnsupportedFormat
+from onnxpress.graphcheck.face import Value, read_value
 from onnxpress.graphcheck.protowire import (
     FIXED32,
     VARINT,
@@ -44,8 +45,6 @@ _GRAPH: Final = Message(
     once=frozenset({tag(2), tag(10)}),
     many=frozenset({_G_NODE, _G_INITIALIZER, _G_SPARSE, _G_INPUT, _G_OUTPUT, tag(13), tag(14), tag(16)}),
 )
-_V_NAME = tag(1)
-_VALUE: Final = Message("an input or output", once=frozenset({_V_NAME, tag(2), tag(3)}), many=frozenset({tag(4)}))
 _N_NAMES = frozenset({tag(1), tag(2), tag(3)})  # inputs, outputs, its own
 _N_OPERATOR, _N_ATTRIBUTE, _N_DOMAIN, _N_OVERLOAD = tag(4), tag(5), tag(7), tag(8)
 _N_SKIPPED = frozenset({tag(6), tag(9), tag(10)})
@@ -85,6 +84,7 @@ class Walk:
     budget: Budget = field(default_factory=lambda: Budget(MAX_FIELDS))
     nodes: int = 0
     initializer_bytes: int = 0
+    tables: set[tuple[int, ...]] = field(default_factory=set)  # shapes of initializers with two axes
     checked: set[bytes] = field(default_factory=set)  # short attributes, which nodes have in common
 
 
@@ -93,8 +93,8 @@ class Body:
     """One graph or function: how often it names which operator (subgraphs included), its face."""
 
     calls: Counter[Operator] = field(default_factory=Counter)
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
     initializers: set[str] = field(default_factory=set)
 
 
@@ -125,10 +125,12 @@ def walk_graph(data: Buffer, start: int, end: int, walk: Walk, body: Body, depth
                 raise forged(f"initializer {tensor.name!r} has no name, or one that is taken")
             body.initializers.add(tensor.name)
             walk.initializer_bytes += tensor.size_bytes
+            if len(tensor.shape) == 2:
+                walk.tables.add(tensor.shape)
         elif key == _G_INPUT:
-            body.inputs.append(_value_name(data, first, last, walk))
+            body.inputs.append(read_value(data, first, last, walk.budget))
         elif key == _G_OUTPUT:
-            body.outputs.append(_value_name(data, first, last, walk))
+            body.outputs.append(read_value(data, first, last, walk.budget))
         elif key == _G_SPARSE:
             raise _sparse()
 
@@ -248,16 +250,6 @@ def _walk_attribute(data: Buffer, start: int, end: int, walk: Walk, body: Body, 
             raise _sparse()
     if not named:
         raise damaged("an attribute has no name")
-
-
-def _value_name(data: Buffer, start: int, end: int, walk: Walk) -> str:
-    name = ""
-    for key, first, last in fields(data, start, end, _VALUE, walk.budget):
-        if key == _V_NAME:
-            name = text(data, first, last, "the name of an input or output")
-    if not name:
-        raise damaged("an input or output has no name")
-    return name
 
 
 def _sparse() -> UnsupportedFormat:

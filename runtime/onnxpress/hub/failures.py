@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from onnxpress.errors import HubError, OnnxpressError
 from onnxpress.hub.client import asked_pause_s
+from onnxpress.hub.names import no_folder
 
 if TYPE_CHECKING:
     import httpx2
@@ -37,6 +38,8 @@ _ADVICE = {
     "the proxy settings, and try again.",
 }
 _STATUSES = {401: "token", 403: "denied", 404: "missing", 408: "slow", 429: "limited"}
+#: Failures that a mistyped folder's name has, too.
+_OF_A_WRONG_NAME = ("missing", "offline", "token", "unreachable")
 _CACHE_MAY_SERVE = ("limited", "down", "offline", "slow", "unreachable", "cut")
 
 
@@ -64,7 +67,7 @@ def _explain(error: Exception, repo_id: str, revision: str) -> str:
     with_token = response is not None and "Authorization" in response.request.headers
     reason = getattr(cause, "strerror", None) or f"{type(cause).__name__}: {cause}"
     asked_s = asked_pause_s(response)
-    return _ADVICE[kind].format(
+    advice = _ADVICE[kind].format(
         repo=repo_id,
         revision=revision,
         endpoint=constants.ENDPOINT,
@@ -75,6 +78,7 @@ def _explain(error: Exception, repo_id: str, revision: str) -> str:
         login=f"use a token that may read it ({_LOGIN})" if with_token else _LOGIN,
         reason=ascii(reason[:200])[1:-1],
     )
+    return advice + (no_folder(repo_id) if kind in _OF_A_WRONG_NAME else "")
 
 
 def _diagnose(error: BaseException) -> tuple[str, BaseException]:

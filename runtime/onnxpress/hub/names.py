@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from onnxpress.errors import HubError
+from onnxpress.suggestions import nearest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -24,6 +26,18 @@ def looks_like_repo_id(source: str) -> bool:
         and ".." not in source
         and not source.endswith(".git")
     )
+
+
+def no_folder(repo_id: str) -> str:
+    """A sentence to follow one about a repository that is not to be had: a folder may have been meant."""
+    path = Path(repo_id)
+    try:
+        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        beside = []
+    name = nearest(path.name, beside)
+    meant = "" if name is None else f" Did you mean the folder {str(path.with_name(name))!r}?"
+    return f" There is no folder {repo_id} here, either.{meant}"
 
 
 def checked_revision(repo_id: str, revision: str | None) -> str:

@@ -120,7 +120,7 @@ def _cached_alone(
     return Snapshot(folder, repo_id, revision, folder.name, access)
 
 
-def list_files(repo_id: str, revision: str | None) -> tuple[str, ...]:
+def list_files(repo_id: str, revision: str | None, access: Access = USUAL_ACCESS) -> tuple[str, ...]:
     """Names of the files in the repository at the revision, sorted; offline: of those that are in the cache.
 
     Raises:
@@ -133,11 +133,12 @@ def list_files(repo_id: str, revision: str | None) -> tuple[str, ...]:
         from huggingface_hub.errors import OfflineModeIsEnabled
 
         try:
-            if is_offline_mode():
+            if access.local_only or is_offline_mode():
                 raise OfflineModeIsEnabled("HF_HUB_OFFLINE")
-            return _listing(repo_id, revision)[1]
+            return _listing(repo_id, revision, access)[1]
         except Exception as error:
-            cached = cached_snapshot(repo_id, revision, ["*"], (), whole=False) if cache_may_serve(error) else None
+            serves = cache_may_serve(error)
+            cached = cached_snapshot(repo_id, revision, ["*"], (), access.cache_dir, whole=False) if serves else None
             if cached is None:
                 raise
             return tuple(files_in(cached))

@@ -9,18 +9,20 @@ tasks.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from onnxpress.errors import BatchDependenceWarning, CorruptFile, MissingFile, UnsupportedFormat
+from onnxpress.errors import BatchDependenceWarning, CorruptFile, InputError, MissingFile, UnsupportedFormat
 from onnxpress.format.contents import at_home, checked_file, contained, other_files, variant_files
 from onnxpress.format.manifest import FILE_NAME, GraphFiles, Manifest
-from onnxpress.format.model import Model, Trust
+from onnxpress.format.model import Adopted, Trust
 from onnxpress.graphcheck.scan import scan
-from onnxpress.layouts.table import LAYOUTS, read_folder
+from onnxpress.layouts.files import Files
+from onnxpress.layouts.layout import Asked
+from onnxpress.layouts.table import LAYOUTS, read_files
 
 if TYPE_CHECKING:
     from onnxpress.hub import Access, Snapshot
@@ -32,12 +34,14 @@ class Artifact:
 
     `trust`: what the folder's answers are worth before they are checked; see `format.model`. `snapshot`: where the
     folder is in the Hub's cache, whose missing files are fetched when they are asked for; None: a folder of its own.
+    `adopted`: how another tool's folder was understood; its manifest is not on disk. None: it is an artifact of ours.
     """
 
     folder: Path
     manifest: Manifest
     trust: Trust = "verified"
     snapshot: Snapshot | None = None
+    adopted: Adopted | None = None
     _checked: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
@@ -47,8 +51,11 @@ class Artifact:
         revision: str | None = None,
         precision: str | None = None,
         access: Access | None = None,
+        pooling: str | None = None,
     ) -> Artifact:
         """Open a local folder, or a repository on the Hub: of that, what says what it is, and `precision`, if given.
+
+        The folder may be another tool's; its manifest, whose task is "", is inferred then.
 
         Args:
             source: a folder, or a Hub id such as "organization/name". A folder that exists wins. "~" at its beginning
@@ -56,22 +63,28 @@ class Artifact:
             revision: branch, tag or commit on the Hub.
             precision: fetch this variant at once; None: fetch variants when they are asked for.
             access: how the Hub is asked; None: as its library's settings say.
+            pooling: how token states become one vector, where another tool's folder does not say; of an artifact of
+                ours it is known.
 
         Raises:
             ArtifactError: there is no valid artifact; the subclass says what is wrong.
+            InputError: pooling is given, and is known or is none.
             UnsupportedFormat: it has no variant of this precision.
             HubError: the Hub refused or cannot be reached.
         """
         folder = at_home(source)
+        asked = Asked(precision, pooling)
         if folder.is_dir():
-            return _artifact(folder, None)
+            if (inside := _inside(folder)) is not None:
+                raise MissingFile(inside)
+            return _artifact(Files(folder), asked, None)
         from onnxpress import hub
 
-        if not isinstance(source, str) or not hub.looks_like_repo_id(source):
+        if not isinstance(source, str) or folder.is_file() or not hub.looks_like_repo_id(source):
             raise MissingFile(_no_folder(folder))
-        marks = [mark for layout in LAYOUTS for mark in layout.marks]
+        marks = list(dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks))
         snapshot = hub.fetch(source, revision, marks, access=access or hub.USUAL_ACCESS)
-        artifact = _artifact(snapshot.folder, snapshot)
+        artifact = _artifact(_files_of(snapshot), asked, snapshot)
         if precision is not None:
             artifact.fetch([precision])
         return artifact
@@ -104,7 +117,10 @@ class Artifact:
             if self.snapshot is not None and name in self.manifest.files:
                 others = other_files(self.manifest)
                 self._fetch(others if name in others else [name])
-            self._checked[name] = checked_file(self.folder, self.manifest, name, self._link_roots())
+            hashed = self.trust != "unverified"
+            self._checked[name] = checked_file(
+                self.folder, self.manifest, name, _link_roots(self.folder), hashed=hashed
+            )
         return self._checked[name]
 
     def graphs(self, precision: str) -> dict[str, Path]:
@@ -126,21 +142,13 @@ class Artifact:
         patterns = [escape(name) for name in sorted(names)]
         hub.fetch(self.snapshot.repo_id, self.snapshot.commit, patterns, access=self.snapshot.access)
 
-    def _link_roots(self) -> tuple[Path, ...]:
-        """Where the Hub's cache keeps the files that its snapshots link to; nothing for any other folder."""
-        if self.folder.absolute().parent.name != "snapshots":
-            return ()
-        from onnxpress import hub
-
-        return tuple(root.resolve() for root in hub.blob_roots(self.folder))
-
     def _graph(self, precision: str, name: str, files: GraphFiles) -> Path:
         path = self.file(files.file)
         for external in files.external:
             self.file(external)
-        scanned = scan(path, root=self.folder, also=self._link_roots())
+        scanned = scan(path, root=self.folder, also=_link_roots(self.folder))
         external_files = {str(PurePosixPath(files.file).parent / location) for location in scanned.external}
-        if external_files != set(files.external):
+        if self.adopted is None and external_files != set(files.external):
             raise CorruptFile(
                 f"{path}: reads external data from {sorted(external_files)}, but the manifest lists "
                 f"{sorted(files.external)}. Do not trust this artifact."
@@ -154,7 +162,13 @@ class Artifact:
             )
         declared = self.manifest.graphs[name]
         inputs, outputs = {tensor.name for tensor in declared.inputs}, {tensor.name for tensor in declared.outputs}
-        if (set(scanned.inputs), set(scanned.outputs)) != (inputs, outputs):
+        if self.adopted is not None:
+            if set(scanned.inputs) != inputs or not outputs <= set(scanned.outputs):
+                raise UnsupportedFormat(
+                    f"{path}: takes and returns other things than the variant that was looked at. Ask for this one by "
+                    f"its name: precision={precision!r}."
+                )
+        elif (set(scanned.inputs), set(scanned.outputs)) != (inputs, outputs):
             raise CorruptFile(
                 f"{path}: takes {sorted(scanned.inputs)} and returns {sorted(scanned.outputs)}, not what the manifest "
                 f"declares for graph {name!r} of {precision}. Do not trust this artifact."
@@ -170,10 +184,41 @@ def _no_folder(path: Path) -> str:
     return f"{path} is a file. Give the folder that holds the artifact" + (f": {holding}" if holding else ".")
 
 
-def _artifact(folder: Path, snapshot: Snapshot | None) -> Artifact:
-    model: Model = read_folder(folder)
-    artifact = Artifact(folder, model.manifest, model.trust, snapshot)
-    link_roots = artifact._link_roots()
+def _inside(folder: Path) -> str | None:
+    """What to open instead of the folder of graphs that an artifact of ours has."""
+    above = folder.absolute().parent
+    if (folder / FILE_NAME).exists() or not (above / FILE_NAME).is_file() or (folder / "config.json").exists():
+        return None
+    return f"{folder} is a part of an artifact. Give the folder that holds the artifact: {above}"
+
+
+def _artifact(files: Files, asked: Asked, snapshot: Snapshot | None) -> Artifact:
+    model = read_files(files, asked)
+    if model.adopted is None and asked.pooling is not None:
+        raise InputError(f"pooling={asked.pooling!r}: {files.folder} says how its vectors are made. Leave pooling out.")
+    artifact = Artifact(files.folder, model.manifest, model.trust, snapshot, model.adopted)
     for name in model.manifest.files:
-        contained(folder, name, link_roots)
+        contained(files.folder, name, files.link_roots)
     return artifact
+
+
+def _files_of(snapshot: Snapshot) -> Files:
+    """The files of a repository, those that are not here yet included."""
+    from onnxpress import hub
+
+    def bring(names: Collection[str]) -> None:
+        hub.fetch(snapshot.repo_id, snapshot.commit, list(map(escape, names)), access=snapshot.access)
+
+    def names() -> Iterator[str]:
+        yield from hub.list_files(snapshot.repo_id, snapshot.commit, access=snapshot.access)
+
+    return Files(snapshot.folder, names, bring, _link_roots(snapshot.folder))
+
+
+def _link_roots(folder: Path) -> tuple[Path, ...]:
+    """Where the Hub's cache keeps the files that its snapshots link to; nothing for any other folder."""
+    if folder.absolute().parent.name != "snapshots":
+        return ()
+    from onnxpress import hub
+
+    return tuple(root.resolve() for root in hub.blob_roots(folder))

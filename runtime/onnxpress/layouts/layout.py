@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from onnxpress.format.model import Model
+from onnxpress.layouts.files import Files
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller says of a folder, which stands above what its files say.
+
+    `precision`: the variant to describe; None: the usual one. `pooling`: how token states become one vector.
+    """
+
+    precision: str | None = None
+    pooling: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """One way of laying out the files of a model.
 
-    `marks`: files by which it is known, and all that `read` looks at; of a repository they are fetched first.
-    `read`: folder -> what the folder holds; None: these files are laid out another way. It raises ArtifactError for a
-    folder that is its own and damaged.
+    `marks`: files by which it is known; of a repository they are fetched first. `read`: what the files hold; None:
+    they are laid out another way. It raises ArtifactError for files that are its own and damaged.
     """
 
     name: str
     marks: tuple[str, ...]
-    read: Callable[[Path], Model | None]
+    read: Callable[[Files, Asked], Model | None]

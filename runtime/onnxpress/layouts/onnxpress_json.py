@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from onnxpress.errors import ArtifactError, InvalidManifest
 from onnxpress.format.manifest import FILE_NAME, MAX_MANIFEST_BYTES, parse
 from onnxpress.format.model import Model
-from onnxpress.layouts.layout import Layout
+from onnxpress.layouts.files import Files
+from onnxpress.layouts.layout import Asked, Layout
 
 
-def read(folder: Path) -> Model | None:
+def read(files: Files, asked: Asked) -> Model | None:
     """What `onnxpress.json` says; None: there is no such file.
 
     Raises:
         InvalidManifest: it is not a manifest.
         UnsupportedFormat: it is of a newer version.
     """
-    path = folder / FILE_NAME
+    path = files.folder / FILE_NAME
     if not path.is_file():
         return None
     size = path.stat().st_size

@@ -83,13 +83,22 @@ def translate(arguments: Mapping[str, Any], known: Table) -> dict[str, Any]:
         if name not in known:
             continue
         for target, meant in known[name].read(value).items():
-            if ours.get(target) is not None and ours[target] != meant:
+            agreed = meant if ours.get(target) is None else _agreed(ours[target], meant)
+            if agreed is None:
                 raise InputError(
                     f"{name}={value!r:.60} means {target}={meant!r}, and {target}={ours[target]!r} says something "
                     "else: pass one of them."
                 )
-            ours[target] = meant
+            ours[target] = agreed
     return ours
+
+
+def _agreed(first: Any, second: Any) -> Any:
+    """What two arguments say together: "cuda:1" of "cuda" and "cuda:1"; None: they contradict each other."""
+    if first == second:
+        return first
+    names = sorted((str(first), str(second)), key=len)
+    return names[1] if names[1].startswith(f"{names[0]}:") else None
 
 
 def unknown_argument(where: str, name: str, known: Iterable[str], others: Mapping[str, Iterable[str]]) -> InputError:

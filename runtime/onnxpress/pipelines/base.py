@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +23,10 @@ from onnxpress.engine.stopping import within
 from onnxpress.errors import ArtifactError, InputError, OnnxpressError
 from onnxpress.pipelines.arguments import Table, translate, unknown_argument
 from onnxpress.pipelines.batching import Limits, Prepared, budget_of, run_samples
-from onnxpress.pipelines.collators import SEQUENCE
+from onnxpress.pipelines.collators import ANY_SIZE, SEQUENCE, size_of
 from onnxpress.pipelines.common import COMMON, Common, pop_common
 from onnxpress.pipelines.inputs import is_stream, items_of, listed
+from onnxpress.pipelines.known_names import OF_PIPELINES, Names, absent
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
 from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, Windows, Work, stream
@@ -32,6 +34,7 @@ from onnxpress.samples import Batch, Processor, Sample
 from onnxpress.suggestions import nearest
 
 if TYPE_CHECKING:
+    from onnxpress.format.model import Adopted
     from onnxpress.pipelines.graph_model import GraphModel
 
 Options = TypeVar("Options")
@@ -58,6 +61,8 @@ class Pipeline(ABC, Generic[Options, P]):
     collected: ClassVar[Collection[str]] = ()
     #: What other libraries' arguments of a call mean here.
     arguments: ClassVar[Table] = {}
+    #: Names of other libraries that the pipeline has not, beside those of all pipelines, and what is in their place.
+    absent: ClassVar[Names] = {}
     #: Samples in a batch unless a call says otherwise; None: as many as its cost allows.
     rows: ClassVar[int | None] = None
     #: Samples that are read ahead of the first result of a long stream, to be sorted by cost.
@@ -80,6 +85,7 @@ class Pipeline(ABC, Generic[Options, P]):
         self.graph_name = self.manifest.graph_name(self.role)
         self.graph = self.manifest.graphs[self.graph_name]
         self.processor: P = self.processor_type(model)
+        self._size = size_of(self.graph.inputs[0]) if self.role == "encoder" else ANY_SIZE
         usual = self.budget or provider_of(model.session.device).budget_tokens
         self._budget = budget_of(usual, self.graph.outputs if self.role == "encoder" else (), SEQUENCE)
         self._common = pop_common(Common(), call := self._translated(options))
@@ -142,6 +148,16 @@ class Pipeline(ABC, Generic[Options, P]):
         return self.model.tokenizer
 
     @property
+    def adopted(self) -> Adopted | None:
+        """How another tool's files were understood, fact by fact; None: the model is an artifact of ours."""
+        return self.artifact.adopted
+
+    @property
+    def answer_name(self) -> str:
+        """The output of the graph that holds the answers; the manifest names it first."""
+        return self.graph.outputs[0].name
+
+    @property
     def device(self) -> str:
         """Where the model runs: "cpu", "cuda:0"."""
         return self.session.device
@@ -149,6 +165,16 @@ class Pipeline(ABC, Generic[Options, P]):
     def save_pretrained(self, save_directory: str | Path) -> Path:
         """Copy the artifact, every variant of it, to a folder that is not there yet."""
         return self.model.save_pretrained(save_directory)
+
+    def device_placement(self) -> AbstractContextManager[None]:
+        """transformers' name: nothing is to be placed, the model is on its device."""
+        return nullcontext()
+
+    if not TYPE_CHECKING:  # type checkers refuse such names themselves
+
+        def __getattr__(self, name: str) -> Any:
+            """Asked for names only that are not there: tell what is in their place."""
+            raise absent(f"This {type(self).__name__}", name, {**OF_PIPELINES, **type(self).absent})
 
     def __repr__(self) -> str:
         from onnxpress.pipelines.graph_model import described
@@ -175,7 +201,23 @@ class Pipeline(ABC, Generic[Options, P]):
     def compute(self, samples: Sequence[Sample], options: Options) -> Sequence[Any]:
         """One batch: samples -> one value per sample, as `finish` takes them."""
         batch = self.processor.collator.collate(samples)
-        return self.reduce(batch, self.session.run(batch.arrays, graph=self.graph_name), options)
+        outputs = self.session.run(batch.arrays, graph=self.graph_name)
+        return self.reduce(batch, self._trimmed(batch, outputs), options)
+
+    def _trimmed(self, batch: Batch, outputs: Outputs) -> Outputs:
+        """Of a graph with a fixed size of batches, the outputs of the samples and of their longest."""
+        if self._size == ANY_SIZE:
+            return outputs
+        longest = max(span.stop for span in batch.spans)
+        return {
+            tensor.name: outputs[tensor.name][
+                (
+                    slice(len(batch.samples)),
+                    *(slice(longest if axis == batch.padded_axis else None) for axis in tensor.axes[1:]),
+                )
+            ]
+            for tensor in self.graph.outputs
+        }
 
     def _arguments(self, options: dict[str, Any]) -> tuple[Options, Common]:
         """The arguments of a call: those of the task, and those of every call."""
@@ -252,7 +294,7 @@ class Pipeline(ABC, Generic[Options, P]):
 
     def _limits(self, common: Common) -> Limits:
         """What a batch of a call may hold."""
-        most = common.batch_size or self.rows
+        most = min((n for n in (common.batch_size or self.rows, self._size.rows) if n is not None), default=None)
         return Limits(common.budget_tokens or self._budget, most, self.processor.collator.key)
 
     def _refuse_misspelt(self, names: Sequence[str], known: Collection[str]) -> None:
@@ -286,8 +328,7 @@ class Pipeline(ABC, Generic[Options, P]):
 
     def close(self) -> None:
         """Free the model's memory, unless another pipeline has it open. The pipeline cannot be called again."""
-        if self.loaded.owned:
-            self.session.close()
+        self.loaded.close()
 
     def __enter__(self) -> Self:
         return self

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
+from onnxpress.format.manifest import TensorInfo
 from onnxpress.samples import Batch, Sample
 
 #: The axis of token ids, as manifests name it.
@@ -29,12 +30,30 @@ def token_ids(sample: Sample) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """The rows of a batch, and the tokens of a row with its padding; None: any number."""
+
+    rows: int | None
+    width: int | None
+
+
+ANY_SIZE = Size(None, None)
+
+
+def size_of(tensor: TensorInfo) -> Size:
+    """The only size of a batch that an input (batch, sequence) of a graph takes."""
+    return Size(*(axis if isinstance(axis, int) else None for axis in (*tensor.axes, "", "")[:2]))
+
+
+@dataclass(frozen=True, slots=True)
 class PadTokens:
     """Rows of token ids, the shorter ones filled up with `pad_id`; the cost of a sample is its number of tokens.
 
     Args:
         names: the inputs of the graph; of input_ids, attention_mask and token_type_ids, a batch has those in it.
         pads: whether rows of different lengths may share a batch.
+        dtypes: those of inputs that are not int64.
+        size: of a batch, where the graph takes no other. Rows that are missing are repeated.
     """
 
     names: tuple[str, ...]
@@ -42,27 +61,40 @@ class PadTokens:
     pad_type_id: int = 0
     side: Literal["left", "right"] = "right"
     pads: bool = True
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    size: Size = ANY_SIZE
 
     def key(self, sample: Sample) -> Hashable:
         """Rows of any length share a batch, unless padding changes the model's answers."""
         return None if self.pads else sample.cost
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
-        """All arrays are int64 (batch, sequence)."""
-        if len(samples) == 1:
-            return self._alone(samples[0])
+        """All arrays are (batch, sequence), int64 but for `dtypes`."""
+        if len(samples) == 1 and self.size == ANY_SIZE:
+            return self._typed(self._alone(samples[0]))
         lengths = [sample.cost for sample in samples]
-        width = max(lengths)
+        width = self.size.width or max(lengths)
         spans = tuple(slice(0, n) if self.side == "right" else slice(width - n, width) for n in lengths)
         fills = {"input_ids": self.pad_id, "attention_mask": 0, "token_type_ids": self.pad_type_id}
         arrays = {
-            name: np.full((len(samples), width), fills[name], dtype=np.int64) for name in self.names if name in fills
+            name: np.full((self.size.rows or len(samples), width), fills[name], dtype=np.int64)
+            for name in self.names
+            if name in fills
         }
         unpadded = {"attention_mask": 1, "token_type_ids": 0}  # where the sample has no such array
         for name, array in arrays.items():
-            for row, sample, span in zip(array, samples, spans, strict=True):
+            for row, sample, span in zip(array, samples, spans, strict=False):
                 row[span] = sample.arrays[name] if name in sample.arrays else unpadded[name]
-        return Batch(tuple(samples), arrays, SEQUENCE, spans)
+            array[len(samples) :] = array[0]
+        return self._typed(Batch(tuple(samples), arrays, SEQUENCE, spans))
+
+    def _typed(self, batch: Batch) -> Batch:
+        if not self.dtypes:
+            return batch
+        return replace(
+            batch,
+            arrays={name: array.astype(self.dtypes.get(name, array.dtype)) for name, array in batch.arrays.items()},
+        )
 
     def _alone(self, sample: Sample) -> Batch:
         """A batch of one sample, which needs no padding: the arrays are those of the sample, not copied."""

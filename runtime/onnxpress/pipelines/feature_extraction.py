@@ -58,5 +58,5 @@ class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
         return self.processor.foresee(item)
 
     def finish(self, context: None, values: list[Any], options: FeatureExtractionOptions) -> Any:
-        features = values[0][self.graph.outputs[0].name][None]
+        features = values[0][self.answer_name][None]
         return features if options.return_tensors == "np" else features.tolist()

@@ -93,7 +93,7 @@ class FillMask(Pipeline[FillMaskOptions, TextProcessor]):
     def reduce(self, batch: Batch, outputs: Outputs, options: FillMaskOptions) -> list[list[Candidates]]:
         """Only the masked places are looked at: a row of the vocabulary is far larger than its best few."""
         targets = self._target_ids(options.targets)
-        logits = outputs["logits"]
+        logits = outputs[self.answer_name]
         return [
             [
                 _best(softmax(logits[index, batch.span(index).start + place]), targets, options.top_k)

@@ -75,3 +75,18 @@ def picked(item: Mapping[str, Any], fields: Sequence[str], optional: Sequence[st
     if missing:
         raise InputError(f"An input has no {missing[0]!r}; it has: {', '.join(map(str, item))}.")
     return tuple(item[name] for name in fields)
+
+
+def as_pairs(inputs: Iterable[Any], otherwise: str = "") -> list[Any]:
+    """Pairs of texts, as sentence-transformers takes them; as a list.
+
+    Raises:
+        InputError: something else is among them; `otherwise` says what to do then.
+    """
+    pairs = list(inputs)
+    for pair in pairs:
+        texts = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        if not texts:
+            told = f" {otherwise}" if otherwise else ""
+            raise InputError(f"predict takes pairs of texts, [(query, document), ...], not {pair!r:.60}.{told}")
+    return pairs

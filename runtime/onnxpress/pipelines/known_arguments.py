@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from onnxpress.engine.providers import PROVIDERS
+from onnxpress.engine.providers import CUDA, PROVIDERS, parse_device
 from onnxpress.errors import InputError
 from onnxpress.format.precisions import PRECISIONS, REFERENCE
 from onnxpress.pipelines.arguments import Argument, Table, is_anything, is_unset, table, translate
@@ -41,27 +41,30 @@ def _device_map(value: Any) -> dict[str, Any]:
         places = {str(place) for place in value.values()}
         if len(places) > 1:
             raise InputError(f"device_map={value!r:.60}: a model runs on one device here: pass device=.")
-        return {"device": next(iter(value.values()))}
+        return {"device": parse_device(next(iter(value.values())))}
     if value in ("balanced", "balanced_low_0", "sequential"):
         raise InputError(f"device_map={value!r}: a model runs on one device here: pass device=.")
-    return {"device": value}
+    return {"device": parse_device(value)}
 
 
 def _provider(value: Any) -> dict[str, Any]:
     names = [value] if isinstance(value, (str, tuple)) else list(value)
-    first = names[0][0] if isinstance(names[0], tuple) else names[0]
+    first, said = names[0] if isinstance(names[0], tuple) else (names[0], {})
     for row in PROVIDERS.values():
         if row.name == first:
-            return {"device": row.family}
+            return {"device": row.family, **(_provider_options(said) if said else {})}
     known = ", ".join(f'{row.name} (device="{row.family}")' for row in PROVIDERS.values())
     raise InputError(f"provider={first!r}: there are {known}.")
 
 
 def _provider_options(value: Any) -> dict[str, Any]:
-    options = value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
-    if isinstance(options, Mapping) and set(options) == {"device_id"}:
-        return {"device": int(options["device_id"])}
-    raise InputError(f'provider_options={value!r:.60}: only device_id is taken, as device="cuda:1".')
+    """Read a dictionary, or a list of one for each provider, of which the first counts as the first provider does."""
+    options = value[0] if isinstance(value, (list, tuple)) and value else value
+    if not isinstance(options, Mapping):
+        raise InputError(f"provider_options={value!r:.60} must be a dictionary, or a list of one for each provider.")
+    more = {name: said for name, said in options.items() if name != "device_id"}
+    device = {"device": parse_device(f"{CUDA.family}:{options['device_id']}")} if "device_id" in options else {}
+    return {**device, **({"provider_options": more} if more else {})}
 
 
 def _session_options(value: Any) -> dict[str, Any]:
@@ -169,12 +172,23 @@ FACTORY: Table = table(
     Argument("subfolder", TRANSFORMERS, "pass the folder itself as model.", _is_one_of(None, "", ".", "onnx")),
     Argument("provider", OPTIMUM, "names the device.", is_unset, _provider),
     Argument("providers", OPTIMUM, "the first names the device.", is_unset, _provider),
-    Argument("provider_options", OPTIMUM, "device_id names the GPU.", is_unset, _provider_options),
+    Argument(
+        "provider_options",
+        OPTIMUM,
+        "device_id names the GPU; docs/usage.md lists the others.",
+        is_unset,
+        _provider_options,
+    ),
     Argument("session_options", OPTIMUM, "intra_op_num_threads is threads=.", is_unset, _session_options),
     Argument("file_name", OPTIMUM, "names the variant by its file.", is_unset, _file_name),
+    *(
+        Argument(name, OPTIMUM, "names the variant by its file.", is_unset, _file_name)
+        for name in ("encoder_file_name", "decoder_file_name", "decoder_with_past_file_name")
+    ),
+    Argument("model_save_dir", OPTIMUM, "the artifact's folder stays where it is.", is_anything),
     Argument("accelerator", OPTIMUM, "ONNX Runtime runs it: leave it out.", _is_one_of(None, "ort", "onnxruntime")),
     Argument("export", OPTIMUM, "export first: `onnxpress export MODEL OUT`, or onnxpress.export(MODEL, OUT)."),
-    Argument("from_transformers", OPTIMUM, "the old name of export: `onnxpress export MODEL OUT`."),
+    Argument("from_transformers", OPTIMUM, "the name of export in old versions: `onnxpress export MODEL OUT`."),
     Argument("use_io_binding", OPTIMUM, "buffers are bound where that is faster.", is_anything),
     Argument("use_cache", OPTIMUM, "the cache changes no answer.", is_anything),
     Argument("use_merged", OPTIMUM, "a decoder is one graph.", is_anything),
@@ -262,9 +276,11 @@ OF_WRITING: Table = table(
 def _activation(value: Any) -> dict[str, Any]:
     """The function of a PyTorch module, told by the name of its class."""
     kind = type(value).__name__.lower()
-    names = {"sigmoid": "sigmoid", "identity": "none", "str": value}
+    names = {"sigmoid": "sigmoid", "identity": "none", "softmax": "softmax", "str": value}
     if kind not in names:
-        raise InputError(f"activation_fn={value!r:.60}: Sigmoid and Identity are known; apply others to the scores.")
+        raise InputError(
+            f"activation_fn={value!r:.60}: Sigmoid, Softmax and Identity are known; apply others to the scores."
+        )
     return {"function_to_apply": names[kind]}
 
 
@@ -313,4 +329,19 @@ OF_RANKING: Table = table(
     Argument("activation_fn", SENTENCES, "as function_to_apply=.", _is_one_of(None), _activation),
     Argument("apply_softmax", SENTENCES, "a pair has one score."),
     Argument("num_labels", SENTENCES, "a pair has one score.", _is_one_of(None, 1)),
+)
+
+#: CrossEncoder of several labels: predict.
+OF_PAIRS: Table = table(
+    *_OF_SENTENCE_CALLS,
+    Argument("prompt", SENTENCES, "put it before the first text of each pair.", _is_one_of(None, "")),
+    Argument("prompt_name", SENTENCES, "put the prompt before the first text of each pair.", _is_one_of(None)),
+    Argument("activation_fn", SENTENCES, "as function_to_apply=.", _is_one_of(None), _activation),
+    Argument(
+        "apply_softmax",
+        SENTENCES,
+        'as function_to_apply="softmax".',
+        is_unset,
+        lambda v: {"function_to_apply": "softmax"},
+    ),
 )

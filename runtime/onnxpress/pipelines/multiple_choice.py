@@ -73,7 +73,7 @@ class MultipleChoice(Pipeline[MultipleChoiceOptions, TextProcessor]):
         return Prepared(tuple(processor.sample_of(encoding) for encoding in encodings), choices)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: MultipleChoiceOptions) -> list[float]:
-        return outputs["logits"][:, 0].tolist()  # type: ignore[no-any-return]
+        return outputs[self.answer_name][:, 0].tolist()  # type: ignore[no-any-return]
 
     def finish(self, context: Sequence[str], values: list[Any], options: MultipleChoiceOptions) -> list[RankedChoice]:
         scores = softmax(np.array(values, dtype=np.float32))

@@ -19,6 +19,7 @@ from onnxpress.errors import InputError, MissingDependency, UnknownTask
 from onnxpress.format.contents import at_home
 from onnxpress.format.precisions import PRECISIONS, REFERENCE
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
 from onnxpress.pipelines.arguments import translate, unknown_argument
 from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.pipelines.task import Task
@@ -42,19 +43,22 @@ _sessions: WeakSet[Session] = WeakSet()
 class Opening:
     """What a factory was asked for, other libraries' arguments translated. `options`: those of the task.
 
-    `tokenizer`, `config`: what the caller holds for the artifact's own. `token`, `cache_dir`, `local_files_only`: how
-    the Hub is asked.
+    `provider_options`: what to say to the device's execution provider. `tokenizer`, `config`: what the caller holds for
+    the artifact's own. `token`, `cache_dir`, `local_files_only`: how the Hub is asked.
+    `pooling`: what another tool's folder does not say.
     """
 
     precision: str | None = None
     device: object = None
     revision: str | None = None
     threads: int | None = None
+    provider_options: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: Any = None
     config: Any = None
     token: str | bool | None = None
     cache_dir: str | Path | None = None
     local_files_only: bool = False
+    pooling: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -88,7 +92,11 @@ class Opening:
         folder = None if self.cache_dir is None else Path(self.cache_dir).expanduser()
         access = Access(self.token, folder, self.local_files_only)
         return Artifact.open(
-            Path(model) if not isinstance(model, str) else model, revision=self.revision, access=access
+            Path(model) if not isinstance(model, str) else model,
+            revision=self.revision,
+            precision=self.precision if self.precision in PRECISIONS else None,
+            access=access,
+            pooling=self.pooling,
         )
 
     def check_open(self, choice: Choice, session: Session) -> None:
@@ -101,6 +109,10 @@ class Opening:
             "precision": (self.precision if self.precision in PRECISIONS else None, choice.precision),
             "device": (self.device, session.device),
             "threads": (self.threads, session.threads),
+            "provider_options": (
+                provider_of(session.device).chosen(self.provider_options) or None,
+                session.provider_options,
+            ),
         }
         for name, (wanted, there) in asked.items():
             if wanted is not None and wanted != there:
@@ -158,8 +170,7 @@ def pipeline(
         check_config(loaded.artifact, asked.config)
         pipe = loaded.task.load()(loaded, {**alias_options, **asked.options})
     except BaseException:
-        if loaded.owned:
-            loaded.session.close()
+        loaded.close()
         raise
     seconds, session = time.perf_counter() - started, pipe.session
     _log.info(
@@ -188,8 +199,11 @@ def load(
 
     asked = Opening.of({"precision": precision, "device": device, "revision": revision, "threads": threads, **options})
     if asked.options:
+        from onnxpress.pipelines.writing import SETTINGS
+
         known = {*(field.name for field in fields(Opening)), *FACTORY} - {"options"}
-        raise unknown_argument("load", next(iter(asked.options)), known, {})
+        of_calls = {"it is a setting of generation: pass it to generate(...).": SETTINGS}
+        raise unknown_argument("load", next(iter(asked.options)), known, of_calls)
     loaded = _opened(asked, model, None)
     check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
     check_config(loaded.artifact, asked.config)
@@ -239,13 +253,15 @@ def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
         # A session of its own shares the graphs, and either may be closed without the other.
         return replace(shared, task=row, session=copy(session), owned=True)
     place = parse_device(asked.device)
-    artifact = asked.artifact(model)
+    artifact = adopt(asked.artifact(model), wanted)
     row = _served_task(artifact, wanted)
+    warn_of_assumptions(artifact, row)
+    provider_of(place).chosen(asked.provider_options)  # before anything is downloaded
     if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
     choice = _chosen(asked, row, artifact, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
-    loaded = _load(row, artifact, choice, place, asked.threads, beside=list(_sessions))
+    loaded = _load(row, artifact, choice, place, asked, beside=list(_sessions))
     _sessions.add(loaded.session)
     return loaded
 
@@ -259,7 +275,7 @@ def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice
     if asked.precision is None or asked.precision == FASTEST:
 
         def opened(name: str) -> Pipeline[Any, Any]:
-            return row.load()(_load(row, artifact, Choice(name, "it is timed"), place, asked.threads), {})
+            return row.load()(_load(row, artifact, Choice(name, "it is timed"), place, asked), {})
 
         measured = times_here(row, artifact.manifest, place, asked.threads, opened)
     return choose(artifact.manifest, asked.precision, place, measured=measured)
@@ -301,7 +317,7 @@ def build_pipeline(
 
 
 def _load(
-    row: Task, artifact: Artifact, choice: Choice, place: str, threads: int | None, beside: Iterable[Session] = ()
+    row: Task, artifact: Artifact, choice: Choice, place: str, asked: Opening, beside: Iterable[Session] = ()
 ) -> LoadedModel:
     """Open the graphs beside the imports and the tokenizer: hashing and opening do not hold the interpreter.
 
@@ -319,7 +335,15 @@ def _load(
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
         paths = graphs.result()
         crowded = any(not other.closed and other.graphs != paths for other in beside)
-        session = Session(paths, device=place, threads=threads, roles=roles, crowded=crowded)
+        session = Session(
+            paths,
+            device=place,
+            threads=asked.threads,
+            roles=roles,
+            crowded=crowded,
+            bounds=artifact.manifest.table_rows(),
+            provider_options=asked.provider_options,
+        )
         opened = helper.submit(session.warm)
         tokenizer = open_tokenizer(artifact)
         opened.result()

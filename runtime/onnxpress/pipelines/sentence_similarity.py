@@ -21,6 +21,7 @@ from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.known_arguments import OF_VECTORS
+from onnxpress.pipelines.known_names import OF_EMBEDDERS
 from onnxpress.pipelines.packing import packed
 from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
 from onnxpress.pipelines.text_processor import TextProcessor
@@ -62,6 +63,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     options_type = SentenceSimilarityOptions
     processor_type = TextProcessor
     arguments = OF_VECTORS
+    absent = OF_EMBEDDERS
 
     @overload
     def __call__(self, inputs: str | list[str], **options: Any) -> NDArray[np.float32]: ...
@@ -147,6 +149,15 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         """The most tokens of a text; what is longer is cut. None: no limit."""
         return self.processor.limit(self.embedding.max_length)
 
+    def get_max_seq_length(self) -> int | None:
+        """sentence-transformers' older name of `max_seq_length`."""
+        return self.max_seq_length
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """How `similarity` compares vectors: "cosine", "dot", "euclidean" or "manhattan"."""
+        return self.embedding.similarity
+
     @property
     def prompts(self) -> Mapping[str, str]:
         """The checkpoint's prompts by name."""
@@ -174,8 +185,9 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
 
     def reduce(self, batch: Batch, outputs: Outputs, options: SentenceSimilarityOptions) -> list[NDArray[np.float32]]:
         settings = self.embedding
-        hidden = outputs[self.graph.outputs[0].name]
-        vectors = pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
+        hidden = outputs[self.answer_name]
+        pooled = hidden.ndim == 2  # by the graph
+        vectors = hidden if pooled else pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
         for name, graph in self.manifest.graphs.items():
             if graph.role == "head":
                 vectors = self.session.run({graph.inputs[0].name: vectors}, graph=name)[graph.outputs[0].name]

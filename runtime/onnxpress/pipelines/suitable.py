@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from onnxpress.format.manifest import Manifest, Postprocessing
+from onnxpress.format.model import Adopted
 
 
 def suits_any(manifest: Manifest) -> str | None:
@@ -29,6 +30,16 @@ def lacks_entailment(manifest: Manifest) -> str | None:
         f'no label starts with "entail" (there are: {", ".join(labels[:8])}), so this is not an NLI model and cannot '
         "judge labels it was not trained on. Use it for text-classification."
     )
+
+
+def says_how_to_pool(manifest: Manifest, adopted: Adopted) -> bool:
+    """Whether a model's files, or the caller, say how it makes one vector of a text."""
+    return any(fact.what == "pooling" and not fact.assumed for fact in adopted.facts)
+
+
+def says_how_to_score(manifest: Manifest, adopted: Adopted) -> bool:
+    """Whether a model's files say that it scores pairs of texts, and how."""
+    return manifest.postprocessing.function_to_apply is not None and lacks_one_score(manifest) is None
 
 
 def entailment(settings: Postprocessing) -> int | None:

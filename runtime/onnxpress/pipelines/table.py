@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import UnknownTask
 from onnxpress.pipelines.payload import Payload
-from onnxpress.pipelines.suitable import lacks_entailment, lacks_one_score
-from onnxpress.pipelines.task import Task
+from onnxpress.pipelines.suitable import lacks_entailment, lacks_one_score, says_how_to_pool, says_how_to_score
+from onnxpress.pipelines.task import Evidence, Task
 from onnxpress.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -35,24 +35,28 @@ _ROWS = (
     Task(
         name="feature-extraction",
         pipeline="onnxpress.pipelines.feature_extraction:FeatureExtraction",
+        evidence=Evidence(frozenset({"states", "vector"})),
     ),
     Task(
         name="fill-mask",
         pipeline="onnxpress.pipelines.fill_mask:FillMask",
         aliases=("masked-lm",),
         probe="Ada lives in {mask}.",
+        evidence=Evidence(frozenset({"words"})),
     ),
     Task(
         name="multiple-choice",
         pipeline="onnxpress.pipelines.multiple_choice:MultipleChoice",
         payload=Payload(fields=("prompt", "choices"), text="choices", alone=False, together=True),
         probe={"prompt": "Ada lives in", "choices": ["Rome.", "a word."]},
+        evidence=Evidence(frozenset({"classes"}), ("ForMultipleChoice",)),
     ),
     Task(
         name="question-answering",
         pipeline="onnxpress.pipelines.question_answering:QuestionAnswering",
         payload=Payload(fields=("question", "context"), text="question", alone=False),
         probe={"question": "Who?", "context": "Ada lives in Rome."},
+        evidence=Evidence(frozenset({"spans"})),
     ),
     Task(
         # The reverse does not hold: how vectors are pooled is not known of an artifact for feature-extraction.
@@ -61,6 +65,7 @@ _ROWS = (
         aliases=("embeddings",),
         serves=("feature-extraction",),
         payload=Payload(fields=("source_sentence", "sentences"), text="sentences", together=True),
+        evidence=Evidence(frozenset({"states", "vector"}), shown=says_how_to_pool, needs=("pooling",)),
     ),
     Task(
         name="summarization",
@@ -76,12 +81,14 @@ _ROWS = (
         aliases=("sentiment-analysis",),
         serves=("zero-shot-classification", "text-ranking"),
         payload=Payload(fields=("text",), optional=("text_pair",), text="text"),
+        evidence=Evidence(frozenset({"classes"}), ("ForSequenceClassification",), needs=("labels",)),
     ),
     Task(
         name=CHAT,
         pipeline="onnxpress.pipelines.text_generation:TextGeneration",
         payload=Payload(chats=True, synonyms={"messages": "inputs"}),
         probe_options=_FEW,
+        evidence=Evidence(frozenset({"text"})),
     ),
     Task(
         name="text-ranking",
@@ -97,6 +104,7 @@ _ROWS = (
             synonyms={"texts": "documents"},
         ),
         probe={"query": "Rome", "documents": ["Ada lives in Rome.", "A word."]},
+        evidence=Evidence(frozenset({"classes"}), ("ForSequenceClassification",), shown=says_how_to_score),
     ),
     Task(
         name="text2text-generation",
@@ -105,11 +113,13 @@ _ROWS = (
         payload=_REWRITES,
         probe_options=_FEW,
         settings={"result": "generated"},
+        evidence=Evidence(frozenset({"rewritten text"}), ("ForConditionalGeneration",)),
     ),
     Task(
         name="token-classification",
         pipeline="onnxpress.pipelines.token_classification:TokenClassification",
         aliases=("ner",),
+        evidence=Evidence(frozenset({"token classes"}), needs=("labels",)),
     ),
     Task(
         name="translation",
@@ -120,6 +130,7 @@ _ROWS = (
         probe_options={**_FEW, "src_lang": None, "tgt_lang": None},
         settings={"result": "translation", "languages": True},
         alias_option="task_languages",
+        evidence=Evidence(frozenset({"rewritten text"}), ("MarianMTModel",)),
     ),
     Task(
         name="zero-shot-classification",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from onnxpress.format.model import Adopted, Answers
 from onnxpress.pipelines.payload import Body, Call, Payload
 from onnxpress.pipelines.suitable import suits_any
 
@@ -26,6 +27,21 @@ _PLACEHOLDER = re.compile("XX|YY")
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """How a model without a manifest shows that it is made for a task.
+
+    `answers`: what its graph gives. `classes`: how the name of its class ends, where other tasks have such answers,
+    too. `shown`: whether its files say more than that; such a task comes before those that ask for less.
+    `needs`: the facts that its answers depend on, which the caller is told of where they are assumed.
+    """
+
+    answers: frozenset[Answers]
+    classes: tuple[str, ...] = ()
+    shown: Callable[[Manifest, Adopted], bool] | None = None
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One row.
 
@@ -39,6 +55,7 @@ class Task:
         probe: a short input, with `{mask}` for the mask token, and `probe_options`: what its call takes besides.
         settings: what the class is told where several rows share it.
         alias_option: see `aliases`.
+        evidence: by what it is recognized where there is no manifest; None: only the caller can say.
     """
 
     name: str
@@ -51,6 +68,7 @@ class Task:
     probe_options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     alias_option: str | None = None
+    evidence: Evidence | None = None
 
     def load(self) -> type[Pipeline[Any, Any]]:
         """The class that serves the task."""

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.math import sigmoid, softmax, top_k
+from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.inputs import picked
-from onnxpress.pipelines.known_arguments import OF_TOKENIZERS
-from onnxpress.pipelines.labels import answer_labels
+from onnxpress.pipelines.inputs import as_pairs, picked
+from onnxpress.pipelines.known_arguments import OF_PAIRS, OF_TOKENIZERS
+from onnxpress.pipelines.labels import answer_labels, class_labels
 from onnxpress.pipelines.text_processor import TextProcessor, strategy
 from onnxpress.samples import Batch
 from onnxpress.text.tokenizer import Truncation
@@ -81,6 +82,31 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
         # As transformers: a single text gives a list, unless `top_k` was passed in this very call.
         return [result] if isinstance(inputs, str) and "top_k" not in options else result
 
+    def predict(self, inputs: Any, **arguments: Any) -> NDArray[np.float32]:
+        """sentence-transformers' name of a CrossEncoder with several labels: scores of pairs of texts, float32 (pairs,
+        labels) in the order of the labels; of one pair, float32 (labels). They are logits, unless the checkpoint's
+        config or `activation_fn` says otherwise; `apply_softmax` makes them probabilities.
+
+        Takes CrossEncoder's arguments, and those of a call.
+
+        Raises:
+            InputError: not pairs, or an argument that is refused.
+        """
+        single = len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
+        pairs = as_pairs([inputs] if single else inputs, "To classify texts, call the pipeline itself.")
+        options = translate(arguments, OF_PAIRS)
+        count = len(class_labels(self))
+        usual = self.manifest.postprocessing.function_to_apply or ("none" if count > 1 else "sigmoid")
+        named = options.pop("function_to_apply", None) or usual
+        scores = np.empty((len(pairs), count), dtype=np.float32)
+        rows = [{"text": first, "text_pair": second} for first, second in pairs]
+        order = {label: place for place, label in enumerate(answer_labels(self))}
+        results = self(rows, **{"truncation": True, **options, "top_k": None, "function_to_apply": named})
+        for target, result in zip(scores, results, strict=True):
+            for entry in result:
+                target[order[entry["label"]]] = entry["score"]
+        return scores[0] if single else scores
+
     def prepare(self, item: Any, options: TextClassificationOptions) -> Prepared[None]:
         text, pair = _texts(item)
         encoding = self.processor.tokenizer.encode(
@@ -103,7 +129,7 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextClassificationOptions) -> list[NDArray[Any]]:
         apply = FUNCTIONS[self._function(options)]
-        return [np.array(apply(logits)) for logits in outputs["logits"]]
+        return [np.array(apply(logits)) for logits in outputs[self.answer_name]]
 
     def finish(self, context: None, values: list[Any], options: TextClassificationOptions) -> Any:
         scores, labels = values[0], answer_labels(self)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from onnxpress.errors import InputError
 from onnxpress.format.processors import TokenizerSettings
 from onnxpress.pipelines.arguments import translate
-from onnxpress.pipelines.collators import PadTokens, token_sample
+from onnxpress.pipelines.collators import PadTokens, size_of, token_sample
 from onnxpress.pipelines.inputs import holds_texts
 from onnxpress.pipelines.known_arguments import OF_TOKENIZERS
 from onnxpress.pipelines.loaded import LoadedModel
@@ -22,6 +22,9 @@ from onnxpress.text.tokenizer import Encoding, Strategy, Tokenizer, Truncation
 
 #: The roles of graphs that read tokens, in the order in which they are looked for.
 _READERS = ("encoder", "decoder")
+
+#: What they read, and its dtype unless the graph says another.
+_TOKENS, _IDS = ("input_ids", "attention_mask", "token_type_ids"), "int64"
 
 #: More special tokens than any tokenizer adds to a text.
 _SPECIAL_TOKENS = 8
@@ -46,6 +49,8 @@ class TextProcessor:
             self.settings.pad_token_type_id,
             self.settings.padding_side,
             manifest.padding,
+            {tensor.name: tensor.dtype for tensor in inputs if tensor.dtype != _IDS and tensor.name in _TOKENS},
+            size_of(inputs[0]),
         )
 
     @property

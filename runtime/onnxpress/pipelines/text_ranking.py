@@ -13,8 +13,9 @@ from onnxpress.math import top_k
 from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.inputs import listed, picked
+from onnxpress.pipelines.inputs import as_pairs, listed, picked
 from onnxpress.pipelines.known_arguments import OF_RANKING
+from onnxpress.pipelines.known_names import OF_CROSS_ENCODERS
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
@@ -65,6 +66,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
     options_type = TextRankingOptions
     processor_type = TextProcessor
     arguments = OF_RANKING
+    absent = OF_CROSS_ENCODERS
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
@@ -99,16 +101,37 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
         items = [{"query": text, "documents": its} for text, its in zip(query, documents, strict=True)]
         return super().__call__(items, **options)
 
+    @property
+    def max_seq_length(self) -> int | None:
+        """The most tokens of a pair; what is longer is cut. None: no limit."""
+        return self.processor.limit(self.options.max_length)
+
+    @property
+    def max_length(self) -> int | None:
+        """sentence-transformers' older name of `max_seq_length`."""
+        return self.max_seq_length
+
+    def get_max_seq_length(self) -> int | None:
+        """sentence-transformers' older name of `max_seq_length`."""
+        return self.max_seq_length
+
+    @property
+    def num_labels(self) -> int:
+        """Scores of a pair: one."""
+        return 1
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The checkpoint's prompts by name."""
+        return self.manifest.postprocessing.prompts
+
     def predict(self, inputs: Sequence[Any], **arguments: Any) -> Any:
         """sentence-transformers' name: the scores of pairs of texts, float32 (pairs); of one pair, a number.
 
         Takes CrossEncoder's arguments, which mean those of a call.
         """
         single = len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
-        pairs = [inputs] if single else list(inputs)
-        for pair in pairs:
-            if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
-                raise InputError(f"predict takes pairs of texts, [(query, document), ...], not {pair!r:.60}.")
+        pairs = as_pairs([inputs] if single else inputs)
         rows = [{"query": query, "documents": [document]} for query, document in pairs]
         ranked = self(rows, **translate(arguments, self.arguments)) if rows else []
         scores = np.array([documents[0]["score"] for documents in ranked], dtype=np.float32)
@@ -147,7 +170,7 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextRankingOptions) -> list[float]:
         name = options.function_to_apply or self.manifest.postprocessing.function_to_apply or "sigmoid"
-        return FUNCTIONS[function_name(name)](outputs["logits"][:, 0]).tolist()  # type: ignore[no-any-return]
+        return FUNCTIONS[function_name(name)](outputs[self.answer_name][:, 0]).tolist()  # type: ignore[no-any-return]
 
     def finish(self, context: None, values: list[Any], options: TextRankingOptions) -> list[RankedDocument]:
         scores = np.array(values, dtype=np.float32)

@@ -124,7 +124,7 @@ class TokenClassification(Pipeline[TokenClassificationOptions, TextProcessor]):
         return Prepared(tuple(self.processor.sample_of(window) for window in windows), document)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TokenClassificationOptions) -> list[NDArray[Any]]:
-        logits = outputs["logits"]
+        logits = outputs[self.answer_name]
         return [softmax(logits[index, batch.span(index)]) for index in range(len(batch.samples))]
 
     def finish(

@@ -101,7 +101,7 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
         return Prepared(tuple(self._samples(item, options.hypotheses())), item)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotOptions) -> list[NDArray[Any]]:
-        return [np.array(logits) for logits in outputs["logits"]]
+        return [np.array(logits) for logits in outputs[self.answer_name]]
 
     def finish(self, context: str, values: list[Any], options: ZeroShotOptions) -> ZeroShot:
         labels, logits = options.candidate_labels, np.stack(values)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-# From this many characters on a text, or a list, is encoded without holding Python's lock, which costs some 50
-# microseconds.
-_LONG_TEXT_CHARACTERS = 4096
+# From this many characters, or ids, on a text, or a list, is encoded or decoded without holding Python's lock, which
+# costs some 50 microseconds.
+_LONG = 4096
 
 
 class StatelessTokenizer:
@@ -41,7 +41,7 @@ class StatelessTokenizer:
     def raw(self, text: str | list[str]) -> Encoding:
         """The tokens of one text, or of one text split into words, without special tokens. A long text is encoded
         while other threads run: `encode` holds Python's lock, `encode_batch` does not."""
-        if isinstance(text, str) and len(text) >= _LONG_TEXT_CHARACTERS:
+        if isinstance(text, str) and len(text) >= _LONG:
             return self.raw_batch([text])[0]
         parts = [text] if isinstance(text, str) else text
         words = not isinstance(text, str)
@@ -50,7 +50,7 @@ class StatelessTokenizer:
     def raw_batch(self, texts: Sequence[str]) -> list[Encoding]:
         """The tokens of each text, without special tokens. Other threads run meanwhile, unless the texts are few and
         short: sharing them out among the cores would take longer than they do."""
-        if sum(map(len, texts)) < _LONG_TEXT_CHARACTERS:
+        if sum(map(len, texts)) < _LONG:
             return [self.raw(text) for text in texts]
         return guarded(lambda: self.tokenizer.encode_batch(list(texts), add_special_tokens=False), texts)
 
@@ -64,7 +64,10 @@ class StatelessTokenizer:
         return int(self._processor.num_special_tokens_to_add(pair))
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
-        """Token ids to text."""
+        """Token ids to text. Many ids are decoded while other threads run, as a long text is encoded."""
+        if len(ids) >= _LONG:
+            rows = [list(ids)]
+            return guarded(lambda: self.tokenizer.decode_batch(rows, skip_special_tokens=skip_special_tokens))[0]
         return str(guarded(lambda: self.tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)))
 
 

@@ -76,19 +76,25 @@ def test_an_unwritable_parent_is_an_input_error(tmp_path: Path) -> None:
 
 
 WRITER = """
-import sys, time
+import sys
 from pathlib import Path
 from onnxpress.format.files import staged_folder
 with staged_folder(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("half")
     print("ready", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
+
+
+def writing(target: Path) -> subprocess.Popen[bytes]:
+    """A process that writes until it is killed, or until this one is over."""
+    command = [sys.executable, "-c", WRITER, str(target)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def test_a_killed_writer_leaves_no_target_and_the_next_one_cleans_up(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE) as writer:
+    with writing(target) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"ready\n"
         writer.send_signal(signal.SIGKILL)
@@ -109,7 +115,7 @@ def test_a_target_that_was_being_replaced_is_put_back(tmp_path: Path) -> None:
 def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
     """Whatever its process id: another container on the same volume has the same."""
     target = tmp_path / "out"
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE) as writer:
+    with writing(target) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"ready\n"
         with staged_folder(target):

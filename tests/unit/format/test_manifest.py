@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.errors import ArtifactError, InvalidManifest, UnsupportedFormat
@@ -57,6 +57,7 @@ VARIANT = st.builds(
         st.none() | st.sampled_from(list(PRECISIONS)),
     ),
     bytes=st.integers(0, 10**12),
+    unverified_on=st.just(()) | st.just(("cuda",)),
     quality=st.none()
     | st.builds(Quality, TEXT, *[st.integers(0, 99)] * 2, *[NUMBER] * 4, st.dictionaries(TEXT, NUMBER)),
     speed=st.none()
@@ -110,7 +111,6 @@ MANIFESTS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(MANIFESTS)
 def test_what_is_written_is_read_back(value: Manifest) -> None:
     assert parse(dump(value)) == value
@@ -203,7 +203,6 @@ def test_absurd_size() -> None:
         parse(" " * (MAX_MANIFEST_BYTES + 1))
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_damage_is_always_a_named_error(data: st.DataObject) -> None:
     text = dump(manifest())
@@ -288,6 +287,18 @@ def test_roles_of_older_formats(names: tuple[str, ...], writes: bool, roles: tup
         generation=GenerationSettings("growing", 9) if writes else None,
     )
     assert parse(json.dumps(_as_version_3(json.loads(dump(expected))))) == expected
+
+
+def test_older_formats_were_never_verified_on_a_gpu() -> None:
+    plain = manifest()
+    variants = {"fp32": plain.variants["fp32"], "fp16": replace(plain.variants["fp32"], targets=("cuda",))}
+    value = json.loads(dump(replace(plain, variants=variants)))
+    assert parse(json.dumps(value)).variants["fp16"].verified_on("cuda")
+    for variant in value["variants"].values():
+        del variant["unverified_on"]
+    read = parse(json.dumps({**value, "format_version": 4})).variants
+    assert (read["fp32"].unverified_on, read["fp16"].unverified_on) == ((), ("cuda",))
+    assert [read["fp16"].verified_on(family) for family in ("cuda", "cpu")] == [False, False]
 
 
 OLD_AND_BAD: dict[str, tuple[Callable[[dict[str, Any]], object], type[ArtifactError], str]] = {

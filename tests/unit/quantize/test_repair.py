@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -64,9 +63,7 @@ def test_the_site_that_harms_most_is_treated_more_exactly() -> None:
 def test_a_graph_without_sites_is_judged_once() -> None:
     """The same empty plan would be judged until the time is over."""
     gate = Gate()
-    started = time.monotonic()
     found = gate.search({})
-    assert time.monotonic() - started < 5
     assert gate.judged == [{}] and not found.verdict.passed
     assert found.rounds[-1] == "no product is left that could be treated more exactly"
 

@@ -53,8 +53,10 @@ def test_encoding_and_decoding_at_once(tmp_path: Path) -> None:
         list(threads.map(work, range(8)))
 
 
-def test_a_long_text_leaves_other_threads_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("call", ["encode", "decode"])
+def test_a_long_text_leaves_other_threads_running(tmp_path: Path, call: str) -> None:
     tokenizer, turns, done = opened(tmp_path), 0, threading.Event()
+    given: Any = "a b c dd e ff " * 100_000 if call == "encode" else tokenizer.encode("a b c dd e ff ").ids * 50_000
 
     def count() -> None:
         nonlocal turns
@@ -65,11 +67,19 @@ def test_a_long_text_leaves_other_threads_running(tmp_path: Path) -> None:
     thread = threading.Thread(target=count)
     thread.start()
     try:
-        tokenizer.encode("a b c dd e ff " * 100_000)
+        getattr(tokenizer, call)(given)
     finally:
         done.set()
         thread.join()
     assert turns > 3
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_many_ids_are_decoded_as_few_are(tmp_path: Path, skips: bool) -> None:
+    tokenizer = opened(tmp_path)
+    ids = tokenizer.encode("a b c dd e ff ").ids * 800
+    expected = tokenizer._stateless.tokenizer.decode(ids, skip_special_tokens=skips)
+    assert len(ids) > 4096 and tokenizer.decode(ids, skip_special_tokens=skips) == expected
 
 
 def test_a_panic_of_the_library_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

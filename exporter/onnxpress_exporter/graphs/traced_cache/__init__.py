@@ -35,7 +35,10 @@ __all__ = [
 ]
 
 #: What configs call the most positions that a model was made for.
-_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+_POSITIONS = (
+    *("max_position_embeddings", "max_decoder_position_embeddings", "n_positions"),
+    *("max_seq_len", "max_sequence_length", "seq_length"),
+)
 
 
 def trace_decoder(model: Any) -> onnx_ir.Model:
@@ -74,11 +77,9 @@ def trace_step(model: Any) -> onnx_ir.Model:
         TraceError: it keeps something else, or PyTorch cannot capture it.
     """
     with held(model), torch.no_grad():
-        entries = states.entries(model)
-        step = states.Step(model, entries, 1 + max((entry.layer for entry in entries), default=-1))
-        spec = states.step_spec(model, entries)
-        states.check_steps(step, spec)
-        return _traced([(step, spec)])[DECODER]
+        step = states.Step(model, states.entries(model))
+        states.check_steps(step)
+        return _traced([(step, states.step_spec(model, step.entries))])[DECODER]
 
 
 def trace_whole(model: Any) -> onnx_ir.Model:

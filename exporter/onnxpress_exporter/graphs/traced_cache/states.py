@@ -141,11 +141,11 @@ def _layer(tensors: dict[str, torch.Tensor]) -> Any:
 class Step(torch.nn.Module):
     """One token after a state: takes and returns what `step_spec` says."""
 
-    def __init__(self, model: Any, entries: Sequence[Entry], layers: int) -> None:
+    def __init__(self, model: Any, entries: Sequence[Entry]) -> None:
         super().__init__()
         self.checkpoint = model
         self.entries = tuple(entries)
-        self.layers = layers
+        self.layers = 1 + max((entry.layer for entry in entries), default=-1)
         self.cache = cache_argument(model) or ""
 
     @property
@@ -156,6 +156,17 @@ class Step(torch.nn.Module):
     def set_attn_implementation(self, name: str) -> None:
         """Of the model."""
         self.checkpoint.set_attn_implementation(name)
+
+    def read(self, ids: Sequence[int]) -> torch.Tensor:
+        """Scores after each token of a text, float32 (1, tokens, vocabulary)."""
+        past = {f"{_PAST}.{entry.name}": entry.zeros() for entry in self.entries}
+        scores = []
+        for place, token in enumerate(ids):
+            where = {"position_ids": torch.tensor([[place]])} if positions(self.checkpoint) else {}
+            outputs = self(input_ids=torch.tensor([[token]]), **where, **past)
+            scores.append(outputs.pop("logits"))
+            past = {name.replace(_PRESENT, _PAST, 1): tensor for name, tensor in outputs.items()}
+        return torch.cat(scores, 1)
 
     def forward(self, **tensors: torch.Tensor) -> Tensors:
         by_layer: list[dict[str, torch.Tensor]] = [{} for _ in range(self.layers)]
@@ -190,25 +201,18 @@ def step_spec(model: Any, entries: Sequence[Entry]) -> GraphSpec:
     return GraphSpec(DECODER, tuple(inputs), tuple(outputs), "decoder")
 
 
-def check_steps(step: Step, spec: GraphSpec) -> None:
+def check_steps(step: Step) -> None:
     """Make sure that a text read token by token, from zeros on, has the scores of the text read whole.
 
     Raises:
         TraceError: it has not.
     """
-    past = {f"{_PAST}.{entry.name}": entry.zeros() for entry in step.entries}
-    takes_positions = any(tensor.name == "position_ids" for tensor in spec.inputs)
-    scores = []
-    for place, token in enumerate(_PROBE):
-        where = {"position_ids": torch.tensor([[place]])} if takes_positions else {}
-        try:
-            outputs = step(input_ids=torch.tensor([[token]]), **where, **past)
-        except Exception as error:
-            raise TraceError(f"it does not run token by token: {first_line(error)}") from error
-        scores.append(outputs.pop("logits"))
-        past = {name.replace(_PRESENT, _PAST, 1): tensor for name, tensor in outputs.items()}
+    try:
+        scores = step.read(_PROBE)
+    except Exception as error:
+        raise TraceError(f"it does not run token by token: {first_line(error)}") from error
     whole = step.checkpoint(torch.tensor([_PROBE]), use_cache=False).logits
-    _same(torch.cat(scores, 1), whole, "a text read token by token has other scores than the text read whole")
+    _same(scores, whole, "a text read token by token has other scores than the text read whole")
 
 
 class Whole(torch.nn.Module):
@@ -229,7 +233,13 @@ class Whole(torch.nn.Module):
 
     def forward(self, input_ids: torch.Tensor, logits_to_keep: torch.Tensor) -> Tensors:
         with chosen_scores(self.checkpoint, logits_to_keep) as chosen:
-            return {"logits": chosen(self.checkpoint(input_ids).logits)}
+            return {"logits": chosen(_read_whole(self.checkpoint, input_ids))}
+
+
+def _read_whole(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    keeps = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    scores: torch.Tensor = model(ids, **keeps).logits
+    return scores
 
 
 def whole_spec(model: Any) -> GraphSpec:
@@ -251,10 +261,13 @@ def check_whole(model: Any) -> None:
     """
     ids = torch.tensor([_PROBE])
     try:
-        whole, begun = model(ids).logits, model(ids[:, :-2]).logits
+        whole, begun = _read_whole(model, ids), _read_whole(model, ids[:, :-2])
     except Exception as error:
         raise TraceError(f"it cannot read {len(_PROBE)} tokens: {first_line(error)}") from error
-    _same(whole[:, :-2], begun, "a token's scores change with the tokens after it")
+    ahead = "a token's scores change with the tokens after it"
+    if getattr(model.config, "is_decoder", None) is False:
+        ahead += ' ("is_decoder" is false in its config.json)'
+    _same(whole[:, :-2], begun, ahead)
 
 
 def _same(scores: torch.Tensor, expected: torch.Tensor, otherwise: str) -> None:

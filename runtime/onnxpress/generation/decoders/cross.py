@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.binding import run_to_buffers
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Ids
-from onnxpress.generation.decoders.graph import TEXT_MASK, DecoderGraph, present
+from onnxpress.generation.decoders.graph import TEXT_MASK, TEXT_STATES, DecoderGraph, present
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.shared import SharedDecoder, capacity
 from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.decoders.text_keys import TextKeys
 from onnxpress.generation.pool.cache import Cache
 
 
@@ -27,16 +30,24 @@ class CrossModel:
         encoder: the name of its graph.
         growing: whether the decoder's cache is a growing one.
         limit: the most tokens of a row.
+        keys: makes keys and values of the encoder's states, where the encoder returns nothing else.
     """
 
     def __init__(
-        self, session: Session, encoder: str, graph: DecoderGraph, limit: int | None = None, growing: bool = False
+        self,
+        session: Session,
+        encoder: str,
+        graph: DecoderGraph,
+        limit: int | None = None,
+        growing: bool = False,
+        keys: TextKeys | None = None,
     ) -> None:
         self._session = session
         self._encoder = encoder
         self._graph = graph
         self._limit = limit
         self._growing = growing
+        self._keys = keys
 
     @property
     def limit(self) -> int | None:
@@ -52,15 +63,24 @@ class CrossModel:
             raise InputError(
                 f"Texts {input_ids.shape} and their mask {attention_mask.shape} must be (texts, sequence)."
             )
-        outputs = self._session.run({"input_ids": input_ids, "attention_mask": attention_mask, **more}, self._encoder)
-        arrays = {name: outputs[present(name)] for name in self._graph.text}
+        # What the encoder returns stays where the decoder reads it.
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **more}
+        outputs = run_to_buffers(self._session, inputs, self._encoder)
+        arrays: dict[str, NDArray[Any] | Buffer]
+        if self._keys is None:
+            arrays = {name: outputs[present(name)] for name in self._graph.text}
+        else:
+            states = next(iter(outputs.values()))
+            arrays = dict(self._keys.of(states.read(), attention_mask))
+            if TEXT_STATES in self._graph.inputs:
+                arrays[TEXT_STATES] = states
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = np.ascontiguousarray(attention_mask, np.int64).copy()
         rows = len(input_ids)
-        if self._growing:
-            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=Texts(arrays))
         device, dtype = self._session.device, self._graph.dtype
-        texts = Texts(arrays, device)
+        texts = Texts(arrays, device, by_row=self._keys is not None)
+        if self._growing:
+            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=texts)
         room = capacity(expected_tokens, self._limit)
         cache = Cache(self._graph.past, rows, room, texts=range(rows), dtype=dtype, device=device)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, texts=texts)

@@ -12,6 +12,8 @@ from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import GraphInfo, TensorInfo
 
 TEXT_MASK = "encoder_attention_mask"
+#: What the decoders of other tools take besides: the states of the text, and whether there is a past.
+TEXT_STATES, USE_CACHE = "encoder_hidden_states", "use_cache_branch"
 LOG_NORMALIZER = "log_normalizer"
 WITH_LOG_NORMALIZER = f"with_{LOG_NORMALIZER}"
 _PAST, _PRESENT = "past_key_values.", "present."
@@ -21,7 +23,9 @@ INPUTS: Mapping[str, frozenset[str]] = {
     "shared": frozenset(
         {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep", WITH_LOG_NORMALIZER}
     ),
-    "growing": frozenset({"input_ids", "position_ids", "attention_mask", "logits_to_keep"}),
+    "growing": frozenset(
+        {"input_ids", "position_ids", "attention_mask", "logits_to_keep", "cache_position", USE_CACHE, TEXT_STATES}
+    ),
     "state": frozenset({"input_ids", "position_ids"}),
     "none": frozenset({"input_ids", "logits_to_keep"}),
 }

@@ -19,7 +19,7 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
 from onnxpress.generation.decoders.checks import check_keep, check_length, check_tokens
-from onnxpress.generation.decoders.graph import DecoderGraph, present
+from onnxpress.generation.decoders.graph import USE_CACHE, DecoderGraph, present
 from onnxpress.generation.decoders.text_arrays import Texts
 from onnxpress.generation.pool.moves import check_sources
 
@@ -129,7 +129,7 @@ class GrowingDecoder:
         if "attention_mask" not in self._graph.inputs and len(set(lengths)) > 1:
             # Nothing would hide the padding.
             return np.stack([self.prefill(row, ids[row : row + 1])[0] for row in range(count)])
-        texts = {} if self._texts is None else self._texts.buffers()
+        texts = {} if self._texts is None else self._texts.buffers(rows)
         tokens = np.asarray(ids, np.int64)[:, None]
         if count == rows:
             scores, self._past = self._run(tokens, lengths, self._past, texts, 1)
@@ -199,6 +199,8 @@ class GrowingDecoder:
             "position_ids": each + np.arange(count),
             "attention_mask": (np.arange(longest + count) >= longest - each).astype(np.int64),
             "logits_to_keep": np.arange(count - keep, count),
+            "cache_position": np.arange(longest, longest + count),
+            USE_CACHE: np.ones(1, bool),  # of an empty past, too
         }
         taken = {name: array for name, array in inputs.items() if name in self._graph.inputs}
         outputs = run_to_buffers(self._session, {**taken, **past, **texts}, self._graph.name)

@@ -9,13 +9,16 @@ from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import Manifest
 from onnxpress.generation.decoder import DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.cross import CrossModel
-from onnxpress.generation.decoders.graph import DecoderGraph, read
+from onnxpress.generation.decoders.graph import DecoderGraph, present, read
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.rows import RowsDecoder
 from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.text_keys import TextKeys
 from onnxpress.generation.decoders.traced import TracedModel
 
 DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
+#: The role of a graph that makes keys and values of texts, in other tools' exports.
+KEYS_ROLE = "keys"
 
 
 def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 * 2**20) -> DecoderModel:
@@ -30,7 +33,7 @@ def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 
     graph, limit, cache = _decoder(manifest, DECODER)
     if graph.text:
         raise UnsupportedFormat(f"Graph {DECODER!r} wants an encoder's keys and values. Export again.")
-    graph = _as_stored(graph, session)
+    graph = as_stored(graph, session)
     if cache == "shared":
         return SharedModel(session, graph, limit, prefix_bytes)
     return TracedModel(GrowingDecoder if cache == "growing" else RowsDecoder, session, graph, limit)
@@ -45,7 +48,16 @@ def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecode
     graph, limit, cache = _decoder(manifest, CROSS_DECODER)
     if ENCODER not in manifest.graphs or not graph.text:
         raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
-    return CrossModel(session, ENCODER, _as_stored(graph, session), limit, cache == "growing")
+    keys = _keys(manifest, session, graph)
+    return CrossModel(session, ENCODER, as_stored(graph, session), limit, cache == "growing", keys)
+
+
+def _keys(manifest: Manifest, session: Session, graph: DecoderGraph) -> TextKeys | None:
+    """What makes keys and values of texts; None: the encoder returns them."""
+    if any(tensor.name == present(graph.text[0]) for tensor in manifest.graphs[ENCODER].outputs):
+        return None
+    name = next((name for name, info in manifest.graphs.items() if info.role == KEYS_ROLE), CROSS_DECODER)
+    return TextKeys(session, name, manifest.graphs[name], graph.text)
 
 
 def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, str]:
@@ -58,7 +70,7 @@ def _decoder(manifest: Manifest, name: str) -> tuple[DecoderGraph, int | None, s
     return read(name, manifest.graphs[name], settings.cache), settings.max_length, settings.cache
 
 
-def _as_stored(graph: DecoderGraph, session: Session) -> DecoderGraph:
+def as_stored(graph: DecoderGraph, session: Session) -> DecoderGraph:
     """With the dtype of keys and values in this variant, which the manifest does not tell."""
     first = next(iter((*graph.past, *graph.states)), None)
     return graph if first is None else replace(graph, dtype=session.input_dtype(first, graph.name))

@@ -1,18 +1,21 @@
 """Rows of tokens over a graph that takes one token after a state, or that keeps nothing and takes a row whole.
 
 A state cannot be cut, as keys and values can: a row that forgets tokens is read again from its first one. Rows whose
-arrays have one shape are read together, others one after another. Exact, not fast. Knows no search.
+buffers have one shape are read together, others one after another. What a run returns stays on the device and is what
+the next one takes, as long as the same rows go on together. Exact, not fast. Knows no search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.binding import run_to_buffers
+from onnxpress.engine.buffers import Buffer, allocate, of_array
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
@@ -20,13 +23,17 @@ from onnxpress.generation.decoders.checks import check_keep, check_length, check
 from onnxpress.generation.decoders.graph import DecoderGraph, present
 from onnxpress.generation.pool.moves import check_sources
 
+Past = Mapping[str, Buffer]
+
 
 @dataclass(slots=True)
 class _Row:
-    """`ids`: its tokens; `past`: arrays of axis 0 1, what the graph returned after the first `read` of them."""
+    """`ids`: its tokens; `past`: what the graph returned after the first `read` of them, for this row, which is number
+    `place`, and those that were read with it."""
 
     ids: list[int] = field(default_factory=list)
-    past: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    past: Past = field(default_factory=dict)
+    place: int = 0
     read: int = 0
 
 
@@ -92,7 +99,7 @@ class RowsDecoder:
         self._append(rows, np.asarray(ids, np.int64)[:, None])
         alike: dict[Any, list[int]] = {}
         for number, row in enumerate(rows):
-            shapes = tuple(array.shape for array in row.past.values())
+            shapes = tuple(buffer.shape[1:] for buffer in row.past.values())
             alike.setdefault((len(row.ids) - row.read, shapes), []).append(number)
         scores = np.empty((len(rows), self._graph.vocabulary), np.float32)
         for numbers in alike.values():
@@ -121,17 +128,17 @@ class RowsDecoder:
         """
         check_sources(sources, len(self._rows))
         rows = [self._rows[source] for source in sources]
-        self._rows = [_Row(list(row.ids), dict(row.past), row.read) for row in rows]
+        self._rows = [_Row(list(row.ids), row.past, row.place, row.read) for row in rows]
 
     def close(self) -> None:
         """Free the memory."""
         self._rows = []
 
-    def _nothing(self) -> dict[str, NDArray[np.float32]]:
+    def _nothing(self) -> Past:
         """What a row without tokens has: no keys, and states of zeros."""
         graph = self._graph
-        keys = {name: np.zeros((1, heads, 0, size), graph.dtype) for name, (heads, size) in graph.past.items()}
-        return {**keys, **{name: np.zeros((1, *shape), graph.dtype) for name, shape in graph.states.items()}}
+        shapes = {**{name: (heads, 0, size) for name, (heads, size) in graph.past.items()}, **graph.states}
+        return {name: of_array(np.zeros((1, *shape), graph.dtype)) for name, shape in shapes.items()}
 
     def _append(self, rows: Sequence[_Row], ids: Ids) -> None:
         """Note int64 (rows, tokens)."""
@@ -148,18 +155,34 @@ class RowsDecoder:
             logits: Logits = self._session.run(inputs, self._graph.name)["logits"]
             return logits[:, -keep:].copy()
         scores = []
-        past = rows[0].past
-        if len(rows) > 1:
-            past = {name: np.concatenate([row.past[name] for row in rows]) for name in past}
+        past = _together(rows, self._session.device)
         places = np.array([[row.read] for row in rows])
         for number in range(ids.shape[1]):
-            arrays = {"input_ids": ids[:, number : number + 1], "position_ids": places + number}
+            arrays: dict[str, NDArray[Any]] = {
+                "input_ids": ids[:, number : number + 1],
+                "position_ids": places + number,
+            }
             taken = {name: array for name, array in arrays.items() if name in self._graph.inputs}
-            outputs = self._session.run({**taken, **past}, self._graph.name)
+            outputs = run_to_buffers(self._session, {**taken, **past}, self._graph.name)
             past = {name: outputs[present(name)] for name in past}
             if number >= ids.shape[1] - keep:
-                scores.append(outputs["logits"])
+                logits_buffer = outputs["logits"]
+                scores.append(logits_buffer.array if logits_buffer.on_host else logits_buffer.read())
         for place, row in enumerate(rows):
-            row.read = len(row.ids)
-            row.past = {name: array[place : place + 1] for name, array in past.items()}
+            row.past, row.place, row.read = past, place, len(row.ids)
         return np.concatenate(scores, 1)
+
+
+def _together(rows: Sequence[_Row], device: str) -> Past:
+    """What some rows have, as one buffer for each name: theirs, where they stand side by side in it, else copies."""
+    first = rows[0]
+    count = len(rows)
+    if all(row.past is first.past and row.place == first.place + number for number, row in enumerate(rows)):
+        if all(count == buffer.shape[0] for buffer in first.past.values()):
+            return first.past
+        return {name: buffer.rows(first.place, first.place + count) for name, buffer in first.past.items()}
+    past = {name: allocate((count, *buffer.shape[1:]), buffer.dtype, device) for name, buffer in first.past.items()}
+    for name, buffer in past.items():
+        for number, row in enumerate(rows):
+            buffer.at(number).copy_from(row.past[name].at(row.place))
+    return past

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
 from onnxpress.generation.decoders.checks import check_keep, check_length, check_tokens
 from onnxpress.generation.decoders.graph import LOG_NORMALIZER, WITH_LOG_NORMALIZER, DecoderGraph, present
+from onnxpress.generation.decoders.idle import Idle
+from onnxpress.generation.decoders.step import Step, bind_step
 from onnxpress.generation.decoders.text_arrays import Texts
 from onnxpress.generation.pool.cache import Cache, common_prefix
 from onnxpress.generation.pool.moves import check_sources
@@ -30,6 +31,9 @@ from onnxpress.generation.prompts import chunk_end
 #: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured with 8 layers of
 #: Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)
 CHUNK_TOKENS = 256
+
+#: Rows of captured steps have room for so many tokens, or twice, four times ...: fewer sizes are captured.
+CAPTURED_TOKENS = 256
 
 
 class SharedModel:
@@ -49,6 +53,7 @@ class SharedModel:
         self._graph = graph
         self._limit = limit
         self.prefixes = Prefixes(prefix_bytes)
+        self._idle: Idle[SharedDecoder] = Idle()
 
     @property
     def limit(self) -> int | None:
@@ -58,27 +63,28 @@ class SharedModel:
         """Empty rows, with room for so many tokens at first."""
         self._session.watch(self)
         room = capacity(expected_tokens, self._limit)
+        idle = None
+        if self._session.captures:
+            room = capacity(max(CAPTURED_TOKENS, 1 << (room - 1).bit_length()), self._limit)
+            idle = self._idle
+            decoder = idle.take(rows, room)
+            if decoder is not None:
+                return decoder
         cache = Cache(self._graph.past, rows, room, dtype=self._graph.dtype, device=self._session.device)
-        return SharedDecoder(self._session, self._graph, cache, limit=self._limit, prefixes=self.prefixes)
+        # What is captured is bound to its buffers: those do not become another call's.
+        prefixes = Prefixes(0) if self._session.captures else self.prefixes
+        return SharedDecoder(self._session, self._graph, cache, limit=self._limit, prefixes=prefixes, idle=idle)
 
     def disconnect(self) -> None:
         """The session is being closed: free what earlier calls have read."""
         self.prefixes.close()
+        self._idle.clear()
 
 
 def capacity(expected_tokens: int, limit: int | None) -> int:
     """Tokens to make room for."""
     wanted = max(expected_tokens, 1)
     return wanted if limit is None else min(wanted, limit)
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """The graph bound to the buffers of the first rows, and to the arrays that a step of them reads and writes."""
-
-    binding: Binding
-    inputs: Mapping[str, NDArray[Any]]
-    outputs: Mapping[str, NDArray[np.float32]]
 
 
 class SharedDecoder:
@@ -88,6 +94,7 @@ class SharedDecoder:
         cache: empty rows.
         texts: what an encoder made of the texts that the rows are about.
         prefixes: what earlier calls have read; None: neither that nor what other rows have read is of use.
+        idle: where the decoder goes when it is closed; None: its memory is freed.
     """
 
     def __init__(
@@ -99,7 +106,9 @@ class SharedDecoder:
         limit: int | None = None,
         texts: Texts | None = None,
         prefixes: Prefixes | None = None,
+        idle: Idle[SharedDecoder] | None = None,
     ) -> None:
+        self._idle, self._closed = idle, False
         self._session = session
         self._graph = graph
         self._cache = cache
@@ -107,8 +116,8 @@ class SharedDecoder:
         self._texts = texts
         self._prefixes = prefixes
         self._bindings: dict[int, Binding] = {}  # by row
-        self._steps: dict[int, _Step] = {}  # by the number of rows that step
-        self._last_step: _Step | None = None
+        self._steps: dict[int, Step] = {}  # by the number of rows that step
+        self._last_step: Step | None = None
         self._scores = np.empty((0, 1, graph.vocabulary), np.float32)
         self._bound_version = -1
         #: Tokens of prompts that were not read, because others had read them.
@@ -201,10 +210,11 @@ class SharedDecoder:
         step.inputs["input_ids"][:, 0] = ids
         step.inputs[WITH_LOG_NORMALIZER][...] = normalizers
         step.inputs["seqlens_k"][:] = lengths
-        step.inputs["total_sequence_length"][...] = longest
+        # A captured step has read this on the host: all that there is room for is as right as the longest row.
+        step.inputs["total_sequence_length"][...] = cache.capacity if self._session.captures else longest
         step.inputs["position_ids"][:, 0] = lengths
         with self._writing():
-            step.binding.run()
+            step.run()
             cache.append_each(ids)
         return step.outputs["logits"][:, 0]
 
@@ -226,11 +236,23 @@ class SharedDecoder:
         self._cache.select(sources)
 
     def close(self) -> None:
-        """Free the memory, or keep it for the next call that begins with the same tokens."""
+        """Free the memory, or keep it for the next call, such as one that begins with the same tokens."""
+        if self._idle is not None:
+            if not self._closed:
+                self._closed = True
+                self._idle.put(self)
+            return
         self._unbind()
         if self._prefixes is not None:
             self._prefixes.put(self._cache)
         self._cache = Cache(self._graph.past, 0, 0)
+
+    def begin_anew(self, rows: int, tokens: int) -> bool:
+        """Hold so many empty rows with room for so many tokens, after `close`; whether there is room."""
+        if self._session.closed or not self._cache.begin_anew(rows, tokens):
+            return False
+        self._closed, self._last_step, self.reused_tokens = False, None, 0
+        return True
 
     def _reserve(self, tokens: int) -> None:
         check_length(tokens, self._limit)
@@ -293,7 +315,7 @@ class SharedDecoder:
             binding = self._bindings[row] = self._bound(self._cache.of_row(row), texts)
         return binding
 
-    def _step_of(self, rows: int) -> _Step:
+    def _step_of(self, rows: int) -> Step:
         """The graph bound for a step of the first rows."""
         self._rebind()
         step = self._steps.get(rows)
@@ -313,13 +335,13 @@ class SharedDecoder:
             outputs = {"logits": self._scores[:rows]}
             if self._graph.normalizes:
                 outputs[LOG_NORMALIZER] = np.empty((rows, 1, 1), np.float32)
-            binding = self._bound(self._cache.buffers(rows), {} if self._texts is None else self._texts.buffers())
-            binding.bind(self._taken(inputs), outputs)
-            step = self._steps[rows] = _Step(binding, inputs, outputs)
+            texts = {} if self._texts is None else self._texts.buffers(rows)
+            binding = self._bound(self._cache.buffers(rows), texts, captured=True)
+            step = self._steps[rows] = bind_step(self._session, binding, inputs, outputs, self._taken(inputs))
         return step
 
-    def _bound(self, buffers: Mapping[str, Buffer], texts: Mapping[str, Buffer]) -> Binding:
-        binding = Binding(self._session, self._graph.name)
+    def _bound(self, buffers: Mapping[str, Buffer], texts: Mapping[str, Buffer], *, captured: bool = False) -> Binding:
+        binding = Binding(self._session, self._graph.name, captured=captured)
         binding.bind({**buffers, **texts}, {present(name): buffer for name, buffer in buffers.items()})
         return binding
 

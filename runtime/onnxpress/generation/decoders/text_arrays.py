@@ -21,19 +21,38 @@ class Texts:
     """Arrays of axis 0 texts, on a device. The rows of a text stand side by side, as many for each text.
 
     Arguments:
-        device: where they are read, as `engine.providers.parse_device` takes it: they are copied there once.
+        device: where they are read, as `engine.providers.parse_device` takes it: arrays are copied there once, buffers
+            are there.
+        by_row: whether the graph wants those of a text once for each of its rows, instead of once.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], device: object = None) -> None:
-        self._buffers = {name: _placed(array, device) for name, array in arrays.items()}
+    def __init__(self, arrays: Mapping[str, Array | Buffer], device: object = None, *, by_row: bool = False) -> None:
+        self._buffers = {
+            name: array if isinstance(array, Buffer) else _placed(array, device) for name, array in arrays.items()
+        }
+        self._device = device
+        self._by_row = by_row
+        #: What `by_row` last made of them, and for how many rows.
+        self._repeated: tuple[int, dict[str, Buffer]] = (0, {})
 
     @property
     def count(self) -> int:
         return next(iter(self._buffers.values())).shape[0]
 
-    def buffers(self) -> dict[str, Buffer]:
-        """Those of all texts."""
-        return dict(self._buffers)
+    def buffers(self, rows: int) -> dict[str, Buffer]:
+        """Those of all texts, as the graph wants them for so many rows."""
+        if not self._by_row or rows == self.count:
+            return dict(self._buffers)
+        if self._repeated[0] != rows:
+            each = rows // self.count
+            self._repeated = (
+                rows,
+                {
+                    name: _placed(np.repeat(buffer.read(), each, axis=0), self._device)
+                    for name, buffer in self._buffers.items()
+                },
+            )
+        return dict(self._repeated[1])
 
     def of_row(self, row: int, rows: int) -> dict[str, Buffer]:
         """Those of the text that one of so many rows is about: axis 0 is 1."""
@@ -54,6 +73,7 @@ class Texts:
         if texts == list(range(self.count)):
             return False
         self._buffers = {name: _rearranged(buffer, texts) for name, buffer in self._buffers.items()}
+        self._repeated = (0, {})
         return True
 
 

@@ -92,6 +92,14 @@ class Cache:
             numbers.append(number)
         return row
 
+    def begin_anew(self, rows: int, tokens: int) -> bool:
+        """Hold so many empty rows, which may recall what they knew; False, and nothing changes: there is no room."""
+        if rows > len(self._ids) or tokens > self.capacity:
+            return False
+        self._known = (self._known + [0] * rows)[:rows]
+        self.lengths, self._texts = [0] * rows, [0] * rows
+        return True
+
     def append(self, row: int, ids: Sequence[int] | Ids) -> None:
         """Note the tokens whose keys a graph has written, or will write next."""
         start = self.lengths[row]

@@ -1,16 +1,31 @@
-"""ProphetNetTokenizer: BERT's word pieces, with an end after each text and nothing before it."""
+"""Tokenizers that split texts as BERT's first tokenizer in Python does: ProphetNet's and RoCBert's."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
 from onnxpress_exporter.write.tokenizer_conversion.base import Conversion, Side, add_tokens, enclose, names, refuse
 
 
 def convert_prophetnet(tokenizer: Any) -> Conversion:
+    """Convert one that puts an end after each text and nothing before it."""
+    rust = _word_pieces(tokenizer)
+    enclose(rust, None, tokenizer.sep_token)
+    return Conversion(Side(rust))
+
+
+def convert_roc_bert(tokenizer: Any) -> Conversion:
+    """Convert one that encloses texts as BERT does. What it makes beside ids is a matter of the graph."""
+    rust = _word_pieces(tokenizer)
+    end, begin = ((str(token), tokenizer.vocab[str(token)]) for token in (tokenizer.sep_token, tokenizer.cls_token))
+    rust.post_processor = processors.BertProcessing(end, begin)
+    return Conversion(Side(rust))
+
+
+def _word_pieces(tokenizer: Any) -> Tokenizer:
     """Convert to the parts that BERT's own tokenizers have in Rust.
 
     Characters that the running Python's Unicode does not know yet are dropped by transformers, and are letters to the
@@ -32,5 +47,4 @@ def convert_prophetnet(tokenizer: Any) -> Conversion:
     rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     rust.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     add_tokens(tokenizer, rust)
-    enclose(rust, None, tokenizer.sep_token)
-    return Conversion(Side(rust))
+    return rust

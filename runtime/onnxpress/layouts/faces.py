@@ -1,0 +1,163 @@
+"""What a stranger's graph takes and returns, in the manifest's words: axes by name, and what its answers are.
+
+Names of outputs differ from tool to tool, and some say nothing: dtype, rank and the last axis decide as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnxpress.errors import UnsupportedFormat
+from onnxpress.format.manifest import GraphInfo, TensorInfo
+from onnxpress.format.model import Answers
+from onnxpress.graphcheck.face import Value
+from onnxpress.graphcheck.scan import GraphFile
+
+_SPANS = ("start_logits", "end_logits")
+_SCORES = ("logits", "scores")
+_STATES = ("last_hidden_state", "token_embeddings", "hidden_states")
+_VECTORS = ("sentence_embedding", "sentence_embeddings", "text_embeds")
+_PAST, _OF_ENCODER = "past_key_values.", "encoder_"
+#: What readers of texts are given.
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_IDS = ("int64", "int32", "float32", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A graph for the manifest: of its outputs those that answer. `width`: their last axis; None: not known."""
+
+    info: GraphInfo
+    answers: Answers
+    width: int | None
+
+
+def read_face(graph: GraphFile, config: Mapping[str, Any]) -> Face:
+    """Describe a graph that reads texts or continues them.
+
+    Args:
+        config: config.json, which tells classes from words where the graph does not.
+
+    Raises:
+        UnsupportedFormat: it takes what texts do not give, or it is not known what it returns.
+    """
+    names = set(graph.inputs)
+    if "input_ids" not in names:
+        raise UnsupportedFormat(
+            f"it takes {', '.join(graph.inputs)}, and no input_ids: this version of onnxpress reads texts alone"
+        )
+    if any(name.startswith(_PAST) for name in names):
+        return read_writer(graph, "decoder")
+    if extra := [name for name in graph.inputs if name not in _INPUTS]:
+        raise UnsupportedFormat(
+            f"it takes {', '.join(extra)} beside {', '.join(_INPUTS)}, which nothing gives it; export the model without"
+        )
+    for value in graph.takes:
+        if value.dtype not in _IDS:
+            raise UnsupportedFormat(f"its input {value.name} is {value.dtype}; it should be int64 or int32")
+    answers, chosen = _answering(graph.returns, config)
+    inputs = tuple(_tensor(value, _sizes(value)) for value in graph.takes)
+    outputs = tuple(_tensor(value, _axes(answers, value)) for value in chosen)
+    width = outputs[0].axes[-1]
+    return Face(GraphInfo(inputs, outputs, "encoder"), answers, width if isinstance(width, int) else None)
+
+
+def read_writer(graph: GraphFile, role: str) -> Face:
+    """Describe a graph that returns scores of the next token.
+
+    Raises:
+        UnsupportedFormat: it does not.
+    """
+    inputs = tuple(_tensor(value, value.axes or ()) for value in graph.takes)
+    outputs = tuple(_tensor(value, value.axes or ()) for value in graph.returns)
+    logits = next((value for value in graph.returns if value.name == _SCORES[0]), None)
+    if logits is None:
+        raise UnsupportedFormat(
+            f"it continues texts and returns no {_SCORES[0]}; it returns {', '.join(graph.outputs)}"
+        )
+    width = logits.axes[-1] if logits.axes else None
+    about = any(value.name.startswith(_OF_ENCODER) or ".encoder." in value.name for value in graph.takes)
+    answers: Answers = "rewritten text" if about else "text"
+    return Face(GraphInfo(inputs, outputs, role), answers, width if isinstance(width, int) else None)
+
+
+def _answering(returns: Sequence[Value], config: Mapping[str, Any]) -> tuple[Answers, list[Value]]:
+    """What the answers are, and the outputs that hold them."""
+    floats = {value.name: value for value in returns if value.dtype in ("float32", "float16")}
+    if set(_SPANS) <= set(floats):
+        return "spans", [floats[name] for name in _SPANS]
+    if name := next((name for name in _SCORES if name in floats), None):
+        return _kind_of_scores(floats[name], config), [floats[name]]
+    if name := next((name for name in _VECTORS if name in floats), None):
+        return "vector", [floats[name]]
+    if name := next((name for name in _STATES if name in floats), None):
+        return "states", [floats[name]]
+    return _by_shape(list(floats.values()), config, [value.name for value in returns])
+
+
+def _kind_of_scores(value: Value, config: Mapping[str, Any]) -> Answers:
+    rank = None if value.axes is None else len(value.axes)
+    architecture = str(next(iter(config.get("architectures") or ()), ""))
+    if rank == 2:
+        return "classes"
+    if rank == 3:
+        width, words, classes = value.axes[-1] if value.axes else "", config.get("vocab_size"), config.get("id2label")
+        if isinstance(width, int) and width == words and not (isinstance(classes, dict) and len(classes) == width):
+            return "words"
+        if isinstance(width, int) and isinstance(classes, dict) and len(classes) == width:
+            return "token classes"
+        return "words" if architecture.endswith(("MaskedLM", "PreTraining")) else "token classes"
+    if architecture.endswith("TokenClassification"):
+        return "token classes"
+    if architecture.endswith(("MaskedLM", "PreTraining")):
+        return "words"
+    return "classes"
+
+
+def _by_shape(floats: Sequence[Value], config: Mapping[str, Any], names: Sequence[str]) -> tuple[Answers, list[Value]]:
+    """What outputs without a telling name are: states if one has three axes and the width of the model's, scores if
+    the model's class gives some, a vector if one has two.
+
+    Raises:
+        UnsupportedFormat: that does not tell.
+    """
+    architecture = str(next(iter(config.get("architectures") or ()), ""))
+    size = config.get("hidden_size") or config.get("dim") or config.get("d_model")
+    three = [value for value in floats if value.axes is not None and len(value.axes) == 3]
+    two = [value for value in floats if value.axes is not None and len(value.axes) == 2]
+    if "For" in architecture and len(floats) == 1:
+        return _kind_of_scores(floats[0], config), [floats[0]]
+    wide = [value for value in three if value.axes is not None and value.axes[-1] == size]
+    if wide or len(three) == 1:
+        return "states", [(wide or three)[0]]
+    if len(two) == 1:
+        return "vector", [two[0]]
+    raise UnsupportedFormat(
+        f"it is not known which of its outputs is the answer: {', '.join(names) or 'there is none'}; export it with "
+        f"outputs named {', '.join((*_SCORES[:1], *_STATES[:1], *_VECTORS[:1]))}"
+    )
+
+
+def _sizes(value: Value) -> tuple[str | int, ...]:
+    """The axes of an input (batch, sequence): sizes where they are fixed."""
+    axes = ("", "") if value.axes is None else value.axes
+    if len(axes) != 2:
+        raise UnsupportedFormat(f"its input {value.name} has {len(axes)} axes instead of (batch, sequence)")
+    return tuple(
+        axis if isinstance(axis, int) else name for axis, name in zip(axes, ("batch", "sequence"), strict=True)
+    )
+
+
+def _axes(answers: Answers, value: Value) -> tuple[str | int, ...]:
+    last = value.axes[-1] if value.axes else ""
+    if answers == "spans":
+        return ("batch", "sequence")
+    if answers in ("classes", "vector"):
+        return ("batch", last)
+    return ("batch", "sequence", last)
+
+
+def _tensor(value: Value, axes: Sequence[str | int]) -> TensorInfo:
+    return TensorInfo(value.name, value.dtype or "float32", tuple(axes))

@@ -1,0 +1,18 @@
+"""optimum's layout: graphs at the root, with `_quantized` or `_optimized` in their names where it changed them."""
+
+from __future__ import annotations
+
+from onnxpress.format.model import Model
+from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.files import Files
+from onnxpress.layouts.foreign import CONFIG, describe, find_variants
+from onnxpress.layouts.layout import Asked, Layout
+
+
+def read(files: Files, asked: Asked) -> Model | None:
+    """What the files hold; None: there is no such graph at the root."""
+    variants = find_variants(files, also={REFERENCE: ("model_optimized.onnx",)})
+    return describe(files, LAYOUT.name, variants, asked) if variants else None
+
+
+LAYOUT = Layout("optimum", (CONFIG,), read)

@@ -1,0 +1,121 @@
+"""What sentence-transformers' files say of the vectors of texts: pooling, normalization, prompts. Loads no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from onnxpress.errors import UnsupportedFormat
+from onnxpress.format.manifest import EmbeddingSettings
+from onnxpress.layouts.files import Files
+
+MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
+_OF_TRANSFORMER = "sentence_bert_config.json"
+
+#: The library's order of concatenation -> the key that its older versions write.
+_LEGACY_MODES: Mapping[str, str] = {
+    "cls": "pooling_mode_cls_token",
+    "max": "pooling_mode_max_tokens",
+    "mean": "pooling_mode_mean_tokens",
+    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
+    "weightedmean": "pooling_mode_weightedmean_tokens",
+    "lasttoken": "pooling_mode_lasttoken",
+}
+_LIBRARY = "sentence_transformers."
+_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+_LAYERS = ("Transformer", "Pooling", "Normalize", "Dropout")
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """`settings`: how vectors are made of what a graph returns. `source`: the file that says how they are pooled."""
+
+    settings: EmbeddingSettings
+    source: str
+
+
+def is_sentence_model(files: Files) -> bool:
+    """Whether the library's files are there, and are those of a model that makes vectors of single texts."""
+    return (
+        MODULES in files.names and files.settings(SETTINGS).get("model_type", "SentenceTransformer") != "CrossEncoder"
+    )
+
+
+def read_vectors(files: Files, width: int, pooled: bool) -> Vectors:
+    """How vectors of texts are made.
+
+    Args:
+        width: the size of what the graph returns for a token, or, if it is `pooled`, for a text.
+
+    Raises:
+        UnsupportedFormat: the files name a module that is not the library's, or one that the graph does not hold.
+        CorruptFile: a file is no JSON.
+    """
+    modules = _modules(files)
+    kinds = [kind for kind, _ in modules]
+    other = next((kind for kind in kinds if kind not in _LAYERS), None)
+    if other is not None and not pooled:
+        raise UnsupportedFormat(
+            f"{files.folder / MODULES}: the module {other} is not in the graph, and its weights are elsewhere: its "
+            "vectors would be others. Export the checkpoint with `onnxpress export`."
+        )
+    folder = next((path for kind, path in modules if kind == "Pooling"), "")
+    pooling_file = f"{folder}/config.json" if folder else "config.json"
+    pooling = files.settings(pooling_file)
+    settings = files.settings(SETTINGS)
+    similarity = settings.get("similarity_fn_name")
+    prompts = settings.get("prompts")
+    texts = {str(name): text for name, text in (prompts or {}).items() if isinstance(text, str)}
+    default = settings.get("default_prompt_name")
+    limits = files.settings(_OF_TRANSFORMER)
+    longest = limits.get("max_seq_length")
+    modes = () if pooled else _modes(pooling, files, pooling_file)
+    cut = settings.get("truncate_dim")
+    dimensions = width * max(len(modes), 1)
+    return Vectors(
+        EmbeddingSettings(
+            pooling=modes,
+            dimensions=dimensions,
+            normalize="Normalize" in kinds,
+            include_prompt=pooling.get("include_prompt", True) is not False,
+            prompts=texts,
+            default_prompt_name=default if default in texts else None,
+            max_length=longest if isinstance(longest, int) and longest > 0 else None,
+            do_lower_case=limits.get("do_lower_case") is True,
+            similarity=similarity if similarity in _SIMILARITIES else _SIMILARITIES[0],
+            truncate_dimensions=cut if isinstance(cut, int) and 0 < cut < dimensions else None,
+        ),
+        "the graph, which pools" if pooled else pooling_file,
+    )
+
+
+def _modules(files: Files) -> list[tuple[str, str]]:
+    """The kind of each module and its folder, in order.
+
+    Raises:
+        UnsupportedFormat: one is not the library's own.
+    """
+    listed = files.json(MODULES)
+    modules = []
+    for module in listed if isinstance(listed, list) else ():
+        kind, path = str(module.get("type")), module.get("path")
+        if not kind.startswith(_LIBRARY):
+            raise UnsupportedFormat(
+                f"{files.folder / MODULES}: the module {kind} is the author's own code, which is not run. Ask the "
+                "author for a graph that returns the vectors."
+            )
+        modules.append((kind.rpartition(".")[2], str(PurePosixPath(path)) if path else ""))
+    return modules
+
+
+def _modes(pooling: Mapping[str, Any], files: Files, name: str) -> tuple[str, ...]:
+    said = pooling.get("pooling_mode")
+    if said is None:
+        said = [mode for mode, key in _LEGACY_MODES.items() if pooling.get(key)] or ["mean"]
+    modes = (said,) if isinstance(said, str) else tuple(map(str, said))
+    unknown = [mode for mode in modes if mode not in _LEGACY_MODES]
+    if unknown:
+        raise UnsupportedFormat(f"{files.folder / name}: pooling {unknown[0]!r} is not known. Upgrade onnxpress.")
+    return modes

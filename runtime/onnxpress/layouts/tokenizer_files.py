@@ -1,0 +1,132 @@
+"""What the tokenizer files of a checkpoint say, as the manifest of an artifact would say it. Opens no tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from onnxpress.errors import CorruptFile, MissingFile
+from onnxpress.format.processors import Side, SpecialToken, TokenizerSettings
+from onnxpress.layouts.files import MAX_TOKENIZER_BYTES, Files
+
+TOKENIZER, SETTINGS, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+
+#: Where a tokenizer is that tokenizer.json does not hold.
+_SOURCES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "source.spm")
+
+_KINDS = ("unk", "cls", "sep", "mask", "bos", "eos")
+
+#: transformers writes about 1e30 where a tokenizer knows no limit.
+_UNLIMITED = 10**9
+
+_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
+
+def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[tuple[int, ...]]) -> TokenizerSettings:
+    """The settings of a checkpoint's tokenizer.
+
+    Args:
+        config: config.json.
+        tables: the shapes of the graph's initializers with two axes: what has no row for a position has no limit.
+
+    Raises:
+        MissingFile: there is no tokenizer.json.
+        CorruptFile: a file is not what it should be.
+    """
+    if TOKENIZER not in files.names:
+        there = [name for name in _SOURCES if name in files.names]
+        hint = f" (of {', '.join(there)})" if there else ""
+        raise MissingFile(
+            f"{files.folder / TOKENIZER}: there is no such file. Make it{hint} where transformers is installed: "
+            f"AutoTokenizer.from_pretrained({str(files.folder)!r}).save_pretrained({str(files.folder)!r})."
+        )
+    content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES)
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise CorruptFile(f"{files.folder / TOKENIZER}: not a tokenizer. Download it again.")
+    settings = {**files.settings(SPECIAL_TOKENS), **files.settings(SETTINGS)}
+    ids = _ids(content)
+    special = {
+        kind: SpecialToken(text, ids[text])
+        for kind in _KINDS
+        if (text := _text(settings.get(f"{kind}_token"))) is not None and text in ids
+    }
+    pad = _text(settings.get("pad_token"))
+    names = settings.get("model_input_names")
+    return TokenizerSettings(
+        file=TOKENIZER,
+        input_names=tuple(map(str, names)) if isinstance(names, list) else _INPUTS,
+        max_length=_limit(settings, config, tables),
+        pad_token_id=next((n for n in (ids.get(pad or ""), config.get("pad_token_id")) if isinstance(n, int)), 0),
+        padding_side=_side(settings.get("padding_side")),
+        truncation_side=_side(settings.get("truncation_side")),
+        clean_up_tokenization_spaces=_cleans_up(settings, content["model"]),
+        special_tokens=special,
+        named_tokens=_named_tokens(settings, special),
+        vocabulary=_vocabulary(config, tables),
+    )
+
+
+def _ids(content: Mapping[str, Any]) -> dict[str, int]:
+    """The id of each token, by its text."""
+    vocabulary = content["model"].get("vocab")
+    ids: dict[str, int] = {}
+    if isinstance(vocabulary, dict):
+        ids |= vocabulary
+    elif isinstance(vocabulary, list):  # Unigram: pieces with their scores
+        ids |= {entry[0]: number for number, entry in enumerate(vocabulary) if isinstance(entry, list) and entry}
+    for token in content.get("added_tokens") or ():
+        if isinstance(token, dict):
+            ids[str(token.get("content"))] = token.get("id", -1)
+    return {text: number for text, number in ids.items() if isinstance(number, int) and number >= 0}
+
+
+def _text(token: Any) -> str | None:
+    """The text of a token, which is written as it is or as an object."""
+    text = token.get("content") if isinstance(token, Mapping) else token
+    return text if isinstance(text, str) and text else None
+
+
+def _limit(settings: Mapping[str, Any], config: Mapping[str, Any], tables: Collection[tuple[int, ...]]) -> int | None:
+    """The most tokens of a row: what the tokenizer says, and rows of the model's table of positions."""
+    limits = []
+    said = settings.get("model_max_length")
+    if isinstance(said, (int, float)) and 0 < said < _UNLIMITED:
+        limits.append(int(said))
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    rows = {shape[0] for shape in tables}
+    if isinstance(positions, int) and positions in rows:
+        limits.append(positions - _offset(config))
+    return min(limits, default=None)
+
+
+def _offset(config: Mapping[str, Any]) -> int:
+    """By how many rows a table of positions is longer than a text may be: RoBERTa's kin count from the padding's."""
+    model_type = str(config.get("model_type", ""))
+    counted = ("roberta", "camembert", "mpnet", "longformer", "esm", "luke", "data2vec-text", "ibert", "xmod", "lilt")
+    padding = config.get("pad_token_id")
+    return (padding if isinstance(padding, int) else 1) + 1 if any(kin in model_type for kin in counted) else 0
+
+
+def _vocabulary(config: Mapping[str, Any], tables: Collection[tuple[int, ...]]) -> int | None:
+    """Rows of the table of tokens, where the graph has one that is as long as the config says."""
+    size = config.get("vocab_size")
+    return size if isinstance(size, int) and any(size in shape for shape in tables) else None
+
+
+def _side(value: Any) -> Side:
+    return "left" if value == "left" else "right"
+
+
+def _cleans_up(settings: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
+    """As transformers does: by default not, and not for BPE, whose spaces mean something."""
+    forced = settings.get("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output") is True
+    return settings.get("clean_up_tokenization_spaces") is True and (forced or model.get("type") != "BPE")
+
+
+def _named_tokens(settings: Mapping[str, Any], special: Mapping[str, SpecialToken]) -> dict[str, str]:
+    """What chat templates know by name, beside the special tokens of every tokenizer."""
+    known = {f"{kind}_token": token.text for kind, token in special.items()}
+    extra = settings.get("extra_special_tokens")
+    named = {**settings, **(extra if isinstance(extra, Mapping) else {})}
+    texts = {str(name): _text(token) for name, token in named.items() if str(name).endswith("_token")}
+    return {name: text for name, text in texts.items() if text is not None and known.get(name) != text}
