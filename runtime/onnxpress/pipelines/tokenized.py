@@ -52,6 +52,7 @@ class Tokenized(dict[str, Any]):
 @dataclass(frozen=True, slots=True)
 class Padding:
     """How rows are made as long as each other: up to `length`, or if that is None, to the longest; then to a multiple.
+    A row that is longer stays so.
 
     `pad_id`, `pad_type_id`: what fills up ids and type ids.
     """
@@ -64,8 +65,7 @@ class Padding:
 
     def apply(self, rows: dict[str, list[list[Any]]]) -> None:
         """Fill up the rows in place."""
-        width = max((len(row) for row in rows["input_ids"]), default=0)
-        width = max(width, self.length or 0)
+        width = self.length or max((len(row) for row in rows["input_ids"]), default=0)
         if self.multiple:
             width = -(-width // self.multiple) * self.multiple
         for name, values in rows.items():
