@@ -75,7 +75,7 @@ def _reads_last_token(model: Any, scores: Any) -> Any:
 def ask_any_row(model: Any) -> Any:
     """A model that answers questions as a module that takes any rows: itself, unless its class counts separators.
 
-    Longformer's makes the tokens before a row's first separator global, and refuses a batch with other than three a row.
+    Longformer's makes the tokens before a row's first separator global, and refuses rows with other than three.
     """
     if model.config.model_type != "longformer":
         return model
