@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from onnxpress.engine.bounds import check_bounds
 from onnxpress.engine.capture import numbered
 from onnxpress.engine.failures import dtype_name, explain
-from onnxpress.engine.open_graphs import OpenGraph, open_graph
+from onnxpress.engine.open_graphs import OpenGraph, Unsaved, open_graph
 from onnxpress.engine.providers import (
     GRAPH_CAPTURE,
     import_onnxruntime,
@@ -62,8 +62,8 @@ class Session:
     """Runs one or more graphs on one device.
 
     Args:
-        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or an artifact, its
-            folder or its Hub id, whose variant is chosen as a pipeline chooses it.
+        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or graphs that
+            were not written. Or an artifact, its folder or its Hub id, whose variant is chosen as a pipeline chooses.
         device: "cpu", "cuda" or "cuda:N"; also what transformers takes: -1 (CPU) or the number of a GPU.
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
@@ -80,7 +80,7 @@ class Session:
 
     def __init__(
         self,
-        graphs: Mapping[str, Path] | Artifact | str | Path,
+        graphs: Mapping[str, Path | Unsaved] | Artifact | str | Path,
         *,
         device: object = None,
         threads: int | None = None,
