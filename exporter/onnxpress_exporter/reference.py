@@ -92,8 +92,8 @@ class TorchWriter:
             if case.source is None:
                 # Scores of every token of a long text are as large as a model.
                 keeps = last is not None and "logits_to_keep" in inspect.signature(self._model.forward).parameters
-                kept = {"logits_to_keep": last} if keeps else {}
-                outputs = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **kept)
+                options = {"logits_to_keep": last} if keeps else {}
+                outputs = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **options)
             else:
                 source = torch.tensor([case.source])
                 outputs = self._model(
