@@ -3,6 +3,7 @@ make each checkpoint and artifact once for a run, whoever asks for it."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import warnings
@@ -27,7 +28,7 @@ Exported = Callable[..., Artifact]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests that name their own number of examples keep it in "default"; "nightly" is for what names none.
+# A test names a number of its own only where its examples are expensive: "nightly" tries as many of those.
 # Neither looks at the time that an example takes: how fast the machine is decides nothing.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", _UNTIMED, max_examples=40)
@@ -42,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now and the thousands of tests stay: no later collection of garbage looks at them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

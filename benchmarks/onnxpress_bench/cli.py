@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxpress.cli.options import OneOf
 from onnxpress.errors import InputError
 from onnxpress_bench import options
 from onnxpress_bench.backends import BACKENDS
@@ -61,7 +62,7 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
     help="ROWSxTOKENS, separated by commas.",
 )
 @options.LENGTHS
-@click.option("--tokenization", type=click.Choice(["included", "apart"]), default="included", show_default=True)
+@click.option("--tokenization", type=OneOf(["included", "apart"]), default="included", show_default=True)
 @options.PRECISION
 @click.option("--p99-ms", "server_p99_ms", type=options.POSITIVE, help="Server: find the highest rate within this.")
 @click.option("--rate", "server_rate_per_s", type=options.POSITIVE, help="Server: measure at this rate, per second.")
@@ -70,7 +71,7 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--task",
-    type=click.Choice(sorted(task for row in WORKLOADS for task in row.tasks)),
+    type=OneOf(sorted(task for row in WORKLOADS for task in row.tasks)),
     help="For these, ARTIFACT may be a PyTorch checkpoint, a folder or a Hub id, which every backend converts.",
 )
 @click.option(

@@ -5,6 +5,7 @@ The only module beside those that read a checkpoint that runs torch, which it im
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -82,21 +83,24 @@ class TorchWriter:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def logits(self, case: Case) -> Logits:
-        """float32 (tokens, vocabulary): what may follow each of the case's tokens."""
+    def logits(self, case: Case, last: int | None = None) -> Logits:
+        """float32 (tokens, vocabulary): what may follow each of the case's tokens, or of the `last` ones."""
         import torch
 
         with torch.inference_mode():
             ids = torch.tensor([case.ids])
             if case.source is None:
-                outputs = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+                # Scores of every token of a long text are as large as a model.
+                keeps = last is not None and "logits_to_keep" in inspect.signature(self._model.forward).parameters
+                options = {"logits_to_keep": last} if keeps else {}
+                outputs = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **options)
             else:
                 source = torch.tensor([case.source])
                 outputs = self._model(
                     input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=ids, use_cache=False
                 )
             logits: Logits = outputs.logits[0].float().numpy()
-        return logits
+        return logits if last is None else logits[-last:].copy()
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         """At most `count` tokens that `generate` lets follow, without sampling and the checkpoint's own rules."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from onnxpress import Artifact
+from onnxpress.format.manifest import FILE_NAME
+from onnxpress_bench.backends.pytorch_checkpoint import prepare
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.environments import HOME_VARIABLE
 from onnxpress_bench.errors import BenchError
@@ -25,6 +28,8 @@ from onnxpress_bench.workloads import Sizes
 from tests.conftest import MODELS, Exported
 from tests.fixtures.console import complaints
 from tests.fixtures.processes import HANG_S
+
+CLASSIFIER = Path(__file__).parents[1] / "golden" / "1-classifier" / "artifact"
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -46,6 +51,27 @@ def shown(comparison: Comparison) -> dict[str, dict[str, float]]:
     return {row.name: dict(row.values) for row in summarize(comparison)}
 
 
+def test_a_decoder_s_variants_stand_beside_each_other(exported: Exported, tmp_path: Path) -> None:
+    artifact, record = exported(MODELS / "tiny-lm", precision=("fp32", "q8")), tmp_path / "record.jsonl"
+    done = bench(
+        *(artifact.folder, "--checkpoint", MODELS / "tiny-lm", "--prompt-tokens", "16,48", "--new-tokens", "8"),
+        *("--blocks", "1", "--backend", "onnxpress", "--json", record),
+    )
+    assert (done.returncode, complaints(done.stderr)) == (0, "")
+    for title in ("time to first token, prompt 48", "decode, prompt 16, 8 new", "token agreement", "cold start"):
+        assert title in done.stdout
+    comparison = read_record(record)
+    assert (comparison.task, comparison.unit, comparison.same_weights) == ("text-generation", "prompts", None)
+    assert comparison.settings.scenarios == ("generation",)
+    assert comparison.names == ("onnxpress fp32", "onnxpress q8")
+    assert 0 < (comparison.backend("onnxpress q8").quality["token agreement"] or 0) <= 1
+    assert all(shown(comparison)["decode 16 8"][name] > 0 for name in comparison.names)
+    small, large = (comparison.backend(f"onnxpress {name}").model_bytes or 0 for name in ("q8", "fp32"))
+    assert 0 < small < large
+    assert (comparison.cache_bytes or 0) == 2 * 4 * (48 + 8) * 3 * 2 * 32
+
+
+@pytest.mark.nightly
 def test_a_decoder_s_variants_stand_beside_the_model_that_they_were_made_from(
     exported: Exported, tmp_path: Path
 ) -> None:
@@ -70,6 +96,7 @@ def test_a_decoder_s_variants_stand_beside_the_model_that_they_were_made_from(
     assert (comparison.cache_bytes or 0) == 2 * 4 * (48 + 8) * 3 * 2 * 32
 
 
+@pytest.mark.nightly
 def test_an_encoder_decoder_rewrites_as_the_model_that_it_was_made_from(exported: Exported, tmp_path: Path) -> None:
     artifact = exported(MODELS / "tiny-translator", precision=("fp32",))
     record = tmp_path / "record.jsonl"
@@ -112,6 +139,33 @@ def test_a_chooser_chooses_as_the_model_that_it_was_made_from(
         assert measured[name]["pytorch"] > 0 and measured[name]["onnxpress fp32"] > 0
 
 
+def test_an_adapted_model_is_prepared_with_its_adapter_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter turns the sign of the classifier's weights."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint, folder = MODELS / "tiny-sentiment", shutil.copytree(CLASSIFIER, tmp_path / "artifact")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        adapter = _contrary_adapter(checkpoint, tmp_path / "adapter")
+    manifest = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    manifest["provenance"] |= {"source": str(checkpoint), "adapter": adapter.name, "commit": None}
+    (folder / FILE_NAME).write_text(json.dumps(manifest), encoding="utf-8")
+    artifact, settings = Artifact.open(folder), replace(settings_for(True, 1, 1), scenarios=(), shapes=("1x8",))
+    (spec,) = (spec for spec in of_artifact(artifact, None, settings).specs if spec.name == "pytorch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepared = prepare(replace(spec, workspace=str(tmp_path / "workspace")))
+    plain, merged = (
+        transformers.AutoModelForSequenceClassification.from_pretrained(source).classifier.weight
+        for source in (checkpoint, prepared.folder)
+    )
+    torch.testing.assert_close(merged, -plain)
+    assert (Path(prepared.folder) / "tokenizer.json").is_file()
+    shutil.rmtree(adapter)
+    with pytest.raises(BenchError, match="made with the adapter adapter, and there is no such folder"):
+        of_artifact(artifact, None, settings)
+
+
+@pytest.mark.nightly
 def test_an_adapted_artifact_is_compared_with_the_adapted_model(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,7 @@ def bench(artifact: Path, *arguments: str | Path) -> subprocess.CompletedProcess
 def test_speed_and_quality_stand_side_by_side(folders: tuple[Path, Path], tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     rows = write_rows(tmp_path / "rows.jsonl", [{"text": f"text {i}", "label": i % 2} for i in range(20)])
-    result = bench(folders[1], "--blocks", "1", "--json", record, "--eval-data", rows)
+    result = bench(folders[1], "--blocks", "1", "--shape", "1x16,1x128", "--json", record, "--eval-data", rows)
     assert (result.returncode, complaints(result.stderr)) == (0, "")
     assert {"pytorch", "onnxpress fp32"} < set(result.stdout.replace("  ", "\n").split("\n"))
     for shown in (LATENCY, THROUGHPUT, COLD, "peak memory", "label agreement", "accuracy", "no interval"):

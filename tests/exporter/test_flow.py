@@ -18,6 +18,7 @@ from onnxpress_exporter.flow import quantize
 from onnxpress_exporter.judging.data import EvalData
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Settings
+from tests.conftest import Exported
 from tests.fixtures.processes import HANG_S
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -69,8 +70,8 @@ def test_quantize_records_its_command(sentiment: onnxpress.Artifact, tmp_path: P
     assert sentiment.manifest.provenance.command == "how it was exported"
 
 
-def test_what_is_not_quantized_is_told_by_its_graph(tmp_path: Path) -> None:
-    made = export(MODELS / "tiny-embedder", tmp_path / "out", precision=("fp32", "fp16"))
+def test_what_is_not_quantized_is_told_by_its_graph(exported: Exported, tmp_path: Path) -> None:
+    made = quantize(exported(MODELS / "tiny-embedder").folder, "fp16", tmp_path / "out")
     graphs = made.manifest.variants["fp16"].graphs
     assert {name: graph.precision for name, graph in graphs.items()} == {"model": None, "head": "fp32"}
     assert graphs["head"].file == made.manifest.variants["fp32"].graphs["head"].file
@@ -131,6 +132,7 @@ def test_rows_without_the_columns_of_the_task_are_refused(tmp_path: Path) -> Non
         )
 
 
+@pytest.mark.nightly  # the next one shows the schemes, unit/quantize/test_repair.py the search
 def test_a_model_that_writes_is_repaired_by_layers(tmp_path: Path) -> None:
     """No scheme of 4 bits keeps so much of what it expects; with the worst layers in more bits it does."""
     settings = Settings({"next-token agreement": 0.9}, repair_s=200)

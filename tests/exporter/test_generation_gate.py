@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.gate import comparison
 from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
@@ -18,6 +22,7 @@ from onnxpress_exporter.passes.weight_only import weight_only
 from onnxpress_exporter.precisions.row import Blocks
 from onnxpress_exporter.quantize.plan import block_weights
 from onnxpress_exporter.quantize.thresholds import thresholds_of
+from onnxpress_exporter.reference import TorchWriter
 from tests.fixtures.graphs import graph, kinds, normal, run
 
 VOCABULARY = 50
@@ -36,8 +41,9 @@ class Table:
     def after(self, ids: Sequence[int]) -> np.ndarray:
         return (self.scores[ids[-1]] + 0.1 * (len(ids) % 3)).astype(np.float32)
 
-    def logits(self, case: Case) -> np.ndarray:
-        return np.stack([self.after(case.ids[: place + 1]) for place in range(len(case.ids))])
+    def logits(self, case: Case, last: int | None = None) -> np.ndarray:
+        places = range(0 if last is None else len(case.ids) - last, len(case.ids))
+        return np.stack([self.after(case.ids[: place + 1]) for place in places])
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         ids = list(case.ids)
@@ -233,3 +239,41 @@ def test_a_bias_moves_into_the_product(total: str, left: list[str]) -> None:
 )
 def test_how_long_the_longest_input_is(limit: int | None, weights: int, vocabulary: int, tokens: int | None) -> None:
     assert far_tokens(limit, weights, vocabulary) == tokens
+
+
+def test_the_reference_is_let_go_of_before_variants_are_judged() -> None:
+    reference = Table(_scores())
+    held = weakref.ref(reference)
+    expected = Expected(reference, CASES)
+    del reference
+    expected.forget_reference()
+    gc.collect()
+    assert held() is None
+    assert verify("q8", expected, _graphs(Table(_scores()))).reference == "a table"
+
+
+@pytest.mark.parametrize("last", [None, 1, 64, 70, 150])
+def test_scores_of_the_last_tokens_are_those_of_all(last: int | None) -> None:
+    case, table = Case("150 tokens", tuple(place % VOCABULARY for place in range(150))), Table(_scores())
+    np.testing.assert_array_equal(_graphs(table).logits(case, last), table.logits(case)[-(last or 150) :])
+
+
+@pytest.mark.parametrize("at", [0, 2, 6])
+def test_errors_are_found_in_every_part_that_is_compared(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    monkeypatch.setattr(comparison, "NUMBERS_AT_ONCE", 3)
+    expected, obtained = np.zeros((7, 1), np.float32), np.zeros((7, 1), np.float32)
+    obtained[at] = -2
+    assert comparison.largest_error({"y": obtained}, {"y": expected}, {"y": 4.0}) == (0.5, "y")
+    obtained[at] = np.nan
+    assert comparison.largest_error({"y": obtained}, {"y": expected}, {"y": 4.0}) == (float("inf"), "y")
+    assert comparison.largest_error({"y": expected[:0]}, {"y": expected[:0]}, {"y": 1.0}) == (0.0, "y")
+
+
+@pytest.mark.parametrize(("ends", "pad"), [([], 0), ([5, 6], 5), (7, 7), (None, 0)])
+def test_a_reference_pads_with_an_end_where_there_is_one(ends: object, pad: int) -> None:
+    defaults = SimpleNamespace(eos_token_id=ends)
+    model = SimpleNamespace(generation_config=defaults)
+    with TorchWriter(model)._plainly() as tokens:
+        assert tokens["pad_token_id"] == pad
+        assert model.generation_config is not defaults
+    assert model.generation_config is defaults

@@ -20,7 +20,7 @@ from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_
 from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter import export
-from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 from onnxpress_exporter.graphs.generating import build
 from onnxpress_exporter.graphs.traced_cache import traced_limit
 from onnxpress_exporter.graphs.traced_cache.rotations import held
@@ -71,7 +71,7 @@ DECODERS = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.nightly if name == "falcon" else ()) for name in DECODERS]
+    "name", [pytest.param(name, marks=pytest.mark.nightly if name in ("phi", "falcon") else ()) for name in DECODERS]
 )
 def test_a_decoder_writes_what_transformers_does(name: str, tmp_path: Path) -> None:
     precisions, reason, products = DECODERS[name]
@@ -150,6 +150,40 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "does not run in pieces.*`decoder_input_ids` of length 1",
     ),
 }
+
+
+def test_what_keeps_something_unknown_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow, and said; where that cannot be either, both reasons are."""
+    from onnxpress_exporter.graphs import traced_cache
+
+    def refuse(model: Any) -> Any:
+        raise TraceError("layer 0 keeps what nobody knows")
+
+    sizes = {"vocab_size": 99, "d_model": 32, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 48}
+    model = transformers.AutoModelForCausalLM.from_config(transformers.BartConfig(**sizes, is_decoder=True)).eval()
+    monkeypatch.setattr(traced_cache, "trace_decoder", refuse)
+    monkeypatch.setattr(traced_cache, "trace_whole", lambda model: "a graph")
+    monkeypatch.setattr("onnxpress_exporter.graphs.generating.read", lambda model: refuse_to_build())
+    built = build(model)
+    assert (built.cache, dict(built.graphs)) == ("none", {"model": "a graph"})
+    assert "fits no graph here: layer 0 keeps what nobody knows; it keeps nothing" in (built.traced or "")
+    monkeypatch.setattr(traced_cache, "trace_whole", refuse)
+    with pytest.raises(UnsupportedCheckpoint, match="nobody knows; nor read whole for every token: layer 0"):
+        build(model)
+
+
+def refuse_to_build() -> Any:
+    raise NotBuildable("no reader knows it")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("RoCBertConfig", 'it keeps nothing .* tokens after it .*"is_decoder" is false')],
+)
+def test_models_that_read_in_both_directions_are_refused(kind: str, message: str) -> None:
+    config = getattr(transformers, kind)(**_HEADS, shape_embed_dim=8, pronunciation_embed_dim=8)
+    with pytest.raises(UnsupportedCheckpoint, match=message):
+        build(transformers.AutoModelForCausalLM.from_config(config).eval())
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -75,7 +75,14 @@ def test_a_task_whose_pipeline_refuses_the_labels(task: str, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("setting", [{"suppress_tokens": [-1]}, {"penalty_alpha": 0.6, "top_k": 4}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"bad_words_ids": [[-1]]},
+        {"penalty_alpha": 0.6, "top_k": 4},
+        {"watermarking_config": {"greenlist_ratio": 0.5}},  # transformers makes an object of it
+    ],
+)
 def test_settings_of_generation_that_the_runtime_refuses(setting: dict[str, object], tmp_path: Path) -> None:
     source = writer("gpt2", tmp_path / "gpt2")
     path = source / "generation_config.json"

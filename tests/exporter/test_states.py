@@ -103,6 +103,11 @@ def written(model: TracedModel, prompts: Sequence[Sequence[int]], beams: int = 1
 @pytest.mark.parametrize(
     ("kind", "sizes", "cache"),
     [
+        *(
+            pytest.param(kind, STATES[kind], "state", marks=pytest.mark.nightly)
+            for kind in STATES
+            if kind != "FalconH1Config"
+        ),
         pytest.param(
             "FalconH1Config",
             {**STATES["FalconH1Config"], "num_hidden_layers": 1},

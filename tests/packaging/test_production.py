@@ -99,6 +99,8 @@ def test_the_service_of_the_page(command: str, artifact: Path, tmp_path: Path) -
     with served(command, artifact, tmp_path) as url:
         status, answer = answered(f"{url}/classify", {"texts": ["good", "very bad"]})
         assert (status, [entry["label"] for entry in answer["answers"]]) == (200, ["good", "bad"])
+        for body in ("good", [], {"text": "good"}, {"texts": None}, {"texts": "good"}):
+            assert asked(f"{url}/classify", body)[0] == 400
         status, answer = asked(f"{url}/classify", {"texts": ["good", None]})
         assert (status, answer["input"]) == (422, 1)
         assert answer["error"].startswith("inputs[1]: ")

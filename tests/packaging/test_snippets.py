@@ -5,6 +5,7 @@ Each fenced block has a row here; `interpreter.py` says how to try another Pytho
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -159,6 +160,29 @@ def test_the_page_of_usage_writes(folder: Path) -> None:
     assert "Italy is Rome" in _python(folder, "import onnxpress\n" + "\n".join(free))
     require("llguidance")
     _python(folder, f"import onnxpress\n{code}")
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are a shell's")
+def test_the_commands_of_usage_run(
+    tmp_path: Path, exported: Callable[..., Artifact], trained: Callable[[str], Path]
+) -> None:
+    models = {"artifact": "sentiment", "chat-artifact": "lm"}
+    models |= {f"{name}-artifact": name for name in ("ner", "qa", "reranker", "embedder")}
+    for folder, name in models.items():
+        (tmp_path / folder).symlink_to(exported(trained(f"tiny-{name}")).folder)
+    (tmp_path / "texts.txt").write_text(TEXTS)
+    (tmp_path / "history.txt").write_text("The first was Ada, in 1843.")
+    (tmp_path / "reviews.csv").write_text("review,stars\nA phenomenal camera,5\n")
+    commands = _block("docs/usage.md: onnxpress run ner-artifact").text
+    environment = {**ENVIRONMENT, "PATH": os.pathsep.join((str(Path(PYTHON).parent), ENVIRONMENT["PATH"]))}
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail"],
+        input=commands, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert len((tmp_path / "vectors.jsonl").read_text().splitlines()) == 2
+    assert '"stars": "5"' in (tmp_path / "answers.jsonl").read_text()
 
 
 @pytest.mark.nightly

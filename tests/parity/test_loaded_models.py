@@ -117,8 +117,10 @@ def test_what_cannot_be_read_is_told(classifier: Any, arguments: dict[str, Any],
 def test_a_reader_does_not_write_and_load_has_no_arguments_of_tasks(classifier: Any) -> None:
     with pytest.raises(InputError, match="reads and does not write"):
         classifier.generate("a")
-    with pytest.raises(InputError, match="load has no argument 'top_k'"):
+    with pytest.raises(InputError, match=r"load has no argument 'top_k': .*pass it to generate"):
         onnxpress.load(classifier.artifact, top_k=1)
+    with pytest.raises(InputError, match=r"load has no argument 'generation_config': .*pass it to generate"):
+        onnxpress.load(classifier.artifact, generation_config={"max_new_tokens": 1})
     with pytest.raises(InputError, match="runs on cpu: open it again"):
         classifier.to("cuda")
 
@@ -153,6 +155,10 @@ def test_an_encoder_decoder_gives_logits_and_generates(exported: Callable[..., A
         assert np.allclose(logits, theirs(**inputs, decoder_input_ids=written[:, :4]).logits.numpy(), atol=1e-3)
         with pytest.raises(InputError, match="decoder_input_ids, or call generate"):
             model(TEXTS)
+        with pytest.raises(InputError, match=r"no argument 'decoder_ids'. Did you mean 'decoder_input_ids'"):
+            model(**inputs, decoder_ids=[[3]])
+        with pytest.raises(InputError, match="no argument 'token_type_ids'"):
+            model.generate({**inputs, "token_type_ids": inputs["input_ids"]})
         for number in (theirs.config.vocab_size, 10**12, -1):
             for ids in ([[3], [3, number]], np.array([[3, 3], [3, number]])):
                 with pytest.raises(InputError, match=f"decoder_input_ids holds {number} at .*table of tokens"):

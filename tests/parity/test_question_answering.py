@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,9 @@ FORMS: tuple[tuple[str, tuple[Any, ...], dict[str, Any], int], ...] = (
     ("lists by name", (), {"question": [ITEM["question"]] * 2, "context": [ITEM["context"]] * 2}, 2),
     ("many questions", (), {"question": [ITEM["question"]] * 3, "context": ITEM["context"]}, 3),
     ("many contexts", (), {"question": ITEM["question"], "context": [ITEM["context"]] * 3}, 3),
+    ("X", (), {"X": ITEM}, 1),
+    ("data", (), {"data": [ITEM, OTHER]}, 2),
+    ("SquadExample", (SimpleNamespace(question_text=ITEM["question"], context_text=ITEM["context"]),), {}, 1),
     ("columns beside", ({**ITEM, "id": 7, "answers": {}},), {}, 1),
 )
 

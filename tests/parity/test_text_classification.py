@@ -119,7 +119,14 @@ def test_function_follows_the_problem_type(
         assert_alike(pipe(list(SENTENCES[:4]), **options), theirs(list(SENTENCES[:4]), **options))
 
 
-@pytest.mark.parametrize("name", ["tiny-sentiment", "tiny-topics-multilabel", "tiny-rating-regression"])
+#: `test_function_follows_the_problem_type` shows of every problem type what the others show of a trained one.
+TRAINED = [
+    "tiny-sentiment",
+    *(pytest.param(name, marks=pytest.mark.nightly) for name in ("tiny-topics-multilabel", "tiny-rating-regression")),
+]
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_trained(
     name: str, trained: Callable[[str], Path], ours: Callable[..., Any], reference: Callable[..., Any]
 ) -> None:

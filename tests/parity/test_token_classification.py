@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import onnxpress
 from onnxpress import InputError
+from tests.fixtures.tiny import tiny_checkpoint
 from tests.parity.alike import assert_alike, assert_json
 from tests.parity.texts import SENTENCES, parity, texts
 
@@ -176,3 +179,26 @@ def test_alone_in_a_batch_and_streamed(trained: Callable[[str], Path], ours: Cal
         list(pipe(KeyDataset(rows, "text"), **options)),
     ):
         assert_alike(result, alone, tolerance=1e-5)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("architecture", ["deberta_v2", "deberta"])
+def test_relative_positions_are_no_limit(architecture: str, tmp_path: Path) -> None:
+    """Every token of a text is labelled that is longer than what relative positions were trained for."""
+    import transformers
+
+    from onnxpress_exporter import export
+
+    folder = tmp_path / "model"
+    tiny_checkpoint(architecture, TASK, folder, num_hidden_layers=1, max_position_embeddings=64)
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings["model_max_length"] = 10**30
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    export(folder, tmp_path / "out")
+    text = "John Smith works at Acme in Paris. " * 12
+    theirs = transformers.pipeline(TASK, model=str(folder), device=-1)
+    with onnxpress.pipeline(TASK, tmp_path / "out", threads=1) as pipe:
+        assert pipe.processor.tokenizer.settings.max_length is None
+        obtained = pipe(text, ignore_labels=[])
+    assert len(obtained) > 112
+    assert_alike(obtained, theirs(text, ignore_labels=[]))

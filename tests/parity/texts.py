@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 #: The same examples in every run, so that a failure is a change and not a chance.
 parity = settings(
-    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,

@@ -259,3 +259,22 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 def test_sizes_and_tables() -> None:
     assert [size(n) for n in (0, 999, 1000, 90_400_000, 2.5e12)] == ["0 B", "999 B", "1.0 KB", "90.4 MB", "2.5 TB"]
     assert table(("a", "bb"), [("ccc", "d")]) == "a    bb\n---  --\nccc  d"
+
+
+def test_the_help_of_run_fits_a_screen() -> None:
+    lines = CliRunner().invoke(program, ["run", "--help"], terminal_width=80).output.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["--device", "cdua"], "'cuda'"),
+        (["--on-error", "contnue"], "'continue'"),
+        (["--devise", "cpu"], "'--device'"),
+        (["--precision", "fastst"], "'fastest'"),
+    ],
+)
+def test_a_mistyped_value_is_told_with_the_nearest(artifact: Path, arguments: list[str], meant: str) -> None:
+    result = _call("run", artifact, "good", *arguments)
+    assert result.exit_code != 0 and meant in f"{result.output}{result.exception}"

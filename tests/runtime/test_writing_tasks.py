@@ -201,7 +201,7 @@ def test_a_pipeline_pickles_and_works_after_a_fork(pipe: Any) -> None:
     child = context.Process(target=lambda: queue.put(pipe(CHAT, **GREEDY)))
     child.start()
     assert queue.get(timeout=HANG_S) == expected
-    child.join(60)
+    child.join(HANG_S)
 
 
 # What is refused

@@ -52,6 +52,25 @@ def test_graphs_are_called_by_name_and_by_role(graphs: dict[str, Path]) -> None:
         session.input_dtype("z", "encoder")
 
 
+def test_what_is_no_array_is_told_by_its_name(graphs: dict[str, Path]) -> None:
+    session = Session({"first": graphs["first"]}, threads=1)
+    for value in ([1.0, 2.0], 3, "text", None):
+        with pytest.raises(InputError, match=f"^a: a {type(value).__name__}, and a graph takes arrays of numpy"):
+            session.run({"a": value})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match=r"arrays by name, .*not ndarray"):
+        session.run(np.zeros(2, np.float32))  # type: ignore[arg-type]
+    wrong: list[tuple[dict[str, np.ndarray], str]] = [
+        ({}, "missing: .'a'."),
+        ({"a": np.zeros(2, np.float32), "z": np.zeros(2)}, "unknown: .'z'."),
+        ({"a": np.zeros(2, np.float64)}, "a: float64, but graph 'first' wants float32"),
+        ({"a": np.zeros((2, 2), np.float32)}, "a: 2 axes, but graph 'first' wants"),
+    ]
+    for inputs, message in wrong:
+        with pytest.raises(InputError, match=message):
+            session.run(inputs)
+    assert session.run({"a": np.float32([1, 2])})["b"].tolist() == [2, 4]
+
+
 def test_the_only_graph_needs_no_name(graphs: dict[str, Path]) -> None:
     session = Session({"second": graphs["second"]}, threads=1)
     assert session.run({"a": np.array([3], np.float16)})["b"] == 9

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from onnxpress import Artifact
+from onnxpress.cli.options import OneOf
 from onnxpress_bench.options import measure
 from onnxpress_bench.suites import ROOT, SUITES, Case, cases
 from onnxpress_bench.suites.shapes import artifact_of, checkpoint_of
@@ -21,7 +22,7 @@ STORE = ROOT / "models" / "artifacts"
 
 
 @click.command()
-@click.option("--suite", type=click.Choice(list(SUITES)), help="Only this one (default: all).")
+@click.option("--suite", type=OneOf(list(SUITES)), help="Only this one (default: all).")
 @click.option("--case", "names", multiple=True, help="Only these cases.")
 @click.option("--blocks", type=click.IntRange(min=1), help="Fresh processes per backend, in place of the suite's own.")
 @click.option("--list", "only_list", is_flag=True, help="Print suites and cases, and measure nothing.")

@@ -8,7 +8,7 @@ then only its scores are compared. Knows neither torch nor a graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ Numbers = NDArray[np.float64]
 
 #: Tokens whose probabilities are compared one by one; all others are compared together.
 LIKELIEST = 64
+#: Scores that are looked at together.
+NUMBERS_AT_ONCE = 1_000_000
 #: Scores of one position that are compared as numbers.
 SAMPLE = 512
 #: What counts as being among the reference's first.
@@ -89,9 +91,9 @@ class Judge:
             best = logits.argmax(axis=1)
             same.append(best == seen.top[:, 0])
             among.append((best[:, None] == seen.top[:, :FIRST]).any(axis=1))
-            chances = _logarithms(logits)
-            divergence.append(_divergence(seen, np.take_along_axis(chances, seen.top, axis=1)))
-            surprise.append(seen.next_token - chances[np.arange(len(logits)), list(case.ids[1:])])
+            chances, next_token = _logarithms(logits, seen.top, case)
+            divergence.append(_divergence(seen, chances))
+            surprise.append(seen.next_token - next_token)
             correlation.append(_correlation(seen.sample, logits[:, _sample(logits.shape[1])]))
         if wrong:  # no text can be written by them
             return Verdict({}, (f"{wrong / total:.1%} of its scores are no numbers: it overflows",))
@@ -121,15 +123,26 @@ class Judge:
 
 def _seen(logits: Logits, case: Case) -> Seen:
     logits = logits[:-1]
+    top = np.concatenate([_likeliest(logits[rows]) for rows in _rows(logits)])
+    chances, next_token = _logarithms(logits, top, case)
+    return Seen(top, chances, next_token, logits[:, _sample(logits.shape[1])].copy())
+
+
+def _likeliest(logits: Logits) -> NDArray[np.int64]:
+    """int64 (positions, LIKELIEST): tokens, the likeliest first."""
     count = min(LIKELIEST, logits.shape[1])
-    top = np.argpartition(-logits, count - 1, axis=1)[:, :count]
+    top: NDArray[np.int64] = np.argpartition(-logits, count - 1, axis=1)[:, :count]
     order = np.argsort(-np.take_along_axis(logits, top, axis=1), axis=1, kind="stable")
     top = np.take_along_axis(top, order, axis=1)
     # The first of equal scores, as everywhere.
     top[:, 0] = logits.argmax(axis=1)
-    chances = _logarithms(logits)
-    next_token = chances[np.arange(len(logits)), list(case.ids[1:])]
-    return Seen(top, np.take_along_axis(chances, top, axis=1), next_token, logits[:, _sample(logits.shape[1])].copy())
+    return top
+
+
+def _rows(logits: Logits) -> Iterator[slice]:
+    """Positions that are looked at together: in 64 bits, all of a text's scores would be as large as a model."""
+    step = max(1, NUMBERS_AT_ONCE // logits.shape[1])
+    yield from (slice(row, row + step) for row in range(0, len(logits), step))
 
 
 def _sample(vocabulary: int) -> NDArray[np.int64]:
@@ -137,12 +150,17 @@ def _sample(vocabulary: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, vocabulary - 1, min(SAMPLE, vocabulary)).round().astype(np.int64))
 
 
-def _logarithms(logits: Logits) -> Numbers:
-    """The logarithms of the probabilities, float64 (positions, vocabulary)."""
-    rows = logits.astype(np.float64)
-    rows -= rows.max(axis=1, keepdims=True)
-    rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
-    return rows
+def _logarithms(logits: Logits, tokens: NDArray[np.int64], case: Case) -> tuple[Numbers, Numbers]:
+    """The logarithms of the probabilities of some tokens, float64 (positions, tokens), and of those that do follow."""
+    chances = []
+    asked = np.concatenate([tokens, np.array(case.ids[1:], np.int64)[:, None]], axis=1)
+    for part in _rows(logits):
+        rows = logits[part].astype(np.float64)
+        rows -= rows.max(axis=1, keepdims=True)
+        rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
+        chances.append(np.take_along_axis(rows, asked[part], axis=1))
+    together = np.concatenate(chances)
+    return together[:, :-1], together[:, -1]
 
 
 def _divergence(seen: Seen, chances: Numbers) -> Numbers:

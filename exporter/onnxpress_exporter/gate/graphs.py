@@ -50,12 +50,24 @@ class Graphs:
             ids[row, : len(source)], mask[row, : len(source)] = source, 1
         return self._model.encode(ids, mask, room)  # type: ignore[union-attr]
 
-    def logits(self, case: Case) -> Logits:
-        """float32 (tokens, vocabulary): what may follow each of the case's tokens."""
+    def logits(self, case: Case, last: int | None = None) -> Logits:
+        """float32 (tokens, vocabulary): what may follow each of the case's tokens, or of the `last` ones."""
         decoder = self.opened([case])
-        parts = [case.ids[place : place + _AT_ONCE] for place in range(0, len(case.ids), _AT_ONCE)]
-        logits = np.concatenate([decoder.prefill(0, part, len(part)) for part in parts])
+        count = len(case.ids)
+        first = 0 if last is None else max(0, count - last)
+        logits: Logits | None = None
+        for place in range(0, count, _AT_ONCE):
+            part = case.ids[place : place + _AT_ONCE]
+            end = place + len(part)
+            wanted = min(len(part), max(0, end - first))
+            scores = decoder.prefill(0, part, max(1, wanted))
+            if wanted:
+                # In one array from the start: all scores of a long text are as large as a model.
+                if logits is None:
+                    logits = np.empty((count - first, scores.shape[1]), scores.dtype)
+                logits[end - wanted - first : end - first] = scores
         decoder.close()
+        assert logits is not None, "a case has tokens"
         return logits
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:

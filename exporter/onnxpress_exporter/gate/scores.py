@@ -43,11 +43,24 @@ class Writes(Protocol):
 
     name: str
 
-    def logits(self, case: Case) -> Logits:
-        """float32 (tokens, vocabulary): what may follow each of the case's tokens."""
+    def logits(self, case: Case, last: int | None = None) -> Logits:
+        """float32 (tokens, vocabulary): what may follow each of the case's tokens, or of the `last` ones."""
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         """The tokens that follow, the likeliest first of all, at most `count`."""
+
+
+class _Named:
+    """What is left of a reference that is asked no more."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def logits(self, case: Case, last: int | None = None) -> Logits:
+        raise AssertionError(f"{self.name} is asked no more")
+
+    def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
+        raise AssertionError(f"{self.name} is asked no more")
 
 
 class Expected:
@@ -58,7 +71,11 @@ class Expected:
         self.cases = cases
         self.logits = [reference.logits(case) for case in cases]
         self.far = far
-        self.far_logits = None if far is None else reference.logits(far)[-END:].copy()
+        self.far_logits = None if far is None else reference.logits(far, END)
+
+    def forget_reference(self) -> None:
+        """Let go of the reference, which may hold all weights: fp32 is verified, and its answers are here."""
+        self.reference = _Named(self.reference.name)
 
     @property
     def longest(self) -> Case:
@@ -94,7 +111,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
             # such a step's error is no dependence on other rows, and is not counted as one.
             compared.check(f"{where} the same text read at once", _of(obtained), _of(alone[first:]), between)
     if expected.far is not None and expected.far_logits is not None:
-        obtained = graphs.logits(expected.far)[-END:]
+        obtained = graphs.logits(expected.far, END)
         compared.beside_reference(
             f"{expected.far.name!r}, against the reference", _of(obtained), _of(expected.far_logits)
         )

@@ -90,6 +90,7 @@ class WritingGate:
         # Texts are written by the fp32 graphs, which write what PyTorch does: that was verified.
         reads_on = self._evaluation is not None and self._evaluation.scorer is NEXT_TOKENS
         self._reference_score = self._score(self._session, self._expected.reference if reads_on else self._plain)
+        self._expected.forget_reference()
 
     def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
         """As `Gate` says, once it is prepared."""

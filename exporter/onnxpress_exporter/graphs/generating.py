@@ -54,13 +54,13 @@ def _traced(model: Any, reason: str) -> Built:
     from onnxpress_exporter.graphs import traced_cache as growing
 
     try:
-        cache, graphs = _trace_kind(model, growing)
+        cache, graphs, why = _trace_kind(model, growing)
     except TraceError as error:
         raise UnsupportedCheckpoint(
             f"{type(model).__name__} cannot be exported: its graph cannot be built ({reason}), and not be traced "
             f"either: {error}."
         ) from error
-    return Built(graphs, cache, growing.traced_limit(model), f"{reason}{_SLOW.get(cache, '')}")
+    return Built(graphs, cache, growing.traced_limit(model), f"{reason}{why}{_SLOW.get(cache, '')}")
 
 
 #: What a user should know of a traced graph beside why it was traced.
@@ -70,15 +70,24 @@ _SLOW = {
 }
 
 
-def _trace_kind(model: Any, growing: Any) -> tuple[Cache, Mapping[str, onnx_ir.Model]]:
-    """Trace what the model keeps: keys and values, a state, or nothing."""
+def _trace_kind(model: Any, growing: Any) -> tuple[Cache, Mapping[str, onnx_ir.Model], str]:
+    """Trace what the model keeps: keys and values, a state, or nothing; and why nothing, if it keeps what no graph can.
+
+    Raises:
+        TraceError: it cannot be traced, not even where nothing is kept.
+    """
     if model.config.is_encoder_decoder:
-        return "growing", growing.trace_encoder_decoder(model)
+        return "growing", growing.trace_encoder_decoder(model), ""
     if not growing.keeps_anything(model):
-        return "none", {DECODER: growing.trace_whole(model)}
-    if growing.keeps_states(model):
-        return "state", {DECODER: growing.trace_step(model)}
-    return "growing", {DECODER: growing.trace_decoder(model)}
+        return "none", {DECODER: growing.trace_whole(model)}, ""
+    cache: Cache = "state" if growing.keeps_states(model) else "growing"
+    try:
+        return cache, {DECODER: growing.trace_step(model) if cache == "state" else growing.trace_decoder(model)}, ""
+    except TraceError as why:
+        try:
+            return "none", {DECODER: growing.trace_whole(model)}, f"; what it keeps fits no graph here: {why}"
+        except TraceError as error:
+            raise TraceError(f"{why}; nor read whole for every token: {error}") from error
 
 
 def graph_info(name: str, model: onnx_ir.Model) -> GraphInfo:

@@ -6,19 +6,16 @@ Knows nothing of how the figures are used.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from onnxpress.engine.session import Session
 from onnxpress_exporter.quantize.sites import Site
-from onnxpress_exporter.write.save import save
+from onnxpress_exporter.quantize.unsaved import opened
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -93,15 +90,13 @@ def calibrate(
     parts = list(groups(sites))
     for number, group in enumerate(parts):
         collectors = {site.value: _Collector(site.width, len(inputs)) for site in group}
-        with tempfile.TemporaryDirectory(prefix="onnxpress-calibration-") as folder:
-            session = Session({"model": save(_tapped(model, list(collectors)), Path(folder) / "model.onnx")[0]})
+        with opened("model", _tapped(model, list(collectors))) as session:
             for index, arrays in enumerate(inputs):
                 outputs = session.run(arrays)
                 for name, collector in collectors.items():
                     collector.add(outputs[name])
                 if progress is not None:
                     progress((number + (index + 1) / len(inputs)) / len(parts))
-            session.close()
         statistics |= {name: collector.statistics() for name, collector in collectors.items()}
     return statistics
 

@@ -7,9 +7,8 @@ Graphs are written where they belong, and removed again where they did not pass.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +27,7 @@ from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quantize.sites import LEAST_WEIGHTS, LEAST_WIDTH, Site
 from onnxpress_exporter.quantize.storage import Storage
 from onnxpress_exporter.quantize.thresholds import Verdict, thresholds_of
+from onnxpress_exporter.quantize.unsaved import opened
 from onnxpress_exporter.write.save import save
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -208,7 +208,7 @@ class Quantizer:
         model = store.with_plan({value: treatment}, inputs)
         expected = self._outputs(name)
         difference = spread = 0.0
-        with self._opened(name, model) as session:
+        with opened(name, model) as session:
             for arrays, wanted in zip(self._calibration(name), expected, strict=False):
                 obtained = session.run(arrays, name)
                 for output, array in wanted.items():
@@ -222,7 +222,7 @@ class Quantizer:
         if name not in self._expected:
             rows: list[Arrays] = []
             numbers = 0
-            with self._opened(name, self._fp32[name]) as session:
+            with opened(name, self._fp32[name]) as session:
                 for arrays in self._calibration(name)[:HARM_ROWS]:
                     outputs = {
                         output: array
@@ -235,15 +235,6 @@ class Quantizer:
                         break
             self._expected[name] = rows
         return self._expected[name]
-
-    @contextmanager
-    def _opened(self, name: str, model: onnx_ir.Model) -> Iterator[Session]:
-        """A session of one graph that is not kept."""
-        with (
-            tempfile.TemporaryDirectory(prefix="onnxpress-quantize-") as folder,
-            closing(Session({name: save(model, Path(folder) / "model.onnx")[0]})) as session,
-        ):
-            yield session
 
     def _treatments(self, precision: str, attempts: Sequence[Attempt], outcome: Found) -> dict[str, str]:
         """Describe the products that are not treated as the rest."""

@@ -14,23 +14,29 @@ from onnxpress.errors import InputError
 Command = Callable[..., Any]
 
 
-revision_option = click.option("--revision", help="Branch, tag or commit of a Hub repository.")
-device_option = click.option("--device", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
+class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in newer versions alone
+    """One of several words; a mistyped one is told with the one that was probably meant."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
+        from onnxpress.suggestions import did_you_mean
+
+        return super().get_invalid_choice_message(value, ctx) + did_you_mean(str(value), map(str, self.choices))
+
+
+revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub.")
+device_option = click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
 
 
 def opening(command: Command) -> Command:
     """How an artifact is opened: --precision, --device, --revision, --threads."""
     for option in (
-        click.option(
-            "--threads", type=click.IntRange(min=1), help="Threads (default: the cores this process may use)."
-        ),
+        click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads (default: usable cores)."),
         revision_option,
         device_option,
         click.option(
             "--precision",
             metavar="NAME",
-            help="Variant to run: fp32, int8, ...; or fastest, smallest, exact (default: the same answers, faster only "
-            "where that was measured).",
+            help="Variant: fp32, int8, ..., fastest, smallest, exact.",
         ),
     ):
         command = option(command)
@@ -45,7 +51,7 @@ def settings(command: Command) -> Command:
         "settings",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Argument of the call; VALUE is JSON or plain text, @FILE reads a file. Repeatable.",
+        help="Argument of the call: JSON, text or @FILE.",
     )(command)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxpress.cli.options import call_arguments, opening, settings
+from onnxpress.cli.options import OneOf, call_arguments, opening, settings
 from onnxpress.cli.streams import writes_unicode
 from onnxpress.cli.words import in_words_of
 
@@ -29,21 +29,15 @@ class Failure:
 
 @click.command(
     epilog="""\b
-Each INPUT is a text, or a JSON object with an input, or an input and options:
-  onnxpress run ner-artifact "Ada Lovelace lived in London." -s aggregation_strategy=simple
-  onnxpress run ner-artifact '{"inputs": "Ada", "parameters": {"aggregation_strategy": "simple"}}'
+  onnxpress run ner-artifact "Ada Lovelace" -s aggregation_strategy=simple
   onnxpress run qa-artifact '{"question": "Who?", "context": "It was Ada."}'
-  onnxpress run qa-artifact "Who?" "When?" -s context=@history.txt
-  onnxpress run reranker-artifact "first document" "second document" -s query="a question"
-  onnxpress run embedder-artifact "a text" "another" -s source_sentence="which is like it?"
-  onnxpress run chat-artifact '[{"role": "user", "content": "Hi"}]' -s max_new_tokens=200 -s temperature=0.3
   cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
-  onnxpress run artifact --input reviews.csv --field review --on-error continue > answers.jsonl
+More, and what INPUT may be: docs/usage.md
 """
 )
 @click.argument("artifact")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option("--task", help="Task, where the artifact serves several.")
+@click.option("--task", metavar="NAME", help="Task, where ARTIFACT serves several.")
 @opening
 @settings
 @click.option(
@@ -51,22 +45,25 @@ Each INPUT is a text, or a JSON object with an input, or an input and options:
     "--input",
     "source",
     type=click.Path(path_type=Path),
-    help="Ask the rows of a file: .csv, .tsv, .parquet, or lines.",
+    metavar="FILE",
+    help="Ask rows of .csv, .tsv, .parquet, lines.",
 )
 @click.option(
     "--field",
     "names",
     multiple=True,
-    help="Column, or field of JSON lines, that is asked; the others are kept beside the answer. Repeatable: a pair.",
+    metavar="NAME",
+    help="Column that is asked; others are kept.",
 )
 @click.option(
     "--on-error",
-    type=click.Choice(["stop", "continue"]),
+    type=OneOf(["stop", "continue"]),
     default="stop",
     show_default=True,
-    help="At a row that cannot be answered: stop, or tell and go on (exit code 1).",
+    metavar="WHAT",
+    help="At a bad row: stop, or continue.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each input.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each input.")
 def run(
     artifact: str,
     inputs: tuple[str, ...],
@@ -81,7 +78,7 @@ def run(
     on_error: str,
     as_json: bool,
 ) -> None:
-    """Answer each INPUT with ARTIFACT; without INPUT, each line of standard input, which is UTF-8."""
+    """Answer each INPUT with ARTIFACT, or else each line of standard input."""
     from onnxpress.cli import rows
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits

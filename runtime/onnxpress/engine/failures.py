@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from onnxpress.errors import EngineError, InputError, OnnxpressError, OutOfMemory
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from onnxruntime import InferenceSession, NodeArg
 
 #: What messages about memory say: ONNX Runtime's arenas, the C++ library, CUDA and its libraries.
@@ -104,9 +102,9 @@ def is_bad_file(error: BaseException) -> bool:
     return _class(error) in _BAD_FILE
 
 
-def out_of_memory(path: Path, device: str, error: BaseException) -> OutOfMemory:
+def out_of_memory(graph: object, device: str, error: BaseException) -> OutOfMemory:
     """The error that says that a graph does not fit into memory."""
-    return OutOfMemory(f"{path}: there is not enough memory on {device} to open this graph ({first_line(error)}).")
+    return OutOfMemory(f"{graph}: there is not enough memory on {device} to open this graph ({first_line(error)}).")
 
 
 def first_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from onnxpress.engine.failures import first_line, is_bad_file, is_out_of_memory, out_of_memory
@@ -21,6 +21,7 @@ from onnxpress.engine.threads import Spinning, default_threads, spinning_of
 from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
 _log = logging.getLogger("onnxpress.engine")
@@ -36,6 +37,19 @@ class OpenGraph:
     threads: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Unsaved:
+    """A graph that lies in no file, and is not shared: `content`, a serialized ModelProto below 2 GB, whose external
+    weights are in `weights`, by name, or else are mapped from the files in `folder`."""
+
+    content: bytes
+    folder: Path
+    weights: Mapping[str, NDArray[Any]]
+
+    def __str__(self) -> str:
+        return f"a graph beside {self.folder}"
+
+
 @dataclass(slots=True)
 class _Process:
     """The graphs that are open in one process, and a lock for each that is being opened."""
@@ -49,7 +63,7 @@ _processes: dict[int, _Process] = {}
 
 
 def open_graph(
-    path: Path,
+    path: Path | Unsaved,
     device: str,
     threads: int | None,
     *,
@@ -70,6 +84,9 @@ def open_graph(
     """
     process = _processes.setdefault(os.getpid(), _Process())
     threads = threads or default_threads()
+    if isinstance(path, Unsaved):
+        alone = spinning_of(threads, alternates=alternates, crowded=crowded)
+        return _load(path, device, threads, alone, options)
     key = (_identity(path), device, threads, frozenset(options.items()))
     with process.locks.setdefault(key, threading.Lock()):
         graph = process.graphs.get(key)
@@ -96,7 +113,7 @@ def _identity(path: Path) -> Hashable:
     return str(path.resolve()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _load(path: Path, device: str, threads: int, spinning: Spinning, chosen: Mapping[str, str]) -> OpenGraph:
+def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, chosen: Mapping[str, str]) -> OpenGraph:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors arrive as exceptions; nothing goes to stderr
@@ -104,11 +121,17 @@ def _load(path: Path, device: str, threads: int, spinning: Spinning, chosen: Map
     options.inter_op_num_threads = 1
     for entry in spinning.value:
         options.add_session_config_entry(*entry)
+    if isinstance(path, Unsaved):
+        # ONNX Runtime reads the arrays where they are, and as long as its session lives.
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in path.weights.values()]
+        options.add_external_initializers(list(path.weights), values)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.folder))
+    source = path.content if isinstance(path, Unsaved) else os.fspath(path)
     row = provider_of(device)
     providers = [(row.name, row.options_of(index_of(device), chosen))]
     try:
         # Without this, a device that fails makes ONNX Runtime print to stdout and go on with the CPU.
-        session = ort.InferenceSession(os.fspath(path), options, providers=providers, enable_fallback=False)
+        session = ort.InferenceSession(source, options, providers=providers, enable_fallback=False)
     except Exception as error:  # onnxruntime's exceptions have no common base but Exception
         if is_out_of_memory(error):
             raise out_of_memory(path, device, error) from None

@@ -183,7 +183,8 @@ def parse_device(device: object) -> str:
         if int(index or 0) == 0:
             return family
     known = ", ".join(f'"{row.family}:N"' if row.numbered else f'"{row.family}"' for row in PROVIDERS.values())
-    raise InputError(f"{device!r} is not a device. There are: {known}; N is 0 where it is left out.")
+    meant = did_you_mean(family, PROVIDERS)
+    raise InputError(f"{device!r} is not a device.{meant} There are: {known}; N is 0 where it is left out.")
 
 
 def provider_of(device: str) -> Provider:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from onnxpress.engine.bounds import check_bounds
 from onnxpress.engine.capture import numbered
 from onnxpress.engine.failures import dtype_name, explain
-from onnxpress.engine.open_graphs import OpenGraph, open_graph
+from onnxpress.engine.open_graphs import OpenGraph, Unsaved, open_graph
 from onnxpress.engine.providers import (
     GRAPH_CAPTURE,
     import_onnxruntime,
@@ -62,8 +62,8 @@ class Session:
     """Runs one or more graphs on one device.
 
     Args:
-        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or an artifact, its
-            folder or its Hub id, whose variant is chosen as a pipeline chooses it.
+        graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or graphs that
+            were not written. Or an artifact, its folder or its Hub id, whose variant is chosen as a pipeline chooses.
         device: "cpu", "cuda" or "cuda:N"; also what transformers takes: -1 (CPU) or the number of a GPU.
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
@@ -80,7 +80,7 @@ class Session:
 
     def __init__(
         self,
-        graphs: Mapping[str, Path] | Artifact | str | Path,
+        graphs: Mapping[str, Path | Unsaved] | Artifact | str | Path,
         *,
         device: object = None,
         threads: int | None = None,
@@ -129,6 +129,7 @@ class Session:
             Cancelled, TimeoutExceeded: the call that the run is part of has to end.
         """
         opened = self.opened(graph)
+        _check_arrays(inputs)
         if self.bounds:
             check_bounds(inputs, self.bounds.get(self.name_of(graph), {}))
         try:
@@ -298,6 +299,22 @@ def _of_artifact(
     manifest = artifact.manifest
     graphs = artifact.graphs(choose(manifest, None, device).precision)
     return graphs, {graph.role: name for name, graph in manifest.graphs.items()}, manifest.table_rows()
+
+
+def _check_arrays(inputs: object) -> None:
+    """Refuse what is no array, before anything asks for its size.
+
+    Raises:
+        InputError: what it is, and how to pass it.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"A graph's inputs are arrays by name, {{'input_ids': array}}, not {type(inputs).__name__}.")
+    for name, array in inputs.items():
+        if not all(hasattr(array, attribute) for attribute in ("dtype", "shape", "nbytes", "__array_interface__")):
+            raise InputError(
+                f"{name}: a {type(array).__name__}, and a graph takes arrays of numpy: pass numpy.asarray(value), of "
+                "the dtype that Session.input_dtype(name) tells; onnxpress.load(...) takes lists and tensors."
+            )
 
 
 def _return_memory() -> None:

@@ -328,8 +328,7 @@ class Pipeline(ABC, Generic[Options, P]):
 
     def close(self) -> None:
         """Free the model's memory, unless another pipeline has it open. The pipeline cannot be called again."""
-        if self.loaded.owned:
-            self.session.close()
+        self.loaded.close()
 
     def __enter__(self) -> Self:
         return self

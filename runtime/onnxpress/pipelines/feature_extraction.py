@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,8 @@ from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
 
 @dataclass(frozen=True, slots=True)
 class FeatureExtractionOptions:
-    """`return_tensors`: "np" for arrays, False or None for nested lists.
+    """`return_tensors`: "np" or True for arrays, "pt" for PyTorch's tensors where the caller has imported torch, False
+    or None for nested lists.
 
     `truncation` cuts a text to the model's limit; without it, a longer text is an InputError. `tokenize_kwargs` holds
     this and other arguments of the tokenizer.
@@ -25,11 +27,13 @@ class FeatureExtractionOptions:
     tokenize_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.return_tensors not in (None, False, "np"):
+        if self.return_tensors not in (None, False, True, "np", "pt"):
             raise InputError(
-                f'return_tensors is {self.return_tensors!r}; there is no torch here: pass "np" for an array, which '
-                "torch.from_numpy takes, or leave it out for nested lists."
+                f'return_tensors is {self.return_tensors!r}; pass "np" for arrays, "pt" for PyTorch\'s tensors, or '
+                "leave it out for nested lists."
             )
+        if self.return_tensors == "pt" and "torch" not in sys.modules:
+            raise InputError('return_tensors="pt" is for programs that have imported torch; pass "np" for arrays.')
         if self.truncation is not None and "truncation" in (self.tokenize_kwargs or {}):
             raise InputError("truncation is given twice: as an argument and in tokenize_kwargs.")
         check_arguments(self.arguments(), "tokenize_kwargs")
@@ -41,7 +45,7 @@ class FeatureExtractionOptions:
 
 
 class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
-    """`pipe(text)` -> nested lists of floats (1, sequence, hidden), or with `return_tensors="np"` a float32 array of
+    """`pipe(text)` -> nested lists of floats (1, sequence, hidden), or with `return_tensors` a float32 array of
     this shape; a list of texts gives a list of these."""
 
     options_type = FeatureExtractionOptions
@@ -59,4 +63,6 @@ class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
 
     def finish(self, context: None, values: list[Any], options: FeatureExtractionOptions) -> Any:
         features = values[0][self.answer_name][None]
-        return features if options.return_tensors == "np" else features.tolist()
+        if options.return_tensors == "pt":
+            return sys.modules["torch"].from_numpy(features)
+        return features if options.return_tensors else features.tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -124,6 +124,7 @@ class GraphModel:
             raise InputError(f"{self.artifact.folder}: this model reads and does not write: call it instead.")
         arrays = {"attention_mask": attention_mask, "input_ids": settings.pop("input_ids", None)}
         rows, others = self._rows(inputs, None, {name: row for name, row in arrays.items() if row is not None})
+        self._check_names(others)
         return self._generated(rows, others.get("attention_mask"), settings, streamer)
 
     def save_pretrained(self, save_directory: str | Path) -> Path:
@@ -146,8 +147,7 @@ class GraphModel:
 
     def close(self) -> None:
         """Free the model's memory, unless it is a pipeline's. The model cannot be called again."""
-        if self.loaded.owned:
-            self.session.close()
+        self.loaded.close()
 
     def __enter__(self) -> Self:
         return self
@@ -204,6 +204,13 @@ class GraphModel:
         rows = self.tokenizer(texts, pairs, **arguments)
         return {name: row for name, row in rows.items() if name in names and name != "attention_mask"}
 
+    def _check_names(self, others: Mapping[str, Any], more: Sequence[str] = ()) -> None:
+        """Refuse arrays that a model that writes does not read, and would be left out in silence."""
+        known = ("input_ids", "attention_mask", *more)
+        for name in others:
+            if name not in known:
+                raise unknown_argument("This model", name, known, {})
+
     def _check_length(self, rows: Rows) -> None:
         limit = None if self.loaded.tokenizer is None else self.loaded.tokenizer.settings.max_length
         if limit is not None and rows.array.shape[1] > limit:
@@ -231,6 +238,7 @@ class GraphModel:
 
     def _written_logits(self, rows: Rows, others: Mapping[str, Any]) -> ModelOutputs:
         """What may follow each token: float32 (batch, tokens, vocabulary), zeros at padding."""
+        self._check_names(others, ("decoder_input_ids", "decoder_attention_mask") if self._writer.encodes else ())
         texts = _own_tokens(rows, others.get("attention_mask"), self._side)
         prompts = texts
         if self._writer.encodes:

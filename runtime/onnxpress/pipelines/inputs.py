@@ -87,6 +87,6 @@ def as_pairs(inputs: Iterable[Any], otherwise: str = "") -> list[Any]:
     for pair in pairs:
         texts = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
         if not texts:
-            told = f" {otherwise}" if otherwise else ""
-            raise InputError(f"predict takes pairs of texts, [(query, document), ...], not {pair!r:.60}.{told}")
+            advice = f" {otherwise}" if otherwise else ""
+            raise InputError(f"predict takes pairs of texts, [(query, document), ...], not {pair!r:.60}.{advice}")
     return pairs

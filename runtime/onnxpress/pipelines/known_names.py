@@ -88,3 +88,27 @@ OF_CROSS_ENCODERS = names(
         "smart_batching_collate_text_only": _NO_TRAINING,
     }
 )
+
+_AS_EXPORTED = "the tokenizer is as it was exported: change the checkpoint's, and export again."
+
+#: transformers' PreTrainedTokenizerFast.
+OF_TOKENIZER_OBJECTS = names(
+    {
+        "add_tokens add_special_tokens train_new_from_iterator set_truncation_and_padding update_post_processor "
+        "add_bos_token add_eos_token": _AS_EXPORTED,
+        "from_pretrained": "onnxpress.pipeline(...).tokenizer and onnxpress.load(...).tokenizer open it.",
+        "backend_tokenizer decoder model convert_added_tokens convert_to_native_format slow_tokenizer_class "
+        "can_save_slow_tokenizer register_for_auto_class": "tokenizers.Tokenizer.from_file opens the artifact's "
+        "tokenizer.json.",
+        "added_tokens_decoder added_tokens_encoder": "get_added_vocab() has the tokens and their ids.",
+        "encode_message_with_chat_template get_chat_template save_chat_templates": "apply_chat_template renders "
+        "messages, and chat_template is the template.",
+        "get_response_parser parse_response": "read the text that was written.",
+        "save_vocabulary": "save_pretrained(FOLDER) copies the tokenizer's files.",
+        "push_to_hub": _UPLOAD,
+        "pretrained_vocab_files_map vocab_files_names": "the artifact's manifest names its files.",
+        "SPECIAL_TOKENS_ATTRIBUTES": "special_tokens_map has those that there are.",
+        "prepare_for_model prepare_seq2seq_batch batch_encode_plus encode_plus build_inputs_with_special_tokens "
+        "create_token_type_ids_from_sequences truncate_sequences as_target_tokenizer": "call the tokenizer itself.",
+    }
+)

@@ -29,6 +29,11 @@ class LoadedModel:
     tokenizer: Tokenizer | None = None
     owned: bool = True
 
+    def close(self) -> None:
+        """Free the model's memory, unless it is another one's."""
+        if self.owned:
+            self.session.close()
+
     def text_tokenizer(self) -> Tokenizer:
         """The tokenizer of a task that reads text.
 

@@ -170,8 +170,7 @@ def pipeline(
         check_config(loaded.artifact, asked.config)
         pipe = loaded.task.load()(loaded, {**alias_options, **asked.options})
     except BaseException:
-        if loaded.owned:
-            loaded.session.close()
+        loaded.close()
         raise
     seconds, session = time.perf_counter() - started, pipe.session
     _log.info(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from onnxpress.chat.templates import open_chat
 from onnxpress.errors import InputError
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.arguments import translate, unknown_argument
 from onnxpress.pipelines.files import read_json
+from onnxpress.pipelines.known_arguments import OF_TOKENIZERS
+from onnxpress.pipelines.known_names import OF_TOKENIZER_OBJECTS, absent
 from onnxpress.pipelines.saving import save_files
 from onnxpress.pipelines.text_processor import strategy
-from onnxpress.pipelines.tokenized import Padding, Tokenized, as_tensors, padding_of
-from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
+from onnxpress.pipelines.tokenized import PADDED, Padding, Tokenized, as_tensors, padding_of, plain, rows_of
+from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation, clean_up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,13 +75,19 @@ class PipelineTokenizer:
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
+        **others: Any,
     ) -> Tokenized:
-        """Encode. Arguments and result are transformers'; a text alone gives rows, a list of texts lists of rows.
+        """Encode. Arguments and result are transformers'; a text alone gives rows, a list of texts lists of rows, and
+        so does a list of pairs of texts.
 
         Raises:
             InputError: not a text, or an argument that is not possible.
         """
+        for name in translate(others, {name: OF_TOKENIZERS[name] for name in ("text_target", "text_pair_target")}):
+            raise unknown_argument("The tokenizer", name, inspect.signature(self).parameters, {})
         many = _is_many(text, is_split_into_words)
+        if many and text_pair is None and not is_split_into_words and _are_pairs(text):
+            text, text_pair = [first for first, _ in text], [second for _, second in text]
         texts, pairs = (list(text), text_pair) if many else ([text], None if text_pair is None else [text_pair])
         cut = self._truncation(truncation, padding, max_length, stride)
         encodings = self._tokenizer.encode_batch(texts, pairs, truncation=cut, special_tokens=add_special_tokens)
@@ -92,14 +100,7 @@ class PipelineTokenizer:
         names += ["special_tokens_mask"] * return_special_tokens_mask + ["offset_mapping"] * return_offsets_mapping
         rows = {name: [self._row(name, encoding) for encoding in encodings] for name in names}
         lengths = [len(encoding.ids) for encoding in encodings]
-        side = padding_side or self.padding_side
-
-        def make(length: int | None) -> Padding:
-            return Padding(
-                self._tokenizer.settings.pad_token_id, self.pad_token_type_id, side, length, pad_to_multiple_of
-            )
-
-        chosen = padding_of(padding, max_length, self._tokenizer.settings.max_length, make)
+        chosen = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
         if chosen is not None:
             chosen.apply(rows)
             lengths = [len(row) for row in rows["input_ids"]]
@@ -112,6 +113,32 @@ class PipelineTokenizer:
         if not lists:
             content = {name: value if name == "length" else value[0] for name, value in content.items()}
         return Tokenized(as_tensors(content, return_tensors), encodings)
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: Any = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: Any = None,
+        verbose: bool = True,
+    ) -> Tokenized:
+        """Make the rows of encoded texts as long as each other. Arguments and result are transformers'.
+
+        Raises:
+            InputError: not what a tokenizer returned, or an argument that is not possible.
+        """
+        rows, many = rows_of(encoded_inputs)
+        masked = self._wants("attention_mask", return_attention_mask)
+        if masked and "attention_mask" not in rows:
+            rows["attention_mask"] = [[1] * len(ids) for ids in rows["input_ids"]]
+        chosen = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
+        if chosen is not None:  # as theirs, a mask that nobody wants stays as it is
+            names = [name for name in PADDED if name in rows and (masked or name != "attention_mask")]
+            chosen.apply({name: rows[name] for name in names})
+        return Tokenized(as_tensors(rows if many else {n: row[0] for n, row in rows.items()}, return_tensors))
 
     def encode(self, text: Any, text_pair: Any = None, **arguments: Any) -> Any:
         """The ids of a text or a pair: a list, or with `return_tensors="np"` int64 (1, tokens)."""
@@ -128,7 +155,7 @@ class PipelineTokenizer:
         clean_up_tokenization_spaces: bool | None = None,
     ) -> Any:
         """Ids as text; lists of ids as a list of texts."""
-        ids = _plain(token_ids)
+        ids = plain(token_ids)
         if isinstance(ids, list) and ids and isinstance(ids[0], list):
             return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
         return self._tokenizer.decode(
@@ -139,15 +166,15 @@ class PipelineTokenizer:
 
     def batch_decode(self, sequences: Iterable[Any], skip_special_tokens: bool = False, **arguments: Any) -> list[str]:
         """Each list of ids as text."""
-        return [self.decode(_plain(ids), skip_special_tokens, **arguments) for ids in sequences]
+        return [self.decode(plain(ids), skip_special_tokens, **arguments) for ids in sequences]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or those of several."""
-        plain = _plain(ids)
-        if not isinstance(plain, list):
-            return self._tokenizer.token(plain)
+        numbers = plain(ids)
+        if not isinstance(numbers, list):
+            return self._tokenizer.token(numbers)
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [self._tokenizer.token(number) for number in plain if number not in skipped]
+        return [self._tokenizer.token(number) for number in numbers if number not in skipped]
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """The id of a token, or those of several; that of the unknown token where there is no such token."""
@@ -251,6 +278,40 @@ class PipelineTokenizer:
         """Every token and its id."""
         return self.get_vocab()
 
+    def get_added_vocab(self) -> dict[str, int]:
+        """The tokens that were added to the model's, and their ids."""
+        return self._tokenizer.added_tokens()
+
+    def get_special_tokens_mask(
+        self, token_ids_0: Any, token_ids_1: Any = None, already_has_special_tokens: bool = False
+    ) -> list[int]:
+        """1 for each id that is a special token, of ids that have theirs already.
+
+        Raises:
+            InputError: of ids without them.
+        """
+        if not already_has_special_tokens or token_ids_1 is not None:
+            raise InputError(
+                "get_special_tokens_mask takes ids that have their special tokens: already_has_special_tokens=True; "
+                "pass return_special_tokens_mask=True to the tokenizer for others."
+            )
+        special = set(self.all_special_ids)
+        return [int(number in special) for number in plain(token_ids_0)]
+
+    def clean_up_tokenization(self, text: str) -> str:
+        """The text without the spaces that decoding puts before punctuation."""
+        return clean_up(text)
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """The most tokens of a text, special ones left out."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """The most tokens of a pair, special ones left out."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
+
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens are added to a text or a pair."""
         return self._tokenizer.special_count(pair=pair)
@@ -267,7 +328,7 @@ class PipelineTokenizer:
         """`KIND_token` and `KIND_token_id`; this is asked for names only that are not there."""
         kind = name.removesuffix("_id").removesuffix("_token")
         if kind not in _KINDS or not name.removesuffix("_id").endswith("_token") or "_tokenizer" not in self.__dict__:
-            raise AttributeError(f"The tokenizer has no {name!r}: docs/migration.md lists what it has.")
+            raise absent("The tokenizer", name, OF_TOKENIZER_OBJECTS)
         token = self._special(kind)
         if not name.endswith("_id"):
             return token
@@ -287,6 +348,14 @@ class PipelineTokenizer:
             return entry.text
         entry = self._config.get(f"{kind}_token")
         return entry.get("content") if isinstance(entry, Mapping) else entry
+
+    def _padding(self, padding: Any, max_length: int | None, multiple: int | None, side: str | None) -> Padding | None:
+        settings = self._tokenizer.settings
+
+        def make(length: int | None) -> Padding:
+            return Padding(settings.pad_token_id, self.pad_token_type_id, side or self.padding_side, length, multiple)
+
+        return padding_of(padding, max_length, settings.max_length, make)
 
     def _wants(self, name: str, asked: bool | None) -> bool:
         return name in self.model_input_names if asked is None else asked
@@ -318,14 +387,13 @@ def _is_many(text: Any, words: bool) -> bool:
     return not words or (bool(text) and isinstance(text[0], (list, tuple)))
 
 
+def _are_pairs(texts: Sequence[Any]) -> bool:
+    """Whether each is two texts, as a list of pairs for a CrossEncoder."""
+    return bool(texts) and all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        for pair in texts
+    )
+
+
 def _parts(encoding: Encoding) -> list[Encoding]:
     return [encoding, *encoding.overflowing]
-
-
-def _plain(ids: Any) -> Any:
-    """Ids as integers or lists of them, whatever library they come from."""
-    if hasattr(ids, "tolist"):
-        return ids.tolist()
-    if isinstance(ids, (list, tuple)):
-        return [_plain(number) for number in ids]
-    return int(ids) if isinstance(ids, np.integer) else ids

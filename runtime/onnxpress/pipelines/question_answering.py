@@ -84,6 +84,10 @@ class QuestionAnswering(Pipeline[QuestionAnsweringOptions, TextProcessor]):
     def __call__(
         self, inputs: Any = None, *more: Any, question: Any = None, context: Any = None, **options: Any
     ) -> Any:
+        for name in ("X", "data"):  # transformers 4 took the inputs under these names, too
+            if options.get(name) is not None and (inputs is not None or question is not None):
+                raise InputError(f"{name}= is another name of the inputs: pass them once.")
+            inputs = options.pop(name, None) if inputs is None else inputs
         items = _items(inputs, more, question, context)
         return super().__call__(items[0] if isinstance(items, list) and len(items) == 1 else items, **options)
 
@@ -202,6 +206,8 @@ def _pairs(question: Any, context: Any) -> list[Any]:
 
 
 def _question_and_context(item: Any) -> tuple[str, str]:
+    if hasattr(item, "question_text") and hasattr(item, "context_text"):  # transformers' SquadExample
+        item = {"question": item.question_text, "context": item.context_text}
     if not isinstance(item, Mapping):
         raise InputError(f'Expected {{"question": ..., "context": ...}}, got {type(item).__name__} {item!r:.60}.')
     for name in ("question", "context"):

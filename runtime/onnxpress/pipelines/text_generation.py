@@ -96,6 +96,8 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     #: Prompts of different lengths need no padding.
     budget = 2**31
     role = "decoder"
+    #: What `_call` read last: of which settings and other options, and what.
+    _latest: tuple[Mapping[str, Any], tuple[Any, ...], WritingSettings] | None = None
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
@@ -144,7 +146,22 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         sample, texts = values[0]
         return [self._result(context, sample, text, options) for text in texts]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_latest"}
+
     def _call(self, options: TextGenerationOptions, single: bool = False) -> WritingSettings:
+        """The settings of a call: read once, for all of its inputs and batches."""
+        if single:
+            return self._read(options, single)
+        asked, rest = options.generate_kwargs, (options.stop_sequence, options.prefix)
+        latest = self._latest
+        if latest is not None and latest[0] is asked and latest[1] == rest:
+            return latest[2]
+        call = self._read(options, single)
+        self._latest = asked, rest, call  # in one step: threads call at once
+        return call
+
+    def _read(self, options: TextGenerationOptions, single: bool) -> WritingSettings:
         settings = dict(options.generate_kwargs)
         of_task = stop_strings(options.stop_sequence)
         prefix = self._prefix if options.prefix is None else options.prefix

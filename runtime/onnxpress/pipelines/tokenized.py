@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +97,8 @@ def padding_of(value: Any, max_length: int | None, limit: int | None, make: Any)
 
 
 def as_tensors(rows: Mapping[str, Any], kind: Any) -> dict[str, Any]:
-    """Rows as int64 arrays (texts, tokens), where `return_tensors="np"` asks for them.
+    """Rows as int64 arrays (texts, tokens), where `return_tensors="np"` asks for them; "pt": as PyTorch's tensors,
+    where the caller has imported torch.
 
     Raises:
         InputError: the rows are not of one length, or arrays of another library are asked for.
@@ -104,11 +106,44 @@ def as_tensors(rows: Mapping[str, Any], kind: Any) -> dict[str, Any]:
     name = getattr(kind, "value", kind)
     if name in (None, False):
         return dict(rows)
-    if name != "np":
+    torch = sys.modules.get("torch") if name == "pt" else None
+    if name not in ("np", "pt") or (name == "pt" and torch is None):
         raise InputError(
-            f'return_tensors={kind!r}: there are arrays of numpy alone: pass "np", which torch.from_numpy takes.'
+            f'return_tensors={kind!r}: pass "np" for arrays of numpy, or "pt" in a program that has imported torch.'
         )
     try:
-        return {name: np.array(row, dtype=np.int64) for name, row in rows.items()}
+        arrays = {name: np.array(row, dtype=np.int64) for name, row in rows.items()}
+        return arrays if torch is None else {name: torch.from_numpy(array) for name, array in arrays.items()}
     except ValueError:
         raise InputError("The texts have different numbers of tokens: pass padding=True to make arrays.") from None
+
+
+#: The fields that `pad` fills up; others stay as they are.
+PADDED = ("input_ids", "token_type_ids", "attention_mask", "special_tokens_mask")
+
+
+def rows_of(encoded: Any) -> tuple[dict[str, list[Any]], bool]:
+    """What a tokenizer returned, or a list of that, as new lists of rows by name, and whether it was many.
+
+    Raises:
+        InputError: something else.
+    """
+    if isinstance(encoded, (list, tuple)) and encoded and all(isinstance(row, Mapping) for row in encoded):
+        if any(set(row) != set(encoded[0]) for row in encoded):
+            raise InputError("pad: the encoded texts have different fields: encode them all in the same way.")
+        encoded = {name: [row[name] for row in encoded] for name in encoded[0]}
+    if not isinstance(encoded, Mapping) or "input_ids" not in encoded:
+        raise InputError(f"pad takes what the tokenizer returned, with input_ids, not {type(encoded).__name__}.")
+    content = {name: plain(value) for name, value in encoded.items()}
+    many = not content["input_ids"] or isinstance(content["input_ids"][0], list)
+    rows = content if many else {name: [value] for name, value in content.items()}
+    return {n: [list(r) if isinstance(r, list) else r for r in value] for n, value in rows.items()}, many
+
+
+def plain(ids: Any) -> Any:
+    """Ids as integers or lists of them, whatever library they come from."""
+    if hasattr(ids, "tolist"):
+        return ids.tolist()
+    if isinstance(ids, (list, tuple)):
+        return [plain(number) for number in ids]
+    return int(ids) if isinstance(ids, np.integer) else ids

@@ -230,6 +230,10 @@ class Tokenizer:
         """How many tokens there are, with or without those that were added to the model's."""
         return int(self._rust.get_vocab_size(with_added_tokens=added))
 
+    def added_tokens(self) -> dict[str, int]:
+        """The tokens that were added to the model's, and their ids, in the order of the ids."""
+        return {token.content: number for number, token in sorted(self._rust.get_added_tokens_decoder().items())}
+
     def special_ids(self) -> set[int]:
         """The ids of tokens that are no text: what `skip_special_tokens` skips."""
         return {number for number, token in self._rust.get_added_tokens_decoder().items() if token.special}

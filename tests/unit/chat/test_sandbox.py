@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.chat import meter
@@ -149,7 +149,6 @@ def _little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meter, "MAX_SECONDS", 0.2)
 
 
-@settings(deadline=None, max_examples=400)
 @given(TEMPLATES)
 def test_random_templates_escape_nowhere(template: str) -> None:
     chat = Chat({"default": template}, {"bos_token": "<s>"}, "here")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.errors import ArtifactError, InvalidManifest, UnsupportedFormat
@@ -111,7 +111,6 @@ MANIFESTS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(MANIFESTS)
 def test_what_is_written_is_read_back(value: Manifest) -> None:
     assert parse(dump(value)) == value
@@ -204,7 +203,6 @@ def test_absurd_size() -> None:
         parse(" " * (MAX_MANIFEST_BYTES + 1))
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_damage_is_always_a_named_error(data: st.DataObject) -> None:
     text = dump(manifest())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.errors import InputError, OutOfMemory
@@ -71,7 +71,6 @@ _small_rows = st.lists(st.lists(st.integers(0, 1), max_size=5), min_size=1, max_
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(max_examples=150, deadline=None)
 @given(data=st.data(), histories=_small_rows)
 def test_select_truncate_append_admit_are_a_naive_gather(
     data: st.DataObject, histories: list[list[int]], device: str

@@ -311,7 +311,7 @@ _EDITS = st.lists(
     max_size=6,
 )
 _HEALTH = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-_BOUNDED = settings(max_examples=300, deadline=None, suppress_health_check=_HEALTH)
+_BOUNDED = settings(suppress_health_check=_HEALTH)
 
 
 @given(edits=_EDITS)

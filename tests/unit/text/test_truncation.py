@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import decoders, models, pre_tokenizers, processors
@@ -66,7 +66,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", PROCESSORS)
-@settings(deadline=None, max_examples=250)
 @given(
     text=TEXT,
     pair=st.none() | TEXT,
@@ -150,7 +149,6 @@ def test_a_list_is_its_texts(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PROCESSORS if kind != "sequence"])
-@settings(deadline=None, max_examples=40)
 @given(
     rows=st.lists(st.tuples(TEXT, st.none() | TEXT), min_size=1, max_size=5),
     copies=st.sampled_from((1, 400)),

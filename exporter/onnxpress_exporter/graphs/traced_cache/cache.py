@@ -94,6 +94,8 @@ def _after(model: Any, **texts: torch.Tensor) -> Any:
 
 
 def _kept(cache: Any) -> tuple[Kept, ...]:
+    if cache is None:
+        raise TraceError("it keeps nothing of what it has read")
     if type(cache) is not DynamicCache:
         raise TraceError(f"it keeps what it has read as {type(cache).__name__}, not as keys and values")
     layers_kept = []

@@ -11,8 +11,9 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from onnxpress_exporter.errors import TraceError
 from onnxpress_exporter.graphs.names import TEXT_MASK, past_names, present_names
-from onnxpress_exporter.graphs.traced_cache.cache import growing, pairs_of
+from onnxpress_exporter.graphs.traced_cache.cache import first_line, growing, pairs_of
 from onnxpress_exporter.graphs.traced_cache.specs import Kept
 
 Tensors = dict[str, torch.Tensor]
@@ -122,7 +123,11 @@ def first_position(model: Any) -> int:
 
 
 def hides_padding(model: Any, layers: Sequence[Kept]) -> bool:
-    """Whether tokens get the same scores with padding before them, hidden by the mask."""
+    """Whether tokens get the same scores with padding before them, hidden by the mask.
+
+    Raises:
+        TraceError: it cannot read a token after what it keeps of others.
+    """
     decoder, padding, total = Decoder(model, len(layers), first_position(model)), 2, 6
     ids = 4 + torch.arange(total)[None]
     keep = torch.arange(1)
@@ -135,14 +140,19 @@ def hides_padding(model: Any, layers: Sequence[Kept]) -> bool:
 
     first = {name: value[:, : total - 1] for name, value in {"input_ids": ids, **places}.items()}
     nothing = _named([(_empty(layer.heads, layer.key), _empty(layer.heads, layer.value)) for layer in layers])
-    before = decoder(
-        **first, **nothing, attention_mask=torch.ones(1, total - 1, dtype=torch.int64), logits_to_keep=keep
-    )
-    pairs = [tuple(before[name] for name in present_names(layer)) for layer in range(len(layers))]
-    alone = read(_named(pairs), torch.ones(1, total, dtype=torch.int64), total - 1)["logits"]
+    ones = torch.ones(1, total, dtype=torch.int64)
+    try:
+        before = decoder(**first, **nothing, attention_mask=ones[:, 1:], logits_to_keep=keep)
+        pairs = [tuple(before[name] for name in present_names(layer)) for layer in range(len(layers))]
+        alone = read(_named(pairs), ones, total - 1)["logits"]
+    except Exception as error:
+        raise TraceError(f"it does not run in pieces: {first_line(error)}") from error
     wider = [tuple(torch.nn.functional.pad(tensor, (0, 0, padding, 0)) for tensor in pair) for pair in pairs]
     mask = (torch.arange(padding + total) >= padding).to(torch.int64)[None]
-    padded = read(_named(wider), mask, total - 1)["logits"]
+    try:
+        padded = read(_named(wider), mask, total - 1)["logits"]
+    except Exception:  # it takes no mask of this kind: rows have no padding then
+        return False
     return bool((alone - padded).abs().max() <= _ROUNDING * (alone.max() - alone.min()))
 
 

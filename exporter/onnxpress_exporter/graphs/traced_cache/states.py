@@ -233,7 +233,13 @@ class Whole(torch.nn.Module):
 
     def forward(self, input_ids: torch.Tensor, logits_to_keep: torch.Tensor) -> Tensors:
         with chosen_scores(self.checkpoint, logits_to_keep) as chosen:
-            return {"logits": chosen(self.checkpoint(input_ids).logits)}
+            return {"logits": chosen(_read_whole(self.checkpoint, input_ids))}
+
+
+def _read_whole(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    keeps = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    scores: torch.Tensor = model(ids, **keeps).logits
+    return scores
 
 
 def whole_spec(model: Any) -> GraphSpec:
@@ -255,10 +261,13 @@ def check_whole(model: Any) -> None:
     """
     ids = torch.tensor([_PROBE])
     try:
-        whole, begun = model(ids).logits, model(ids[:, :-2]).logits
+        whole, begun = _read_whole(model, ids), _read_whole(model, ids[:, :-2])
     except Exception as error:
         raise TraceError(f"it cannot read {len(_PROBE)} tokens: {first_line(error)}") from error
-    _same(whole[:, :-2], begun, "a token's scores change with the tokens after it")
+    ahead = "a token's scores change with the tokens after it"
+    if getattr(model.config, "is_decoder", None) is False:
+        ahead += ' ("is_decoder" is false in its config.json)'
+    _same(whole[:, :-2], begun, ahead)
 
 
 def _same(scores: torch.Tensor, expected: torch.Tensor, otherwise: str) -> None:
