@@ -10,13 +10,16 @@ import pytest
 import torch
 import transformers
 
+import onnxpress
 from onnxpress.engine.session import Session
+from onnxpress_exporter import export
 from onnxpress_exporter.graphs.sliding_windows import one_graph_for_all_lengths, slides
 from onnxpress_exporter.graphs.trace import trace
 from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.text_graph import text_encoder_spec
 from onnxpress_exporter.write.save import save
 from tests.fixtures.tiny_tokenizers import tiny_tokenizer
+from tests.fixtures.writers import writer
 
 _SIZES = {
     "vocab_size": 400,
@@ -105,7 +108,8 @@ def test_answers_are_those_of_the_class(head: str, length: int) -> None:
 def test_one_graph_has_all_lengths_and_any_number_of_global_tokens(tmp_path: Path) -> None:
     model = model_of("LongformerForQuestionAnswering", [4])
     spec = text_encoder_spec(TASKS["question-answering"], model, tiny_tokenizer("roberta"))
-    save(trace(model, spec, rows(23)), tmp_path / "model.onnx")
+    asked = TASKS["question-answering"].by_rows(model)
+    save(trace(asked, spec, rows(23)), tmp_path / "model.onnx")
     session = Session({"model": tmp_path / "model.onnx"}, threads=1)
     for length in (8, 13, 24, 57):
         inputs = rows(length)
@@ -120,3 +124,23 @@ def test_one_graph_has_all_lengths_and_any_number_of_global_tokens(tmp_path: Pat
             scores = session.run(alone, "model")["start_logits"][0]
             np.testing.assert_allclose(scores, together[row, seen[row]], rtol=1e-4, atol=1e-4)
     session.close()
+
+
+@pytest.mark.nightly
+def test_led_writes_what_transformers_does(tmp_path: Path) -> None:
+    source = writer("led", tmp_path / "led")
+    artifact = export(source, tmp_path / "out", "summarization")
+    text, generation = artifact.manifest.processors.text, artifact.manifest.generation
+    assert text is not None and generation is not None
+    assert (text.max_length, generation.max_length) == (96, 64)
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(source).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    texts = ["the quick brown fox jumps over the lazy dog " * 2, "hello", "john smith works at acme in london"]
+    with onnxpress.pipeline(model=artifact) as pipe:
+        for beams in (1, 3):
+            together = [row["summary_text"] for row in pipe(texts, max_new_tokens=12, num_beams=beams)]
+            for summary, passage in zip(together, texts, strict=True):
+                ids = tokenizer(passage, return_tensors="pt")
+                expected = model.generate(**ids, max_new_tokens=12, num_beams=beams, do_sample=False)[0]
+                assert summary == tokenizer.decode(expected, skip_special_tokens=True)
+                assert pipe(passage, max_new_tokens=12, num_beams=beams)[0]["summary_text"] == summary

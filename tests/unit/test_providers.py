@@ -99,7 +99,7 @@ def test_names_of_devices(device: object, name: str) -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:1", "cuda:x", "cuda:-1", "", True, -2, 1.5, "CUDA"])
 def test_other_names_are_refused(device: object) -> None:
-    with pytest.raises(InputError, match=r'is not a device\. There are: "cpu", "cuda:N"'):
+    with pytest.raises(InputError, match=r'is not a device\.( Did you mean .*)? There are: "cpu", "cuda:N"'):
         parse_device(device)
 
 

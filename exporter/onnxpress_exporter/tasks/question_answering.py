@@ -13,6 +13,7 @@ from onnxpress_exporter.judging.metrics import ANSWERS, Evaluation
 from onnxpress_exporter.tasks.outputs import span_logits
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
+from onnxpress_exporter.tasks.sequence_rows import ask_any_row
 
 _QUESTIONS = ("Who is mentioned?", "When did it happen?", "Where is it?", "What is it about?")
 
@@ -49,4 +50,5 @@ QUESTION_ANSWERING = ExportTask(
         _evaluation,
     ),
     aliases=("qa",),
+    by_rows=ask_any_row,
 )

@@ -72,6 +72,24 @@ def _reads_last_token(model: Any, scores: Any) -> Any:
     return LastToken().eval()
 
 
+def ask_any_row(model: Any) -> Any:
+    """A model that answers questions as a module that takes any rows: itself, unless its class counts separators.
+
+    Longformer's makes the tokens before a row's first separator global, and refuses rows with other than three.
+    """
+    if model.config.model_type != "longformer":
+        return model
+    import torch
+
+    class FirstSeparator(_rows_of(model)):  # type: ignore[misc]
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            ends = (input_ids == model.config.sep_token_id).long().argmax(1, keepdim=True)
+            questions = (torch.arange(input_ids.shape[1]) < ends).long()
+            return model(input_ids, attention_mask=attention_mask, global_attention_mask=questions)
+
+    return FirstSeparator().eval()
+
+
 def _rows_of(model: Any) -> Any:
     import torch
 

@@ -29,6 +29,10 @@ class Idle(Generic[D]):
         self._lock = threading.Lock()
         self._decoders: list[D] = []
 
+    def __reduce__(self) -> tuple[type[Idle[D]], tuple[()]]:
+        """A copy in another process has none: their memory is this one's."""
+        return type(self), ()
+
     def take(self, rows: int, tokens: int) -> D | None:
         """A decoder with so many empty rows; None: none has room."""
         with self._lock:
