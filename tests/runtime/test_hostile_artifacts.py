@@ -105,9 +105,9 @@ def _undeclared_input(folder: Path) -> None:
 ARTIFACTS: dict[str, tuple[Damage, type[ArtifactError], str]] = {
     "empty folder": (lambda f: [shutil.rmtree(f), f.mkdir()], MissingFile, "not an onnxpress artifact"),
     "a checkpoint instead": (
-        lambda f: [(f / FILE_NAME).unlink(), (f / "config.json").touch()], MissingFile, "onnxpress export"),
+        lambda f: [shutil.rmtree(f), f.mkdir(), (f / "config.json").touch()], MissingFile, "onnxpress export"),
     "manifest is a folder": (
-        lambda f: [(f / FILE_NAME).unlink(), (f / FILE_NAME).mkdir()], MissingFile, "no onnxpress"),
+        lambda f: [(f / FILE_NAME).unlink(), (f / FILE_NAME).mkdir()], InvalidManifest, "not a file"),
     "manifest is empty": (_bytes(b""), InvalidManifest, "JSON"),
     "manifest is cut": (_truncate(FILE_NAME), InvalidManifest, "JSON"),
     "manifest is binary": (_bytes(b"\xff\xfe\x00\x01"), InvalidManifest, "UTF-8"),

@@ -21,4 +21,4 @@ def inspect(artifact: str, revision: str | None, as_json: bool) -> None:
     from onnxpress.pipelines.adoption import adopt
 
     opened = adopt(Artifact.open(artifact, revision=revision))
-    click.echo(dump(opened.manifest) if as_json else describe(opened.manifest, opened.adopted), nl=not as_json)
+    click.echo(dump(opened.manifest) if as_json else describe(opened.manifest, adopted=opened.adopted), nl=not as_json)

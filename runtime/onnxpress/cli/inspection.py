@@ -35,7 +35,7 @@ _LEGEND = (
 )
 
 
-def describe(manifest: Manifest, adopted: Adopted | None = None, width: int = WIDTH) -> str:
+def describe(manifest: Manifest, width: int = WIDTH, adopted: Adopted | None = None) -> str:
     """The whole manifest, readable at a glance, in lines of `width` characters where that is possible.
 
     Args:

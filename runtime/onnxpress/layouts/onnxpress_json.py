@@ -18,6 +18,8 @@ def read(files: Files, asked: Asked) -> Model | None:
     """
     path = files.folder / FILE_NAME
     if not path.is_file():
+        if path.exists():
+            raise InvalidManifest(f"{path}: not a file. Download or export the artifact again.")
         return None
     size = path.stat().st_size
     if size > MAX_MANIFEST_BYTES:

@@ -41,8 +41,10 @@ ANY_SIZE = Size(None, None)
 
 
 def size_of(tensor: TensorInfo) -> Size:
-    """The only size of a batch that an input (batch, sequence) of a graph takes."""
-    return Size(*(axis if isinstance(axis, int) else None for axis in (*tensor.axes, "", "")[:2]))
+    """The only size of a batch that an input (batch, sequence) of a graph takes; any, of another input."""
+    if len(tensor.axes) != len(("batch", SEQUENCE)):
+        return ANY_SIZE
+    return Size(*(axis if isinstance(axis, int) else None for axis in tensor.axes))
 
 
 @dataclass(frozen=True, slots=True)
