@@ -187,6 +187,18 @@ def test_a_model_that_loops_over_an_axis_is_told_by_the_axis() -> None:
         trace(Looping(), _spec(("batch", "sequence")), {"x": torch.ones(3, 5)})
 
 
+def test_a_model_that_counts_what_its_input_holds_is_told_so() -> None:
+    import torch
+
+    class Counting(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            chosen = x[x > 0]
+            return {"y": x * 2 if chosen.shape[0] > 0 else x}
+
+    with pytest.raises(TraceError, match="Counting for model: the model's code goes another way by what its tensors"):
+        trace(Counting(), _spec(("batch", "sequence")), {"x": torch.ones(3, 5)})
+
+
 def test_a_model_that_branches_on_its_input_is_named() -> None:
     import torch
 

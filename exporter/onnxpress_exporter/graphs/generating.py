@@ -87,6 +87,8 @@ def _trace_kind(model: Any, growing: Any) -> tuple[Cache, Mapping[str, onnx_ir.M
         try:
             return "none", {DECODER: growing.trace_whole(model)}, f"; what it keeps fits no graph here: {why}"
         except TraceError as error:
+            if str(error) == str(why):
+                raise  # for one reason
             raise TraceError(f"{why}; nor read whole for every token: {error}") from error
 
 

@@ -77,6 +77,11 @@ def _reason(error: BaseException) -> str:
             f"the graph would hold for one size only, as axis {place} of {name} is {size} in it: the model's code "
             "loops over that axis in Python, or reads its size as a number"
         )
+    if type(error).__name__ == "GuardOnDataDependentSymNode":
+        return (
+            "the model's code goes another way by what its tensors hold, such as which expert a token is for, and a "
+            "graph has one way"
+        )
     fixed = [line for line in lines if "static shape" in line or "constant" in line]
     return f"{(fixed or lines or ['no reason given'])[0]} ({type(error).__name__})"
 
