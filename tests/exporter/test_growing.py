@@ -168,7 +168,14 @@ def test_what_keeps_something_unknown_is_read_whole(monkeypatch: pytest.MonkeyPa
     assert (built.cache, dict(built.graphs)) == ("none", {"model": "a graph"})
     assert "fits no graph here: layer 0 keeps what nobody knows; it keeps nothing" in (built.traced or "")
     monkeypatch.setattr(traced_cache, "trace_whole", refuse)
-    with pytest.raises(UnsupportedCheckpoint, match="nobody knows; nor read whole for every token: layer 0"):
+    with pytest.raises(UnsupportedCheckpoint, match=r"either: layer 0 keeps what nobody knows\.$"):  # once
+        build(model)
+
+    def refuse_whole(model: Any) -> Any:
+        raise TraceError("it counts its rows")
+
+    monkeypatch.setattr(traced_cache, "trace_whole", refuse_whole)
+    with pytest.raises(UnsupportedCheckpoint, match="nobody knows; nor read whole for every token: it counts its rows"):
         build(model)
 
 

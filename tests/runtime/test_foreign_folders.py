@@ -14,15 +14,16 @@ from onnxpress import Artifact
 from ..fixtures.foreign import without_manifest
 
 TEXTS = ["Ada lives in Rome.", "a", "It was a great film, and Mr Smith of Acme in Oslo liked it very much indeed."]
-CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "tiny-sentiment": (TEXTS, {"top_k": None}),
-    "tiny-rating-regression": (TEXTS, {}),
-    "tiny-topics-multilabel": (TEXTS, {"top_k": None}),
-    "tiny-ner": (TEXTS, {"aggregation_strategy": "simple"}),
-    "tiny-qa": ([{"question": "Who lives in Rome?", "context": text} for text in TEXTS], {}),
-    "tiny-mlm": (["Ada lives in <mask>.", "The <mask> was a great film."], {}),
-    "tiny-reranker": ([{"query": "Rome", "documents": TEXTS}], {}),
-    "tiny-lm": (TEXTS, {"max_new_tokens": 8, "do_sample": False}),
+#: Checkpoint -> its task, inputs, and options.
+CALLS: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    "tiny-sentiment": ("text-classification", TEXTS, {"top_k": None}),
+    "tiny-rating-regression": ("text-classification", TEXTS, {}),
+    "tiny-topics-multilabel": ("text-classification", TEXTS, {"top_k": None}),
+    "tiny-ner": ("token-classification", TEXTS, {"aggregation_strategy": "simple"}),
+    "tiny-qa": ("question-answering", [{"question": "Who lives in Rome?", "context": text} for text in TEXTS], {}),
+    "tiny-mlm": ("fill-mask", ["Ada lives in <mask>.", "The <mask> was a great film."], {}),
+    "tiny-reranker": ("text-ranking", [{"query": "Rome", "documents": TEXTS}], {}),
+    "tiny-lm": ("text-generation", TEXTS, {"max_new_tokens": 8, "do_sample": False}),
 }
 
 
@@ -30,8 +31,8 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_without_its_manifest_it_answers_as_before(
     name: str, trained: Callable[[str], Path], exported: Callable[..., Artifact], tmp_path: Path
 ) -> None:
-    artifact = exported(trained(name))
-    inputs, options = CALLS[name]
+    task, inputs, options = CALLS[name]
+    artifact = exported(trained(name), task)
     with (
         onnxpress.pipeline(model=artifact) as ours,
         onnxpress.pipeline(model=without_manifest(artifact.folder, tmp_path / name)) as foreign,
