@@ -37,8 +37,8 @@ CONFIG, GENERATION = "config.json", "generation_config.json"
 
 #: Small files that stay with a model, for whoever asks for them: settings, templates, the card.
 _SMALL_ENDINGS = (".json", ".jinja", ".txt", ".md", ".model", ".spm")
-#: The graph of a model that has but one, and the graph that makes keys and values of a text that was read.
-MODEL, KEYS = "model", "decoder_model"
+#: The graph of a model that has but one; those of one that writes about a text; what makes keys and values of the text.
+MODEL, ENCODER, DECODER, KEYS = "model", "encoder_model", "decoder_model_merged", "decoder_model"
 
 
 #: Precision -> the graphs of a variant, by name -> file.
@@ -47,12 +47,8 @@ Variants = Mapping[str, Mapping[str, str]]
 #: Graph -> the names of its files without suffix and ending, the first that is there counts. In the order in which they
 #: are looked for: what writes about a text it reads, what continues texts, what reads.
 _KINDS: tuple[Mapping[str, tuple[str, ...]], ...] = (
-    {"encoder_model": ("encoder_model",), "decoder_model_merged": ("decoder_model_merged",)},
-    {
-        "encoder_model": ("encoder_model",),
-        "decoder_model_merged": ("decoder_with_past_model",),
-        KEYS: ("decoder_model",),
-    },
+    {ENCODER: ("encoder_model",), DECODER: ("decoder_model_merged",)},
+    {ENCODER: ("encoder_model",), DECODER: ("decoder_with_past_model",), KEYS: ("decoder_model",)},
     {MODEL: ("model", "decoder_model_merged", "decoder_with_past_model")},
 )
 
@@ -67,18 +63,15 @@ def find_variants(files: Files, folder: str = "", also: Mapping[str, tuple[str, 
     for graphs in _KINDS:
         variants = {}
         for precision, row in PRECISIONS.items():
-            there = {
-                graph: next((f"{folder}{name}{row.suffix}.onnx" for name in names
-                             if f"{folder}{name}{row.suffix}.onnx" in files.names), None)
-                for graph, names in graphs.items()
-            }  # fmt: skip
-            if list(there) == [MODEL] and there[MODEL] is None:
-                there[MODEL] = next(
-                    (f"{folder}{name}" for name in (also or {}).get(precision, ()) if f"{folder}{name}" in files.names),
-                    None,
-                )
-            whole = {graph: file for graph, file in there.items() if file is not None}
-            if len(whole) == len(there):
+            whole = {}
+            for graph, names in graphs.items():
+                candidates = [f"{name}{row.suffix}.onnx" for name in names]
+                if graph == MODEL:
+                    candidates += (also or {}).get(precision, ())
+                file = next((folder + name for name in candidates if folder + name in files.names), None)
+                if file is not None:
+                    whole[graph] = file
+            if len(whole) == len(graphs):
                 variants[precision] = whole
         if variants:
             return variants
@@ -113,7 +106,7 @@ class _Description:
         faces = {
             graph: self._face(graph, file, graphs[graph], config) for graph, file in self.variants[precision].items()
         }
-        face = faces[list(faces)[-1] if len(faces) == 1 else "decoder_model_merged"]
+        face = faces[DECODER if DECODER in faces else MODEL]
         returned = ", ".join(f"{tensor.name} {tensor.axes}" for tensor in face.info.outputs[:2])
         self._note("answers", f"{face.answers}: {returned}", ", ".join(self.variants[precision].values()))
         tables = frozenset[tuple[int, ...]]().union(*(graph.tables for graph in graphs.values()))
@@ -196,7 +189,12 @@ class _Description:
         graphs = {
             name for files in self.variants.values() for file in files.values() for name in (file, *self._beside(file))
         }
-        small = {name for name in self.files.names if "/" not in name and name.endswith(_SMALL_ENDINGS)}
+        small = {
+            name
+            for name in self.files.names
+            # In folders, what sentence-transformers says of its modules.
+            if ("/" not in name and name.endswith(_SMALL_ENDINGS)) or name.endswith(f"/{CONFIG}")
+        }
         return {name: FileInfo(self._bytes(name), "") for name in sorted(graphs | small)}
 
     def _bytes(self, name: str) -> int:

@@ -144,6 +144,9 @@ def test_sentence_transformers_files_say_how_vectors_are_made(tmp_path: Path) ->
     assert pipe.task == "sentence-similarity"
     assert pipe("good").tolist() == [1, 0]
     assert pipe.encode_query("good").tolist() == pytest.approx([0.5**0.5] * 2)
+    copied = onnxpress.pipeline(model=pipe.save_pretrained(tmp_path / "copy"))
+    assert copied.encode_query("good bad").tolist() == pipe.encode_query("good bad").tolist()
+    assert copied.adopted == pipe.adopted
     for kind, words in (("Dense", "module Dense is not in the graph"), ("x.Own", "author's own code")):
         modules[2]["type"] = f"sentence_transformers.models.{kind}" if kind == "Dense" else kind
         (folder / "modules.json").write_text(json.dumps(modules))
