@@ -1,0 +1,30 @@
+"""The protocol of what a model takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from onnxpress.format.processors import Processors
+from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.tasks.row import ExportTask
+
+
+class Inputs(Protocol):
+    """How one checkpoint's inputs become arrays. `check`: compares each text of verification; None: that was done."""
+
+    check: Check | None
+
+    def traceable(self, row: ExportTask, model: Any) -> Traceable:
+        """A model that reads, ready to be traced as the graph "model".
+
+        Raises:
+            UnsupportedCheckpoint: it does not take such inputs.
+        """
+
+    def write(self, folder: Path, *, writes: bool) -> None:
+        """Write the files that the runtime reads them with. `writes`: the model writes text."""
+
+    def processors(self, model: Any) -> Processors:
+        """What the manifest says of them."""
