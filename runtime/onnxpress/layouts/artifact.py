@@ -77,16 +77,32 @@ class Artifact:
         if folder.is_dir():
             if (inside := _inside(folder)) is not None:
                 raise MissingFile(inside)
-            return _artifact(Files(folder), asked, None)
+            return Artifact.of_files(Files(folder), asked)
         from onnxpress import hub
 
         if not isinstance(source, str) or folder.is_file() or not hub.looks_like_repo_id(source):
             raise MissingFile(_no_folder(folder))
-        marks = list(dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks))
-        snapshot = hub.fetch(source, revision, marks, access=access or hub.USUAL_ACCESS)
-        artifact = _artifact(_files_of(snapshot), asked, snapshot)
+        snapshot = hub.fetch(source, revision, marks(), access=access or hub.USUAL_ACCESS)
+        artifact = Artifact.of_files(_files_of(snapshot), asked, snapshot)
         if precision is not None:
             artifact.fetch([precision])
+        return artifact
+
+    @staticmethod
+    def of_files(files: Files, asked: Asked, snapshot: Snapshot | None = None) -> Artifact:
+        """The artifact that these files make.
+
+        Raises:
+            ArtifactError, InputError: as of `open`.
+        """
+        model = read_files(files, asked)
+        if model.adopted is None and asked.pooling is not None:
+            raise InputError(
+                f"pooling={asked.pooling!r}: {files.folder} says how its vectors are made. Leave pooling out."
+            )
+        artifact = Artifact(files.folder, model.manifest, model.trust, snapshot, model.adopted)
+        for name in model.manifest.files:
+            contained(files.folder, name, files.link_roots)
         return artifact
 
     def fetch(self, precisions: Iterable[str]) -> None:
@@ -96,6 +112,14 @@ class Artifact:
             UnsupportedFormat: there is no such variant.
             HubError: the Hub refused or cannot be reached.
         """
+        self._fetch(self.needed(precisions))
+
+    def needed(self, precisions: Iterable[str]) -> set[str]:
+        """The files that these variants need to run, but the manifest itself.
+
+        Raises:
+            UnsupportedFormat: there is no such variant.
+        """
         names = other_files(self.manifest)
         for precision in precisions:
             if precision not in self.manifest.variants:
@@ -103,7 +127,7 @@ class Artifact:
                     f"{self.folder}: no variant {precision!r}; there is {', '.join(self.manifest.variants)}."
                 )
             names |= variant_files(self.manifest, precision)
-        self._fetch(names)
+        return names
 
     def file(self, name: str) -> Path:
         """The path of one file that the manifest lists, after the checks.
@@ -176,6 +200,11 @@ class Artifact:
         return path
 
 
+def marks() -> list[str]:
+    """Files by which the layouts are known."""
+    return list(dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks))
+
+
 def _no_folder(path: Path) -> str:
     """Why nothing can be opened there, and what to open instead."""
     if not path.is_file():
@@ -190,16 +219,6 @@ def _inside(folder: Path) -> str | None:
     if (folder / FILE_NAME).exists() or not (above / FILE_NAME).is_file() or (folder / "config.json").exists():
         return None
     return f"{folder} is a part of an artifact. Give the folder that holds the artifact: {above}"
-
-
-def _artifact(files: Files, asked: Asked, snapshot: Snapshot | None) -> Artifact:
-    model = read_files(files, asked)
-    if model.adopted is None and asked.pooling is not None:
-        raise InputError(f"pooling={asked.pooling!r}: {files.folder} says how its vectors are made. Leave pooling out.")
-    artifact = Artifact(files.folder, model.manifest, model.trust, snapshot, model.adopted)
-    for name in model.manifest.files:
-        contained(files.folder, name, files.link_roots)
-    return artifact
 
 
 def _files_of(snapshot: Snapshot) -> Files:
