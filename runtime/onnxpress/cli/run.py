@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxpress.cli.options import OneOf, call_arguments, opening, settings
+from onnxpress.cli.options import OneOf, call_arguments, opening, saying, settings
 from onnxpress.cli.streams import writes_unicode
 from onnxpress.cli.words import in_words_of
 
@@ -39,6 +39,7 @@ More, and what INPUT may be: docs/usage.md
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--task", metavar="NAME", help="Task, where ARTIFACT serves several.")
 @opening
+@saying
 @settings
 @click.option(
     "-i",
@@ -77,6 +78,7 @@ def run(
     names: tuple[str, ...],
     on_error: str,
     as_json: bool,
+    said: dict[str, Any],
 ) -> None:
     """Answer each INPUT with ARTIFACT, or else each line of standard input."""
     from onnxpress.cli import rows
@@ -91,7 +93,8 @@ def run(
         raise click.UsageError("Give INPUT, or --input and --field, not both.")
     if not inputs and source is None and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Give at least one INPUT, or pipe texts into standard input, one a line.")
-    with pipeline(task, artifact, precision=precision, device=device, revision=revision, threads=threads) as pipe:
+    opened = {"precision": precision, "device": device, "revision": revision, "threads": threads, **said}
+    with pipeline(task, artifact, **opened) as pipe:
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
         if not (as_json or names or goes_on) and isinstance(pipe, ShowsText) and pipe.streams(options):
