@@ -86,7 +86,9 @@ class Artifact:
             UnsupportedFormat: it has no variant of this precision.
             HubError: the Hub refused or cannot be reached.
         """
-        asked = Asked(precision, pooling, tuple(files), labels=_labels(labels), output=None if output is None else str(output))
+        asked = Asked(
+            precision, pooling, tuple(files), labels=_labels(labels), output=None if output is None else str(output)
+        )
         place = find_place(source, asked, revision=revision, access=access, subfolder=subfolder)
         if tokenizer is not None and str(tokenizer) != str(source) and not place.is_ours:
             place = place.with_tokenizer(tokenizer_place(tokenizer, access))

@@ -133,7 +133,7 @@ def _of_graph(path: Path, asked: Asked) -> Place:
     def names() -> Iterator[str]:
         yield name
         for pattern in ("*", f"{_GRAPHS}/*", "*/*.json", "*/*.safetensors"):
-            yield from (found.relative_to(folder).as_posix() for found in folder.glob(pattern) if found.is_file())
+            yield from (place.relative_to(folder).as_posix() for place in folder.glob(pattern) if place.is_file())
 
     return Place(Files(folder, names, link_roots=link_roots(folder)), replace(asked, files=(name,)))
 
