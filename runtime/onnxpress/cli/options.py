@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from onnxpress.cli.lines import STANDARD_INPUT, whole_standard_input
 from onnxpress.errors import InputError
 
 Command = Callable[..., Any]
@@ -90,10 +91,17 @@ def call_arguments(settings: tuple[str, ...]) -> dict[str, Any]:
     return dict(_argument(text, "--set") for text in settings)
 
 
+def read_from_standard_input(settings: tuple[str, ...]) -> int:
+    """How many arguments standard input is asked for: NAME=@-."""
+    return sum(text.partition("=")[2] == f"@{STANDARD_INPUT}" for text in settings)
+
+
 def _argument(text: str, option: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise click.UsageError(f"{option} takes NAME=VALUE, not {text!r}.")
+    if value == f"@{STANDARD_INPUT}":
+        return name, whole_standard_input()
     if value.startswith("@"):
         try:
             return name, Path(value[1:]).read_text(encoding="utf-8-sig")

@@ -269,6 +269,11 @@ OF_LABELS: Table = table(
     Argument("multi_class", TRANSFORMERS, "the old name of multi_label: pass that.", _is_one_of(None))
 )
 
+#: question-answering of transformers 4.
+OF_ANSWERS: Table = table(
+    Argument("topk", TRANSFORMERS, "the old name of top_k.", _is_one_of(None), lambda value: {"top_k": value})
+)
+
 
 def _return_type(value: Any) -> dict[str, Any]:
     number = getattr(value, "value", value)
@@ -281,6 +286,19 @@ def _return_type(value: Any) -> dict[str, Any]:
 #: text-generation, beside the settings of generation.
 OF_WRITING: Table = table(
     Argument("return_type", TRANSFORMERS, "0, 1, 2: ids, the new text, all of it.", _is_one_of(None), _return_type),
+)
+
+
+def _return_type_of_texts(value: Any) -> dict[str, Any]:
+    number = getattr(value, "value", value)
+    if number not in (0, 1):
+        raise InputError(f"return_type={value!r}: pass return_tensors=True for ids, or leave it out for text.")
+    return {"return_tensors": number == 0}
+
+
+#: summarization, text2text-generation and translation of transformers 4, beside the settings of generation.
+OF_REWRITING: Table = table(
+    Argument("return_type", TRANSFORMERS, "0, 1: ids, the text.", _is_one_of(None), _return_type_of_texts),
 )
 
 
