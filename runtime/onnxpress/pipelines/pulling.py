@@ -14,9 +14,11 @@ from onnxpress.format.contents import at_home, narrowed
 from onnxpress.format.files import check_target, disk_failure, sha256, staged_folder, write_file
 from onnxpress.format.manifest import FILE_NAME, FileInfo, dump
 from onnxpress.format.staging import alone
-from onnxpress.layouts.artifact import Artifact, marks
+from onnxpress.layouts.artifact import Artifact
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked
+from onnxpress.layouts.places import Place
+from onnxpress.layouts.table import MARKS
 
 if TYPE_CHECKING:
     from onnxpress.hub import Access, Download
@@ -160,9 +162,9 @@ def _choose(
     from onnxpress.engine.choice import choose
 
     listed = download.tree.files
-    files = Files(download.files, lambda: listed, download.bring)
-    download.bring(marks())
-    whole = Artifact.of_files(files, Asked())
+    files = Files(download.files, lambda: listed, download.bring, source=download.tree.repo_id)
+    download.bring(MARKS)
+    whole = Artifact.at(Place(files, Asked()))
     variants = whole.manifest.variants
     asked = precision.split(",") if isinstance(precision, str) else precision or ()
     usual: list[str | None] = [None]
@@ -170,8 +172,8 @@ def _choose(
     chosen = tuple(dict.fromkeys(choose(whole.manifest, name).precision for name in names))
     needed: set[str] = set()
     for name in chosen:  # another tool's variant is described by its own graphs
-        artifact = whole if whole.adopted is None else Artifact.of_files(files, Asked(name))
-        needed |= artifact.needed([name])
+        artifact = whole if whole.adopted is None else Artifact.at(Place(files, Asked(name)))
+        needed |= artifact.needed([name]) - artifact.elsewhere.keys()
     missing = sorted(needed - listed.keys())
     if missing:
         raise MissingFile(

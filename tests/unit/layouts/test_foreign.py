@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -230,10 +231,12 @@ def test_links_out_of_a_folder_are_refused(tmp_path: Path) -> None:
 def test_what_is_missing_is_named_with_what_supplies_it(tmp_path: Path) -> None:
     folder = write_foreign(tmp_path / "folder")
     (folder / "tokenizer.json").rename(folder / "vocab.txt")
-    with pytest.raises(MissingFile, match=r"Make it \(of vocab.txt\).*AutoTokenizer"):
+    with pytest.raises(MissingFile, match=r"tokenizer=, a folder.*make it \(of vocab.txt\).*AutoTokenizer"):
         onnxpress.pipeline(model=folder)
-    (folder / "onnx" / "model.onnx").rename(folder / "weights.onnx")
-    with pytest.raises(UnsupportedFormat, match=r"weights\.onnx.*rename the graph"):
+    for name in ("weights.onnx", "others.onnx"):
+        shutil.copy(folder / "onnx" / "model.onnx", folder / name)
+    (folder / "onnx" / "model.onnx").unlink()
+    with pytest.raises(UnsupportedFormat, match=r"none of its 2.*file_name='others.onnx' or 'weights.onnx'"):
         onnxpress.pipeline(model=folder)
 
 
