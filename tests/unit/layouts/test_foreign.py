@@ -148,8 +148,11 @@ def test_sentence_transformers_files_say_how_vectors_are_made(tmp_path: Path) ->
     copied = onnxpress.pipeline(model=pipe.save_pretrained(tmp_path / "copy"))
     assert copied.encode_query("good bad").tolist() == pipe.encode_query("good bad").tolist()
     assert copied.adopted == pipe.adopted
-    for kind, words in (("Dense", "module Dense is not in the graph"), ("x.Own", "author's own code")):
-        modules[2]["type"] = f"sentence_transformers.models.{kind}" if kind == "Dense" else kind
+    for kind, words in (
+        ("LSTM", "module LSTM is not known here, and the graph lacks it"),
+        ("x.Own", "author's own code"),
+    ):
+        modules[2]["type"] = f"sentence_transformers.models.{kind}" if kind == "LSTM" else kind
         (folder / "modules.json").write_text(json.dumps(modules))
         with pytest.raises(UnsupportedFormat, match=words):
             onnxpress.pipeline(model=folder)
