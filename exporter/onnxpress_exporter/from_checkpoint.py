@@ -87,13 +87,14 @@ def plan_from_checkpoint(
     parts_to_trace = (
         [] if row.writes else traceable(row, checkpoint, model, inputs, allow_pickled_weights=allow_pickled_weights)
     )
-    inputs.write(folder, writes=row.writes)
-    processors = inputs.processors(model)
+    processors = inputs.write(checkpoint, folder, model, writes=row.writes)
     say("trace")
     graphs = _built(model) if row.writes else _traced(parts_to_trace)
     say("save")
     files = _save(graphs.models, folder)
-    describe.copy_settings(checkpoint, folder, arguments.config)
+    named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
+    describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
+    row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
     if graphs.generation is not None:
         write_generation_config(model, folder)
     manifest = Manifest(

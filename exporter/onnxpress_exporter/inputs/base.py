@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from onnxpress.format.processors import Processors
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.tasks.row import ExportTask
 
 
@@ -23,8 +24,9 @@ class Inputs(Protocol):
             UnsupportedCheckpoint: it does not take such inputs.
         """
 
-    def write(self, folder: Path, *, writes: bool) -> None:
-        """Write the files that the runtime reads them with. `writes`: the model writes text."""
+    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+        """Write the files that the runtime and other libraries read them with, and say what the manifest does.
 
-    def processors(self, model: Any) -> Processors:
-        """What the manifest says of them."""
+        Args:
+            writes: whether the model writes text.
+        """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,9 @@ from onnxpress_exporter.source.load_arguments import LoadArguments
 from onnxpress_exporter.tasks.row import ExportTask
 
 _BATCH = "batch"
+
+#: Where transformers keeps the settings of an image processor.
+_FILES = ("preprocessor_config.json", "processor_config.json")
 
 #: Pictures that are traced: a number unlike any size inside a model.
 _ROWS = 3
@@ -62,11 +66,11 @@ class PictureInputs:
             raise UnsupportedCheckpoint(f"{type(model).__name__} does not return {row.outputs(model)[0].name}.")
         return Traceable(GraphSpec("model", (source,), outputs), row.by_rows(model), {source.name: pixels})
 
-    def write(self, folder: Path, *, writes: bool) -> None:
-        """Nothing: the manifest says it all."""
-
-    def processors(self, model: Any) -> Processors:
-        """As `Inputs` says."""
+    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+        """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
+        for name in _FILES:
+            if (source := checkpoint.model_folder / name).is_file():
+                shutil.copyfile(source, folder / name)
         return Processors(image=self._settings)
 
 

@@ -19,6 +19,7 @@ from onnxpress_exporter.tasks.row import ExportTask
 from onnxpress_exporter.tasks.text_graph import example_inputs, takes_token_types, text_encoder_spec
 from onnxpress_exporter.tasks.token_streams import read_streams
 from onnxpress_exporter.write.generation import write_chat_templates
+from onnxpress_exporter.write.tokenizer_files import copy_tokenizer_files
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 
 
@@ -36,15 +37,14 @@ class TextInputs:
         module = read_streams(row.by_rows(model), model, self._tokenizer, types=types)
         return Traceable(spec, module, example_inputs(spec, self._tokenizer))
 
-    def write(self, folder: Path, *, writes: bool) -> None:
-        """tokenizer.json, and the chat templates of a model that writes."""
+    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+        """As `Inputs` says: tokenizer.json and what is beside it, and the chat templates of a model that writes."""
         write_tokenizer(self._tokenizer, folder)
+        settings = tokenizer_settings(self._tokenizer, model.config, find_tables(model))
+        copy_tokenizer_files(checkpoint, self._tokenizer, folder, None if writes else settings.max_length)
         if writes:
             write_chat_templates(self._tokenizer, folder)
-
-    def processors(self, model: Any) -> Processors:
-        """As `Inputs` says."""
-        return Processors(text=tokenizer_settings(self._tokenizer, model.config, find_tables(model)))
+        return Processors(text=settings)
 
 
 def read_text(checkpoint: Checkpoint, arguments: LoadArguments) -> TextInputs:

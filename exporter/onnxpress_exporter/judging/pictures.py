@@ -110,7 +110,8 @@ def _stripes(generator: np.random.Generator, height: int, width: int) -> NDArray
     angle, period = generator.uniform(0, np.pi), generator.uniform(3, 40)
     wave = np.sin(2 * np.pi * (rows * np.sin(angle) + columns * np.cos(angle)) / period) > generator.uniform(-0.8, 0.8)
     first, last = generator.uniform(0, 1, (2, 3))
-    return np.where(wave[..., None], first, last)
+    values: NDArray[Any] = np.where(wave[..., None], first, last)
+    return values
 
 
 _KINDS: tuple[Callable[[np.random.Generator, int, int], NDArray[Any]], ...] = (
