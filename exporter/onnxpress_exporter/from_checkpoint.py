@@ -98,6 +98,7 @@ def plan_from_checkpoint(
     say("save")
     files = _save(graphs.models, folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
+    describe.copy_card(checkpoint, folder)
     describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
     copy_tokenizer_files(checkpoint, tokenizer, folder, None if row.writes else text.max_length)
     row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
