@@ -17,6 +17,9 @@ LAYOUTS: tuple[Layout, ...] = (
     bare.ONLY,
 )
 
+#: Files by which the layouts are known.
+MARKS: tuple[str, ...] = tuple(dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks))
+
 
 def read_files(files: Files, asked: Asked) -> Model:
     """What a folder, or a repository on the Hub, holds.
