@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
+from onnxpress.format.adopted import Adopted
 from onnxpress.format.older import upgrade
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, ProcessorSettings, TokenizerSettings
@@ -206,7 +207,8 @@ class GenerationSettings:
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter; `adapter`, where
-    there is one, the PEFT adapter that was merged into the weights."""
+    there is one, the PEFT adapter that was merged into the weights; `adopted`, how another tool's folder was understood
+    whose graphs these are, None: the exporter made them."""
 
     source: str
     revision: str | None
@@ -216,6 +218,7 @@ class Provenance:
     created: str
     versions: Mapping[str, str]
     adapter: str | None = None
+    adopted: Adopted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +313,10 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
-    return json.dumps(encode(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    value = encode(manifest)
+    if manifest.provenance.adopted is None:  # most are not: readers that do not know the field read those
+        del value["provenance"]["adopted"]
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
