@@ -50,6 +50,7 @@ from onnxpress_exporter.tasks.token_streams import read_streams
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.generation import write_chat_templates, write_generation_config
 from onnxpress_exporter.write.save import save
+from onnxpress_exporter.write.tokenizer_files import copy_tokenizer_files
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 
 
@@ -96,7 +97,10 @@ def plan_from_checkpoint(
     graphs = _built(model) if row.writes else _traced(parts_to_trace)
     say("save")
     files = _save(graphs.models, folder)
-    describe.copy_settings(checkpoint, folder, arguments.config)
+    named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
+    describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
+    copy_tokenizer_files(checkpoint, tokenizer, folder, None if row.writes else text.max_length)
+    row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
     if graphs.generation is not None:
         write_generation_config(model, folder)
         write_chat_templates(tokenizer, folder)

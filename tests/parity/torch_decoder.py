@@ -54,6 +54,9 @@ class TorchDecoder:
     def recall(self, row: int, ids: NDArray[np.int64]) -> None:
         """Nothing was read before."""
 
+    def mark_prompt(self, row: int, tokens: int) -> None:
+        """What was written is read as a prompt is."""
+
     def prefill(self, row: int, ids: Sequence[int] | NDArray[np.int64], keep: int = 1) -> NDArray[np.float32]:
         assert 0 < keep <= len(ids)
         self.rows[row] += [int(token) for token in ids]

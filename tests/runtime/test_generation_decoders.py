@@ -45,9 +45,9 @@ def _growing(folder: Path, device: str = "cpu") -> DecoderModel:
     )
 
 
-def _rows(folder: Path, cache: str, device: str = "cpu") -> DecoderModel:
-    path = folder / f"{cache}.onnx"
-    info = graphs.state_decoder(path) if cache == "state" else graphs.whole_decoder(path)
+def _rows(folder: Path, cache: str, device: str = "cpu", of_prompt: bool = False) -> DecoderModel:
+    path = folder / f"{cache}{'_of_prompt' if of_prompt else ''}.onnx"
+    info = graphs.state_decoder(path, of_prompt) if cache == "state" else graphs.whole_decoder(path)
     session = Session({"model": path}, threads=1, device=device)
     return TracedModel(RowsDecoder, session, read("model", info, cache), LIMIT)
 
@@ -60,6 +60,7 @@ MODELS: dict[str, Callable[[Path], DecoderModel]] = {
     "growing on a device": lambda folder: _growing(folder, SHADOW),
     "state": lambda folder: _rows(folder, "state"),
     "state on a device": lambda folder: _rows(folder, "state", SHADOW),
+    "state, prompts apart": lambda folder: _rows(folder, "state", of_prompt=True),
     "none": lambda folder: _rows(folder, "none"),
 }
 

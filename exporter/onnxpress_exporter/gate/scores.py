@@ -207,6 +207,7 @@ def _same_tokens(precision: str, reference: Writes, graphs: Graphs, case: Case, 
         return
     preferred = reference.logits(begun.followed_by(tokens))[len(begun.ids) - 1 :]
     decoder = graphs.opened([begun], len(tokens))
+    decoder.mark_prompt(0, len(begun.ids))
     scores = decoder.prefill(0, begun.ids)[0]
     for place, token in enumerate(tokens):
         obtained = int(scores.argmax())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from onnxpress.format.manifest import Manifest, Postprocessing, TensorInfo
@@ -72,6 +73,9 @@ class ExportTask:
         compare_whole: the artifact's answers with those of the library that saved the checkpoint, where that is not
             transformers; takes the checkpoint, the artifact, its session and tokenizer, and says what it compared.
         graphs_after: what the answers of "model" go through.
+        files_of_library: writes what the library that saved the checkpoint looks for beside the graphs, where that is
+            not transformers; takes the checkpoint, the model, the artifact's folder with its config.json, and whether
+            pickled weights may be read.
     """
 
     name: str
@@ -91,6 +95,7 @@ class ExportTask:
     by_rows: Callable[[Any], Any] = lambda model: model
     compare_whole: Callable[[Checkpoint, Any, Any, Any], str] = lambda checkpoint, artifact, session, tokenizer: ""
     graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
+    files_of_library: Callable[[Checkpoint, Any, Path, bool], None] = lambda checkpoint, model, folder, pickled: None
 
     @property
     def writes(self) -> bool:

@@ -32,8 +32,7 @@ from onnxpress_exporter.write.origin import public_name
 #: The folder of an artifact that holds its graphs.
 GRAPHS = "onnx"
 
-#: Files copied from the checkpoint as they are, for readers such as transformers.js.
-COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
+CONFIG = "config.json"
 
 PACKAGES = ("onnxpress", "transformers", "torch", "onnxruntime", "onnx", "onnxscript", "tokenizers")
 
@@ -89,16 +88,17 @@ def weights_sha256(files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def copy_settings(checkpoint: Checkpoint, folder: Path, settings: Mapping[str, Any]) -> None:
-    """Copy the checkpoint's own settings files, resolving links, once the graphs are in `folder`. `settings`: what the
-    model was loaded with in the place of its config.json's.
+#: What text-embeddings-inference looks for under these names alone, whatever a family calls them.
+_SIZES = ("hidden_size", "num_hidden_layers")
 
-    transformers.js has to be told in config.json which graphs keep their weights in a file of their own.
+
+def copy_settings(checkpoint: Checkpoint, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Copy the checkpoint's config.json, resolving links, once the graphs are in `folder`. `settings`: what is said
+    there besides, or in the place of what the checkpoint says.
+
+    transformers.js has to be told there which graphs keep their weights in a file of their own.
     """
-    for name in COPIED:
-        source = checkpoint.model_folder / name
-        if source.is_file():
-            shutil.copyfile(source, folder / name)
+    shutil.copyfile(checkpoint.model_folder / CONFIG, folder / CONFIG)
     write_config({**checkpoint.config, **settings}, folder, changed=bool(settings))
 
 
@@ -108,7 +108,19 @@ def write_config(config: Mapping[str, Any], folder: Path, *, changed: bool) -> N
     if external:
         config = {**config, "transformers.js_config": {"use_external_data_format": dict.fromkeys(external, 1)}}
     if external or changed:
-        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def named_for_all(model: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What config.json lacks of what readers of encoders look for: transformers knows it by other names, or by default.
+
+    Args:
+        model: of transformers, loaded.
+    """
+    sizes = {name: getattr(model.config, name, None) for name in _SIZES}
+    known = {name: size for name, size in sizes.items() if isinstance(size, int)}
+    wanted: dict[str, Any] = {"architectures": [type(model).__name__], "model_type": model.config.model_type, **known}
+    return {name: value for name, value in wanted.items() if not config.get(name)}
 
 
 def file_table(folder: Path, *, graphs: bool = True) -> dict[str, FileInfo]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from onnxpress.cli.lines import standard_input
-from onnxpress.cli.options import call_arguments, opening, settings
+from onnxpress.cli.options import call_arguments, opening, read_from_standard_input, settings
 from onnxpress.errors import InputError
 
 Messages = list[dict[str, str]]
@@ -42,6 +42,8 @@ def chat(
 
     if sys.stdin is None:
         raise click.UsageError("Standard input is closed: there is nobody to talk with.")
+    if read_from_standard_input(settings):
+        raise click.UsageError("Standard input has the user's messages: give --set a file, NAME=@FILE.")
     options = call_arguments(settings)
     first: Messages = [] if system is None else [{"role": "system", "content": system}]
     place: dict[str, Any] = {"precision": precision, "device": device, "revision": revision, "threads": threads}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from onnxpress.errors import CorruptFile, MissingFile
@@ -19,6 +20,14 @@ def other_files(manifest: Manifest) -> set[str]:
     """Names of the files that belong to no variant: tokenizer, configuration."""
     used: set[str] = set().union(*(variant_files(manifest, name) for name in manifest.variants))
     return set(manifest.files) - used
+
+
+def narrowed(manifest: Manifest, precisions: Collection[str]) -> Manifest:
+    """The manifest of a copy that holds these variants alone."""
+    variants = {name: variant for name, variant in manifest.variants.items() if name in precisions}
+    names = other_files(manifest).union(*(variant.files for variant in variants.values()))
+    files = {name: info for name, info in manifest.files.items() if name in names}
+    return replace(manifest, variants=variants, files=files)
 
 
 def variant_bytes(manifest: Manifest, variant: Variant) -> int:

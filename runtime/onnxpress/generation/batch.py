@@ -60,6 +60,8 @@ class DecoderBatch:
         self.decoder = decoder
         self._chunk_tokens = chunk_tokens
         self._alone = list(groups)
+        for slot, group in enumerate(groups):
+            decoder.mark_prompt(slot, group.rows[0].prompt)
         self._writing: list[tuple[Group, Row]] = []
         self._turn = 0
         #: Rows that stay side by side while one of them runs: those of a text that an encoder has read.
@@ -80,7 +82,7 @@ class DecoderBatch:
 
     def join(self, group: Group) -> None:
         """Add a request. The decoder has to admit rows."""
-        self.decoder.admit()
+        self.decoder.mark_prompt(self.decoder.admit(), group.rows[0].prompt)
         self._alone.append(group)
         self.done = False
 

@@ -55,6 +55,12 @@ class Decoder(Protocol):
         A hint that `prefill` gets chunks of a prompt that begins so. `lengths` tells how much there was.
         """
 
+    def mark_prompt(self, row: int, tokens: int) -> None:
+        """Tell how many of a row's first tokens are its prompt, and not written: some models read these otherwise.
+
+        All of them, where it is not told. Rows made of this one have as many.
+        """
+
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens, at least one, to one row.
 

@@ -11,6 +11,7 @@ from onnxpress.layouts.files import MAX_TOKENIZER_BYTES, Files
 
 TOKENIZER, SETTINGS, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 
+_ADDED = "added_tokens.json"
 #: Where a tokenizer is that tokenizer.json does not hold.
 _SOURCES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "source.spm")
 
@@ -20,6 +21,19 @@ _KINDS = ("unk", "cls", "sep", "mask", "bos", "eos")
 _UNLIMITED = 10**9
 
 _INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
+
+def is_tokenizer_file(name: str) -> bool:
+    """Whether a file belongs to a tokenizer, by its name."""
+    named = (TOKENIZER, SETTINGS, SPECIAL_TOKENS, _ADDED, *_SOURCES, "chat_template.jinja", "chat_template.json")
+    return "/" not in name and (name in named or name.endswith((".model", ".spm")))
+
+
+def usual_name(name: str) -> str:
+    """What a tokenizer's file is usually called: the name itself, or that of files of its kind."""
+    if is_tokenizer_file(name):
+        return name
+    return "vocab.txt" if name.endswith(".txt") else TOKENIZER
 
 
 def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[tuple[int, ...]]) -> TokenizerSettings:
@@ -37,7 +51,8 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         there = [name for name in _SOURCES if name in files.names]
         hint = f" (of {', '.join(there)})" if there else ""
         raise MissingFile(
-            f"{files.folder / TOKENIZER}: there is no such file. Make it{hint} where transformers is installed: "
+            f"{files.folder / TOKENIZER}: there is no such file. Pass tokenizer=, a folder or a {TOKENIZER}. Or make "
+            f"it{hint} where transformers is installed: "
             f"AutoTokenizer.from_pretrained({str(files.folder)!r}).save_pretrained({str(files.folder)!r})."
         )
     content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES)

@@ -17,7 +17,7 @@ from onnxpress.engine.providers import import_onnxruntime, parse_device, provide
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, MissingDependency, UnknownTask
 from onnxpress.format.contents import at_home
-from onnxpress.format.precisions import PRECISIONS, REFERENCE
+from onnxpress.format.precisions import REFERENCE, SUFFIXES
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
 from onnxpress.pipelines.arguments import translate, unknown_argument
@@ -45,7 +45,8 @@ class Opening:
 
     `provider_options`: what to say to the device's execution provider. `tokenizer`, `config`: what the caller holds for
     the artifact's own. `token`, `cache_dir`, `local_files_only`: how the Hub is asked.
-    `pooling`: what another tool's folder does not say.
+    `pooling`, `labels`, `output`: what another tool's files do not say. `graph_file` and the others, `subfolder`: which
+    of its files to run.
     """
 
     precision: str | None = None
@@ -59,6 +60,13 @@ class Opening:
     cache_dir: str | Path | None = None
     local_files_only: bool = False
     pooling: str | None = None
+    labels: Any = ()
+    output: str | None = None
+    subfolder: str | None = None
+    graph_file: str | None = None
+    encoder_file: str | None = None
+    decoder_file: str | None = None
+    past_file: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -75,6 +83,32 @@ class Opening:
         options = translate({**arguments, "device": place}, FACTORY)
         names = {field.name for field in fields(Opening)} - {"options"}
         return Opening(**{name: options.pop(name) for name in names & set(options)}, options=options)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The graph files that were named."""
+        named = (self.graph_file, self.encoder_file, self.decoder_file, self.past_file)
+        return tuple(name for name in named if name is not None)
+
+    def for_files(self, artifact: Artifact) -> Opening:
+        """With the precision of the graph files that were named.
+
+        Raises:
+            InputError: another precision was asked for.
+        """
+        files, variants = self.files, list(artifact.manifest.variants)
+        if files:
+            precision = artifact.precision_of(files)
+        elif artifact.adopted is not None and len(variants) == 1 and self.precision is None:
+            precision = variants[0]
+        else:
+            return self
+        if self.precision not in (None, precision):
+            raise InputError(
+                f"file_name={files[0]!r} is the {precision} variant, and precision={self.precision!r} says something "
+                "else: pass one of them."
+            )
+        return replace(self, precision=precision)
 
     def artifact(self, model: Any) -> Artifact:
         """Open what was given as model.
@@ -94,10 +128,24 @@ class Opening:
         return Artifact.open(
             Path(model) if not isinstance(model, str) else model,
             revision=self.revision,
-            precision=self.precision if self.precision in PRECISIONS else None,
+            precision=self.precision if self.precision in SUFFIXES else None,
             access=access,
             pooling=self.pooling,
+            files=self.files,
+            subfolder=self.subfolder,
+            tokenizer=self.tokenizer if isinstance(self.tokenizer, (str, os.PathLike)) else None,  # type: ignore[arg-type]
+            labels=self.labels or (),
+            output=self.output,
         )
+
+    def adopted(self, model: Any, wanted: Task | None = None, *, any_task: bool = False) -> Artifact:
+        """What was given as model, with its task; arguments as of `adopt`.
+
+        Raises:
+            UnknownTask: as of `adopt`.
+            InputError, ArtifactError, HubError: as of `artifact`.
+        """
+        return adopt(self.artifact(model), wanted, any_task=any_task)
 
     def check_open(self, choice: Choice, session: Session) -> None:
         """Make sure that a model that is open already runs as it was asked for.
@@ -106,7 +154,7 @@ class Opening:
             InputError: it runs otherwise.
         """
         asked = {
-            "precision": (self.precision if self.precision in PRECISIONS else None, choice.precision),
+            "precision": (self.precision if self.precision in SUFFIXES else None, choice.precision),
             "device": (self.device, session.device),
             "threads": (self.threads, session.threads),
             "provider_options": (
@@ -156,7 +204,7 @@ def pipeline(
         MissingDependency: ONNX Runtime or another optional package is not installed.
     """
     if model is None:
-        if task is not None and (Path(task).is_dir() or "/" in task):
+        if task is not None and (Path(task).is_dir() or "/" in task or task.endswith(".onnx")):
             raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
         raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
     started = time.perf_counter()
@@ -204,7 +252,7 @@ def load(
         known = {*(field.name for field in fields(Opening)), *FACTORY} - {"options"}
         of_calls = {"it is a setting of generation: pass it to generate(...).": SETTINGS}
         raise unknown_argument("load", next(iter(asked.options)), known, of_calls)
-    loaded = _opened(asked, model, None)
+    loaded = _opened(asked, model, None, any_task=True)
     check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
     check_config(loaded.artifact, asked.config)
     return GraphModel(loaded)
@@ -241,8 +289,8 @@ def export(
     return run(source, at_home(out), task, names, **options)
 
 
-def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
-    """The model for a task, opened unless it is open."""
+def _opened(asked: Opening, model: Any, wanted: Task | None, *, any_task: bool = False) -> LoadedModel:
+    """The model for a task, opened unless it is open. `any_task`: nothing is asked of one, so that any will do."""
     shared: LoadedModel | None = getattr(model, "loaded", None)
     if shared is not None:
         asked.check_open(shared.choice, shared.session)
@@ -253,9 +301,11 @@ def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
         # A session of its own shares the graphs, and either may be closed without the other.
         return replace(shared, task=row, session=copy(session), owned=True)
     place = parse_device(asked.device)
-    artifact = adopt(asked.artifact(model), wanted)
+    artifact = asked.adopted(model, wanted, any_task=any_task)
+    asked = asked.for_files(artifact)
     row = _served_task(artifact, wanted)
-    warn_of_assumptions(artifact, row)
+    if not any_task:
+        warn_of_assumptions(artifact, row)
     provider_of(place).chosen(asked.provider_options)  # before anything is downloaded
     if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)

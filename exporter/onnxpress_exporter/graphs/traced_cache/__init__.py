@@ -18,6 +18,7 @@ from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.graphs.trace import trace
 from onnxpress_exporter.graphs.traced_cache import examples, modules, states
 from onnxpress_exporter.graphs.traced_cache.cache import first_line, kept_after_encoder, kept_by_decoder
+from onnxpress_exporter.graphs.traced_cache.forms import cache_argument
 from onnxpress_exporter.graphs.traced_cache.rotations import changing_from, held
 from onnxpress_exporter.graphs.traced_cache.specs import cross_decoder_spec, decoder_spec, encoder_spec
 from onnxpress_exporter.passes.bfloat16_arithmetic import bfloat16_arithmetic
@@ -57,7 +58,7 @@ def trace_decoder(model: Any) -> onnx_ir.Model:
 
 def keeps_anything(model: Any) -> bool:
     """Whether the model takes what it keeps of the tokens it has read."""
-    return states.cache_argument(model) is not None
+    return cache_argument(model) is not None
 
 
 def keeps_states(model: Any) -> bool:
@@ -77,7 +78,7 @@ def trace_step(model: Any) -> onnx_ir.Model:
         TraceError: it keeps something else, or PyTorch cannot capture it.
     """
     with held(model), torch.no_grad():
-        step = states.Step(model, states.entries(model))
+        step = states.step_of(model)
         states.check_steps(step)
         return _traced([(step, states.step_spec(model, step.entries))])[DECODER]
 

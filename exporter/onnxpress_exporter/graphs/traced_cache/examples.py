@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from onnxpress.generation.decoders.graph import OF_PROMPT
 from onnxpress_exporter.graphs.spec import GraphSpec
 
 #: Axis -> its size. A text has two rows.
@@ -28,6 +29,8 @@ def inputs(spec: GraphSpec) -> dict[str, torch.Tensor]:
         elif tensor.name == "position_ids":
             tensors[tensor.name] = (SIZES["past"] + torch.arange(shape[-1])).expand(shape).contiguous()
             tensors[tensor.name][0] -= PADDING
+        elif tensor.name == OF_PROMPT:
+            tensors[tensor.name] = torch.arange(shape[0])[:, None] % 2
         elif tensor.name == "logits_to_keep":
             tensors[tensor.name] = torch.arange(shape[0]) + 1
         else:

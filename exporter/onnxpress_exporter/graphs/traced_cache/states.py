@@ -7,63 +7,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from transformers.cache_utils import (
-    Cache,
-    DummyLayer,
-    DynamicLayer,
-    DynamicSlidingWindowLayer,
-    LinearAttentionAndFullAttentionLayer,
-    LinearAttentionLayer,
-)
+from transformers.cache_utils import LinearAttentionLayer
 
 from onnxpress.format.manifest import TensorInfo
+from onnxpress.generation.decoders.graph import OF_PROMPT
 from onnxpress_exporter.errors import TraceError
 from onnxpress_exporter.graphs.names import DECODER
 from onnxpress_exporter.graphs.spec import GraphSpec
-from onnxpress_exporter.graphs.traced_cache.cache import GrowingLayer, first_line
+from onnxpress_exporter.graphs.traced_cache import time_steps
+from onnxpress_exporter.graphs.traced_cache.cache import first_line
+from onnxpress_exporter.graphs.traced_cache.forms import Entry, Form, cache_argument, form_of
 from onnxpress_exporter.graphs.traced_cache.modules import Tensors, chosen_scores, positions, vocabulary
 
-#: What transformers calls a cache, in a model's arguments and outputs.
-_CACHES = ("past_key_values", "cache_params")
 _PAST, _PRESENT = "past_key_values", "present"
 #: Tokens that a model reads whole and in pieces; of the range of scores: what two orders of adding up may differ in.
 _PROBE = (5, 11, 7, 8, 13, 6)
 _ROUNDING = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One tensor that a layer keeps, float32 (rows, *shape); `axes` name it so in a spec."""
-
-    layer: int
-    kind: str
-    axes: tuple[int | str, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.layer}.{self.kind}"
-
-    def zeros(self) -> torch.Tensor:
-        """Of a row without tokens."""
-        return torch.zeros(1, *(0 if isinstance(axis, str) else axis for axis in self.axes))
-
-
-class _GrowingHybrid(LinearAttentionAndFullAttentionLayer):  # type: ignore[no-untyped-call]
-    """A state, and keys and values of all tokens, also of none."""
-
-    def get_seq_length(self) -> int:
-        assert self.keys is not None
-        return self.keys.shape[-2]
-
-
-def cache_argument(model: Any) -> str | None:
-    """What the model calls its cache; None: it takes none."""
-    parameters = inspect.signature(model.forward).parameters
-    return next((name for name in _CACHES if name in parameters), None)
 
 
 def keeps_states(model: Any) -> bool:
@@ -78,74 +41,29 @@ def keeps_states(model: Any) -> bool:
     return any(isinstance(layer, LinearAttentionLayer) for layer in getattr(cache, "layers", ()))
 
 
-def entries(model: Any) -> tuple[Entry, ...]:
-    """What each layer keeps, in order.
+def step_of(model: Any) -> Step:
+    """A step of what the model keeps after it has read a few tokens.
 
     Raises:
-        TraceError: something that is neither keys and values nor a state of transformers' own layers.
+        TraceError: something in no form that is known, or nothing.
     """
     name = cache_argument(model)
     try:
-        cache = None if name is None else getattr(model(torch.tensor([_PROBE]), use_cache=True), name, None)
+        kept = None if name is None else getattr(model(torch.tensor([_PROBE]), use_cache=True), name, None)
     except Exception as error:
         raise TraceError(f"it cannot read {len(_PROBE)} tokens: {first_line(error)}") from error
-    if not isinstance(cache, Cache):
-        raise TraceError(f"it keeps what it has read as {type(cache).__name__}, not as transformers' layers of a cache")
-    layers: list[Any] = cache.layers
-    return tuple(entry for number, layer in enumerate(layers) for entry in _of_layer(number, layer))
-
-
-def _of_layer(number: int, layer: Any) -> list[Entry]:
-    layer_entries = []
-    if not isinstance(layer, LinearAttentionLayer | DynamicLayer | DummyLayer):
-        raise TraceError(f"layer {number} keeps a state of an unknown kind ({type(layer).__name__})")
-    if isinstance(layer, LinearAttentionLayer):
-        for kind, states in (("conv", layer.conv_states), ("recurrent", layer.recurrent_states)):
-            for place, state in states.items():
-                if state is not None:
-                    layer_entries.append(Entry(number, f"{kind}{place}", tuple(map(int, state.shape[1:]))))
-    keys = getattr(layer, "keys", None)
-    if keys is not None and keys.ndim == 4:
-        if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionAndFullAttentionLayer):
-            raise TraceError(f"layer {number} keeps keys of an unknown kind ({type(layer).__name__})")
-        tensors: dict[str, Any] = {"key": keys, "value": getattr(layer, "values", None)}
-        for kind, tensor in tensors.items():
-            layer_entries.append(Entry(number, kind, (int(tensor.shape[1]), "past", int(tensor.shape[3]))))
-    return layer_entries
-
-
-def _layer(tensors: dict[str, torch.Tensor]) -> Any:
-    """A layer of a cache that holds these tensors."""
-    if not tensors:
-        return DummyLayer()  # type: ignore[no-untyped-call]
-    if tensors.keys() == {"key", "value"}:
-        return GrowingLayer(tensors["key"], tensors["value"])
-    count = 1 + max(int(kind[-1]) for kind in tensors if kind not in ("key", "value"))
-    layer: Any = (_GrowingHybrid if "key" in tensors else LinearAttentionLayer)(number_of_states=count)
-    for kind, tensor in tensors.items():
-        if kind in ("key", "value"):
-            layer.dtype, layer.device, layer.is_initialized = tensor.dtype, tensor.device, True
-            setattr(layer, f"{kind}s", tensor)
-            continue
-        place, states = int(kind[-1]), kind[:-1]
-        # Steps write into states, which inputs of a graph may not be.
-        getattr(layer, f"{states}_states")[place] = tensor.clone()
-        getattr(layer, f"is_{states}_states_initialized")[place] = True
-        layer.has_previous_state[place] = True
-        layer.dtype, layer.device = tensor.dtype, tensor.device
-        if states == "conv":
-            layer.conv_kernel_size[place] = tensor.shape[-1]
-    return layer
+    form = form_of(kept)
+    return Step(model, form, form.entries(kept))
 
 
 class Step(torch.nn.Module):
     """One token after a state: takes and returns what `step_spec` says."""
 
-    def __init__(self, model: Any, entries: Sequence[Entry]) -> None:
+    def __init__(self, model: Any, form: type[Form], entries: Sequence[Entry]) -> None:
         super().__init__()
         self.checkpoint = model
+        self.form = form
         self.entries = tuple(entries)
-        self.layers = 1 + max((entry.layer for entry in entries), default=-1)
         self.cache = cache_argument(model) or ""
 
     @property
@@ -157,35 +75,26 @@ class Step(torch.nn.Module):
         """Of the model."""
         self.checkpoint.set_attn_implementation(name)
 
-    def read(self, ids: Sequence[int]) -> torch.Tensor:
-        """Scores after each token of a text, float32 (1, tokens, vocabulary)."""
+    def read(self, ids: Sequence[int], prompt: int | None = None) -> torch.Tensor:
+        """Scores after each token of a text, float32 (1, tokens, vocabulary); after `prompt` of them it was written."""
         past = {f"{_PAST}.{entry.name}": entry.zeros() for entry in self.entries}
+        taken = {tensor.name for tensor in step_spec(self.checkpoint, self.entries).inputs}
         scores = []
         for place, token in enumerate(ids):
-            where = {"position_ids": torch.tensor([[place]])} if positions(self.checkpoint) else {}
+            known = {"position_ids": place, OF_PROMPT: int(prompt is None or place < prompt)}
+            where = {name: torch.tensor([[known[name]]]) for name in known if name in taken}
             outputs = self(input_ids=torch.tensor([[token]]), **where, **past)
             scores.append(outputs.pop("logits"))
             past = {name.replace(_PRESENT, _PAST, 1): tensor for name, tensor in outputs.items()}
         return torch.cat(scores, 1)
 
     def forward(self, **tensors: torch.Tensor) -> Tensors:
-        by_layer: list[dict[str, torch.Tensor]] = [{} for _ in range(self.layers)]
-        for entry in self.entries:
-            by_layer[entry.layer][entry.kind] = tensors.pop(f"{_PAST}.{entry.name}")
-        cache = Cache(layers=[_layer(states) for states in by_layer])
-        outputs = self.checkpoint(**tensors, **{self.cache: cache}, use_cache=True)
-        layers: list[Any] = cache.layers
-        present = {f"{_PRESENT}.{entry.name}": _tensor(layers[entry.layer], entry.kind) for entry in self.entries}
-        return {"logits": outputs.logits, **present}
-
-
-def _tensor(layer: Any, kind: str) -> torch.Tensor:
-    tensor: torch.Tensor
-    if kind in ("key", "value"):
-        tensor = getattr(layer, f"{kind}s")
-    else:
-        tensor = getattr(layer, f"{kind[:-1]}_states")[int(kind[-1])]
-    return tensor
+        held = self.form.give({entry: tensors.pop(f"{_PAST}.{entry.name}") for entry in self.entries})
+        of_prompt = tensors.pop(OF_PROMPT, None)
+        with nullcontext() if of_prompt is None else time_steps.limited(self.checkpoint, of_prompt):
+            outputs = self.checkpoint(**tensors, **{self.cache: held}, use_cache=True)
+        present = zip(self.entries, self.form.take(held, self.entries), strict=True)
+        return {"logits": outputs.logits, **{f"{_PRESENT}.{entry.name}": tensor for entry, tensor in present}}
 
 
 def step_spec(model: Any, entries: Sequence[Entry]) -> GraphSpec:
@@ -193,6 +102,8 @@ def step_spec(model: Any, entries: Sequence[Entry]) -> GraphSpec:
     inputs = [TensorInfo("input_ids", "int64", ("rows", 1))]
     if positions(model):
         inputs.append(TensorInfo("position_ids", "int64", ("rows", 1)))
+    if time_steps.limits(model):
+        inputs.append(TensorInfo(OF_PROMPT, "int64", ("rows", 1)))
     inputs += [TensorInfo(f"{_PAST}.{entry.name}", "float32", ("rows", *entry.axes)) for entry in entries]
     outputs = [TensorInfo("logits", "float32", ("rows", 1, vocabulary(model)))]
     for entry in entries:

@@ -14,6 +14,8 @@ from onnxpress.format.manifest import GraphInfo, TensorInfo
 TEXT_MASK = "encoder_attention_mask"
 #: What the decoders of other tools take besides: the states of the text, and whether there is a past.
 TEXT_STATES, USE_CACHE = "encoder_hidden_states", "use_cache_branch"
+#: What a graph that reads a token of a prompt otherwise than one that was written takes for each row: 1, or 0.
+OF_PROMPT = "of_prompt"
 LOG_NORMALIZER = "log_normalizer"
 WITH_LOG_NORMALIZER = f"with_{LOG_NORMALIZER}"
 _PAST, _PRESENT = "past_key_values.", "present."
@@ -26,7 +28,7 @@ INPUTS: Mapping[str, frozenset[str]] = {
     "growing": frozenset(
         {"input_ids", "position_ids", "attention_mask", "logits_to_keep", "cache_position", USE_CACHE, TEXT_STATES}
     ),
-    "state": frozenset({"input_ids", "position_ids"}),
+    "state": frozenset({"input_ids", "position_ids", OF_PROMPT}),
     "none": frozenset({"input_ids", "logits_to_keep"}),
 }
 

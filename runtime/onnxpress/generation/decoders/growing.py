@@ -91,6 +91,9 @@ class GrowingDecoder:
     def recall(self, row: int, ids: Ids) -> None:
         """Nothing is kept of what was read before."""
 
+    def mark_prompt(self, row: int, tokens: int) -> None:
+        """What was written is read as a prompt is."""
+
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
 

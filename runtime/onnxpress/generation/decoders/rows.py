@@ -7,8 +7,9 @@ the next one takes, as long as the same rows go on together. Exact, not fast. Kn
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
 from onnxpress.generation.decoders.checks import check_keep, check_length, check_tokens
-from onnxpress.generation.decoders.graph import DecoderGraph, present
+from onnxpress.generation.decoders.graph import OF_PROMPT, DecoderGraph, present
 from onnxpress.generation.pool.moves import check_sources
 
 Past = Mapping[str, Buffer]
@@ -28,13 +29,14 @@ Past = Mapping[str, Buffer]
 
 @dataclass(slots=True)
 class _Row:
-    """`ids`: its tokens; `past`: what the graph returned after the first `read` of them, for this row, which is number
-    `place`, and those that were read with it."""
+    """`ids`: its tokens, of which the first `prompt` were not written; `past`: what the graph returned after the first
+    `read` of them, for this row, which is number `place`, and those that were read with it."""
 
     ids: list[int] = field(default_factory=list)
     past: Past = field(default_factory=dict)
     place: int = 0
     read: int = 0
+    prompt: int = sys.maxsize
 
 
 class RowsDecoder:
@@ -74,6 +76,13 @@ class RowsDecoder:
 
     def recall(self, row: int, ids: Ids) -> None:
         """Nothing is kept of what was read before."""
+
+    def mark_prompt(self, row: int, tokens: int) -> None:
+        """Tell how many of a row's first tokens are its prompt; those that were read as written ones are read again."""
+        marked = self._rows[row]
+        if OF_PROMPT in self._graph.inputs and min(marked.read, tokens) > marked.prompt:
+            marked.past, marked.place, marked.read = self._nothing(), 0, 0
+        marked.prompt = tokens
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
@@ -116,7 +125,7 @@ class RowsDecoder:
         if not 0 <= length <= len(tokens):
             raise InputError(f"Row {row} has {len(tokens)} tokens; it cannot be cut to {length}.")
         if length < self._rows[row].read:
-            self._rows[row] = _Row(tokens[:length], self._nothing())
+            self._rows[row] = _Row(tokens[:length], self._nothing(), prompt=self._rows[row].prompt)
         else:
             del tokens[length:]
 
@@ -128,7 +137,7 @@ class RowsDecoder:
         """
         check_sources(sources, len(self._rows))
         rows = [self._rows[source] for source in sources]
-        self._rows = [_Row(list(row.ids), row.past, row.place, row.read) for row in rows]
+        self._rows = [replace(row, ids=list(row.ids)) for row in rows]
 
     def close(self) -> None:
         """Free the memory."""
@@ -156,11 +165,12 @@ class RowsDecoder:
             return logits[:, -keep:].copy()
         scores = []
         past = _together(rows, self._session.device)
-        places = np.array([[row.read] for row in rows])
+        places, prompts = (np.array([[row.read] for row in rows]), np.array([[row.prompt] for row in rows]))
         for number in range(ids.shape[1]):
             arrays: dict[str, NDArray[Any]] = {
                 "input_ids": ids[:, number : number + 1],
                 "position_ids": places + number,
+                OF_PROMPT: (places + number < prompts).astype(np.int64),
             }
             taken = {name: array for name, array in arrays.items() if name in self._graph.inputs}
             outputs = run_to_buffers(self._session, {**taken, **past}, self._graph.name)

@@ -162,6 +162,9 @@ class SharedDecoder:
         """Give an empty row the longest beginning of `ids` int64 (tokens) that any row or earlier call has read."""
         self.reused_tokens += self._reuse(row, ids)
 
+    def mark_prompt(self, row: int, tokens: int) -> None:
+        """What was written is read as a prompt is."""
+
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
 

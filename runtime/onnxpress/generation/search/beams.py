@@ -64,6 +64,8 @@ def beam_search(
     if hooks.constraint is not None:
         raise InputError(f"num_beams={config.num_beams} cannot be constrained: set num_beams=1")
     check_prompts(prompts, decoder)
+    for row, prompt in enumerate(prompts):
+        decoder.mark_prompt(row, len(prompt))
     beams = _begin(beam_texts(prompts, texts, config, decoder.limit), config.num_beams)
     results: list[list[Generated]] = [[] for _ in prompts]
     while beams.texts:
