@@ -15,7 +15,7 @@ from onnxpress.errors import InputError
 from onnxpress.format.manifest import FORMAT_VERSION
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.text.tokenizer import Tokenizer
+from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.cases import Ends
@@ -51,7 +51,7 @@ def plan_from_artifact(
     """Copy an artifact's files into `folder`, without the variants that are made anew, and plan them.
 
     Raises:
-        InputError: the artifact has no tokenizer, or labelled rows are not what the task takes.
+        InputError: labelled rows are not what the task takes.
         ArtifactError: a file is missing or damaged.
     """
     # Opened before anything is copied: this checks every file's digest.
@@ -65,7 +65,6 @@ def plan_from_artifact(
             artifact.manifest.provenance, command=f"{artifact.manifest.provenance.command} && {command}"
         ),
     )
-    tokenizer = tokenizer_of(artifact)
     rows = None
     if settings.evaluation is not None:
         say("reading the labelled rows")
@@ -78,22 +77,10 @@ def plan_from_artifact(
     say("asking fp32")
     gate: Gate
     if manifest.generation is None:
-        gate = AnswersGate(artifact, tokenizer, GraphReference(plain, artifact.trust), rows)
+        gate = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(plain, artifact.trust), rows)
     else:
-        gate = WritingGate(artifact, tokenizer, plain, ends_in(artifact), rows=rows)
+        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_in(artifact), rows=rows)
     return Plan(manifest, folder, parts, plain, gate, settings, compared=False, adds=True)
-
-
-def tokenizer_of(artifact: Artifact) -> Tokenizer:
-    """An artifact's tokenizer.
-
-    Raises:
-        InputError: it has none.
-    """
-    settings = artifact.manifest.tokenizer
-    if settings is None:
-        raise InputError(f"{artifact.folder}: has no tokenizer; this version quantizes text models only.")
-    return Tokenizer(artifact.folder / settings.file, settings)
 
 
 def ends_in(artifact: Artifact) -> Ends:

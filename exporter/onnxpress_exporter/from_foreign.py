@@ -20,8 +20,9 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
 from onnxpress.pipelines.collators import ANY_SIZE, size_of
 from onnxpress.pipelines.table import TASKS, find_task
+from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_exporter.errors import PassError, VerificationFailed
-from onnxpress_exporter.from_artifact import ends_in, tokenizer_of
+from onnxpress_exporter.from_artifact import ends_in
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.writing import WritingGate
@@ -102,7 +103,6 @@ def _plan(
     say: Say,
 ) -> Plan:
     artifact = Artifact(folder, manifest, "hashed")
-    tokenizer = tokenizer_of(artifact)
     rows = None
     if settings.evaluation is not None:
         rows = evaluation_of(read(settings.evaluation), manifest, settings.evaluation.columns)
@@ -110,9 +110,9 @@ def _plan(
     gate: Gate
     if manifest.generation is not None:
         plain = _session(manifest, folder)
-        gate = WritingGate(artifact, tokenizer, plain, ends_in(artifact), rows=rows)
+        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_in(artifact), rows=rows)
     else:
-        answers = AnswersGate(artifact, tokenizer, GraphReference(Session(found), "hashed"), rows)
+        answers = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(Session(found), "hashed"), rows)
         manifest = replace(manifest, padding=answers.padding)
         manifest = _rewritten(manifest, models, found, folder, answers, say)
         plain, gate = _session(manifest, folder), answers
