@@ -16,11 +16,19 @@ from click.testing import CliRunner, Result
 
 import onnxpress
 from onnxpress.cli.main import program
-from onnxpress.errors import CorruptFile, HubError, InputError, OnnxpressError, OutputError, UnsupportedFormat
+from onnxpress.errors import (
+    CorruptFile,
+    HubError,
+    InputError,
+    LockMismatch,
+    OnnxpressError,
+    OutputError,
+    UnsupportedFormat,
+)
 from onnxpress.format.files import sha256
 
 from ..fixtures.artifacts import DATA, GRAPH, seal, write_artifact
-from ..fixtures.foreign import write_foreign
+from ..fixtures.foreign import imports_more, write_foreign
 from .server import HubServer
 
 NO_SOCKET = """
@@ -382,3 +390,55 @@ def test_a_token_reaches_the_hub_and_not_the_store_of_large_files(hub: HubServer
     assert "hf_right" not in "".join(
         path.read_text(errors="replace") for path in (tmp_path / "out").rglob("*") if path.is_file()
     )
+
+
+# The lock, of what is on the Hub.
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_lock_holds_the_commit_and_what_changed_is_named(hub: HubServer, tmp_path: Path, foreign: bool) -> None:
+    made = write_foreign(tmp_path / "made") if foreign else write_artifact(tmp_path / "made", external=True)
+    old, lock = hub.add_folder("org/model", made), tmp_path / "onnxpress.lock"
+    onnxpress.pipeline(model="org/model", lock=lock).close()
+    said = json.loads(lock.read_text())
+    assert (said["source"], said["commit"]) == ("org/model", old)
+    onnxpress.pipeline(model="org/model", lock=lock).close()
+    tokenizer = json.loads((made / "tokenizer.json").read_text())
+    (made / "tokenizer.json").write_text(json.dumps(tokenizer, indent=1))
+    write_foreign(tmp_path / "other", edits=[imports_more])
+    (tmp_path / "other" / GRAPH).replace(made / GRAPH)
+    new = hub.add_folder("org/model", made)
+    before = len(hub.requests(pattern="*.onnx?signature*"))
+    with pytest.raises(
+        LockMismatch, match=rf"is commit {new} now; .*lock has {old}\. onnx/model\.onnx changed"
+    ) as caught:
+        onnxpress.pipeline(model="org/model", lock=lock)
+    assert "tokenizer.json changed" in str(caught.value)
+    assert len(hub.requests(pattern="*.onnx?signature*")) == before or foreign
+    assert onnxpress.pipeline(model="org/model", revision=old, lock=lock)("good")[0]["label"] == "good"
+
+
+def test_a_lock_of_the_hub_holds_for_the_pulled_folder(hub: HubServer, tmp_path: Path) -> None:
+    lock = tmp_path / "onnxpress.lock"
+    hub.add_folder("org/model", write_artifact(tmp_path / "made", external=True))
+    result = command("org/model", "--to", tmp_path / "out", "--lock", lock)
+    assert result.exit_code == 0, result.output
+    onnxpress.pipeline(model=tmp_path / "out", lock=lock).close()
+    onnxpress.pipeline(model="org/model", lock=lock).close()
+    hub.add_folder("org/model", write_foreign(tmp_path / "foreign"))
+    with pytest.raises(LockMismatch, match=r"onnxpress\.json is gone"):
+        onnxpress.pull("org/model", tmp_path / "again", lock=lock)
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_lock_is_of_one_repository_and_one_variant(hub: HubServer, tmp_path: Path) -> None:
+    made, lock = two_variants(tmp_path / "made"), tmp_path / "onnxpress.lock"
+    hub.add_folder("org/model", made)
+    hub.add_folder("org/other", made)
+    onnxpress.pull("org/model", tmp_path / "out", precision="q8", lock=lock)
+    with pytest.raises(LockMismatch, match="is of org/model, not of org/other"):
+        onnxpress.pull("org/other", tmp_path / "other", precision="q8", lock=lock)
+    with pytest.raises(InputError, match="A lock is of one variant"):
+        onnxpress.pull("org/model", tmp_path / "both", precision="all", lock=lock)
+    with pytest.raises(LockMismatch, match=r"q8, and fp32 is to run"):
+        onnxpress.pull("org/model", tmp_path / "fp32", precision="fp32", lock=lock)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from onnxpress.cli.options import revision_option
+from onnxpress.cli.options import lock_option, revision_option
 
 
 @click.command()
@@ -20,9 +20,18 @@ from onnxpress.cli.options import revision_option
     metavar="NAMES",
     help="Variants, with commas between them, or all (default: the one that runs here).",
 )
+@lock_option
 @click.option("--force", is_flag=True, help="Replace DIR if it is an artifact.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: commit, files, sizes, hashes.")
-def pull(model: str, to: Path, revision: str | None, precision: str | None, force: bool, as_json: bool) -> None:
+def pull(
+    model: str,
+    to: Path,
+    revision: str | None,
+    precision: str | None,
+    lock: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Bring ID, a repository on the Hub, into the folder DIR, which needs no network afterwards.
 
     Only the files that the variants need come: of an artifact of onnxpress, or of another tool's repository. Each is
@@ -33,7 +42,7 @@ def pull(model: str, to: Path, revision: str | None, precision: str | None, forc
     from onnxpress.hub import USUAL_ACCESS
     from onnxpress.pipelines.pulling import bring
 
-    pulled = bring(model, to, revision, precision, force=force, access=USUAL_ACCESS)
+    pulled = bring(model, to, revision, precision, lock=lock, force=force, access=USUAL_ACCESS)
     if as_json:
         click.echo(json.dumps({**asdict(pulled), "folder": str(pulled.folder), "bytes": pulled.bytes}))
         return

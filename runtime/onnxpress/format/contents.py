@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from onnxpress.errors import CorruptFile, InputError, MissingFile
@@ -24,12 +24,17 @@ def other_files(manifest: Manifest) -> set[str]:
     return set(manifest.files) - used
 
 
-def narrowed(manifest: Manifest, precisions: Collection[str]) -> Manifest:
-    """The manifest of a copy that holds these variants alone."""
-    variants = {name: variant for name, variant in manifest.variants.items() if name in precisions}
-    names = other_files(manifest).union(*(variant.files for variant in variants.values()))
-    files = {name: info for name, info in manifest.files.items() if name in names}
-    return replace(manifest, variants=variants, files=files)
+def narrowed(text: bytes, manifest: Manifest, precisions: Collection[str]) -> bytes:
+    """The text of a manifest for a copy that holds these variants alone; all else stays as it is.
+
+    Args:
+        text: the file that `manifest` was read from.
+    """
+    value = json.loads(text)
+    names = other_files(manifest).union(*(variant_files(manifest, name) for name in precisions))
+    for field, wanted in (("variants", precisions), ("files", names)):
+        value[field] = {name: entry for name, entry in value[field].items() if name in wanted}
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def variant_bytes(manifest: Manifest, variant: Variant) -> int:

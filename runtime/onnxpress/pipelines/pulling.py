@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from onnxpress.errors import ArtifactError, CorruptFile, InputError, MissingFile, OutputError
 from onnxpress.format.contents import at_home, narrowed
 from onnxpress.format.files import check_target, disk_failure, sha256, staged_folder, write_file
-from onnxpress.format.manifest import FILE_NAME, FileInfo, dump
+from onnxpress.format.manifest import FILE_NAME, FileInfo
 from onnxpress.format.staging import alone
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked
+from onnxpress.layouts.lock import LockFile
 from onnxpress.layouts.places import Place
 from onnxpress.layouts.table import MARKS
 
@@ -53,6 +54,7 @@ def pull(
     *,
     revision: str | None = None,
     precision: str | Sequence[str] | None = None,
+    lock: str | Path | None = None,
     force: bool = False,
     token: str | bool | None = None,
     cache_dir: str | Path | None = None,
@@ -66,6 +68,8 @@ def pull(
         revision: branch, tag or commit.
         precision: the variants to bring: names, or one text with commas between them, or "all"; "fastest", "smallest"
             or "exact"; None: the one that a pipeline would run on this machine.
+        lock: a file with the commit and the hashes of what came: written where there is none, else nothing else may
+            come. One variant at a time.
         force: replace `to` if it is an artifact.
         token: of this call; None: the one that is saved or set in the environment; False: none.
         cache_dir: where files of the Hub may be already; None: the Hub's cache. Nothing is added to it.
@@ -74,13 +78,14 @@ def pull(
     Raises:
         InputError: `to` is there, or cannot be written.
         UnsupportedFormat: there is no such variant.
+        LockMismatch: the commit or a file is not the locked one.
         HubError: the Hub refused or cannot be reached, or a file is not what the Hub lists.
         OutputError: the disk is full. What arrived is kept beside `to`, and the next call goes on from there.
     """
     from onnxpress.hub import Access
 
     access = Access(token, None if cache_dir is None else at_home(cache_dir), local_files_only)
-    return Artifact.open(bring(model, to, revision, precision, force=force, access=access).folder)
+    return Artifact.open(bring(model, to, revision, precision, lock=lock, force=force, access=access).folder)
 
 
 def bring(
@@ -89,6 +94,7 @@ def bring(
     revision: str | None,
     precision: str | Sequence[str] | None,
     *,
+    lock: str | Path | None,
     force: bool,
     access: Access,
 ) -> Pulled:
@@ -97,11 +103,16 @@ def bring(
 
     target = at_home(to)
     check_target(target, force=force)
+    locked = None if lock is None else LockFile.at(lock)
     tree = list_tree(repo_id, revision, access)
+    if locked is not None:
+        locked.check_commit(tree)
     with _workplace(target) as place:
         download = Download(tree, place)
         with _named(repo_id, download.files):
             artifact, names, chosen = _choose(download, precision)
+        if locked is not None and len(chosen) > 1:
+            raise InputError(f"A lock is of one variant, and {len(chosen)} are asked for. Pull each with its own lock.")
         _check_room(download, names, target)
         download.bring(names)
         with staged_folder(target, force=force) as staging:
@@ -112,6 +123,8 @@ def bring(
                 if path.is_file()
             }
             _compare(artifact, files, repo_id)
+            if locked is not None:
+                locked.settle(repo_id, chosen[0], files, tree)
     return Pulled(target, repo_id, tree.revision, tree.commit, chosen, files)
 
 
@@ -204,7 +217,8 @@ def _fill(staging: Path, download: Download, artifact: Artifact, names: Collecti
         (staging / name).parent.mkdir(parents=True, exist_ok=True)
         (download.files / name).replace(staging / name)
     if FILE_NAME in names and set(chosen) != set(artifact.manifest.variants):
-        write_file(staging / FILE_NAME, dump(narrowed(artifact.manifest, chosen)).encode())
+        text = (staging / FILE_NAME).read_bytes()
+        write_file(staging / FILE_NAME, narrowed(text, artifact.manifest, chosen))
 
 
 def _compare(artifact: Artifact, files: Mapping[str, FileInfo], repo_id: str) -> None:
