@@ -40,6 +40,8 @@ class Plan:
         plain: the fp32 variant, opened.
         gate: holds the answers of PyTorch, or of the fp32 variant itself.
         settings: what the user decided.
+        compared: whether the gate's reference is another than the fp32 variant, which is to be held against it.
+        adds: whether the artifact was there before, so that without a new variant there is nothing to write.
     """
 
     manifest: Manifest
@@ -48,6 +50,8 @@ class Plan:
     plain: Session
     gate: Gate
     settings: Settings
+    compared: bool = True
+    adds: bool = False
 
     @property
     def task(self) -> str:
