@@ -34,6 +34,7 @@ from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.graphs.trace import trace
 from onnxpress_exporter.judging.data import Table
 from onnxpress_exporter.judging.samples import SINGLES, Sample
+from onnxpress_exporter.layouts import USUAL, WrittenLayout
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.plan import Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
@@ -74,11 +75,13 @@ def plan_from_checkpoint(
     say: Say,
     *,
     allow_pickled_weights: bool,
+    layout: WrittenLayout = USUAL,
 ) -> Plan:
     """Write a checkpoint's fp32 graphs, tokenizer and settings into `folder`, and ask PyTorch for its answers.
 
     Args:
         table: labelled rows.
+        layout: how files and graphs are laid out.
 
     Raises:
         VerificationFailed: the runtime's tokens are not transformers'.
@@ -94,9 +97,9 @@ def plan_from_checkpoint(
     write_tokenizer(tokenizer, folder)
     text = tokenizer_settings(tokenizer, model.config, find_tables(model))
     say("trace")
-    graphs = _built(model) if row.writes else _traced(parts_to_trace)
+    graphs = _built(model, layout) if row.writes else _traced(parts_to_trace)
     say("save")
-    files = _save(graphs.models, folder)
+    files = _save(graphs.models, folder, folder / layout.folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
     describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
     copy_tokenizer_files(checkpoint, tokenizer, folder, None if row.writes else text.max_length)
@@ -138,12 +141,13 @@ def plan_from_checkpoint(
         answers = AnswersGate(
             Artifact(folder, manifest), runtime_tokenizer, TorchReference(graphs.modules, compared), rows, check
         )
-        return Plan(replace(manifest, padding=answers.padding), folder, parts, plain, answers, settings)
+        manifest = replace(manifest, padding=answers.padding)
+        return Plan(manifest, folder, parts, plain, answers, settings, layout.finish)
     _check_texts(runtime_tokenizer, check)
     writing = WritingGate(
         Artifact(folder, manifest), runtime_tokenizer, plain, _ends(model), TorchWriter(model), rows=rows
     )
-    return Plan(manifest, folder, parts, plain, writing, settings)
+    return Plan(manifest, folder, parts, plain, writing, settings, layout.finish)
 
 
 def traceable(
@@ -168,19 +172,20 @@ def _traced(traceable: Sequence[Traceable]) -> _Graphs:
     )
 
 
-def _built(model: Any) -> _Graphs:
+def _built(model: Any, layout: WrittenLayout) -> _Graphs:
     """Build the graphs of a model that writes."""
     built = build(model)
-    info = {name: graph_info(name, graph) for name, graph in built.graphs.items()}
-    return _Graphs(built.graphs, info, {}, built.settings)
+    adapted = layout.adapt(built.graphs, built.settings)
+    info = {name: graph_info(name, graph) for name, graph in adapted.graphs.items()}
+    return _Graphs(adapted.graphs, info, {}, adapted.generation)
 
 
-def _save(models: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, GraphFiles]:
-    """Write graphs, named as transformers.js names them."""
-    (folder / describe.GRAPHS).mkdir(exist_ok=True)
+def _save(models: Mapping[str, onnx_ir.Model], folder: Path, place: Path) -> dict[str, GraphFiles]:
+    """Write graphs to a place in the artifact's folder, named as transformers.js names them."""
+    place.mkdir(exist_ok=True)
     files = {}
     for name, graph in models.items():
-        path = folder / describe.GRAPHS / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
+        path = place / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
         files[name] = describe.graph_files(graph, save(graph, path), folder)
     return files
 

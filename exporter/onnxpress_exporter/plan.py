@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Plan:
         plain: the fp32 variant, opened.
         gate: holds the answers of PyTorch, or of the fp32 variant itself.
         settings: what the user decided.
+        finish: writes what the layout has beside; takes the manifest with all its variants, and the folder.
     """
 
     manifest: Manifest
@@ -48,6 +50,12 @@ class Plan:
     plain: Session
     gate: Gate
     settings: Settings
+    finish: Callable[[Manifest, Path], None] = lambda manifest, folder: None
+
+    @property
+    def graphs_folder(self) -> Path:
+        """Where the artifact keeps its graphs."""
+        return (self.folder / next(iter(self.fp32.values())).file).parent
 
     @property
     def task(self) -> str:
