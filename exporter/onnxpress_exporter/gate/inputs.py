@@ -53,8 +53,8 @@ def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[s
     for tensor in info.inputs:
         if tensor.name in known:
             arrays[tensor.name] = known[tensor.name]
-        elif (made := tensor.name.replace("past_key_values.", "present.", 1)) in encoded:
-            arrays[tensor.name] = encoded[made]
+        elif (present := tensor.name.replace("past_key_values.", "present.", 1)) in encoded:
+            arrays[tensor.name] = encoded[present]
         else:
             _, heads, _, size = tensor.axes
             arrays[tensor.name] = np.zeros((1, int(heads), count if shared else 0, int(size)), np.float32)

@@ -160,18 +160,18 @@ def _rotate_before(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
     width = 2 * int((axes(cos) or (0,))[-1] or 0)
     rotation = {"interleaved": attribute_int(node, "rotary_interleaved", 0), "rotary_embedding_dim": width}
     turned = {}
-    for part, given in (("query", query), ("key", key)):
+    for part, source in (("query", query), ("key", key)):
         attributes = {**rotation, "num_heads": heads[part]}
         turn = onnx_ir.node(
             "RotaryEmbedding",
-            [given, _places(graph), cos, sin],
+            [source, _places(graph), cos, sin],
             attributes,
             domain=MICROSOFT,
             name=f"{name}.{part}.turn",
         )
         turned[part] = turn.outputs[0]
         turned[part].name, turned[part].type = f"{name}.{part}.turned", onnx_ir.TensorType(_FLOAT)
-        turned[part].shape = given.shape
+        turned[part].shape = source.shape
         graph.insert_before(node, turn)
     for place, new in enumerate((turned["query"], turned["key"], value)):
         node.replace_input_with(place, new)

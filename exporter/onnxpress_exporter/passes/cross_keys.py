@@ -44,17 +44,17 @@ def cross_keys(encoder: onnx_ir.Model, decoder: onnx_ir.Model) -> int:
     """
     states = _cut(encoder.graph)
     front = Front(decoder.graph, "cross")
-    given = _input(decoder.graph, HIDDEN_STATES, _FLOAT, [_ROWS, _READ, _width(states)])
+    hidden = _input(decoder.graph, HIDDEN_STATES, _FLOAT, [_ROWS, _READ, _width(states)])
     cached = _input(decoder.graph, USE_CACHE, _BOOL, [1])
     everything, nothing = front.ints(_ALL), front.ints(0)
     new = front.node("new", "Where", [cached, nothing, everything], _INT64, [1])
-    kept = front.node("kept", "Where", [cached, everything, nothing], _INT64, [1])
-    read = front.node("states", "Slice", [given, nothing, new, front.ints(1)], _FLOAT, [_ROWS, None, _width(states)])
+    old = front.node("old", "Where", [cached, everything, nothing], _INT64, [1])
+    read = front.node("states", "Slice", [hidden, nothing, new, front.ints(1)], _FLOAT, [_ROWS, None, _width(states)])
     _lengths(decoder.graph, front, cached)
     front.done()
     moved = _move(encoder, decoder, states, read)
     for name, value in moved.items():
-        _join(decoder.graph, name, value, kept)
+        _join(decoder.graph, name, value, old)
     states.name = STATES
     encoder.graph.outputs.append(states)
     for model in (encoder, decoder):
@@ -154,20 +154,20 @@ def _constant(source: onnx_ir.Graph, target: onnx_ir.Graph, value: onnx_ir.Value
     return copy
 
 
-def _join(graph: onnx_ir.Graph, present: str, made: onnx_ir.Value, kept: onnx_ir.Value) -> None:
+def _join(graph: onnx_ir.Graph, present: str, new: onnx_ir.Value, until: onnx_ir.Value) -> None:
     """What was kept, or what is made, in the place of the past; it is an output, too."""
     past = next(value for value in graph.inputs if value.name == present.replace("present.", "past_key_values.", 1))
-    made_by = made.producer()
-    assert made_by is not None
+    source = new.producer()
+    assert source is not None
     zero, axis = (add_constant(graph, f"ints_{number}", np.array([number], np.int64)) for number in (0, 2))
-    cut = onnx_ir.node("Slice", [past, zero, kept, axis], name=f"{present}.kept")
+    cut = onnx_ir.node("Slice", [past, zero, until, axis], name=f"{present}.kept")
     cut.outputs[0].name, cut.outputs[0].type = f"{present}.kept", onnx_ir.TensorType(_FLOAT)
-    both = onnx_ir.node("Concat", [cut.outputs[0], made], {"axis": 2}, name=present)
+    both = onnx_ir.node("Concat", [cut.outputs[0], new], {"axis": 2}, name=present)
     both.outputs[0].name, both.outputs[0].type = present, onnx_ir.TensorType(_FLOAT)
     both.outputs[0].shape = past.shape
     onnx_ir.convenience.replace_all_uses_with(past, both.outputs[0])
     cut.replace_input_with(0, past)
-    graph.insert_after(made_by, [cut, both])
+    graph.insert_after(source, [cut, both])
     graph.outputs.append(both.outputs[0])
 
 
