@@ -14,6 +14,13 @@ from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.quantize.settings import Settings
 
+#: Writes what a layout has beside the files of every artifact, by a manifest with all its variants, into the folder.
+Beside = Callable[[Manifest, Path], None]
+
+
+def no_files_beside(manifest: Manifest, folder: Path) -> None:
+    """This project's own layout has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -41,7 +48,9 @@ class Plan:
         plain: the fp32 variant, opened.
         gate: holds the answers of PyTorch, or of the fp32 variant itself.
         settings: what the user decided.
-        finish: writes what the layout has beside; takes the manifest with all its variants, and the folder.
+        compared: whether the gate's reference is another than the fp32 variant, which is to be held against it.
+        adds: whether the artifact was there before, so that without a new variant there is nothing to write.
+        beside: writes what the layout has beside; takes the manifest with all its variants, and the folder.
     """
 
     manifest: Manifest
@@ -50,7 +59,9 @@ class Plan:
     plain: Session
     gate: Gate
     settings: Settings
-    finish: Callable[[Manifest, Path], None] = lambda manifest, folder: None
+    compared: bool = True
+    adds: bool = False
+    beside: Beside = no_files_beside
 
     @property
     def graphs_folder(self) -> Path:

@@ -17,6 +17,7 @@ from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.inputs import is_stream, listed
+from onnxpress.pipelines.known_arguments import OF_ANSWERS
 from onnxpress.pipelines.spans import Window, best_spans, null_score, probabilities
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Sample
@@ -80,6 +81,7 @@ class QuestionAnswering(Pipeline[QuestionAnsweringOptions, TextProcessor]):
 
     options_type = QuestionAnsweringOptions
     processor_type = TextProcessor
+    arguments = OF_ANSWERS
 
     def __call__(
         self, inputs: Any = None, *more: Any, question: Any = None, context: Any = None, **options: Any

@@ -18,6 +18,7 @@ from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_sample
 from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.inputs import listed
+from onnxpress.pipelines.known_arguments import OF_REWRITING
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.long_texts import pieces
 from onnxpress.pipelines.rewriting_options import (
@@ -52,6 +53,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
     """
 
     processor_type = TextProcessor
+    arguments = OF_REWRITING
     collects: ClassVar[str | None] = "generate_kwargs"
     collected = SETTINGS
     rows = ROWS

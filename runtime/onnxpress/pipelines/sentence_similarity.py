@@ -7,7 +7,7 @@ here, in numpy, for a whole batch at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -99,14 +99,22 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         Raises:
             InputError: not vectors of one size.
         """
-        first, second = (np.atleast_2d(np.asarray(side, dtype=np.float32)) for side in (a, b))
+        try:
+            first, second = (np.atleast_2d(np.asarray(side, dtype=np.float32)) for side in (a, b))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"similarity compares vectors, not {a!r:.40} and {b!r:.40}: the pipeline makes them of texts."
+            ) from None
         if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
             raise InputError(f"Expected vectors of one size, got arrays of shape {np.shape(a)} and {np.shape(b)}.")
         return SIMILARITIES[self.embedding.similarity](first, second)
 
     def similarity_pairwise(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
         """Compare the vectors at the same place of two arrays (n, dimensions): float32 (n)."""
-        pairs = zip(np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b)), strict=True)
+        firsts, seconds = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
+        if len(firsts) != len(seconds):
+            raise InputError(f"Expected as many vectors on both sides, got {len(firsts)} and {len(seconds)}.")
+        pairs = zip(firsts, seconds, strict=True)
         return np.array([self.similarity(first, second)[0, 0] for first, second in pairs], dtype=np.float32)
 
     def encode(
@@ -126,8 +134,8 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         options = translate(arguments, self.arguments)
         if prompt_name is not None or prompt is not None:
             options |= {"prompt_name": prompt_name, "prompt": prompt}
-        texts = inputs if isinstance(inputs, (str, Mapping)) else list(inputs)
-        vectors: Any = self(texts, **options)
+        at_once = isinstance(inputs, (str, Mapping)) or not isinstance(inputs, Iterable)
+        vectors: Any = self(inputs if at_once else list(inputs), **options)
         return packed(vectors, precision)
 
     def encode_query(self, inputs: Any, **arguments: Any) -> Any:
