@@ -58,8 +58,8 @@ def read_languages(
     ids = {str(token.get("content")): number for token in added if isinstance(number := token.get("id"), int)}
     if family is None:
         return None
-    if named != "M2M100Tokenizer" and any(CODE.fullmatch(token) for token in ids):
-        family = _Family(family.position, family.source)  # NLLB's models are M2M100's
+    if family.marked and not any(map(family.code_of, ids)):
+        family = _FAMILIES["NllbTokenizer"]  # its graphs are M2M100's
     tokens = {code: token for token in ids if (code := family.code_of(token)) is not None}
     codes = {code: ids[token] for code, token in tokens.items()}
     end = text_of(settings.get("eos_token")) or "</s>"
