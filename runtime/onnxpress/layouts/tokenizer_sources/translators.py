@@ -61,8 +61,8 @@ def marian(files: Files, said: Said) -> Built:
         target = said.settings.get("target_lang")
         languages = LanguageSettings(codes, target="text", default_target=target if target in codes else None)
         return Built(source, texts, languages=languages if codes else None)
-    of_target = read_vocabulary(files, _TARGET_VOCABULARY)
-    return Built(source, texts, target=side(_TARGET, target_rows(_names(said, of_target, {}), added), "charsmap_target.bin"))
+    rows = target_rows(_names(said, read_vocabulary(files, _TARGET_VOCABULARY), {}), added)
+    return Built(source, texts, target=side(_TARGET, rows, "charsmap_target.bin"))
 
 
 def target_rows(rows: Sequence[str], added: Mapping[int, AddedToken]) -> list[str]:
