@@ -98,6 +98,12 @@ PEERS: Mapping[str, Peer] = {
         ),
         Peer("openvino", "OpenVINO", ("openvino>=2026.4", "nncf>=3.3", "tokenizers", "transformers", _TORCH)),
         Peer("optimum-onnx", "optimum-onnx, with transformers 4", ("optimum-onnx[onnxruntime]==0.1.0", _TORCH)),
+        # Its ONNX backend is optimum-onnx, which wants transformers 4.
+        Peer(
+            "sentence-transformers",
+            "sentence-transformers with its ONNX backend, with transformers 4",
+            ("sentence-transformers>=5.7", "optimum-onnx[onnxruntime]==0.1.0", "sentencepiece", _TORCH),
+        ),
     )
 }
 

@@ -134,6 +134,31 @@ def test_inputs_and_a_file_exclude_each_other(artifact: Path) -> None:
     assert _run(artifact, "good", "--field", "text").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments", [["-"], ["--input", "-"], ["-", "--on-error", "continue"], ["--json", "--", "-"], []]
+)
+def test_a_dash_is_standard_input(artifact: Path, arguments: list[str]) -> None:
+    rows = "\ufeffgood\nbad film\n"
+    result = _run(artifact, *arguments, *([] if "--json" in arguments else ["--json"]), text=rows)
+    assert [row["label"] for row in _lines(result)] == ["good", "bad"], result.output
+
+
+def test_a_dash_among_inputs_and_options(artifact: Path) -> None:
+    labels = [row["label"] for row in _lines(_run(artifact, "bad", "-", "bad", "--json", text="good\ngood"))]
+    assert labels == ["bad", "good", "good", "bad"]
+    rows = '{"id": 1, "review": "bad"}'
+    assert _lines(_run(artifact, "-", "--field", "review", text=rows))[0]["result"]["label"] == "bad"
+    assert _lines(_run(artifact, "good", "--json", "-s", "function_to_apply=@-", text="none"))[0]["score"] == 1.0
+    assert _lines(_run(artifact, '{"inputs": "-"}', "--json"))[0]["label"]
+    for twice in (
+        ["-", "-"],
+        ["-", "-s", "function_to_apply=@-"],
+        ["-s", "function_to_apply=@-"],
+        ["--input", "-", "-"],
+    ):
+        assert _run(artifact, *twice, text="good").exit_code == 2
+
+
 def test_an_object_that_is_no_call_is_told_the_option_for_it(artifact: Path) -> None:
     for body in ('{"text": "good", "id": 1}', '{"review": "good"}'):
         result = _run(artifact, text=body)

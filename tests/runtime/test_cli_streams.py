@@ -60,9 +60,9 @@ def test_arguments_are_utf_8_in_any_locale(artifact: Path) -> None:
     assert code == 2 and "byte 4, is not UTF-8" in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize("command", ["run", "chat"])
-def test_a_closed_input_is_a_usage_error(artifact: Path, command: str) -> None:
-    shell = f'exec "{sys.executable}" -m onnxpress {command} "{artifact}" <&-'
+@pytest.mark.parametrize(("command", "more"), [("run", ""), ("chat", ""), ("run", " -")])
+def test_a_closed_input_is_a_usage_error(artifact: Path, command: str, more: str) -> None:
+    shell = f'exec "{sys.executable}" -m onnxpress {command} "{artifact}"{more} <&-'
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Usage:" in done.stderr and "Traceback" not in done.stderr

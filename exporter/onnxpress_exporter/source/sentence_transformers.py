@@ -17,7 +17,7 @@ from onnxpress_exporter.source.modules import SentenceModule, check_origin, sent
 from onnxpress_exporter.source.weights import read_json
 
 # sentence-transformers' order of concatenation -> the key that older versions wrote.
-_LEGACY_MODES: Mapping[str, str] = {
+LEGACY_MODES: Mapping[str, str] = {
     "cls": "pooling_mode_cls_token",
     "max": "pooling_mode_max_tokens",
     "mean": "pooling_mode_mean_tokens",
@@ -25,7 +25,7 @@ _LEGACY_MODES: Mapping[str, str] = {
     "weightedmean": "pooling_mode_weightedmean_tokens",
     "lasttoken": "pooling_mode_lasttoken",
 }
-POOLING_MODES: tuple[str, ...] = tuple(_LEGACY_MODES)
+POOLING_MODES: tuple[str, ...] = tuple(LEGACY_MODES)
 
 SETTINGS_FILE = "config_sentence_transformers.json"
 
@@ -56,8 +56,13 @@ class HeadLayer:
     in_features: int
     out_features: int
     bias: bool
-    activation: str  # name of a class in torch.nn; "Identity" for none
+    activation_path: str  # of a class in torch.nn; its Identity for none
     residual: bool
+
+    @property
+    def activation(self) -> str:
+        """The name of the class."""
+        return self.activation_path.rpartition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +200,10 @@ def _pooling(modules: tuple[SentenceModule, ...], hidden_size: int) -> tuple[tup
     path = modules[1].folder / "config.json"
     config = read_json(path)
     widths = ("embedding_dimension", "word_embedding_dimension")
-    check_fields(config, (*_LEGACY_MODES.values(), *widths, "include_prompt", "pooling_mode"), path)
+    check_fields(config, (*LEGACY_MODES.values(), *widths, "include_prompt", "pooling_mode"), path)
     modes = config.get("pooling_mode")
     if modes is None:
-        modes = [mode for mode, key in _LEGACY_MODES.items() if config.get(key)] or ["mean"]
+        modes = [mode for mode, key in LEGACY_MODES.items() if config.get(key)] or ["mean"]
     modes = (modes,) if isinstance(modes, str) else tuple(str(mode) for mode in modes)
     if not modes or (unknown := [mode for mode in modes if mode not in POOLING_MODES]):
         raise UnsupportedCheckpoint(f"{path}: unknown pooling mode {unknown[0] if modes else modes}.")
@@ -258,7 +263,7 @@ def _head_layer(module: SentenceModule, width: int) -> HeadLayer:
         raise UnsupportedCheckpoint(f"{path} lacks the layer's size: {error}.") from error
     if in_features != width:
         raise UnsupportedCheckpoint(f"{path}: the layer takes {in_features} elements, but is given {width}.")
-    name = "Identity"
+    name = "torch.nn.modules.linear.Identity"
     if module.kind == "Dense":
         name = str(config.get("activation_function") or "torch.nn.modules.activation.Tanh")
         if not name.startswith("torch.nn."):
@@ -269,6 +274,6 @@ def _head_layer(module: SentenceModule, width: int) -> HeadLayer:
         in_features=in_features,
         out_features=out_features,
         bias=bool(config.get("bias", True)),
-        activation=name.rpartition(".")[2],
+        activation_path=name,
         residual=bool(config.get("use_residual", False)),
     )

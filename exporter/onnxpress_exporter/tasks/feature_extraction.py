@@ -7,6 +7,7 @@ from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.tasks.outputs import hidden_states
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Probes
+from onnxpress_exporter.tasks.sentence_files import write_embedder_if_there
 
 #: A body alone, which every checkpoint has. Of some encoder-decoders, the encoder makes sentence embeddings.
 BARE = Head("AutoModel", classes={"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"})
@@ -22,4 +23,5 @@ FEATURE_EXTRACTION = ExportTask(
     beside_others=batch_distance,
     metric=None,
     options={"return_tensors": "np", "truncation": True},
+    files_of_library=write_embedder_if_there,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from onnxpress.format.manifest import Manifest, Postprocessing, TensorInfo
 from onnxpress_exporter.graphs.spec import Traceable
@@ -57,6 +58,7 @@ class ExportTask:
         name: the Hub's.
         head: what the checkpoint must have.
         outputs: the graph's, of a loaded model; None: the model writes text, and its graphs are those of generation.
+        takes: what its inputs are, as transformers names modalities.
         postprocessing: what the manifest says of labels, functions and embeddings.
         probes: what verification asks.
         items: texts to what the pipeline takes, for calibration and for judging.
@@ -72,6 +74,9 @@ class ExportTask:
         compare_whole: the artifact's answers with those of the library that saved the checkpoint, where that is not
             transformers; takes the checkpoint, the artifact, its session and tokenizer, and says what it compared.
         graphs_after: what the answers of "model" go through.
+        files_of_library: writes what the library that saved the checkpoint looks for beside the graphs, where that is
+            not transformers; takes the checkpoint, the model, the artifact's folder with its config.json, and whether
+            pickled weights may be read.
     """
 
     name: str
@@ -83,6 +88,7 @@ class ExportTask:
     compare: Compare
     beside_others: Compare
     metric: Metric | None
+    takes: Literal["text", "image"] = "text"
     options: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     model_types: frozenset[str] = frozenset()
@@ -91,6 +97,7 @@ class ExportTask:
     by_rows: Callable[[Any], Any] = lambda model: model
     compare_whole: Callable[[Checkpoint, Any, Any, Any], str] = lambda checkpoint, artifact, session, tokenizer: ""
     graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
+    files_of_library: Callable[[Checkpoint, Any, Path, bool], None] = lambda checkpoint, model, folder, pickled: None
 
     @property
     def writes(self) -> bool:

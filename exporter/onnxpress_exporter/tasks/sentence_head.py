@@ -82,7 +82,7 @@ def load_sentence_head(settings: SentenceSettings, *, allow_pickled_weights: boo
 def _layer(layer: HeadLayer, allow_pickled: bool) -> torch.nn.Module:
     import torch
 
-    weights = _read_weights(layer.folder, allow_pickled)
+    weights = read_weights(layer.folder, allow_pickled)
     if layer.kind == "LayerNorm":
         return _filled({"norm": torch.nn.LayerNorm(layer.out_features)}, weights, layer.folder)["norm"]
     parts = {
@@ -108,7 +108,12 @@ def _layer(layer: HeadLayer, allow_pickled: bool) -> torch.nn.Module:
     return Dense()
 
 
-def _read_weights(folder: Path, allow_pickled: bool) -> Mapping[str, torch.Tensor]:
+def read_weights(folder: Path, allow_pickled: bool) -> Mapping[str, torch.Tensor]:
+    """The tensors of one layer, by name.
+
+    Raises:
+        UnsupportedCheckpoint: there are none, or they are pickled and that is not allowed.
+    """
     import torch
     from safetensors.torch import load_file
 

@@ -22,6 +22,7 @@ from onnxpress_exporter.source.sentence_transformers import (
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.outputs import hidden_size, hidden_states
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
+from onnxpress_exporter.tasks.sentence_files import write_embedder
 from onnxpress_exporter.tasks.sentence_head import traceable_head
 from onnxpress_exporter.tasks.whole import compare_with_library, our_vectors, their_vectors
 
@@ -85,4 +86,5 @@ SENTENCE_SIMILARITY = ExportTask(
     load_arguments=lambda checkpoint: sentence_load_arguments(checkpoint.folder),
     compare_whole=compare_with_library("SentenceTransformer", their_vectors, our_vectors),
     graphs_after=_graphs_after,
+    files_of_library=write_embedder,
 )

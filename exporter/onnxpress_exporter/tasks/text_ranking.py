@@ -21,6 +21,7 @@ from onnxpress_exporter.source.cross_encoders import (
 from onnxpress_exporter.tasks.outputs import sequence_logits
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
+from onnxpress_exporter.tasks.sentence_files import write_cross_encoder
 from onnxpress_exporter.tasks.sequence_rows import answer_by_rows
 from onnxpress_exporter.tasks.text_classification import SEQUENCE
 from onnxpress_exporter.tasks.whole import compare_with_library, our_scores, their_scores
@@ -106,4 +107,5 @@ TEXT_RANKING = ExportTask(
     claims=_claims,
     compare_whole=compare_with_library("CrossEncoder", their_scores, our_scores),
     load_arguments=lambda checkpoint: cross_encoder_load_arguments(checkpoint.folder),
+    files_of_library=write_cross_encoder,
 )

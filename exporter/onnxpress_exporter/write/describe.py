@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -28,11 +29,13 @@ from onnxpress.format.manifest import (
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.write.origin import public_name
 
-#: The folder of an artifact that holds its graphs.
+#: Where graphs are in this project's own layout.
 GRAPHS = "onnx"
 
-#: Files copied from the checkpoint as they are, for readers such as transformers.js.
-COPIED = ("config.json", "tokenizer_config.json", "special_tokens_map.json")
+#: The endings of graphs and of their weights.
+_OF_GRAPHS = (".onnx", ".onnx_data")
+
+CONFIG = "config.json"
 
 PACKAGES = ("onnxpress", "transformers", "torch", "onnxruntime", "onnx", "onnxscript", "tokenizers")
 
@@ -44,54 +47,88 @@ def graph_files(model: onnx_ir.Model, files: tuple[Path, ...], folder: Path) -> 
 
 
 def provenance(checkpoint: Checkpoint, command: str) -> Provenance:
-    """Origin of the weights, versions of what made the artifact. SOURCE_DATE_EPOCH fixes the time."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    """Origin of the weights, versions of what made the artifact."""
     return Provenance(
         source=public_name(checkpoint.source),
         revision=checkpoint.revision,
         commit=checkpoint.commit,
-        weights_sha256=_weights_sha256(checkpoint.model_folder),
+        weights_sha256=weights_sha256(_weight_files(checkpoint.model_folder)),
         command=command,
-        created=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        versions={**{name: version(name) for name in PACKAGES}, "python": python_version()},
+        created=moment(),
+        versions=versions(),
         adapter=None if checkpoint.adapter is None else public_name(checkpoint.adapter.source),
     )
 
 
-def _weights_sha256(folder: Path) -> str:
-    """Hash the weight file; of several, their names and digests together."""
+def moment() -> str:
+    """Now, in UTC. SOURCE_DATE_EPOCH fixes the time."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def versions() -> dict[str, str]:
+    """Python's version, and those of the packages that have a part in artifacts, as far as they are installed."""
+    installed = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return {**installed, "python": python_version()}
+
+
+def _weight_files(folder: Path) -> list[Path]:
     names = sorted(path for pattern in ("model*.safetensors", "pytorch_model*.bin") for path in folder.glob(pattern))
-    safe = [path for path in names if path.suffix == ".safetensors"] or names
-    if len(safe) == 1:
-        return sha256(safe[0])
+    return [path for path in names if path.suffix == ".safetensors"] or names
+
+
+def weights_sha256(files: Sequence[Path]) -> str:
+    """Hash the weight file; of several, their names and digests together."""
+    if len(files) == 1:
+        return sha256(files[0])
     digest = hashlib.sha256()
-    for path in safe:
+    for path in files:
         digest.update(f"{sha256(path)}  {path.name}\n".encode())
     return digest.hexdigest()
 
 
-def copy_settings(checkpoint: Checkpoint, folder: Path, settings: Mapping[str, Any]) -> None:
-    """Copy the checkpoint's own settings files, resolving links, once the graphs are in `folder`. `settings`: what the
-    model was loaded with in the place of its config.json's.
+#: What text-embeddings-inference looks for under these names alone, whatever a family calls them.
+_SIZES = ("hidden_size", "num_hidden_layers")
 
-    transformers.js has to be told in config.json which graphs keep their weights in a file of their own.
+
+def copy_settings(checkpoint: Checkpoint, folder: Path, settings: Mapping[str, Any]) -> None:
+    """Copy the checkpoint's config.json, resolving links, once the graphs are in `folder`. `settings`: what is said
+    there besides, or in the place of what the checkpoint says.
+
+    transformers.js has to be told there which graphs keep their weights in a file of their own.
     """
-    for name in COPIED:
-        source = checkpoint.model_folder / name
-        if source.is_file():
-            shutil.copyfile(source, folder / name)
-    config = {**checkpoint.config, **settings}
-    external = sorted(path.name.removesuffix("_data") for path in folder.glob(f"{GRAPHS}/*.onnx_data"))
+    shutil.copyfile(checkpoint.model_folder / CONFIG, folder / CONFIG)
+    write_config({**checkpoint.config, **settings}, folder, changed=bool(settings))
+
+
+def write_config(config: Mapping[str, Any], folder: Path, *, changed: bool) -> None:
+    """Write config.json where it is `changed`, or has to say which graphs in `folder` keep weights in another file."""
+    external = sorted(path.name.removesuffix("_data") for path in folder.rglob("*.onnx_data"))
     if external:
-        config["transformers.js_config"] = {"use_external_data_format": dict.fromkeys(external, 1)}
-    if external or settings:
-        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        config = {**config, "transformers.js_config": {"use_external_data_format": dict.fromkeys(external, 1)}}
+    if external or changed:
+        (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def named_for_all(model: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What config.json lacks of what readers of encoders look for: transformers knows it by other names, or by default.
+
+    Args:
+        model: of transformers, loaded.
+    """
+    sizes = {name: getattr(model.config, name, None) for name in _SIZES}
+    known = {name: size for name, size in sizes.items() if isinstance(size, int)}
+    wanted: dict[str, Any] = {"architectures": [type(model).__name__], "model_type": model.config.model_type, **known}
+    return {name: value for name, value in wanted.items() if not config.get(name)}
 
 
 def file_table(folder: Path, *, graphs: bool = True) -> dict[str, FileInfo]:
     """Size and SHA-256 of every file in `folder` but the manifest, by POSIX path, sorted; without `graphs` of those
     that are settings and tokenizers."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME)
-    paths = [path for path in paths if graphs or path.parent.name != GRAPHS]
+    paths = [path for path in paths if graphs or not path.name.endswith(_OF_GRAPHS)]
     return {path.relative_to(folder).as_posix(): FileInfo(path.stat().st_size, sha256(path)) for path in paths}

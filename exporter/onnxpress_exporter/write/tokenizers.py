@@ -29,8 +29,8 @@ _LANGUAGES_TRIED = 3
 # How many rows of ids are decoded then, and how long.
 _TEXTS_TRIED, _IDS_TOGETHER = 300, 16
 
-# transformers writes about 1e30 where a tokenizer knows no limit.
-_UNLIMITED = 10**9
+#: transformers writes about 1e30 where a tokenizer knows no limit.
+UNLIMITED = 10**9
 
 # Learned positions that begin after the padding index: so many fewer tokens fit.
 _OFFSET_POSITIONS = frozenset(
@@ -200,7 +200,7 @@ def max_length_tokens(tokenizer: PreTrainedTokenizerBase, config: Any, tables: T
             offset = (1 if padding is None else int(padding)) + 1
         limits.append(positions - offset)
     limit = min(limits)
-    return limit if limit < _UNLIMITED else None
+    return limit if limit < UNLIMITED else None
 
 
 def tokenizer_settings(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from onnxpress.cli.lines import standard_input
-from onnxpress.cli.options import call_arguments, opening, settings
+from onnxpress.cli.options import call_arguments, opening, read_from_standard_input, settings
 from onnxpress.errors import InputError
 
 Messages = list[dict[str, str]]
@@ -29,6 +30,7 @@ def chat(
     precision: str | None,
     device: str,
     revision: str | None,
+    lock: Path | None,
     threads: int | None,
     settings: tuple[str, ...],
     usage: bool,
@@ -42,9 +44,12 @@ def chat(
 
     if sys.stdin is None:
         raise click.UsageError("Standard input is closed: there is nobody to talk with.")
+    if read_from_standard_input(settings):
+        raise click.UsageError("Standard input has the user's messages: give --set a file, NAME=@FILE.")
     options = call_arguments(settings)
     first: Messages = [] if system is None else [{"role": "system", "content": system}]
     place: dict[str, Any] = {"precision": precision, "device": device, "revision": revision, "threads": threads}
+    place["lock"] = lock
     with pipeline(CHAT, artifact, **place) as pipe:
         messages = list(first)
         for line in _turns():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxpress.cli.options import device_option, revision_option
+from onnxpress.cli.options import device_option, revision_option, saying
 from onnxpress.cli.streams import writes_unicode
 from onnxpress.errors import OnnxpressError
 
@@ -26,26 +26,33 @@ Finding = tuple[str, str | None, str]
 @device_option
 @revision_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each finding.")
-def check(artifact: str, precisions: tuple[str, ...], device: str, revision: str | None, as_json: bool) -> None:
-    """Check ARTIFACT, a folder or a Hub id: hashes, graphs, and one answer of each variant.
+@saying
+def check(
+    artifact: str,
+    precisions: tuple[str, ...],
+    device: str,
+    revision: str | None,
+    as_json: bool,
+    said: dict[str, Any],
+) -> None:
+    """Check ARTIFACT, a folder, a Hub id or an .onnx file: hashes, graphs, and one answer of each variant.
 
     Every file is compared with the manifest, every graph is scanned, and every variant that suits the device is opened
     and asked. The exit code is 1 where anything is not well.
     """
-    from onnxpress.layouts.artifact import Artifact
-    from onnxpress.pipelines.adoption import adopt
+    from onnxpress.pipelines.opening import Opening
 
-    opened = adopt(Artifact.open(artifact, revision=revision))
+    opened = Opening.of({"revision": revision, **said}).adopted(artifact)
     failures = 0
     for what, failure, detail in findings(opened, precisions, device):
         failures += failure is not None
-        said = detail if failure is None else failure
+        words = detail if failure is None else failure
         if as_json:
             click.echo(
-                json.dumps({"what": what, "ok": failure is None, "said": said}, ensure_ascii=not writes_unicode())
+                json.dumps({"what": what, "ok": failure is None, "said": words}, ensure_ascii=not writes_unicode())
             )
         else:
-            click.echo(f"{'ok' if failure is None else 'FAILED':8}{what}: {said}")
+            click.echo(f"{'ok' if failure is None else 'FAILED':8}{what}: {words}")
     if failures:
         click.get_current_context().exit(1)
 

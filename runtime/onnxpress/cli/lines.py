@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 
 from onnxpress.errors import InputError
 
+#: What stands for standard input where a command line names an input or a file.
+STANDARD_INPUT = "-"
+
 _BOM = "\ufeff"
 
 
@@ -18,6 +21,20 @@ def standard_input() -> Iterator[str]:
         InputError: bytes that are not UTF-8.
     """
     return decoded(sys.stdin.buffer)
+
+
+def whole_standard_input() -> str:
+    """All of standard input as one text, without a byte order mark.
+
+    Raises:
+        InputError: bytes that are not UTF-8.
+    """
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"Standard input, byte {error.start + 1}: 0x{error.object[error.start]:02x} is not UTF-8 ({error.reason})."
+        ) from None
 
 
 def standard_input_waits() -> bool:

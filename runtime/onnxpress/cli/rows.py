@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxpress.cli.lines import decoded, standard_input
+from onnxpress.cli.lines import STANDARD_INPUT, decoded, standard_input
 from onnxpress.cli.tables import PARQUET, SEPARATORS, read_csv, read_parquet
 from onnxpress.errors import InputError
 from onnxpress.pipelines.payload import Body, read_argument
@@ -26,8 +26,12 @@ class InputRow:
 
 
 def of_arguments(texts: Iterable[str]) -> Iterator[InputRow]:
-    """The inputs that a command line names."""
-    return (InputRow(f"Input {number}", read_argument(text)) for number, text in enumerate(texts, 1))
+    """The inputs that a command line names; "-" stands for the lines of standard input."""
+    for number, text in enumerate(texts, 1):
+        if text == STANDARD_INPUT:
+            yield from of_standard_input()
+        else:
+            yield InputRow(f"Input {number}", read_argument(text))
 
 
 def of_standard_input(names: Sequence[str] = ()) -> Iterator[InputRow]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxpress.cli.options import OneOf, call_arguments, opening, settings
+from onnxpress.cli.lines import STANDARD_INPUT
+from onnxpress.cli.options import OneOf, call_arguments, opening, read_from_standard_input, saying, settings
 from onnxpress.cli.streams import writes_unicode
 from onnxpress.cli.words import in_words_of
 
@@ -29,8 +30,7 @@ class Failure:
 
 @click.command(
     epilog="""\b
-  onnxpress run ner-artifact "Ada Lovelace" -s aggregation_strategy=simple
-  onnxpress run qa-artifact '{"question": "Who?", "context": "It was Ada."}'
+  onnxpress run qa-artifact '{"question": "Who?", "context": "Ada."}' -s top_k=2
   cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
 More, and what INPUT may be: docs/usage.md
 """
@@ -39,6 +39,7 @@ More, and what INPUT may be: docs/usage.md
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--task", metavar="NAME", help="Task, where ARTIFACT serves several.")
 @opening
+@saying
 @settings
 @click.option(
     "-i",
@@ -71,14 +72,16 @@ def run(
     precision: str | None,
     device: str,
     revision: str | None,
+    lock: Path | None,
     threads: int | None,
     settings: tuple[str, ...],
     source: Path | None,
     names: tuple[str, ...],
     on_error: str,
     as_json: bool,
+    said: dict[str, Any],
 ) -> None:
-    """Answer each INPUT with ARTIFACT, or else each line of standard input."""
+    """Answer each INPUT with ARTIFACT, or else each line of standard input (-)."""
     from onnxpress.cli import rows
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits
@@ -86,12 +89,10 @@ def run(
     from onnxpress.pipelines import TASKS, pipeline
     from onnxpress.pipelines.text_stream import ShowsText
 
+    inputs, source = _inputs_and_file(inputs, source, settings, names)
     options, goes_on, failures = call_arguments(settings), on_error == "continue", 0
-    if inputs and (source is not None or names):
-        raise click.UsageError("Give INPUT, or --input and --field, not both.")
-    if not inputs and source is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise click.UsageError("Give at least one INPUT, or pipe texts into standard input, one a line.")
-    with pipeline(task, artifact, precision=precision, device=device, revision=revision, threads=threads) as pipe:
+    opened = {"precision": precision, "device": device, "revision": revision, "threads": threads, "lock": lock, **said}
+    with pipeline(task, artifact, **opened) as pipe:
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
         if not (as_json or names or goes_on) and isinstance(pipe, ShowsText) and pipe.streams(options):
@@ -103,7 +104,7 @@ def run(
                 except InputError as error:
                     raise placed(row, error) from error
             return
-        waits = standard_input_waits if not inputs and source is None else _never
+        waits = standard_input_waits if source is None and (not inputs or STANDARD_INPUT in inputs) else _never
         for row, result in answers(pipe, asked, options, waits=waits, goes_on=goes_on):
             if isinstance(result, OnnxpressError):
                 failures += 1
@@ -111,6 +112,27 @@ def run(
             click.echo(_shown(row, result, as_json=as_json or bool(names)))
     if failures:
         raise InputError(f"{failures} of the inputs could not be answered; each says why in its place.")
+
+
+def _inputs_and_file(
+    inputs: tuple[str, ...], source: Path | None, settings: tuple[str, ...], names: tuple[str, ...]
+) -> tuple[tuple[str, ...], Path | None]:
+    """INPUT and --input; neither where lines of standard input are all that is answered.
+
+    Raises:
+        click.UsageError: there is nothing to answer, or standard input would be read twice.
+    """
+    dash = Path(STANDARD_INPUT)
+    if inputs and (source is not None or (names and inputs != (STANDARD_INPUT,))):
+        raise click.UsageError("Give INPUT, or --input and --field, not both.")
+    unnamed = not inputs and source is None
+    lines_alone = unnamed or inputs == (STANDARD_INPUT,) or source == dash
+    reads = max(lines_alone, inputs.count(STANDARD_INPUT)) + read_from_standard_input(settings)
+    if reads > 1:
+        raise click.UsageError("Standard input is asked for more than once, and can be read once.")
+    if (reads and sys.stdin is None) or (unnamed and sys.stdin.isatty()):
+        raise click.UsageError("Give at least one INPUT, or pipe texts into standard input, one a line.")
+    return ((), None) if lines_alone else (inputs, source)
 
 
 def _never() -> bool:

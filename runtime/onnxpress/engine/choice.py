@@ -17,7 +17,7 @@ from onnxpress.engine.providers import CPU, provider_of
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import Manifest, Speed, Variant
-from onnxpress.format.precisions import PRECISIONS, REFERENCE, UsualTime
+from onnxpress.format.precisions import PRECISIONS, REFERENCE, SUFFIXES, UsualTime, like
 from onnxpress.suggestions import did_you_mean
 
 #: Variant -> its time over that of the most exact one, as measured on this machine.
@@ -140,9 +140,15 @@ def most_exact(variants: Mapping[str, Variant]) -> str:
         quality = variants[name].quality
         close = answers_of(name, variants[name]) != "same"
         error = math.inf if quality is None else quality.max_error
-        return name != REFERENCE, close, error, list(PRECISIONS).index(name)
+        return name != REFERENCE, close, error, _place(name)
 
     return min(variants, key=distance)
+
+
+def _place(name: str) -> int:
+    """Where a variant stands among all that are known, the most exact first."""
+    order = list(SUFFIXES)
+    return order.index(name) if name in SUFFIXES else len(order)
 
 
 def unmeasured(manifest: Manifest, device: str) -> dict[str, Variant]:
@@ -216,13 +222,10 @@ def _fastest(manifest: Manifest, suited: Mapping[str, Variant], machine: Machine
     usual = usual_time(manifest)
     times = {
         name: _measured(name, variant, machine, measured)
-        or _Time(
-            usual(PRECISIONS[name].usual[machine.family]), "as is usual; not measured on a processor like this one"
-        )
+        or _Time(usual(like(name).usual[machine.family]), "as is usual; not measured on a processor like this one")
         for name, variant in suited.items()
     }
-    order = list(PRECISIONS)
-    chosen, *others = sorted(suited, key=lambda name: (times[name].ratio, order.index(name)))
+    chosen, *others = sorted(suited, key=lambda name: (times[name].ratio, _place(name)))
     # fp32 is what times are told in: beside itself, the next one's tells.
     compared = chosen if chosen != REFERENCE else others[0]
     next_one = "" if compared == chosen else f"{compared}, the next, takes "

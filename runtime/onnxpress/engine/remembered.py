@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from onnxpress.engine.machine import features, usable_cores
+from onnxpress.format.cache import cache_folder
 from onnxpress.format.files import write_file
 from onnxpress.format.manifest import Manifest
-
-
-def cache_folder() -> Path:
-    """Where onnxpress keeps what can be made again: ONNXPRESS_CACHE, or a folder of the user's cache."""
-    if chosen := os.environ.get("ONNXPRESS_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onnxpress"
 
 
 def key_of(manifest: Manifest, precisions: Iterable[str], device: str, threads: int | None) -> str:

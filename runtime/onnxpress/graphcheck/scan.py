@@ -23,7 +23,7 @@ from typing import Final
 from onnxpress.errors import ArtifactError, CorruptFile, MissingFile, UnsupportedFormat
 from onnxpress.graphcheck.face import Value
 from onnxpress.graphcheck.protowire import VARINT, Buffer, Message, damaged, fields, forged, tag
-from onnxpress.graphcheck.tensor import ExternalFiles
+from onnxpress.graphcheck.tensor import ExternalFiles, ListedFiles
 from onnxpress.graphcheck.walk import (
     MAX_NODES,
     Body,
@@ -108,6 +108,22 @@ def scan(path: Path, *, root: Path, also: tuple[Path, ...] = ()) -> GraphFile:
         with _mapped(path, allowed) as data:
             parts = _read(data, walk)
         return _judged(parts, walk)
+    except ArtifactError as error:
+        raise type(error)(f"{path}: {error}.") from None
+
+
+def external_files(path: Path, *, root: Path, also: tuple[Path, ...] = ()) -> tuple[str, ...]:
+    """The locations of a model's external data as the file spells them, whether they are there or not.
+
+    Raises:
+        ArtifactError: as `scan`.
+    """
+    try:
+        allowed = tuple(folder.resolve() for folder in (root, *also))
+        files = ListedFiles(path.parent, allowed)
+        with _mapped(path, allowed) as data:
+            _read(data, Walk(files))
+        return tuple(sorted(files.sizes_bytes))
     except ArtifactError as error:
         raise type(error)(f"{path}: {error}.") from None
 

@@ -130,9 +130,7 @@ class ExternalFiles:
         return self.sizes_bytes[location]
 
     def _look(self, location: str) -> int:
-        shown = f"external data {location!r}"
-        if _UNSAFE.search(location) or not {"", ".", ".."}.isdisjoint(location.split("/")):
-            raise forged(f"{shown} is not a plain relative path below the folder of the graph")
+        shown = _checked_location(location)
         try:
             real = (self.folder / location).resolve(strict=True)
             size = real.stat().st_size
@@ -144,6 +142,28 @@ class ExternalFiles:
         if not real.is_file():
             raise forged(f"{shown} is not a regular file")
         return size
+
+
+class ListedFiles(ExternalFiles):
+    """Files that need not be there yet: what is asked for is listed, and has any size."""
+
+    __slots__ = ()
+
+    def _look(self, location: str) -> int:
+        _checked_location(location)
+        return 1 << 63
+
+
+def _checked_location(location: str) -> str:
+    """A location in words for messages.
+
+    Raises:
+        CorruptFile: it is no plain path.
+    """
+    shown = f"external data {location!r}"
+    if _UNSAFE.search(location) or not {"", ".", ".."}.isdisjoint(location.split("/")):
+        raise forged(f"{shown} is not a plain relative path below the folder of the graph")
+    return shown
 
 
 @dataclass(frozen=True, slots=True)

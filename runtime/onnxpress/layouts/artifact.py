@@ -9,20 +9,21 @@ tasks.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import BatchDependenceWarning, CorruptFile, InputError, MissingFile, UnsupportedFormat
-from onnxpress.format.contents import at_home, checked_file, contained, other_files, variant_files
-from onnxpress.format.manifest import FILE_NAME, GraphFiles, Manifest
+from onnxpress.format.contents import checked_file, contained, other_files, variant_files
+from onnxpress.format.manifest import GraphFiles, Manifest
 from onnxpress.format.model import Adopted, Trust
-from onnxpress.graphcheck.scan import scan
-from onnxpress.layouts.files import Files
+from onnxpress.format.precisions import BATCH_LOSS, suffix_of
+from onnxpress.graphcheck.scan import external_files, scan
 from onnxpress.layouts.layout import Asked
-from onnxpress.layouts.table import LAYOUTS, read_files
+from onnxpress.layouts.places import Place, find_place, link_roots, tokenizer_place
+from onnxpress.layouts.table import read_files
 
 if TYPE_CHECKING:
     from onnxpress.hub import Access, Snapshot
@@ -35,6 +36,7 @@ class Artifact:
     `trust`: what the folder's answers are worth before they are checked; see `format.model`. `snapshot`: where the
     folder is in the Hub's cache, whose missing files are fetched when they are asked for; None: a folder of its own.
     `adopted`: how another tool's folder was understood; its manifest is not on disk. None: it is an artifact of ours.
+    `elsewhere`: files that count as the folder's, and where they are: the caller's, or made of the folder's.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class Artifact:
     trust: Trust = "verified"
     snapshot: Snapshot | None = None
     adopted: Adopted | None = None
+    elsewhere: Mapping[str, Path] = field(default_factory=dict)
     _checked: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
@@ -52,42 +55,77 @@ class Artifact:
         precision: str | None = None,
         access: Access | None = None,
         pooling: str | None = None,
+        files: Sequence[str] = (),
+        subfolder: str | None = None,
+        tokenizer: str | Path | None = None,
+        labels: Sequence[str] | Mapping[Any, Any] = (),
+        output: str | None = None,
     ) -> Artifact:
-        """Open a local folder, or a repository on the Hub: of that, what says what it is, and `precision`, if given.
+        """Open a local folder, a graph file, or a repository on the Hub: of that, what says what it is, and
+        `precision`, if given.
 
-        The folder may be another tool's; its manifest, whose task is "", is inferred then.
+        The files may be another tool's; their manifest, whose task is "", is inferred then.
 
         Args:
-            source: a folder, or a Hub id such as "organization/name". A folder that exists wins. "~" at its beginning
-                is the home folder.
+            source: a folder, an `.onnx` file, or a Hub id such as "organization/name". What exists wins. "~" at its
+                beginning is the home folder.
             revision: branch, tag or commit on the Hub.
             precision: fetch this variant at once; None: fetch variants when they are asked for.
             access: how the Hub is asked; None: as its library's settings say.
             pooling: how token states become one vector, where another tool's folder does not say; of an artifact of
-                ours it is known.
+                ours it is known, as what follows is.
+            files: the graph files of another tool's folder that are to run, each with its folder or without.
+            subfolder: the folder inside `source` that holds the model, or its graphs.
+            tokenizer: a folder or Hub id with a tokenizer's files, or one of the files, in the place of the folder's.
+            labels: the names of the classes: by number, or number -> name, or name -> number.
+            output: the output of the graph that answers.
 
         Raises:
             ArtifactError: there is no valid artifact; the subclass says what is wrong.
-            InputError: pooling is given, and is known or is none.
+            InputError: pooling, labels or output is given, and is known or is none.
             UnsupportedFormat: it has no variant of this precision.
             HubError: the Hub refused or cannot be reached.
         """
-        folder = at_home(source)
-        asked = Asked(precision, pooling)
-        if folder.is_dir():
-            if (inside := _inside(folder)) is not None:
-                raise MissingFile(inside)
-            return _artifact(Files(folder), asked, None)
-        from onnxpress import hub
-
-        if not isinstance(source, str) or folder.is_file() or not hub.looks_like_repo_id(source):
-            raise MissingFile(_no_folder(folder))
-        marks = list(dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks))
-        snapshot = hub.fetch(source, revision, marks, access=access or hub.USUAL_ACCESS)
-        artifact = _artifact(_files_of(snapshot), asked, snapshot)
-        if precision is not None:
+        asked = Asked(
+            precision, pooling, tuple(files), labels=_labels(labels), output=None if output is None else str(output)
+        )
+        place = find_place(source, asked, revision=revision, access=access, subfolder=subfolder)
+        if tokenizer is not None and str(tokenizer) != str(source) and not place.is_ours:
+            place = place.with_tokenizer(tokenizer_place(tokenizer, access))
+        artifact = Artifact.at(place)
+        if precision is not None and place.snapshot is not None:
             artifact.fetch([precision])
         return artifact
+
+    @staticmethod
+    def at(place: Place) -> Artifact:
+        """The artifact whose files are there.
+
+        Raises:
+            ArtifactError, InputError: as of `open`.
+        """
+        files, asked = place.files, place.asked
+        model = read_files(files, asked)
+        if model.adopted is None:
+            for name, value in {"pooling": asked.pooling, "labels": asked.labels, "output": asked.output}.items():
+                if value:
+                    raise InputError(
+                        f"{name}={value!r:.60}: {files.folder} says how its answers are made. Leave {name} out."
+                    )
+        artifact = Artifact(files.folder, model.manifest, model.trust, place.snapshot, model.adopted, files.elsewhere)
+        for name in model.manifest.files:
+            if name not in files.elsewhere:
+                contained(files.folder, name, files.link_roots)
+        return artifact
+
+    def precision_of(self, files: Sequence[str]) -> str:
+        """The variant that has these graph files, named with their folder or without; the one that their names mean
+        where none has."""
+        for name, variant in self.manifest.variants.items():
+            places = [graph.file for graph in variant.graphs.values()]
+            if all(any(place == file or place.endswith(f"/{file}") for place in places) for file in files):
+                return name
+        return suffix_of(PurePosixPath(files[0]).stem).name
 
     def fetch(self, precisions: Iterable[str]) -> None:
         """Bring here all that these variants need to run, where the artifact is on the Hub.
@@ -96,6 +134,14 @@ class Artifact:
             UnsupportedFormat: there is no such variant.
             HubError: the Hub refused or cannot be reached.
         """
+        self._fetch(self.needed(precisions))
+
+    def needed(self, precisions: Iterable[str]) -> set[str]:
+        """The files that these variants need to run, but the manifest itself.
+
+        Raises:
+            UnsupportedFormat: there is no such variant.
+        """
         names = other_files(self.manifest)
         for precision in precisions:
             if precision not in self.manifest.variants:
@@ -103,7 +149,7 @@ class Artifact:
                     f"{self.folder}: no variant {precision!r}; there is {', '.join(self.manifest.variants)}."
                 )
             names |= variant_files(self.manifest, precision)
-        self._fetch(names)
+        return names
 
     def file(self, name: str) -> Path:
         """The path of one file that the manifest lists, after the checks.
@@ -113,14 +159,14 @@ class Artifact:
             CorruptFile: its name leaves the artifact, or its size or SHA-256 is not the manifest's.
             HubError: it has to come from the Hub, which refused or cannot be reached.
         """
+        if name in self.elsewhere:
+            return self._elsewhere(name)
         if name not in self._checked:
             if self.snapshot is not None and name in self.manifest.files:
                 others = other_files(self.manifest)
                 self._fetch(others if name in others else [name])
             hashed = self.trust != "unverified"
-            self._checked[name] = checked_file(
-                self.folder, self.manifest, name, _link_roots(self.folder), hashed=hashed
-            )
+            self._checked[name] = checked_file(self.folder, self.manifest, name, link_roots(self.folder), hashed=hashed)
         return self._checked[name]
 
     def graphs(self, precision: str) -> dict[str, Path]:
@@ -134,29 +180,42 @@ class Artifact:
         variant = self.manifest.variants[precision]
         return {name: self._graph(precision, name, files) for name, files in variant.graphs.items()}
 
+    def _elsewhere(self, name: str) -> Path:
+        path = self.elsewhere[name]
+        if not path.is_file():
+            raise MissingFile(f"{path}: there is no such file any more. Open the model again.")
+        return path
+
     def _fetch(self, names: Collection[str]) -> None:
-        if self.snapshot is None or all((self.folder / name).is_file() for name in names):
+        missing = [name for name in names if name not in self.elsewhere and not (self.folder / name).is_file()]
+        if self.snapshot is None or not missing:
             return
         from onnxpress import hub
 
-        patterns = [escape(name) for name in sorted(names)]
+        inner = self.folder.relative_to(self.snapshot.folder)
+        patterns = [escape((inner / name).as_posix()) for name in sorted(missing)]
         hub.fetch(self.snapshot.repo_id, self.snapshot.commit, patterns, access=self.snapshot.access)
 
     def _graph(self, precision: str, name: str, files: GraphFiles) -> Path:
-        path = self.file(files.file)
-        for external in files.external:
-            self.file(external)
-        scanned = scan(path, root=self.folder, also=_link_roots(self.folder))
-        external_files = {str(PurePosixPath(files.file).parent / location) for location in scanned.external}
-        if self.adopted is None and external_files != set(files.external):
+        path, roots = self.file(files.file), link_roots(self.folder)
+        for place in files.external:
+            self.file(place)
+        if files.file in self.elsewhere:
+            roots = (*roots, path.parent)
+        if self.adopted is not None and self.snapshot is not None:  # weights may have any name
+            places = external_files(path, root=self.folder, also=roots)
+            self._fetch([str(PurePosixPath(files.file).parent / place) for place in places])
+        scanned = scan(path, root=self.folder, also=roots)
+        external = {str(PurePosixPath(files.file).parent / location) for location in scanned.external}
+        if self.adopted is None and external != set(files.external):
             raise CorruptFile(
-                f"{path}: reads external data from {sorted(external_files)}, but the manifest lists "
+                f"{path}: reads external data from {sorted(external)}, but the manifest lists "
                 f"{sorted(files.external)}. Do not trust this artifact."
             )
         if scanned.batch_dependent:
             warnings.warn(
                 f"{path}: uses {', '.join(scanned.batch_dependent)}: an answer of this graph depends on what else is "
-                "in the batch. `onnxpress quantize` makes an int8 variant that does not.",
+                f"in the batch: {BATCH_LOSS}. `onnxpress quantize` makes an int8 variant that does not.",
                 BatchDependenceWarning,
                 stacklevel=2,
             )
@@ -176,49 +235,19 @@ class Artifact:
         return path
 
 
-def _no_folder(path: Path) -> str:
-    """Why nothing can be opened there, and what to open instead."""
-    if not path.is_file():
-        return f"{path}: there is no such folder, and it is not a Hub id either."
-    holding = next((parent for parent in path.absolute().parents[:2] if (parent / FILE_NAME).is_file()), None)
-    return f"{path} is a file. Give the folder that holds the artifact" + (f": {holding}" if holding else ".")
+def _labels(labels: Sequence[str] | Mapping[Any, Any]) -> tuple[str, ...]:
+    """The names of classes by number, from a list, from number -> name, or from name -> number.
 
-
-def _inside(folder: Path) -> str | None:
-    """What to open instead of the folder of graphs that an artifact of ours has."""
-    above = folder.absolute().parent
-    if (folder / FILE_NAME).exists() or not (above / FILE_NAME).is_file() or (folder / "config.json").exists():
-        return None
-    return f"{folder} is a part of an artifact. Give the folder that holds the artifact: {above}"
-
-
-def _artifact(files: Files, asked: Asked, snapshot: Snapshot | None) -> Artifact:
-    model = read_files(files, asked)
-    if model.adopted is None and asked.pooling is not None:
-        raise InputError(f"pooling={asked.pooling!r}: {files.folder} says how its vectors are made. Leave pooling out.")
-    artifact = Artifact(files.folder, model.manifest, model.trust, snapshot, model.adopted)
-    for name in model.manifest.files:
-        contained(files.folder, name, files.link_roots)
-    return artifact
-
-
-def _files_of(snapshot: Snapshot) -> Files:
-    """The files of a repository, those that are not here yet included."""
-    from onnxpress import hub
-
-    def bring(names: Collection[str]) -> None:
-        hub.fetch(snapshot.repo_id, snapshot.commit, list(map(escape, names)), access=snapshot.access)
-
-    def names() -> Iterator[str]:
-        yield from hub.list_files(snapshot.repo_id, snapshot.commit, access=snapshot.access)
-
-    return Files(snapshot.folder, names, bring, _link_roots(snapshot.folder))
-
-
-def _link_roots(folder: Path) -> tuple[Path, ...]:
-    """Where the Hub's cache keeps the files that its snapshots link to; nothing for any other folder."""
-    if folder.absolute().parent.name != "snapshots":
-        return ()
-    from onnxpress import hub
-
-    return tuple(root.resolve() for root in hub.blob_roots(folder))
+    Raises:
+        InputError: they are none of these, or a number is missing.
+    """
+    if not isinstance(labels, Mapping):
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise InputError(f"labels={labels!r:.60} should be a list of names, or an object: number -> name.")
+        return tuple(labels)
+    turned = all(isinstance(number, int) for number in labels.values())
+    pairs = [(number, name) if turned else (name, number) for name, number in labels.items()]
+    names = {str(number): str(name) for number, name in pairs}
+    if any(str(number) not in names for number in range(len(labels))):
+        raise InputError(f"labels={dict(labels)!r:.60} should name each class from 0 to {len(labels) - 1} once.")
+    return tuple(names[str(number)] for number in range(len(labels)))

@@ -22,6 +22,7 @@ _VECTORS = ("sentence_embedding", "sentence_embeddings", "text_embeds")
 _PAST, _OF_ENCODER = "past_key_values.", "encoder_"
 #: What readers of texts are given.
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_NUMBERS = ("float32", "float16")
 _IDS = ("int64", "int32", "float32", "float16")
 
 
@@ -34,11 +35,12 @@ class Face:
     width: int | None
 
 
-def read_face(graph: GraphFile, config: Mapping[str, Any]) -> Face:
+def read_face(graph: GraphFile, config: Mapping[str, Any], output: str | None = None) -> Face:
     """Describe a graph that reads texts or continues them.
 
     Args:
         config: config.json, which tells classes from words where the graph does not.
+        output: the one that the caller says is the answer; None: the graph's names and shapes tell.
 
     Raises:
         UnsupportedFormat: it takes what texts do not give, or it is not known what it returns.
@@ -57,7 +59,7 @@ def read_face(graph: GraphFile, config: Mapping[str, Any]) -> Face:
     for value in graph.takes:
         if value.dtype not in _IDS:
             raise UnsupportedFormat(f"its input {value.name} is {value.dtype}; it should be int64 or int32")
-    answers, chosen = _answering(graph.returns, config)
+    answers, chosen = _answering(_named(graph.returns, output), config)
     inputs = tuple(_tensor(value, _sizes(value)) for value in graph.takes)
     outputs = tuple(_tensor(value, _axes(answers, value)) for value in chosen)
     width = outputs[0].axes[-1]
@@ -85,7 +87,7 @@ def read_writer(graph: GraphFile, role: str) -> Face:
 
 def _answering(returns: Sequence[Value], config: Mapping[str, Any]) -> tuple[Answers, list[Value]]:
     """What the answers are, and the outputs that hold them."""
-    floats = {value.name: value for value in returns if value.dtype in ("float32", "float16")}
+    floats = {value.name: value for value in returns if value.dtype in _NUMBERS}
     if set(_SPANS) <= set(floats):
         return "spans", [floats[name] for name in _SPANS]
     if name := next((name for name in _SCORES if name in floats), None):
@@ -94,7 +96,18 @@ def _answering(returns: Sequence[Value], config: Mapping[str, Any]) -> tuple[Ans
         return "vector", [floats[name]]
     if name := next((name for name in _STATES if name in floats), None):
         return "states", [floats[name]]
-    return _by_shape(list(floats.values()), config, [value.name for value in returns])
+    return _by_shape(list(floats.values()), config, returns)
+
+
+def _named(returns: Sequence[Value], name: str | None) -> Sequence[Value]:
+    """The output of this name alone, if one is named."""
+    if name is None:
+        return returns
+    chosen = [value for value in returns if value.name == name]
+    if not chosen or chosen[0].dtype not in _NUMBERS:
+        floats = ", ".join(repr(value.name) for value in returns if value.dtype in _NUMBERS)
+        raise UnsupportedFormat(f"output={name!r} is none of its outputs with numbers, which are {floats}")
+    return chosen
 
 
 def _kind_of_scores(value: Value, config: Mapping[str, Any]) -> Answers:
@@ -116,9 +129,12 @@ def _kind_of_scores(value: Value, config: Mapping[str, Any]) -> Answers:
     return "classes"
 
 
-def _by_shape(floats: Sequence[Value], config: Mapping[str, Any], names: Sequence[str]) -> tuple[Answers, list[Value]]:
+def _by_shape(
+    floats: Sequence[Value], config: Mapping[str, Any], returns: Sequence[Value]
+) -> tuple[Answers, list[Value]]:
     """What outputs without a telling name are: states if one has three axes and the width of the model's, scores if
-    the model's class gives some, a vector if one has two.
+    the model's class gives some, a vector if one has two. Beside ids that the graph hands on, as a whole
+    sentence-transformers model traced with its features does, the vector is the sentence's.
 
     Raises:
         UnsupportedFormat: that does not tell.
@@ -129,14 +145,17 @@ def _by_shape(floats: Sequence[Value], config: Mapping[str, Any], names: Sequenc
     two = [value for value in floats if value.axes is not None and len(value.axes) == 2]
     if "For" in architecture and len(floats) == 1:
         return _kind_of_scores(floats[0], config), [floats[0]]
+    hands_on = any(value.dtype in ("int64", "int32") for value in returns)
+    if hands_on and len(three) == len(two) == 1:
+        return "vector", two
     wide = [value for value in three if value.axes is not None and value.axes[-1] == size]
     if wide or len(three) == 1:
         return "states", [(wide or three)[0]]
     if len(two) == 1:
         return "vector", [two[0]]
     raise UnsupportedFormat(
-        f"it is not known which of its outputs is the answer: {', '.join(names) or 'there is none'}; export it with "
-        f"outputs named {', '.join((*_SCORES[:1], *_STATES[:1], *_VECTORS[:1]))}"
+        f"it is not known which of its outputs is the answer: "
+        f"{', '.join(f'{value.name} {value.axes}' for value in floats) or 'none has numbers'}; name one: output=NAME"
     )
 
 

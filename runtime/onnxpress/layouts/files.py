@@ -5,14 +5,18 @@ Every name and every JSON text is a stranger's: paths stay inside, sizes are bou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from onnxpress.errors import CorruptFile, MissingFile
+from onnxpress.format.cache import keep
 from onnxpress.format.contents import contained
 from onnxpress.format.strict_json import parse_json
+from onnxpress.graphcheck.scan import GraphFile, external_files, scan
 
 #: More files than any model has.
 MAX_FILES = 20_000
@@ -28,6 +32,9 @@ class Files:
             hidden ones.
         bring: fetches those of these names that are not in the folder yet.
         link_roots: where links in the folder may lead besides, resolved.
+        source: what the folder is called: a name on the Hub, or its own.
+        elsewhere: files that count as the folder's: name -> where the caller has them.
+        left_out: tells of a name whether it counts as not there.
     """
 
     def __init__(
@@ -36,34 +43,68 @@ class Files:
         names: Callable[[], Iterable[str]] | None = None,
         bring: Callable[[Sequence[str]], object] | None = None,
         link_roots: tuple[Path, ...] = (),
+        *,
+        source: str = "",
+        elsewhere: Mapping[str, Path] | None = None,
+        left_out: Callable[[str], bool] | None = None,
     ) -> None:
         self.folder = folder
         self._names = names
         self._bring = bring
         self.link_roots = link_roots
+        self.source = source or folder.absolute().name
+        #: Files that are not in the folder: the caller's, and those that `make` made.
+        self.elsewhere = dict(elsewhere or {})
+        self._left_out = left_out
 
-    @cached_property
+    @property
     def names(self) -> frozenset[str]:
         """The files that there are.
 
         Raises:
             CorruptFile: more than any model has.
         """
+        return self._there.union(self.elsewhere)
+
+    @cached_property
+    def _there(self) -> frozenset[str]:
         names = set()
         for name in _names(self.folder) if self._names is None else self._names():
-            names.add(name)
+            if self._left_out is None or not self._left_out(name):
+                names.add(name)
             if len(names) > MAX_FILES:
                 raise CorruptFile(f"{self.folder}: more than {MAX_FILES} files, so this is no model's folder.")
         return frozenset(names)
 
-    def bring(self, names: Sequence[str]) -> None:
+    def with_elsewhere(self, files: Mapping[str, Path], left_out: Callable[[str], bool]) -> Files:
+        """The same files, without some, and with others that the caller has."""
+        return Files(
+            self.folder,
+            self._names,
+            self._bring,
+            self.link_roots,
+            source=self.source,
+            elsewhere={**self.elsewhere, **files},
+            left_out=left_out,
+        )
+
+    def make(self, name: str, content: bytes) -> None:
+        """Add a file that the folder lacks, kept in the cache."""
+        self.elsewhere[name] = keep(name.rpartition("/")[2], content)
+
+    def place(self, name: str) -> Path:
+        """Where a file is, whether it is there yet or not."""
+        return self.elsewhere.get(name, self.folder / name)
+
+    def bring(self, names: Iterable[str]) -> None:
         """Fetch those of these files that are not in the folder yet.
 
         Raises:
             HubError: the Hub refused or cannot be reached.
         """
-        if self._bring is not None and any(not (self.folder / name).is_file() for name in names):
-            self._bring(names)
+        missing = [name for name in names if not self.place(name).is_file()]
+        if self._bring is not None and missing:
+            self._bring(missing)
 
     def path(self, name: str) -> Path:
         """Where a file is, brought here first if need be.
@@ -73,13 +114,25 @@ class Files:
             MissingFile: there is no such file.
             HubError: it has to come from the Hub, which refused or cannot be reached.
         """
-        path = contained(self.folder, name, self.link_roots)
+        path = self.elsewhere.get(name) or contained(self.folder, name, self.link_roots)
         if name not in self.names:
             raise MissingFile(f"{path}: there is no such file.")
         self.bring([name])
         if not path.is_file():
             raise MissingFile(f"{path}: there is no such file, or it is no regular one.")
         return path
+
+    def content(self, name: str, most_bytes: int) -> bytes:
+        """What is in a file.
+
+        Raises:
+            CorruptFile: it is larger than such a file can be, or its name leads out of the folder.
+            MissingFile, HubError: as `path`.
+        """
+        path = self.path(name)
+        if (size := path.stat().st_size) > most_bytes:
+            raise CorruptFile(f"{path}: {size} bytes are more than such a file has ({most_bytes}).")
+        return path.read_bytes()
 
     def json(self, name: str, most_bytes: int = MAX_SETTINGS_BYTES) -> Any:
         """What a JSON file says; an empty object where there is no such file.
@@ -89,13 +142,10 @@ class Files:
         """
         if name not in self.names:
             return {}
-        path = self.path(name)
-        if (size := path.stat().st_size) > most_bytes:
-            raise CorruptFile(f"{path}: {size} bytes are more than such a file has ({most_bytes}).")
         try:
-            return parse_json(path.read_bytes())
+            return parse_json(self.content(name, most_bytes))
         except (ValueError, RecursionError) as error:
-            raise CorruptFile(f"{path}: not JSON ({error}). Download or export it again.") from None
+            raise CorruptFile(f"{self.place(name)}: not JSON ({error}). Download or export it again.") from None
 
     def settings(self, name: str) -> dict[str, Any]:
         """What a JSON file with one object says; empty where there is no such file.
@@ -105,12 +155,34 @@ class Files:
         """
         content = self.json(name)
         if not isinstance(content, dict):
-            raise CorruptFile(f"{self.folder / name}: not a JSON object. Download or export it again.")
+            raise CorruptFile(f"{self.place(name)}: not a JSON object. Download or export it again.")
         return content
+
+    def beside(self, graph: str) -> list[str]:
+        """Files that are likely to hold a graph's weights: those whose names begin with its."""
+        return sorted(name for name in self.names if name.startswith(graph) and name != graph)
+
+    def graph(self, name: str) -> GraphFile:
+        """What a graph says of itself, brought here with its weights first, whatever they are called.
+
+        Raises:
+            ArtifactError: it is damaged or hostile, or its weights are missing.
+            HubError: as `path`.
+        """
+        self.bring([name, *self.beside(name)])
+        path = self.path(name)
+        if self._bring is not None:
+            folder = name.rpartition("/")[0]
+            places = external_files(path, root=self.folder, also=self.link_roots)
+            self.bring({f"{folder}/{place}" if folder else place for place in places} & self.names)
+        return scan(path, root=self.folder, also=self.link_roots)
 
 
 def _names(folder: Path) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            yield name.as_posix()
+    """The files of a folder and of those in it, but for hidden ones and what may not be read."""
+    for place, inside, files in os.walk(folder):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        for path in (Path(place, name) for name in files if not name.startswith(".")):
+            with suppress(OSError):
+                if path.is_file():
+                    yield path.relative_to(folder).as_posix()

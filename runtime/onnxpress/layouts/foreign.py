@@ -24,13 +24,15 @@ from onnxpress.format.manifest import (
     Variant,
 )
 from onnxpress.format.model import Adopted, Fact, Model
-from onnxpress.format.precisions import PRECISIONS, REFERENCE
+from onnxpress.format.precisions import REFERENCE, SUFFIXES
 from onnxpress.format.processors import Processors, TokenizerSettings
-from onnxpress.graphcheck.scan import GraphFile, scan
+from onnxpress.graphcheck.scan import GraphFile
 from onnxpress.layouts.faces import Face, read_face, read_writer
 from onnxpress.layouts.files import Files
+from onnxpress.layouts.head_files import HEAD, HEAD_FILE, Head
+from onnxpress.layouts.known_models import known_model
 from onnxpress.layouts.layout import Asked
-from onnxpress.layouts.sentence_files import is_sentence_model, read_vectors
+from onnxpress.layouts.sentence_files import MODULES, Vectors, is_sentence_model, read_vectors
 from onnxpress.layouts.tokenizer_files import read_tokenizer
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
@@ -46,33 +48,30 @@ Variants = Mapping[str, Mapping[str, str]]
 
 #: Graph -> the names of its files without suffix and ending, the first that is there counts. In the order in which they
 #: are looked for: what writes about a text it reads, what continues texts, what reads.
-_KINDS: tuple[Mapping[str, tuple[str, ...]], ...] = (
+KINDS: tuple[Mapping[str, tuple[str, ...]], ...] = (
     {ENCODER: ("encoder_model",), DECODER: ("decoder_model_merged",)},
     {ENCODER: ("encoder_model",), DECODER: ("decoder_with_past_model",), KEYS: ("decoder_model",)},
-    {MODEL: ("model", "decoder_model_merged", "decoder_with_past_model")},
+    {MODEL: ("model", "text_model", "decoder_model_merged", "decoder_with_past_model")},
 )
 
 
-def find_variants(files: Files, folder: str = "", also: Mapping[str, tuple[str, ...]] | None = None) -> Variants:
-    """The graph files in a folder, by precision and graph; empty: there are none of known names.
+def find_variants(files: Files, folder: str = "") -> Variants:
+    """The graph files in a folder, by variant and graph; empty: there are none of known names.
 
     Args:
         folder: "" or a path that ends in "/".
-        also: precision -> names that its one graph may have as well.
     """
-    for graphs in _KINDS:
+    for graphs in KINDS:
         variants = {}
-        for precision, row in PRECISIONS.items():
+        for name, row in SUFFIXES.items():
             whole = {}
-            for graph, names in graphs.items():
-                candidates = [f"{name}{row.suffix}.onnx" for name in names]
-                if graph == MODEL:
-                    candidates += (also or {}).get(precision, ())
-                file = next((folder + name for name in candidates if folder + name in files.names), None)
+            for graph, bases in graphs.items():
+                places = (f"{folder}{base}{row.suffix}.onnx" for base in bases)
+                file = next((place for place in places if place in files.names), None)
                 if file is not None:
                     whole[graph] = file
             if len(whole) == len(graphs):
-                variants[precision] = whole
+                variants[name] = whole
         if variants:
             return variants
     return {}
@@ -88,6 +87,10 @@ def describe(files: Files, layout: str, variants: Variants, asked: Asked) -> Mod
         ArtifactError: a file is missing, damaged or hostile, or the graph is of a kind that is not run.
         InputError: what the caller says is not possible.
     """
+    first = next(iter(variants))
+    if SUFFIXES[first].like == REFERENCE and not asked.files and asked.precision != first:
+        # An optimized graph of numbers of 32 bits is fp32 where no other is.
+        variants = {REFERENCE if name == first else name: graphs for name, graphs in variants.items()}
     return _Description(files, layout, variants, asked).model()
 
 
@@ -98,11 +101,12 @@ class _Description:
     variants: Variants
     asked: Asked
     facts: list[Fact] = field(default_factory=list)
+    head: Head | None = None
 
     def model(self) -> Model:
         precision = self._precision()
-        config = self.files.settings(CONFIG)
-        graphs = {graph: self._scanned(file) for graph, file in self.variants[precision].items()}
+        config = self._config()
+        graphs = {graph: self.files.graph(file) for graph, file in self.variants[precision].items()}
         faces = {
             graph: self._face(graph, file, graphs[graph], config) for graph, file in self.variants[precision].items()
         }
@@ -112,6 +116,15 @@ class _Description:
         tables = frozenset[tuple[int, ...]]().union(*(graph.tables for graph in graphs.values()))
         tokenizer = self._tokenizer(next(iter(faces.values())), config, tables)
         architectures = config.get("architectures")
+        postprocessing = self._postprocessing(face, config)
+        infos = {graph: face.info for graph, face in faces.items()}
+        if self.head is not None:
+            self.files.make(HEAD_FILE, self.head.content)
+            infos[HEAD] = self.head.info
+        variants = {
+            name: self._variant(name, files, graphs if name == precision else {})
+            for name, files in self.variants.items()
+        }
         manifest = Manifest(
             format=FORMAT,
             format_version=FORMAT_VERSION,
@@ -119,14 +132,12 @@ class _Description:
             model_type=str(config.get("model_type", "")),
             architecture=str(architectures[0]) if isinstance(architectures, list) and architectures else "",
             padding=True,
-            graphs={graph: face.info for graph, face in faces.items()},
-            variants={
-                name: self._variant(files, graphs if name == precision else {}) for name, files in self.variants.items()
-            },
+            graphs=infos,
+            variants=variants,
             processors=Processors(text=tokenizer),
-            postprocessing=self._postprocessing(face, config),
+            postprocessing=postprocessing,
             provenance=Provenance(str(self.files.folder), None, None, "", "", "", {}),
-            files=self._files(),
+            files=self._files(variants),
             generation=self._generation(face, config),
         )
         return Model(manifest, "unverified", Adopted(self.layout, face.answers, tuple(self.facts)))
@@ -136,7 +147,7 @@ class _Description:
         try:
             if graph == KEYS:
                 return read_writer(scanned, "keys")
-            return read_face(scanned, config)
+            return read_face(scanned, config, self.asked.output)
         except UnsupportedFormat as error:
             raise UnsupportedFormat(f"{self.files.folder / file}: {error}.") from None
 
@@ -152,57 +163,62 @@ class _Description:
         self._note("longest text", _limit(settings.max_length), source)
         return settings
 
+    def _config(self) -> dict[str, Any]:
+        """config.json, with the caller's labels."""
+        config = self.files.settings(CONFIG)
+        if self.asked.labels:
+            config["id2label"] = {str(number): label for number, label in enumerate(self.asked.labels)}
+        return config
+
     def _precision(self) -> str:
         """The variant to describe: fp32 unless another is asked for, since nothing here passed a gate."""
         asked = self.asked.precision
         if asked is not None and asked in self.variants:
-            self._note("variant", f"{asked}, {', '.join(self.variants[asked].values())}", "the caller")
+            self._note("variant", f"{asked}, {', '.join(self.variants[asked].values())}{_loss(asked)}", "the caller")
             return asked
         precision = REFERENCE if REFERENCE in self.variants else next(iter(self.variants))
         others = [name for name in self.variants if name != precision]
         reason = f"the most exact; there are also {', '.join(others)}" if others else "the only one"
-        shown = ", ".join(self.variants[precision].values())
-        self._note("variant", f"{precision}, {reason}: {shown}", "the names of the files")
+        shown = ", ".join(self.variants[precision].values()) + _loss(precision)
+        source = "the caller" if self.asked.files else "the names of the files"
+        self._note("variant", f"{precision}, {reason}: {shown}", source)
         return precision
 
-    def _scanned(self, name: str) -> GraphFile:
-        self.files.bring([name, *self._beside(name)])
-        return scan(self.files.path(name), root=self.files.folder, also=self.files.link_roots)
-
-    def _beside(self, name: str) -> list[str]:
-        """Files that are likely to hold a graph's weights: those whose names begin with its."""
-        return sorted(other for other in self.files.names if other.startswith(name) and other != name)
-
-    def _variant(self, files: Mapping[str, str], scanned: Mapping[str, GraphFile]) -> Variant:
+    def _variant(self, name: str, files: Mapping[str, str], scanned: Mapping[str, GraphFile]) -> Variant:
         graphs = {}
         for graph, file in files.items():
-            external, opsets = tuple(self._beside(file)), {}
+            external, opsets = tuple(self.files.beside(file)), {}
             if graph in scanned:
                 folder = file.rpartition("/")[0]
                 external = tuple(f"{folder}/{place}" if folder else place for place in scanned[graph].external)
                 opsets = dict(scanned[graph].opsets)
             graphs[graph] = GraphFiles(file, external, opsets)
-        names = {name for graph in graphs.values() for name in graph.names}
-        return Variant(graphs, sum(map(self._bytes, names)), targets=("cpu", "cuda"))
+        if self.head is not None:
+            graphs[HEAD] = GraphFiles(HEAD_FILE)
+        names = {place for graph in graphs.values() for place in graph.names}
+        return Variant(graphs, sum(map(self._bytes, names)), targets=SUFFIXES[name].targets)
 
-    def _files(self) -> dict[str, FileInfo]:
-        graphs = {
-            name for files in self.variants.values() for file in files.values() for name in (file, *self._beside(file))
-        }
+    def _files(self, variants: Mapping[str, Variant]) -> dict[str, FileInfo]:
+        graphs = frozenset[str]().union(*(variant.files for variant in variants.values()))
         small = {
             name
             for name in self.files.names
             # In folders, what sentence-transformers says of its modules.
             if ("/" not in name and name.endswith(_SMALL_ENDINGS)) or name.endswith(f"/{CONFIG}")
         }
-        return {name: FileInfo(self._bytes(name), "") for name in sorted(graphs | small)}
+        layers = () if self.head is None else self.head.files
+        return {name: FileInfo(self._bytes(name), "") for name in sorted({*graphs, *small, *layers})}
 
     def _bytes(self, name: str) -> int:
-        path = self.files.folder / name
+        path = self.files.place(name)
         return path.stat().st_size if path.is_file() else 0
 
     def _postprocessing(self, face: Face, config: Mapping[str, Any]) -> Postprocessing:
-        labels = self._labels(face, config) if face.answers in ("classes", "token classes") else ()
+        labels: tuple[str, ...] = ()
+        if face.answers in ("classes", "token classes"):
+            labels = self._labels(face, config)
+        elif self.asked.labels:
+            raise InputError(f"labels={list(self.asked.labels)!r:.60}: this graph gives {face.answers}, no classes.")
         problem = config.get("problem_type")
         function = _activation(self.files, config) if len(labels) == 1 else None
         if function is not None:
@@ -223,15 +239,21 @@ class _Description:
         named = config.get("id2label")
         names = {str(key): str(label) for key, label in named.items()} if isinstance(named, Mapping) else {}
         count = face.width if face.width is not None else len(names) or int(config.get("num_labels") or 2)
+        if self.asked.labels and len(names) != count:
+            raise InputError(
+                f"labels={list(self.asked.labels)!r:.60}: these are {len(names)} labels, and the graph gives {count} "
+                "scores. Name each class, by its number."
+            )
         if names and len(names) != count:
             raise UnsupportedFormat(
                 f"{self.files.folder}: config.json names {len(names)} labels, and the graph gives {count} scores: one "
                 "of them is of another model. Get both from the same export."
             )
         if not names:
-            self.facts.append(Fact("labels", f"LABEL_0 to LABEL_{count - 1}", "the number of scores", assumed=True))
+            source = "nothing names them; pass labels=[...], one for each score"
+            self.facts.append(Fact("labels", f"LABEL_0 to LABEL_{count - 1}", source, assumed=True))
             return tuple(f"LABEL_{number}" for number in range(count))
-        self._note("labels", str(count), CONFIG)
+        self._note("labels", str(count), "the caller" if self.asked.labels else CONFIG)
         return tuple(names.get(str(number), f"LABEL_{number}") for number in range(count))
 
     def _embedding(self, face: Face, config: Mapping[str, Any]) -> EmbeddingSettings | None:
@@ -243,18 +265,30 @@ class _Description:
         if self.asked.pooling is not None:
             return self._asked_pooling(self.asked.pooling, width, pooled)
         if is_sentence_model(self.files):
-            vectors = read_vectors(self.files, width, pooled)
+            vectors = self._vectors(width, pooled)
             self._note("pooling", ", ".join(vectors.settings.pooling) or "in the graph", vectors.source)
             return vectors.settings
         if pooled:
             self._note("pooling", "in the graph", face.info.outputs[0].name)
             return EmbeddingSettings((), width, normalize=False)
+        if (known := known_model(self.files, config)) is not None:
+            row, name = known
+            self._note("pooling", row.pooling, f"the name {name}, a well-known model")
+            return EmbeddingSettings((row.pooling,), width, normalize=row.normalize)
         self.facts.append(
             Fact(
                 "pooling", "mean", 'nothing; pass pooling="cls" or another if the model\'s author says so', assumed=True
             )
         )
         return EmbeddingSettings(("mean",), width, normalize=False)
+
+    def _vectors(self, width: int, pooled: bool) -> Vectors:
+        """What sentence-transformers' files say, with the layers after pooling."""
+        vectors = read_vectors(self.files, width, pooled)
+        self.head = vectors.head
+        if vectors.head is not None:
+            self._note("after pooling", f"layers to {vectors.head.width} numbers", MODULES)
+        return vectors
 
     def _asked_pooling(self, pooling: str, width: int, pooled: bool) -> EmbeddingSettings:
         if pooled:
@@ -263,7 +297,13 @@ class _Description:
         settings = EmbeddingSettings((pooling,), width, normalize=False)
         if not is_sentence_model(self.files):
             return settings
-        return replace(read_vectors(self.files, width, pooled).settings, pooling=(pooling,), dimensions=width)
+        vectors = self._vectors(width, pooled)
+        if vectors.head is None:
+            return replace(vectors.settings, pooling=(pooling,), dimensions=width)
+        if len(vectors.settings.pooling) > 1:
+            said = " and ".join(vectors.settings.pooling)
+            raise InputError(f"pooling={pooling!r}: the layers after pooling take {said}. Leave pooling out.")
+        return replace(vectors.settings, pooling=(pooling,))
 
     def _generation(self, face: Face, config: Mapping[str, Any]) -> GenerationSettings | None:
         if face.info.role != "decoder":
@@ -290,6 +330,12 @@ def _activation(files: Files, config: Mapping[str, Any]) -> str | None:
     if name is None:
         return None
     return "none" if name.rpartition(".")[2] == "Identity" else "sigmoid"
+
+
+def _loss(variant: str) -> str:
+    """What a variant was measured to lose, to follow its name; "" for nothing."""
+    row = SUFFIXES.get(variant)
+    return f" ({row.loss})" if row is not None and row.loss else ""
 
 
 def _limit(count: int | None) -> str:

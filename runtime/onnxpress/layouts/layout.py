@@ -14,10 +14,16 @@ class Asked:
     """What the caller says of a folder, which stands above what its files say.
 
     `precision`: the variant to describe; None: the usual one. `pooling`: how token states become one vector.
+    `files`: the graph files to run, with the folder or without; `folder`: where they are, "" or a path that ends in
+    "/". `labels`: the names of the classes, by number. `output`: the output of the graph that answers.
     """
 
     precision: str | None = None
     pooling: str | None = None
+    files: tuple[str, ...] = ()
+    folder: str = ""
+    labels: tuple[str, ...] = ()
+    output: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

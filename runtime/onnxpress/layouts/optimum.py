@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from onnxpress.format.model import Model
-from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.foreign import CONFIG, describe, find_variants
 from onnxpress.layouts.layout import Asked, Layout
@@ -11,7 +10,7 @@ from onnxpress.layouts.layout import Asked, Layout
 
 def read(files: Files, asked: Asked) -> Model | None:
     """What the files hold; None: there is no such graph at the root."""
-    variants = find_variants(files, also={REFERENCE: ("model_optimized.onnx",)})
+    variants = find_variants(files)
     return describe(files, LAYOUT.name, variants, asked) if variants else None
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from onnxpress.errors import MissingFile, UnsupportedFormat
+from onnxpress.errors import MissingFile
 from onnxpress.format.manifest import FILE_NAME
 from onnxpress.format.model import Model
-from onnxpress.layouts import onnxpress_json, optimum, transformers_js
+from onnxpress.layouts import bare, onnxpress_json, optimum, transformers_js
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked, Layout
 
-LAYOUTS: tuple[Layout, ...] = (onnxpress_json.LAYOUT, optimum.LAYOUT, transformers_js.LAYOUT)
+LAYOUTS: tuple[Layout, ...] = (
+    onnxpress_json.LAYOUT,
+    bare.NAMED,
+    optimum.LAYOUT,
+    transformers_js.LAYOUT,
+    bare.ONLY,
+)
+
+#: Files by which the layouts are known.
+MARKS: tuple[str, ...] = tuple(dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks))
 
 
 def read_files(files: Files, asked: Asked) -> Model:
@@ -17,19 +26,12 @@ def read_files(files: Files, asked: Asked) -> Model:
 
     Raises:
         MissingFile: there is no graph.
-        UnsupportedFormat: there are graphs, and no layout knows them.
+        UnsupportedFormat: there are several graphs, and nothing tells what they are.
         ArtifactError: a layout knows it, and it is damaged.
     """
     for layout in LAYOUTS:
         if (model := layout.read(files, asked)) is not None:
             return model
-    graphs = sorted(name for name in files.names if name.endswith(".onnx"))
-    if graphs:
-        shown = ", ".join(graphs[:6]) + (", ..." if len(graphs) > 6 else "")
-        raise UnsupportedFormat(
-            f"{files.folder}: it holds ONNX graphs ({shown}), laid out in no way that is known here. Looked for are "
-            "model.onnx and onnx/model.onnx, with a precision's suffix or without: rename the graph you want."
-        )
     raise MissingFile(
         f"{files.folder}: no {FILE_NAME} here, so it is not an onnxpress artifact, and no ONNX graph. "
         f"{_what_to_do_with(files)}"

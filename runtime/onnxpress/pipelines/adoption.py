@@ -15,11 +15,12 @@ from onnxpress.pipelines.table import TASKS
 from onnxpress.pipelines.task import Task
 
 
-def adopt(artifact: Artifact, wanted: Task | None = None) -> Artifact:
+def adopt(artifact: Artifact, wanted: Task | None = None, *, any_task: bool = False) -> Artifact:
     """The artifact with its task; an artifact of ours is returned as it is.
 
     Args:
         wanted: the task that the caller asks for; None: what the model is made for.
+        any_task: where nothing says what it is made for, any task will do that its graph gives answers for.
 
     Raises:
         UnknownTask: the graph gives no answers for the wanted one, or nothing says which it is for.
@@ -31,19 +32,21 @@ def adopt(artifact: Artifact, wanted: Task | None = None) -> Artifact:
     if wanted is not None:
         row, source = _as_wanted(artifact, adopted, fitting, wanted), "the caller"
     else:
-        row, source = _as_shown(artifact, adopted, fitting)
+        row, source = _as_shown(artifact, adopted, fitting, any_task)
     facts = (Fact("task", row.name, source), *adopted.facts)
     return replace(artifact, manifest=replace(artifact.manifest, task=row.name), adopted=replace(adopted, facts=facts))
 
 
 def warn_of_assumptions(artifact: Artifact, task: Task) -> None:
     """Say aloud what nothing says and a task depends on."""
-    facts = () if artifact.adopted is None else artifact.adopted.facts
+    adopted = artifact.adopted or artifact.manifest.provenance.adopted
+    facts = () if adopted is None or artifact.trust == "verified" else adopted.facts
     needs = () if task.evidence is None else task.evidence.needs
     for fact in facts:
         if fact.assumed and fact.what in needs:
+            verb = "are" if fact.what.endswith("s") else "is"
             warnings.warn(
-                f"{artifact.folder}: the {fact.what} is assumed to be {fact.value}: {fact.source}.",
+                f"{artifact.folder}: the {fact.what} {verb} assumed to be {fact.value}: {fact.source}.",
                 AdoptionWarning,
                 stacklevel=4,
             )
@@ -63,7 +66,7 @@ def _as_wanted(artifact: Artifact, adopted: Adopted, fitting: list[Task], wanted
     )
 
 
-def _as_shown(artifact: Artifact, adopted: Adopted, fitting: list[Task]) -> tuple[Task, str]:
+def _as_shown(artifact: Artifact, adopted: Adopted, fitting: list[Task], any_task: bool) -> tuple[Task, str]:
     """The row that the model is made for, and what says so."""
     evident = [(row, row.evidence) for row in fitting if row.evidence is not None]
     for row, evidence in evident:
@@ -76,6 +79,8 @@ def _as_shown(artifact: Artifact, adopted: Adopted, fitting: list[Task]) -> tupl
     named = [row for row, evidence in plain if architecture.endswith(evidence.classes or ("?",))]
     if len(named) == 1:
         return named[0], f"the graph and config.json, {architecture}"
+    if any_task and plain:
+        return plain[-1][0], "the graph, which several tasks could have"
     offered = ", ".join(row.name for row, _ in plain)
     raise UnknownTask(
         f"{artifact.folder}: its graph gives {adopted.answers}, and nothing says for which task. Name it: {offered}."

@@ -12,7 +12,7 @@ from typing import Any
 
 from onnxpress.engine.providers import CUDA, PROVIDERS, parse_device
 from onnxpress.errors import InputError
-from onnxpress.format.precisions import PRECISIONS, REFERENCE
+from onnxpress.format.precisions import PRECISIONS
 from onnxpress.pipelines.arguments import Argument, Table, is_anything, is_unset, table, translate
 
 TRANSFORMERS, OPTIMUM, SENTENCES = "transformers", "optimum", "sentence-transformers"
@@ -27,7 +27,8 @@ def _is_one_of(*values: Any) -> Any:
 
 
 def _dtype(value: Any) -> dict[str, Any]:
-    name = str(getattr(value, "name", value)).removeprefix("torch.")
+    said = value.__name__ if isinstance(value, type) else getattr(value, "name", value)  # numpy.float32 is a class
+    name = str(said).removeprefix("torch.")
     for row in PRECISIONS.values():
         if name == row.name or name in row.dtypes:
             return {"precision": row.name}
@@ -82,14 +83,15 @@ def _session_options(value: Any) -> dict[str, Any]:
     return {"threads": threads} if threads else {}
 
 
-def _file_name(value: Any) -> dict[str, Any]:
-    stem = PurePath(str(value)).stem
-    for row in sorted(PRECISIONS.values(), key=lambda row: -len(row.suffix)):
-        if PurePath(str(value)).suffix == ".onnx" and stem.endswith(row.suffix) and row.suffix:
-            return {"precision": row.name}
-    if str(value).endswith(".onnx"):
-        return {"precision": REFERENCE}
-    raise InputError(f"file_name={value!r}: a variant is named by its precision: precision= one of its variants.")
+def _file_named(meaning: str) -> Any:
+    """Read a graph file's name, which stays one: a folder may have files that no precision names."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not str(value).endswith(".onnx"):
+            raise InputError(f"file_name={value!r}: a graph is an .onnx file: precision= names a variant as well.")
+        return {meaning: PurePath(str(value)).as_posix()}
+
+    return read
 
 
 def _nested(name: str) -> Any:
@@ -169,7 +171,13 @@ FACTORY: Table = table(
         is_unset,
         lambda value: {"local_files_only": True},
     ),
-    Argument("subfolder", TRANSFORMERS, "pass the folder itself as model.", _is_one_of(None, "", ".", "onnx")),
+    Argument(
+        "subfolder",
+        TRANSFORMERS,
+        "the folder inside the model's, with another model or with the graphs.",
+        _is_one_of(None, "", "."),
+        lambda value: {"subfolder": str(value)},
+    ),
     Argument("provider", OPTIMUM, "names the device.", is_unset, _provider),
     Argument("providers", OPTIMUM, "the first names the device.", is_unset, _provider),
     Argument(
@@ -180,10 +188,14 @@ FACTORY: Table = table(
         _provider_options,
     ),
     Argument("session_options", OPTIMUM, "intra_op_num_threads is threads=.", is_unset, _session_options),
-    Argument("file_name", OPTIMUM, "names the variant by its file.", is_unset, _file_name),
     *(
-        Argument(name, OPTIMUM, "names the variant by its file.", is_unset, _file_name)
-        for name in ("encoder_file_name", "decoder_file_name", "decoder_with_past_file_name")
+        Argument(name, OPTIMUM, "names the variant by its file.", is_unset, _file_named(meaning))
+        for name, meaning in (
+            ("file_name", "graph_file"),
+            ("encoder_file_name", "encoder_file"),
+            ("decoder_file_name", "decoder_file"),
+            ("decoder_with_past_file_name", "past_file"),
+        )
     ),
     Argument("model_save_dir", OPTIMUM, "the artifact's folder stays where it is.", is_anything),
     Argument("accelerator", OPTIMUM, "ONNX Runtime runs it: leave it out.", _is_one_of(None, "ort", "onnxruntime")),
@@ -258,6 +270,11 @@ OF_LABELS: Table = table(
     Argument("multi_class", TRANSFORMERS, "the old name of multi_label: pass that.", _is_one_of(None))
 )
 
+#: question-answering of transformers 4.
+OF_ANSWERS: Table = table(
+    Argument("topk", TRANSFORMERS, "the old name of top_k.", _is_one_of(None), lambda value: {"top_k": value})
+)
+
 
 def _return_type(value: Any) -> dict[str, Any]:
     number = getattr(value, "value", value)
@@ -270,6 +287,19 @@ def _return_type(value: Any) -> dict[str, Any]:
 #: text-generation, beside the settings of generation.
 OF_WRITING: Table = table(
     Argument("return_type", TRANSFORMERS, "0, 1, 2: ids, the new text, all of it.", _is_one_of(None), _return_type),
+)
+
+
+def _return_type_of_texts(value: Any) -> dict[str, Any]:
+    number = getattr(value, "value", value)
+    if number not in (0, 1):
+        raise InputError(f"return_type={value!r}: pass return_tensors=True for ids, or leave it out for text.")
+    return {"return_tensors": number == 0}
+
+
+#: summarization, text2text-generation and translation of transformers 4, beside the settings of generation.
+OF_REWRITING: Table = table(
+    Argument("return_type", TRANSFORMERS, "0, 1: ids, the text.", _is_one_of(None), _return_type_of_texts),
 )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -17,7 +19,7 @@ from onnxpress.engine.providers import import_onnxruntime, parse_device, provide
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, MissingDependency, UnknownTask
 from onnxpress.format.contents import at_home
-from onnxpress.format.precisions import PRECISIONS, REFERENCE
+from onnxpress.format.precisions import REFERENCE, SUFFIXES
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
 from onnxpress.pipelines.arguments import translate, unknown_argument
@@ -27,6 +29,7 @@ from onnxpress.pipelines.task import Task
 # The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
     from onnxpress.engine.choice import Choice, Measured
+    from onnxpress.layouts.lock import LockFile
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.graph_model import GraphModel
     from onnxpress.pipelines.loaded import LoadedModel
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("onnxpress")
+
+#: An address, and the id of a model on the Hub in it.
+_ADDRESS = re.compile(r"\w+://[^/]*/?(?P<id>[^/?#]*(/[^/?#]+)?)")
 
 #: Those of the pipelines of this process.
 _sessions: WeakSet[Session] = WeakSet()
@@ -45,7 +51,8 @@ class Opening:
 
     `provider_options`: what to say to the device's execution provider. `tokenizer`, `config`: what the caller holds for
     the artifact's own. `token`, `cache_dir`, `local_files_only`: how the Hub is asked.
-    `pooling`: what another tool's folder does not say.
+    `pooling`, `labels`, `output`: what another tool's files do not say. `graph_file` and the others, `subfolder`: which
+    of its files to run. `lock`: the file with the commit and the hashes of what may be opened.
     """
 
     precision: str | None = None
@@ -59,6 +66,14 @@ class Opening:
     cache_dir: str | Path | None = None
     local_files_only: bool = False
     pooling: str | None = None
+    labels: Any = ()
+    output: str | None = None
+    subfolder: str | None = None
+    lock: str | Path | None = None
+    graph_file: str | None = None
+    encoder_file: str | None = None
+    decoder_file: str | None = None
+    past_file: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -73,8 +88,37 @@ class Opening:
         device = arguments.get("device")
         place = None if device is None else parse_device(device)
         options = translate({**arguments, "device": place}, FACTORY)
+        for name in ("precision", "revision"):
+            if not isinstance(options.get(name), (str, NoneType)):
+                raise InputError(f"{name} is {options[name]!r:.60}; it must be a text or None.")
         names = {field.name for field in fields(Opening)} - {"options"}
         return Opening(**{name: options.pop(name) for name in names & set(options)}, options=options)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The graph files that were named."""
+        named = (self.graph_file, self.encoder_file, self.decoder_file, self.past_file)
+        return tuple(name for name in named if name is not None)
+
+    def for_files(self, artifact: Artifact) -> Opening:
+        """With the precision of the graph files that were named.
+
+        Raises:
+            InputError: another precision was asked for.
+        """
+        files, variants = self.files, list(artifact.manifest.variants)
+        if files:
+            precision = artifact.precision_of(files)
+        elif artifact.adopted is not None and len(variants) == 1 and self.precision is None:
+            precision = variants[0]
+        else:
+            return self
+        if self.precision not in (None, precision):
+            raise InputError(
+                f"file_name={files[0]!r} is the {precision} variant, and precision={self.precision!r} says something "
+                "else: pass one of them."
+            )
+        return replace(self, precision=precision)
 
     def artifact(self, model: Any) -> Artifact:
         """Open what was given as model.
@@ -87,6 +131,8 @@ class Opening:
             return model
         if not isinstance(model, (str, os.PathLike)):
             raise _not_ours(model)
+        if isinstance(model, str):
+            _check_name(model)
         from onnxpress.hub import Access
 
         folder = None if self.cache_dir is None else Path(self.cache_dir).expanduser()
@@ -94,10 +140,36 @@ class Opening:
         return Artifact.open(
             Path(model) if not isinstance(model, str) else model,
             revision=self.revision,
-            precision=self.precision if self.precision in PRECISIONS else None,
+            precision=self.precision if self.precision in SUFFIXES else None,
             access=access,
             pooling=self.pooling,
+            files=self.files,
+            subfolder=self.subfolder,
+            tokenizer=self.tokenizer if isinstance(self.tokenizer, (str, os.PathLike)) else None,  # type: ignore[arg-type]
+            labels=self.labels or (),
+            output=self.output,
         )
+
+    def adopted(self, model: Any, wanted: Task | None = None, *, any_task: bool = False) -> Artifact:
+        """What was given as model, with its task; arguments as of `adopt`.
+
+        Raises:
+            UnknownTask: as of `adopt`.
+            InputError, ArtifactError, HubError: as of `artifact`.
+        """
+        return adopt(self.artifact(model), wanted, any_task=any_task)
+
+    def lock_file(self) -> LockFile | None:
+        """The lock that was named, read.
+
+        Raises:
+            InputError, ArtifactError: as of `LockFile.at`.
+        """
+        if self.lock is None:
+            return None
+        from onnxpress.layouts.lock import LockFile
+
+        return LockFile.at(self.lock)
 
     def check_open(self, choice: Choice, session: Session) -> None:
         """Make sure that a model that is open already runs as it was asked for.
@@ -106,7 +178,7 @@ class Opening:
             InputError: it runs otherwise.
         """
         asked = {
-            "precision": (self.precision if self.precision in PRECISIONS else None, choice.precision),
+            "precision": (self.precision if self.precision in SUFFIXES else None, choice.precision),
             "device": (self.device, session.device),
             "threads": (self.threads, session.threads),
             "provider_options": (
@@ -156,7 +228,7 @@ def pipeline(
         MissingDependency: ONNX Runtime or another optional package is not installed.
     """
     if model is None:
-        if task is not None and (Path(task).is_dir() or "/" in task):
+        if task is not None and (Path(task).is_dir() or "/" in task or task.endswith(".onnx")):
             raise UnknownTask(f"{task!r} is not a task. Did you mean pipeline(model={task!r})?")
         raise UnknownTask("pipeline() needs a model: pipeline(model=FOLDER_OR_HUB_ID).")
     started = time.perf_counter()
@@ -204,7 +276,7 @@ def load(
         known = {*(field.name for field in fields(Opening)), *FACTORY} - {"options"}
         of_calls = {"it is a setting of generation: pass it to generate(...).": SETTINGS}
         raise unknown_argument("load", next(iter(asked.options)), known, of_calls)
-    loaded = _opened(asked, model, None)
+    loaded = _opened(asked, model, None, any_task=True)
     check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
     check_config(loaded.artifact, asked.config)
     return GraphModel(loaded)
@@ -230,6 +302,15 @@ def export(
         MissingDependency: the exporter, or what it needs, is not installed.
         OnnxpressError: as the command does.
     """
+    if not isinstance(model, (str, os.PathLike)):
+        raise InputError(
+            f"model is a {type(model).__name__}; export takes a folder of a checkpoint, or its Hub id. Save a model "
+            "and its tokenizer with save_pretrained(FOLDER) first."
+        )
+    if not isinstance(out, (str, os.PathLike)):
+        raise InputError(f"out is {out!r:.60}; it must be the name of a folder.")
+    if not isinstance(precision, Iterable):
+        raise InputError(f"precision is {precision!r:.60}; it must be names of precisions.")
     names = [name.strip() for name in precision.split(",")] if isinstance(precision, str) else list(precision)
     try:
         run: Callable[..., Artifact] = import_module("onnxpress_exporter").export
@@ -241,11 +322,16 @@ def export(
     return run(source, at_home(out), task, names, **options)
 
 
-def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
-    """The model for a task, opened unless it is open."""
+def _opened(asked: Opening, model: Any, wanted: Task | None, *, any_task: bool = False) -> LoadedModel:
+    """The model for a task, opened unless it is open. `any_task`: nothing is asked of one, so that any will do."""
     shared: LoadedModel | None = getattr(model, "loaded", None)
     if shared is not None:
         asked.check_open(shared.choice, shared.session)
+        if (lock := asked.lock_file()) is not None:
+            from onnxpress.layouts.lock import check_commit, settle
+
+            check_commit(lock, shared.artifact)
+            settle(lock, shared.artifact, shared.choice.precision)
         row = _served_task(shared.artifact, wanted or shared.task)
         session: object = shared.session  # or what runs graphs as a session does
         if not isinstance(session, Session):
@@ -253,14 +339,23 @@ def _opened(asked: Opening, model: Any, wanted: Task | None) -> LoadedModel:
         # A session of its own shares the graphs, and either may be closed without the other.
         return replace(shared, task=row, session=copy(session), owned=True)
     place = parse_device(asked.device)
-    artifact = adopt(asked.artifact(model), wanted)
+    lock = asked.lock_file()
+    artifact = asked.adopted(model, wanted, any_task=any_task)
+    if lock is not None:
+        from onnxpress.layouts.lock import check_commit, settle
+
+        check_commit(lock, artifact)
+    asked = asked.for_files(artifact)
     row = _served_task(artifact, wanted)
-    warn_of_assumptions(artifact, row)
+    if not any_task:
+        warn_of_assumptions(artifact, row)
     provider_of(place).chosen(asked.provider_options)  # before anything is downloaded
     if provider_of(place).own_memory:  # the CPU is there; ONNX Runtime is imported later, beside other work
         require_device(place)
     choice = _chosen(asked, row, artifact, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
+    if lock is not None:
+        settle(lock, artifact, choice.precision)
     loaded = _load(row, artifact, choice, place, asked, beside=list(_sessions))
     _sessions.add(loaded.session)
     return loaded
@@ -292,6 +387,15 @@ def _not_ours(model: Any) -> InputError:
     if isinstance(model, Session) or hasattr(model, "get_inputs"):
         return InputError(f"model is a {kind}, which has graphs and no tokenizer: pass the artifact's folder.")
     return InputError(f"model must be an artifact's folder, a Hub id, an Artifact or a pipeline, not a {kind}.")
+
+
+def _check_name(model: str) -> None:
+    """Refuse an address, which the file system would take for folders within each other."""
+    if (address := _ADDRESS.match(model)) is not None:
+        raise InputError(
+            f"{model!r:.120} is an address. Of a model on the Hub pass its id, {address['id']!r}; what stands behind "
+            "/tree/ there is its revision."
+        )
 
 
 def build_pipeline(
