@@ -15,6 +15,7 @@ from onnxpress.format.cache import keep
 from onnxpress.format.contents import contained
 from onnxpress.format.strict_json import parse_json
 from onnxpress.graphcheck.scan import GraphFile, external_files, scan
+from onnxpress.layouts.field_kinds import check_fields
 
 #: More files than any model has.
 MAX_FILES = 20_000
@@ -136,14 +137,19 @@ class Files:
         """What a JSON file says; an empty object where there is no such file.
 
         Raises:
-            CorruptFile: it is no JSON, names a field twice, or is larger than such a file can be.
+            CorruptFile: it is no JSON, names a field twice, has one of another kind than it should, is larger than such
+                a file can be, or its name leads out of the folder.
         """
         if name not in self.names:
+            if name not in self.elsewhere:
+                contained(self.folder, name, self.link_roots)  # a name that another file gave
             return {}
         try:
-            return parse_json(self.content(name, most_bytes))
+            content = parse_json(self.content(name, most_bytes))
         except (ValueError, RecursionError) as error:
             raise CorruptFile(f"{self.place(name)}: not JSON ({error}). Download or export it again.") from None
+        check_fields(content, name, self.place(name))
+        return content
 
     def settings(self, name: str) -> dict[str, Any]:
         """What a JSON file with one object says; empty where there is no such file.
@@ -179,5 +185,6 @@ class Files:
 def _names(folder: Path) -> Iterator[str]:
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+        # A pipe, a device or a link to nothing is a file that is refused when it is read, not one that is missing.
+        if not path.is_dir() and not any(part.startswith(".") for part in name.parts):
             yield name.as_posix()
