@@ -29,7 +29,8 @@ from onnxpress_exporter.from_artifact import check_request, plan_from_artifact
 from onnxpress_exporter.from_foreign import adopt_into, open_foreign
 from onnxpress_exporter.gate.finished import unanswered
 from onnxpress_exporter.judging.data import read
-from onnxpress_exporter.plan import Plan
+from onnxpress_exporter.layouts import USUAL, find_layout
+from onnxpress_exporter.plan import Beside, Plan, no_files_beside
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.quantize.quantizer import Made, Quantizer, remove
 from onnxpress_exporter.quantize.settings import Say, Settings
@@ -53,6 +54,7 @@ def export(
     allow_pickled_weights: bool = False,
     trust_remote_code: bool = False,
     adapter: str | Path | None = None,
+    layout: str = USUAL.name,
     quantization: Settings | None = None,
     command: str | None = None,
     log_file: Path | None = None,
@@ -69,6 +71,7 @@ def export(
         allow_pickled_weights: load a checkpoint that has no safetensors file.
         trust_remote_code: let the checkpoint's own Python code run.
         adapter: a PEFT adapter, a folder or a Hub id, to merge into the model.
+        layout: how files and graphs are laid out, one of `layouts.LAYOUTS`: for this runtime, or for another tool.
         quantization: thresholds of the variants, how long each may be repaired, and labelled rows to judge them by.
         command: what the manifest records as the command; None: this call.
         log_file: where dependencies' logs, warnings and output go; None: nowhere.
@@ -84,6 +87,7 @@ def export(
     from onnxpress_exporter.from_checkpoint import plan_from_checkpoint
     from onnxpress_exporter.reference import torch_threads
     from onnxpress_exporter.source.checkpoint import open_checkpoint
+    from onnxpress_exporter.tasks import TASKS
     from onnxpress_exporter.tasks.heads import normalize_task
     from onnxpress_exporter.tasks.loading import infer_task
 
@@ -106,12 +110,21 @@ def export(
             adapter=adapter,
         )
         name = asked or infer_task(checkpoint)
+        written = find_layout(layout, writes=TASKS[name].writes)
         recorded = (
             command or f"onnxpress_exporter.export({public_name(model)!r}, {public_name(out)!r}, {name!r}, {wanted!r})"
         )
         with staged_folder(target, force=force) as folder:
             plan = plan_from_checkpoint(
-                checkpoint, name, folder, recorded, settings, table, say, allow_pickled_weights=allow_pickled_weights
+                checkpoint,
+                name,
+                folder,
+                recorded,
+                settings,
+                table,
+                say,
+                allow_pickled_weights=allow_pickled_weights,
+                layout=written,
             )
             refused = _carry_out(plan, wanted, say)
         say("done")
@@ -266,13 +279,22 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
     finally:
         plan.plain.close()
     say("write")
-    return _finished(plan.folder, manifest, outcome, wanted, added=plan.adds)
+    return _finished(plan.folder, manifest, outcome, wanted, added=plan.adds, beside=plan.beside)
 
 
 def _finished(
-    folder: Path, manifest: Manifest, outcome: Outcome, wanted: Sequence[str], *, added: bool
+    folder: Path,
+    manifest: Manifest,
+    outcome: Outcome,
+    wanted: Sequence[str],
+    *,
+    added: bool,
+    beside: Beside = no_files_beside,
 ) -> Mapping[str, str]:
     """Write the artifact, and ask it through its own pipeline, as each variant; for each refused precision why.
+
+    Args:
+        beside: writes what its layout has besides.
 
     Raises:
         VerificationFailed: it does not answer as fp32.
@@ -280,6 +302,7 @@ def _finished(
     """
     while True:
         complete = settled(manifest, outcome, wanted, folder, added=added)
+        beside(complete, folder)
         finish(complete, folder)
         silent = {name: why for name in complete.variants if (why := unanswered(folder, name)) is not None}
         if (first := next(iter(manifest.variants))) in silent:
@@ -306,7 +329,7 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         {part.name: part.graph for part in plan.parts if part.quantizable},
         {part.name: part.role for part in plan.parts},
         {part.name: files[part.name] for part in plan.parts if not part.quantizable},
-        plan.folder / describe.GRAPHS,
+        plan.graphs_folder,
         gate,
         plan.settings,
         writes=plan.writes,

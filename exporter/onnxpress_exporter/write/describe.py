@@ -29,8 +29,11 @@ from onnxpress.format.manifest import (
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.write.origin import public_name
 
-#: The folder of an artifact that holds its graphs.
+#: Where graphs are in this project's own layout.
 GRAPHS = "onnx"
+
+#: The endings of graphs and of their weights.
+_OF_GRAPHS = (".onnx", ".onnx_data")
 
 CONFIG = "config.json"
 
@@ -104,7 +107,7 @@ def copy_settings(checkpoint: Checkpoint, folder: Path, settings: Mapping[str, A
 
 def write_config(config: Mapping[str, Any], folder: Path, *, changed: bool) -> None:
     """Write config.json where it is `changed`, or has to say which graphs in `folder` keep weights in another file."""
-    external = sorted(path.name.removesuffix("_data") for path in folder.glob(f"{GRAPHS}/*.onnx_data"))
+    external = sorted(path.name.removesuffix("_data") for path in folder.rglob("*.onnx_data"))
     if external:
         config = {**config, "transformers.js_config": {"use_external_data_format": dict.fromkeys(external, 1)}}
     if external or changed:
@@ -127,5 +130,5 @@ def file_table(folder: Path, *, graphs: bool = True) -> dict[str, FileInfo]:
     """Size and SHA-256 of every file in `folder` but the manifest, by POSIX path, sorted; without `graphs` of those
     that are settings and tokenizers."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME)
-    paths = [path for path in paths if graphs or path.parent.name != GRAPHS]
+    paths = [path for path in paths if graphs or not path.name.endswith(_OF_GRAPHS)]
     return {path.relative_to(folder).as_posix(): FileInfo(path.stat().st_size, sha256(path)) for path in paths}

@@ -5,7 +5,9 @@ Every name and every JSON text is a stranger's: paths stay inside, sizes are bou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -183,8 +185,11 @@ class Files:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder)
-        # A pipe, a device or a link to nothing is a file that is refused when it is read, not one that is missing.
-        if not path.is_dir() and not any(part.startswith(".") for part in name.parts):
-            yield name.as_posix()
+    """The files of a folder and of those in it, but for hidden ones and what may not be read. A pipe, a device or a link
+    to nothing is a file that is refused when it is read, not one that is missing."""
+    for place, inside, files in os.walk(folder):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        for path in (Path(place, name) for name in files if not name.startswith(".")):
+            with suppress(OSError):
+                path.lstat()
+                yield path.relative_to(folder).as_posix()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from onnxpress.errors import CorruptFile, MissingFile
@@ -79,7 +80,7 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
     }
     pad = _text(settings.get("pad_token"))
     names = settings.get("model_input_names")
-    return TokenizerSettings(
+    read = TokenizerSettings(
         file=TOKENIZER,
         input_names=tuple(map(str, names)) if isinstance(names, list) else _INPUTS,
         max_length=_limit(settings, config, tables),
@@ -91,6 +92,15 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         named_tokens=_named_tokens(settings, special),
         vocabulary=_vocabulary(config, tables),
     )
+    return read if built is None else _with_sides(read, built)
+
+
+def _with_sides(settings: TokenizerSettings, built: Built) -> TokenizerSettings:
+    """With what a tokenizer.json that was made of its sources cannot say."""
+    segmented = replace(settings, segmentation=built.source.segmentation, languages=built.languages)
+    if built.target is None:
+        return segmented
+    return replace(segmented, target=replace(settings, file=TARGET, segmentation=built.target.segmentation))
 
 
 def _built(files: Files, config: Mapping[str, Any]) -> Built:
