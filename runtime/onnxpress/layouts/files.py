@@ -185,8 +185,8 @@ class Files:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """The files of a folder and of those in it, but for hidden ones and what may not be read. A pipe, a device or a link
-    to nothing is a file that is refused when it is read, not one that is missing."""
+    """The files of a folder and of those in it, but for hidden ones and what may not be read. A pipe, a device or a
+    link that leads nowhere is refused when it is read, not missing."""
     for place, inside, files in os.walk(folder):
         inside[:] = [name for name in inside if not name.startswith(".")]
         for path in (Path(place, name) for name in files if not name.startswith(".")):
