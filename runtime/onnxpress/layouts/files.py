@@ -21,8 +21,8 @@ from onnxpress.layouts.field_kinds import check_fields
 
 #: More files than any model has.
 MAX_FILES = 20_000
-#: A JSON file of settings, a tokenizer, and other text.
-MAX_SETTINGS_BYTES, MAX_TOKENIZER_BYTES, MAX_TEXT_BYTES = 16 << 20, 256 << 20, 1 << 20
+#: A JSON file of settings, and a tokenizer.
+MAX_SETTINGS_BYTES, MAX_TOKENIZER_BYTES = 16 << 20, 256 << 20
 
 
 class Files:

@@ -14,6 +14,7 @@ from onnxpress.errors import CorruptFile, MissingFile
 from onnxpress.format.processors import Side, SpecialToken, TokenizerSettings
 from onnxpress.layouts.files import MAX_TOKENIZER_BYTES, Files
 from onnxpress.layouts.tokenizer_sources import Built, build
+from onnxpress.layouts.tokenizer_sources.languages import read_languages
 
 TOKENIZER, SETTINGS, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 #: The side of a target language that has a vocabulary of its own.
@@ -92,7 +93,24 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         named_tokens=_named_tokens(settings, special),
         vocabulary=_vocabulary(config, tables),
     )
-    return read if built is None else _with_sides(read, built)
+    return _with_languages(files, read, content, settings, config) if built is None else _with_sides(read, built)
+
+
+def _with_languages(
+    files: Files,
+    read: TokenizerSettings,
+    content: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> TokenizerSettings:
+    """With the languages of a translator, whose frame a tokenizer.json of another tool may have wrong."""
+    known = read_languages(content, settings, config)
+    if known is None:
+        return read
+    languages, frame = known
+    if content.get("post_processor") != frame:
+        files.make(TOKENIZER, json.dumps({**content, "post_processor": frame}, ensure_ascii=False).encode())
+    return replace(read, languages=languages)
 
 
 def _with_sides(settings: TokenizerSettings, built: Built) -> TokenizerSettings:
