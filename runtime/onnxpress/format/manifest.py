@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
+from onnxpress.format.adopted import Adopted
 from onnxpress.format.older import upgrade
+from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings
 from onnxpress.format.precisions import PRECISIONS
-from onnxpress.format.processors import Processors, ProcessorSettings, TokenizerSettings
+from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
 from onnxpress.format.strict_json import parse_json
 
@@ -206,7 +208,8 @@ class GenerationSettings:
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter; `adapter`, where
-    there is one, the PEFT adapter that was merged into the weights."""
+    there is one, the PEFT adapter that was merged into the weights; `adopted`, how another tool's folder was understood
+    whose graphs these are, None: the exporter made them."""
 
     source: str
     revision: str | None
@@ -216,6 +219,7 @@ class Provenance:
     created: str
     versions: Mapping[str, str]
     adapter: str | None = None
+    adopted: Adopted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +314,10 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
-    return json.dumps(encode(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    value = encode(manifest)
+    if manifest.provenance.adopted is None:  # most are not: readers that do not know the field read those
+        del value["provenance"]["adopted"]
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -329,10 +336,10 @@ def _validate(manifest: Manifest, where: str) -> None:
         raise _contradiction(where, "variants", "there is none")
     for precision, variant in manifest.variants.items():
         _validate_variant(manifest, precision, variant, where)
-    for kind in ("image", "audio"):
-        processor: ProcessorSettings | None = getattr(manifest.processors, kind)
-        if processor is not None:
-            _require_listed(manifest, processor.file, where, f"processors.{kind}.file")
+    if (sound := manifest.processors.audio) is not None:
+        _require_listed(manifest, sound.file, where, "processors.audio.file")
+    if (picture := manifest.processors.image) is not None:
+        _validate_image(picture, where)
     entailment = manifest.postprocessing.entailment
     if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
@@ -349,6 +356,22 @@ def _validate_variant(manifest: Manifest, precision: str, variant: Variant, wher
             _require_known(files.precision, where, f"{at}.graphs.{graph}.precision")
         for name in files.names:
             _require_listed(manifest, name, where, f"{at}.graphs.{graph}")
+
+
+def _validate_image(settings: ImageSettings, where: str) -> None:
+    at = "processors.image"
+    if not settings.input_names:
+        raise _contradiction(where, f"{at}.input_names", "there is none")
+    for place, step in enumerate(settings.steps):
+        sizes = [getattr(step, field.name) for field in fields(step)]
+        if any(isinstance(size, int) and not 1 <= size <= MAX_EDGE for size in sizes):
+            raise _contradiction(where, f"{at}.steps[{place}]", f"not a size from 1 to {MAX_EDGE} pixels")
+    for place, normalization in enumerate(settings.values.normalizations):
+        row = f"{at}.values.normalizations[{place}]"
+        if len(normalization.mean) != CHANNELS or len(normalization.std) != CHANNELS:
+            raise _contradiction(where, row, f"not {CHANNELS} numbers each")
+        if 0 in normalization.std:
+            raise _contradiction(where, f"{row}.std", "zero")
 
 
 def _validate_tokenizer(manifest: Manifest, tokenizer: TokenizerSettings | None, where: str, at: str) -> None:

@@ -13,6 +13,7 @@ from onnxpress.format.fidelity import answers_of
 from onnxpress.format.files import write_file
 from onnxpress.format.front_matter import Card, list_field, read_card
 from onnxpress.format.manifest import Manifest, Variant
+from onnxpress.format.model import trust_of
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.pipelines.figures import size, unverified, variant_rows
 
@@ -45,12 +46,11 @@ def card(manifest: Manifest, there: Card) -> str:
     """A new card as Markdown. `there`: the one whose licence, languages and origin are carried over."""
     source = manifest.provenance.source
     fields = {**_usual(manifest), **there.carried(), **_origin(manifest), "tags": list_field("tags", _tags(manifest))}
-    made = "exported and verified by onnxpress" if is_verified(manifest) else "not compared with the original"
     header, rows = variant_rows(manifest)
     lines = [
         f"# {Path(source).name} for ONNX Runtime",
         "",
-        f"{manifest.architecture} ({manifest.model_type}) for {manifest.task}, {made}.",
+        f"{manifest.architecture} ({manifest.model_type}) for {manifest.task}, {_maker(manifest)}.",
         "",
         "```python",
         "import onnxpress",
@@ -62,8 +62,9 @@ def card(manifest: Manifest, there: Card) -> str:
         "|" + "---|" * len(header),
         *["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows],
         "",
-        "Quality is measured against PyTorch in fp32 on texts that took no part in quantization; speed is fp32's, or",
-        "PyTorch's, time over the variant's on the exporting machine, where the variant suits it.",
+        f"Quality is measured against {_reference(manifest)} in fp32 on texts that took no part in quantization; speed",
+        "is fp32's, or PyTorch's, time over the variant's on the exporting machine, where the variant suits it.",
+        *_facts(manifest),
     ]
     for name, variant in manifest.variants.items():
         lines += _details(name, variant)
@@ -107,6 +108,24 @@ def _origin(manifest: Manifest) -> Mapping[str, tuple[str, ...]]:
 
 def _tags(manifest: Manifest) -> list[str]:
     return ["onnx", _LIBRARY, *(name for name in manifest.variants if name != REFERENCE)]
+
+
+def _maker(manifest: Manifest) -> str:
+    adopted = manifest.provenance.adopted
+    if adopted is None:
+        return "exported and verified by onnxpress" if is_verified(manifest) else "not compared with the original"
+    verified = "verified" if trust_of(manifest) == "verified" else "not compared with the original"
+    return f"adopted by onnxpress from {adopted.layout}'s files, {verified}"
+
+
+def _reference(manifest: Manifest) -> str:
+    return "PyTorch" if trust_of(manifest) == "verified" else "the graph as it was found"
+
+
+def _facts(manifest: Manifest) -> list[str]:
+    """What was inferred of another tool's files."""
+    adopted = manifest.provenance.adopted
+    return [] if adopted is None else ["", "## What was inferred", "", *[f"- {fact}" for fact in adopted.facts]]
 
 
 def _details(name: str, variant: Variant) -> list[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.inputs import Texts
+from onnxpress.pipelines.tensors import as_tensors, check_tensors
 from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
 
 
@@ -27,13 +31,7 @@ class FeatureExtractionOptions:
     tokenize_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.return_tensors not in (None, False, True, "np", "pt"):
-            raise InputError(
-                f'return_tensors is {self.return_tensors!r}; pass "np" for arrays, "pt" for PyTorch\'s tensors, or '
-                "leave it out for nested lists."
-            )
-        if self.return_tensors == "pt" and "torch" not in sys.modules:
-            raise InputError('return_tensors="pt" is for programs that have imported torch; pass "np" for arrays.')
+        check_tensors(self.return_tensors)
         if self.truncation is not None and "truncation" in (self.tokenize_kwargs or {}):
             raise InputError("truncation is given twice: as an argument and in tokenize_kwargs.")
         check_arguments(self.arguments(), "tokenize_kwargs")
@@ -51,6 +49,27 @@ class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
     options_type = FeatureExtractionOptions
     processor_type = TextProcessor
 
+    @overload
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: str, *, return_tensors: Literal[True, "np"], **options: Any) -> NDArray[np.float32]: ...
+    @overload
+    def __call__(
+        self, inputs: Texts, *, return_tensors: Literal[True, "np"], **options: Any
+    ) -> list[NDArray[np.float32]]: ...
+    @overload
+    def __call__(
+        self, inputs: str, *, return_tensors: Literal[False] | None = None, **options: Any
+    ) -> list[list[list[float]]]: ...
+    @overload
+    def __call__(
+        self, inputs: Texts, *, return_tensors: Literal[False] | None = None, **options: Any
+    ) -> list[list[list[list[float]]]]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        return super().__call__(inputs, **options)
+
     def prepare(self, item: Any, options: FeatureExtractionOptions) -> Prepared[None]:
         return Prepared((self.processor.sample_of(self.processor.encode(item, options.arguments())),), None)
 
@@ -62,7 +81,4 @@ class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
         return self.processor.foresee(item)
 
     def finish(self, context: None, values: list[Any], options: FeatureExtractionOptions) -> Any:
-        features = values[0][self.answer_name][None]
-        if options.return_tensors == "pt":
-            return sys.modules["torch"].from_numpy(features)
-        return features if options.return_tensors else features.tolist()
+        return as_tensors(values[0][self.answer_name][None], options.return_tensors)
