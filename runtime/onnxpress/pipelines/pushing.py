@@ -98,8 +98,8 @@ def push(
     difference = hub.compare(repo_id, revision, tree, files, stale)
     done = None
     if not dry_run and not difference.is_none:
-        told = message or f"{opened.manifest.task or 'A model'} by onnxpress {__version__}"
-        done = hub.commit(difference, told, access, private=private, create_pr=create_pr)
+        summary = message or f"{opened.manifest.task or 'A model'} by onnxpress {__version__}"
+        done = hub.commit(difference, summary, access, private=private, create_pr=create_pr)
     there = None if tree is None else tree.commit
     return Pushed(
         repo_id=repo_id,
