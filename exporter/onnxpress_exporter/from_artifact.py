@@ -12,19 +12,20 @@ import onnx_ir
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import FORMAT_VERSION
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate
+from onnxpress_exporter.gate.cases import Ends
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.plan import Part, Plan
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import GraphReference
 from onnxpress_exporter.tasks.evaluation import evaluation_of
-from onnxpress_exporter.write.card import CARD
 from onnxpress_exporter.write.generation import GENERATION_CONFIG
 
 
@@ -76,13 +77,18 @@ def plan_from_artifact(
     say("asking fp32")
     gate: Gate
     if manifest.generation is None:
-        gate = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(plain), rows)
+        gate = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(plain, artifact.trust), rows)
     else:
-        defaults = {}
-        if GENERATION_CONFIG in manifest.files:
-            defaults = json.loads(artifact.file(GENERATION_CONFIG).read_text(encoding="utf-8"))
-        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_of(defaults), rows=rows)
-    return Plan(manifest, folder, parts, plain, gate, settings)
+        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_in(artifact), rows=rows)
+    return Plan(manifest, folder, parts, plain, gate, settings, compared=False, adds=True)
+
+
+def ends_in(artifact: Artifact) -> Ends:
+    """The tokens that begin and end what an artifact writes."""
+    defaults = {}
+    if GENERATION_CONFIG in artifact.manifest.files:
+        defaults = json.loads(artifact.file(GENERATION_CONFIG).read_text(encoding="utf-8"))
+    return ends_of(defaults)
 
 
 def _copy_files(artifact: Artifact, folder: Path, without: Sequence[str]) -> None:
@@ -97,3 +103,5 @@ def _copy_files(artifact: Artifact, folder: Path, without: Sequence[str]) -> Non
         target.parent.mkdir(parents=True, exist_ok=True)
         # Copied, not linked: onnx_ir does not read weights that have a second name.
         shutil.copyfile(artifact.file(name), target)
+    if (artifact.folder / CARD).is_file():  # what it carries over stays; people edit it, so that it has any hash
+        shutil.copyfile(artifact.folder / CARD, folder / CARD)

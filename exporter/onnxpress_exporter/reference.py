@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
 from onnxpress.engine.threads import default_threads
+from onnxpress.format.model import Trust
+from onnxpress_exporter.gate.base import fp32_in_words
 from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.timing import PYTORCH
 
@@ -30,14 +32,14 @@ _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_
 
 
 class GraphReference:
-    """A graph that was verified, in the place of PyTorch."""
+    """The fp32 variant in the place of PyTorch. `trust`: the artifact's; an adopted one was perhaps never verified."""
 
-    name = "the fp32 variant, verified against PyTorch"
     timed: str | None = None
     device = "cpu"
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, trust: Trust = "verified") -> None:
         self._session = session
+        self.name = fp32_in_words(trust)
 
     def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
         """Named outputs of a graph."""
@@ -101,6 +103,27 @@ class TorchWriter:
                 )
             logits: Logits = outputs.logits[0].float().numpy()
         return logits if last is None else logits[-last:].copy()
+
+    def step_logits(self, case: Case) -> Logits | None:
+        """As `logits`, but read token by token; None: it keeps nothing of what it has read, or reads a second text."""
+        import torch
+
+        from onnxpress_exporter.graphs.traced_cache.forms import cache_argument
+
+        name = cache_argument(self._model)
+        if case.source is not None or name is None:
+            return None
+        kept: dict[str, Any] = {}
+        scores = []
+        with torch.inference_mode():
+            for token in case.ids:
+                outputs = self._model(input_ids=torch.tensor([[token]]), use_cache=True, **kept)
+                kept = {name: getattr(outputs, name, None)}
+                if kept[name] is None:
+                    return None
+                scores.append(outputs.logits[0].float().numpy())
+        logits: Logits = np.concatenate(scores)
+        return logits
 
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         """At most `count` tokens that `generate` lets follow, without sampling and the checkpoint's own rules."""

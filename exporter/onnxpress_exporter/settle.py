@@ -8,13 +8,14 @@ from pathlib import Path
 
 from onnxpress.format.contents import variant_bytes
 from onnxpress.format.files import write_file
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import FILE_NAME, Manifest, Variant, dump
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.card import write_card
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.write import describe
-from onnxpress_exporter.write.card import CARD, write_card
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,9 @@ def settled(manifest: Manifest, outcome: Outcome, wanted: Sequence[str], folder:
         VariantRefused: none would be left, or none is new.
     """
     variants = {**manifest.variants, **outcome.variants}
-    if not outcome.variants and (added or REFERENCE not in wanted):
+    if not outcome.variants and (added or not any(name in variants for name in wanted)):
         raise VariantRefused(refusal(outcome.refused, None), refused=outcome.refused)
-    if REFERENCE not in wanted:
+    if REFERENCE in variants and REFERENCE not in wanted:
         variants = _without_fp32(variants, folder)
     return replace(manifest, variants={name: variants[name] for name in PRECISIONS if name in variants})
 

@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.manifest import GraphInfo
+from onnxpress.generation.decoders.graph import OF_PROMPT
 from onnxpress_exporter.gate.cases import Case
 
 Arrays = dict[str, NDArray[Any]]
+
+#: What an encoder returns that makes no keys and values itself.
+STATES = "last_hidden_state"
 
 #: Tokens of a case that are read one at a time, where a graph takes no more.
 STEPS = 48
@@ -44,12 +48,14 @@ def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[s
         "with_log_normalizer": np.array(False),
         "encoder_attention_mask": np.ones((1, len(case.source or ())), np.int64),
     }
+    if STATES in encoded:  # of which the decoder itself makes keys and values, in the call that has no past
+        known |= {"encoder_hidden_states": encoded[STATES], "use_cache_branch": np.zeros(1, bool)}
     arrays: Arrays = {}
     for tensor in info.inputs:
         if tensor.name in known:
             arrays[tensor.name] = known[tensor.name]
-        elif ".encoder." in tensor.name:
-            arrays[tensor.name] = encoded[tensor.name.replace("past_key_values.", "present.", 1)]
+        elif (present := tensor.name.replace("past_key_values.", "present.", 1)) in encoded:
+            arrays[tensor.name] = encoded[present]
         else:
             _, heads, _, size = tensor.axes
             arrays[tensor.name] = np.zeros((1, int(heads), count if shared else 0, int(size)), np.float32)
@@ -65,8 +71,8 @@ def step_inputs(info: GraphInfo, case: Case, run: Callable[[Arrays], Mapping[str
             past[tensor.name] = np.zeros((1, *shape), np.float32)
     names = {tensor.name for tensor in info.inputs}
     for place, token in enumerate(case.ids[:STEPS]):
-        known = {"input_ids": np.array([[token]], np.int64), "position_ids": np.array([[place]], np.int64)}
-        arrays: Arrays = {**{name: array for name, array in known.items() if name in names}, **past}
+        known = {"input_ids": token, "position_ids": place, OF_PROMPT: 1}
+        arrays: Arrays = {**{name: np.array([[known[name]]], np.int64) for name in known if name in names}, **past}
         yield arrays
         outputs = run(arrays)
         past = {name: outputs[name.replace("past_key_values.", "present.", 1)] for name in past}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
+from onnxpress.format.adopted import Adopted
 from onnxpress.format.older import upgrade
 from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings
 from onnxpress.format.precisions import PRECISIONS
@@ -207,7 +208,8 @@ class GenerationSettings:
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter; `adapter`, where
-    there is one, the PEFT adapter that was merged into the weights."""
+    there is one, the PEFT adapter that was merged into the weights; `adopted`, how another tool's folder was understood
+    whose graphs these are, None: the exporter made them."""
 
     source: str
     revision: str | None
@@ -217,6 +219,7 @@ class Provenance:
     created: str
     versions: Mapping[str, str]
     adapter: str | None = None
+    adopted: Adopted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +314,10 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
-    return json.dumps(encode(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    value = encode(manifest)
+    if manifest.provenance.adopted is None:  # most are not: readers that do not know the field read those
+        del value["provenance"]["adopted"]
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

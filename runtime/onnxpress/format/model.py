@@ -5,38 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from onnxpress.format.adopted import Adopted, Answers, Fact
 from onnxpress.format.manifest import Manifest
+
+__all__ = ["Adopted", "Answers", "Fact", "Model", "Trust", "trust_of"]
 
 #: "verified": compared with PyTorch, and each file has the hash that was written down then; "hashed": the hashes are
 #: there, a comparison is not; "unverified": somebody's files as they are.
 Trust = Literal["verified", "hashed", "unverified"]
-
-#: What a graph says of an input, by the shapes of what it returns: a score for each of some classes, of a text or of
-#: each token; a score for each word of the vocabulary; where an answer begins and ends; what it holds of each token;
-#: one vector; the next token; the next token of a text about the input.
-Answers = Literal["classes", "token classes", "words", "spans", "states", "vector", "text", "rewritten text"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something that was inferred. `source`: what says so. `assumed`: nothing does."""
-
-    what: str
-    value: str
-    source: str
-    assumed: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.value} ({'assumed' if self.assumed else 'from'} {self.source})"
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """How a folder without a manifest was understood. `layout`: the name of its layout."""
-
-    layout: str
-    answers: Answers
-    facts: tuple[Fact, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +25,10 @@ class Model:
     manifest: Manifest
     trust: Trust
     adopted: Adopted | None = None
+
+
+def trust_of(manifest: Manifest) -> Trust:
+    """How far to believe an artifact of ours. What was adopted from another tool has hashes; whether it was compared
+    with PyTorch, too, its figures tell."""
+    compared = all(variant.quality is not None for variant in manifest.variants.values())
+    return "verified" if manifest.provenance.adopted is None or compared else "hashed"

@@ -234,7 +234,10 @@ def test_links_out_of_a_folder_are_refused(tmp_path: Path) -> None:
 def test_what_is_missing_is_named_with_what_supplies_it(tmp_path: Path) -> None:
     folder = write_foreign(tmp_path / "folder")
     (folder / "tokenizer.json").rename(folder / "vocab.txt")
-    with pytest.raises(MissingFile, match=r"tokenizer=, a folder.*make it \(of vocab.txt\).*AutoTokenizer"):
+    with pytest.raises(CorruptFile, match=r"vocab.txt: it has no .UNK., .CLS., .SEP."):
+        onnxpress.pipeline(model=folder)
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(MissingFile, match=r"tokenizer=, a folder.*make it.*AutoTokenizer"):
         onnxpress.pipeline(model=folder)
     for name in ("weights.onnx", "others.onnx"):
         shutil.copy(folder / "onnx" / "model.onnx", folder / name)

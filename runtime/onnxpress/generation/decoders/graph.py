@@ -23,7 +23,10 @@ _PAST, _PRESENT = "past_key_values.", "present."
 #: Inputs beside keys and values, by the kind of cache.
 INPUTS: Mapping[str, frozenset[str]] = {
     "shared": frozenset(
-        {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep", WITH_LOG_NORMALIZER}
+        {
+            *("input_ids", "position_ids", "seqlens_k", "total_sequence_length", "attention_mask", "logits_to_keep"),
+            WITH_LOG_NORMALIZER,
+        }
     ),
     "growing": frozenset(
         {"input_ids", "position_ids", "attention_mask", "logits_to_keep", "cache_position", USE_CACHE, TEXT_STATES}
