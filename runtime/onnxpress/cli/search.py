@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onnxpress.pipelines.searching import Match
 
 #: The widths of the columns of a model's second line, which is indented and ends in "yes" or "no": 80 in all.
-_WIDTHS = (24, 15, 16, 8, 7)
+_WIDTHS = (24, 15, 16, 8, 6)
 _HEADER = ("task", "layout", "precisions", "size", "loads")
 _LEGEND = (
     "size: of the first precision's graphs; loads: downloads of the last month; runs:\n"
@@ -50,7 +50,7 @@ def _shown(matches: Sequence[Match]) -> list[str]:
     """Two lines for each model, in 80 columns: a name may be as long as a line."""
     from onnxpress.errors import printable
 
-    lines = ["model", _row(_HEADER, "runs")[:80], "-" * 80]
+    lines = ["model", _row(_HEADER, "runs"), "-" * 80]
     for match in matches:
         lines += [printable(match.id), printable(_row(_cells(match), "yes" if match.runs else "no"))]
         lines += [f"    {printable(match.why_not)}"] if match.why_not is not None else []
