@@ -14,6 +14,7 @@ from onnxpress.errors import CorruptFile, MissingFile
 from onnxpress.format.processors import Side, SpecialToken, TokenizerSettings
 from onnxpress.layouts.files import MAX_TOKENIZER_BYTES, Files
 from onnxpress.layouts.tokenizer_sources import Built, build
+from onnxpress.layouts.tokenizer_sources.languages import read_languages
 
 TOKENIZER, SETTINGS, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 #: The side of a target language that has a vocabulary of its own.
@@ -60,7 +61,7 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         CorruptFile: a file is not what it should be.
     """
     built = None if TOKENIZER in files.names else _built(files, config)
-    content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES)
+    content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES) if built is None else built.source.content
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CorruptFile(f"{files.folder / TOKENIZER}: not a tokenizer. Download it again.")
     settings = {**files.settings(SPECIAL_TOKENS), **files.settings(SETTINGS)}
@@ -92,7 +93,24 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         named_tokens=_named_tokens(settings, special),
         vocabulary=_vocabulary(config, tables),
     )
-    return read if built is None else _with_sides(read, built)
+    return _with_languages(files, read, content, settings, config) if built is None else _with_sides(read, built)
+
+
+def _with_languages(
+    files: Files,
+    read: TokenizerSettings,
+    content: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> TokenizerSettings:
+    """With the languages of a translator, whose frame a tokenizer.json of another tool may have wrong."""
+    known = read_languages(content, settings, config)
+    if known is None:
+        return read
+    languages, frame = known
+    if content.get("post_processor") != frame:
+        files.make(TOKENIZER, json.dumps({**content, "post_processor": frame}, ensure_ascii=False).encode())
+    return replace(read, languages=languages)
 
 
 def _with_sides(settings: TokenizerSettings, built: Built) -> TokenizerSettings:
@@ -133,7 +151,7 @@ def _ids(content: Mapping[str, Any]) -> dict[str, int]:
     if isinstance(vocabulary, dict):
         ids |= vocabulary
     elif isinstance(vocabulary, list):  # Unigram: pieces with their scores
-        ids |= {entry[0]: number for number, entry in enumerate(vocabulary) if isinstance(entry, list) and entry}
+        ids |= {str(entry[0]): number for number, entry in enumerate(vocabulary) if isinstance(entry, list) and entry}
     for token in content.get("added_tokens") or ():
         if isinstance(token, dict):
             ids[str(token.get("content"))] = token.get("id", -1)
