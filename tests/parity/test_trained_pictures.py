@@ -43,5 +43,5 @@ def test_digits(
 
 def test_a_precision_that_changes_no_product_is_refused(trained: Callable[[str], Path], tmp_path: Path) -> None:
     """Convolutions are stored as they are: nothing would be gained."""
-    with pytest.raises(VariantRefused, match="neither smaller .* nor faster than fp32"):
+    with pytest.raises(VariantRefused, match=r"neither smaller .* nor faster than fp32"):
         export(trained("tiny-digits-convnet"), tmp_path / "out", precision=("q8",))
