@@ -44,6 +44,11 @@ def is_tokenizer_file(name: str) -> bool:
     return "/" not in name and (name in named or name.endswith((".model", ".spm")))
 
 
+def has_tokenizer(names: Collection[str]) -> bool:
+    """Whether files are there, by their names, that a tokenizer can be made of."""
+    return any(name in names for name in (TOKENIZER, *_SOURCES))
+
+
 def usual_name(name: str) -> str:
     """What a tokenizer's file is usually called: the name itself, or that of files of its kind."""
     if is_tokenizer_file(name):
