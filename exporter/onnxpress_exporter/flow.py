@@ -37,7 +37,7 @@ from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
 from onnxpress_exporter.write import describe
-from onnxpress_exporter.write.foreign import described_variant
+from onnxpress_exporter.write.foreign import kept_as
 from onnxpress_exporter.write.origin import public_name
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
@@ -221,7 +221,7 @@ def adopt(
     if checkpoint_of_card and checkpoint is None:
         checkpoint = original_on_card(found)
     original = None if checkpoint is None else Original(checkpoint, allow_pickled_weights)
-    named = tuple(dict.fromkeys((described_variant(found.manifest), *wanted)))
+    named = tuple(dict.fromkeys((kept_as(found.manifest), *wanted)))
     recorded = (
         command or f"onnxpress_exporter.adopt({public_name(source)!r}, {public_name(out)!r}, {task!r}, {wanted!r})"
     )

@@ -25,6 +25,7 @@ from onnxpress_exporter.flow import quantize
 
 from ..fixtures.foreign import Edit, of_tokens, renamed, returns_half, sized, takes, without_manifest, write_foreign
 from ..fixtures.foreign_writers import write_encoder_decoder
+from ..unit.layouts.test_head_files import write_embedder
 
 TEXTS = ["good", "a very bad film", "good good film", "bad bad bad", "a film"]
 
@@ -108,13 +109,15 @@ def test_a_rewrite_that_changes_answers_is_undone(tmp_path: Path, monkeypatch: p
     assert answers(artifact.folder) == answers(folder)
 
 
-def test_a_folder_without_fp32_is_adopted_as_it_is(tmp_path: Path) -> None:
-    folder = write_foreign(tmp_path / "folder", "onnx/model_quantized.onnx")
+@pytest.mark.parametrize(("suffix", "precision"), [("quantized", "q8"), ("uint8", "int8"), ("O4", "fp16")])
+def test_a_folder_without_fp32_is_adopted_as_it_is(suffix: str, precision: str, tmp_path: Path) -> None:
+    """Under the name of the precision of ours that it is like."""
+    folder = write_foreign(tmp_path / "folder", f"onnx/model_{suffix}.onnx")
     artifact = adopt(folder, tmp_path / "adopted")
-    assert list(artifact.manifest.variants) == ["q8"]
+    assert list(artifact.manifest.variants) == [precision]
     assert answers(artifact.folder) == answers(folder)
-    with pytest.raises(InputError, match=r"has no fp32 graph, only q8: int8 cannot be made of it"):
-        adopt(folder, tmp_path / "more", precision="int8")
+    with pytest.raises(InputError, match=r"has no fp32 graph, only .*: q4 cannot be made of it"):
+        adopt(folder, tmp_path / "more", precision="q4")
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["two decoders", "a merged one"])
@@ -124,6 +127,26 @@ def test_what_writes_is_adopted(merged: bool, tmp_path: Path) -> None:
     with onnxpress.pipeline(model=folder) as found, onnxpress.pipeline(model=artifact.folder) as ours:
         assert ours.task == found.task == "text2text-generation"
         assert ours(TEXTS, max_new_tokens=6) == found(TEXTS, max_new_tokens=6)
+
+
+def test_layers_after_pooling_and_the_card_come_along(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {"linear.weight": rng.normal(size=(3, 2)).astype(np.float32), "linear.bias": np.ones(3, np.float32)}
+    settings = {
+        "in_features": 2,
+        "out_features": 3,
+        "bias": True,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    folder = write_embedder(tmp_path / "folder", ("Dense", settings, weights), last="Normalize")
+    (folder / "README.md").write_text("---\nlicense: mit\nbase_model: org/original\ntags:\n- x\n---\n# Theirs\n")
+    artifact = adopt(folder, tmp_path / "adopted")
+    assert set(artifact.manifest.graphs) == {"model", "head"}
+    with onnxpress.pipeline(model=folder) as found, onnxpress.pipeline(model=artifact.folder) as ours:
+        assert ours.task == "sentence-similarity"
+        assert np.allclose(ours(TEXTS), found(TEXTS))
+    card = (artifact.folder / "README.md").read_text()
+    assert "license: mit\nbase_model: org/original" in card and "Theirs" not in card
 
 
 def test_what_is_refused_and_what_to_do_instead(tmp_path: Path) -> None:
