@@ -41,7 +41,8 @@ class TensorInfo:
 class GraphInfo:
     """What every variant of one graph takes and returns, and what it does in the model: its role.
 
-    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding).
+    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); in other tools' exports also "keys"
+    (makes keys and values of a text) and "prompt" (reads the first tokens of a row, where the decoder goes on).
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -192,13 +193,14 @@ class GenerationSettings:
     """How graphs that continue text are called; the defaults of a call are in `generation_config.json`.
 
     `cache`: "shared" (fused attention writes keys and values in place), "growing" (a traced graph returns them),
+    "fused" (so does another tool's graph, whose fused attention takes a row's padding to follow its tokens),
     "state" (a traced graph takes one token, and returns a state of fixed shape in some layers or all) or "none" (a
     traced graph keeps nothing: rows are read whole for each token);
     `max_length`: the most tokens of a row that is continued, None: no limit; `traced`: why graphs were traced, None:
     they were built from the weights.
     """
 
-    cache: Literal["shared", "growing", "state", "none"]
+    cache: Literal["shared", "growing", "fused", "state", "none"]
     max_length: int | None
     traced: str | None = None
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from onnxpress.errors import BatchDependenceWarning, CorruptFile, InputError, MissingFile, UnsupportedFormat
 from onnxpress.format.contents import checked_file, contained, other_files, variant_files
 from onnxpress.format.manifest import GraphFiles, Manifest
-from onnxpress.format.model import Adopted, Trust
+from onnxpress.format.model import Adapter, Adopted, Trust
 from onnxpress.format.precisions import BATCH_LOSS, suffix_of
 from onnxpress.graphcheck.scan import external_files, scan
 from onnxpress.layouts.layout import Asked
@@ -97,6 +97,11 @@ class Artifact:
             artifact.fetch([precision])
         return artifact
 
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """What stands between another tool's graphs and those who call them, by graph."""
+        return {} if self.adopted is None else self.adopted.adapters
+
     def precision_of(self, files: Sequence[str]) -> str:
         """The variant that has these graph files, named with their folder or without; the one that their names mean
         where none has."""
@@ -151,6 +156,11 @@ class Artifact:
         variant = self.manifest.variants[precision]
         return {name: self._graph(precision, name, files) for name, files in variant.graphs.items()}
 
+    @property
+    def _right_padded(self) -> bool:
+        """Whether the decoder that was looked at wants padding on the right; our own has none."""
+        return self.manifest.generation is not None and self.manifest.generation.cache in ("fused", "shared")
+
     def _elsewhere(self, name: str) -> Path:
         path = self.elsewhere[name]
         if not path.is_file():
@@ -191,9 +201,12 @@ class Artifact:
                 stacklevel=2,
             )
         declared = self.manifest.graphs[name]
-        inputs, outputs = {tensor.name for tensor in declared.inputs}, {tensor.name for tensor in declared.outputs}
+        adapter = self.adapters.get(name, Adapter())
+        inputs = set(adapter.given) | {adapter.names.get(tensor.name, tensor.name) for tensor in declared.inputs}
+        outputs = {adapter.names.get(tensor.name, tensor.name) for tensor in declared.outputs}
         if self.adopted is not None:
-            if set(scanned.inputs) != inputs or not outputs <= set(scanned.outputs):
+            alike = set(scanned.inputs) == inputs and outputs <= set(scanned.outputs)
+            if not alike or (declared.role == "decoder" and scanned.right_padded != self._right_padded):
                 raise UnsupportedFormat(
                     f"{path}: takes and returns other things than the variant that was looked at. Ask for this one by "
                     f"its name: precision={precision!r}."

@@ -392,6 +392,7 @@ def _load(
             roles=roles,
             crowded=crowded,
             bounds=artifact.manifest.table_rows(),
+            adapters=artifact.adapters,
             provider_options=asked.provider_options,
         )
         opened = helper.submit(session.warm)
