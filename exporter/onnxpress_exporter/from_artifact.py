@@ -15,7 +15,7 @@ from onnxpress.errors import InputError
 from onnxpress.format.manifest import FORMAT_VERSION
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.text.tokenizer import Tokenizer
+from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
@@ -50,7 +50,7 @@ def plan_from_artifact(
     """Copy an artifact's files into `folder`, without the variants that are made anew, and plan them.
 
     Raises:
-        InputError: the artifact has no tokenizer, or labelled rows are not what the task takes.
+        InputError: labelled rows are not what the task takes.
         ArtifactError: a file is missing or damaged.
     """
     # Opened before anything is copied: this checks every file's digest.
@@ -64,7 +64,6 @@ def plan_from_artifact(
             artifact.manifest.provenance, command=f"{artifact.manifest.provenance.command} && {command}"
         ),
     )
-    tokenizer = tokenizer_of(artifact)
     rows = None
     if settings.evaluation is not None:
         say("reading the labelled rows")
@@ -77,25 +76,13 @@ def plan_from_artifact(
     say("asking fp32")
     gate: Gate
     if manifest.generation is None:
-        gate = AnswersGate(artifact, tokenizer, GraphReference(plain), rows)
+        gate = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(plain), rows)
     else:
         defaults = {}
         if GENERATION_CONFIG in manifest.files:
             defaults = json.loads(artifact.file(GENERATION_CONFIG).read_text(encoding="utf-8"))
-        gate = WritingGate(artifact, tokenizer, plain, ends_of(defaults), rows=rows)
+        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_of(defaults), rows=rows)
     return Plan(manifest, folder, parts, plain, gate, settings)
-
-
-def tokenizer_of(artifact: Artifact) -> Tokenizer:
-    """An artifact's tokenizer.
-
-    Raises:
-        InputError: it has none.
-    """
-    settings = artifact.manifest.tokenizer
-    if settings is None:
-        raise InputError(f"{artifact.folder}: has no tokenizer; this version quantizes text models only.")
-    return Tokenizer(artifact.folder / settings.file, settings)
 
 
 def _copy_files(artifact: Artifact, folder: Path, without: Sequence[str]) -> None:

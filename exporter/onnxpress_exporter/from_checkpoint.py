@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,37 +20,34 @@ from onnxpress.format.manifest import (
     Variant,
 )
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.format.processors import Processors
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
-from onnxpress_exporter.errors import VerificationFailed
+from onnxpress.text.opening import open_tokenizer, required_tokenizer
+from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.finished import check_opens
 from onnxpress_exporter.gate.lengths import LONGEST_TOKENS
+from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.graphs.generating import build, graph_info
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.graphs.trace import trace
+from onnxpress_exporter.inputs import read_inputs
+from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.judging.data import Table
-from onnxpress_exporter.judging.samples import SINGLES, Sample
+from onnxpress_exporter.judging.samples import SINGLES
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.plan import Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import TorchReference, TorchWriter
-from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
-from onnxpress_exporter.source.tables import find_tables
+from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.tasks.loading import load_model
 from onnxpress_exporter.tasks.row import ExportTask
-from onnxpress_exporter.tasks.text_graph import example_inputs, takes_token_types, text_encoder_spec
-from onnxpress_exporter.tasks.token_streams import read_streams
 from onnxpress_exporter.write import describe
-from onnxpress_exporter.write.generation import write_chat_templates, write_generation_config
+from onnxpress_exporter.write.generation import write_generation_config
 from onnxpress_exporter.write.save import save
-from onnxpress_exporter.write.tokenizer_files import copy_tokenizer_files
-from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +83,20 @@ def plan_from_checkpoint(
     say("load")
     row = TASKS[task]
     arguments = row.load_arguments(checkpoint)
-    model, tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint, arguments)
+    model, inputs = load_model(checkpoint, task), read_inputs(row, checkpoint, arguments)
     parts_to_trace = (
-        [] if row.writes else traceable(row, checkpoint, model, tokenizer, allow_pickled_weights=allow_pickled_weights)
+        [] if row.writes else traceable(row, checkpoint, model, inputs, allow_pickled_weights=allow_pickled_weights)
     )
-    write_tokenizer(tokenizer, folder)
-    text = tokenizer_settings(tokenizer, model.config, find_tables(model))
+    processors = inputs.write(checkpoint, folder, model, writes=row.writes)
     say("trace")
     graphs = _built(model) if row.writes else _traced(parts_to_trace)
     say("save")
     files = _save(graphs.models, folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
     describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
-    copy_tokenizer_files(checkpoint, tokenizer, folder, None if row.writes else text.max_length)
     row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
     if graphs.generation is not None:
         write_generation_config(model, folder)
-        write_chat_templates(tokenizer, folder)
     manifest = Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -113,7 +106,7 @@ def plan_from_checkpoint(
         padding=True,
         graphs=graphs.info,
         variants={REFERENCE: Variant(files, 0)},
-        processors=Processors(text=text),
+        processors=processors,
         postprocessing=row.postprocessing(checkpoint, model),
         provenance=describe.provenance(checkpoint, command),
         files={},
@@ -124,37 +117,30 @@ def plan_from_checkpoint(
     if table is not None and settings.evaluation is not None:
         rows = evaluation_of(table, manifest, settings.evaluation.columns)
     say("reference")
-    runtime_tokenizer = Tokenizer(folder / text.file, text)
-    check = partial(check_tokens, tokenizer)
+    artifact = Artifact(folder, manifest)
+    tokenizer = open_tokenizer(artifact)
     plain = Session({name: folder / entry.file for name, entry in files.items()})
-    check_opens(Artifact(folder, manifest), plain, runtime_tokenizer)
-    compared = row.compare_whole(checkpoint, Artifact(folder, manifest), plain, runtime_tokenizer)
+    check_opens(artifact, plain, tokenizer)
+    compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)
     # From the files: weights are mapped into memory and are not there twice.
     parts = tuple(
         Part(name, info, onnx_ir.load(folder / files[name].file), info.role != "head")
         for name, info in graphs.info.items()
     )
     if graphs.generation is None:
-        answers = AnswersGate(
-            Artifact(folder, manifest), runtime_tokenizer, TorchReference(graphs.modules, compared), rows, check
-        )
+        answers = AnswersGate(artifact, tokenizer, TorchReference(graphs.modules, compared), rows, inputs.check)
         return Plan(replace(manifest, padding=answers.padding), folder, parts, plain, answers, settings)
-    _check_texts(runtime_tokenizer, check)
-    writing = WritingGate(
-        Artifact(folder, manifest), runtime_tokenizer, plain, _ends(model), TorchWriter(model), rows=rows
-    )
+    writer = required_tokenizer(artifact)
+    _check_texts(writer, inputs.check)
+    writing = WritingGate(artifact, writer, plain, _ends(model), TorchWriter(model), rows=rows)
     return Plan(manifest, folder, parts, plain, writing, settings)
 
 
 def traceable(
-    row: ExportTask, checkpoint: Checkpoint, model: Any, tokenizer: Any, *, allow_pickled_weights: bool
+    row: ExportTask, checkpoint: Checkpoint, model: Any, inputs: Inputs, *, allow_pickled_weights: bool
 ) -> list[Traceable]:
     """Prepare a model that reads for tracing, with the graphs that follow it."""
-    spec = text_encoder_spec(row, model, tokenizer)
-    types = takes_token_types(model, tokenizer)
-    module = read_streams(row.by_rows(model), model, tokenizer, types=types)
-    first = Traceable(spec, module, example_inputs(spec, tokenizer))
-    return [first, *row.graphs_after(checkpoint, model, allow_pickled_weights)]
+    return [inputs.traceable(row, model), *row.graphs_after(checkpoint, model, allow_pickled_weights)]
 
 
 def _traced(traceable: Sequence[Traceable]) -> _Graphs:
@@ -185,25 +171,12 @@ def _save(models: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, GraphF
     return files
 
 
-def check_tokens(tokenizer: Any, sample: Sample, encoding: Encoding, limit: int) -> None:
-    """Raise VerificationFailed unless the runtime's tokens of a sample are transformers'."""
-    expected = tokenizer(sample.text, sample.pair, truncation=True, max_length=limit)["input_ids"]
-    if encoding.ids != list(expected):
-        raise VerificationFailed(
-            f"The runtime's tokenizer differs from transformers' on the input {sample.name!r}: expected "
-            f"{_shown(expected)}, obtained {_shown(encoding.ids)}. No artifact was written. Please report this "
-            "checkpoint."
-        )
-
-
-def _check_texts(runtime: Tokenizer, check: Any) -> None:
+def _check_texts(runtime: Tokenizer, check: Check | None) -> None:
     limit = min(runtime.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
+    if check is None:
+        return
     for sample in SINGLES:
         check(sample, runtime.encode(sample.text, truncation=Truncation(limit)), limit)
-
-
-def _shown(ids: Any) -> str:
-    return f"{list(ids)[:12]}{'...' if len(ids) > 12 else ''} ({len(ids)} tokens)"
 
 
 def _ends(model: Any) -> Any:

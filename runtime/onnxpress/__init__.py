@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         HubError,
         InputError,
         InvalidManifest,
+        LockMismatch,
         MissingDependency,
         MissingFile,
         OnnxpressError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     )
     from onnxpress.layouts.artifact import Artifact
     from onnxpress.pipelines import export, load, pipeline
+    from onnxpress.pipelines.pulling import pull
 
 __version__ = "0.1.0"
 
@@ -48,6 +50,7 @@ __all__ = [
     "HubError",
     "InputError",
     "InvalidManifest",
+    "LockMismatch",
     "MissingDependency",
     "MissingFile",
     "OnnxpressError",
@@ -62,6 +65,7 @@ __all__ = [
     "export",
     "load",
     "pipeline",
+    "pull",
 ]
 
 #: Where the public names that are no errors are.
@@ -72,6 +76,7 @@ _MODULES = {
     "export": "onnxpress.pipelines",
     "load": "onnxpress.pipelines",
     "pipeline": "onnxpress.pipelines",
+    "pull": "onnxpress.pipelines.pulling",
 }
 
 

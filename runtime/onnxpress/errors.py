@@ -5,7 +5,8 @@
     │   ├── InvalidManifest    onnxpress.json does not follow the schema
     │   ├── UnsupportedFormat  written by a newer version, or asks for something this runtime lacks
     │   ├── MissingFile        a file that the manifest names is not there
-    │   └── CorruptFile        a file is not what the manifest says, or reaches outside the artifact
+    │   ├── CorruptFile        a file is not what the manifest says, or reaches outside the artifact
+    │   └── LockMismatch       files or the commit are not those that a lock was written for
     ├── HubError               the Hub refused, lacks the repository, or cannot be reached
     ├── InputError             an argument of a call is of the wrong kind or out of range
     ├── UnknownTask            no such task, or one that the artifact was not exported for
@@ -74,6 +75,10 @@ class MissingFile(ArtifactError):  # noqa: N818
 
 class CorruptFile(ArtifactError):  # noqa: N818
     """A file is not what the manifest says, or reaches outside the artifact."""
+
+
+class LockMismatch(ArtifactError):  # noqa: N818
+    """Files, or the commit on the Hub, are not those that a lock was written for."""
 
 
 class HubError(OnnxpressError):

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 import onnxpress
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
+from onnxpress.text.opening import required_tokenizer
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.flow import quantize
-from onnxpress_exporter.from_artifact import tokenizer_of
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.judging.texts import JUDGED
 from onnxpress_exporter.precisions import QUANTIZED
@@ -342,7 +342,7 @@ def _judged(artifact: onnxpress.Artifact, graph: Path) -> Verdict:
     """What the gate says of any graph in the place of the artifact's."""
     plain = Session(artifact.graphs("fp32"))
     session = Session({"model": graph})
-    gate = AnswersGate(artifact, tokenizer_of(artifact), GraphReference(plain))
+    gate = AnswersGate(artifact, required_tokenizer(artifact), GraphReference(plain))
     gate.prepare()
     verdict = gate.judge(session, thresholds_of("int8"))
     session.close()

@@ -247,6 +247,7 @@ class CdnHandler(_Handler):
         if data is None or url.query != "signature=x":
             return self.reply(403, b"")
         headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "Accept-Ranges": "bytes"}
+        data = repository.lies.get(name, data) if repository is not None else data
         wanted = _RANGE.fullmatch(self.headers.get("Range", ""))
         if wanted is None:
             return self.reply(200, data, headers)
@@ -261,8 +262,8 @@ def _entry(repository: Repository, name: str, data: bytes) -> dict[str, object]:
     entry: dict[str, object] = {"type": "file", "size": len(data), "path": name}
     if not repository.is_large(name):
         return entry | {"oid": _git_id(data)}
-    pointer = f"version https://git-lfs.github.com/spec/v1\n{len(data)}".encode()
     digest = hashlib.sha256(data).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {len(data)}\n".encode()
     lfs = {"oid": digest, "size": len(data), "pointerSize": len(pointer)}
     return entry | {"oid": _git_id(pointer), "lfs": lfs}
 

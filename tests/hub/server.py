@@ -41,6 +41,7 @@ class Repository:
     gated: bool = False
     large: tuple[str, ...] = LARGE
     forged: dict[str, dict[str, str]] = field(default_factory=dict)
+    lies: dict[str, bytes] = field(default_factory=dict)
 
     def commit_of(self, revision: str) -> str | None:
         return revision if revision in self.commits else self.refs.get(revision)
@@ -138,6 +139,10 @@ class HubServer:
         """Lie in the headers of one file: `forge("org/model", "config.json", ETag="../../evil")`."""
         forged = {key.replace("_", "-"): value for key, value in headers.items()}
         self.repositories[repo_id].forged[name] = forged
+
+    def lie(self, repo_id: str, name: str, content: bytes) -> None:
+        """Send other bytes than those of the file, under the hash of the file."""
+        self.repositories[repo_id].lies[name] = content
 
     def heal(self) -> None:
         """Forget all faults."""

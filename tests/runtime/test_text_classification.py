@@ -11,7 +11,8 @@ import pytest
 
 import onnxpress
 from onnxpress import InputError
-from onnxpress.pipelines.text_classification import TextClassificationOptions, function_name
+from onnxpress.pipelines.class_scores import function_name
+from onnxpress.pipelines.text_classification import TextClassificationOptions
 from onnxpress.pipelines.text_processor import strategy
 from tests.fixtures.artifacts import write_artifact
 

@@ -18,6 +18,7 @@ ONLY_IMPORTERS = {
     "one-importer-huggingface-hub": "hub",
     "one-importer-jinja2": "chat",
     "one-importer-llguidance": "generation",
+    "one-importer-pillow": "image",
 }
 
 

@@ -16,18 +16,19 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import OnnxpressError
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_bench.gpu_check.place import Place
 from onnxpress_bench.gpu_check.placement import placement_of
 from onnxpress_bench.gpu_check.rows import ParityRow
-from onnxpress_exporter.from_artifact import tokenizer_of
 from onnxpress_exporter.from_checkpoint import traceable
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
+from onnxpress_exporter.inputs import read_inputs
 from onnxpress_exporter.quantize.thresholds import thresholds_of
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.reference import GraphReference, TorchReference, TorchWriter
-from onnxpress_exporter.source.checkpoint import load_tokenizer, open_checkpoint
+from onnxpress_exporter.source.checkpoint import open_checkpoint
 from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.loading import load_model
 from onnxpress_exporter.write.generation import GENERATION_CONFIG
@@ -111,17 +112,18 @@ def _asked(make: Callable[[], Gate]) -> Gate | str:
 
 def _gate(artifact: Artifact, plain: Session, checkpoint: Path | None) -> Gate:
     """The gate of an artifact's task. `checkpoint`: what PyTorch answers with; None: the fp32 variant answers."""
-    manifest, tokenizer = artifact.manifest, tokenizer_of(artifact)
+    manifest = artifact.manifest
     row = TASKS[manifest.task]
     opened = None if checkpoint is None else open_checkpoint(checkpoint)
     model = None if opened is None else load_model(opened, manifest.task)
     if row.writes:
         defaults = json.loads(artifact.file(GENERATION_CONFIG).read_text(encoding="utf-8"))
         writer = None if model is None else TorchWriter(model)
-        return WritingGate(artifact, tokenizer, plain, ends_of(defaults), writer)
+        return WritingGate(artifact, required_tokenizer(artifact), plain, ends_of(defaults), writer)
+    tokenizer = open_tokenizer(artifact)
     if opened is None:
         return AnswersGate(artifact, tokenizer, GraphReference(plain))
-    theirs = load_tokenizer(opened, row.load_arguments(opened))
-    parts = traceable(row, opened, model, theirs, allow_pickled_weights=False)
+    inputs = read_inputs(row, opened, row.load_arguments(opened))
+    parts = traceable(row, opened, model, inputs, allow_pickled_weights=False)
     modules = {part.spec.name: (part.module, [tensor.name for tensor in part.spec.outputs]) for part in parts}
     return AnswersGate(artifact, tokenizer, TorchReference(modules))

@@ -7,8 +7,9 @@ right. Knows nothing of graphs or of how a variant was made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,8 @@ from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
-from onnxpress_exporter.gate.lengths import far_tokens, weights_of
 from onnxpress_exporter.gate.outputs import Runner, reference_answers, verify
-from onnxpress_exporter.gate.probe import Check, Probe
+from onnxpress_exporter.gate.probe import Check, probe_of
 from onnxpress_exporter.judging.items import calibration_items, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.precisions.row import Thresholds
@@ -39,15 +39,16 @@ class AnswersGate:
     """Holds the reference's answers.
 
     Args:
-        artifact: for its task, tokenizer and postprocessing; no variant of it is read.
+        artifact: for its task, processors and postprocessing; no variant of it is read.
+        tokenizer: None where the model takes no text.
         evaluation: labelled rows of the artifact's task; None: answers are only compared.
-        check: called with each sample, its encoding and the limit it was cut at.
+        check: called with each text, its encoding and the limit it was cut at.
     """
 
     def __init__(
         self,
         artifact: Artifact,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         reference: Reference,
         evaluation: Evaluation | None = None,
         check: Check | None = None,
@@ -61,8 +62,7 @@ class AnswersGate:
         self._task = TASKS[manifest.task]
         self._reference = reference
         self._evaluation = evaluation
-        far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))
-        self._probe = Probe(self._task.probes, self._info, tokenizer, far, check)
+        self._probe = probe_of(artifact, self._task.probes, tokenizer, check)
         self._expected = reference_answers(
             lambda arrays: reference.run(arrays, self._graph),
             self._probe.collate,
@@ -134,15 +134,19 @@ class AnswersGate:
         return [pipe.processor.collator.collate([row]).arrays for row in rows]
 
     def speed(self, session: Runs, plain: Runs | None) -> Speed | None:
-        """As `Gate` says, on the ids of a real text, and beside PyTorch's where that is the reference."""
+        """As `Gate` says, and beside PyTorch's where that is the reference."""
         runners: dict[str, Runner] = {}
         if self._reference.timed is not None:
             runners[self._reference.timed] = lambda arrays: self._reference.run(arrays, self._graph)
         runners[timing.VARIANT] = lambda arrays: session.run(arrays, self._graph)
         if plain is not None:
             runners[timing.PLAIN] = lambda arrays: plain.run(arrays, self._graph)
-        limit = self._tokenizer.settings.max_length
-        return timing.measure(runners, self._probe.collate, self._probe.longest, limit)
+
+        def calls(batch: int, cost: int) -> Mapping[str, Callable[[], object]]:
+            arrays = self._probe.arrays(batch, cost)
+            return {name: partial(run, arrays) for name, run in runners.items()}
+
+        return timing.measure(calls, self._probe.shapes)
 
     def _score(self, pipe: Pipeline[Any, Any]) -> Figures:
         """Measure the task's own metric; nothing without labelled rows."""

@@ -22,7 +22,7 @@ from onnxpress_exporter.tasks import TASKS
 _FEW = {"max_new_tokens": 2}
 
 
-def check_opens(artifact: Artifact, session: Session, tokenizer: Tokenizer) -> None:
+def check_opens(artifact: Artifact, session: Session, tokenizer: Tokenizer | None) -> None:
     """Make the pipeline of an artifact's task over its fp32 graphs, before anything is asked.
 
     Raises:

@@ -24,13 +24,10 @@ from onnxpress_exporter.precisions import PRECISIONS
 Runner = Callable[[Arrays], Arrays]
 Collate = Callable[[Sequence[Sample]], "Collated"]
 
-#: Rows of at most this many tokens are batched together; longer ones meet in a batch of two.
-SHORT_TOKENS = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Collated:
-    """A batch as the graph takes it, and where each row has its real tokens."""
+    """A batch as the graph takes it, and where each row has its real tokens, along an axis called "sequence"."""
 
     arrays: Arrays
     spans: tuple[slice, ...]
@@ -38,11 +35,13 @@ class Collated:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A sample, tokenized. `alone`: it is too long to be asked beside others as well."""
+    """A sample of the graph's inputs. `alone`: it is too long to be asked beside others as well; `short`: many of its
+    size may be asked together."""
 
     name: str
     row: Sample
     alone: bool = False
+    short: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, 
 
 
 def _short(samples: Sequence[Named]) -> list[int]:
-    return [i for i, sample in enumerate(samples) if sample.row.cost <= SHORT_TOKENS]
+    return [i for i, sample in enumerate(samples) if sample.short and not sample.alone]
 
 
 def _alone(run: Runner, collate: Collate, sample: Named, outputs: Sequence[TensorInfo]) -> Arrays:

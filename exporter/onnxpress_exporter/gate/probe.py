@@ -1,23 +1,55 @@
-"""The samples of verification as rows of token ids, and the batches they make. Knows neither torch nor a graph."""
+"""The samples of verification as what graphs take, and the batches they make: rows of token ids, or pictures. Knows
+neither torch nor a graph."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
+from onnxpress.errors import InputError
 from onnxpress.format.manifest import GraphInfo
-from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
-from onnxpress.samples import Sample as TokenSample
+from onnxpress.format.pictures import ImageSettings
+from onnxpress.image.opening import open_picture
+from onnxpress.image.transform import Transform
+from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.collators import PadTokens, Stack, token_ids, token_sample
+from onnxpress.pipelines.pictures import cost_of
+from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
-from onnxpress_exporter.gate.lengths import LONGEST_TOKENS
+from onnxpress_exporter.gate import timing
+from onnxpress_exporter.gate.comparison import Arrays
+from onnxpress_exporter.gate.lengths import LONGEST_TOKENS, far_tokens, weights_of
 from onnxpress_exporter.gate.outputs import Collated, Named
-from onnxpress_exporter.judging.samples import Sample, far_text, samples
+from onnxpress_exporter.judging.pictures import verification_pictures
+from onnxpress_exporter.judging.samples import Sample as TextSample
+from onnxpress_exporter.judging.samples import far_text, samples
 from onnxpress_exporter.tasks.row import Probes
 
-Check = Callable[[Sample, Encoding, int], None]
+Check = Callable[[TextSample, Encoding, int], None]
+
+#: Rows of at most this many tokens are batched together; longer ones meet in a batch of two.
+SHORT_TOKENS = 64
 
 
-class Probe:
+class Probe(Protocol):
+    """What a graph is asked. `samples`: awkward inputs; `shapes`: (batch, cost of a row) at which it is timed."""
+
+    samples: list[Named]
+
+    @property
+    def shapes(self) -> Sequence[tuple[int, int]]:
+        """Batches and costs that suit the model."""
+
+    def arrays(self, batch: int, cost: int) -> Arrays:
+        """A batch of so many rows of this cost."""
+
+    def collate(self, rows: Sequence[Sample]) -> Collated:
+        """Samples as the graph takes them."""
+
+
+class TextProbe:
     """The task's samples, tokenized as the runtime does it; those without any token are left out.
 
     Args:
@@ -36,12 +68,13 @@ class Probe:
         mask = tokenizer.settings.special_tokens.get("mask") if probes.masked else None
         self.samples: list[Named] = []
 
-        def add(sample: Sample, limit: int, *, alone: bool = False) -> None:
+        def add(sample: TextSample, limit: int, *, alone: bool = False) -> None:
             encoding = tokenizer.encode(sample.text, sample.pair, truncation=Truncation(limit))
             if check is not None:
                 check(sample, encoding, limit)
             if encoding.ids:
-                self.samples.append(Named(sample.name, token_sample(encoding.ids, encoding.type_ids), alone))
+                row = token_sample(encoding.ids, encoding.type_ids)
+                self.samples.append(Named(sample.name, row, alone, short=row.cost <= SHORT_TOKENS))
 
         usual = samples(pairs=probes.pairs, mask_token=None if mask is None else mask.text)
         for sample in usual:
@@ -51,11 +84,18 @@ class Probe:
             add(replace(usual[-1], name=f"{far} tokens, as many as are verified", text=far_text(far)), far, alone=True)
 
     @property
-    def longest(self) -> Sequence[int]:
-        """The token ids of the longest sample."""
-        return token_ids(max(self.samples, key=lambda sample: sample.row.cost).row)
+    def shapes(self) -> Sequence[tuple[int, int]]:
+        """(batch, tokens) at which graphs are timed."""
+        limit = self._tokenizer.settings.max_length
+        return [shape for shape in timing.SHAPES if limit is None or shape[1] <= limit]
 
-    def collate(self, rows: Sequence[TokenSample]) -> Collated:
+    def arrays(self, batch: int, cost: int) -> Arrays:
+        """Rows of so many tokens, of the ids of a real text."""
+        ids = token_ids(max(self.samples, key=lambda sample: sample.row.cost).row)
+        row = token_sample([ids[i % len(ids)] for i in range(cost)])
+        return self.collate([row] * batch).arrays
+
+    def collate(self, rows: Sequence[Sample]) -> Collated:
         """Rows as the graph takes them, padded as the tokenizer's settings say."""
         settings = self._tokenizer.settings
         collator = PadTokens(
@@ -63,3 +103,53 @@ class Probe:
         )
         batch = collator.collate(rows)
         return Collated(batch.arrays, batch.spans)
+
+
+class PictureProbe:
+    """Awkward pictures, as the manifest's program makes them; those of a shape that it refuses are left out."""
+
+    def __init__(self, settings: ImageSettings) -> None:
+        transform, name = Transform(settings), settings.input_names[0]
+        self._stack = Stack()
+        self.samples: list[Named] = []
+        for title, picture in verification_pictures():
+            with suppress(InputError):
+                values = transform(open_picture(picture))
+                self.samples.append(Named(title, Sample({name: values}, cost_of(values))))
+        first = self._stack.key(self.samples[0].row)
+        alike = all(self._stack.key(sample.row) == first for sample in self.samples)
+        # Pictures of several sizes meet only those of their own.
+        self.samples = [replace(sample, short=alike) for sample in self.samples]
+
+    @property
+    def shapes(self) -> Sequence[tuple[int, int]]:
+        """(batch, cost) at which graphs are timed."""
+        cost = self.samples[-1].row.cost
+        return [(1, cost), (8, cost)]
+
+    def arrays(self, batch: int, cost: int) -> Arrays:
+        """A batch of one picture."""
+        return self.collate([self.samples[-1].row] * batch).arrays
+
+    def collate(self, rows: Sequence[Sample]) -> Collated:
+        """Pictures of one size, one above the other."""
+        return Collated(self._stack.collate(rows).arrays, (slice(None),) * len(rows))
+
+
+def probe_of(artifact: Artifact, probes: Probes, tokenizer: Tokenizer | None, check: Check | None = None) -> Probe:
+    """What the encoder of an artifact is asked.
+
+    Args:
+        check: called with each text, its encoding and the limit it was cut at.
+
+    Raises:
+        InputError: the artifact says of neither texts nor pictures how they are read.
+    """
+    manifest = artifact.manifest
+    if manifest.processors.image is not None:
+        return PictureProbe(manifest.processors.image)
+    if tokenizer is None:
+        raise InputError(f"{artifact.folder}: it says of neither texts nor pictures how they are read.")
+    graph = manifest.graphs[manifest.graph_name("encoder")]
+    far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))
+    return TextProbe(probes, graph, tokenizer, far, check)

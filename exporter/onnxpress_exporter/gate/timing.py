@@ -11,15 +11,12 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from onnxpress.engine.machine import features, processor_name, usable_cores
 from onnxpress.engine.threads import default_threads
 from onnxpress.format.manifest import Speed, Timing
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.pipelines.collators import token_sample
-from onnxpress_exporter.gate.outputs import Collate, Runner
 
 #: (batch, tokens) at which a variant is timed.
 SHAPES: tuple[tuple[int, int], ...] = ((1, 16), (1, 128), (8, 64))
@@ -34,27 +31,14 @@ BUSY_SHARE = 0.15
 
 
 def measure(
-    runners: Mapping[str, Runner], collate: Collate, ids: Sequence[int], max_length: int | None
-) -> Speed | None:
-    """Median milliseconds of each runner at each shape that the model takes; None on a busy machine.
-
-    Args:
-        runners: VARIANT, and beside it PYTORCH, PLAIN or both.
-        ids: token ids of a real text, repeated to fill a row.
-    """
-
-    def calls(batch: int, sequence: int) -> Mapping[str, Callable[[], object]]:
-        row = token_sample([ids[i % len(ids)] for i in range(sequence)])
-        arrays = collate([row] * batch).arrays
-        return {name: partial(run, arrays) for name, run in runners.items()}
-
-    return measure_calls(calls, [shape for shape in SHAPES if max_length is None or shape[1] <= max_length])
-
-
-def measure_calls(
     calls: Callable[[int, int], Mapping[str, Callable[[], object]]], shapes: Sequence[tuple[int, int]]
 ) -> Speed | None:
-    """Measure any functions as `measure` does. `calls` makes one for each runner, for a batch and its tokens."""
+    """Median milliseconds of each runner at each shape; None on a busy machine.
+
+    Args:
+        calls: makes a function for each runner: VARIANT, and beside it PYTORCH, PLAIN or both; for a batch and the cost
+            of a row, in tokens or in what takes as long.
+    """
     timings = []
     start, others = time.perf_counter(), _others_s()
     for batch, sequence in shapes:

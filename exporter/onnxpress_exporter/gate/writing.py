@@ -149,7 +149,7 @@ class WritingGate:
         case, limit = self._expected.longest, models[timing.VARIANT].limit
         timed = TIMED if case.source is None else TIMED_AFTER_ENCODER
         shapes = [shape for shape in timed if limit is None or limit > TIMED[0][1]]
-        return timing.measure_calls(
+        return timing.measure(
             lambda batch, tokens: {name: _timed(graphs, case, batch, tokens) for name, graphs in models.items()}, shapes
         )
 

@@ -1,4 +1,4 @@
-"""Makes the inputs of a task's pipeline from texts: those that variants are calibrated on and judged by.
+"""Makes the inputs of a task's pipeline from texts or pictures: those that variants are calibrated on and judged by.
 
 The checkpoint shapes them: its mask token, its prompts, its longest row, its labels through the pipeline. How a text
 becomes an item is the task's own. Knows no graph.
@@ -7,13 +7,24 @@ becomes an item is the task's own. Knows no graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from onnxpress.format.manifest import Manifest
+from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pictures
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
-#: Texts and the artifact they are for -> items of the task's pipeline.
-MakeItems = Callable[[Sequence[str], Manifest], list[Any]]
+#: Material and the artifact that it is for -> items of the task's pipeline.
+MakeItems = Callable[[Sequence[Any], Manifest], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What items are made of, for an artifact: to take ranges from, and, other, to judge by."""
+
+    calibration: Callable[[Manifest], Sequence[Any]]
+    judged: Callable[[Manifest], Sequence[Any]]
+
 
 #: Sentences that make one longer text: inputs are not all of one length.
 PARAGRAPHS = (2, 5, 12)
@@ -24,17 +35,22 @@ _LONGEST_WORDS = 200
 
 def calibration_items(make: MakeItems, manifest: Manifest) -> list[Any]:
     """The inputs that the ranges of quantization are taken from."""
-    return make(_texts(CALIBRATION, manifest), manifest)
+    return make(_material(manifest).calibration(manifest), manifest)
 
 
 def judged_items(make: MakeItems, manifest: Manifest) -> list[Any]:
-    """The inputs that a variant's answers are compared on. None of their texts is in the calibration."""
-    return make(_texts(JUDGED, manifest), manifest)
+    """The inputs that a variant's answers are compared on. Nothing that they are made of is in the calibration."""
+    return make(_material(manifest).judged(manifest), manifest)
 
 
-def plain_items(texts: Sequence[str], manifest: Manifest) -> list[Any]:
-    """The texts themselves."""
-    return list(texts)
+def plain_items(material: Sequence[Any], manifest: Manifest) -> list[Any]:
+    """The texts or pictures themselves."""
+    return list(material)
+
+
+def _material(manifest: Manifest) -> Material:
+    """By what the model takes."""
+    return PICTURES if manifest.processors.image is not None else TEXTS
 
 
 def _texts(sentences: Sequence[str], manifest: Manifest) -> list[str]:
@@ -47,3 +63,7 @@ def _paragraphs(sentences: Sequence[str], manifest: Manifest) -> Iterator[str]:
     for number, count in enumerate(PARAGRAPHS):
         for start in range(number, len(sentences) - count, 4 * count):
             yield " ".join(" ".join(sentences[start : start + count]).split()[:words])
+
+
+TEXTS = Material(lambda manifest: _texts(CALIBRATION, manifest), lambda manifest: _texts(JUDGED, manifest))
+PICTURES = Material(lambda manifest: calibration_pictures(), lambda manifest: judged_pictures())

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
+from onnxpress_exporter.tasks.image_classification import IMAGE_CLASSIFICATION
+from onnxpress_exporter.tasks.image_feature_extraction import IMAGE_FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
 from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
@@ -36,6 +38,8 @@ ROWS: tuple[ExportTask, ...] = (
     TEXT_GENERATION,
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
+    IMAGE_CLASSIFICATION,
+    IMAGE_FEATURE_EXTRACTION,
 )
 
 #: The Hub's name -> row.

@@ -93,7 +93,9 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
             f"transformers cannot load {checkpoint.model_folder} for {row.name}: {first_line(error)}"
         ) from error
     _check_loaded(checkpoint, row, info)
-    _check_modality(checkpoint, model)
+    _check_modality(checkpoint, row, model)
+    if row.takes != "text" and any(map(_UNUSED_WITHOUT_HEAD.search, info.get("missing_keys") or ())):
+        model.pooler = None  # its weights would be random, and here its output is an answer
     if checkpoint.adapter is not None:
         model = merged(model, checkpoint.adapter)
     if hasattr(model.config, "use_cache") and not row.writes:
@@ -130,13 +132,15 @@ def _shape(size: Any) -> str:
 _NO_TEXT = re.compile(r"pixel|image|video|vision|audio|speech|input_features|input_values|spectrogram")
 
 
-def _check_modality(checkpoint: Checkpoint, model: Any) -> None:
-    """Refuse what takes more than text. A text model of a larger family inherits its `input_modalities`: they count
-    only where `forward` takes something else, too."""
+def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> None:
+    """Refuse what takes more than the task does. A text model of a larger family inherits its `input_modalities`: they
+    count only where `forward` takes something else, too."""
     modalities = getattr(model, "input_modalities", "text")
     modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
-    if modalities != ("text",) and any(map(_NO_TEXT.search, inspect.signature(model.forward).parameters)):
+    if modalities == (task.takes,):
+        return
+    if task.takes != "text" or any(map(_NO_TEXT.search, inspect.signature(model.forward).parameters)):
         raise UnsupportedCheckpoint(
-            f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}; "
-            "this version exports text models only."
+            f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}, and {task.name} of this "
+            f"version {task.takes} alone."
         )

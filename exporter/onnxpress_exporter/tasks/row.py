@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from onnxpress.format.manifest import Manifest, Postprocessing, TensorInfo
 from onnxpress_exporter.graphs.spec import Traceable
@@ -58,6 +58,7 @@ class ExportTask:
         name: the Hub's.
         head: what the checkpoint must have.
         outputs: the graph's, of a loaded model; None: the model writes text, and its graphs are those of generation.
+        takes: what its inputs are, as transformers names modalities.
         postprocessing: what the manifest says of labels, functions and embeddings.
         probes: what verification asks.
         items: texts to what the pipeline takes, for calibration and for judging.
@@ -87,6 +88,7 @@ class ExportTask:
     compare: Compare
     beside_others: Compare
     metric: Metric | None
+    takes: Literal["text", "image"] = "text"
     options: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     model_types: frozenset[str] = frozenset()

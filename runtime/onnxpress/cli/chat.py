@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +30,7 @@ def chat(
     precision: str | None,
     device: str,
     revision: str | None,
+    lock: Path | None,
     threads: int | None,
     settings: tuple[str, ...],
     usage: bool,
@@ -47,6 +49,7 @@ def chat(
     options = call_arguments(settings)
     first: Messages = [] if system is None else [{"role": "system", "content": system}]
     place: dict[str, Any] = {"precision": precision, "device": device, "revision": revision, "threads": threads}
+    place["lock"] = lock
     with pipeline(CHAT, artifact, **place) as pipe:
         messages = list(first)
         for line in _turns():

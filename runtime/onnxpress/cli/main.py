@@ -31,6 +31,7 @@ OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
         "chat": "onnxpress.cli.chat:chat",
         "check": "onnxpress.cli.check:check",
         "inspect": "onnxpress.cli.inspect_command:inspect",
+        "pull": "onnxpress.cli.pull:pull",
         "run": "onnxpress.cli.run:run",
     }
 )

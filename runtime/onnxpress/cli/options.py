@@ -26,13 +26,20 @@ class OneOf(click.Choice):  # type: ignore[type-arg]  # generic in newer version
 
 
 revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub.")
+lock_option = click.option(
+    "--lock",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Lock: written if it is not there, else obeyed.",
+)
 device_option = click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
 
 
 def opening(command: Command) -> Command:
-    """How an artifact is opened: --precision, --device, --revision, --threads."""
+    """How an artifact is opened: --precision, --device, --revision, --lock, --threads."""
     for option in (
         click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads (default: usable cores)."),
+        lock_option,
         revision_option,
         device_option,
         click.option(

@@ -30,8 +30,7 @@ class Failure:
 
 @click.command(
     epilog="""\b
-  onnxpress run ner-artifact "Ada Lovelace" -s aggregation_strategy=simple
-  onnxpress run qa-artifact '{"question": "Who?", "context": "It was Ada."}'
+  onnxpress run qa-artifact '{"question": "Who?", "context": "Ada."}' -s top_k=2
   cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
 More, and what INPUT may be: docs/usage.md
 """
@@ -73,6 +72,7 @@ def run(
     precision: str | None,
     device: str,
     revision: str | None,
+    lock: Path | None,
     threads: int | None,
     settings: tuple[str, ...],
     source: Path | None,
@@ -91,7 +91,7 @@ def run(
 
     inputs, source = _inputs_and_file(inputs, source, settings, names)
     options, goes_on, failures = call_arguments(settings), on_error == "continue", 0
-    opened = {"precision": precision, "device": device, "revision": revision, "threads": threads, **said}
+    opened = {"precision": precision, "device": device, "revision": revision, "threads": threads, "lock": lock, **said}
     with pipeline(task, artifact, **opened) as pipe:
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from onnxpress.errors import CorruptFile, MissingFile
@@ -19,6 +20,19 @@ def other_files(manifest: Manifest) -> set[str]:
     """Names of the files that belong to no variant: tokenizer, configuration."""
     used: set[str] = set().union(*(variant_files(manifest, name) for name in manifest.variants))
     return set(manifest.files) - used
+
+
+def narrowed(text: bytes, manifest: Manifest, precisions: Collection[str]) -> bytes:
+    """The text of a manifest for a copy that holds these variants alone; all else stays as it is.
+
+    Args:
+        text: the file that `manifest` was read from.
+    """
+    value = json.loads(text)
+    names = other_files(manifest).union(*(variant_files(manifest, name) for name in precisions))
+    for field, wanted in (("variants", precisions), ("files", names)):
+        value[field] = {name: entry for name, entry in value[field].items() if name in wanted}
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def variant_bytes(manifest: Manifest, variant: Variant) -> int:

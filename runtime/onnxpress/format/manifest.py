@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.older import upgrade
+from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings
 from onnxpress.format.precisions import PRECISIONS
-from onnxpress.format.processors import Processors, ProcessorSettings, TokenizerSettings
+from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
 from onnxpress.format.strict_json import parse_json
 
@@ -331,10 +332,10 @@ def _validate(manifest: Manifest, where: str) -> None:
         raise _contradiction(where, "variants", "there is none")
     for precision, variant in manifest.variants.items():
         _validate_variant(manifest, precision, variant, where)
-    for kind in ("image", "audio"):
-        processor: ProcessorSettings | None = getattr(manifest.processors, kind)
-        if processor is not None:
-            _require_listed(manifest, processor.file, where, f"processors.{kind}.file")
+    if (sound := manifest.processors.audio) is not None:
+        _require_listed(manifest, sound.file, where, "processors.audio.file")
+    if (picture := manifest.processors.image) is not None:
+        _validate_image(picture, where)
     entailment = manifest.postprocessing.entailment
     if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
@@ -351,6 +352,22 @@ def _validate_variant(manifest: Manifest, precision: str, variant: Variant, wher
             _require_known(files.precision, where, f"{at}.graphs.{graph}.precision")
         for name in files.names:
             _require_listed(manifest, name, where, f"{at}.graphs.{graph}")
+
+
+def _validate_image(settings: ImageSettings, where: str) -> None:
+    at = "processors.image"
+    if not settings.input_names:
+        raise _contradiction(where, f"{at}.input_names", "there is none")
+    for place, step in enumerate(settings.steps):
+        sizes = [getattr(step, field.name) for field in fields(step)]
+        if any(isinstance(size, int) and not 1 <= size <= MAX_EDGE for size in sizes):
+            raise _contradiction(where, f"{at}.steps[{place}]", f"not a size from 1 to {MAX_EDGE} pixels")
+    for place, normalization in enumerate(settings.values.normalizations):
+        row = f"{at}.values.normalizations[{place}]"
+        if len(normalization.mean) != CHANNELS or len(normalization.std) != CHANNELS:
+            raise _contradiction(where, row, f"not {CHANNELS} numbers each")
+        if 0 in normalization.std:
+            raise _contradiction(where, f"{row}.std", "zero")
 
 
 def _validate_tokenizer(manifest: Manifest, tokenizer: TokenizerSettings | None, where: str, at: str) -> None:

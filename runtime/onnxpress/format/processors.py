@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from onnxpress.format.pictures import ImageSettings
+
 Side = Literal["left", "right"]
 
 
@@ -89,7 +91,7 @@ class TokenizerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorSettings:
-    """How pictures or sound become arrays: the checkpoint's own settings file, and the graph inputs that are made."""
+    """How sound becomes arrays: the checkpoint's own settings file, and the graph inputs that are made."""
 
     file: str
     input_names: tuple[str, ...]
@@ -100,5 +102,5 @@ class Processors:
     """One processor for each kind of input; None: the model takes no such input."""
 
     text: TokenizerSettings | None = None
-    image: ProcessorSettings | None = None
+    image: ImageSettings | None = None
     audio: ProcessorSettings | None = None

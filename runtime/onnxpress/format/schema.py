@@ -1,7 +1,8 @@
 """JSON values to frozen dataclasses and back, with errors that name the field.
 
 The dataclasses are the schema: their annotations say what is allowed (`str`, `int`, `float`, `bool`, `X | None`,
-`Literal`, `tuple[X, ...]`, `Mapping[str, X]`, other dataclasses). A field without a default is required; a field
+`Literal`, `tuple[X, ...]`, `Mapping[str, X]`, other dataclasses; of several dataclasses, the one that has the object's
+`op`). A field without a default is required; a field
 that the dataclass does not have is refused, because it may change the meaning of the rest. Fields that begin with
 `x-` are other programs' notes: nobody may need them, so they are ignored.
 
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 #: How the fields begin that every reader ignores.
 NOTE_PREFIX = "x-"
+
+#: The field that tells several dataclasses apart that may stand in one place.
+TAG = "op"
 
 
 def decode(kind: type[T], value: object, where: str) -> T:
@@ -87,9 +91,23 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
         if type(value) is kind or (kind is float and type(value) is int):
             return _decode_scalar(kind, value, where)
     structured = [k for k in kinds if k not in (str, int, float, bool, type(None))]
+    if len(structured) > 1:
+        return _decode(_tagged(structured, value, where), value, where)
     if structured:
         return _decode(structured[0], value, where)
     raise _wrong(where, " or ".join(getattr(k, "__name__", str(k)) for k in kinds), value)
+
+
+def _tagged(kinds: list[Any], value: object, where: str) -> Any:
+    """Which of several dataclasses an object is: the one whose field `TAG` it has."""
+    names = {name: kind for kind in kinds for name in typing.get_args(_fields(kind)[TAG][0])}
+    tag = value.get(TAG) if isinstance(value, dict) else None
+    if not isinstance(tag, str) or tag not in names:
+        raise UnsupportedFormat(
+            f"{where}: {TAG} is {tag!r:.40}; this onnxpress knows {', '.join(names)}. Upgrade onnxpress, or export "
+            "again."
+        )
+    return names[tag]
 
 
 def _decode_dataclass(kind: type, value: object, where: str) -> object:

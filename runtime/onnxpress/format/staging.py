@@ -49,6 +49,20 @@ def claimed(target: Path) -> Iterator[Claim]:
         unlocked.unlink(missing_ok=True)
 
 
+@contextmanager
+def alone(lock: Path) -> Iterator[bool]:
+    """Hold the lock of a file while the block runs; False: another writer holds it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        yield _lock(handle) or os.name == "nt"
+    finally:
+        os.close(handle)
+
+
 def remove_leftovers(target: Path) -> None:
     """Remove what dead writers of the target left behind, and restore a folder that one of them was replacing."""
     parent = target.absolute().parent

@@ -8,7 +8,9 @@ Added is:
 - a download continues after a *reset* as after a closed connection, and ends at once on Ctrl-C (`client`);
 - commits, ETags and file names are checked before paths are made of them (`names` and `client`);
 - its logs, warnings and progress bars stay off stderr, except one bar on a terminal (`quiet`);
-- every failure is a `HubError` that says what, where, and what to do next (`failures`).
+- every failure is a `HubError` that says what, where, and what to do next (`failures`);
+- files come into folders of their own, continued after a cut by any later call, and compared with the hashes that the
+  Hub lists (`tree` and `download`): the library's cache compares sizes alone.
 
 Only its public names are imported. Beyond what it documents, four habits of it are relied upon, each in one place and
 with a test of its own in `tests/hub`: its client is an httpx2 client whose hooks may be added to, and names the
@@ -19,7 +21,20 @@ This package does not know what an artifact or a checkpoint is.
 """
 
 from onnxpress.hub.cache import blob_roots
+from onnxpress.hub.download import Download
 from onnxpress.hub.names import looks_like_repo_id
 from onnxpress.hub.repository import USUAL_ACCESS, Access, Snapshot, fetch, list_files
+from onnxpress.hub.tree import Tree, list_tree
 
-__all__ = ["USUAL_ACCESS", "Access", "Snapshot", "blob_roots", "fetch", "list_files", "looks_like_repo_id"]
+__all__ = [
+    "USUAL_ACCESS",
+    "Access",
+    "Download",
+    "Snapshot",
+    "Tree",
+    "blob_roots",
+    "fetch",
+    "list_files",
+    "list_tree",
+    "looks_like_repo_id",
+]

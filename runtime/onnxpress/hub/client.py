@@ -38,7 +38,7 @@ def patiently(call: Callable[[], _Result]) -> _Result:
         try:
             return call()
         except Exception as error:
-            if not _worth_another_try(error):
+            if not worth_another_try(error):
                 raise
             time.sleep(max(pause_s, asked_pause_s(getattr(error, "response", None))))
     _watch()
@@ -60,7 +60,7 @@ def interruptibly(call: Callable[[], _Result]) -> _Result:
         _STOP.clear()
 
 
-def _check_stop() -> None:
+def check_stop() -> None:
     if _STOP.is_set():
         raise HubError("The download was interrupted. Start it again; files that arrived whole are kept.")
 
@@ -78,7 +78,7 @@ def asked_pause_s(response: httpx2.Response | None) -> float:
     return float(asked) if asked.isdecimal() else 0.0
 
 
-def _worth_another_try(error: Exception) -> bool:
+def worth_another_try(error: Exception) -> bool:
     """Whether the connection broke or the server stumbled. What the library itself has retried arrives wrapped."""
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
@@ -108,7 +108,7 @@ def _before_request(request: httpx2.Request) -> None:
     from huggingface_hub import constants
 
     if _is_ours(request):
-        _check_stop()
+        check_stop()
         limits = request.extensions.get("timeout", {})
         request.extensions["timeout"] = {
             kind: constants.HF_HUB_DOWNLOAD_TIMEOUT if limits.get(kind) is None else limits[kind]
@@ -152,7 +152,7 @@ def _resumable(stream: Any) -> httpx2.SyncByteStream:
         def __iter__(self) -> Iterator[bytes]:
             try:
                 for piece in stream:
-                    _check_stop()
+                    check_stop()
                     yield piece
             except httpx2.ReadError as error:
                 raise httpx2.RemoteProtocolError("the connection was reset") from error

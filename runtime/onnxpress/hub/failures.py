@@ -44,13 +44,19 @@ _CACHE_MAY_SERVE = ("limited", "down", "offline", "slow", "unreachable", "cut")
 
 
 @contextmanager
-def explained(repo_id: str, revision: str) -> Iterator[None]:
-    """Turn whatever the library raises in the block into a HubError."""
+def explained(repo_id: str, revision: str, *, cached: bool = True) -> Iterator[None]:
+    """Turn whatever the library raises in the block into a HubError.
+
+    Args:
+        cached: whether what the disk refuses was for the Hub's cache; such errors of other folders pass as they are.
+    """
     try:
         yield
     except OnnxpressError:
         raise
     except Exception as error:
+        if not cached and isinstance(error, OSError) and error.errno is not None:
+            raise
         raise HubError(_explain(error, repo_id, revision)) from error
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from onnxpress.errors import MissingDependency
+
 _QUIET_S = 2.0
 
 
@@ -51,6 +53,19 @@ def _drop(record: logging.LogRecord) -> bool:
 
 
 SILENCE = _Silence()
+
+
+@contextmanager
+def library() -> Iterator[None]:
+    """Keep the library quiet in this block; MissingDependency where it is not installed."""
+    try:
+        import huggingface_hub  # noqa: F401 - imports nothing but its own version
+    except ImportError as error:
+        raise MissingDependency(
+            "Models on the Hub need huggingface_hub: pip install huggingface_hub. Or give a local folder."
+        ) from error
+    with SILENCE:
+        yield
 
 
 @contextmanager

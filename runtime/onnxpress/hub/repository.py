@@ -6,19 +6,18 @@ serves if all that was asked for is in it. What the Hub does answer (no such rep
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from onnxpress.errors import HubError, MissingDependency
+from onnxpress.errors import HubError
 from onnxpress.hub.cache import cached_snapshot, files_in, matching, remember
 from onnxpress.hub.client import AGENT, interruptibly, patiently
 from onnxpress.hub.failures import cache_may_serve, explained
 from onnxpress.hub.names import COMMIT, checked_names, checked_revision
-from onnxpress.hub.quiet import SILENCE, progress_bar
+from onnxpress.hub.quiet import library, progress_bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def fetch(
         MissingDependency: huggingface_hub is not installed.
     """
     revision = checked_revision(repo_id, revision)
-    with _library(), explained(repo_id, revision):
+    with library(), explained(repo_id, revision):
         if access.local_only:
             return _cached_alone(repo_id, revision, patterns, ignore, access)
         try:
@@ -111,13 +110,18 @@ def _cached_alone(
 ) -> Snapshot:
     folder = cached_snapshot(repo_id, revision, patterns, ignore, access.cache_dir)
     if folder is None:
-        from huggingface_hub import constants
-
-        raise HubError(
-            f"The cache in {access.cache_dir or constants.HF_HUB_CACHE} does not hold all of {repo_id} at {revision!r} "
-            "that is needed, and local_files_only=True forbids to fetch it. Leave that out once."
-        )
+        raise HubError(not_cached(repo_id, revision, access))
     return Snapshot(folder, repo_id, revision, folder.name, access)
+
+
+def not_cached(repo_id: str, revision: str, access: Access) -> str:
+    """Why the cache alone does not serve. For this package."""
+    from huggingface_hub import constants
+
+    return (
+        f"The cache in {access.cache_dir or constants.HF_HUB_CACHE} does not hold all of {repo_id} at {revision!r} "
+        "that is needed, and local_files_only=True forbids to fetch it. Leave that out once."
+    )
 
 
 def list_files(repo_id: str, revision: str | None, access: Access = USUAL_ACCESS) -> tuple[str, ...]:
@@ -128,7 +132,7 @@ def list_files(repo_id: str, revision: str | None, access: Access = USUAL_ACCESS
         MissingDependency: huggingface_hub is not installed.
     """
     revision = checked_revision(repo_id, revision)
-    with _library(), explained(repo_id, revision):
+    with library(), explained(repo_id, revision):
         from huggingface_hub.constants import is_offline_mode
         from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -144,44 +148,48 @@ def list_files(repo_id: str, revision: str | None, access: Access = USUAL_ACCESS
             return tuple(files_in(cached))
 
 
-@contextlib.contextmanager
-def _library() -> Iterator[None]:
-    """Keep the library quiet in this block; MissingDependency where it is not installed."""
-    try:
-        import huggingface_hub  # noqa: F401 - imports nothing but its own version
-    except ImportError as error:
-        raise MissingDependency(
-            "Models on the Hub need huggingface_hub: pip install huggingface_hub. Or give a local folder."
-        ) from error
-    with SILENCE:
-        yield
-
-
 # What the Hub has, and getting it.
 
 
 def _listing(repo_id: str, revision: str, access: Access = USUAL_ACCESS) -> tuple[str, tuple[str, ...]]:
     """The commit of a revision and the names of its files, sorted. The cache is asked first: a commit never changes."""
-    from huggingface_hub import HfApi, constants, get_cached_repo_tree
+    from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
-    is_commit = COMMIT.fullmatch(revision) is not None
-    if is_commit:
+    if COMMIT.fullmatch(revision):
         try:
             tree = get_cached_repo_tree(repo_id, revision=revision, cache_dir=access.cache_dir)
         except CachedRepoTreeNotFoundError:
             pass
         else:
             return revision, checked_names(repo_id, (file.path for file in tree))
+    info = _info(repo_id, revision, access)
+    return info.sha, checked_names(repo_id, (file.rfilename for file in info.siblings or ()))
+
+
+def resolve(repo_id: str, revision: str, access: Access) -> str:
+    """The commit that a revision stands for on the Hub, which is asked unless it is one already. For this package."""
+    return revision if COMMIT.fullmatch(revision) else str(_info(repo_id, revision, access).sha)
+
+
+def _info(repo_id: str, revision: str, access: Access) -> Any:
+    """What the Hub says of a repository at a revision; its `sha` is a commit.
+
+    Raises:
+        HubError: it says what cannot be.
+    """
+    from huggingface_hub import HfApi, constants
+
     api = HfApi(library_name=AGENT, token=access.token)
     info = patiently(lambda: api.model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT))
     commit = info.sha
+    is_commit = COMMIT.fullmatch(revision) is not None
     if not isinstance(commit, str) or not COMMIT.fullmatch(commit) or (is_commit and commit != revision):
         raise HubError(
             f"{constants.ENDPOINT} says that {repo_id} at {revision!r} is commit {commit!r}, which cannot be. "
             "Check HF_ENDPOINT; do not trust this server."
         )
-    return commit, checked_names(repo_id, (file.rfilename for file in info.siblings or ()))
+    return info
 
 
 def _download(

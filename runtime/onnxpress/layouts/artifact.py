@@ -92,7 +92,7 @@ class Artifact:
         place = find_place(source, asked, revision=revision, access=access, subfolder=subfolder)
         if tokenizer is not None and str(tokenizer) != str(source) and not place.is_ours:
             place = place.with_tokenizer(tokenizer_place(tokenizer, access))
-        artifact = _artifact(place)
+        artifact = Artifact.at(place)
         if precision is not None and place.snapshot is not None:
             artifact.fetch([precision])
         return artifact
@@ -101,6 +101,27 @@ class Artifact:
     def adapters(self) -> Mapping[str, Adapter]:
         """What stands between another tool's graphs and those who call them, by graph."""
         return {} if self.adopted is None else self.adopted.adapters
+
+    @staticmethod
+    def at(place: Place) -> Artifact:
+        """The artifact whose files are there.
+
+        Raises:
+            ArtifactError, InputError: as of `open`.
+        """
+        files, asked = place.files, place.asked
+        model = read_files(files, asked)
+        if model.adopted is None:
+            for name, value in {"pooling": asked.pooling, "labels": asked.labels, "output": asked.output}.items():
+                if value:
+                    raise InputError(
+                        f"{name}={value!r:.60}: {files.folder} says how its answers are made. Leave {name} out."
+                    )
+        artifact = Artifact(files.folder, model.manifest, model.trust, place.snapshot, model.adopted, files.elsewhere)
+        for name in model.manifest.files:
+            if name not in files.elsewhere:
+                contained(files.folder, name, files.link_roots)
+        return artifact
 
     def precision_of(self, files: Sequence[str]) -> str:
         """The variant that has these graph files, named with their folder or without; the one that their names mean
@@ -118,6 +139,14 @@ class Artifact:
             UnsupportedFormat: there is no such variant.
             HubError: the Hub refused or cannot be reached.
         """
+        self._fetch(self.needed(precisions))
+
+    def needed(self, precisions: Iterable[str]) -> set[str]:
+        """The files that these variants need to run, but the manifest itself.
+
+        Raises:
+            UnsupportedFormat: there is no such variant.
+        """
         names = other_files(self.manifest)
         for precision in precisions:
             if precision not in self.manifest.variants:
@@ -125,7 +154,7 @@ class Artifact:
                     f"{self.folder}: no variant {precision!r}; there is {', '.join(self.manifest.variants)}."
                 )
             names |= variant_files(self.manifest, precision)
-        self._fetch(names)
+        return names
 
     def file(self, name: str) -> Path:
         """The path of one file that the manifest lists, after the checks.
@@ -235,19 +264,3 @@ def _labels(labels: Sequence[str] | Mapping[Any, Any]) -> tuple[str, ...]:
     if any(str(number) not in names for number in range(len(labels))):
         raise InputError(f"labels={dict(labels)!r:.60} should name each class from 0 to {len(labels) - 1} once.")
     return tuple(names[str(number)] for number in range(len(labels)))
-
-
-def _artifact(place: Place) -> Artifact:
-    files, asked = place.files, place.asked
-    model = read_files(files, asked)
-    if model.adopted is None:
-        for name, value in {"pooling": asked.pooling, "labels": asked.labels, "output": asked.output}.items():
-            if value:
-                raise InputError(
-                    f"{name}={value!r:.60}: {files.folder} says how its answers are made. Leave {name} out."
-                )
-    artifact = Artifact(files.folder, model.manifest, model.trust, place.snapshot, model.adopted, files.elsewhere)
-    for name in model.manifest.files:
-        if name not in files.elsewhere:
-            contained(files.folder, name, files.link_roots)
-    return artifact

@@ -9,6 +9,7 @@ from onnxpress.format.model import Model
 from onnxpress.format.precisions import REFERENCE, SUFFIXES, suffix_of
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.foreign import CONFIG, KINDS, MODEL, Variants, describe, find_variants
+from onnxpress.layouts.head_files import HEAD_FILE
 from onnxpress.layouts.layout import Asked, Layout
 
 _SHOWN = 12
@@ -39,7 +40,8 @@ def read_only(files: Files, asked: Asked) -> Model | None:
 
 
 def _graphs(files: Files, folder: str) -> list[str]:
-    return sorted(name for name in files.names if name.endswith(".onnx") and name.startswith(folder))
+    graphs = (name for name in files.names if name.endswith(".onnx") and name != HEAD_FILE)
+    return sorted(name for name in graphs if name.startswith(folder))
 
 
 def _only(files: Files, folder: str) -> Variants:

@@ -6,7 +6,7 @@ Names of outputs differ from tool to tool, and some say nothing: dtype, rank and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -38,7 +38,7 @@ class Face:
     info: GraphInfo
     answers: Answers
     width: int | None
-    adapter: Adapter = Adapter()
+    adapter: Adapter = field(default_factory=Adapter)
 
 
 def read_face(

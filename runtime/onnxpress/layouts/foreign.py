@@ -6,7 +6,7 @@ says which graph files are whose; everything else is the same for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -32,9 +32,10 @@ from onnxpress.graphcheck.scan import GraphFile
 from onnxpress.layouts.caches import PAST
 from onnxpress.layouts.faces import Face, read_face, read_writer
 from onnxpress.layouts.files import Files
+from onnxpress.layouts.head_files import HEAD, HEAD_FILE, Head
 from onnxpress.layouts.known_models import known_model
 from onnxpress.layouts.layout import Asked
-from onnxpress.layouts.sentence_files import is_sentence_model, read_vectors
+from onnxpress.layouts.sentence_files import MODULES, Vectors, is_sentence_model, read_vectors
 from onnxpress.layouts.tokenizer_files import read_tokenizer
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
@@ -88,13 +89,20 @@ def find_variants(files: Files, folder: str = "") -> Variants:
 
 
 def describe(
-    files: Files, layout: str, variants: Variants, asked: Asked, said: Mapping[str, str] = MappingProxyType({})
+    files: Files,
+    layout: str,
+    variants: Variants,
+    asked: Asked,
+    *,
+    said: Mapping[str, str] = MappingProxyType({}),
+    facts: Sequence[Fact] = (),
 ) -> Model:
     """The model that these graph files make.
 
     Args:
         variants: at least one.
         said: what graphs call inputs and outputs -> the manifest's names, as of `caches.our_names`.
+        facts: what the layout knows besides.
 
     Raises:
         ArtifactError: a file is missing, damaged or hostile, or the graph is of a kind that is not run.
@@ -104,7 +112,7 @@ def describe(
     if SUFFIXES[first].like == REFERENCE and not asked.files and asked.precision != first:
         # An optimized graph of numbers of 32 bits is fp32 where no other is.
         variants = {REFERENCE if name == first else name: graphs for name, graphs in variants.items()}
-    return _Description(files, layout, variants, asked, said).model()
+    return _Description(files, layout, variants, asked, said, list(facts)).model()
 
 
 @dataclass(slots=True)
@@ -115,6 +123,7 @@ class _Description:
     asked: Asked
     said: Mapping[str, str]
     facts: list[Fact] = field(default_factory=list)
+    head: Head | None = None
 
     def model(self) -> Model:
         precision = self._precision()
@@ -129,6 +138,11 @@ class _Description:
         tables = frozenset[tuple[int, ...]]().union(*(graph.tables for graph in graphs.values()))
         tokenizer = self._tokenizer(next(iter(faces.values())), config, tables)
         architectures = config.get("architectures")
+        postprocessing = self._postprocessing(face, config)
+        infos = {graph: face.info for graph, face in faces.items()}
+        if self.head is not None:
+            self.files.make(HEAD_FILE, self.head.content)
+            infos[HEAD] = self.head.info
         variants = {
             name: self._variant(name, files, graphs if name == precision else {})
             for name, files in self.variants.items()
@@ -140,10 +154,10 @@ class _Description:
             model_type=str(config.get("model_type", "")),
             architecture=str(architectures[0]) if isinstance(architectures, list) and architectures else "",
             padding=True,
-            graphs={graph: face.info for graph, face in faces.items()},
+            graphs=infos,
             variants=variants,
             processors=Processors(text=tokenizer),
-            postprocessing=self._postprocessing(face, config),
+            postprocessing=postprocessing,
             provenance=Provenance(str(self.files.folder), None, None, "", "", "", {}),
             files=self._files(variants),
             generation=self._generation(face, config, graphs),
@@ -202,6 +216,8 @@ class _Description:
                 external = tuple(f"{folder}/{place}" if folder else place for place in scanned[graph].external)
                 opsets = dict(scanned[graph].opsets)
             graphs[graph] = GraphFiles(file, external, opsets)
+        if self.head is not None:
+            graphs[HEAD] = GraphFiles(HEAD_FILE)
         names = {place for graph in graphs.values() for place in graph.names}
         return Variant(graphs, sum(map(self._bytes, names)), targets=SUFFIXES[name].targets)
 
@@ -213,7 +229,8 @@ class _Description:
             # In folders, what sentence-transformers says of its modules.
             if ("/" not in name and name.endswith(_SMALL_ENDINGS)) or name.endswith(f"/{CONFIG}")
         }
-        return {name: FileInfo(self._bytes(name), "") for name in sorted(graphs | small)}
+        layers = () if self.head is None else self.head.files
+        return {name: FileInfo(self._bytes(name), "") for name in sorted({*graphs, *small, *layers})}
 
     def _bytes(self, name: str) -> int:
         path = self.files.place(name)
@@ -271,7 +288,7 @@ class _Description:
         if self.asked.pooling is not None:
             return self._asked_pooling(self.asked.pooling, width, pooled)
         if is_sentence_model(self.files):
-            vectors = read_vectors(self.files, width, pooled)
+            vectors = self._vectors(width, pooled)
             self._note("pooling", ", ".join(vectors.settings.pooling) or "in the graph", vectors.source)
             return vectors.settings
         if pooled:
@@ -288,6 +305,14 @@ class _Description:
         )
         return EmbeddingSettings(("mean",), width, normalize=False)
 
+    def _vectors(self, width: int, pooled: bool) -> Vectors:
+        """What sentence-transformers' files say, with the layers after pooling."""
+        vectors = read_vectors(self.files, width, pooled)
+        self.head = vectors.head
+        if vectors.head is not None:
+            self._note("after pooling", f"layers to {vectors.head.width} numbers", MODULES)
+        return vectors
+
     def _asked_pooling(self, pooling: str, width: int, pooled: bool) -> EmbeddingSettings:
         if pooled:
             raise InputError(f"pooling={pooling!r}: this graph pools by itself. Leave pooling out.")
@@ -295,7 +320,13 @@ class _Description:
         settings = EmbeddingSettings((pooling,), width, normalize=False)
         if not is_sentence_model(self.files):
             return settings
-        return replace(read_vectors(self.files, width, pooled).settings, pooling=(pooling,), dimensions=width)
+        vectors = self._vectors(width, pooled)
+        if vectors.head is None:
+            return replace(vectors.settings, pooling=(pooling,), dimensions=width)
+        if len(vectors.settings.pooling) > 1:
+            said = " and ".join(vectors.settings.pooling)
+            raise InputError(f"pooling={pooling!r}: the layers after pooling take {said}. Leave pooling out.")
+        return replace(vectors.settings, pooling=(pooling,))
 
     def _generation(
         self, face: Face, config: Mapping[str, Any], graphs: Mapping[str, GraphFile]
@@ -305,6 +336,9 @@ class _Description:
         longest = config.get("max_position_embeddings") or config.get("n_positions")
         limit = longest if isinstance(longest, int) and longest > 0 else None
         self._note("longest row", _limit(limit), CONFIG)
+        source = GENERATION if GENERATION in self.files.names else CONFIG
+        ends = self.files.settings(source).get("eos_token_id")
+        self._note("end of text", "nothing" if ends is None else str(ends), source)
         return GenerationSettings(_cache(face.info, graphs), limit, "another tool made its graph")
 
     def _note(self, what: str, value: str, source: str) -> None:

@@ -13,7 +13,7 @@ from onnxpress.format.contents import at_home
 from onnxpress.format.manifest import FILE_NAME
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked
-from onnxpress.layouts.table import LAYOUTS
+from onnxpress.layouts.table import MARKS
 from onnxpress.layouts.tokenizer_files import TOKENIZER, is_tokenizer_file, usual_name
 
 if TYPE_CHECKING:
@@ -145,8 +145,7 @@ def _on_hub(
 
     if not isinstance(source, str) or path.is_file() or not hub.looks_like_repo_id(source):
         raise MissingFile(_no_folder(path))
-    marks = dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks)
-    patterns = [*marks, *(f"{escape(below)}{mark}" for mark in marks if below)]
+    patterns = [*MARKS, *(f"{escape(below)}{mark}" for mark in MARKS if below)]
     snapshot = hub.fetch(source, revision, patterns, access=access or hub.USUAL_ACCESS)
     inner = below if below and _is_whole(snapshot.folder / below) else ""
 

@@ -1,4 +1,4 @@
-"""What sentence-transformers' files say of the vectors of texts: pooling, normalization, prompts. Loads no weights."""
+"""What sentence-transformers' files say of the vectors of texts: pooling, layers after it, normalization, prompts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import EmbeddingSettings
 from onnxpress.layouts.files import Files
+from onnxpress.layouts.head_files import LAYERS, Head, read_head
 
 MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
 _OF_TRANSFORMER = "sentence_bert_config.json"
 
 #: The library's order of concatenation -> the key that its older versions write.
-_LEGACY_MODES: Mapping[str, str] = {
+LEGACY_MODES: Mapping[str, str] = {
     "cls": "pooling_mode_cls_token",
     "max": "pooling_mode_max_tokens",
     "mean": "pooling_mode_mean_tokens",
@@ -24,16 +25,18 @@ _LEGACY_MODES: Mapping[str, str] = {
     "lasttoken": "pooling_mode_lasttoken",
 }
 _LIBRARY = "sentence_transformers."
-_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-_LAYERS = ("Transformer", "Pooling", "Normalize", "Dropout")
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+_KINDS = ("Transformer", "Pooling", "Normalize", "Dropout", *LAYERS)
 
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """`settings`: how vectors are made of what a graph returns. `source`: the file that says how they are pooled."""
+    """`settings`: how vectors are made of what a graph returns. `source`: the file that says how they are pooled.
+    `head`: the layers after pooling; None: there are none, or the graph has them."""
 
     settings: EmbeddingSettings
     source: str
+    head: Head | None = None
 
 
 def is_sentence_model(files: Files) -> bool:
@@ -50,16 +53,17 @@ def read_vectors(files: Files, width: int, pooled: bool) -> Vectors:
         width: the size of what the graph returns for a token, or, if it is `pooled`, for a text.
 
     Raises:
-        UnsupportedFormat: the files name a module that is not the library's, or one that the graph does not hold.
-        CorruptFile: a file is no JSON.
+        UnsupportedFormat: the files name a module that is not the library's, or one that is not known here.
+        CorruptFile: a file is no JSON, or weights are not those of their layer.
+        MissingFile: a layer has no weights.
     """
     modules = _modules(files)
     kinds = [kind for kind, _ in modules]
-    other = next((kind for kind in kinds if kind not in _LAYERS), None)
+    other = next((kind for kind in kinds if kind not in _KINDS), None)
     if other is not None and not pooled:
         raise UnsupportedFormat(
-            f"{files.folder / MODULES}: the module {other} is not in the graph, and its weights are elsewhere: its "
-            "vectors would be others. Export the checkpoint with `onnxpress export`."
+            f"{files.folder / MODULES}: the module {other} is not known here, and the graph lacks it: its vectors "
+            "would be others. Export the checkpoint with `onnxpress export`."
         )
     folder = next((path for kind, path in modules if kind == "Pooling"), "")
     pooling_file = f"{folder}/config.json" if folder else "config.json"
@@ -73,7 +77,12 @@ def read_vectors(files: Files, width: int, pooled: bool) -> Vectors:
     longest = limits.get("max_seq_length")
     modes = () if pooled else _modes(pooling, files, pooling_file)
     cut = settings.get("truncate_dim")
-    dimensions = width * max(len(modes), 1)
+    head = None
+    if not pooled:
+        if "Normalize" in kinds and any(kind in LAYERS for kind in kinds[kinds.index("Normalize") :]):
+            raise UnsupportedFormat(f"{files.folder / MODULES}: layers after Normalize are not known here.")
+        head = read_head(files, modules, width * len(modes))
+    dimensions = width if pooled else width * len(modes) if head is None else head.width
     return Vectors(
         EmbeddingSettings(
             pooling=modes,
@@ -84,10 +93,11 @@ def read_vectors(files: Files, width: int, pooled: bool) -> Vectors:
             default_prompt_name=default if default in texts else None,
             max_length=longest if isinstance(longest, int) and longest > 0 else None,
             do_lower_case=limits.get("do_lower_case") is True,
-            similarity=similarity if similarity in _SIMILARITIES else _SIMILARITIES[0],
+            similarity=similarity if similarity in SIMILARITIES else SIMILARITIES[0],
             truncate_dimensions=cut if isinstance(cut, int) and 0 < cut < dimensions else None,
         ),
         "the graph, which pools" if pooled else pooling_file,
+        head,
     )
 
 
@@ -113,9 +123,9 @@ def _modules(files: Files) -> list[tuple[str, str]]:
 def _modes(pooling: Mapping[str, Any], files: Files, name: str) -> tuple[str, ...]:
     said = pooling.get("pooling_mode")
     if said is None:
-        said = [mode for mode, key in _LEGACY_MODES.items() if pooling.get(key)] or ["mean"]
+        said = [mode for mode, key in LEGACY_MODES.items() if pooling.get(key)] or ["mean"]
     modes = (said,) if isinstance(said, str) else tuple(map(str, said))
-    unknown = [mode for mode in modes if mode not in _LEGACY_MODES]
+    unknown = [mode for mode in modes if mode not in LEGACY_MODES]
     if unknown:
         raise UnsupportedFormat(f"{files.folder / name}: pooling {unknown[0]!r} is not known. Upgrade onnxpress.")
     return modes

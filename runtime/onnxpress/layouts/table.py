@@ -5,17 +5,23 @@ from __future__ import annotations
 from onnxpress.errors import MissingFile
 from onnxpress.format.manifest import FILE_NAME
 from onnxpress.format.model import Model
-from onnxpress.layouts import bare, onnxpress_json, optimum, transformers_js
+from onnxpress.layouts import bare, exporters, genai, olive, onnxpress_json, optimum, transformers_js
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked, Layout
 
 LAYOUTS: tuple[Layout, ...] = (
     onnxpress_json.LAYOUT,
+    genai.LAYOUT,
+    exporters.LAYOUT,
+    olive.LAYOUT,
     bare.NAMED,
     optimum.LAYOUT,
     transformers_js.LAYOUT,
     bare.ONLY,
 )
+
+#: Files by which the layouts are known.
+MARKS: tuple[str, ...] = tuple(dict.fromkeys(mark for layout in LAYOUTS for mark in layout.marks))
 
 
 def read_files(files: Files, asked: Asked) -> Model:

@@ -1,19 +1,29 @@
-"""What the tokenizer files of a checkpoint say, as the manifest of an artifact would say it. Opens no tokenizer."""
+"""What the tokenizer files of a checkpoint say, as the manifest of an artifact would say it. Opens no tokenizer.
+
+Where there is no tokenizer.json, one is made of what there is.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from onnxpress.errors import CorruptFile, MissingFile
 from onnxpress.format.processors import Side, SpecialToken, TokenizerSettings
 from onnxpress.layouts.files import MAX_TOKENIZER_BYTES, Files
+from onnxpress.layouts.tokenizer_sources import Built, build
 
 TOKENIZER, SETTINGS, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+#: The side of a target language that has a vocabulary of its own.
+TARGET = "tokenizer_target.json"
 
 _ADDED = "added_tokens.json"
 #: Where a tokenizer is that tokenizer.json does not hold.
-_SOURCES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "source.spm")
+_SOURCES = (
+    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model"),
+    *("tokenizer.model", "source.spm", "target.spm", "target_vocab.json"),
+)
 
 _KINDS = ("unk", "cls", "sep", "mask", "bos", "eos")
 
@@ -44,21 +54,23 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         tables: the shapes of the graph's initializers with two axes: what has no row for a position has no limit.
 
     Raises:
-        MissingFile: there is no tokenizer.json.
+        MissingFile: there is no tokenizer, in no form.
+        UnsupportedFormat: it is of a class that cannot be made here of its sources.
         CorruptFile: a file is not what it should be.
     """
-    if TOKENIZER not in files.names:
-        there = [name for name in _SOURCES if name in files.names]
-        hint = f" (of {', '.join(there)})" if there else ""
-        raise MissingFile(
-            f"{files.folder / TOKENIZER}: there is no such file. Pass tokenizer=, a folder or a {TOKENIZER}. Or make "
-            f"it{hint} where transformers is installed: "
-            f"AutoTokenizer.from_pretrained({str(files.folder)!r}).save_pretrained({str(files.folder)!r})."
-        )
+    built = None if TOKENIZER in files.names else _built(files, config)
     content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CorruptFile(f"{files.folder / TOKENIZER}: not a tokenizer. Download it again.")
     settings = {**files.settings(SPECIAL_TOKENS), **files.settings(SETTINGS)}
+    if built is not None:
+        usual = {f"{kind}_token": text for kind, text in built.named.items()}
+        settings = {
+            "model_input_names": list(built.input_names),
+            "padding_side": built.padding_side,
+            **settings,
+            **usual,
+        }
     ids = _ids(content)
     special = {
         kind: SpecialToken(text, ids[text])
@@ -79,6 +91,29 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         named_tokens=_named_tokens(settings, special),
         vocabulary=_vocabulary(config, tables),
     )
+
+
+def _built(files: Files, config: Mapping[str, Any]) -> Built:
+    """Make a tokenizer.json of its sources.
+
+    Raises:
+        MissingFile: there are none.
+        UnsupportedFormat, CorruptFile: as of `build`.
+    """
+    sources = [name for name in _SOURCES if name in files.names]
+    if not sources:
+        raise MissingFile(
+            f"{files.folder / TOKENIZER}: there is no such file. Pass tokenizer=, a folder or a {TOKENIZER}. Or make "
+            "it where transformers is installed: "
+            f"AutoTokenizer.from_pretrained(CHECKPOINT).save_pretrained({str(files.folder)!r})."
+        )
+    built = build(files, config, sources)
+    for name, side in ((TOKENIZER, built.source), (TARGET, built.target)):
+        if side is not None:
+            files.make(name, json.dumps(side.content, ensure_ascii=False).encode())
+            for extra, data in side.extra.items():
+                files.make(extra, data)
+    return built
 
 
 def _ids(content: Mapping[str, Any]) -> dict[str, int]:

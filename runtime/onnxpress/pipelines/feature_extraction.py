@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.tensors import as_tensors, check_tensors
 from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
 
 
@@ -27,13 +27,7 @@ class FeatureExtractionOptions:
     tokenize_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.return_tensors not in (None, False, True, "np", "pt"):
-            raise InputError(
-                f'return_tensors is {self.return_tensors!r}; pass "np" for arrays, "pt" for PyTorch\'s tensors, or '
-                "leave it out for nested lists."
-            )
-        if self.return_tensors == "pt" and "torch" not in sys.modules:
-            raise InputError('return_tensors="pt" is for programs that have imported torch; pass "np" for arrays.')
+        check_tensors(self.return_tensors)
         if self.truncation is not None and "truncation" in (self.tokenize_kwargs or {}):
             raise InputError("truncation is given twice: as an argument and in tokenize_kwargs.")
         check_arguments(self.arguments(), "tokenize_kwargs")
@@ -62,7 +56,4 @@ class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
         return self.processor.foresee(item)
 
     def finish(self, context: None, values: list[Any], options: FeatureExtractionOptions) -> Any:
-        features = values[0][self.answer_name][None]
-        if options.return_tensors == "pt":
-            return sys.modules["torch"].from_numpy(features)
-        return features if options.return_tensors else features.tolist()
+        return as_tensors(values[0][self.answer_name][None], options.return_tensors)

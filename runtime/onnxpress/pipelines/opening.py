@@ -27,6 +27,7 @@ from onnxpress.pipelines.task import Task
 # The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
     from onnxpress.engine.choice import Choice, Measured
+    from onnxpress.layouts.lock import LockFile
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.graph_model import GraphModel
     from onnxpress.pipelines.loaded import LoadedModel
@@ -46,7 +47,7 @@ class Opening:
     `provider_options`: what to say to the device's execution provider. `tokenizer`, `config`: what the caller holds for
     the artifact's own. `token`, `cache_dir`, `local_files_only`: how the Hub is asked.
     `pooling`, `labels`, `output`: what another tool's files do not say. `graph_file` and the others, `subfolder`: which
-    of its files to run.
+    of its files to run. `lock`: the file with the commit and the hashes of what may be opened.
     """
 
     precision: str | None = None
@@ -63,6 +64,7 @@ class Opening:
     labels: Any = ()
     output: str | None = None
     subfolder: str | None = None
+    lock: str | Path | None = None
     graph_file: str | None = None
     encoder_file: str | None = None
     decoder_file: str | None = None
@@ -146,6 +148,18 @@ class Opening:
             InputError, ArtifactError, HubError: as of `artifact`.
         """
         return adopt(self.artifact(model), wanted, any_task=any_task)
+
+    def lock_file(self) -> LockFile | None:
+        """The lock that was named, read.
+
+        Raises:
+            InputError, ArtifactError: as of `LockFile.at`.
+        """
+        if self.lock is None:
+            return None
+        from onnxpress.layouts.lock import LockFile
+
+        return LockFile.at(self.lock)
 
     def check_open(self, choice: Choice, session: Session) -> None:
         """Make sure that a model that is open already runs as it was asked for.
@@ -294,6 +308,11 @@ def _opened(asked: Opening, model: Any, wanted: Task | None, *, any_task: bool =
     shared: LoadedModel | None = getattr(model, "loaded", None)
     if shared is not None:
         asked.check_open(shared.choice, shared.session)
+        if (lock := asked.lock_file()) is not None:
+            from onnxpress.layouts.lock import check_commit, settle
+
+            check_commit(lock, shared.artifact)
+            settle(lock, shared.artifact, shared.choice.precision)
         row = _served_task(shared.artifact, wanted or shared.task)
         session: object = shared.session  # or what runs graphs as a session does
         if not isinstance(session, Session):
@@ -301,7 +320,12 @@ def _opened(asked: Opening, model: Any, wanted: Task | None, *, any_task: bool =
         # A session of its own shares the graphs, and either may be closed without the other.
         return replace(shared, task=row, session=copy(session), owned=True)
     place = parse_device(asked.device)
+    lock = asked.lock_file()
     artifact = asked.adopted(model, wanted, any_task=any_task)
+    if lock is not None:
+        from onnxpress.layouts.lock import check_commit, settle
+
+        check_commit(lock, artifact)
     asked = asked.for_files(artifact)
     row = _served_task(artifact, wanted)
     if not any_task:
@@ -311,6 +335,8 @@ def _opened(asked: Opening, model: Any, wanted: Task | None, *, any_task: bool =
         require_device(place)
     choice = _chosen(asked, row, artifact, place)
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
+    if lock is not None:
+        settle(lock, artifact, choice.precision)
     loaded = _load(row, artifact, choice, place, asked, beside=list(_sessions))
     _sessions.add(loaded.session)
     return loaded

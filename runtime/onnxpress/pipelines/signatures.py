@@ -13,6 +13,8 @@ from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.feature_extraction import FeatureExtraction
 from onnxpress.pipelines.fill_mask import FillMask
 from onnxpress.pipelines.graph_model import GraphModel
+from onnxpress.pipelines.image_classification import ImageClassification
+from onnxpress.pipelines.image_feature_extraction import ImageFeatureExtraction
 from onnxpress.pipelines.multiple_choice import MultipleChoice
 from onnxpress.pipelines.question_answering import QuestionAnswering
 from onnxpress.pipelines.rewriting import Rewriting
@@ -28,6 +30,30 @@ Source = str | Path | Artifact | GraphModel | Pipeline[Any, Any]
 
 class OpensPipelines(Protocol):
     """`onnxpress.pipeline`."""
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["image-classification"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ImageClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["image-feature-extraction"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ImageFeatureExtraction: ...
 
     @overload
     def __call__(

@@ -31,6 +31,15 @@ _FEW = {"max_new_tokens": 2}
 _REWRITES = Payload(synonyms=_OF_GENERATION)
 _REWRITING = "onnxpress.pipelines.rewriting:Rewriting"
 
+#: On a command line a path, in a body a data URI.
+_PICTURES = Payload(synonyms={"images": "inputs", "image": "inputs"})
+
+#: A grey picture of 8x8 pixels.
+_PICTURE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII="
+)
+
 _ROWS = (
     Task(
         name="feature-extraction",
@@ -43,6 +52,18 @@ _ROWS = (
         aliases=("masked-lm",),
         probe="Ada lives in {mask}.",
         evidence=Evidence(frozenset({"words"})),
+    ),
+    Task(
+        name="image-classification",
+        pipeline="onnxpress.pipelines.image_classification:ImageClassification",
+        payload=_PICTURES,
+        probe=_PICTURE,
+    ),
+    Task(
+        name="image-feature-extraction",
+        pipeline="onnxpress.pipelines.image_feature_extraction:ImageFeatureExtraction",
+        payload=_PICTURES,
+        probe=_PICTURE,
     ),
     Task(
         name="multiple-choice",

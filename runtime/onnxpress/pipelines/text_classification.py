@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
-from onnxpress.math import sigmoid, softmax, top_k
+from onnxpress.math import top_k
 from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.class_scores import FUNCTIONS, Classification, chosen_function, function_name
 from onnxpress.pipelines.inputs import as_pairs, picked
 from onnxpress.pipelines.known_arguments import OF_PAIRS, OF_TOKENIZERS
 from onnxpress.pipelines.labels import answer_labels, class_labels
 from onnxpress.pipelines.text_processor import TextProcessor, strategy
 from onnxpress.samples import Batch
 from onnxpress.text.tokenizer import Truncation
-
-FUNCTIONS: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
-    "sigmoid": sigmoid,
-    "softmax": softmax,
-    "none": lambda scores: scores,
-}
-
-
-class Classification(TypedDict):
-    """`label`: a text, or a number where the checkpoint's config names its classes by numbers."""
-
-    label: Any
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +116,7 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
         return self.processor.foresee(item)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: TextClassificationOptions) -> list[NDArray[Any]]:
-        apply = FUNCTIONS[self._function(options)]
+        apply = FUNCTIONS[chosen_function(options.function_to_apply, self.manifest.postprocessing)]
         return [np.array(apply(logits)) for logits in outputs[self.answer_name]]
 
     def finish(self, context: None, values: list[Any], options: TextClassificationOptions) -> Any:
@@ -147,28 +135,6 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
         if options.truncation is None and options.max_length is not None and options.padding is False:
             chosen = "longest_first"
         return None if chosen is None else self.processor.truncation(chosen, options.max_length)
-
-    def _function(self, options: TextClassificationOptions) -> str:
-        """transformers' order: the argument, the problem type, the number of labels."""
-        if options.function_to_apply is not None:
-            return function_name(options.function_to_apply)
-        settings = self.manifest.postprocessing
-        if settings.problem_type == "regression":
-            return "none"
-        multi = settings.problem_type == "multi_label_classification"
-        return "sigmoid" if multi or len(settings.labels) == 1 else "softmax"
-
-
-def function_name(value: Any) -> str:
-    """The key in FUNCTIONS of a name in any case, or of an enum member that has it as value.
-
-    Raises:
-        InputError: there is no such function.
-    """
-    name = str(getattr(value, "value", value)).lower()
-    if name not in FUNCTIONS:
-        raise InputError(f"function_to_apply is {value!r}; it must be one of {', '.join(FUNCTIONS)}.")
-    return name
 
 
 def _texts(item: Any) -> tuple[str, str | None]:

@@ -13,13 +13,13 @@ from onnxpress.math import top_k
 from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.class_scores import FUNCTIONS, function_name
 from onnxpress.pipelines.inputs import as_pairs, listed, picked
 from onnxpress.pipelines.known_arguments import OF_RANKING
 from onnxpress.pipelines.known_names import OF_CROSS_ENCODERS
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
-from onnxpress.pipelines.text_classification import FUNCTIONS, function_name
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
 

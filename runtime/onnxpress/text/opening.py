@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from onnxpress.errors import ArtifactError
 from onnxpress.format.processors import TokenizerSettings
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.tokenizer import Tokenizer
@@ -21,6 +22,17 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer | None:
         return None
     files = {name: artifact.file(name) for name in _file_names(settings)}
     return Tokenizer(files[settings.file], settings, files)
+
+
+def required_tokenizer(artifact: Artifact) -> Tokenizer:
+    """The tokenizer of an artifact whose model takes or writes text.
+
+    Raises:
+        ArtifactError: it has none, or as `open_tokenizer`.
+    """
+    if (tokenizer := open_tokenizer(artifact)) is None:
+        raise ArtifactError(f"{artifact.folder}: no tokenizer, so it cannot be asked for text. Export again.")
+    return tokenizer
 
 
 def _file_names(settings: TokenizerSettings) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -31,6 +31,19 @@ from onnxpress.format.manifest import (
     Variant,
     dump,
     parse,
+)
+from onnxpress.format.pictures import (
+    CHANNELS,
+    MAX_EDGE,
+    CenterCrop,
+    ImageSettings,
+    Normalization,
+    PixelValues,
+    Resample,
+    Resize,
+    ResizeEdge,
+    ResizeToMultiple,
+    ResizeWithin,
 )
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import (
@@ -78,7 +91,28 @@ TOKENIZER = st.none() | st.builds(
     padding_side=st.sampled_from(["left", "right"]),
     special_tokens=st.dictionaries(TEXT, st.builds(SpecialToken, TEXT, st.integers())),
 )
-PROCESSORS = st.builds(Processors, TOKENIZER, PROCESSOR, PROCESSOR)
+EDGE, RESAMPLE = st.integers(1, MAX_EDGE), st.sampled_from(get_args(Resample))
+CHANNEL = st.tuples(*[st.floats(0.1, 9)] * CHANNELS)
+STEP = st.one_of(
+    st.builds(Resize, EDGE, EDGE, RESAMPLE),
+    st.builds(ResizeEdge, EDGE, RESAMPLE, st.none() | EDGE),
+    st.builds(ResizeWithin, EDGE, EDGE, RESAMPLE),
+    st.builds(ResizeToMultiple, EDGE, RESAMPLE),
+    st.builds(CenterCrop, EDGE, EDGE),
+)
+IMAGE = st.none() | st.builds(
+    ImageSettings,
+    st.lists(TEXT, min_size=1).map(tuple),
+    st.lists(STEP).map(tuple),
+    st.builds(
+        PixelValues,
+        st.none() | NUMBER,
+        NUMBER,
+        st.lists(st.builds(Normalization, CHANNEL, CHANNEL)).map(tuple),
+        st.booleans(),
+    ),
+)
+PROCESSORS = st.builds(Processors, TOKENIZER, IMAGE, PROCESSOR)
 POSTPROCESSING = st.builds(
     Postprocessing,
     labels=st.lists(TEXT).map(tuple),
@@ -167,9 +201,28 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], type[ArtifactError], st
         "unknown field 'tokenizer'",
     ),
     "a processor's file is not listed": (
-        lambda m: m["processors"].update(image={"file": "preprocessor_config.json", "input_names": ["pixel_values"]}),
+        lambda m: m["processors"].update(audio={"file": "preprocessor_config.json", "input_names": ["input_values"]}),
         InvalidManifest,
-        r"processors\.image\.file: 'preprocessor_config\.json' is not listed",
+        r"processors\.audio\.file: 'preprocessor_config\.json' is not listed",
+    ),
+    "a picture's step is unknown": (
+        lambda m: m["processors"].update(image={"input_names": ["pixel_values"], "steps": [{"op": "rotate"}]}),
+        UnsupportedFormat,
+        r"processors\.image\.steps\[0\]: op is 'rotate'; this onnxpress knows resize, .* Upgrade",
+    ),
+    "a picture would be too large": (
+        lambda m: m["processors"].update(
+            image={"input_names": ["pixel_values"], "steps": [{"op": "center-crop", "height": 10**6, "width": 2}]}
+        ),
+        InvalidManifest,
+        r"processors\.image\.steps\[0\]: not a size from 1 to 16384 pixels",
+    ),
+    "a channel is divided by zero": (
+        lambda m: m["processors"].update(
+            image={"input_names": ["x"], "values": {"normalizations": [{"mean": [0, 0, 0], "std": [1, 0, 1]}]}}
+        ),
+        InvalidManifest,
+        r"processors\.image\.values\.normalizations\[0\]\.std: zero",
     ),
     "a graph's precision is unknown": (
         lambda m: m["variants"]["fp32"]["graphs"]["model"].update(precision="int2"),

@@ -148,8 +148,11 @@ def test_sentence_transformers_files_say_how_vectors_are_made(tmp_path: Path) ->
     copied = onnxpress.pipeline(model=pipe.save_pretrained(tmp_path / "copy"))
     assert copied.encode_query("good bad").tolist() == pipe.encode_query("good bad").tolist()
     assert copied.adopted == pipe.adopted
-    for kind, words in (("Dense", "module Dense is not in the graph"), ("x.Own", "author's own code")):
-        modules[2]["type"] = f"sentence_transformers.models.{kind}" if kind == "Dense" else kind
+    for kind, words in (
+        ("LSTM", "module LSTM is not known here, and the graph lacks it"),
+        ("x.Own", "author's own code"),
+    ):
+        modules[2]["type"] = f"sentence_transformers.models.{kind}" if kind == "LSTM" else kind
         (folder / "modules.json").write_text(json.dumps(modules))
         with pytest.raises(UnsupportedFormat, match=words):
             onnxpress.pipeline(model=folder)
@@ -231,7 +234,10 @@ def test_links_out_of_a_folder_are_refused(tmp_path: Path) -> None:
 def test_what_is_missing_is_named_with_what_supplies_it(tmp_path: Path) -> None:
     folder = write_foreign(tmp_path / "folder")
     (folder / "tokenizer.json").rename(folder / "vocab.txt")
-    with pytest.raises(MissingFile, match=r"tokenizer=, a folder.*make it \(of vocab.txt\).*AutoTokenizer"):
+    with pytest.raises(CorruptFile, match=r"vocab.txt: it has no .UNK., .CLS., .SEP."):
+        onnxpress.pipeline(model=folder)
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(MissingFile, match=r"tokenizer=, a folder.*make it.*AutoTokenizer"):
         onnxpress.pipeline(model=folder)
     for name in ("weights.onnx", "others.onnx"):
         shutil.copy(folder / "onnx" / "model.onnx", folder / name)

@@ -60,8 +60,8 @@ class DecoderGraph:
     `log_normalizer`. `dtype`: of keys, values and states, which is float16 in a variant of 16 bits.
 
     Of other tools' graphs: `right`: whether padding follows a row's tokens. `single`: whether it takes one token after
-    a past. `first`: what reads the first tokens then; None: itself. `forms`: of those of `past` that have another shape.
-    `counts`: inputs that take the number of scores that are wanted -> their axes.
+    a past. `first`: what reads the first tokens then; None: itself. `forms`: of those of `past` that have another
+    shape. `counts`: inputs that take the number of scores that are wanted -> their axes.
     """
 
     name: str

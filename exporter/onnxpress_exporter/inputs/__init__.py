@@ -1,0 +1,23 @@
+"""How a checkpoint's inputs become arrays, read from its files: of text, of pictures. A task's row says which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from onnxpress_exporter.inputs.base import Inputs
+from onnxpress_exporter.inputs.pictures import read_pictures
+from onnxpress_exporter.inputs.text import read_text
+from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.load_arguments import LoadArguments
+from onnxpress_exporter.tasks.row import ExportTask
+
+_READERS: Mapping[str, Callable[[Checkpoint, LoadArguments], Inputs]] = {"text": read_text, "image": read_pictures}
+
+
+def read_inputs(row: ExportTask, checkpoint: Checkpoint, arguments: LoadArguments) -> Inputs:
+    """How the inputs of a task are read, from a checkpoint's files.
+
+    Raises:
+        UnsupportedCheckpoint: they cannot be read as transformers reads them.
+    """
+    return _READERS[row.takes](checkpoint, arguments)

@@ -1,0 +1,71 @@
+"""Texts: the checkpoint's tokenizer."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from onnxpress.format.processors import Processors
+from onnxpress.text.tokenizer import Encoding
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.judging.samples import Sample
+from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
+from onnxpress_exporter.source.load_arguments import LoadArguments
+from onnxpress_exporter.source.tables import find_tables
+from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.text_graph import example_inputs, takes_token_types, text_encoder_spec
+from onnxpress_exporter.tasks.token_streams import read_streams
+from onnxpress_exporter.write.generation import write_chat_templates
+from onnxpress_exporter.write.tokenizer_files import copy_tokenizer_files
+from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
+
+
+class TextInputs:
+    """As `Inputs` says, of a tokenizer of transformers."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.check: Check | None = partial(check_tokens, tokenizer)
+
+    def traceable(self, row: ExportTask, model: Any) -> Traceable:
+        """As `Inputs` says."""
+        spec = text_encoder_spec(row, model, self._tokenizer)
+        types = takes_token_types(model, self._tokenizer)
+        module = read_streams(row.by_rows(model), model, self._tokenizer, types=types)
+        return Traceable(spec, module, example_inputs(spec, self._tokenizer))
+
+    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+        """As `Inputs` says: tokenizer.json and what is beside it, and the chat templates of a model that writes."""
+        write_tokenizer(self._tokenizer, folder)
+        settings = tokenizer_settings(self._tokenizer, model.config, find_tables(model))
+        copy_tokenizer_files(checkpoint, self._tokenizer, folder, None if writes else settings.max_length)
+        if writes:
+            write_chat_templates(self._tokenizer, folder)
+        return Processors(text=settings)
+
+
+def read_text(checkpoint: Checkpoint, arguments: LoadArguments) -> TextInputs:
+    """The checkpoint's tokenizer.
+
+    Raises:
+        UnsupportedCheckpoint: there is none that has an exact version.
+    """
+    return TextInputs(load_tokenizer(checkpoint, arguments))
+
+
+def check_tokens(tokenizer: Any, sample: Sample, encoding: Encoding, limit: int) -> None:
+    """Raise VerificationFailed unless the runtime's tokens of a sample are transformers'."""
+    expected = tokenizer(sample.text, sample.pair, truncation=True, max_length=limit)["input_ids"]
+    if encoding.ids != list(expected):
+        raise VerificationFailed(
+            f"The runtime's tokenizer differs from transformers' on the input {sample.name!r}: expected "
+            f"{_shown(expected)}, obtained {_shown(encoding.ids)}. No artifact was written. Please report this "
+            "checkpoint."
+        )
+
+
+def _shown(ids: Any) -> str:
+    return f"{list(ids)[:12]}{'...' if len(ids) > 12 else ''} ({len(ids)} tokens)"

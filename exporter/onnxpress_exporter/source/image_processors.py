@@ -1,0 +1,248 @@
+"""Reads a checkpoint's image processor as a program of the manifest: the values that its class resolves, not those that
+its file happens to hold.
+
+A class of transformers whose methods are the base class's is read by its attributes; one that overrides some of them
+has a row in READERS, or is refused. What was read is compared with the class itself on pictures of many shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_args
+
+import numpy as np
+
+from onnxpress.format.pictures import (
+    CenterCrop,
+    ImageSettings,
+    Normalization,
+    PictureStep,
+    PixelValues,
+    Resample,
+    Resize,
+    ResizeEdge,
+    ResizeToMultiple,
+    ResizeWithin,
+)
+from onnxpress.image.transform import Transform
+from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
+from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
+
+#: What a class may not override unless READERS knows it.
+_METHODS = (
+    "_preprocess", "_preprocess_image_like_inputs", "center_crop", "convert_to_rgb", "normalize", "pad", "preprocess",
+    "process_image", "rescale", "resize",
+)  # fmt: skip
+
+#: Sizes (width, height) that what was read is tried on: larger, smaller, odd, flat, tall.
+_SIZES = ((640, 480), (333, 517), (31, 47), (224, 224), (1000, 90), (75, 800), (256, 257))
+
+#: Largest difference of a number, which is about 1 in size. Half a step of 8 bits is 0.002.
+_ERROR = 1e-6
+
+Attributes = Any
+
+
+def load_image_processor(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's processor, of the classes that are built on Pillow.
+
+    Raises:
+        UnsupportedCheckpoint: there is none, or transformers cannot load it without torchvision.
+    """
+    from transformers import AutoImageProcessor
+
+    try:
+        loader: Any = AutoImageProcessor  # its methods are not typed
+        return loader.from_pretrained(
+            checkpoint.model_folder,
+            backend="pil",
+            trust_remote_code=checkpoint.trust_remote_code,
+            local_files_only=True,
+        )
+    except Exception as error:
+        raise UnsupportedCheckpoint(
+            f"transformers cannot load the image processor of {checkpoint.model_folder}: {first_line(error)}"
+        ) from error
+
+
+def read_image_processor(processor: Any, input_name: str = "pixel_values") -> ImageSettings:
+    """The program of a processor, compared with it.
+
+    Raises:
+        UnsupportedCheckpoint: its class does what no step of the manifest does.
+        VerificationFailed: the program's numbers are not the processor's.
+    """
+    name = type(processor).__name__.removesuffix("Pil")
+    reader = READERS.get(name)
+    if reader is None:
+        if overridden := sorted(_overridden(type(processor))):
+            raise UnsupportedCheckpoint(
+                f"{name} is not read by this version: it has its own {', '.join(overridden)}. No artifact was written."
+            )
+        reader = _read_plainly
+    steps, values = reader(processor)
+    settings = ImageSettings((input_name,), tuple(steps), values)
+    _compare(processor, settings, name)
+    return settings
+
+
+def _overridden(kind: type) -> Iterator[str]:
+    """The methods of the base class that a class or one between has its own of."""
+    for parent in kind.__mro__:
+        if parent.__module__.startswith("transformers.image_processing_"):
+            return
+        yield from (method for method in _METHODS if method in vars(parent))
+
+
+Program = tuple[list[PictureStep], PixelValues]
+
+
+def _read_plainly(processor: Attributes) -> Program:
+    """As `PilBackend._preprocess`: resized, cropped, rescaled, normalized, padded to a size."""
+    if getattr(processor, "do_pad", None):
+        raise UnsupportedCheckpoint(f"{type(processor).__name__} pads its pictures, which this version does not.")
+    steps: list[PictureStep] = []
+    if processor.do_resize:
+        steps.append(_resize(processor, processor.size))
+    return [*steps, *_crop(processor)], _values(processor)
+
+
+def _resize(processor: Attributes, size: Any) -> PictureStep:
+    """As `PilBackend.resize` reads a size."""
+    resample = resample_of(processor)
+    if size.shortest_edge:
+        return ResizeEdge(size.shortest_edge, resample, size.longest_edge or None)
+    if size.max_height and size.max_width:
+        return ResizeWithin(size.max_height, size.max_width, resample)
+    if size.height and size.width:
+        return Resize(size.height, size.width, resample)
+    raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {size} is none that its class can resize to.")
+
+
+def resample_of(processor: Attributes) -> Resample:
+    """The filter's name. Raises UnsupportedCheckpoint if Pillow has no such filter."""
+    from PIL.Image import Resampling
+
+    value = processor.resample
+    try:
+        name = Resampling(
+            2 if value is None else int(value)
+        ).name.lower()  # bilinear, as `PilBackend.resize` takes none
+    except ValueError:
+        name = ""
+    for known in get_args(Resample):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise UnsupportedCheckpoint(f"{type(processor).__name__}: resample {value!r} is no filter of Pillow.")
+
+
+def _crop(processor: Attributes) -> list[PictureStep]:
+    if not getattr(processor, "do_center_crop", None):
+        return []
+    return [CenterCrop(processor.crop_size.height, processor.crop_size.width)]
+
+
+def _values(processor: Attributes, **changes: Any) -> PixelValues:
+    normalizations: tuple[Normalization, ...] = ()
+    if processor.do_normalize:
+        normalizations = (Normalization(_row(processor.image_mean), _row(processor.image_std)),)
+    scale = float(processor.rescale_factor) if processor.do_rescale else None
+    return PixelValues(**{"scale": scale, "normalizations": normalizations, **changes})
+
+
+def _row(value: Any) -> tuple[float, ...]:
+    """A number for each channel."""
+    numbers = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * 3
+    return tuple(float(number) for number in numbers)
+
+
+def _read_convnext(processor: Attributes) -> Program:
+    """Below 384 pixels a picture is resized to more than its size and cropped; from there on it is warped."""
+    edge = processor.size.shortest_edge
+    if not edge:
+        raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} has no shortest_edge.")
+    resample = resample_of(processor)
+    steps: list[PictureStep] = [Resize(edge, edge, resample)]
+    if edge < 384:
+        steps = [ResizeEdge(int(edge / processor.crop_pct), resample), CenterCrop(edge, edge)]
+    return [*(steps if processor.do_resize else []), *_crop(processor)], _values(processor)
+
+
+def _read_poolformer(processor: Attributes) -> Program:
+    size, share = processor.size, processor.crop_pct
+    if not processor.do_resize or share is None:
+        return _read_plainly(processor)
+    resample = resample_of(processor)
+    step: PictureStep
+    if size.shortest_edge or size.height == size.width:
+        step = ResizeEdge(int((size.shortest_edge or size.height) / share), resample)
+    else:
+        step = Resize(int(size.height / share), int(size.width / share), resample)
+    return [step, *_crop(processor)], _values(processor)
+
+
+def _read_levit(processor: Attributes) -> Program:
+    if not processor.do_resize or not processor.size.shortest_edge:
+        return _read_plainly(processor)
+    step = ResizeEdge(int(256 / 224 * processor.size.shortest_edge), resample_of(processor))
+    return [step, *_crop(processor)], _values(processor)
+
+
+def _read_efficientnet(processor: Attributes) -> Program:
+    """Where the classifier is included, it divides by the deviation once more."""
+    steps, values = _read_plainly(processor)
+    normalizations = values.normalizations
+    if processor.include_top:
+        normalizations = (*normalizations, Normalization((0.0,) * 3, _row(processor.image_std)))
+    offset = -1.0 if processor.do_rescale and processor.rescale_offset else 0.0
+    return steps, PixelValues(values.scale, offset, normalizations)
+
+
+def _read_mobilevit(processor: Attributes) -> Program:
+    """Never normalized, whatever its file says; blue comes first."""
+    steps, _ = _read_plainly(processor)
+    values = _values(processor, normalizations=(), reversed_channels=bool(processor.do_flip_channel_order))
+    return steps, values
+
+
+def _read_segformer(processor: Attributes) -> Program:
+    """Never cropped, whatever its file says."""
+    return [_resize(processor, processor.size)] if processor.do_resize else [], _values(processor)
+
+
+def _read_glpn(processor: Attributes) -> Program:
+    step = ResizeToMultiple(processor.size_divisor, resample_of(processor))
+    return [step] if processor.do_resize else [], _values(processor)
+
+
+#: Classes that override what the base class does, by name without "Pil". Those of BEiT and MobileNetV2 only add maps of
+#: segments to what they take.
+READERS: Mapping[str, Callable[[Any], Program]] = {
+    "BeitImageProcessor": _read_plainly,
+    "ConvNextImageProcessor": _read_convnext,
+    "EfficientNetImageProcessor": _read_efficientnet,
+    "GLPNImageProcessor": _read_glpn,
+    "LevitImageProcessor": _read_levit,
+    "MobileNetV2ImageProcessor": _read_plainly,
+    "MobileViTImageProcessor": _read_mobilevit,
+    "PoolFormerImageProcessor": _read_poolformer,
+    "SegformerImageProcessor": _read_segformer,
+}
+
+
+def _compare(processor: Any, settings: ImageSettings, name: str) -> None:
+    """Raise VerificationFailed unless the program gives the processor's own numbers."""
+    from PIL import Image
+
+    transform, generator = Transform(settings), np.random.default_rng(0)
+    for width, height in _SIZES:
+        image = Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        expected = np.asarray(processor(images=image, return_tensors="np")[settings.input_names[0]][0], np.float32)
+        obtained = transform(image)
+        error = np.abs(expected - obtained).max() if expected.shape == obtained.shape else np.inf
+        if not error <= _ERROR:
+            raise VerificationFailed(
+                f"{name} was read wrong: of a picture of {width}x{height} pixels it makes {expected.shape} numbers, "
+                f"and onnxpress {obtained.shape}, {error:.2g} apart. No artifact was written. Please report this "
+                "checkpoint."
+            )

@@ -1,0 +1,101 @@
+"""The part of `onnxpress.json` that says how a picture becomes an array: a short program, carried out in order.
+
+The steps change a picture of three 8-bit channels, red, green and blue; at the end its numbers are computed. All of it
+is data; `onnxpress.image` carries it out. docs/artifact.md describes every field for readers of other languages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: Red, green and blue.
+CHANNELS = 3
+
+#: The longest edge that a step may ask for, in pixels.
+MAX_EDGE = 16_384
+
+#: The filters of Pillow, by the names it has for them.
+Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """To one size in pixels, whatever the picture's."""
+
+    height: int
+    width: int
+    resample: Resample
+    op: Literal["resize"] = "resize"
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeEdge:
+    """The shorter edge to `shortest` pixels, the other in proportion, rounded down. `longest`: where the other edge
+    would be longer, it is made that long instead, and the shorter one is in proportion, rounded to the nearest."""
+
+    shortest: int
+    resample: Resample
+    longest: int | None = None
+    op: Literal["resize-edge"] = "resize-edge"
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeWithin:
+    """As large as fits into so many pixels, in proportion, rounded down."""
+
+    height: int
+    width: int
+    resample: Resample
+    op: Literal["resize-within"] = "resize-within"
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeToMultiple:
+    """Each edge down to the next multiple of `divisor` pixels."""
+
+    divisor: int
+    resample: Resample
+    op: Literal["resize-to-multiple"] = "resize-to-multiple"
+
+
+@dataclass(frozen=True, slots=True)
+class CenterCrop:
+    """So many pixels from the middle. A picture that is smaller is set into a black one, half a pixel right of and
+    below the middle where it cannot be in it."""
+
+    height: int
+    width: int
+    op: Literal["center-crop"] = "center-crop"
+
+
+PictureStep = Resize | ResizeEdge | ResizeWithin | ResizeToMultiple | CenterCrop
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """`(value - mean) / std`, in float32, for each channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelValues:
+    """What a channel's 8-bit number becomes. `scale`: it is multiplied by this in float64, and the product is rounded
+    to float32; None: it is not. Then `offset` is added, and each normalization follows, in float32.
+    `reversed_channels`: blue, green and red, with the normalizations in the order of the channels before."""
+
+    scale: float | None = None
+    offset: float = 0.0
+    normalizations: tuple[Normalization, ...] = ()
+    reversed_channels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """How a picture becomes float32 (channels, height, width), the graph's input `input_names[0]`."""
+
+    input_names: tuple[str, ...]
+    steps: tuple[PictureStep, ...] = ()
+    values: PixelValues = PixelValues()

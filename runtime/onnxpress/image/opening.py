@@ -1,0 +1,172 @@
+"""Opens a picture from what a caller has: a path, bytes, a file object, a data URI, a Pillow image or an array.
+
+What comes out is as transformers' pipelines open it (`transformers.image_utils.load_image`): turned as its EXIF says,
+three channels, alpha dropped, the first of several frames. What transformers turns black or white without a word
+(16-bit and float pictures), and what would take minutes or the machine's memory, is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxpress.errors import InputError, MissingDependency
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Of one picture: 50 million take 150 MB as three bytes each.
+MAX_PIXELS = 50_000_000
+
+#: Pillow's names of the formats that are opened; the others are seldom met and their readers seldom tried.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+#: The modes of Pillow whose pixels have more than 8 bits a channel: it cuts them off where it converts them.
+_WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+
+_DATA_URI = "data:"
+_URLS = ("http://", "https://", "ftp://")
+
+
+def open_picture(raw: Any, max_pixels: int = MAX_PIXELS) -> Image:
+    """A picture in mode "RGB".
+
+    Args:
+        raw: a path, bytes, a binary file object, a data URI, a Pillow image, or a uint8 array (height, width), (height,
+            width, channels) or (channels, height, width) with 1, 3 or 4 channels.
+        max_pixels: a picture of more is refused before it is read.
+
+    Raises:
+        InputError: it is none of these, damaged, empty, too large, or not of 8 bits a channel.
+        MissingDependency: Pillow is not installed.
+    """
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise MissingDependency("Pictures need Pillow: `pip install 'onnxpress[vision]'`.") from error
+
+    if isinstance(raw, Image.Image):
+        name, image = "The picture", raw
+        _check(image, name, max_pixels)
+    elif isinstance(raw, np.ndarray) or hasattr(raw, "__array__"):
+        name = "The array"
+        image = Image.fromarray(_pixels(np.asarray(raw), max_pixels))
+    else:
+        name, source = _source(raw)
+        image = _opened(name, source, max_pixels)
+    try:
+        turned = ImageOps.exif_transpose(image)
+        return turned if turned.mode == "RGB" else turned.convert("RGB")
+    except Exception as error:  # Pillow raises many kinds, SyntaxError and struct.error among them
+        raise _damaged(name, error) from error
+
+
+def _source(raw: Any) -> tuple[str, Any]:
+    """What to call it, and what Pillow opens."""
+    if isinstance(raw, (bytes, bytearray, memoryview)):
+        return "The picture", BytesIO(raw)
+    if hasattr(raw, "read") and hasattr(raw, "seek"):
+        return f"The file {getattr(raw, 'name', '')!r:.80}".removesuffix(" ''"), raw
+    if isinstance(raw, str) and raw.startswith(_DATA_URI):
+        return "The data URI", BytesIO(_decoded(raw))
+    if isinstance(raw, str) and raw.lower().startswith(_URLS):
+        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
+    if not isinstance(raw, (str, os.PathLike)):
+        raise InputError(
+            f"A picture is expected: a path, bytes, a file object, a Pillow image or a uint8 array, not "
+            f"{type(raw).__name__}."
+        )
+    try:
+        path = Path(raw)
+        is_file, there = path.is_file(), path.exists()
+    except (OSError, ValueError):  # a name that no system has, such as a text
+        is_file = there = False
+    if not is_file:
+        reason = "it is not a file" if there else "there is no such file"
+        raise InputError(f"{str(raw)[:80]!r} is to be a picture, and {reason}.")
+    return str(path), path
+
+
+def _decoded(uri: str) -> bytes:
+    head, comma, content = uri.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise InputError(f"{uri[:40]!r}... is no data URI of base64: data:image/png;base64,...")
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(f"{uri[:40]!r}... is no base64 ({error}).") from error
+
+
+def _opened(name: str, source: Any, max_pixels: int) -> Image:
+    """Read a file, the size of its picture first."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which are checked below; of damaged tags
+            image = Image.open(source, formats=FORMATS)
+            _check(image, name, max_pixels)
+            image.load()
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is no picture of a known format ({', '.join(FORMATS)}).") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name} has more than the {max_pixels} pixels that are read: make it smaller.") from error
+    except Exception as error:  # Pillow raises many kinds, SyntaxError and struct.error among them
+        raise _damaged(name, error) from error
+    return image
+
+
+def _check(image: Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise InputError(f"{name} is empty: {width}x{height} pixels.")
+    if width * height > max_pixels:
+        raise InputError(
+            f"{name} has {width}x{height} pixels, more than the {max_pixels} that are read: make it smaller."
+        )
+    if image.mode in _WIDE:
+        raise InputError(
+            f"{name} has more than 8 bits a channel (mode {image.mode}), which no model here reads: scale it to 8 "
+            "bits, as its range asks for."
+        )
+
+
+def _damaged(name: str, error: Exception) -> InputError:
+    return InputError(f"{name} is a damaged picture ({str(error)[:80] or type(error).__name__}).")
+
+
+def _pixels(array: np.ndarray[Any, Any], max_pixels: int) -> np.ndarray[Any, Any]:
+    """uint8 (height, width, 3) or (height, width) of an array."""
+    if array.dtype != np.uint8:
+        raise InputError(
+            f"An array of pixels must be uint8, from 0 to 255, not {array.dtype}. Of numbers from 0 to 1: "
+            "(array * 255).round().astype('uint8')."
+        )
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] == 3:
+        # As transformers reads an array that may be either.
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise InputError(
+            f"An array of pixels must be (height, width) or (height, width, channels), not {tuple(array.shape)}."
+        )
+    if array.size == 0:
+        raise InputError(f"The array is empty: {tuple(array.shape)}.")
+    if array.shape[0] * array.shape[1] > max_pixels:
+        raise InputError(
+            f"The array has {array.shape[1]}x{array.shape[0]} pixels, more than the {max_pixels} that are read: make "
+            "it smaller."
+        )
+    if array.ndim == 3:
+        array = array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3]
+    return np.ascontiguousarray(array)

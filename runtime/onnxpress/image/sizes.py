@@ -1,0 +1,42 @@
+"""The sizes that pictures are resized to: pure functions on whole numbers of pixels, (height, width) in and out.
+
+Rounding is transformers' own (`transformers.image_transforms`), digit by digit: a pixel more is another answer.
+"""
+
+from __future__ import annotations
+
+Pixels = tuple[int, int]
+
+
+def shortest_edge(size: Pixels, shortest: int) -> Pixels:
+    """The shorter edge as asked, the other in proportion, rounded down (`get_resize_output_image_size`)."""
+    height, width = size
+    if width <= height:
+        return int(shortest * height / width), shortest
+    return shortest, int(shortest * width / height)
+
+
+def shortest_and_longest_edge(size: Pixels, shortest: int, longest: int) -> Pixels:
+    """The shorter edge as asked unless the other would be longer than `longest` (`get_size_with_aspect_ratio`)."""
+    height, width = size
+    exact: float = shortest
+    if max(size) / min(size) * shortest > longest:
+        exact = longest * float(min(size)) / float(max(size))
+        shortest = round(exact)
+    if min(size) == shortest:
+        return size
+    if width < height:
+        return int(exact * height / width), shortest
+    return shortest, int(exact * width / height)
+
+
+def within(size: Pixels, most: Pixels) -> Pixels:
+    """As large as fits, rounded down (`get_image_size_for_max_height_width`)."""
+    height, width = size
+    scale = min(most[0] / height, most[1] / width)
+    return int(height * scale), int(width * scale)
+
+
+def down_to_multiple(size: Pixels, divisor: int) -> Pixels:
+    """Each edge down to a multiple."""
+    return size[0] // divisor * divisor, size[1] // divisor * divisor

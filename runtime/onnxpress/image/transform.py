@@ -1,0 +1,129 @@
+"""Carries out the program of a manifest: a picture in, float32 numbers out, equal to transformers' own processors'.
+
+Resizing is Pillow's, as it is theirs. What follows is theirs in value and not in form: each of the 256 numbers that a
+channel may have is computed once, and looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import InputError
+from onnxpress.format.pictures import (
+    CHANNELS,
+    CenterCrop,
+    ImageSettings,
+    PictureStep,
+    PixelValues,
+    Resize,
+    ResizeEdge,
+    ResizeToMultiple,
+    ResizeWithin,
+)
+from onnxpress.image import sizes
+from onnxpress.image.opening import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from onnxpress.image.sizes import Pixels
+
+#: What each step that resizes makes of a size.
+_SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
+    Resize: lambda step, size: (step.height, step.width),
+    ResizeEdge: lambda step, size: (
+        sizes.shortest_edge(size, step.shortest)
+        if step.longest is None
+        else sizes.shortest_and_longest_edge(size, step.shortest, step.longest)
+    ),
+    ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
+    ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
+}
+
+#: The numbers that a channel may have.
+_LEVELS = np.arange(256, dtype=np.uint8)
+
+
+class Transform:
+    """The program of a manifest, ready to be carried out."""
+
+    def __init__(self, settings: ImageSettings) -> None:
+        self._steps = settings.steps
+        self._table = value_table(settings.values)
+        self._channels = range(CHANNELS)[:: -1 if settings.values.reversed_channels else 1]
+
+    def __call__(self, image: Image) -> NDArray[np.float32]:
+        """float32 (3, height, width) of a picture in mode "RGB".
+
+        Raises:
+            InputError: its shape makes a step ask for no pixels, or for too many.
+        """
+        for step in self._steps:
+            image = apply(step, image)
+        pixels = np.asarray(image)
+        values = np.empty((CHANNELS, *pixels.shape[:2]), dtype=np.float32)
+        for target, channel in zip(values, self._channels, strict=True):
+            # "clip" lets numpy write into the target without a copy; no index is out of range.
+            np.take(self._table[channel], pixels[:, :, channel], out=target, mode="clip")
+        return values
+
+
+def value_table(values: PixelValues) -> NDArray[np.float32]:
+    """float32 (3, 256): what each channel's numbers become, computed as transformers computes them
+    (`transformers.image_transforms.rescale`, `normalize`)."""
+    row = (_LEVELS if values.scale is None else _LEVELS.astype(np.float64) * values.scale).astype(np.float32)
+    table = np.tile(row + np.float32(values.offset), (CHANNELS, 1))
+    for normalization in values.normalizations:
+        mean, std = (np.array(numbers, np.float32)[:, None] for numbers in (normalization.mean, normalization.std))
+        table = (table - mean) / std
+    return table
+
+
+def apply(step: PictureStep, image: Image) -> Image:
+    """One step.
+
+    Raises:
+        InputError: the step would leave no pixels, or too many.
+    """
+    if isinstance(step, CenterCrop):
+        return _cropped(image, (step.height, step.width))
+    size = (image.height, image.width)
+    height, width = _SIZES[type(step)](step, size)
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise InputError(
+            f"A picture of {size[1]}x{size[0]} pixels would become {width}x{height} for this model, which is "
+            f"{'nothing' if height * width < 1 else f'more than {MAX_PIXELS} pixels'}: cut it to a less extreme shape."
+        )
+    return image.resize((width, height), resample=_filter(step.resample))
+
+
+def _filter(name: str) -> Any:
+    from PIL.Image import Resampling
+
+    return Resampling[name.upper()]
+
+
+def _cropped(image: Image, size: Pixels) -> Image:
+    """As `transformers.image_transforms.center_crop`."""
+    (height, width), (crop_height, crop_width) = (image.height, image.width), size
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    if top < 0 or left < 0:
+        from PIL.Image import new
+
+        full = (max(crop_height, height), max(crop_width, width))
+        above, before = ceil((full[0] - height) / 2), ceil((full[1] - width) / 2)
+        canvas = new("RGB", (full[1], full[0]))
+        canvas.paste(image, (before, above))
+        image, top, left = canvas, top + above, left + before
+    return image.crop((left, top, left + crop_width, top + crop_height))
+
+
+def output_size(steps: tuple[PictureStep, ...]) -> Pixels | None:
+    """The size of every picture after these steps; None: it depends on the picture."""
+    last = steps[-1] if steps else None
+    return (last.height, last.width) if isinstance(last, (Resize, CenterCrop)) else None

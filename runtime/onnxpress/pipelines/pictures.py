@@ -1,0 +1,77 @@
+"""Pictures as samples: how every task of pictures reads its inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import ArtifactError, InputError
+from onnxpress.image.opening import MAX_PIXELS, open_picture
+from onnxpress.image.transform import Transform
+from onnxpress.pipelines.collators import Stack
+from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.samples import Sample
+
+#: Pixels that take about as long as a token of text: a patch of 16x16 is what most models make of them.
+_PIXELS_OF_A_TOKEN = 256
+
+#: What transformers calls the inputs of tasks of pictures, beside `inputs`.
+NAMES = ("images", "image")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOptions:
+    """What every task of pictures takes. `max_pixels`: a picture of more is refused before it is read. `timeout`, of
+    transformers, is for addresses, which are not fetched here: it has no effect."""
+
+    max_pixels: int = MAX_PIXELS
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.max_pixels, int) or isinstance(self.max_pixels, bool) or self.max_pixels < 1:
+            raise InputError(f"max_pixels is {self.max_pixels!r}; it must be a positive number of pixels.")
+
+
+class PictureProcessor:
+    """Pictures to samples: what `onnxpress.image.opening.open_picture` takes, as float32 (3, height, width)."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        settings = model.artifact.manifest.processors.image
+        if settings is None:
+            raise ArtifactError(
+                f"{model.artifact.folder}: it does not say how pictures are read, so {model.task.name} cannot run. "
+                "Export again."
+            )
+        self.settings = settings
+        self.collator = Stack()
+        self._transform = Transform(settings)
+
+    def sample(self, raw: Any, context: Any = None, max_pixels: int = MAX_PIXELS) -> Sample:
+        """One picture.
+
+        Raises:
+            InputError: it is none, damaged, too large, or of a shape that the model cannot take.
+        """
+        values = self._transform(open_picture(raw, max_pixels))
+        return Sample({self.settings.input_names[0]: values}, cost_of(values), context)
+
+
+def cost_of(values: NDArray[np.float32]) -> int:
+    """What a picture (channels, height, width) costs, in tokens of text."""
+    return max(1, int(np.prod(values.shape[1:])) // _PIXELS_OF_A_TOKEN)
+
+
+def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:
+    """The inputs of a call, which transformers lets be named `images` or `image`; those names leave `options`.
+
+    Raises:
+        InputError: there are none, or two.
+    """
+    named = [options.pop(name) for name in NAMES if name in options]
+    passed = [value for value in (inputs, *named) if value is not None]
+    if len(passed) != 1:
+        raise InputError("Pass one picture or several as the first argument." if not passed else "Pass pictures once.")
+    return passed[0]

@@ -1,0 +1,98 @@
+"""The program of a manifest gives the numbers that its definition says, for every size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from onnxpress.errors import InputError
+from onnxpress.format.pictures import (
+    CenterCrop,
+    ImageSettings,
+    Normalization,
+    PixelValues,
+    Resize,
+    ResizeEdge,
+    ResizeToMultiple,
+    ResizeWithin,
+)
+from onnxpress.image import sizes
+from onnxpress.image.transform import Transform, apply, output_size, value_table
+
+EDGES = st.integers(1, 4_000)
+
+
+def picture(height: int, width: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+@given(EDGES, EDGES, st.integers(1, 400))
+def test_the_shorter_edge_is_as_asked(height: int, width: int, shortest: int) -> None:
+    new = sizes.shortest_edge((height, width), shortest)
+    assert min(new) == shortest
+    assert abs(max(new) - shortest * max(height, width) / min(height, width)) < 1
+
+
+@given(EDGES, EDGES, st.integers(8, 400), st.integers(400, 1333))
+def test_the_longer_edge_has_a_limit(height: int, width: int, shortest: int, longest: int) -> None:
+    new = sizes.shortest_and_longest_edge((height, width), shortest, longest)
+    assert max(new) <= longest or new == (height, width)
+
+
+@given(EDGES, EDGES, EDGES, EDGES)
+def test_what_fits_fits_and_no_more(height: int, width: int, tall: int, wide: int) -> None:
+    new = sizes.within((height, width), (tall, wide))
+    assert new[0] <= tall and new[1] <= wide
+    assert new[0] >= tall - 1 or new[1] >= wide - 1
+
+
+@given(EDGES, EDGES, st.integers(1, 64))
+def test_a_multiple_is_not_larger(height: int, width: int, divisor: int) -> None:
+    new = sizes.down_to_multiple((height, width), divisor)
+    assert new[0] % divisor == new[1] % divisor == 0
+    assert height - divisor < new[0] <= height and width - divisor < new[1] <= width
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
+def test_a_crop_keeps_the_middle_and_adds_black(height: int, width: int, tall: int, wide: int) -> None:
+    image = picture(height, width)
+    cropped = np.asarray(apply(CenterCrop(tall, wide), image))
+    assert cropped.shape == (tall, wide, 3)
+    inside = min(height, tall), min(width, wide)
+    if (tall - height) % 2 == 0 and (wide - width) % 2 == 0:
+        rows, columns = (abs(tall - height) // 2, abs(wide - width) // 2)
+        ours = cropped[rows if tall > height else 0 :][: inside[0], columns if wide > width else 0 :][:, : inside[1]]
+        theirs = np.asarray(image)[rows if height > tall else 0 :][: inside[0]]
+        assert np.array_equal(ours, theirs[:, columns if width > wide else 0 :][:, : inside[1]])
+    if tall >= height and wide >= width:
+        assert cropped.astype(int).sum() == np.asarray(image).astype(int).sum()
+
+
+@pytest.mark.parametrize("step", [ResizeEdge(224, "bilinear"), ResizeToMultiple(32, "bilinear")])
+def test_an_extreme_shape_is_refused_before_it_takes_memory(step: ResizeEdge | ResizeToMultiple) -> None:
+    with pytest.raises(InputError, match=r"A picture of 1x4000 pixels would become \d+x\d+ .* less extreme shape"):
+        apply(step, Image.new("RGB", (1, 4_000)))
+
+
+def test_values_are_scaled_moved_and_normalized_in_this_order() -> None:
+    values = PixelValues(0.5, -1.0, (Normalization((1.0, 2.0, 3.0), (2.0, 4.0, 8.0)),))
+    table = value_table(values)
+    assert table.dtype == np.float32
+    assert table[:, 10].tolist() == [(5 - 1 - 1) / 2, (5 - 1 - 2) / 4, (5 - 1 - 3) / 8]
+
+
+def test_channels_are_reversed_with_their_values() -> None:
+    image = Image.new("RGB", (2, 1), (10, 20, 30))
+    transform = Transform(ImageSettings(("x",), (), PixelValues(1.0, reversed_channels=True)))
+    assert transform(image)[:, 0, 0].tolist() == [30, 20, 10]
+
+
+def test_a_program_runs_in_order_and_gives_one_size() -> None:
+    steps = (Resize(20, 30, "nearest"), CenterCrop(8, 10))
+    values = Transform(ImageSettings(("x",), steps, PixelValues(1 / 255)))(picture(33, 44))
+    assert values.shape == (3, 8, 10) and values.dtype == np.float32 and 0 <= values.min() < values.max() <= 1
+    assert output_size(steps) == (8, 10)
+    assert output_size((ResizeEdge(8, "box"),)) is output_size(()) is output_size((ResizeWithin(8, 8, "box"),)) is None
