@@ -186,9 +186,11 @@ class Artifact:
         return {name: self._graph(precision, name, files) for name, files in variant.graphs.items()}
 
     @property
-    def _right_padded(self) -> bool:
-        """Whether the decoder that was looked at wants padding on the right; our own has none."""
-        return self.manifest.generation is not None and self.manifest.generation.cache in ("fused", "shared")
+    def _other_sides(self) -> tuple[bool, ...]:
+        """What a variant's graph may not be, wanting padding on the right or not, as that which was looked at is not.
+        Rows that are read without padding leave it open."""
+        cache = None if self.manifest.generation is None else self.manifest.generation.cache
+        return {"growing": (True,), "fused": (False,)}.get(cache or "", ())
 
     def _elsewhere(self, name: str) -> Path:
         path = self.elsewhere[name]
@@ -235,7 +237,7 @@ class Artifact:
         outputs = {adapter.names.get(tensor.name, tensor.name) for tensor in declared.outputs}
         if self.adopted is not None:
             alike = set(scanned.inputs) == inputs and outputs <= set(scanned.outputs)
-            if not alike or (declared.role == "decoder" and scanned.right_padded != self._right_padded):
+            if not alike or (declared.role == "decoder" and scanned.right_padded in self._other_sides):
                 raise UnsupportedFormat(
                     f"{path}: takes and returns other things than the variant that was looked at. Ask for this one by "
                     f"its name: precision={precision!r}."

@@ -64,8 +64,7 @@ def _graphs(files: Files, components: Mapping[str, Any]) -> dict[str, str]:
         name = part.get("file") if isinstance(part, Mapping) else None
         if not isinstance(name, str) or not name:
             raise CorruptFile(f"{files.folder / FILE}: the component {component!r} names no file.")
-        files.path(name)
-        graphs[graph] = name
+        graphs[graph] = files.named(name, FILE)
     return graphs
 
 

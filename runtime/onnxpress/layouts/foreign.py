@@ -96,6 +96,7 @@ def describe(
     *,
     said: Mapping[str, str] = MappingProxyType({}),
     facts: Sequence[Fact] = (),
+    made_of: str = "",
 ) -> Model:
     """The model that these graph files make.
 
@@ -103,6 +104,7 @@ def describe(
         variants: at least one.
         said: what graphs call inputs and outputs -> the manifest's names, as of `caches.our_names`.
         facts: what the layout knows besides.
+        made_of: the tool's file that config.json and generation_config.json were made of, where they were.
 
     Raises:
         ArtifactError: a file is missing, damaged or hostile, or the graph is of a kind that is not run.
@@ -112,7 +114,7 @@ def describe(
     if SUFFIXES[first].like == REFERENCE and not asked.files and asked.precision != first:
         # An optimized graph of numbers of 32 bits is fp32 where no other is.
         variants = {REFERENCE if name == first else name: graphs for name, graphs in variants.items()}
-    return _Description(files, layout, variants, asked, said, list(facts)).model()
+    return _Description(files, layout, variants, asked, said, made_of, list(facts)).model()
 
 
 @dataclass(slots=True)
@@ -122,6 +124,7 @@ class _Description:
     variants: Variants
     asked: Asked
     said: Mapping[str, str]
+    made_of: str
     facts: list[Fact] = field(default_factory=list)
     head: Head | None = None
 
@@ -335,11 +338,15 @@ class _Description:
             return None
         longest = config.get("max_position_embeddings") or config.get("n_positions")
         limit = longest if isinstance(longest, int) and longest > 0 else None
-        self._note("longest row", _limit(limit), CONFIG)
-        source = GENERATION if GENERATION in self.files.names else CONFIG
-        ends = self.files.settings(source).get("eos_token_id")
-        self._note("end of text", "nothing" if ends is None else str(ends), source)
+        self._note("longest row", _limit(limit), self._source(CONFIG))
+        said_in = GENERATION if GENERATION in self.files.names else CONFIG
+        ends = self.files.settings(said_in).get("eos_token_id")
+        self._note("end of text", "nothing" if ends is None else str(ends), self._source(said_in))
         return GenerationSettings(_cache(face.info, graphs), limit, "another tool made its graph")
+
+    def _source(self, name: str) -> str:
+        """The file that says what this one does, which may have been made of it."""
+        return self.made_of if self.made_of and name in self.files.elsewhere else name
 
     def _note(self, what: str, value: str, source: str) -> None:
         self.facts.append(Fact(what, value, source))

@@ -90,18 +90,19 @@ def read(files: Files, asked: Asked) -> Model | None:
         raise CorruptFile(f"{files.folder / FILE}: model.decoder.filename names no graph file.")
     if asked.folder or any(file not in (name, f"{files.folder.name}/{name}") for file in asked.files):
         return None
-    files.path(name)
-    graph = files.graph(name)
+    graph = files.graph(files.named(name, FILE))
     said = _names(files, decoder, graph)
     config = _config(files, model, decoder)
     if CONFIG not in files.names:
         files.make(CONFIG, json.dumps(config).encode())
-    if GENERATION not in files.names:
+    if GENERATION not in files.names or GENERATION in files.elsewhere:
         files.make(GENERATION, json.dumps(_generation(files, settings, config)).encode())
     facts = [Fact("model", str(config["model_type"]) or "not named", FILE)]
     if unread := sorted({word for word in _UNREAD if _says(settings, word)}):
         facts.append(Fact("left unread", ", ".join(unread), f"{FILE}; a folder loads no code and sets no options"))
-    return describe(files, LAYOUT.name, {precision_of(graph): {MODEL: name}}, asked, said=said, facts=facts)
+    return describe(
+        files, LAYOUT.name, {precision_of(graph): {MODEL: name}}, asked, said=said, facts=facts, made_of=FILE
+    )
 
 
 def _object(files: Files, parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:

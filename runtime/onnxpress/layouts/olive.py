@@ -37,12 +37,11 @@ def read(files: Files, asked: Asked) -> Model | None:
             f"{files.folder / FILE}: a {handler['type']} of Olive's; this version of onnxpress runs those that are "
             "one ONNX graph (ONNXModel)."
         )
-    name = config.get("onnx_file_name") or _last(config.get("model_path")) or _USUAL
-    files.path(str(name))
+    name = files.named(str(config.get("onnx_file_name") or _last(config.get("model_path")) or _USUAL), FILE)
     attributes = config.get("model_attributes")
     if CONFIG not in files.names and isinstance(attributes, Mapping):
         files.make(CONFIG, json.dumps(attributes).encode())
-    return describe(files, LAYOUT.name, {precision_of(files.graph(str(name))): {MODEL: str(name)}}, asked)
+    return describe(files, LAYOUT.name, {precision_of(files.graph(name)): {MODEL: name}}, asked, made_of=FILE)
 
 
 def _last(path: object) -> str | None:

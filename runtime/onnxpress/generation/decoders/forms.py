@@ -33,7 +33,7 @@ class Form:
         if self.turned:
             array = array.swapaxes(2, 3)
         if self.heads is not None:
-            array = array.reshape(-1, *array.shape[2:])
+            array = array.reshape(len(array) * self.heads, *array.shape[2:])
         return of_array(np.ascontiguousarray(array))
 
     def returned(self, buffer: Buffer) -> Buffer:
@@ -42,7 +42,7 @@ class Form:
             return buffer
         array: NDArray[Any] = buffer.read()
         if self.heads is not None:
-            array = array.reshape(-1, self.heads, *array.shape[1:])
+            array = array.reshape(len(array) // self.heads, self.heads, *array.shape[1:])
         if self.turned:
             array = array.swapaxes(2, 3)
         return of_array(np.ascontiguousarray(array))
