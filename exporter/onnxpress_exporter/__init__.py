@@ -12,15 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnxpress_exporter.flow import export
+    from onnxpress_exporter.flow import adopt, export
 
-__all__ = ["export"]
+__all__ = ["adopt", "export"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "export":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from onnxpress_exporter.flow import export
+    from onnxpress_exporter import flow
 
-    globals()["export"] = export
-    return export
+    value = globals()[name] = getattr(flow, name)
+    return value

@@ -1,7 +1,8 @@
 """The one flow: plan -> verify -> for each precision: quantize, judge, repair -> settle.
 
-`export` reads a checkpoint, and PyTorch is the reference; `quantize` reads an artifact, and its fp32 variant is. Both
-make a plan, and the rest is the same.
+`export` reads a checkpoint, and PyTorch is the reference; `quantize` reads an artifact, and its fp32 variant is;
+`adopt` reads another tool's folder, whose fp32 graph is, unless its checkpoint is there. All make a plan, and the rest
+is the same.
 
 Everything happens in a temporary folder beside the target, which is renamed at the end: a failed verification, an
 error or a kill leaves no artifact.
@@ -25,15 +26,18 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.suggestions import did_you_mean
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused, VerificationFailed
 from onnxpress_exporter.from_artifact import check_request, plan_from_artifact
+from onnxpress_exporter.from_foreign import adopt_into, open_foreign
 from onnxpress_exporter.gate.finished import unanswered
 from onnxpress_exporter.judging.data import read
-from onnxpress_exporter.plan import Plan
+from onnxpress_exporter.layouts import USUAL, find_layout
+from onnxpress_exporter.plan import Beside, Plan, no_files_beside
 from onnxpress_exporter.precisions import PRECISIONS, QUANTIZED
 from onnxpress_exporter.quantize.quantizer import Made, Quantizer, remove
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
 from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.foreign import described_variant
 from onnxpress_exporter.write.origin import public_name
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
@@ -50,6 +54,7 @@ def export(
     allow_pickled_weights: bool = False,
     trust_remote_code: bool = False,
     adapter: str | Path | None = None,
+    layout: str = USUAL.name,
     quantization: Settings | None = None,
     command: str | None = None,
     log_file: Path | None = None,
@@ -66,6 +71,7 @@ def export(
         allow_pickled_weights: load a checkpoint that has no safetensors file.
         trust_remote_code: let the checkpoint's own Python code run.
         adapter: a PEFT adapter, a folder or a Hub id, to merge into the model.
+        layout: how files and graphs are laid out, one of `layouts.LAYOUTS`: for this runtime, or for another tool.
         quantization: thresholds of the variants, how long each may be repaired, and labelled rows to judge them by.
         command: what the manifest records as the command; None: this call.
         log_file: where dependencies' logs, warnings and output go; None: nowhere.
@@ -81,6 +87,7 @@ def export(
     from onnxpress_exporter.from_checkpoint import plan_from_checkpoint
     from onnxpress_exporter.reference import torch_threads
     from onnxpress_exporter.source.checkpoint import open_checkpoint
+    from onnxpress_exporter.tasks import TASKS
     from onnxpress_exporter.tasks.heads import normalize_task
     from onnxpress_exporter.tasks.loading import infer_task
 
@@ -103,12 +110,21 @@ def export(
             adapter=adapter,
         )
         name = asked or infer_task(checkpoint)
+        written = find_layout(layout, writes=TASKS[name].writes)
         recorded = (
             command or f"onnxpress_exporter.export({public_name(model)!r}, {public_name(out)!r}, {name!r}, {wanted!r})"
         )
         with staged_folder(target, force=force) as folder:
             plan = plan_from_checkpoint(
-                checkpoint, name, folder, recorded, settings, table, say, allow_pickled_weights=allow_pickled_weights
+                checkpoint,
+                name,
+                folder,
+                recorded,
+                settings,
+                table,
+                say,
+                allow_pickled_weights=allow_pickled_weights,
+                layout=written,
             )
             refused = _carry_out(plan, wanted, say)
         say("done")
@@ -155,6 +171,60 @@ def quantize(
     return _checked(target, refused)
 
 
+def adopt(
+    source: str | Path,
+    out: str | Path,
+    task: str | None = None,
+    precision: Sequence[str] | str = (REFERENCE,),
+    *,
+    revision: str | None = None,
+    pooling: str | None = None,
+    force: bool = False,
+    settings: Settings | None = None,
+    command: str | None = None,
+    log_file: Path | None = None,
+    progress: Say | None = None,
+) -> Artifact:
+    """Turn another tool's folder of ONNX graphs into an artifact: with a manifest, hashes, and variants of its own.
+
+    Nothing says that the graph is the checkpoint's: `trust` of the artifact is "hashed", and its quality not known.
+
+    Args:
+        source: a folder or a Hub id.
+        out: the artifact's folder; it must not exist unless `force` is given.
+        task: the Hub's name or an alias; None: what the graph and the files show.
+        precision: variants beside the fp32 one, of `precisions.QUANTIZED`; they are made from it and judged by it. The
+            folder's own variants passed no gate, and are not taken.
+        revision: branch, tag or commit on the Hub.
+        pooling: how token states become one vector, where the folder does not say.
+        settings, command, log_file: as of `quantize`.
+        progress: called with what is being done.
+
+    Raises:
+        VariantRefused: a variant misses its thresholds. Those that passed were written.
+        InputError: it is an artifact of ours, the target exists, or an argument is wrong.
+        ArtifactError, UnknownTask, HubError: the folder cannot be understood; the message says what to do.
+    """
+    target, say, chosen = Path(out).expanduser(), progress or (lambda stage: None), settings or Settings()
+    wanted = precisions(precision, (REFERENCE, *QUANTIZED))
+    check_target(target, force=force)
+    say("open")
+    found = open_foreign(source, task, revision, pooling)
+    named = tuple(dict.fromkeys((described_variant(found.manifest), *wanted)))
+    recorded = (
+        command or f"onnxpress_exporter.adopt({public_name(source)!r}, {public_name(out)!r}, {task!r}, {wanted!r})"
+    )
+    with quiet(log_file), staged_folder(target, force=force) as folder:
+        adoption = adopt_into(found, source, named, folder, recorded, chosen, say)
+        if adoption.plan is not None:
+            refused = _carry_out(adoption.plan, named, say)
+        else:
+            say("write")
+            refused = _finished(folder, adoption.manifest, Outcome(), named, added=False)
+    say("done")
+    return _checked(target, refused)
+
+
 def precisions(wanted: Sequence[str] | str, known: Sequence[str] = QUANTIZED) -> tuple[str, ...]:
     """List the names of precisions, each once.
 
@@ -188,8 +258,7 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
     """
     try:
         plain = plan.manifest.variants[REFERENCE]
-        was_there = plain.quality is not None
-        if not was_there:
+        if plan.compared:
             say("verify")
             try:
                 quality = plan.gate.verify(REFERENCE, plan.plain)
@@ -210,28 +279,38 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
     finally:
         plan.plain.close()
     say("write")
-    return _finished(plan, manifest, outcome, wanted, added=was_there)
+    return _finished(plan.folder, manifest, outcome, wanted, added=plan.adds, beside=plan.beside)
 
 
 def _finished(
-    plan: Plan, manifest: Manifest, outcome: Outcome, wanted: Sequence[str], *, added: bool
+    folder: Path,
+    manifest: Manifest,
+    outcome: Outcome,
+    wanted: Sequence[str],
+    *,
+    added: bool,
+    beside: Beside = no_files_beside,
 ) -> Mapping[str, str]:
     """Write the artifact, and ask it through its own pipeline, as each variant; for each refused precision why.
+
+    Args:
+        beside: writes what its layout has besides.
 
     Raises:
         VerificationFailed: it does not answer as fp32.
         VariantRefused: there would be nothing new to write.
     """
     while True:
-        complete = settled(manifest, outcome, wanted, plan.folder, added=added)
-        finish(complete, plan.folder)
-        silent = {name: why for name in complete.variants if (why := unanswered(plan.folder, name)) is not None}
-        if REFERENCE in silent:
-            raise VerificationFailed(f"{silent[REFERENCE]} No artifact was written.")
+        complete = settled(manifest, outcome, wanted, folder, added=added)
+        beside(complete, folder)
+        finish(complete, folder)
+        silent = {name: why for name in complete.variants if (why := unanswered(folder, name)) is not None}
+        if (first := next(iter(manifest.variants))) in silent:
+            raise VerificationFailed(f"{silent[first]} No artifact was written.")
         if not silent:
             return outcome.refused
         for name in silent:
-            remove_variant(complete.variants, name, plan.folder)
+            remove_variant(complete.variants, name, folder)
         manifest = replace(manifest, variants=_without(manifest.variants, silent))
         outcome = Outcome(_without(outcome.variants, silent), {**outcome.refused, **silent})
 
@@ -250,7 +329,7 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         {part.name: part.graph for part in plan.parts if part.quantizable},
         {part.name: part.role for part in plan.parts},
         {part.name: files[part.name] for part in plan.parts if not part.quantizable},
-        plan.folder / describe.GRAPHS,
+        plan.graphs_folder,
         gate,
         plan.settings,
         writes=plan.writes,
@@ -289,7 +368,8 @@ def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
     graphs = {name: replace(entry, precision=REFERENCE) for name, entry in plan.fp32.items()}
     for name, paths in quantized.files.items():
         graphs[name] = describe.graph_files(quantized.graphs[name], paths, plan.folder)
-    with closing(Session({name: plan.folder / entry.file for name, entry in graphs.items()})) as session:
+    files = {name: plan.folder / entry.file for name, entry in graphs.items()}
+    with closing(Session(files, adapters=plan.manifest.adapters)) as session:
         quality = plan.gate.verify(precision, session)
         variant = Variant(
             graphs,

@@ -18,6 +18,7 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate
+from onnxpress_exporter.gate.cases import Ends
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.plan import Part, Plan
@@ -72,17 +73,22 @@ def plan_from_artifact(
     parts = tuple(
         Part(name, info, onnx_ir.load(graphs[name]), info.role != "head") for name, info in manifest.graphs.items()
     )
-    plain = Session(graphs)
+    plain = Session(graphs, adapters=manifest.adapters)
     say("asking fp32")
     gate: Gate
     if manifest.generation is None:
-        gate = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(plain), rows)
+        gate = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(plain, artifact.trust), rows)
     else:
-        defaults = {}
-        if GENERATION_CONFIG in manifest.files:
-            defaults = json.loads(artifact.file(GENERATION_CONFIG).read_text(encoding="utf-8"))
-        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_of(defaults), rows=rows)
-    return Plan(manifest, folder, parts, plain, gate, settings)
+        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_in(artifact), rows=rows)
+    return Plan(manifest, folder, parts, plain, gate, settings, compared=False, adds=True)
+
+
+def ends_in(artifact: Artifact) -> Ends:
+    """The tokens that begin and end what an artifact writes."""
+    defaults = {}
+    if GENERATION_CONFIG in artifact.manifest.files:
+        defaults = json.loads(artifact.file(GENERATION_CONFIG).read_text(encoding="utf-8"))
+    return ends_of(defaults)
 
 
 def _copy_files(artifact: Artifact, folder: Path, without: Sequence[str]) -> None:

@@ -35,6 +35,7 @@ from onnxpress_exporter.inputs import read_inputs
 from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.judging.data import Table
 from onnxpress_exporter.judging.samples import SINGLES
+from onnxpress_exporter.layouts import USUAL, WrittenLayout
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.plan import Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
@@ -70,11 +71,13 @@ def plan_from_checkpoint(
     say: Say,
     *,
     allow_pickled_weights: bool,
+    layout: WrittenLayout = USUAL,
 ) -> Plan:
     """Write a checkpoint's fp32 graphs, tokenizer and settings into `folder`, and ask PyTorch for its answers.
 
     Args:
         table: labelled rows.
+        layout: how files and graphs are laid out.
 
     Raises:
         VerificationFailed: the runtime's tokens are not transformers'.
@@ -89,9 +92,9 @@ def plan_from_checkpoint(
     )
     processors = inputs.write(checkpoint, folder, model, writes=row.writes)
     say("trace")
-    graphs = _built(model) if row.writes else _traced(parts_to_trace)
+    graphs = _built(model, layout) if row.writes else _traced(parts_to_trace)
     say("save")
-    files = _save(graphs.models, folder)
+    files = _save(graphs.models, folder, folder / layout.folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
     describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
     row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
@@ -129,11 +132,12 @@ def plan_from_checkpoint(
     )
     if graphs.generation is None:
         answers = AnswersGate(artifact, tokenizer, TorchReference(graphs.modules, compared), rows, inputs.check)
-        return Plan(replace(manifest, padding=answers.padding), folder, parts, plain, answers, settings)
+        manifest = replace(manifest, padding=answers.padding)
+        return Plan(manifest, folder, parts, plain, answers, settings, beside=layout.finish)
     writer = required_tokenizer(artifact)
     _check_texts(writer, inputs.check)
     writing = WritingGate(artifact, writer, plain, _ends(model), TorchWriter(model), rows=rows)
-    return Plan(manifest, folder, parts, plain, writing, settings)
+    return Plan(manifest, folder, parts, plain, writing, settings, beside=layout.finish)
 
 
 def traceable(
@@ -154,19 +158,20 @@ def _traced(traceable: Sequence[Traceable]) -> _Graphs:
     )
 
 
-def _built(model: Any) -> _Graphs:
+def _built(model: Any, layout: WrittenLayout) -> _Graphs:
     """Build the graphs of a model that writes."""
     built = build(model)
-    info = {name: graph_info(name, graph) for name, graph in built.graphs.items()}
-    return _Graphs(built.graphs, info, {}, built.settings)
+    adapted = layout.adapt(built.graphs, built.settings)
+    info = {name: graph_info(name, graph) for name, graph in adapted.graphs.items()}
+    return _Graphs(adapted.graphs, info, {}, adapted.generation)
 
 
-def _save(models: Mapping[str, onnx_ir.Model], folder: Path) -> dict[str, GraphFiles]:
-    """Write graphs, named as transformers.js names them."""
-    (folder / describe.GRAPHS).mkdir(exist_ok=True)
+def _save(models: Mapping[str, onnx_ir.Model], folder: Path, place: Path) -> dict[str, GraphFiles]:
+    """Write graphs to a place in the artifact's folder, named as transformers.js names them."""
+    place.mkdir(exist_ok=True)
     files = {}
     for name, graph in models.items():
-        path = folder / describe.GRAPHS / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
+        path = place / f"{name}{PRECISIONS[REFERENCE].suffix}.onnx"
         files[name] = describe.graph_files(graph, save(graph, path), folder)
     return files
 

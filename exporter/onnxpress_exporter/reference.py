@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
 from onnxpress.engine.threads import default_threads
+from onnxpress.format.model import Trust
+from onnxpress_exporter.gate.base import fp32_in_words
 from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.timing import PYTORCH
 
@@ -30,14 +32,14 @@ _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_
 
 
 class GraphReference:
-    """A graph that was verified, in the place of PyTorch."""
+    """The fp32 variant in the place of PyTorch. `trust`: the artifact's; an adopted one was perhaps never verified."""
 
-    name = "the fp32 variant, verified against PyTorch"
     timed: str | None = None
     device = "cpu"
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, trust: Trust = "verified") -> None:
         self._session = session
+        self.name = fp32_in_words(trust)
 
     def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
         """Named outputs of a graph."""

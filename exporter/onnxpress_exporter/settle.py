@@ -45,9 +45,9 @@ def settled(manifest: Manifest, outcome: Outcome, wanted: Sequence[str], folder:
         VariantRefused: none would be left, or none is new.
     """
     variants = {**manifest.variants, **outcome.variants}
-    if not outcome.variants and (added or REFERENCE not in wanted):
+    if not outcome.variants and (added or not any(name in variants for name in wanted)):
         raise VariantRefused(refusal(outcome.refused, None), refused=outcome.refused)
-    if REFERENCE not in wanted:
+    if REFERENCE in variants and REFERENCE not in wanted:
         variants = _without_fp32(variants, folder)
     return replace(manifest, variants={name: variants[name] for name in PRECISIONS if name in variants})
 

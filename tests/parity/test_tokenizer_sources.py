@@ -16,8 +16,10 @@ from transformers import AutoTokenizer
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.tokenizer_files import read_tokenizer
 from onnxpress.text.tokenizer import Tokenizer
-from tests.fixtures.slow_tokenizers import train_spm
-from tests.fixtures.tiny_tokenizers import WORDS
+from onnxpress_exporter.quiet import quiet
+from onnxpress_exporter.write.tokenizers import tokenizer_settings
+from tests.fixtures.slow_tokenizers import slow_tokenizer, train_spm
+from tests.fixtures.tiny_tokenizers import WORDS, tiny_tokenizer
 
 _TEXTS = (
     *(" ".join(WORDS[start : start + 6]) for start in range(0, len(WORDS), 3)),
@@ -97,9 +99,19 @@ CASES: dict[str, tuple[str, Callable[[Path], None], Mapping[str, Any]]] = {
     "deberta-v2": ("DebertaV2Tokenizer", pieces("spm.model", pad_id=0, unk_id=3, **_BERT), {"split_by_punct": True}),
 }
 
+#: Slow classes, and how `tests.fixtures.slow_tokenizers` makes their files.
+SLOW: dict[str, tuple[str, dict[str, Any]]] = {
+    "marian": ("marian", {"codes": ("fr", "deu_Latn", "zh")}),
+    "marian-bpe": ("marian", {"model": "bpe"}),
+    "marian-two-vocabularies": ("marian", {"separate_vocabs": True}),
+    "m2m100": ("m2m100", {}),
+    "m2m100-unigram": ("m2m100", {"model": "unigram", "marked": False, "rule": "nmt_nfkc_cf"}),
+}
+
 _PARTS = (
     *("hello", "World", "Rome", "don't", "1,234", "``x''", " ", "  ", "\t", "\n", "é", "e\u0301", "好", "日本", "ﬁ"),
     *("İ", "ß", "🙂", "\u200b", "\u00a0", "\x00", "\u2028", "\u3000", "▁", "▁the", "`", "...", "ΟΔΥΣΣΕΥΣ", "\ufeff"),
+    *("__en__", "__fr__", ">>fr<<", ">>xx<<", "111", "1,110.50"),
     *(*_SPECIAL, *_BRACKETS, "<extra_id_3>", "<eop>", "<cls>", "<sep>", "<x>"),
 )
 _STRINGS = st.lists(st.sampled_from(_PARTS) | st.text(max_size=4), max_size=8).map("".join)
@@ -152,5 +164,63 @@ def test_ids_are_those_of_transformers(name: str, tmp_path: Path, monkeypatch: p
             assert list(ours.encode(first, second).ids) == both["input_ids"]
             if "token_type_ids" in both:
                 assert list(ours.encode(first, second).type_ids) == both["token_type_ids"]
+
+    compare()
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_translators_ids_are_those_of_transformers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONNXPRESS_CACHE", str(tmp_path / "cache"))
+    kind, options = SLOW[name]
+    with quiet():
+        theirs = slow_tokenizer(kind, tmp_path, **options)
+    for folder in ("made", "saved"):
+        files = Files(tmp_path / folder)
+        read = read_tokenizer(files, {"model_type": kind}, ())
+        ours = Tokenizer(files.place(read.file), read, files.elsewhere)
+        exported = tokenizer_settings(theirs, None)
+        assert read.languages == exported.languages
+        assert read.segmentation == exported.segmentation
+        assert read.special_tokens == exported.special_tokens
+
+        _compare_texts(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["nllb", "mbart", "mbart50", "nllb, legacy"])
+def test_languages_are_known_from_a_tokenizer_json(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever frame the file holds, as that of another tool: the class's counts, as in transformers."""
+    monkeypatch.setenv("ONNXPRESS_CACHE", str(tmp_path / "cache"))
+    tiny_tokenizer(kind.partition(",")[0]).save_pretrained(tmp_path)
+    if "legacy" in kind:
+        config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "legacy_behaviour": True}))
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    for processor in (content["post_processor"], None):
+        (tmp_path / "tokenizer.json").write_text(json.dumps({**content, "post_processor": processor}))
+        theirs, files = AutoTokenizer.from_pretrained(tmp_path), Files(tmp_path)
+        read = read_tokenizer(files, {}, ())
+        ours = Tokenizer(files.place(read.file), read, files.elsewhere)
+        languages = tokenizer_settings(theirs, None).languages
+        assert languages is not None and read.languages == languages
+        for code in (None, *list(languages.codes)[:3]):
+            if code is not None:
+                theirs.src_lang = code
+            for text in ("hello World", "", "a </s> b"):
+                assert list(ours.encode(text, source_language=code).ids) == theirs(text)["input_ids"]
+
+
+def _compare_texts(ours: Tokenizer, theirs: Any) -> None:
+    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(_STRINGS)
+    def compare(text: str) -> None:
+        try:
+            ids = theirs(text)["input_ids"]
+        except (UnicodeEncodeError, TypeError):  # half a character
+            return
+        assert list(ours.encode(text).ids) == ids
+        if (segmentation := ours.target.settings.segmentation) is not None:  # ids of the side that is written
+            ids = [number for number in ids if number < segmentation.vocabulary]
+        for skip in (True, False):
+            assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
 
     compare()

@@ -112,6 +112,7 @@ def test_settings_are_json_text_or_a_file(artifact: Path, tmp_path: Path) -> Non
     settings = ("-s", "top_k=null", "-s", f"function_to_apply=@{tmp_path / 'function'}")
     result = _call("run", artifact, "good", *settings, "--json")
     assert json.loads(result.output) == [{"label": "good", "score": 1.0}, {"label": "bad", "score": 0.0}]
+    assert _call("run", artifact, "good", *settings, "-s", "top_k=None", "--json").output == result.output
 
 
 @pytest.mark.parametrize(

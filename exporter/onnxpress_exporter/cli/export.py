@@ -19,6 +19,7 @@ from onnxpress_exporter.cli.terminal import (
     quantization_settings,
     require,
 )
+from onnxpress_exporter.layouts import LAYOUTS, USUAL
 from onnxpress_exporter.write.origin import public_command
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ TITLES = {
 )
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint's own Python code run.")
 @click.option("--adapter", help="A PEFT adapter, a folder or a Hub id, to merge into the model.")
+@click.option(
+    "--layout",
+    type=click.Choice(list(LAYOUTS)),
+    default=USUAL.name,
+    show_default=True,
+    help="How files and graphs are laid out: for this runtime, or so that another tool runs a model that writes, too.",
+)
 @quantization_options
 @evaluation_options
 @output_options
@@ -67,6 +75,7 @@ def export_command(
     allow_pickled_weights: bool,
     trust_remote_code: bool,
     adapter: str | None,
+    layout: str,
     thresholds: tuple[str, ...],
     repair_s: float,
     keep_slow: bool,
@@ -99,6 +108,7 @@ def export_command(
                 allow_pickled_weights=allow_pickled_weights,
                 trust_remote_code=trust_remote_code,
                 adapter=adapter,
+                layout=layout,
                 quantization=settings,
                 command=public_command(sys.argv[1:]),
                 log_file=log,

@@ -142,8 +142,8 @@ def quantization_settings(
     return Settings(parse_thresholds(limits), repair_s, keep_slow, evaluation)
 
 
-def require(command: str, modules: Sequence[str]) -> None:
-    """Make sure that what a command imports is installed.
+def require(command: str, modules: Sequence[str], extra: str | None = None) -> None:
+    """Make sure that what a command imports is installed. `extra`: what installs it; None: the command's name does.
 
     Raises:
         MissingDependency: it is not.
@@ -151,8 +151,8 @@ def require(command: str, modules: Sequence[str]) -> None:
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
         raise MissingDependency(
-            f"`onnxpress {command}` needs {', '.join(missing)}: `pip install 'onnxpress[{command}]'`. (Running an "
-            "artifact does not.)"
+            f"`onnxpress {command}` needs {', '.join(missing)}: `pip install 'onnxpress[{extra or command}]'`. "
+            "(Running an artifact does not.)"
         )
 
 

@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import Quality, Speed
+from onnxpress.format.model import Trust
 from onnxpress_exporter.quantize.quantizer import Judges
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+def fp32_in_words(trust: Trust) -> str:
+    """What an artifact's fp32 variant is worth as a reference, for the manifest."""
+    compared = "verified against" if trust == "verified" else "never compared with"
+    return f"the fp32 variant, {compared} PyTorch"
 
 
 class Runs(Protocol):

@@ -16,6 +16,9 @@ from onnxpress_exporter.gate.cases import Case
 
 Arrays = dict[str, NDArray[Any]]
 
+#: What an encoder returns that makes no keys and values itself.
+STATES = "last_hidden_state"
+
 #: Tokens of a case that are read one at a time, where a graph takes no more.
 STEPS = 48
 
@@ -44,12 +47,14 @@ def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[s
         "with_log_normalizer": np.array(False),
         "encoder_attention_mask": np.ones((1, len(case.source or ())), np.int64),
     }
+    if STATES in encoded:  # of which the decoder itself makes keys and values, in the call that has no past
+        known |= {"encoder_hidden_states": encoded[STATES], "use_cache_branch": np.zeros(1, bool)}
     arrays: Arrays = {}
     for tensor in info.inputs:
         if tensor.name in known:
             arrays[tensor.name] = known[tensor.name]
-        elif ".encoder." in tensor.name:
-            arrays[tensor.name] = encoded[tensor.name.replace("past_key_values.", "present.", 1)]
+        elif (present := tensor.name.replace("past_key_values.", "present.", 1)) in encoded:
+            arrays[tensor.name] = encoded[present]
         else:
             _, heads, _, size = tensor.axes
             arrays[tensor.name] = np.zeros((1, int(heads), count if shared else 0, int(size)), np.float32)

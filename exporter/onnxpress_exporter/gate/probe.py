@@ -63,7 +63,7 @@ class TextProbe:
         self, probes: Probes, graph: GraphInfo, tokenizer: Tokenizer, far: int | None = None, check: Check | None = None
     ) -> None:
         self._tokenizer = tokenizer
-        self._names = [tensor.name for tensor in graph.inputs]
+        self._dtypes = {tensor.name: tensor.dtype for tensor in graph.inputs}
         self.limit = min(tokenizer.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
         mask = tokenizer.settings.special_tokens.get("mask") if probes.masked else None
         self.samples: list[Named] = []
@@ -99,7 +99,11 @@ class TextProbe:
         """Rows as the graph takes them, padded as the tokenizer's settings say."""
         settings = self._tokenizer.settings
         collator = PadTokens(
-            tuple(self._names), settings.pad_token_id, settings.pad_token_type_id, settings.padding_side
+            tuple(self._dtypes),
+            settings.pad_token_id,
+            settings.pad_token_type_id,
+            settings.padding_side,
+            dtypes=self._dtypes,
         )
         batch = collator.collate(rows)
         return Collated(batch.arrays, batch.spans)

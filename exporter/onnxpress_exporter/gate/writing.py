@@ -16,7 +16,7 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import build_pipeline
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate import timing
-from onnxpress_exporter.gate.base import Arrays
+from onnxpress_exporter.gate.base import Arrays, fp32_in_words
 from onnxpress_exporter.gate.cases import Case, Ends, Reader
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
@@ -64,7 +64,7 @@ class WritingGate:
         self._encodes = ENCODER in manifest.graphs
         self._reader = Reader(tokenizer, limit, ends.start if self._encodes else None)
         self._session = plain
-        self._plain = self._graphs(plain, "the fp32 variant, verified against PyTorch")
+        self._plain = self._graphs(plain, fp32_in_words(artifact.trust))
         # Whether PyTorch would write what the graph writes is asked by `verify`.
         write = self._plain.write
         self._expected = Expected(

@@ -61,6 +61,8 @@ def without_log_normalizer(model: onnx_ir.Model) -> int | None:
     columns = ints(other.inputs[1])
     model.graph.outputs.remove(normalizer)
     remove_dead(model)
+    for name in [name for name in model.graph.initializers if name.startswith(f"{NAME}.")]:  # the branches read them
+        del model.graph.initializers[name]
     model.graph.inputs.remove(next(value for value in model.graph.inputs if value.name == ASKED))
     return columns[0] if columns else 0
 

@@ -11,6 +11,7 @@ from onnxpress.cli.inspection import size, unverified, variant_rows
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.files import write_file
 from onnxpress.format.manifest import Manifest, Variant
+from onnxpress.format.model import trust_of
 from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter.judging.metrics import OF_REFERENCE
 
@@ -49,7 +50,7 @@ def card(manifest: Manifest) -> str:
         "",
         f"# {Path(source).name} for ONNX Runtime",
         "",
-        f"{manifest.architecture} ({manifest.model_type}) for {manifest.task}, exported and verified by onnxpress.",
+        f"{manifest.architecture} ({manifest.model_type}) for {manifest.task}, {_origin(manifest)}.",
         "",
         "```python",
         "import onnxpress",
@@ -61,12 +62,31 @@ def card(manifest: Manifest) -> str:
         "|" + "---|" * len(header),
         *["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows],
         "",
-        "Quality is measured against PyTorch in fp32 on texts that took no part in quantization; speed is fp32's, or",
-        "PyTorch's, time over the variant's on the exporting machine, where the variant suits it.",
+        f"Quality is measured against {_reference(manifest)} in fp32 on texts that took no part in quantization; speed",
+        "is fp32's, or PyTorch's, time over the variant's on the exporting machine, where the variant suits it.",
+        *_facts(manifest),
     ]
     for name, variant in manifest.variants.items():
         lines += _details(name, variant)
     return "\n".join(lines) + "\n"
+
+
+def _origin(manifest: Manifest) -> str:
+    adopted = manifest.provenance.adopted
+    if adopted is None:
+        return "exported and verified by onnxpress"
+    verified = "verified" if trust_of(manifest) == "verified" else "not compared with the original"
+    return f"adopted by onnxpress from {adopted.layout}'s files, {verified}"
+
+
+def _reference(manifest: Manifest) -> str:
+    return "PyTorch" if trust_of(manifest) == "verified" else "the graph as it was found"
+
+
+def _facts(manifest: Manifest) -> list[str]:
+    """What was inferred of another tool's files."""
+    adopted = manifest.provenance.adopted
+    return [] if adopted is None else ["", "## What was inferred", "", *[f"- {fact}" for fact in adopted.facts]]
 
 
 def _details(name: str, variant: Variant) -> list[str]:

@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -28,8 +29,11 @@ from onnxpress.format.manifest import (
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.write.origin import public_name
 
-#: The folder of an artifact that holds its graphs.
+#: Where graphs are in this project's own layout.
 GRAPHS = "onnx"
+
+#: The endings of graphs and of their weights.
+_OF_GRAPHS = (".onnx", ".onnx_data")
 
 CONFIG = "config.json"
 
@@ -43,29 +47,46 @@ def graph_files(model: onnx_ir.Model, files: tuple[Path, ...], folder: Path) -> 
 
 
 def provenance(checkpoint: Checkpoint, command: str) -> Provenance:
-    """Origin of the weights, versions of what made the artifact. SOURCE_DATE_EPOCH fixes the time."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    """Origin of the weights, versions of what made the artifact."""
     return Provenance(
         source=public_name(checkpoint.source),
         revision=checkpoint.revision,
         commit=checkpoint.commit,
-        weights_sha256=_weights_sha256(checkpoint.model_folder),
+        weights_sha256=weights_sha256(_weight_files(checkpoint.model_folder)),
         command=command,
-        created=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        versions={**{name: version(name) for name in PACKAGES}, "python": python_version()},
+        created=moment(),
+        versions=versions(),
         adapter=None if checkpoint.adapter is None else public_name(checkpoint.adapter.source),
     )
 
 
-def _weights_sha256(folder: Path) -> str:
-    """Hash the weight file; of several, their names and digests together."""
+def moment() -> str:
+    """Now, in UTC. SOURCE_DATE_EPOCH fixes the time."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def versions() -> dict[str, str]:
+    """Python's version, and those of the packages that have a part in artifacts, as far as they are installed."""
+    installed = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return {**installed, "python": python_version()}
+
+
+def _weight_files(folder: Path) -> list[Path]:
     names = sorted(path for pattern in ("model*.safetensors", "pytorch_model*.bin") for path in folder.glob(pattern))
-    safe = [path for path in names if path.suffix == ".safetensors"] or names
-    if len(safe) == 1:
-        return sha256(safe[0])
+    return [path for path in names if path.suffix == ".safetensors"] or names
+
+
+def weights_sha256(files: Sequence[Path]) -> str:
+    """Hash the weight file; of several, their names and digests together."""
+    if len(files) == 1:
+        return sha256(files[0])
     digest = hashlib.sha256()
-    for path in safe:
+    for path in files:
         digest.update(f"{sha256(path)}  {path.name}\n".encode())
     return digest.hexdigest()
 
@@ -81,11 +102,15 @@ def copy_settings(checkpoint: Checkpoint, folder: Path, settings: Mapping[str, A
     transformers.js has to be told there which graphs keep their weights in a file of their own.
     """
     shutil.copyfile(checkpoint.model_folder / CONFIG, folder / CONFIG)
-    config = {**checkpoint.config, **settings}
-    external = sorted(path.name.removesuffix("_data") for path in folder.glob(f"{GRAPHS}/*.onnx_data"))
+    write_config({**checkpoint.config, **settings}, folder, changed=bool(settings))
+
+
+def write_config(config: Mapping[str, Any], folder: Path, *, changed: bool) -> None:
+    """Write config.json where it is `changed`, or has to say which graphs in `folder` keep weights in another file."""
+    external = sorted(path.name.removesuffix("_data") for path in folder.rglob("*.onnx_data"))
     if external:
-        config["transformers.js_config"] = {"use_external_data_format": dict.fromkeys(external, 1)}
-    if external or settings:
+        config = {**config, "transformers.js_config": {"use_external_data_format": dict.fromkeys(external, 1)}}
+    if external or changed:
         (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -105,5 +130,5 @@ def file_table(folder: Path, *, graphs: bool = True) -> dict[str, FileInfo]:
     """Size and SHA-256 of every file in `folder` but the manifest, by POSIX path, sorted; without `graphs` of those
     that are settings and tokenizers."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME)
-    paths = [path for path in paths if graphs or path.parent.name != GRAPHS]
+    paths = [path for path in paths if graphs or not path.name.endswith(_OF_GRAPHS)]
     return {path.relative_to(folder).as_posix(): FileInfo(path.stat().st_size, sha256(path)) for path in paths}

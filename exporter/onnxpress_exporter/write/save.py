@@ -21,6 +21,7 @@ def save(model: onnx_ir.Model, path: Path) -> tuple[Path, ...]:
     values = (value for graph in graphs for value in graph.initializers.values())
     total_bytes = sum(value.const_value.nbytes for value in values if value.const_value is not None)
     if total_bytes <= EXTERNAL_ABOVE_BYTES:
+        onnx_ir.external_data.load_to_model(model)  # of a graph that had them elsewhere
         onnx_ir.save(model, path)
         return (path,)
     data = path.with_name(f"{path.name}_data")

@@ -10,7 +10,7 @@ from onnxpress.engine.providers import PROVIDERS, provider_of
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant, families_of
-from onnxpress.format.model import Adopted
+from onnxpress.format.model import Adopted, trust_of
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.pipelines.measuring import remembered_times
 from onnxpress.pipelines.table import served_tasks
@@ -46,6 +46,7 @@ def describe(manifest: Manifest, width: int = WIDTH, adopted: Adopted | None = N
         "serves": ", ".join(served_tasks(manifest)),
         "model": f"{manifest.architecture} ({manifest.model_type})",
         "format": f"{manifest.format}, version {manifest.format_version}" if adopted is None else _layout(adopted),
+        "adopted": _adopted(manifest),
         "source": _source(manifest),
         "weights": manifest.provenance.weights_sha256,
         "exported": manifest.provenance.created,
@@ -58,11 +59,12 @@ def describe(manifest: Manifest, width: int = WIDTH, adopted: Adopted | None = N
         "padding": "" if manifest.padding else "never: only texts of equal length share a batch",
     }
     plain = manifest.variants.get(REFERENCE)
+    understood = adopted or manifest.provenance.adopted
     sections = [
         _fields(fields, width),
         "\n\n".join(_graph(name, graph, width) for name, graph in manifest.graphs.items()),
-        "" if adopted is None else "\n".join(_wrapped(f"  {fact}", width, indent=" " * 4) for fact in adopted.facts),
-        table(_SUMMARY, [_summary(name, variant, plain, adopted) for name, variant in manifest.variants.items()]),
+        "\n".join(_wrapped(f"  {fact}", width, indent=" " * 4) for fact in (understood.facts if understood else ())),
+        table(_SUMMARY, [_summary(name, variant, plain, understood) for name, variant in manifest.variants.items()]),
         "\n".join(_wrapped(line, width) for line in _figures(manifest)) if adopted is None else "",
         "\n".join(_wrapped(line, width) for line in _unquantized(manifest)),
         table(_FILES, [(name, size(info.bytes), _digest(info.sha256)) for name, info in manifest.files.items()]),
@@ -90,6 +92,15 @@ def size(count: float) -> str:
 
 def _layout(adopted: Adopted) -> str:
     return f"{adopted.layout}'s layout, no manifest: nothing was compared with the original, and no file has a hash"
+
+
+def _adopted(manifest: Manifest) -> str:
+    """Whose files an artifact was made of, and what its answers are worth; "" where the exporter made its graphs."""
+    adopted = manifest.provenance.adopted
+    if adopted is None:
+        return ""
+    compared = "" if trust_of(manifest) == "verified" else ": its answers were never compared with the original's"
+    return f"from {adopted.layout}'s files{compared}"
 
 
 def _digest(sha256: str) -> str:
@@ -187,7 +198,8 @@ def _summary(name: str, variant: Variant, plain: Variant | None, adopted: Adopte
     """The narrow row of a variant."""
     _, volume, share, places, *_ = _variant(name, variant, plain)
     over_fp32, over_pytorch = (f"{min(r):.1f}x to {max(r):.1f}x" if r else "-" for r in _over(variant))
-    answers = answers_of(name, variant) if adopted is None else "not known"
+    known = adopted is None or variant.quality is not None
+    answers = answers_of(name, variant) if known else "not known"
     return name, volume, share, places, answers, over_fp32, over_pytorch
 
 

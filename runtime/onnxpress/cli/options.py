@@ -13,6 +13,9 @@ import click
 from onnxpress.cli.lines import STANDARD_INPUT, whole_standard_input
 from onnxpress.errors import InputError
 
+#: Python's words for what JSON spells otherwise.
+_PYTHONS = {"True": True, "False": False, "None": None}
+
 Command = Callable[..., Any]
 
 
@@ -114,7 +117,9 @@ def _argument(text: str, option: str) -> tuple[str, Any]:
             return name, Path(value[1:]).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{option} {name}: cannot read {value[1:]!r} ({error}).") from None
+    if value in _PYTHONS:
+        return name, _PYTHONS[value]
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value

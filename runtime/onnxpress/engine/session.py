@@ -31,7 +31,7 @@ from onnxpress.engine.providers import (
     require_device,
 )
 from onnxpress.engine.stopping import run_options
-from onnxpress.engine.threads import default_threads
+from onnxpress.engine.threads import MOST_THREADS, default_threads
 from onnxpress.errors import InputError, OnnxpressError, SessionClosed
 
 if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
@@ -92,8 +92,10 @@ class Session:
         adapters: Mapping[str, Adapter] | None = None,
         provider_options: Mapping[str, object] | None = None,
     ) -> None:
-        if threads is not None and (not isinstance(threads, int) or threads < 1):
+        if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
             raise InputError(f"threads must be a positive integer or None, not {threads!r}.")
+        if threads is not None and threads > MOST_THREADS:
+            raise InputError(f"threads={threads} are more than any machine has use for: at most {MOST_THREADS}.")
         self.device = parse_device(device)
         self.provider_options = provider_of(self.device).chosen(provider_options or {})
         if not isinstance(graphs, Mapping):

@@ -12,6 +12,9 @@ from onnxpress.errors import InputError
 #: What says how many threads a run has, unless the call that opens a model does. Ours first.
 THREADS, OPENMP_THREADS = "ONNXPRESS_THREADS", "OMP_NUM_THREADS"
 
+#: The most that may be asked for: what a process cannot start ends it, or ends in a message about memory.
+MOST_THREADS = 4096
+
 #: What says whether threads spin: 1 or 0. Unset: where it pays.
 SPINNING = "ONNXPRESS_SPINNING"
 
@@ -33,8 +36,8 @@ def default_threads(environ: Mapping[str, str] = os.environ) -> int:
     """
     ours = environ.get(THREADS, "").strip()
     if ours:
-        if not ours.isdecimal() or int(ours) < 1:
-            raise InputError(f"{THREADS} is {ours!r}; it must be a positive integer.")
+        if not ours.isdecimal() or not 1 <= int(ours) <= MOST_THREADS:
+            raise InputError(f"{THREADS} is {ours!r}; it must be a positive integer, at most {MOST_THREADS}.")
         return int(ours)
     first = environ.get(OPENMP_THREADS, "").partition(",")[0].strip()
     if first.isdecimal() and int(first) > 0:

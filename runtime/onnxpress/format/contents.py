@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from onnxpress.errors import CorruptFile, MissingFile
+from onnxpress.errors import CorruptFile, InputError, MissingFile
 from onnxpress.format.files import sha256
 from onnxpress.format.manifest import FILE_NAME, Manifest, Variant
 
@@ -94,8 +96,21 @@ def checked_file(
 
 
 def at_home(path: str | Path) -> Path:
-    """A path with "~" or "~name" at its beginning as a home folder, where there is one of that name."""
+    """A path with "~" or "~name" at its beginning as a home folder, where there is one of that name.
+
+    Raises:
+        InputError: it can be the name of no file.
+    """
+    if isinstance(path, str) and not path.strip():
+        raise InputError(f"{path!r} names no folder and no file: an unset variable, perhaps.")
+    place = Path(path)
+    with suppress(RuntimeError):  # no such user
+        place = place.expanduser()
     try:
-        return Path(path).expanduser()
-    except RuntimeError:  # no such user
-        return Path(path)
+        place.lstat()
+    except ValueError as error:  # a zero byte
+        raise InputError(f"{str(path)[:60]!r} can be the name of no file ({error}).") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{str(path)[:60]!r}... can be the name of no file ({error.strerror}).") from None
+    return place

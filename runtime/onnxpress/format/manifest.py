@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
+from onnxpress.format.adopted import Adapter, Adopted
 from onnxpress.format.older import upgrade
 from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings
 from onnxpress.format.precisions import PRECISIONS
@@ -209,7 +210,8 @@ class GenerationSettings:
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where the artifact comes from. `source` is the Hub id or folder as it was given to the exporter; `adapter`, where
-    there is one, the PEFT adapter that was merged into the weights."""
+    there is one, the PEFT adapter that was merged into the weights; `adopted`, how another tool's folder was understood
+    whose graphs these are, None: the exporter made them."""
 
     source: str
     revision: str | None
@@ -219,6 +221,7 @@ class Provenance:
     created: str
     versions: Mapping[str, str]
     adapter: str | None = None
+    adopted: Adopted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +246,12 @@ class Manifest:
     provenance: Provenance
     files: Mapping[str, FileInfo]
     generation: GenerationSettings | None = None
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """What stands between graphs that were adopted from another tool and those who call them, by graph."""
+        adopted = self.provenance.adopted
+        return {} if adopted is None else adopted.adapters
 
     @property
     def tokenizer(self) -> TokenizerSettings | None:
@@ -313,7 +322,10 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
-    return json.dumps(encode(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    value = encode(manifest)
+    if manifest.provenance.adopted is None:  # most are not: readers that do not know the field read those
+        del value["provenance"]["adopted"]
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

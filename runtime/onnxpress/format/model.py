@@ -2,65 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from onnxpress.format.adopted import Adapter, Adopted, Answers, Fact
 from onnxpress.format.manifest import Manifest
+
+__all__ = ["Adapter", "Adopted", "Answers", "Fact", "Model", "Trust", "trust_of"]
 
 #: "verified": compared with PyTorch, and each file has the hash that was written down then; "hashed": the hashes are
 #: there, a comparison is not; "unverified": somebody's files as they are.
 Trust = Literal["verified", "hashed", "unverified"]
-
-#: What a graph says of an input, by the shapes of what it returns: a score for each of some classes, of a text or of
-#: each token; a score for each word of the vocabulary; where an answer begins and ends; what it holds of each token;
-#: one vector; the next token; the next token of a text about the input.
-Answers = Literal["classes", "token classes", "words", "spans", "states", "vector", "text", "rewritten text"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something that was inferred. `source`: what says so. `assumed`: nothing does."""
-
-    what: str
-    value: str
-    source: str
-    assumed: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.value} ({'assumed' if self.assumed else 'from'} {self.source})"
-
-
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """What stands between a graph of another tool and the manifest's words for it.
-
-    `names`: name in the manifest -> the graph's, where they differ. `empty`: inputs that nobody gives and that hold
-    nothing, a past of no tokens: the graph's name -> its axes after the batch's. `positions`: the graph's name of the
-    input that takes each token's place in its row, and that nobody gives; "": there is none.
-    """
-
-    names: Mapping[str, str] = field(default_factory=dict)
-    empty: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    positions: str = ""
-
-    @property
-    def given(self) -> frozenset[str]:
-        """The graph's names of inputs that nobody gives."""
-        return frozenset((*self.empty, *((self.positions,) if self.positions else ())))
-
-    def __bool__(self) -> bool:
-        return bool(self.names or self.empty or self.positions)
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """How a folder without a manifest was understood. `layout`: the name of its layout. `adapters`: by graph."""
-
-    layout: str
-    answers: Answers
-    facts: tuple[Fact, ...]
-    adapters: Mapping[str, Adapter] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +25,10 @@ class Model:
     manifest: Manifest
     trust: Trust
     adopted: Adopted | None = None
+
+
+def trust_of(manifest: Manifest) -> Trust:
+    """How far to believe an artifact of ours. What was adopted from another tool has hashes; whether it was compared
+    with PyTorch, too, its figures tell."""
+    compared = all(variant.quality is not None for variant in manifest.variants.values())
+    return "verified" if manifest.provenance.adopted is None or compared else "hashed"

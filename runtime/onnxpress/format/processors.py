@@ -36,6 +36,11 @@ class LanguageSettings:
     default_target: str | None = None
 
 
+#: sentencepiece's sign for a space.
+PIECE_SPACE = "▁"
+#: Begins the name of a token that no text may become: pieces hold no space. It is not part of the token.
+UNREACHABLE = " "
+
 SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes"]
 
 

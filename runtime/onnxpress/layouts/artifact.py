@@ -100,7 +100,7 @@ class Artifact:
     @property
     def adapters(self) -> Mapping[str, Adapter]:
         """What stands between another tool's graphs and those who call them, by graph."""
-        return {} if self.adopted is None else self.adopted.adapters
+        return self.manifest.adapters if self.adopted is None else self.adopted.adapters
 
     @staticmethod
     def at(place: Place) -> Artifact:

@@ -5,7 +5,9 @@ Every name and every JSON text is a stranger's: paths stay inside, sizes are bou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ from onnxpress.graphcheck.scan import GraphFile, external_files, scan
 
 #: More files than any model has.
 MAX_FILES = 20_000
-#: A JSON file of settings, a tokenizer, and other text.
-MAX_SETTINGS_BYTES, MAX_TOKENIZER_BYTES, MAX_TEXT_BYTES = 16 << 20, 256 << 20, 1 << 20
+#: A JSON file of settings, and a tokenizer.
+MAX_SETTINGS_BYTES, MAX_TOKENIZER_BYTES = 16 << 20, 256 << 20
 
 
 class Files:
@@ -192,7 +194,10 @@ class Files:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            yield name.as_posix()
+    """The files of a folder and of those in it, but for hidden ones and what may not be read."""
+    for place, inside, files in os.walk(folder):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        for path in (Path(place, name) for name in files if not name.startswith(".")):
+            with suppress(OSError):
+                if path.is_file():
+                    yield path.relative_to(folder).as_posix()

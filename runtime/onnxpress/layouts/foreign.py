@@ -165,7 +165,7 @@ class _Description:
             files=self._files(variants),
             generation=self._generation(face, config, graphs),
         )
-        adapters = {graph: face.adapter for graph, face in faces.items()}
+        adapters = {graph: face.adapter for graph, face in faces.items() if face.adapter}
         return Model(manifest, "unverified", Adopted(self.layout, face.answers, tuple(self.facts), adapters))
 
     def _face(self, graph: str, file: str, scanned: GraphFile, config: Mapping[str, Any]) -> Face:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxpress.errors import ArtifactError, InvalidManifest
 from onnxpress.format.manifest import FILE_NAME, MAX_MANIFEST_BYTES, parse
-from onnxpress.format.model import Model
+from onnxpress.format.model import Model, trust_of
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked, Layout
 
@@ -30,7 +30,8 @@ def read(files: Files, asked: Asked) -> Model | None:
         raise InvalidManifest(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Export again.") from None
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror}).") from None
-    return Model(parse(text, where=str(path)), "verified")
+    manifest = parse(text, where=str(path))
+    return Model(manifest, trust_of(manifest))
 
 
 LAYOUT = Layout("onnxpress", (FILE_NAME,), read)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from onnxpress.errors import CorruptFile, MissingFile
 from onnxpress.format.processors import Side, SpecialToken, TokenizerSettings
 from onnxpress.layouts.files import MAX_TOKENIZER_BYTES, Files
 from onnxpress.layouts.tokenizer_sources import Built, build
+from onnxpress.layouts.tokenizer_sources.languages import read_languages
 
 TOKENIZER, SETTINGS, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 #: The side of a target language that has a vocabulary of its own.
@@ -79,7 +81,7 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
     }
     pad = _text(settings.get("pad_token"))
     names = settings.get("model_input_names")
-    return TokenizerSettings(
+    read = TokenizerSettings(
         file=TOKENIZER,
         input_names=tuple(map(str, names)) if isinstance(names, list) else _INPUTS,
         max_length=_limit(settings, config, tables),
@@ -91,6 +93,32 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         named_tokens=_named_tokens(settings, special),
         vocabulary=_vocabulary(config, tables),
     )
+    return _with_languages(files, read, content, settings, config) if built is None else _with_sides(read, built)
+
+
+def _with_languages(
+    files: Files,
+    read: TokenizerSettings,
+    content: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> TokenizerSettings:
+    """With the languages of a translator, whose frame a tokenizer.json of another tool may have wrong."""
+    known = read_languages(content, settings, config)
+    if known is None:
+        return read
+    languages, frame = known
+    if content.get("post_processor") != frame:
+        files.make(TOKENIZER, json.dumps({**content, "post_processor": frame}, ensure_ascii=False).encode())
+    return replace(read, languages=languages)
+
+
+def _with_sides(settings: TokenizerSettings, built: Built) -> TokenizerSettings:
+    """With what a tokenizer.json that was made of its sources cannot say."""
+    segmented = replace(settings, segmentation=built.source.segmentation, languages=built.languages)
+    if built.target is None:
+        return segmented
+    return replace(segmented, target=replace(settings, file=TARGET, segmentation=built.target.segmentation))
 
 
 def _built(files: Files, config: Mapping[str, Any]) -> Built:

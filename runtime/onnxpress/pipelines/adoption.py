@@ -39,7 +39,8 @@ def adopt(artifact: Artifact, wanted: Task | None = None, *, any_task: bool = Fa
 
 def warn_of_assumptions(artifact: Artifact, task: Task) -> None:
     """Say aloud what nothing says and a task depends on."""
-    facts = () if artifact.adopted is None else artifact.adopted.facts
+    adopted = artifact.adopted or artifact.manifest.provenance.adopted
+    facts = () if adopted is None or artifact.trust == "verified" else adopted.facts
     needs = () if task.evidence is None else task.evidence.needs
     for fact in facts:
         if fact.assumed and fact.what in needs:

@@ -72,12 +72,20 @@ def table(*rows: Argument) -> Table:
     return {row.name: row for row in rows}
 
 
+def plain(value: Any) -> Any:
+    """One number or text of numpy's as Python's own; everything else as it is. numpy is not imported."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
+
+
 def translate(arguments: Mapping[str, Any], known: Table) -> dict[str, Any]:
     """Arguments with those of other libraries made ours; names that are not in the table stay as they are.
 
     Raises:
         InputError: one of them is refused, or says something else than one of ours.
     """
+    arguments = {name: plain(value) for name, value in arguments.items()}
     ours = {name: value for name, value in arguments.items() if name not in known}
     for name, value in arguments.items():
         if name not in known:

@@ -31,6 +31,19 @@ def as_array(name: str, value: Any, dtype: str = "int64") -> NDArray[Any]:
     return cast
 
 
+def as_mask(name: str, value: Any) -> NDArray[Any]:
+    """A mask (rows, length), or of one row alone: whole numbers, or as floats, which numpy.ones makes.
+
+    Raises:
+        InputError: no numbers, or other ones than 0 and 1.
+    """
+    array = _read(name, value)
+    if array.dtype.kind == "f" and np.isin(array, (0, 1)).all():
+        array = array.astype(np.int64)
+    array = as_array(name, array)
+    return array[None] if array.ndim == 1 else array
+
+
 def _read(name: str, value: Any) -> NDArray[Any]:
     try:
         array = np.asarray(value)

@@ -24,7 +24,7 @@ from onnxpress.errors import ArtifactError, InputError, OnnxpressError
 from onnxpress.pipelines.arguments import Table, translate, unknown_argument
 from onnxpress.pipelines.batching import Limits, Prepared, budget_of, run_samples
 from onnxpress.pipelines.collators import ANY_SIZE, SEQUENCE, size_of
-from onnxpress.pipelines.common import COMMON, Common, pop_common
+from onnxpress.pipelines.common import COMMON, Common, check_truths, pop_common
 from onnxpress.pipelines.inputs import is_stream, items_of, listed
 from onnxpress.pipelines.known_names import OF_PIPELINES, Names, absent
 from onnxpress.pipelines.loaded import LoadedModel
@@ -354,6 +354,7 @@ class Pipeline(ABC, Generic[Options, P]):
             check_tokenizer(self.artifact, self.loaded.tokenizer, changes["tokenizer"])
         changes = {name: value for name, value in changes.items() if name != "tokenizer"}
         changes = self._translated(changes)
+        check_truths(base, changes)
         unknown = sorted(set(changes) - known)
         if unknown and self.collects:
             self._refuse_misspelt(unknown, known | COMMON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from types import NoneType
 from typing import Any, get_args
@@ -47,7 +48,9 @@ class Common:
         if self.on_error not in get_args(OnError):
             raise InputError(f"on_error is {self.on_error!r}; it must be one of {', '.join(get_args(OnError))}.")
         timeout = self.timeout
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0):
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0
+        ):
             raise InputError(f"timeout must be a positive number of seconds or None, not {timeout!r}.")
         if not isinstance(self.cancel, (Cancel, NoneType)):
             raise InputError(f"cancel must be an onnxpress.Cancel() or None, not {self.cancel!r:.60}.")
@@ -62,8 +65,30 @@ class Common:
 COMMON = frozenset(field.name for field in fields(Common))
 
 
+#: How fields of options that are true or false are annotated.
+_TRUTHS = {"bool": (True, False), "bool | None": (True, False, None)}
+
+
+def check_truths(options: Any, changes: Mapping[str, Any]) -> None:
+    """Refuse what is neither true nor false where only that has a meaning: the text "False" would count as true.
+
+    Args:
+        options: a dataclass whose annotations are texts.
+        changes: new values of its fields.
+
+    Raises:
+        InputError: which.
+    """
+    for field in fields(options):
+        possible = _TRUTHS.get(str(field.type))
+        if possible is not None and field.name in changes and changes[field.name] not in possible:
+            raise InputError(f"{field.name} is {changes[field.name]!r:.60}; it must be True or False.")
+
+
 def pop_common(base: Common, options: dict[str, Any]) -> Common:
     """Take the common arguments out of `options`."""
     if not options:
         return base
-    return replace(base, **{name: options.pop(name) for name in COMMON & set(options)})
+    changes = {name: options.pop(name) for name in COMMON & set(options)}
+    check_truths(base, changes)
+    return replace(base, **changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,8 +14,9 @@ from onnxpress.engine.bounds import check_rows
 from onnxpress.engine.providers import parse_device
 from onnxpress.errors import InputError
 from onnxpress.pipelines.arguments import translate, unknown_argument
-from onnxpress.pipelines.arrays import Rows, as_array, as_rows, joined
+from onnxpress.pipelines.arrays import Rows, as_mask, as_rows, joined
 from onnxpress.pipelines.config import Config, artifact_config
+from onnxpress.pipelines.inputs import listed
 from onnxpress.pipelines.known_arguments import OF_MODEL_CALLS
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.pipeline_tokenizer import PipelineTokenizer
@@ -99,7 +100,7 @@ class GraphModel:
         feeds: dict[str, NDArray[Any]] = {"input_ids": rows.array}
         for tensor in graph.inputs:
             if tensor.name == "attention_mask":
-                feeds[tensor.name] = rows.mask(self._side) if mask is None else as_array(tensor.name, mask)
+                feeds[tensor.name] = rows.mask(self._side) if mask is None else as_mask(tensor.name, mask)
             elif tensor.name in others:
                 feeds[tensor.name] = as_rows(tensor.name, others[tensor.name], 0, self._side).array
             elif tensor.name in _ZEROS:
@@ -179,11 +180,13 @@ class GraphModel:
         others = translate(arrays, OF_MODEL_CALLS)
         if isinstance(inputs, Mapping):
             others = {**inputs, **others}
-        elif _is_texts(inputs):
+        elif _is_texts(inputs := _at_once(inputs)):
             others = {**self._tokenized(inputs, text_pair, **arguments), **others}
         elif inputs is not None:
             others["input_ids"] = inputs
         if "input_ids" not in others:
+            if others:
+                raise unknown_argument("This model", next(iter(others)), self._input_names, {})
             raise InputError('Nothing to read: pass a text, a list of texts, or input_ids=. (A string is "a text".)')
         pad = 0 if self.loaded.tokenizer is None else self.loaded.tokenizer.settings.pad_token_id
         rows = as_rows("input_ids", others.pop("input_ids"), pad, self._side)
@@ -200,9 +203,14 @@ class GraphModel:
         if not texts:
             raise InputError("There is no text in the list.")
         pairs = [text_pair] if isinstance(text_pair, str) else text_pair
-        names = [tensor.name for graph in self.artifact.manifest.graphs.values() for tensor in graph.inputs]
         rows = self.tokenizer(texts, pairs, **arguments)
-        return {name: row for name, row in rows.items() if name in names and name != "attention_mask"}
+        return {name: row for name, row in rows.items() if name in self._input_names and name != "attention_mask"}
+
+    @property
+    def _input_names(self) -> frozenset[str]:
+        """What the graphs read."""
+        graphs = self.artifact.manifest.graphs.values()
+        return frozenset(tensor.name for graph in graphs for tensor in graph.inputs)
 
     def _check_names(self, others: Mapping[str, Any], more: Sequence[str] = ()) -> None:
         """Refuse arrays that a model that writes does not read, and would be left out in silence."""
@@ -289,13 +297,19 @@ def described(loaded: LoadedModel, name: str) -> str:
     )
 
 
+def _at_once(inputs: Any) -> Any:
+    """Texts of a column, or that come one after the other, as a list; arrays and everything else as they are."""
+    inputs = listed(inputs)
+    return list(inputs) if isinstance(inputs, Iterator) else inputs
+
+
 def _is_texts(inputs: Any) -> bool:
     return isinstance(inputs, str) or (isinstance(inputs, (list, tuple)) and any(isinstance(x, str) for x in inputs))
 
 
 def _own_tokens(rows: Rows, mask: Any, side: str) -> list[list[int]]:
     """Each row without its padding."""
-    inside = (rows.mask(side) if mask is None else as_array("attention_mask", mask)).astype(bool)
+    inside = (rows.mask(side) if mask is None else as_mask("attention_mask", mask)).astype(bool)
     if inside.shape != rows.array.shape:
         raise _unlike("attention_mask", inside, rows)
     return [ids[inner].tolist() for ids, inner in zip(rows.array, inside, strict=True)]

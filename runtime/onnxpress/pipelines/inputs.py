@@ -8,19 +8,29 @@ from typing import Any
 from onnxpress.errors import InputError
 from onnxpress.suggestions import nearest
 
+#: For type checkers: texts that are there at once; an input that is an object; several of either.
+Texts = list[str] | tuple[str, ...]
+Row = Mapping[str, Any]
+Many = Texts | list[dict[str, Any]] | list[dict[str, str]]
+
 #: What arrays and pictures have, whatever library they come from (numpy, PyTorch, JAX, Pillow).
 _ARRAY_PROTOCOLS = ("__array_interface__", "__dlpack__")
 
 #: What columns have, and make a list of themselves with: Arrow's arrays; pandas' and Polars' series.
 _COLUMN_METHODS = ("to_pylist", "to_list")
 
+#: What tables have, and make a list of their rows with, each a dictionary: Polars' and pandas' data frames.
+_ROW_METHODS = ("to_dicts", "to_dict")
+
 #: numpy's kinds of texts: of fixed width, of Python objects, of any width.
 _TEXT_KINDS = frozenset("UOT")
 
 
 def listed(inputs: Any) -> Any:
-    """Many inputs that are there at once, as the list that they would be: sequences, columns of pandas, Polars and
-    Arrow, numpy arrays of texts. Everything else as it is.
+    """Many inputs that are there at once, as the list that they would be: sequences, columns and tables of pandas,
+    Polars and Arrow, numpy arrays of texts. Everything else as it is.
+
+    A table's inputs are its rows, as a dataset's are, not its columns' names, which pandas counts off.
 
     An array of texts is many inputs as it is to sentence-transformers; transformers' pipelines refuse it.
     """
@@ -29,6 +39,10 @@ def listed(inputs: Any) -> Any:
     for name in _COLUMN_METHODS:
         if callable(convert := getattr(inputs, name, None)):
             return convert()
+    if hasattr(inputs, "columns"):
+        for name in _ROW_METHODS:
+            if callable(convert := getattr(inputs, name, None)):
+                return convert() if name == "to_dicts" else convert("records")
     if is_array(inputs):
         return inputs.tolist() if holds_texts(inputs) and inputs.ndim < 2 else inputs
     return list(inputs) if isinstance(inputs, Sequence) else inputs

@@ -27,7 +27,8 @@ def _is_one_of(*values: Any) -> Any:
 
 
 def _dtype(value: Any) -> dict[str, Any]:
-    name = str(getattr(value, "name", value)).removeprefix("torch.")
+    said = value.__name__ if isinstance(value, type) else getattr(value, "name", value)  # numpy.float32 is a class
+    name = str(said).removeprefix("torch.")
     for row in PRECISIONS.values():
         if name == row.name or name in row.dtypes:
             return {"precision": row.name}

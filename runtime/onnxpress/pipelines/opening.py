@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("onnxpress")
+
+#: An address, and the id of a model on the Hub in it.
+_ADDRESS = re.compile(r"\w+://[^/]*/?(?P<id>[^/?#]*(/[^/?#]+)?)")
 
 #: Those of the pipelines of this process.
 _sessions: WeakSet[Session] = WeakSet()
@@ -83,6 +88,9 @@ class Opening:
         device = arguments.get("device")
         place = None if device is None else parse_device(device)
         options = translate({**arguments, "device": place}, FACTORY)
+        for name in ("precision", "revision"):
+            if not isinstance(options.get(name), (str, NoneType)):
+                raise InputError(f"{name} is {options[name]!r:.60}; it must be a text or None.")
         names = {field.name for field in fields(Opening)} - {"options"}
         return Opening(**{name: options.pop(name) for name in names & set(options)}, options=options)
 
@@ -123,6 +131,8 @@ class Opening:
             return model
         if not isinstance(model, (str, os.PathLike)):
             raise _not_ours(model)
+        if isinstance(model, str):
+            _check_name(model)
         from onnxpress.hub import Access
 
         folder = None if self.cache_dir is None else Path(self.cache_dir).expanduser()
@@ -292,6 +302,15 @@ def export(
         MissingDependency: the exporter, or what it needs, is not installed.
         OnnxpressError: as the command does.
     """
+    if not isinstance(model, (str, os.PathLike)):
+        raise InputError(
+            f"model is a {type(model).__name__}; export takes a folder of a checkpoint, or its Hub id. Save a model "
+            "and its tokenizer with save_pretrained(FOLDER) first."
+        )
+    if not isinstance(out, (str, os.PathLike)):
+        raise InputError(f"out is {out!r:.60}; it must be the name of a folder.")
+    if not isinstance(precision, Iterable):
+        raise InputError(f"precision is {precision!r:.60}; it must be names of precisions.")
     names = [name.strip() for name in precision.split(",")] if isinstance(precision, str) else list(precision)
     try:
         run: Callable[..., Artifact] = import_module("onnxpress_exporter").export
@@ -368,6 +387,15 @@ def _not_ours(model: Any) -> InputError:
     if isinstance(model, Session) or hasattr(model, "get_inputs"):
         return InputError(f"model is a {kind}, which has graphs and no tokenizer: pass the artifact's folder.")
     return InputError(f"model must be an artifact's folder, a Hub id, an Artifact or a pipeline, not a {kind}.")
+
+
+def _check_name(model: str) -> None:
+    """Refuse an address, which the file system would take for folders within each other."""
+    if (address := _ADDRESS.match(model)) is not None:
+        raise InputError(
+            f"{model!r:.120} is an address. Of a model on the Hub pass its id, {address['id']!r}; what stands behind "
+            "/tree/ there is its revision."
+        )
 
 
 def build_pipeline(

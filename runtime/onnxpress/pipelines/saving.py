@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from onnxpress.errors import InputError
 from onnxpress.format.contents import at_home
 from onnxpress.format.files import staged_folder
 from onnxpress.format.manifest import FILE_NAME
@@ -19,7 +21,11 @@ def save_artifact(artifact: Artifact, folder: str | Path) -> Path:
         InputError: the folder is there.
         OutputError: the disk is full.
     """
+    if not isinstance(folder, (str, os.PathLike)):
+        raise InputError(f"save_directory is {folder!r:.60}; it must be the name of a folder.")
     target = at_home(folder)
+    if target.exists():
+        raise InputError(f"{target} exists already. Choose another folder.")
     artifact.fetch(artifact.manifest.variants)
     with staged_folder(target) as staging:
         save_files(artifact, artifact.manifest.files, staging)

@@ -7,9 +7,9 @@ here, in numpy, for a whole batch at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from onnxpress.math import SIMILARITIES, normalize, pool
 from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.inputs import Texts
 from onnxpress.pipelines.known_arguments import OF_VECTORS
 from onnxpress.pipelines.known_names import OF_EMBEDDERS
 from onnxpress.pipelines.packing import packed
@@ -66,7 +67,9 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     absent = OF_EMBEDDERS
 
     @overload
-    def __call__(self, inputs: str | list[str], **options: Any) -> NDArray[np.float32]: ...
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: str | Texts, **options: Any) -> NDArray[np.float32]: ...
     @overload
     def __call__(self, inputs: Mapping[str, Any], **options: Any) -> list[float]: ...
     @overload
@@ -99,14 +102,22 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         Raises:
             InputError: not vectors of one size.
         """
-        first, second = (np.atleast_2d(np.asarray(side, dtype=np.float32)) for side in (a, b))
+        try:
+            first, second = (np.atleast_2d(np.asarray(side, dtype=np.float32)) for side in (a, b))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"similarity compares vectors, not {a!r:.40} and {b!r:.40}: the pipeline makes them of texts."
+            ) from None
         if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
             raise InputError(f"Expected vectors of one size, got arrays of shape {np.shape(a)} and {np.shape(b)}.")
         return SIMILARITIES[self.embedding.similarity](first, second)
 
     def similarity_pairwise(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
         """Compare the vectors at the same place of two arrays (n, dimensions): float32 (n)."""
-        pairs = zip(np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b)), strict=True)
+        firsts, seconds = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
+        if len(firsts) != len(seconds):
+            raise InputError(f"Expected as many vectors on both sides, got {len(firsts)} and {len(seconds)}.")
+        pairs = zip(firsts, seconds, strict=True)
         return np.array([self.similarity(first, second)[0, 0] for first, second in pairs], dtype=np.float32)
 
     def encode(
@@ -117,7 +128,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         *,
         precision: str = "float32",
         **arguments: Any,
-    ) -> Any:
+    ) -> NDArray[Any]:
         """sentence-transformers' name of a call: float32 (dimensions) of a text, (n, dimensions) of texts.
 
         Takes SentenceTransformer's arguments, which mean those of a call. `precision`: "binary" and "ubinary" pack a
@@ -126,15 +137,15 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         options = translate(arguments, self.arguments)
         if prompt_name is not None or prompt is not None:
             options |= {"prompt_name": prompt_name, "prompt": prompt}
-        texts = inputs if isinstance(inputs, (str, Mapping)) else list(inputs)
-        vectors: Any = self(texts, **options)
+        at_once = isinstance(inputs, (str, Mapping)) or not isinstance(inputs, Iterable)
+        vectors: Any = self(inputs if at_once else list(inputs), **options)
         return packed(vectors, precision)
 
-    def encode_query(self, inputs: Any, **arguments: Any) -> Any:
+    def encode_query(self, inputs: Any, **arguments: Any) -> NDArray[Any]:
         """`encode` with the checkpoint's prompt for queries, unless another is given."""
         return self.encode(inputs, **self._prompted(("query",), arguments))
 
-    def encode_document(self, inputs: Any, **arguments: Any) -> Any:
+    def encode_document(self, inputs: Any, **arguments: Any) -> NDArray[Any]:
         """`encode` with the checkpoint's prompt for documents, unless another is given."""
         return self.encode(inputs, **self._prompted(("document", "passage", "corpus"), arguments))
 

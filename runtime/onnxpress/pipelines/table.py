@@ -172,6 +172,8 @@ def find_task(name: str) -> tuple[Task, dict[str, Any]]:
     Raises:
         UnknownTask: there is no such task; the message lists those there are.
     """
+    if not isinstance(name, str):
+        raise UnknownTask(f"task is {name!r:.60}; it must be a name, such as 'ner', or None for the artifact's own.")
     for row in TASKS.values():
         if (options := row.options_of(name)) is not None:
             return row, options

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from onnxpress.format.processors import LanguageSettings
-from onnxpress.text.slow.sentencepiece import UNREACHABLE
+from onnxpress.layouts.tokenizer_sources.translators import target_rows
 from onnxpress_exporter.write.tokenizer_conversion.base import Conversion, Side, names
-from onnxpress_exporter.write.tokenizer_conversion.sentencepiece_model import Layout, side
+from onnxpress_exporter.write.tokenizer_conversion.sentencepiece_model import Layout, added_tokens, side
 
 
 def convert_marian(tokenizer: Any) -> Conversion:
@@ -18,7 +18,8 @@ def convert_marian(tokenizer: Any) -> Conversion:
     source = _side(tokenizer, tokenizer.spm_source, names(tokenizer, tokenizer.encoder), "charsmap.bin")
     if not tokenizer.separate_vocabs:
         return Conversion(source, languages=_languages(tokenizer))
-    return Conversion(source, _side(tokenizer, tokenizer.spm_target, _target_rows(tokenizer), "charsmap_target.bin"))
+    rows = target_rows(names(tokenizer, tokenizer.target_encoder, added=False), added_tokens(tokenizer))
+    return Conversion(source, _side(tokenizer, tokenizer.spm_target, rows, "charsmap_target.bin"))
 
 
 def _side(tokenizer: Any, processor: Any, rows: list[str], charsmap_file: str) -> Side:
@@ -34,16 +35,6 @@ def _side(tokenizer: Any, processor: Any, rows: list[str], charsmap_file: str) -
         foreign_pieces=True,
     )
     return side(tokenizer, processor, layout)
-
-
-def _target_rows(tokenizer: Any) -> list[str]:
-    """Tokens of the target side. transformers decodes special tokens by their ids on the source side, on this one too,
-    so that a token may have two rows; the one of the target's own is marked."""
-    rows = names(tokenizer, tokenizer.target_encoder, added=False)
-    special = {number: token.content for number, token in tokenizer.added_tokens_decoder.items()}
-    taken = {content for number, content in special.items() if number < len(rows)}
-    marked = [UNREACHABLE + row if row in taken else row for row in rows]
-    return [special.get(number, row) for number, row in enumerate(marked)]
 
 
 def _languages(tokenizer: Any) -> LanguageSettings | None:

@@ -33,7 +33,10 @@ _GROWING = frozenset(
 )
 INPUTS: Mapping[str, frozenset[str]] = {
     "shared": frozenset(
-        {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep", WITH_LOG_NORMALIZER}
+        {
+            *("input_ids", "position_ids", "seqlens_k", "total_sequence_length", "attention_mask", "logits_to_keep"),
+            WITH_LOG_NORMALIZER,
+        }
     ),
     "growing": _GROWING,
     "fused": _GROWING,

@@ -32,6 +32,9 @@ from onnxpress.generation.prompts import chunk_end
 #: Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)
 CHUNK_TOKENS = 256
 
+#: In the place of lengths, in graphs that other tools run, too: which of a row's places hold a token.
+MASK = "attention_mask"
+
 #: Rows of captured steps have room for so many tokens, or twice, four times ...: fewer sizes are captured.
 CAPTURED_TOKENS = 256
 
@@ -216,6 +219,10 @@ class SharedDecoder:
         # A captured step has read this on the host: all that there is room for is as right as the longest row.
         step.inputs["total_sequence_length"][...] = cache.capacity if self._session.captures else longest
         step.inputs["position_ids"][:, 0] = lengths
+        if MASK in self._graph.inputs:
+            np.less_equal(
+                np.arange(cache.capacity), np.array(lengths)[:, None], out=step.inputs[MASK], casting="unsafe"
+            )
         with self._writing():
             step.run()
             cache.append_each(ids)
@@ -300,14 +307,18 @@ class SharedDecoder:
             "position_ids": np.arange(start, stop)[None],
             "seqlens_k": np.array([stop - 1], np.int32),
             "total_sequence_length": np.array(stop, np.int32),
+            MASK: np.ones((1, stop), np.int64),
             "logits_to_keep": np.arange(first, first + len(logits)),
             WITH_LOG_NORMALIZER: np.array(False),
         }
-        binding = self._row(row)
-        binding.bind(self._taken(inputs), {"logits": logits[None]})
+        binding, picks = self._row(row), "logits_to_keep" in self._graph.inputs
+        scores = logits[None] if picks else np.empty((1, len(ids), self._graph.vocabulary), np.float32)
+        binding.bind(self._taken(inputs), {"logits": scores})
         with self._writing():
             binding.run()
             self._cache.append(row, ids)
+        if not picks:
+            logits[...] = scores[0, first : first + len(logits)]
 
     def _row(self, row: int) -> Binding:
         """The graph bound to the buffers of one row."""
@@ -328,6 +339,8 @@ class SharedDecoder:
                 "position_ids": np.zeros((rows, 1), np.int64),
                 "seqlens_k": np.zeros(rows, np.int32),
                 "total_sequence_length": np.zeros((), np.int32),
+                # As wide as there is room: rows are told apart by how far it goes.
+                MASK: np.zeros((rows, self._cache.capacity), np.int64),
                 "logits_to_keep": np.zeros(1, np.int64),
                 WITH_LOG_NORMALIZER: np.array(False),
             }

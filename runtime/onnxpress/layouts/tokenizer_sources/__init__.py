@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from onnxpress.errors import MissingFile
 from onnxpress.layouts.files import Files
-from onnxpress.layouts.tokenizer_sources import byte_pairs, unigrams, word_pieces
+from onnxpress.layouts.tokenizer_sources import byte_pairs, translators, unigrams, word_pieces
 from onnxpress.layouts.tokenizer_sources.parts import Built, Said, Side, refused
 
 __all__ = ["BUILDERS", "Built", "Said", "Side", "build"]
@@ -36,6 +37,8 @@ BUILDERS: Mapping[str, Callable[[Files, Said], Built]] = {
     "AlbertTokenizer": unigrams.albert,
     "XLNetTokenizer": unigrams.xlnet,
     "DebertaV2Tokenizer": unigrams.deberta_v2,
+    "MarianTokenizer": translators.marian,
+    "M2M100Tokenizer": translators.m2m100,
 }
 
 #: model_type -> class, where tokenizer_config.json does not name one.
@@ -54,6 +57,8 @@ _CLASSES: Mapping[str, str] = {
     "albert": "AlbertTokenizer",
     "xlnet": "XLNetTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
+    "marian": "MarianTokenizer",
+    "m2m_100": "M2M100Tokenizer",
 }
 
 
@@ -83,4 +88,7 @@ def build(files: Files, config: Mapping[str, Any], sources: list[str]) -> Built:
             else f"nothing tells its class (model_type {model_type!r})"
         )
         raise refused(str(files.folder), f"of {', '.join(sources)}, {what}")
-    return builder(files, said)
+    try:
+        return builder(files, said)
+    except MissingFile as error:
+        raise refused(str(files.folder), f"{kind} needs more than {', '.join(sources)} ({error})") from None

@@ -8,11 +8,11 @@ from typing import Any
 from onnxpress.errors import CorruptFile
 from onnxpress.layouts.files import MAX_SETTINGS_BYTES, MAX_TOKENIZER_BYTES, Files
 from onnxpress.layouts.tokenizer_sources.parts import (
+    AddedToken,
     Built,
     Json,
     Said,
     Side,
-    Token,
     ends,
     replaced,
     roberta_processing,
@@ -24,7 +24,7 @@ from onnxpress.layouts.tokenizer_sources.parts import (
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 
 _END = "<|endoftext|>"
-_OF_ROBERTA: Mapping[str, str | Token | None] = {
+_OF_ROBERTA: Mapping[str, str | AddedToken | None] = {
     "bos": "<s>",
     "eos": "</s>",
     "unk": "<unk>",
@@ -33,9 +33,9 @@ _OF_ROBERTA: Mapping[str, str | Token | None] = {
     "cls": "<s>",
     "mask": "<mask>",
 }
-_OF_GPT2: Mapping[str, str | Token | None] = {"bos": _END, "eos": _END, "unk": _END}
-_OF_QWEN: Mapping[str, str | Token | None] = {"eos": _END, "unk": _END, "pad": _END}
-_OF_DEBERTA: Mapping[str, str | Token | None] = {
+_OF_GPT2: Mapping[str, str | AddedToken | None] = {"bos": _END, "eos": _END, "unk": _END}
+_OF_QWEN: Mapping[str, str | AddedToken | None] = {"eos": _END, "unk": _END, "pad": _END}
+_OF_DEBERTA: Mapping[str, str | AddedToken | None] = {
     "bos": "[CLS]",
     "eos": "[SEP]",
     "unk": "[UNK]",
@@ -44,7 +44,7 @@ _OF_DEBERTA: Mapping[str, str | Token | None] = {
     "cls": "[CLS]",
     "mask": "[MASK]",
 }
-_OF_CLIP: Mapping[str, str | Token | None] = {"bos": "<|startoftext|>", "eos": _END, "unk": _END, "pad": _END}
+_OF_CLIP: Mapping[str, str | AddedToken | None] = {"bos": "<|startoftext|>", "eos": _END, "unk": _END, "pad": _END}
 
 _QWEN_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -125,7 +125,7 @@ def clip(files: Files, said: Said) -> Built:
 
 
 def _built(
-    content: Json, named: Mapping[str, Token], names: tuple[str, ...] = ("input_ids", "attention_mask")
+    content: Json, named: Mapping[str, AddedToken], names: tuple[str, ...] = ("input_ids", "attention_mask")
 ) -> Built:
     return Built(Side(content), {kind: token.text for kind, token in named.items()}, names)
 
@@ -151,7 +151,7 @@ def _model(files: Files) -> Json:
 
 
 def read_vocabulary(files: Files, name: str) -> dict[str, int]:
-    """Token -> id.
+    """AddedToken -> id.
 
     Raises:
         CorruptFile: the file says something else.

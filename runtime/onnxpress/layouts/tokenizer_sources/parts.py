@@ -17,7 +17,7 @@ KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class AddedToken:
     """A token that is taken out of a text before all else. `lstrip`, `rstrip`: with the spaces beside it."""
 
     text: str
@@ -59,7 +59,7 @@ class Said:
     """
 
     settings: Mapping[str, Any]
-    added: Mapping[int, Token]
+    added: Mapping[int, AddedToken]
     where: str
 
     @staticmethod
@@ -76,14 +76,14 @@ class Said:
             merged = {**config, **special}
             named = {text_of(merged.get(f"{kind}_token")) for kind in KINDS} | set(map(text_of, _extra(merged)))
             tokens = {
-                int(number): Token(text, normalized=text not in named, special=text in named)
+                int(number): AddedToken(text, normalized=text not in named, special=text in named)
                 for text, number in added.items()
             }
         except (TypeError, ValueError, KeyError) as error:
             raise CorruptFile(f"{where}: its added tokens are no tokens ({error}). Download it again.") from None
         return Said(merged, tokens, where)
 
-    def named(self, usual: Mapping[str, str | Token | None]) -> dict[str, Token]:
+    def named(self, usual: Mapping[str, str | AddedToken | None]) -> dict[str, AddedToken]:
         """The special tokens by kind: those that are said, or the class's usual ones."""
         by_text = {token.text: token for token in self.added.values()}
         tokens = {}
@@ -92,15 +92,15 @@ class Said:
             if said is None:
                 continue
             ours = usual.get(kind)
-            if isinstance(said, str) and isinstance(ours, Token):
+            if isinstance(said, str) and isinstance(ours, AddedToken):
                 token = replace(ours, text=said)
             else:
-                token = said if isinstance(said, Token) else _token(said)
+                token = said if isinstance(said, AddedToken) else _token(said)
             tokens[kind] = by_text.get(token.text, token)
         return tokens
 
     @property
-    def extra(self) -> list[Token]:
+    def extra(self) -> list[AddedToken]:
         """Further special tokens."""
         return [_token(token) for token in _extra(self.settings)]
 
@@ -124,12 +124,12 @@ def text_of(token: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _token(token: Any) -> Token:
+def _token(token: Any) -> AddedToken:
     if isinstance(token, str):
-        return Token(token)
+        return AddedToken(token)
     special = token.get("special", True) is True
     flags = {name: token.get(name) is True for name in ("lstrip", "rstrip", "single_word")}
-    return Token(
+    return AddedToken(
         str(token["content"]), normalized=token.get("normalized", not special) is True, special=special, **flags
     )
 
@@ -137,12 +137,12 @@ def _token(token: Any) -> Token:
 def tokenizer_json(
     said: Said,
     model: Json,
-    named: Mapping[str, Token],
+    named: Mapping[str, AddedToken],
     *,
     normalizer: Json | None = None,
     pre_tokenizer: Json | None = None,
     decoder: Json | None = None,
-    extra: Sequence[Token] = (),
+    extra: Sequence[AddedToken] = (),
 ) -> tuple[Json, dict[str, int]]:
     """A tokenizer.json without a post-processor, and the id of every token by its text.
 
@@ -154,7 +154,7 @@ def tokenizer_json(
     ids = dict(rows) if isinstance(rows, dict) else {piece[0]: number for number, piece in enumerate(rows)}
     count = max(len(rows), 1 + max(ids.values(), default=-1))
     special = {token.text for token in named.values()}
-    entries: dict[str, tuple[int, Token]] = {}
+    entries: dict[str, tuple[int, AddedToken]] = {}
     ordered = [token for _, token in sorted(said.added.items())]
     for token in (*ordered, *named.values(), *(said.extra or extra)):
         if token.text in entries or not token.text:
@@ -204,7 +204,7 @@ def _place(word: str) -> Json:
     return {"SpecialToken": {"id": name, "type_id": int(kind)}}
 
 
-def ends(said: Said, named: Mapping[str, Token], ids: Mapping[str, int]) -> Json:
+def ends(said: Said, named: Mapping[str, AddedToken], ids: Mapping[str, int]) -> Json:
     """The post-processor of a class that puts nothing around a text unless it is asked to."""
     begin = named["bos"].text if said.flag("add_bos_token", False) and "bos" in named else ""
     end = named["eos"].text if said.flag("add_eos_token", False) and "eos" in named else ""

@@ -29,7 +29,7 @@ _MODEL_TYPE, _SUFFIXED, _BYTES, _UNKNOWN = tag(3, VARINT), tag(24, VARINT), tag(
 UNIGRAM, BYTE_PAIRS = 1, 2
 
 
-class Kind(IntEnum):
+class PieceKind(IntEnum):
     """What a piece is for."""
 
     NORMAL = 1
@@ -111,7 +111,7 @@ _MESSAGE: Final = Message("a sentencepiece model", once=frozenset(), many=_ANY)
 
 
 def _piece(data: bytes, start: int, end: int, budget: Budget) -> Piece:
-    name, score, kind = "", 0.0, int(Kind.NORMAL)
+    name, score, kind = "", 0.0, int(PieceKind.NORMAL)
     for key, first, last in _fields(data, start, end, budget):
         if key == _TEXT:
             name = text(data, first, last, "a piece")

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.tokenizer_sources.parts import (
+    AddedToken,
     Built,
     Json,
     Said,
     Side,
-    Token,
     ends,
     metaspace,
     precompiled,
@@ -25,7 +25,7 @@ from onnxpress.layouts.tokenizer_sources.parts import (
 )
 from onnxpress.layouts.tokenizer_sources.sentencepiece_file import (
     UNIGRAM,
-    Kind,
+    PieceKind,
     SentencePieceFile,
     read_sentencepiece,
 )
@@ -35,7 +35,7 @@ FILES = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.mode
 
 Rows = list[list[str | float]]
 
-_FAIRSEQ: Mapping[str, str | Token | None] = {
+_FAIRSEQ: Mapping[str, str | AddedToken | None] = {
     "bos": "<s>",
     "eos": "</s>",
     "unk": "<unk>",
@@ -44,9 +44,9 @@ _FAIRSEQ: Mapping[str, str | Token | None] = {
     "cls": "<s>",
     "mask": "<mask>",
 }
-_OF_CAMEMBERT = {**_FAIRSEQ, "mask": Token("<mask>", lstrip=True)}
-_OF_T5: Mapping[str, str | Token | None] = {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
-_BRACKETS: Mapping[str, str | Token | None] = {
+_OF_CAMEMBERT = {**_FAIRSEQ, "mask": AddedToken("<mask>", lstrip=True)}
+_OF_T5: Mapping[str, str | AddedToken | None] = {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
+_BRACKETS: Mapping[str, str | AddedToken | None] = {
     "bos": "[CLS]",
     "eos": "[SEP]",
     "sep": "[SEP]",
@@ -55,14 +55,14 @@ _BRACKETS: Mapping[str, str | Token | None] = {
 }
 _OF_ALBERT = {**_BRACKETS, "unk": "<unk>", "pad": "<pad>"}
 _OF_DEBERTA = {**_BRACKETS, "unk": "[UNK]", "pad": "[PAD]"}
-_OF_XLNET: Mapping[str, str | Token | None] = {
+_OF_XLNET: Mapping[str, str | AddedToken | None] = {
     "bos": "<s>",
     "eos": "</s>",
     "unk": "<unk>",
     "sep": "<sep>",
     "pad": "<pad>",
     "cls": "<cls>",
-    "mask": Token("<mask>", lstrip=True),
+    "mask": AddedToken("<mask>", lstrip=True),
 }
 
 
@@ -97,7 +97,7 @@ def t5(files: Files, said: Said) -> Built:
     named = said.named(_OF_T5)
     rows = _pieces(model)
     rows += [[text, 0.0] for text in sentinels]
-    extra = [Token(text) for text in reversed(sentinels)]
+    extra = [AddedToken(text) for text in reversed(sentinels)]
     content, ids = _content(said, model, named, rows, 2, normalizers=_charsmap(model), extra=extra, scheme="always")
     content["post_processor"] = template("$A:0 </s>:0", "$A:0 </s>:0 $B:0 </s>:0", ids)
     return _built(content, named)
@@ -167,7 +167,7 @@ def _pieces(model: SentencePieceFile) -> Rows:
     return [[piece.text, piece.score] for piece in model.pieces]
 
 
-def _rows_of(*tokens: Token) -> Rows:
+def _rows_of(*tokens: AddedToken) -> Rows:
     return [[token.text, 0.0] for token in tokens]
 
 
@@ -186,7 +186,7 @@ def _simplified(*, accents: bool, lower: bool) -> list[Json]:
 def _content(
     said: Said,
     model: SentencePieceFile,
-    named: Mapping[str, Token],
+    named: Mapping[str, AddedToken],
     rows: Rows,
     unknown: int,
     *,
@@ -194,7 +194,7 @@ def _content(
     whole: bool = False,
     before: Sequence[Json] | None = None,
     scheme: str | None = None,
-    extra: Sequence[Token] = (),
+    extra: Sequence[AddedToken] = (),
 ) -> tuple[Json, dict[str, int]]:
     """A tokenizer.json of these rows.
 
@@ -208,9 +208,9 @@ def _content(
     prefix = scheme or ("always" if said.flag("add_prefix_space", True) else "never")
     cut = [{"type": "WhitespaceSplit"}] if before is None else list(before)
     symbols = [
-        Token(piece.text, special=piece.kind == Kind.CONTROL)
+        AddedToken(piece.text, special=piece.kind == PieceKind.CONTROL)
         for piece in model.pieces
-        if piece.kind in (Kind.CONTROL, Kind.USER_DEFINED)
+        if piece.kind in (PieceKind.CONTROL, PieceKind.USER_DEFINED)
     ]
     normalizer: Json | None = sequence("normalizers", normalizers)
     if not whole:
@@ -226,7 +226,7 @@ def _content(
     )
 
 
-def _fairseq(content: Json, named: Mapping[str, Token], ids: Mapping[str, int]) -> Built:
+def _fairseq(content: Json, named: Mapping[str, AddedToken], ids: Mapping[str, int]) -> Built:
     begin, end = named["bos"].text, named["eos"].text
     single = f"{begin}:0 $A:0 {end}:0"
     content["post_processor"] = template(single, f"{single} {end}:0 $B:0 {end}:0", ids)
@@ -235,7 +235,7 @@ def _fairseq(content: Json, named: Mapping[str, Token], ids: Mapping[str, int]) 
 
 def _bert_like(
     content: Json,
-    named: Mapping[str, Token],
+    named: Mapping[str, AddedToken],
     ids: Mapping[str, int],
     names: tuple[str, ...] = ("input_ids", "attention_mask"),
 ) -> Built:
@@ -247,7 +247,7 @@ def _bert_like(
 
 def _built(
     content: Json,
-    named: Mapping[str, Token],
+    named: Mapping[str, AddedToken],
     names: tuple[str, ...] = ("input_ids", "attention_mask"),
     padding_side: str = "right",
 ) -> Built:

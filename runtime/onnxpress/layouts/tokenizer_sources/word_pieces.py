@@ -9,11 +9,11 @@ from typing import Any
 from onnxpress.errors import CorruptFile
 from onnxpress.layouts.files import MAX_SETTINGS_BYTES, Files
 from onnxpress.layouts.tokenizer_sources.parts import (
+    AddedToken,
     Built,
     Json,
     Said,
     Side,
-    Token,
     refused,
     roberta_processing,
     template,
@@ -24,21 +24,21 @@ VOCABULARY = "vocab.txt"
 #: What the Rust library takes for space at the end of a line.
 _SPACES = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
-_OF_BERT: Mapping[str, str | Token | None] = {
+_OF_BERT: Mapping[str, str | AddedToken | None] = {
     "unk": "[UNK]",
     "sep": "[SEP]",
     "pad": "[PAD]",
     "cls": "[CLS]",
     "mask": "[MASK]",
 }
-_OF_MPNET: Mapping[str, str | Token | None] = {
+_OF_MPNET: Mapping[str, str | AddedToken | None] = {
     "bos": "<s>",
     "eos": "</s>",
     "unk": "[UNK]",
     "sep": "</s>",
     "pad": "<pad>",
     "cls": "<s>",
-    "mask": Token("<mask>", lstrip=True),
+    "mask": AddedToken("<mask>", lstrip=True),
 }
 
 
@@ -69,11 +69,11 @@ def mpnet(files: Files, said: Said) -> Built:
     return _built(content, named, ("input_ids", "attention_mask"))
 
 
-def _built(content: Json, named: Mapping[str, Token], input_names: tuple[str, ...]) -> Built:
+def _built(content: Json, named: Mapping[str, AddedToken], input_names: tuple[str, ...]) -> Built:
     return Built(Side(content), {kind: token.text for kind, token in named.items()}, input_names)
 
 
-def _content(files: Files, said: Said, named: Mapping[str, Token]) -> tuple[Json, dict[str, int]]:
+def _content(files: Files, said: Said, named: Mapping[str, AddedToken]) -> tuple[Json, dict[str, int]]:
     if not said.flag("do_basic_tokenize", True):
         raise refused(said.where, "do_basic_tokenize is off")
     if said.settings.get("never_split"):

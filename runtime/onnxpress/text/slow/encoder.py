@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from onnxpress.errors import CorruptFile, InputError
-from onnxpress.format.processors import Segmentation, TokenizerSettings
+from onnxpress.format.processors import UNREACHABLE, Segmentation, TokenizerSettings
 from onnxpress.text.encodings import Cut, Encoding, PlainEncoding, Truncation, check_characters, windows
 from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes
 from onnxpress.text.slow.charsmap import Charsmap
-from onnxpress.text.slow.sentencepiece import UNREACHABLE, SentencePieces
+from onnxpress.text.slow.sentencepiece import SentencePieces
 
 #: Text -> the ids of its tokens and the part of it that each covers, by the merges of tokenizer.json.
 Merge = Callable[[str], Sequence[tuple[int, str]]]

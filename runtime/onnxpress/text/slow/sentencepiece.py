@@ -9,14 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from onnxpress.format.processors import Segmentation
+from onnxpress.format.processors import PIECE_SPACE as SPACE
+from onnxpress.format.processors import UNREACHABLE, Segmentation
 from onnxpress.text.slow.charsmap import Charsmap
 from onnxpress.text.slow.unigram import Unigram
-
-SPACE = "▁"
-
-#: Begins the name of a token that no text may become: pieces hold no space. It is not part of the token.
-UNREACHABLE = " "
 
 _CODE = re.compile(r">>.*?<<", re.DOTALL)
 _SPACES = re.compile(" {2,}")

@@ -1,0 +1,202 @@
+"""Plans the adoption of another tool's folder. Its graph is rewritten where that leaves its answers as they are.
+
+PyTorch is needed only where a checkpoint is to be compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx_ir
+
+from onnxpress.engine.session import Session
+from onnxpress.errors import ArtifactError, EngineError, InputError
+from onnxpress.format.adopted import Fact
+from onnxpress.format.manifest import GraphFiles, Manifest
+from onnxpress.format.precisions import REFERENCE
+from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
+from onnxpress.pipelines.collators import ANY_SIZE, size_of
+from onnxpress.pipelines.table import TASKS, find_task
+from onnxpress.text.opening import open_tokenizer, required_tokenizer
+from onnxpress_exporter.errors import PassError, VerificationFailed
+from onnxpress_exporter.from_artifact import ends_in
+from onnxpress_exporter.gate.answers import AnswersGate
+from onnxpress_exporter.gate.base import Gate
+from onnxpress_exporter.gate.writing import WritingGate
+from onnxpress_exporter.judging.data import read
+from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.plan import Part, Plan
+from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.quantize.settings import Say, Settings
+from onnxpress_exporter.reference import GraphReference
+from onnxpress_exporter.tasks.evaluation import evaluation_of
+from onnxpress_exporter.write import foreign
+
+
+def open_foreign(source: str | Path, task: str | None, revision: str | None, pooling: str | None) -> Artifact:
+    """Another tool's folder or repository as it is understood, with its task.
+
+    Raises:
+        InputError: it is an artifact of ours.
+        ArtifactError, UnknownTask, HubError: it cannot be opened; the message says what to do.
+    """
+    opened = Artifact.open(source, revision=revision, pooling=pooling)
+    if opened.adopted is None:
+        raise InputError(
+            f"{source} is an onnxpress artifact already, with hashes of its own. More variants are added by `onnxpress "
+            f"quantize {source} --precision ...`; `onnxpress check {source}` compares the hashes."
+        )
+    understood = adopt(opened, None if task is None else find_task(task)[0])
+    warn_of_assumptions(understood, TASKS[understood.manifest.task])
+    return understood
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """A folder that was copied. `manifest`: without figures; `plan`: how variants are made and compared, None: nothing
+    is to be."""
+
+    manifest: Manifest
+    plan: Plan | None
+
+
+def adopt_into(
+    artifact: Artifact,
+    source: str | Path,
+    wanted: Sequence[str],
+    folder: Path,
+    command: str,
+    settings: Settings,
+    say: Say,
+) -> Adoption:
+    """Write an understood folder's files into `folder`, its graphs rewritten where that changes no answer, and plan the
+    variants that are wanted.
+
+    Raises:
+        InputError: variants are wanted that cannot be made of it.
+        ArtifactError: a file is missing, damaged or hostile.
+    """
+    precision = foreign.described_variant(artifact.manifest)
+    _check_request(artifact, precision, wanted)
+    say("copy")
+    with foreign.as_found(artifact, folder) as found:
+        models = {name: foreign.load_graph(path, artifact.manifest.graphs[name]) for name, path in found.items()}
+        files = foreign.save_graphs(models, precision, folder)
+        foreign.copy_settings(artifact, folder)
+        manifest = foreign.adopted_manifest(artifact, files, found, source, command, folder)
+        if precision != REFERENCE or not _any_size(manifest):
+            return Adoption(manifest, None)
+        if manifest.generation is not None and len(wanted) < 2:
+            return Adoption(manifest, None)  # asking a writer takes long, and nobody wants to know
+        return Adoption(manifest, _plan(manifest, models, found, folder, settings, say))
+
+
+def _plan(
+    manifest: Manifest,
+    models: Mapping[str, onnx_ir.Model],
+    found: Mapping[str, Path],
+    folder: Path,
+    settings: Settings,
+    say: Say,
+) -> Plan:
+    artifact = Artifact(folder, manifest, "hashed")
+    rows = None
+    if settings.evaluation is not None:
+        rows = evaluation_of(read(settings.evaluation), manifest, settings.evaluation.columns)
+    say("asking the graph")
+    gate: Gate
+    if manifest.generation is not None:
+        plain = _session(manifest, folder)
+        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_in(artifact), rows=rows)
+    else:
+        answers = AnswersGate(
+            artifact,
+            open_tokenizer(artifact),
+            GraphReference(Session(found, adapters=manifest.adapters), "hashed"),
+            rows,
+        )
+        manifest = replace(manifest, padding=answers.padding)
+        manifest = _rewritten(manifest, models, found, folder, answers, say)
+        plain, gate = _session(manifest, folder), answers
+    parts = tuple(
+        Part(name, info, onnx_ir.load(folder / manifest.variants[REFERENCE].graphs[name].file), info.role != "head")
+        for name, info in manifest.graphs.items()
+    )
+    return Plan(manifest, folder, parts, plain, gate, settings, compared=False)
+
+
+def _check_request(artifact: Artifact, precision: str, wanted: Sequence[str]) -> None:
+    """Refuse variants that cannot be made.
+
+    Raises:
+        InputError: there is no fp32 graph to make them of, or it takes one size of batch.
+    """
+    more = [name for name in wanted if name not in (REFERENCE, precision)]
+    if more and precision != REFERENCE:
+        raise InputError(
+            f"{artifact.folder} has no fp32 graph, only {', '.join(artifact.manifest.variants)}: {', '.join(more)} "
+            "cannot be made of it. Leave --precision out, or export the original checkpoint."
+        )
+    if more and not _any_size(artifact.manifest):
+        raise InputError(
+            f"{artifact.folder}: its graph takes batches of one size only, and variants are judged on texts of any: "
+            f"{', '.join(more)} cannot be made of it. Leave --precision out, or export the original checkpoint."
+        )
+
+
+def _any_size(manifest: Manifest) -> bool:
+    readers = [graph for graph in manifest.graphs.values() if graph.role == "encoder"]
+    return all(size_of(graph.inputs[0]) == ANY_SIZE for graph in readers)
+
+
+def _rewritten(
+    manifest: Manifest,
+    models: Mapping[str, onnx_ir.Model],
+    found: Mapping[str, Path],
+    folder: Path,
+    gate: AnswersGate,
+    say: Say,
+) -> Manifest:
+    """The manifest of graphs that were rewritten, and saved over those that are there; or, where one has other answers
+    then or nothing applies, of those as they were found."""
+    say("rewriting the graph")
+    graph = manifest.graph_name("encoder")
+    try:
+        counts = apply_passes(models[graph], PRECISIONS[REFERENCE].passes)
+        applied = {name: count for name, count in counts.items() if count}
+        if not applied:
+            return _told(manifest, "as it was found", "the passes, none of which applies")
+        files = foreign.save_graphs({graph: models[graph]}, REFERENCE, folder)
+        rewritten = _with_files(manifest, files)
+        session = _session(rewritten, folder)
+        try:
+            gate.verify(REFERENCE, session)
+        finally:
+            session.close()
+    except (PassError, VerificationFailed, EngineError, ArtifactError, InputError):
+        plain = foreign.load_graph(found[graph], manifest.graphs[graph])
+        restored = _with_files(manifest, foreign.save_graphs({graph: plain}, REFERENCE, folder))
+        return _told(restored, "as it was found", "its answers, which a rewrite would change")
+    shown = ", ".join(f"{name} ({count})" for name, count in applied.items())
+    return _told(rewritten, f"rewritten by {shown}", "its answers, compared before and after")
+
+
+def _with_files(manifest: Manifest, files: Mapping[str, GraphFiles]) -> Manifest:
+    variant = manifest.variants[REFERENCE]
+    return replace(manifest, variants={REFERENCE: replace(variant, graphs={**variant.graphs, **files})})
+
+
+def _told(manifest: Manifest, value: str, source: str) -> Manifest:
+    """The manifest with a fact about its graph."""
+    adopted = manifest.provenance.adopted
+    assert adopted is not None
+    told = replace(adopted, facts=(*adopted.facts, Fact("graph", value, source)))
+    return replace(manifest, provenance=replace(manifest.provenance, adopted=told))
+
+
+def _session(manifest: Manifest, folder: Path) -> Session:
+    graphs = manifest.variants[REFERENCE].graphs
+    return Session({name: folder / entry.file for name, entry in graphs.items()}, adapters=manifest.adapters)
