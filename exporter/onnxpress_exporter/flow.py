@@ -333,6 +333,7 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         gate,
         plan.settings,
         writes=plan.writes,
+        adapters=plan.manifest.adapters,
     )
     variants, refused = {}, {}
     for precision in wanted:
