@@ -149,6 +149,42 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         },
         "does not run in pieces.*`decoder_input_ids` of length 1",
     ),
+    "tokens that see those after them": (
+        "FSMTConfig",
+        {
+            "langs": ["en", "de"],
+            "src_vocab_size": 99,
+            "tgt_vocab_size": 99,
+            "d_model": 32,
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 48,
+            "decoder_ffn_dim": 48,
+            "max_position_embeddings": 64,
+        },
+        "in pieces other scores than those of one call: one sees tokens after it",
+    ),
+    "experts that are full": (
+        "NllbMoeConfig",
+        {
+            "vocab_size": 99,
+            "d_model": 32,
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 48,
+            "decoder_ffn_dim": 48,
+            "num_experts": 4,
+            "encoder_sparse_step": 2,
+            "decoder_sparse_step": 2,
+            "moe_eval_capacity_token_fraction": 0.25,
+            "max_position_embeddings": 64,
+        },
+        "in pieces other scores.*experts take so many tokens of a call and no more",
+    ),
 }
 
 

@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from onnxpress.engine.choice import choose
 from onnxpress.engine.providers import PROVIDERS, provider_of
-from onnxpress.errors import UnsupportedFormat
+from onnxpress.errors import UnsupportedFormat, printable
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant, families_of
 from onnxpress.format.model import Adopted, trust_of
@@ -71,7 +71,7 @@ def describe(manifest: Manifest, width: int = WIDTH, adopted: Adopted | None = N
         _wrapped(f"On this machine: {_chosen(manifest)}", width),
         _wrapped(_LEGEND, width, indent=""),
     ]
-    return "\n\n".join(section for section in sections if section)
+    return printable("\n\n".join(section for section in sections if section))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

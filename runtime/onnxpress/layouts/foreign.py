@@ -31,6 +31,7 @@ from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.graphcheck.scan import GraphFile
 from onnxpress.layouts.caches import PAST
 from onnxpress.layouts.faces import Face, read_face, read_writer
+from onnxpress.layouts.field_kinds import MAX_LABELS
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.head_files import HEAD, HEAD_FILE, Head
 from onnxpress.layouts.known_models import known_model
@@ -264,7 +265,11 @@ class _Description:
         """
         named = config.get("id2label")
         names = {str(key): str(label) for key, label in named.items()} if isinstance(named, Mapping) else {}
-        count = face.width if face.width is not None else len(names) or int(config.get("num_labels") or 2)
+        count = face.width if face.width is not None else len(names) or config.get("num_labels") or 2
+        if count > MAX_LABELS:
+            raise UnsupportedFormat(
+                f"{self.files.folder}: its graph gives {count} scores, more than any model has classes ({MAX_LABELS})."
+            )
         if self.asked.labels and len(names) != count:
             raise InputError(
                 f"labels={list(self.asked.labels)!r:.60}: these are {len(names)} labels, and the graph gives {count} "

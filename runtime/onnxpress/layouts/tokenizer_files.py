@@ -151,7 +151,7 @@ def _ids(content: Mapping[str, Any]) -> dict[str, int]:
     if isinstance(vocabulary, dict):
         ids |= vocabulary
     elif isinstance(vocabulary, list):  # Unigram: pieces with their scores
-        ids |= {entry[0]: number for number, entry in enumerate(vocabulary) if isinstance(entry, list) and entry}
+        ids |= {str(entry[0]): number for number, entry in enumerate(vocabulary) if isinstance(entry, list) and entry}
     for token in content.get("added_tokens") or ():
         if isinstance(token, dict):
             ids[str(token.get("content"))] = token.get("id", -1)
