@@ -6,7 +6,7 @@ Names of outputs differ from tool to tool, and some say nothing: dtype, rank and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -94,11 +94,11 @@ def read_writer(
     """
     takes, returns = our_names(graph.takes, said, taken=True), our_names(graph.returns, said, taken=False)
     inputs = tuple(
-        TensorInfo(name, value.dtype or "float32", axes_of(value, name, config))
+        replace(_tensor(value, axes_of(value, name, config)), name=name)
         for value, name in zip(graph.takes, takes.values(), strict=True)
     )
     outputs = tuple(
-        TensorInfo(name, value.dtype or "float32", width_of(value, config) if name == _SCORES[0] else value.axes or ())
+        replace(_tensor(value, width_of(value, config) if name == _SCORES[0] else value.axes or ()), name=name)
         for value, name in zip(graph.returns, returns.values(), strict=True)
     )
     logits = next((tensor for tensor in outputs if tensor.name == _SCORES[0]), None)
@@ -117,7 +117,7 @@ def _empty(axes: tuple[str | int, ...], value: Value) -> tuple[int, ...]:
     """The axes, but for the batch's, of a past of no tokens."""
     if len(axes) != 4 or not (isinstance(axes[1], int) and isinstance(axes[3], int)):
         raise UnsupportedFormat(f"its input {value.name} is a past of {value.axes}, whose sizes nothing tells")
-    return (axes[1], 0, axes[3])
+    return tuple(0 if isinstance(axis, str) else axis for axis in _tensor(value, axes).axes[1:])
 
 
 def _answering(returns: Sequence[Value], config: Mapping[str, Any]) -> tuple[Answers, list[Value]]:
