@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,10 @@ def exported(checkpoint: Path, folder: Path, model: Any = None, **options: Any) 
     inputs = dict(AutoTokenizer.from_pretrained(checkpoint)(TEXTS[::2], return_tensors="pt", padding=True))
     inputs.pop("token_type_ids", None)
     model = AutoModelForCausalLM.from_pretrained(checkpoint).eval() if model is None else model
-    OnnxExporter().export_for_generation(model, inputs, OnnxConfig(dynamic=True), **options).save_pretrained(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's exporter warns of its own code
+        whole = OnnxExporter().export_for_generation(model, inputs, OnnxConfig(dynamic=True), **options)
+    whole.save_pretrained(folder)
     return folder
 
 
