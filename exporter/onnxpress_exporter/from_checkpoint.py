@@ -96,6 +96,7 @@ def plan_from_checkpoint(
     say("save")
     files = _save(graphs.models, folder, folder / layout.folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
+    describe.copy_card(checkpoint, folder)
     describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
     row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
     if graphs.generation is not None:

@@ -25,15 +25,23 @@ from onnxpress.hub.download import Download
 from onnxpress.hub.names import looks_like_repo_id
 from onnxpress.hub.repository import USUAL_ACCESS, Access, Snapshot, fetch, list_files
 from onnxpress.hub.tree import Tree, list_tree
+from onnxpress.hub.upload import Committed, Difference, Outgoing, check_token, commit, compare, find_tree
 
 __all__ = [
     "USUAL_ACCESS",
     "Access",
+    "Committed",
+    "Difference",
     "Download",
+    "Outgoing",
     "Snapshot",
     "Tree",
     "blob_roots",
+    "check_token",
+    "commit",
+    "compare",
     "fetch",
+    "find_tree",
     "list_files",
     "list_tree",
     "looks_like_repo_id",

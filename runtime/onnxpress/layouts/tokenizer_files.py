@@ -61,7 +61,7 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         CorruptFile: a file is not what it should be.
     """
     built = None if TOKENIZER in files.names else _built(files, config)
-    content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES)
+    content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES) if built is None else built.source.content
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CorruptFile(f"{files.folder / TOKENIZER}: not a tokenizer. Download it again.")
     settings = {**files.settings(SPECIAL_TOKENS), **files.settings(SETTINGS)}

@@ -9,9 +9,9 @@ from typing import Any
 from onnxpress.errors import MissingFile
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.tokenizer_sources import byte_pairs, translators, unigrams, word_pieces
-from onnxpress.layouts.tokenizer_sources.parts import Built, Said, Side, refused
+from onnxpress.layouts.tokenizer_sources.parts import Built, Said, Side, UnbuiltTokenizer, refused
 
-__all__ = ["BUILDERS", "Built", "Said", "Side", "build"]
+__all__ = ["BUILDERS", "Built", "Said", "Side", "UnbuiltTokenizer", "build"]
 
 _CONFIG, _SPECIAL, _ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 
