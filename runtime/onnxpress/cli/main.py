@@ -34,6 +34,7 @@ OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
         "pull": "onnxpress.cli.pull:pull",
         "push": "onnxpress.cli.push:push",
         "run": "onnxpress.cli.run:run",
+        "search": "onnxpress.cli.search:search",
     }
 )
 

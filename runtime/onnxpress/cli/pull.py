@@ -48,6 +48,6 @@ def pull(
         return
     click.echo(
         f"{pulled.folder}: {', '.join(pulled.precisions)} of {pulled.repo_id} at {pulled.revision}, "
-        f"{len(pulled.files)} files, {size(pulled.bytes)}\n  commit {pulled.commit}; every file has the hash that the "
-        "Hub lists"
+        f"{len(pulled.files)} files, {size(pulled.bytes)}\n  commit {pulled.commit}; each file was compared with the "
+        "hash that the Hub lists"
     )

@@ -21,6 +21,7 @@ This package does not know what an artifact or a checkpoint is.
 """
 
 from onnxpress.hub.cache import blob_roots
+from onnxpress.hub.catalogue import Listed, file_sizes, find_models
 from onnxpress.hub.download import Download
 from onnxpress.hub.names import looks_like_repo_id
 from onnxpress.hub.repository import USUAL_ACCESS, Access, Snapshot, fetch, list_files
@@ -33,6 +34,7 @@ __all__ = [
     "Committed",
     "Difference",
     "Download",
+    "Listed",
     "Outgoing",
     "Snapshot",
     "Tree",
@@ -41,6 +43,8 @@ __all__ = [
     "commit",
     "compare",
     "fetch",
+    "file_sizes",
+    "find_models",
     "find_tree",
     "list_files",
     "list_tree",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from onnxpress.errors import HubError, OnnxpressError
 from onnxpress.hub.client import asked_pause_s
@@ -12,6 +12,9 @@ from onnxpress.hub.names import no_folder
 
 if TYPE_CHECKING:
     import httpx2
+
+#: What the Hub is asked for.
+Purpose = Literal["read", "write", "search"]
 
 LOGIN = "set HF_TOKEN or run `hf auth login`"
 _ADVICE = {
@@ -63,19 +66,38 @@ _ADVICE_ON_WRITING = {
     "odd": "{endpoint} gave no usable answer when {repo} was written ({reason}). Check HF_ENDPOINT; where it does not "
     "speak the Hub's protocol Xet, set HF_HUB_DISABLE_XET=1.",
 }
+#: What differs where models were searched for.
+_ADVICE_ON_SEARCHING = {
+    "missing": "{endpoint} has no search for models (404). Check HF_ENDPOINT: a mirror may serve files alone.",
+    "token": "{endpoint} does not accept the token in use (401). Log in again: {login}.",
+    "denied": "{endpoint} denies the search (403). To search with a token, {login}.",
+    "limited": "{endpoint} limits the rate of requests (429{asked}). Search again later. With a token the limit is "
+    "higher: {login}.",
+    "down": "{endpoint} answered {status} to every attempt to search. Try again later.",
+    "offline": "HF_HUB_OFFLINE is set, so the Hub cannot be searched. Unset it.",
+    "slow": "{endpoint} did not answer the search in time. Check the network and try again.",
+    "unreachable": "Cannot reach {endpoint} ({reason}). Check the network, the proxy settings and HF_ENDPOINT.",
+    "cut": "The connection to {endpoint} broke again and again. Check the network and try again.",
+    "odd": "{endpoint} gave no usable answer to the search ({reason}). Check HF_ENDPOINT and the proxy settings.",
+}
 _STATUSES = {401: "token", 403: "denied", 404: "missing", 408: "slow", 429: "limited"}
 _STATUSES_ON_WRITING = {402: "large", 409: "moved", 412: "moved", 413: "large", 507: "large"}
+_ADVICE_OF: Mapping[Purpose, Mapping[str, str]] = {
+    "read": {},
+    "write": _ADVICE_ON_WRITING,
+    "search": _ADVICE_ON_SEARCHING,
+}
 #: Failures that a mistyped folder's name has, too.
 _OF_A_WRONG_NAME = ("missing", "offline", "token", "unreachable")
 _CACHE_MAY_SERVE = ("limited", "down", "offline", "slow", "unreachable", "cut")
 
 
 @contextmanager
-def explained(repo_id: str, revision: str, *, cached: bool = True, writing: bool = False) -> Iterator[None]:
+def explained(repo_id: str, revision: str, *, cached: bool = True, purpose: Purpose = "read") -> Iterator[None]:
     """Turn whatever the library raises in the block into a HubError.
 
     Args:
-        writing: whether something is written to the Hub.
+        purpose: what the Hub is asked for.
         cached: whether what the disk refuses was for the Hub's cache; such errors of other folders pass as they are.
     """
     try:
@@ -85,7 +107,7 @@ def explained(repo_id: str, revision: str, *, cached: bool = True, writing: bool
     except Exception as error:
         if not cached and isinstance(error, OSError) and error.errno is not None:
             raise
-        raise HubError(_explain(error, repo_id, revision, writing)) from error
+        raise HubError(_explain(error, repo_id, revision, purpose)) from error
 
 
 def cache_may_serve(error: Exception) -> bool:
@@ -98,31 +120,27 @@ def has_moved(error: Exception) -> bool:
     return _diagnose(error, writing=True)[0] == "moved"
 
 
-def _explain(error: Exception, repo_id: str, revision: str, writing: bool) -> str:
+def _explain(error: Exception, repo_id: str, revision: str, purpose: Purpose) -> str:
     from huggingface_hub import constants
 
-    kind, cause = _diagnose(error, writing=writing)
+    kind, cause = _diagnose(error, writing=purpose == "write")
     response: httpx2.Response | None = getattr(cause, "response", None)
     with_token = response is not None and "Authorization" in response.request.headers
     reason = getattr(cause, "strerror", None) or f"{type(cause).__name__}: {cause}"
     asked_s = asked_pause_s(response)
-    advice = (
-        (_ADVICE_ON_WRITING if writing else {})
-        .get(kind, _ADVICE.get(kind, ""))
-        .format(
-            repo=repo_id,
-            revision=revision,
-            endpoint=constants.ENDPOINT,
-            cache=constants.HF_HUB_CACHE,
-            status=None if response is None else response.status_code,
-            asked=f", wait {asked_s:.0f} s" if asked_s else "",
-            to_whom="to the token in use" if with_token else "without a token",
-            login=f"use a token that may read it ({LOGIN})" if with_token else LOGIN,
-            reason=_plain(reason),
-            says=_plain("" if response is None else response.headers.get("X-Error-Message", response.reason_phrase)),
-        )
+    advice = {**_ADVICE, **_ADVICE_OF[purpose]}[kind].format(
+        repo=repo_id,
+        revision=revision,
+        endpoint=constants.ENDPOINT,
+        cache=constants.HF_HUB_CACHE,
+        status=None if response is None else response.status_code,
+        asked=f", wait {asked_s:.0f} s" if asked_s else "",
+        to_whom="to the token in use" if with_token else "without a token",
+        login=f"use a token that may read it ({LOGIN})" if with_token else LOGIN,
+        reason=_plain(reason),
+        says=_plain("" if response is None else response.headers.get("X-Error-Message", response.reason_phrase)),
     )
-    return advice + (no_folder(repo_id) if kind in _OF_A_WRONG_NAME and not writing else "")
+    return advice + (no_folder(repo_id) if kind in _OF_A_WRONG_NAME and purpose == "read" else "")
 
 
 def _plain(text: str) -> str:

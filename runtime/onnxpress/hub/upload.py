@@ -92,7 +92,7 @@ def find_tree(repo_id: str, revision: str | None, access: Access, *, private: bo
         InputError: it is public, and should be private.
     """
     revision = checked_revision(repo_id, revision)
-    with library(), explained(repo_id, revision, writing=True):
+    with library(), explained(repo_id, revision, purpose="write"):
         from huggingface_hub import HfApi
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -143,7 +143,7 @@ def commit(
         HubError: the Hub refused, cannot be reached, or has another commit by now.
     """
     repo_id, revision, tree = difference.repo_id, difference.revision, difference.tree
-    with library(), bars_on_a_terminal(), uploading(), explained(repo_id, revision, writing=True):
+    with library(), bars_on_a_terminal(), uploading(), explained(repo_id, revision, purpose="write"):
         from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
 
         api = HfApi(library_name=AGENT, token=access.token)
