@@ -145,6 +145,9 @@ class _Description:
         self._told(face, config)
         tables = frozenset[tuple[int, ...]]().union(*(graph.tables for graph in graphs.values()))
         tokenizer = self._tokenizer(next(iter(faces.values())), config, tables)
+        if face.info.role == "encoder" and any(graph.right_padded for graph in graphs.values()):
+            tokenizer = replace(tokenizer, padding_side="right")
+            self._note("padding", "right", "the graph, whose fused attention knows no other")
         architectures = config.get("architectures")
         postprocessing = self._postprocessing(face, config)
         infos = {graph: face.info for graph, face in faces.items()}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
 
 import onnxpress
+from onnxpress.errors import AdoptionWarning, CorruptFile
 
-from ...fixtures.foreign_decoders import Shape, merged_decoder, write_decoder, written
+from ...fixtures.foreign_decoders import Shape, decoder, held, merged_decoder, write_decoder, written
 
 TEXTS = ["good", "a very bad film", "good good film", "bad bad bad", "a film", "very very very very good bad film"]
 EXPORTED = {
@@ -95,3 +98,44 @@ def test_a_folder_of_transformers_exporters(tmp_path: Path) -> None:
     del components["prefill"]
     (folder / "export.json").write_text(json.dumps(content))
     check(folder, tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [Shape(), Shape(fused=True), Shape(fused=True, open_size=True), Shape(past=False), Shape(kv=TensorProto.FLOAT16)],
+    ids=["a past", "fused", "sizes open", "no past", "halves"],
+)
+def test_a_reader_gets_a_past_of_no_tokens_and_places(shape: Shape, tmp_path: Path) -> None:
+    """As the graphs of Qwen3's and Nomic's embedders; the tokenizer would pad on the left."""
+    folder = write_decoder(tmp_path / "folder", {"model.onnx": replace(shape, reads=True)})
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "padding_side": "left"}))
+    pipe = onnxpress.pipeline("feature-extraction", folder)
+    expected = [
+        [held(row[: end + 1]) for end in range(len(row))] for row in (pipe.tokenizer(t)["input_ids"] for t in TEXTS)
+    ]
+    for answers in (pipe(TEXTS, batch_size=6), [pipe(text) for text in TEXTS]):
+        for answer, rows in zip(answers, expected, strict=True):
+            np.testing.assert_allclose(answer[0], rows, atol=2e-2 if shape.kv != TensorProto.FLOAT else 1e-5)
+    vectors = onnxpress.pipeline("sentence-similarity", folder, pooling="lasttoken").encode(TEXTS)
+    np.testing.assert_allclose(vectors, [rows[-1] for rows in expected], atol=2e-2)
+    assert onnxpress.load(folder)(TEXTS).last_hidden_state.shape[0] == len(TEXTS)
+
+
+def test_a_variant_that_does_not_load_is_told_and_does_not_take_the_folder_down(tmp_path: Path) -> None:
+    """As the halves of a graph with branches that a converter wrote: types that do not fit."""
+    good = Shape()
+    folder = write_decoder(tmp_path / "folder", {"onnx/model.onnx": good, "onnx/model_q4.onnx": good})
+    broken = decoder(good)
+    next(node for node in broken.graph.node if node.op_type == "Softmax").input[0] = "inside_four"
+    onnx.save(broken, folder / "onnx" / "model_fp16.onnx")
+    check(folder)
+    with pytest.raises(CorruptFile, match=r"model_fp16.onnx: .* There is also: precision='fp32', precision='q4'"):
+        onnxpress.pipeline(model=folder, precision="fp16")
+    (folder / "onnx" / "model.onnx").unlink()
+    with pytest.warns(AdoptionWarning, match=r"model_fp16.onnx: .* q4 runs in its place"):
+        pipe = onnxpress.pipeline(model=folder)
+    assert pipe.precision == "q4"
+    (folder / "onnx" / "model_q4.onnx").unlink()
+    with pytest.raises(CorruptFile, match="cannot load this graph"):
+        onnxpress.pipeline(model=folder)
