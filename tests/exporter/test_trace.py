@@ -273,6 +273,6 @@ def test_what_wants_more_than_a_text_is_refused_before_it_is_traced() -> None:
     spec = GraphSpec("model", (TensorInfo("input_ids", "int64", ("batch", "sequence")),), ())
     ids = torch.tensor([[5, 6, 7]])
     with pytest.raises(
-        UnsupportedCheckpoint, match=r"TapasFor\w+ does not answer on .*\(input_ids, token.*use transformers"
+        UnsupportedCheckpoint, match=r"TapasFor\w+ does not answer on input_ids, token_type_ids, .*use transformers"
     ):
         check_runs(Traceable(spec, model, {"input_ids": ids, "token_type_ids": torch.zeros_like(ids)}))

@@ -42,8 +42,8 @@ def check_runs(part: Traceable) -> None:
     except Exception as error:
         kind = type(getattr(part.module, "checkpoint", part.module)).__name__
         raise UnsupportedCheckpoint(
-            f"{kind} does not answer on what a tokenizer makes of texts ({', '.join(part.inputs)}), which is all that "
-            f"this version gives a model: {_reason(error)}. If it reads tables, pages or pictures, use transformers."
+            f"{kind} does not answer on {', '.join(part.inputs)}, which is all that this version gives a model of its "
+            f"task: {_reason(error)}. If it wants more, such as a table or places on a page, use transformers."
         ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import (
     Cache,
+    DummyLayer,
     DynamicCache,
     DynamicLayer,
     DynamicSlidingWindowLayer,
@@ -107,7 +108,9 @@ def _kept(cache: Any) -> tuple[Kept, ...]:
     if type(cache) is not DynamicCache:
         raise TraceError(f"it keeps what it has read as {type(cache).__name__}, not as keys and values")
     layers_kept = []
-    layers: list[Any] = cache.layers
+    layers: list[Any] = list(cache.layers)
+    while layers and isinstance(layers[-1], DummyLayer):
+        layers.pop()  # Gemma 3n's last layers attend to the keys of others
     for number, layer in enumerate(layers):
         if type(layer) not in _KNOWN:
             raise TraceError(
