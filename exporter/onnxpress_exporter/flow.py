@@ -351,6 +351,7 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         gate,
         plan.settings,
         writes=plan.writes,
+        adapters=plan.manifest.adapters,
     )
     variants, refused = {}, {}
     for precision in wanted:
@@ -386,7 +387,8 @@ def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
     graphs = {name: replace(entry, precision=REFERENCE) for name, entry in plan.fp32.items()}
     for name, paths in quantized.files.items():
         graphs[name] = describe.graph_files(quantized.graphs[name], paths, plan.folder)
-    with closing(Session({name: plan.folder / entry.file for name, entry in graphs.items()})) as session:
+    files = {name: plan.folder / entry.file for name, entry in graphs.items()}
+    with closing(Session(files, adapters=plan.manifest.adapters)) as session:
         quality = plan.gate.verify(precision, session)
         variant = Variant(
             graphs,

@@ -151,7 +151,12 @@ def _plan(
         if checkpoint is None:
             gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_in(artifact), rows=rows)
     else:
-        answers = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(Session(found), "hashed"), rows)
+        answers = AnswersGate(
+            artifact,
+            open_tokenizer(artifact),
+            GraphReference(Session(found, adapters=manifest.adapters), "hashed"),
+            rows,
+        )
         manifest = replace(manifest, padding=answers.padding)
         manifest = _rewritten(manifest, models, found, folder, answers, say)
         plain, gate = _session(manifest, folder), answers
@@ -246,4 +251,5 @@ def _told(manifest: Manifest, value: str, source: str) -> Manifest:
 
 
 def _session(manifest: Manifest, folder: Path) -> Session:
-    return Session({name: folder / entry.file for name, entry in manifest.variants[REFERENCE].graphs.items()})
+    graphs = manifest.variants[REFERENCE].graphs
+    return Session({name: folder / entry.file for name, entry in graphs.items()}, adapters=manifest.adapters)
