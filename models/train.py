@@ -27,6 +27,8 @@ MODELS = {
     "tiny-mlm": "mlm",
     "tiny-lm": "lm",
     "tiny-translator": "translator",
+    "tiny-digits-vit": "digits_vit",
+    "tiny-digits-convnet": "digits_convnet",
 }
 
 

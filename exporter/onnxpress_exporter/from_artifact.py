@@ -12,6 +12,7 @@ import onnx_ir
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import FORMAT_VERSION
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
@@ -25,7 +26,6 @@ from onnxpress_exporter.plan import Part, Plan
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import GraphReference
 from onnxpress_exporter.tasks.evaluation import evaluation_of
-from onnxpress_exporter.write.card import CARD
 from onnxpress_exporter.write.generation import GENERATION_CONFIG
 
 
@@ -103,3 +103,5 @@ def _copy_files(artifact: Artifact, folder: Path, without: Sequence[str]) -> Non
         target.parent.mkdir(parents=True, exist_ok=True)
         # Copied, not linked: onnx_ir does not read weights that have a second name.
         shutil.copyfile(artifact.file(name), target)
+    if (artifact.folder / CARD).is_file():  # what it carries over stays; people edit it, so that it has any hash
+        shutil.copyfile(artifact.folder / CARD, folder / CARD)

@@ -30,7 +30,7 @@ from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.graphs.generating import build, graph_info
 from onnxpress_exporter.graphs.spec import Traceable
-from onnxpress_exporter.graphs.trace import trace
+from onnxpress_exporter.graphs.trace import check_runs, trace
 from onnxpress_exporter.inputs import read_inputs
 from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.judging.data import Table
@@ -96,6 +96,7 @@ def plan_from_checkpoint(
     say("save")
     files = _save(graphs.models, folder, folder / layout.folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
+    describe.copy_card(checkpoint, folder)
     describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
     row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
     if graphs.generation is not None:
@@ -148,6 +149,8 @@ def traceable(
 
 
 def _traced(traceable: Sequence[Traceable]) -> _Graphs:
+    for part in traceable:
+        check_runs(part)
     models = {part.spec.name: trace(part.module, part.spec, part.inputs) for part in traceable}
     for graph in models.values():
         apply_passes(graph, PRECISIONS[REFERENCE].passes)

@@ -17,6 +17,8 @@ from onnxpress.format.adopted import Fact
 from onnxpress.format.manifest import GraphFiles, Manifest
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.layouts.places import tokenizer_place
+from onnxpress.layouts.tokenizer_sources import UnbuiltTokenizer
 from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
 from onnxpress.pipelines.collators import ANY_SIZE, size_of
 from onnxpress.pipelines.table import TASKS, find_task
@@ -34,6 +36,7 @@ from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import GraphReference
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.write import foreign
+from onnxpress_exporter.write.foreign_tokenizer import write_foreign_tokenizer
 
 
 def open_foreign(source: str | Path, task: str | None, revision: str | None, pooling: str | None) -> Artifact:
@@ -43,7 +46,11 @@ def open_foreign(source: str | Path, task: str | None, revision: str | None, poo
         InputError: it is an artifact of ours.
         ArtifactError, UnknownTask, HubError: it cannot be opened; the message says what to do.
     """
-    opened = Artifact.open(source, revision=revision, pooling=pooling)
+    try:
+        opened = Artifact.open(source, revision=revision, pooling=pooling)
+    except UnbuiltTokenizer:  # of a class that the runtime does not know: transformers does
+        tokenizer = write_foreign_tokenizer(tokenizer_place(source, revision=revision))
+        opened = Artifact.open(source, revision=revision, pooling=pooling, tokenizer=tokenizer)
     if opened.adopted is None:
         raise InputError(
             f"{source} is an onnxpress artifact already, with hashes of its own. More variants are added by `onnxpress "

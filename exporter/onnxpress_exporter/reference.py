@@ -104,6 +104,27 @@ class TorchWriter:
             logits: Logits = outputs.logits[0].float().numpy()
         return logits if last is None else logits[-last:].copy()
 
+    def step_logits(self, case: Case) -> Logits | None:
+        """As `logits`, but read token by token; None: it keeps nothing of what it has read, or reads a second text."""
+        import torch
+
+        from onnxpress_exporter.graphs.traced_cache.forms import cache_argument
+
+        name = cache_argument(self._model)
+        if case.source is not None or name is None:
+            return None
+        kept: dict[str, Any] = {}
+        scores = []
+        with torch.inference_mode():
+            for token in case.ids:
+                outputs = self._model(input_ids=torch.tensor([[token]]), use_cache=True, **kept)
+                kept = {name: getattr(outputs, name, None)}
+                if kept[name] is None:
+                    return None
+                scores.append(outputs.logits[0].float().numpy())
+        logits: Logits = np.concatenate(scores)
+        return logits
+
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         """At most `count` tokens that `generate` lets follow, without sampling and the checkpoint's own rules."""
         import torch

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from onnxpress.format.contents import variant_bytes
 from onnxpress.format.files import write_file
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import FILE_NAME, Manifest, Variant, dump
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.card import write_card
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.write import describe
-from onnxpress_exporter.write.card import CARD, write_card
 
 
 @dataclass(frozen=True, slots=True)

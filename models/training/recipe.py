@@ -19,10 +19,11 @@ Example = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The result of a run: held-out metrics by name, and the examples that are kept."""
+    """The result of a run: held-out metrics by name, and the examples that are kept. `processor`: a tokenizer, or an
+    image processor, saved beside the model."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    processor: Any
     metrics: Mapping[str, float]
     heldout_rows: int
     examples: Mapping[str, Sequence[Example]]  # file name -> rows
@@ -54,7 +55,7 @@ def write(recipe: Recipe, trained: Trained, root: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if trained.save is None:
         trained.model.save_pretrained(folder)
-        trained.tokenizer.save_pretrained(folder)
+        trained.processor.save_pretrained(folder)
     else:
         trained.save(folder)
     for name, rows in trained.examples.items():
@@ -64,6 +65,13 @@ def write(recipe: Recipe, trained: Trained, root: Path) -> int:
     text = _toml(recipe, trained, size)
     (root / f"{recipe.name}.toml").write_text(text, encoding="utf-8")
     return size
+
+
+def _limits(processor: Any) -> Mapping[str, int]:
+    """What a tokenizer knows and takes; nothing of an image processor."""
+    if not isinstance(processor, PreTrainedTokenizerBase):
+        return {}
+    return {"vocabulary": len(processor), "max_length_tokens": processor.model_max_length}
 
 
 def _toml(recipe: Recipe, trained: Trained, size_bytes: int) -> str:
@@ -79,8 +87,7 @@ def _toml(recipe: Recipe, trained: Trained, size_bytes: int) -> str:
                 "seed": recipe.seed,
                 "parameters": parameters,
                 "size_bytes": size_bytes,
-                "vocabulary": len(trained.tokenizer),
-                "max_length_tokens": trained.tokenizer.model_max_length,
+                **_limits(trained.processor),
             },
         ),
         (

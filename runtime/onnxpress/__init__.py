@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from onnxpress.layouts.artifact import Artifact
     from onnxpress.pipelines import export, load, pipeline
     from onnxpress.pipelines.pulling import pull
+    from onnxpress.pipelines.pushing import push
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ __all__ = [
     "load",
     "pipeline",
     "pull",
+    "push",
 ]
 
 #: Where the public names that are no errors are.
@@ -77,6 +79,7 @@ _MODULES = {
     "load": "onnxpress.pipelines",
     "pipeline": "onnxpress.pipelines",
     "pull": "onnxpress.pipelines.pulling",
+    "push": "onnxpress.pipelines.pushing",
 }
 
 

@@ -28,7 +28,16 @@ The exporter adds its own branch, `onnxpress_exporter.errors`. This module knows
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+#: Characters that drive a terminal, or turn the direction of what is around them; not line feeds and tabs.
+_DRIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """A text that may hold names of a stranger's files, with such characters as their escapes: `\\x1b`, `\\u202e`."""
+    return _DRIVING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class OnnxpressError(Exception):
@@ -45,7 +54,7 @@ class OnnxpressError(Exception):
     index: int | None = None
 
     def __str__(self) -> str:
-        message = super().__str__()
+        message = printable(super().__str__())
         return message if self.index is None else f"inputs[{self.index}]: {message}"
 
 

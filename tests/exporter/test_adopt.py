@@ -174,3 +174,19 @@ def test_variants_are_judged_by_the_graph_as_it_was_found(
         assert quality.reference == "the fp32 variant, never compared with PyTorch"
     assert again.manifest.variants["fp32"].quality is None
     assert again.trust == "hashed"
+
+
+def test_a_tokenizer_that_the_runtime_cannot_build_is_made_by_transformers(tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "folder")
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    (folder / "tokenizer.json").unlink()
+    rows = [*sorted(vocabulary, key=vocabulary.__getitem__), "[MASK]", "<s>", "</s>"]
+    (folder / "vocab.txt").write_text("\n".join(rows) + "\n")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "mask_token": "[MASK]", "tokenizer_class": "FunnelTokenizer"})
+    )
+    with pytest.raises(UnsupportedFormat, match=r"FunnelTokenizer is a class that is not known here.*onnxpress adopt"):
+        onnxpress.pipeline(model=folder)
+    pipe = onnxpress.pipeline(model=adopt(folder, tmp_path / "out"))
+    assert [answer["label"] for answer in pipe(["good", "a very bad film"])] == ["good", "bad"]

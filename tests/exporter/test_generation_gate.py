@@ -51,6 +51,9 @@ class Table:
             ids.append(int(self.after(ids).argmax()))
         return ids[len(case.ids) :]
 
+    def step_logits(self, case: Case) -> np.ndarray | None:
+        return None
+
     def start(self, rows: int, expected_tokens: int) -> Rows:
         return Rows(self, rows)
 
@@ -76,6 +79,9 @@ class Rows:
 
     def step(self, ids: np.ndarray) -> np.ndarray:
         return np.concatenate([self.prefill(row, [token]) for row, token in enumerate(ids.tolist())])
+
+    def mark_prompt(self, row: int, tokens: int) -> None:
+        """What was written is read as a prompt is."""
 
     def truncate(self, row: int, length: int) -> None:
         del self.ids[row][length:]
@@ -141,6 +147,28 @@ def test_a_batch_error_is_that_of_other_rows(monkeypatch: pytest.MonkeyPatch, al
     assert (quality.batch_error > 1e-4) == (beside > 0), "what a step alone costs is no dependence on other rows"
     with pytest.raises(VerificationFailed, match="read in pieces" if alone else "beside 1 others"):
         verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
+
+
+@pytest.mark.parametrize(
+    ("error", "apart", "passes"), [(1.5e-4, 1e-4, True), (3e-4, 1e-4, False), (1.5e-4, 0, False), (9e-4, 6e-4, False)]
+)
+def test_no_graph_is_nearer_to_a_reference_than_it_is_to_itself(error: float, apart: float, passes: bool) -> None:
+    """Of a text that it reads in two ways with scores that differ; where they differ by more, it is no rounding."""
+    scores, table = _scores(), Table(_scores())
+    expected = Expected(table, CASES)
+    scores[3, 7] += error * expected.range
+    stepped = Table(_scores())
+    stepped.scores[3, 7] += apart * expected.range
+    table.step_logits = stepped.logits  # type: ignore[method-assign]
+    if not passes:
+        with pytest.raises(VerificationFailed, match="at most 1e-04 is allowed"):
+            verify("fp32", expected, _graphs(Table(scores)))
+        return
+    quality = verify("fp32", expected, _graphs(Table(scores)))
+    assert 1e-4 < error * 0.99 < quality.max_error <= quality.max_error_limit == pytest.approx(2 * apart, rel=1e-3)
+    assert (
+        quality.reference == "a table, whose scores of one text, read in its two ways, differ by 1.0e-04 of their range"
+    )
 
 
 class Windowed(Rows):

@@ -22,7 +22,8 @@ from onnxpress.generation.settings import GenerationConfig
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 from onnxpress_exporter.graphs.generating import build
-from onnxpress_exporter.graphs.traced_cache import traced_limit
+from onnxpress_exporter.graphs.traced_cache import modules, traced_limit
+from onnxpress_exporter.graphs.traced_cache.cache import kept_by_decoder
 from onnxpress_exporter.graphs.traced_cache.rotations import held
 from onnxpress_exporter.passes.expert_weights import expert_weights
 from tests.fixtures.writers import writer
@@ -149,6 +150,42 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         },
         "does not run in pieces.*`decoder_input_ids` of length 1",
     ),
+    "tokens that see those after them": (
+        "FSMTConfig",
+        {
+            "langs": ["en", "de"],
+            "src_vocab_size": 99,
+            "tgt_vocab_size": 99,
+            "d_model": 32,
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 48,
+            "decoder_ffn_dim": 48,
+            "max_position_embeddings": 64,
+        },
+        "in pieces other scores than those of one call: one sees tokens after it",
+    ),
+    "experts that are full": (
+        "NllbMoeConfig",
+        {
+            "vocab_size": 99,
+            "d_model": 32,
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 48,
+            "decoder_ffn_dim": 48,
+            "num_experts": 4,
+            "encoder_sparse_step": 2,
+            "decoder_sparse_step": 2,
+            "moe_eval_capacity_token_fraction": 0.25,
+            "max_position_embeddings": 64,
+        },
+        "in pieces other scores.*experts take so many tokens of a call and no more",
+    ),
 }
 
 
@@ -191,6 +228,24 @@ def test_models_that_read_in_both_directions_are_refused(kind: str, message: str
     config = getattr(transformers, kind)(**_HEADS, shape_embed_dim=8, pronunciation_embed_dim=8)
     with pytest.raises(UnsupportedCheckpoint, match=message):
         build(transformers.AutoModelForCausalLM.from_config(config).eval())
+
+
+def test_layers_that_attend_to_the_keys_of_others_keep_none() -> None:
+    config = transformers.Gemma3nTextConfig(
+        **{**_HEADS, "num_hidden_layers": 5, "head_dim": 8, "intermediate_size": [48] * 5},
+        layer_types=["sliding_attention", "full_attention"] * 2 + ["sliding_attention"],
+        num_kv_shared_layers=2,
+        activation_sparsity_pattern=[0.0] * 5,
+        hidden_size_per_layer_input=8,
+        vocab_size_per_layer_input=99,
+        laurel_rank=8,
+        sliding_window=8,
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        layers = kept_by_decoder(model)
+        assert len(layers) == 3
+        assert modules.hides_padding(model, layers)
 
 
 @pytest.mark.parametrize("case", REFUSED)

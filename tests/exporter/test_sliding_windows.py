@@ -104,6 +104,16 @@ def test_answers_are_those_of_the_class(head: str, length: int) -> None:
     torch.testing.assert_close(answer(), expected, rtol=0, atol=0)
 
 
+def test_choices_are_scored_whatever_separators_their_rows_have() -> None:
+    model, inputs = model_of("LongformerForMultipleChoice", [4, 8]), rows(31)
+    scored = TASKS["multiple-choice"].by_rows(model)
+    with torch.no_grad():
+        expected = model(**{name: tensor[None] for name, tensor in inputs.items()}).logits[0]
+        torch.testing.assert_close(scored(**inputs)["logits"][:, 0], expected, rtol=1e-4, atol=1e-5)
+        inputs["input_ids"][0, 9] = 2  # the class refuses a fourth
+        assert torch.isfinite(scored(**inputs)["logits"]).all()
+
+
 @pytest.mark.filterwarnings("ignore")  # of tracing; `export` keeps them quiet
 def test_one_graph_has_all_lengths_and_any_number_of_global_tokens(tmp_path: Path) -> None:
     model = model_of("LongformerForQuestionAnswering", [4])

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onnxpress.chat.templates import Chat, template_tokens
 from onnxpress.format.processors import SpecialToken
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.quiet import quiet
@@ -168,6 +169,38 @@ def test_chat_templates_know_every_named_token_that_transformers_gives_them() ->
     chat = {f"{kind}_token": token.text for kind, token in found.special_tokens.items()} | dict(found.named_tokens)
     assert chat == tokenizer.special_tokens_map
     assert {"turn_token", "image_start", "pad_token"} <= set(found.named_tokens)
+
+
+NAMED = "{% for m in messages %}{{ turn_token }}{{ m.role }}: {{ m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        NAMED,
+        NAMED + "{{ image_start }}|{{ pad_token }}|{{ unk_token }}|{{ bos_token }}{{ eos_token }}",
+        "{{ nobodys_token }}" + NAMED + "{% if mask_token is defined %}{{ mask_token }}{% endif %}",
+        "{{ turn_token.upper() }}{{ turn_token | length }}{{ (turn_token + pad_token) | trim }}",
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "extra"),
+    [
+        ("qwen2", {"turn_token": "<turn>", "image_start": "<img>"}),
+        ("qwen2", {"turn_token": "<tür \u4e2d>"}),
+        ("bert", {"turn_token": "[TURN]", "mask_token": "[MASK]"}),
+    ],
+)
+def test_named_tokens_are_rendered(template: str, kind: str, extra: dict[str, str]) -> None:
+    """What an artifact knows of a tokenizer renders as the tokenizer does."""
+    named = {name: token for name, token in extra.items() if name != "mask_token"}
+    tokenizer = tiny_tokenizer(kind, extra_special_tokens=named, bos_token="<s>")
+    settings = tokenizer_settings(tokenizer, {"model_type": kind})
+    messages = [{"role": "user", "content": "<turn> Hi"}, {"role": "assistant", "content": "Yes [TURN]"}]
+    expected = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
+    assert extra["turn_token"].casefold() in expected.casefold()
+    chat = Chat({"default": template}, template_tokens(settings), "here")
+    assert chat.render(messages) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import onnxruntime
 import pytest
 
 from onnxpress.format.manifest import TensorInfo
-from onnxpress_exporter.errors import PassError, TraceError
-from onnxpress_exporter.graphs.spec import GraphSpec
-from onnxpress_exporter.graphs.trace import trace
+from onnxpress_exporter.errors import PassError, TraceError, UnsupportedCheckpoint
+from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
+from onnxpress_exporter.graphs.trace import check_runs, trace
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.precisions.fp32 import FP32
 from onnxpress_exporter.quiet import quiet
@@ -261,3 +261,18 @@ def test_experts_of_a_tagger_read_the_tokens_that_they_get(tmp_path: Path) -> No
     session = onnxruntime.InferenceSession(path)
     found = session.run(None, {"input_ids": texts.numpy(), "attention_mask": np.ones((2, 29), np.int64)})[0]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.ptp(expected))
+
+
+def test_what_wants_more_than_a_text_is_refused_before_it_is_traced() -> None:
+    """TAPAS reads seven kinds of token types: where a token stands in a table."""
+    import torch
+    import transformers
+
+    sizes = {"vocab_size": 99, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = transformers.TapasForSequenceClassification(transformers.TapasConfig(**sizes, intermediate_size=16)).eval()
+    spec = GraphSpec("model", (TensorInfo("input_ids", "int64", ("batch", "sequence")),), ())
+    ids = torch.tensor([[5, 6, 7]])
+    with pytest.raises(
+        UnsupportedCheckpoint, match=r"TapasFor\w+ does not answer on input_ids, token_type_ids, .*use transformers"
+    ):
+        check_runs(Traceable(spec, model, {"input_ids": ids, "token_type_ids": torch.zeros_like(ids)}))

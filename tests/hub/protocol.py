@@ -1,4 +1,7 @@
-"""How the Hub speaks HTTP: the request handlers of `server.HubServer`. It holds no state of its own."""
+"""How the Hub speaks HTTP: the request handlers of `server.HubServer`. It holds no state of its own.
+
+`uploads` has what it answers to those who write, `listing` to those who search.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from .listing import found
+from .uploads import Uploads, git_id, store
 
 if TYPE_CHECKING:
     from .server import HubServer, Repository
@@ -57,6 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
     origin = ""
     fault: Fault | None = None
+    body: bytes = b""
 
     @property
     def hub(self) -> HubServer:
@@ -67,6 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.connections.append(self.connection)
 
     def do_GET(self) -> None:
+        self.body = self._read()
         self.fault = self.hub.take_fault(self.command, self.path)
         if self.fault is not None and self.fault.stall_s:
             self.hub.closing.wait(self.fault.stall_s)
@@ -76,7 +84,18 @@ class _Handler(BaseHTTPRequestHandler):
             return self.reply(self.fault.status, b'{"error": "scripted"}', headers)
         return self.answer()
 
-    do_HEAD = do_GET  # noqa: N815 - the names are http.server's
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - the names are http.server's
+
+    def _read(self) -> bytes:
+        """What the client sends, in one piece or in chunks."""
+        if self.headers.get("Transfer-Encoding", "") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        pieces = []
+        while count := int(self.rfile.readline().strip() or b"0", 16):
+            pieces.append(self.rfile.read(count))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     def answer(self) -> None:
         raise NotImplementedError
@@ -129,18 +148,34 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the tests look at `HubServer.exchanges`."""
 
 
-class HubHandler(_Handler):
+class HubHandler(_Handler, Uploads):
     """The Hub itself: API and `resolve`."""
 
     origin = "hub"
 
     def answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
+        if self.command == "POST":
+            if self.hub.prepare(self.path):
+                self.fault = Fault("POST", "*", None, cut_after_bytes=0)
+            return self.answer_post()
+        if path == "/api/models":
+            return self._list()
         raw = urlsplit(self.path).path  # a revision such as refs%2Fpr%2F1 is one segment of this one
         for pattern, action in ((_TREE, self._tree), (_INFO, self._info), (_FILE, self._file)):
             if match := pattern.fullmatch(raw):
                 return action(**{k: unquote(v or "main") for k, v in match.groupdict().items()})
         return self.reply(404, f"no such route: {path}".encode())
+
+    def _list(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
+        models = found(self.hub, query, token)
+        start, count = int(query.get("cursor", ["0"])[0]), min(int(query.get("limit", ["1000"])[0]), self.hub.page_size)
+        headers = {}
+        if models[start + count :]:
+            headers["Link"] = f'<{self.hub.url}{self.path.partition("&cursor=")[0]}&cursor={start + count}>; rel="next"'
+        return self.json_reply(models[start : start + count], headers)
 
     def _info(self, repo: str, revision: str) -> None:
         found = self._open(repo, revision)
@@ -155,12 +190,12 @@ class HubHandler(_Handler):
             "private": repository.private,
             "gated": "auto" if repository.gated else False,
             "disabled": False,
-            "downloads": 0,
+            "downloads": repository.downloads,
             "likes": 0,
-            "tags": [],
-            "siblings": [{"rfilename": name} for name in sorted(repository.commits[commit])],
+            "tags": list(repository.tags),
+            "siblings": [_sibling(repository, name, data) for name, data in sorted(repository.commits[commit].items())],
         }
-        return self._json(info)
+        return self.json_reply(info)
 
     def _tree(self, repo: str, revision: str) -> None:
         found = self._open(repo, revision)
@@ -179,7 +214,7 @@ class HubHandler(_Handler):
         if rest:
             here = f"{self.hub.url}{urlsplit(self.path).path}?recursive=True"
             headers["Link"] = f'<{here}&cursor={start + len(page)}>; rel="next"'
-        return self._json(page, headers)
+        return self.json_reply(page, headers)
 
     def _file(self, repo: str, revision: str, name: str) -> None:
         found = self._open(repo, revision, content=True)
@@ -188,10 +223,10 @@ class HubHandler(_Handler):
         repository, commit = found
         data = repository.commits[commit].get(name)
         if data is None:
-            return self._refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
+            return self.refuse(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
         headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         if not repository.is_large(name):
-            headers |= {"ETag": f'"{_git_id(data)}"', "Content-Length": str(len(data))}
+            headers |= {"ETag": f'"{git_id(data)}"', "Content-Length": str(len(data))}
             return self.reply(200, data, headers | repository.forged.get(name, {}))
         headers["X-Linked-Etag"] = f'"{hashlib.sha256(data).hexdigest()}"'
         headers["X-Linked-Size"] = str(len(data))
@@ -206,30 +241,30 @@ class HubHandler(_Handler):
             return None
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
         if token is not None and token not in self.hub.grants:
-            self._refuse(401, None, "Invalid credentials in Authorization header")
+            self.refuse(401, None, "Invalid credentials in Authorization header")
             return None
         repository = self.hub.repositories.get(repo)
         granted = token is not None and repo in self.hub.grants[token]
         if repository is None or (repository.private and not granted):
             # The Hub does not say which of the two it is, and asks strangers for a token first.
-            self._refuse(401 if token is None else 404, "RepoNotFound", "Repository not found")
+            self.refuse(401 if token is None else 404, "RepoNotFound", "Repository not found")
             return None
         if content and repository.gated and not granted:
-            self._refuse(401 if token is None else 403, "GatedRepo", "Access to this model is restricted")
+            self.refuse(401 if token is None else 403, "GatedRepo", "Access to this model is restricted")
             return None
         commit = repository.commit_of(revision)
         if commit is None:
-            self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+            self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return None
         return repository, commit
 
-    def _refuse(self, status: int, code: str | None, says: str, headers: dict[str, str] | None = None) -> None:
+    def refuse(self, status: int, code: str | None, says: str, headers: dict[str, str] | None = None) -> None:
         headers = {"X-Error-Message": says, **(headers or {})}
         if code is not None:
             headers["X-Error-Code"] = code
-        self._json({"error": says}, headers, status)
+        self.json_reply({"error": says}, headers, status)
 
-    def _json(self, value: object, headers: dict[str, str] | None = None, status: int = 200) -> None:
+    def json_reply(self, value: object, headers: dict[str, str] | None = None, status: int = 200) -> None:
         headers = {"Content-Type": "application/json", **(headers or {})}
         self.reply(status, json.dumps(value).encode(), headers)
 
@@ -241,6 +276,9 @@ class CdnHandler(_Handler):
 
     def answer(self) -> None:
         url = urlsplit(self.path)
+        if self.command == "PUT":
+            status, answer = store(self.hub, self.path, self.body)
+            return self.reply(status, b"", answer)
         repo, commit, name = (unquote(part) for part in url.path.lstrip("/").split("/"))
         repository = self.hub.repositories.get(repo)
         data = None if repository is None else repository.commits.get(commit, {}).get(name)
@@ -261,13 +299,17 @@ class CdnHandler(_Handler):
 def _entry(repository: Repository, name: str, data: bytes) -> dict[str, object]:
     entry: dict[str, object] = {"type": "file", "size": len(data), "path": name}
     if not repository.is_large(name):
-        return entry | {"oid": _git_id(data)}
+        return entry | {"oid": git_id(data)}
     digest = hashlib.sha256(data).hexdigest()
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {len(data)}\n".encode()
     lfs = {"oid": digest, "size": len(data), "pointerSize": len(pointer)}
-    return entry | {"oid": _git_id(pointer), "lfs": lfs}
+    return entry | {"oid": git_id(pointer), "lfs": lfs}
 
 
-def _git_id(data: bytes) -> str:
-    """The id git gives a file: SHA-1 of a header and the content."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+def _sibling(repository: Repository, name: str, data: bytes) -> dict[str, object]:
+    entry = _entry(repository, name, data)
+    return {"rfilename": name, "size": entry["size"], "blobId": entry["oid"]} | (
+        {"lfs": {"size": len(data), "sha256": entry["lfs"]["oid"], "pointerSize": 0}}  # type: ignore[index]
+        if "lfs" in entry
+        else {}
+    )

@@ -8,7 +8,9 @@
 
 It answers what huggingface_hub asks for models: repository info, the file tree in pages, HEAD and GET of `resolve`
 with ETag and X-Repo-Commit, large files by a redirect to another origin (as the Hub redirects to its CDN) with Range
-requests, bearer tokens, X-Error-Code, and redirects of renamed repositories. No Xet, no datasets, no uploads, no TLS.
+requests, bearer tokens, X-Error-Code, and redirects of renamed repositories; and for those who write: new repositories,
+preupload, large files in one piece or in parts by git-lfs' protocol, commits on a parent, pull requests; and the search
+for models. No Xet, no datasets, no TLS.
 It knows nothing of huggingface_hub: what it says is what the Hub says, and it can also lie (`forge`).
 """
 
@@ -18,13 +20,13 @@ import contextlib
 import hashlib
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from .protocol import CdnHandler, Exchange, Fault, HubHandler
 
@@ -42,6 +44,11 @@ class Repository:
     large: tuple[str, ...] = LARGE
     forged: dict[str, dict[str, str]] = field(default_factory=dict)
     lies: dict[str, bytes] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    task: str = ""
+    library: str = ""
+    tags: tuple[str, ...] = ()
+    downloads: int = 0
 
     def commit_of(self, revision: str) -> str | None:
         return revision if revision in self.commits else self.refs.get(revision)
@@ -58,10 +65,16 @@ class HubServer:
         self.repositories: dict[str, Repository] = {}
         self.renamed: dict[str, str] = {}
         self.grants: dict[str, set[str]] = {}
+        self.writers: dict[str, set[str]] = {}
+        self.stored: dict[str, bytes] = {}  # large files by SHA-256
+        self.parts: dict[str, dict[int, bytes]] = {}
+        self.part_bytes: int | None = None  # larger files are taken in parts
         self.exchanges: list[Exchange] = []
         self.closing = threading.Event()
         self.connections: list[socket.socket] = []
         self._faults: list[Fault] = []
+        self._lost: list[list[Any]] = []
+        self._before: list[tuple[str, Callable[[], object]]] = []
         self._lock = threading.Lock()
         self._hub = _listen(HubHandler, self)
         self._cdn = _listen(CdnHandler, self)
@@ -111,6 +124,25 @@ class HubServer:
         """Make `token` a valid one, which may read these private or gated repositories."""
         self.grants.setdefault(token, set()).update(repo_ids)
 
+    def grant_write(self, token: str, *repo_ids: str) -> None:
+        """Make `token` a valid one, which may create these repositories and write to them."""
+        self.grant(token, *repo_ids)
+        self.writers.setdefault(token, set()).update(repo_ids)
+
+    def commit(self, repo_id: str, files: Mapping[str, bytes], revision: str, message: str) -> str:
+        """A commit that somebody uploaded."""
+        repository = self.repositories[repo_id]
+        seed = f"{repo_id}\0{revision}\0{len(repository.commits)}\0{message}"
+        commit = hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest()
+        repository.commits[commit] = dict(files)
+        repository.refs[revision] = commit
+        repository.messages[commit] = message
+        return commit
+
+    def uploads(self) -> list[str]:
+        """The paths of the requests that sent large files."""
+        return [exchange.path for exchange in self.exchanges if exchange.method == "PUT"]
+
     # What goes wrong.
 
     def fault(
@@ -139,6 +171,14 @@ class HubServer:
         """Lie in the headers of one file: `forge("org/model", "config.json", ETag="../../evil")`."""
         forged = {key.replace("_", "-"): value for key, value in headers.items()}
         self.repositories[repo_id].forged[name] = forged
+
+    def lose(self, pattern: str, *, times: int) -> None:
+        """Do what POST requests to these paths want, and cut the connection instead of answering."""
+        self._lost.append([pattern, times])
+
+    def before(self, pattern: str, action: Callable[[], object]) -> None:
+        """Do something once before a POST request to such a path is answered: somebody else is faster."""
+        self._before.append((pattern, action))
 
     def lie(self, repo_id: str, name: str, content: bytes) -> None:
         """Send other bytes than those of the file, under the hash of the file."""
@@ -174,6 +214,18 @@ class HubServer:
     def record(self, exchange: Exchange) -> None:
         with self._lock:
             self.exchanges.append(exchange)
+
+    def prepare(self, path: str) -> bool:
+        """Do what was to be done before a POST request; whether its answer gets lost."""
+        with self._lock:
+            actions = [entry for entry in self._before if fnmatchcase(path, entry[0])]
+            self._before = [entry for entry in self._before if entry not in actions]
+            lost = next((entry for entry in self._lost if entry[1] and fnmatchcase(path, entry[0])), None)
+            if lost is not None:
+                lost[1] -= 1
+        for _, action in actions:
+            action()
+        return lost is not None
 
     def take_fault(self, method: str, path: str) -> Fault | None:
         """The first fault that matches, counted down."""

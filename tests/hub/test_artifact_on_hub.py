@@ -14,7 +14,7 @@ from onnxpress.format.files import sha256
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 
 from ..fixtures.artifacts import DATA, GRAPH, write_artifact
-from ..fixtures.foreign import imports_more, write_foreign
+from ..fixtures.foreign import imports_more, write_external, write_foreign
 from .server import HubServer
 
 SENTIMENT = Path(__file__).parents[2] / "models" / "tiny-sentiment"
@@ -178,3 +178,31 @@ def test_another_tool_s_weights_beside_its_graph_come_with_it(hub: HubServer, tm
         (artifact / "onnx" / name).rename(folder / "onnx" / name)
     hub.add_folder("org/foreign", folder)
     assert onnxpress.pipeline(model="org/foreign")("good")[0]["label"] == "good"
+
+
+@pytest.mark.parametrize("location", ["model.onnx_data_1", "weights.onnx.data", "0d3b9e7c-1f2a-4c5e-9f00-aa"])
+def test_weights_of_another_tool_come_under_any_name(hub: HubServer, tmp_path: Path, location: str) -> None:
+    folder = write_external(tmp_path / "folder", location)
+    (folder / "onnx" / "model_O2.onnx").write_bytes((folder / "onnx" / "model.onnx").read_bytes())
+    (folder / "onnx" / "unused.bin").write_bytes(b"x")
+    hub.add_folder("org/foreign", folder)
+    pipe = onnxpress.pipeline(model="org/foreign")
+    assert pipe("good")[0]["label"] == "good"
+    assert onnxpress.pipeline(model="org/foreign", file_name="model_O2.onnx")("bad")[0]["label"] == "bad"
+    assert onnxpress.pipeline(model="org/foreign", subfolder="onnx")("bad")[0]["label"] == "bad"
+    assert not hub.requests(pattern="*unused*")
+
+
+def test_a_model_in_a_folder_of_a_repository(hub: HubServer, tmp_path: Path) -> None:
+    write_foreign(tmp_path / "several" / "mine", config={"architectures": ["BertForSequenceClassification"]})
+    hub.add_folder("org/several", tmp_path / "several")
+    assert onnxpress.pipeline(model="org/several", subfolder="mine")("good")[0]["label"] == "good"
+
+
+def test_a_tokenizer_of_another_repository(hub: HubServer, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "folder")
+    hub.add_folder("org/checkpoint", folder)
+    (folder / "tokenizer.json").unlink()
+    hub.add_folder("org/graph", folder)
+    pipe = onnxpress.pipeline(model="org/graph", tokenizer="org/checkpoint")
+    assert pipe("good")[0]["label"] == "good"

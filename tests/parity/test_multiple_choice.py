@@ -122,6 +122,13 @@ def test_int8_passes_the_gate_and_chooses_the_same(chooser: Path, exported: Call
     assert (result[0]["index"], result[0]["score"]) == (best[0], pytest.approx(best[1], abs=0.15))
 
 
+@pytest.mark.nightly
+def test_tokens_after_the_prompt_are_global_to_longformer(tiny: Callable[..., Path], ours: Callable[..., Any]) -> None:
+    checkpoint = tiny("longformer", TASK)
+    result = ours(checkpoint, TASK)({"prompt": PROMPT, "choices": CHOICES})
+    assert_chooses(result, CHOICES, expected_scores(checkpoint, PROMPT, CHOICES))
+
+
 def test_command_line(chooser: Path, exported: Callable[..., Any]) -> None:
     folder = str(exported(chooser, TASK).folder)
     run = CliRunner().invoke(program, ["run", folder, *CHOICES, "--set", f"prompt={PROMPT}", "--json"])

@@ -164,7 +164,7 @@ def test_a_name_that_is_not_there_is_told(embedders: Any) -> None:
     for name, message in (
         ("start_multi_process_pool", "one process runs on all its cores"),
         ("fit", "nothing is trained here"),
-        ("feature_extractor", "no tasks of pictures"),
+        ("feature_extractor", "says how inputs become arrays"),
         ("nonsense", "has no 'nonsense'"),
     ):
         with pytest.raises(AttributeError, match=message):

@@ -19,7 +19,7 @@ from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.write.tokenizers import tokenizer_settings
 from tests.fixtures.slow_tokenizers import slow_tokenizer, train_spm
-from tests.fixtures.tiny_tokenizers import WORDS
+from tests.fixtures.tiny_tokenizers import WORDS, tiny_tokenizer
 
 _TEXTS = (
     *(" ".join(WORDS[start : start + 6]) for start in range(0, len(WORDS), 3)),
@@ -184,6 +184,29 @@ def test_translators_ids_are_those_of_transformers(name: str, tmp_path: Path, mo
         assert read.special_tokens == exported.special_tokens
 
         _compare_texts(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["nllb", "mbart", "mbart50", "nllb, legacy"])
+def test_languages_are_known_from_a_tokenizer_json(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever frame the file holds, as that of another tool: the class's counts, as in transformers."""
+    monkeypatch.setenv("ONNXPRESS_CACHE", str(tmp_path / "cache"))
+    tiny_tokenizer(kind.partition(",")[0]).save_pretrained(tmp_path)
+    if "legacy" in kind:
+        config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "legacy_behaviour": True}))
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    for processor in (content["post_processor"], None):
+        (tmp_path / "tokenizer.json").write_text(json.dumps({**content, "post_processor": processor}))
+        theirs, files = AutoTokenizer.from_pretrained(tmp_path), Files(tmp_path)
+        read = read_tokenizer(files, {}, ())
+        ours = Tokenizer(files.place(read.file), read, files.elsewhere)
+        languages = tokenizer_settings(theirs, None).languages
+        assert languages is not None and read.languages == languages
+        for code in (None, *list(languages.codes)[:3]):
+            if code is not None:
+                theirs.src_lang = code
+            for text in ("hello World", "", "a </s> b"):
+                assert list(ours.encode(text, source_language=code).ids) == theirs(text)["input_ids"]
 
 
 def _compare_texts(ours: Tokenizer, theirs: Any) -> None:

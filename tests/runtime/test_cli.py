@@ -14,10 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import onnxpress
-from onnxpress.cli.inspection import size, table
+from onnxpress.cli.inspection import table
 from onnxpress.cli.main import program
 from onnxpress.errors import InputError, OnnxpressError, UnsupportedFormat
 from onnxpress.format.manifest import parse
+from onnxpress.pipelines.figures import size
 from tests.fixtures.processes import HANG_S
 
 from ..fixtures.artifacts import write_artifact

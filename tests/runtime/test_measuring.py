@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import onnxpress
+from onnxpress.cli.main import program
 from onnxpress.engine import remembered
+from onnxpress.engine.machine import features
 from onnxpress.format.files import sha256
-from onnxpress.format.manifest import FILE_NAME, FileInfo, GraphFiles, Quality, Variant, dump
+from onnxpress.format.manifest import FILE_NAME, FileInfo, GraphFiles, Quality, Speed, Timing, Variant, dump
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import TASKS, measuring
 from onnxpress.pipelines.probe import probe_of
@@ -69,6 +73,29 @@ def test_what_is_timed_decides_and_is_remembered(artifact: Path, cache: Path, mo
         assert pipe.precision == "fp32"
     with onnxpress.pipeline(model=artifact) as pipe:
         assert pipe.precision == "fp32"
+
+
+@pytest.mark.parametrize("without_fp32", [False, True])
+def test_no_door_opens_answers_that_are_only_close(artifact: Path, without_fp32: bool) -> None:
+    """Though they were the fastest on such a processor: in a pipeline, a model, a session, a command."""
+    opened = Artifact.open(artifact).manifest
+    fast = Speed("some processor", 2, (Timing(1, 16, 0.1, None, 1.0),), tuple(features()))
+    close = Quality("PyTorch", 1, 1, 0.0, 1.0, 0.0, 1.0, {"label agreement": 0.97})
+    exact, q8 = opened.variants["fp32"], opened.variants["q8"]
+    judged = replace(exact, quality=q8.quality)
+    q4 = replace(q8, quality=close, speed=fast)
+    variants = {"q8": judged, "q4": q4} if without_fp32 else {"fp32": exact, "q8": q4}
+    (artifact / FILE_NAME).write_text(dump(replace(opened, variants=variants)))
+    expected, file = next(iter(variants)), artifact / exact.graphs["model"].file
+    with onnxpress.pipeline(model=artifact) as pipe, onnxpress.load(artifact) as model:
+        again = pickle.loads(pickle.dumps(pipe))
+        shared = onnxpress.pipeline("text-classification", pipe)
+        assert {pipe.precision, model.precision, again.precision, shared.precision} == {expected}
+    session = onnxpress.Session(artifact)
+    assert session.graphs["model"] == file
+    session.close()
+    shown = CliRunner().invoke(program, ["inspect", str(artifact)]).output
+    assert f"On this machine: {expected}" in shown, shown
 
 
 def test_it_really_asks_both(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:

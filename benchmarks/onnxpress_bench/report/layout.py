@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from onnxpress.cli.inspection import size
+from onnxpress.pipelines.figures import size
 from onnxpress_bench.report import table
 from onnxpress_bench.subject import check_installed
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxpress.cli import inspection
-from onnxpress.cli.inspection import size
+from onnxpress.pipelines.figures import size
 from onnxpress_bench.statistics import Gain
 
 #: A cell with nothing to show.

@@ -70,6 +70,9 @@ class Graphs:
         assert logits is not None, "a case has tokens"
         return logits
 
+    def step_logits(self, case: Case) -> None:
+        """Asked as a reference, graphs are verified: their rounding is the limits' affair."""
+
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         """At most `count` tokens by the runtime's own search, without sampling and without rules."""
         decoder = self.opened([case], count)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.manifest import GraphInfo
+from onnxpress.generation.decoders.graph import OF_PROMPT
 from onnxpress_exporter.gate.cases import Case
 
 Arrays = dict[str, NDArray[Any]]
@@ -70,8 +71,8 @@ def step_inputs(info: GraphInfo, case: Case, run: Callable[[Arrays], Mapping[str
             past[tensor.name] = np.zeros((1, *shape), np.float32)
     names = {tensor.name for tensor in info.inputs}
     for place, token in enumerate(case.ids[:STEPS]):
-        known = {"input_ids": np.array([[token]], np.int64), "position_ids": np.array([[place]], np.int64)}
-        arrays: Arrays = {**{name: array for name, array in known.items() if name in names}, **past}
+        known = {"input_ids": token, "position_ids": place, OF_PROMPT: 1}
+        arrays: Arrays = {**{name: np.array([[known[name]]], np.int64) for name in known if name in names}, **past}
         yield arrays
         outputs = run(arrays)
         past = {name: outputs[name.replace("past_key_values.", "present.", 1)] for name in past}

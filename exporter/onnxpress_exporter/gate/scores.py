@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +50,9 @@ class Writes(Protocol):
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         """The tokens that follow, the likeliest first of all, at most `count`."""
 
+    def step_logits(self, case: Case) -> Logits | None:
+        """As `logits`, read token by token; None: it is read in one way only."""
+
 
 class _Named:
     """What is left of a reference that is asked no more."""
@@ -62,6 +66,9 @@ class _Named:
     def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
         raise AssertionError(f"{self.name} is asked no more")
 
+    def step_logits(self, case: Case) -> Logits | None:
+        return None
+
 
 class Expected:
     """The reference's scores of every case, kept for every variant; of the `far` one those of its end."""
@@ -72,6 +79,7 @@ class Expected:
         self.logits = [reference.logits(case) for case in cases]
         self.far = far
         self.far_logits = None if far is None else reference.logits(far, END)
+        self._rounding: dict[Case, float] = {}
 
     def forget_reference(self) -> None:
         """Let go of the reference, which may hold all weights: fp32 is verified, and its answers are here."""
@@ -81,6 +89,15 @@ class Expected:
     def longest(self) -> Case:
         """The case of most tokens."""
         return max(self.cases, key=lambda case: len(case.ids) + len(case.source or ()))
+
+    def rounding(self, case: Case) -> float:
+        """Of the range: how far the reference's scores of a case lie apart, read whole and token by token."""
+        if case not in self._rounding:
+            stepped = self.reference.step_logits(case)
+            whole = self.logits[self.cases.index(case)]
+            apart = 0.0 if stepped is None else float(np.abs(stepped - whole).max())
+            self._rounding[case] = apart / self.range
+        return self._rounding[case]
 
     @property
     def range(self) -> float:
@@ -101,6 +118,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
     between = max(limits.batch_error, 1e-4)
     compared = Comparison(precision, {_SCORES: expected.range}, limits.max_error, between, _place)
     for case, logits in zip(cases, expected.logits, strict=True):
+        compared.rounding = partial(expected.rounding, case)
         alone = graphs.logits(case)
         compared.beside_reference(f"{case.name!r} read at once, against the reference", _of(alone), _of(logits))
         if len(case.ids) > 2:
@@ -110,6 +128,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
             # Where activations are rounded to 8 bits, the last digit of a float decides now and then to which number:
             # such a step's error is no dependence on other rows, and is not counted as one.
             compared.check(f"{where} the same text read at once", _of(obtained), _of(alone[first:]), between)
+    compared.rounding = float
     if expected.far is not None and expected.far_logits is not None:
         obtained = graphs.logits(expected.far, END)
         compared.beside_reference(
@@ -119,6 +138,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
         rows = _even([cases[i] for i in group]) if graphs.start is not None else [cases[i] for i in group]
         steps_alone = [{first: scores for _, scores, first in _together(graphs, [row])} for row in rows]
         for row, obtained, first in _together(graphs, rows):
+            compared.rounding = partial(expected.rounding, cases[group[row]])
             where = f"{rows[row].name!r} beside {len(rows) - 1} others, against"
             logits = expected.logits[group[row]][first : first + 1]
             compared.beside_reference(f"{where} the reference", _of(obtained), _of(logits))

@@ -27,8 +27,6 @@ def refuse_length_dependent(model: Any) -> None:
             f"it takes the means of {config.num_landmarks} segments of exactly {config.segment_means_seq_len} tokens "
             "(num_landmarks and segment_means_seq_len in its config.json; where they are equal, it attends in full)"
         )
-    if type(model).__name__ == "LongformerForMultipleChoice":
-        reason = "it takes rows with exactly three separators only"
     if reason is not None:
         raise UnsupportedCheckpoint(f"{type(model).__name__} cannot be one graph for all lengths: {reason}.")
     if getattr(config, "attention_type", None) == "block_sparse" and not _continues_in_full(config):

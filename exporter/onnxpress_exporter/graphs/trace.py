@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import onnx_ir
 
-from onnxpress_exporter.errors import TraceError
-from onnxpress_exporter.graphs.spec import GraphSpec
+from onnxpress_exporter.errors import TraceError, UnsupportedCheckpoint
+from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +26,25 @@ OPSET = 20
 
 #: How torch.export says that an axis which has to vary does not.
 _FIXED_AXIS = re.compile(r"static shape of (\d+) for dimension inputs\['(\w+)'\]\.shape\[(\d+)\]")
+
+
+def check_runs(part: Traceable) -> None:
+    """Make sure that a module runs on its examples, before they are traced, which takes longer.
+
+    Raises:
+        UnsupportedCheckpoint: it does not: it wants something else, or more.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            part.module(**part.inputs)
+    except Exception as error:
+        kind = type(getattr(part.module, "checkpoint", part.module)).__name__
+        raise UnsupportedCheckpoint(
+            f"{kind} does not answer on {', '.join(part.inputs)}, which is all that this version gives a model of its "
+            f"task: {_reason(error)}. If it wants more, such as a table or places on a page, use transformers."
+        ) from error
 
 
 def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Tensor]) -> onnx_ir.Model:
@@ -115,6 +135,8 @@ def _traceable(model: Any, inputs: Mapping[str, torch.Tensor]) -> Iterator[None]
     """Attention in plain operators, the form that graphs are optimized from, of windows in one form for all lengths,
     and experts' products over the tokens that each expert gets, whose number is no size of Python's; restored on exit.
     """
+    import torch
+
     from onnxpress_exporter.graphs.sliding_windows import one_graph_for_all_lengths, slides  # imports torch
 
     with ExitStack() as restored:
@@ -125,8 +147,23 @@ def _traceable(model: Any, inputs: Mapping[str, torch.Tensor]) -> Iterator[None]
         for part in _with_experts(model):
             restored.callback(part.set_experts_implementation, part.get_experts_implementation())
             part.set_experts_implementation("grouped_mm")
+        restored.enter_context(_as_converted(torch.nn.Module.to))
         if slides(model):
             restored.enter_context(one_graph_for_all_lengths(model, inputs))
+        yield
+
+
+@contextmanager
+def _as_converted(convert: Any) -> Iterator[None]:
+    """Leave a module as it is where its code, while it runs, asks for the type that its weights have already."""
+    import torch
+
+    def to(module: torch.nn.Module, *wanted: Any, **more: Any) -> Any:
+        if len(wanted) == 1 and not more and all(tensor.dtype == wanted[0] for tensor in module.parameters()):
+            return module
+        return convert(module, *wanted, **more)
+
+    with patch.object(torch.nn.Module, "to", to):
         yield
 
 

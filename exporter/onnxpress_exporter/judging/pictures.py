@@ -39,12 +39,16 @@ def judged_pictures() -> Sequence[Picture]:
 
 
 def verification_pictures() -> Sequence[tuple[str, Picture]]:
-    """Awkward pictures, with their names: black, white, noise, flat, tall, tiny, and one of every kind."""
+    """Awkward pictures, with their names: almost black, almost white, noise, flat, tall, tiny, and one of every kind.
+
+    A picture of one colour is none of them: layers that divide by the spread of their values make noise of it, in
+    PyTorch too.
+    """
     generator = np.random.default_rng(7)
     noise = generator.integers(0, 256, (224, 224, 3), dtype=np.uint8)
     return (
-        ("a black picture", np.zeros((120, 160, 3), np.uint8)),
-        ("a white picture", np.full((160, 120, 3), 255, np.uint8)),
+        ("a dark picture", noise[:120, :160] // 64),
+        ("a bright picture", 255 - noise[:160, :120] // 64),
         ("noise", noise),
         ("a flat picture", _made(11)[:40, :]),
         ("a tall picture", _made(12)[:, :40]),

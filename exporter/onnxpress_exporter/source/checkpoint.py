@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onnxpress.format.front_matter import CARD
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, base_of, is_adapter, open_adapter
 from onnxpress_exporter.source.load_arguments import LoadArguments
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # What a text checkpoint may need from the Hub, weights aside. `*` crosses folders there.
-_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.bpe", "*.codes", "*.tiktoken", "*.jinja", WEIGHTS)
+_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.bpe", "*.codes", "*.tiktoken", "*.jinja", WEIGHTS, CARD)
 _CODE = ("*.py",)
 _SAFETENSORS = ("*.safetensors",)
 _PICKLED = ("*.bin", "*.index.json")

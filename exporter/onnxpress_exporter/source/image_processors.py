@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
     CenterCrop,
     ImageSettings,
@@ -237,8 +238,11 @@ def _compare(processor: Any, settings: ImageSettings, name: str) -> None:
     transform, generator = Transform(settings), np.random.default_rng(0)
     for width, height in _SIZES:
         image = Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        try:
+            obtained = transform(image)
+        except InputError:
+            continue  # nothing would be left of it, or far too much be made
         expected = np.asarray(processor(images=image, return_tensors="np")[settings.input_names[0]][0], np.float32)
-        obtained = transform(image)
         error = np.abs(expected - obtained).max() if expected.shape == obtained.shape else np.inf
         if not error <= _ERROR:
             raise VerificationFailed(

@@ -134,12 +134,15 @@ _NO_TEXT = re.compile(r"pixel|image|video|vision|audio|speech|input_features|inp
 
 def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> None:
     """Refuse what takes more than the task does. A text model of a larger family inherits its `input_modalities`: they
-    count only where `forward` takes something else, too."""
+    count only where `forward` takes something else, too; and not every model of pictures says so."""
+    parameters = inspect.signature(model.forward).parameters
     modalities = getattr(model, "input_modalities", "text")
     modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
-    if modalities == (task.takes,):
-        return
-    if task.takes != "text" or any(map(_NO_TEXT.search, inspect.signature(model.forward).parameters)):
+    if task.takes == "text":
+        suits = modalities == ("text",) or not any(map(_NO_TEXT.search, parameters))
+    else:
+        suits = "pixel_values" in parameters and "input_ids" not in parameters
+    if not suits:
         raise UnsupportedCheckpoint(
             f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}, and {task.name} of this "
             f"version {task.takes} alone."

@@ -12,6 +12,7 @@ from onnxpress_exporter.judging.figures import Answers, Figures, batch_disagreem
 from onnxpress_exporter.judging.metrics import Evaluation, Scorer
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
+from onnxpress_exporter.tasks.sequence_rows import beside_first_separator, counts_separators
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,8 @@ def _by_rows(model: Any) -> torch.nn.Module:
             self.set_attn_implementation = model.set_attn_implementation
 
         def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+            if counts_separators(model):
+                _, inputs["global_attention_mask"] = beside_first_separator(model, inputs["input_ids"])
             return {"logits": self.checkpoint(**{name: ids[:, None] for name, ids in inputs.items()}).logits}
 
     return Pairs().eval()

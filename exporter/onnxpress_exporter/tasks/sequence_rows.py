@@ -77,17 +77,30 @@ def ask_any_row(model: Any) -> Any:
 
     Longformer's makes the tokens before a row's first separator global, and refuses rows with other than three.
     """
-    if model.config.model_type != "longformer":
+    if not counts_separators(model):
         return model
-    import torch
 
     class FirstSeparator(_rows_of(model)):  # type: ignore[misc]
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-            ends = (input_ids == model.config.sep_token_id).long().argmax(1, keepdim=True)
-            questions = (torch.arange(input_ids.shape[1]) < ends).long()
+            questions, _ = beside_first_separator(model, input_ids)
             return model(input_ids, attention_mask=attention_mask, global_attention_mask=questions)
 
     return FirstSeparator().eval()
+
+
+def counts_separators(model: Any) -> bool:
+    """Whether the class makes tokens global beside a row's first separator, and refuses rows with other than three."""
+    return bool(model.config.model_type == "longformer")
+
+
+def beside_first_separator(model: Any, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Marks, int64 (batch, sequence): the tokens before the first separator of each row, those after it and the next
+    token, which between two texts is a separator, too."""
+    import torch
+
+    ends = (input_ids == model.config.sep_token_id).long().argmax(1, keepdim=True)
+    places = torch.arange(input_ids.shape[1])
+    return (places < ends).long(), (places > ends + 1).long()
 
 
 def _rows_of(model: Any) -> Any:

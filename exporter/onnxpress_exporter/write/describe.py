@@ -20,6 +20,7 @@ from typing import Any
 import onnx_ir
 
 from onnxpress.format.files import sha256
+from onnxpress.format.front_matter import CARD, Card, read_card
 from onnxpress.format.manifest import (
     FILE_NAME,
     FileInfo,
@@ -112,6 +113,14 @@ def write_config(config: Mapping[str, Any], folder: Path, *, changed: bool) -> N
         config = {**config, "transformers.js_config": {"use_external_data_format": dict.fromkeys(external, 1)}}
     if external or changed:
         (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def copy_card(checkpoint: Checkpoint, folder: Path) -> None:
+    """Copy what the checkpoint's card says of licence, languages and origin, for the artifact's card to carry over."""
+    path = checkpoint.folder / CARD
+    carried = read_card(path.read_text(encoding="utf-8", errors="replace")).carried() if path.is_file() else {}
+    if carried:
+        (folder / CARD).write_text(str(Card(carried, "")), encoding="utf-8")
 
 
 def named_for_all(model: Any, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from onnxpress.chat.tools import tool_schemas
 from onnxpress.errors import ArtifactError, InputError, MissingDependency
+from onnxpress.format.processors import TokenizerSettings
 from onnxpress.layouts.artifact import Artifact
 
 if TYPE_CHECKING:
@@ -158,11 +159,15 @@ def open_chat(artifact: Artifact) -> Chat:
         ArtifactError: a template is missing, damaged, too large or not UTF-8.
     """
     settings = artifact.manifest.tokenizer
-    special: dict[str, str] = {}
-    if settings is not None:
-        special = {f"{kind}_token": token.text for kind, token in settings.special_tokens.items()}
-        special |= settings.named_tokens
+    special = {} if settings is None else template_tokens(settings)
     return Chat(_templates(artifact), special, str(artifact.folder))
+
+
+def template_tokens(settings: TokenizerSettings) -> dict[str, str]:
+    """The tokens that templates know, by name: KIND_token, and what the tokenizer calls by other names."""
+    return {f"{kind}_token": token.text for kind, token in settings.special_tokens.items()} | dict(
+        settings.named_tokens
+    )
 
 
 def _templates(artifact: Artifact) -> dict[str, str]:

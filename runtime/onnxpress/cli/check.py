@@ -87,8 +87,8 @@ def findings(artifact: Artifact, precisions: tuple[str, ...], device: str) -> It
 
 def _files(artifact: Artifact, precisions: list[str]) -> Iterator[Finding]:
     """Files that are not what the manifest says; one finding for all that are."""
-    from onnxpress.cli.inspection import size
     from onnxpress.format.contents import other_files, variant_files
+    from onnxpress.pipelines.figures import size
 
     manifest = artifact.manifest
     names = sorted(other_files(manifest).union(*(variant_files(manifest, name) for name in precisions)))

@@ -6,19 +6,14 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from onnxpress.engine.choice import choose
-from onnxpress.engine.providers import PROVIDERS, provider_of
-from onnxpress.errors import UnsupportedFormat
+from onnxpress.errors import UnsupportedFormat, printable
 from onnxpress.format.fidelity import answers_of
-from onnxpress.format.manifest import GraphInfo, Manifest, Quality, TensorInfo, Timing, Variant, families_of
+from onnxpress.format.manifest import GraphInfo, Manifest, TensorInfo, Variant
 from onnxpress.format.model import Adopted, trust_of
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.pipelines.figures import quality_and_batch, size, unverified, variant_row
 from onnxpress.pipelines.measuring import remembered_times
 from onnxpress.pipelines.table import served_tasks
-
-#: What follows a metric's name where it is the reference's, and where it is the difference (docs/artifact.md).
-_OF_REFERENCE, _LOSS = " of the reference", " loss"
-
-_UNITS = ("B", "KB", "MB", "GB", "TB")
 
 #: Characters of a line, as on a terminal that nobody made wider.
 WIDTH = 80
@@ -71,7 +66,7 @@ def describe(manifest: Manifest, width: int = WIDTH, adopted: Adopted | None = N
         _wrapped(f"On this machine: {_chosen(manifest)}", width),
         _wrapped(_LEGEND, width, indent=""),
     ]
-    return "\n\n".join(section for section in sections if section)
+    return printable("\n\n".join(section for section in sections if section))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -80,14 +75,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(line.rstrip() for line in lines)
-
-
-def size(count: float) -> str:
-    """Bytes with a decimal unit: 90.4 MB."""
-    unit = 0
-    while count >= 1000 and unit < len(_UNITS) - 1:
-        count, unit = count / 1000, unit + 1
-    return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
 
 
 def _layout(adopted: Adopted) -> str:
@@ -195,7 +182,7 @@ def _tensors(tensors: Sequence[TensorInfo]) -> list[str]:
 
 def _summary(name: str, variant: Variant, plain: Variant | None, adopted: Adopted | None) -> tuple[str, ...]:
     """The narrow row of a variant."""
-    _, volume, share, places, *_ = _variant(name, variant, plain)
+    _, volume, share, places, *_ = variant_row(name, variant, plain)
     over_fp32, over_pytorch = (f"{min(r):.1f}x to {max(r):.1f}x" if r else "-" for r in _over(variant))
     known = adopted is None or variant.quality is not None
     answers = answers_of(name, variant) if known else "not known"
@@ -215,62 +202,10 @@ def _figures(manifest: Manifest) -> list[str]:
     """What was measured of each variant's answers."""
     lines = []
     for name, variant in manifest.variants.items():
-        quality, batch = _quality(variant.quality)
+        quality, batch = quality_and_batch(variant.quality)
         lines.append(f"{name}: " + ("nothing measured" if quality == "-" else f"{quality}; in a batch {batch}"))
         lines += [f"{name}, {line}" for line in unverified(variant)]
     return lines
-
-
-def unverified(variant: Variant) -> list[str]:
-    """Where a variant's answers were never compared, as a line; none where they were wherever it suits."""
-    if not variant.unverified_on:
-        return []
-    places = [provider_of(family).words if family in PROVIDERS else family for family in variant.unverified_on]
-    return [f"unverified on {' and '.join(places)}: its answers were compared on a processor, it was never run there."]
-
-
-def variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The table of variants: its header, and a row for each."""
-    header = ("variant", "size", "of fp32", "for", "quality", "in a batch", "speed over fp32", "speed over PyTorch")
-    plain = manifest.variants.get(REFERENCE)
-    return header, [_variant(name, variant, plain) for name, variant in manifest.variants.items()]
-
-
-def _variant(name: str, variant: Variant, plain: Variant | None) -> tuple[str, ...]:
-    share = "-" if plain is None or not plain.bytes else f"{variant.bytes / plain.bytes:.2f}"
-    timings = variant.speed.timings if variant.speed else ()
-    over_fp32 = [(t, t.fp32_milliseconds / t.milliseconds) for t in timings if t.fp32_milliseconds]
-    over_pytorch = [(t, t.pytorch_milliseconds / t.milliseconds) for t in timings if t.pytorch_milliseconds]
-    quality, batch = _quality(variant.quality)
-    places = ", ".join(families_of(variant.targets))
-    return (name, size(variant.bytes), share, places, quality, batch, _ratios(over_fp32), _ratios(over_pytorch))
-
-
-def _ratios(ratios: Sequence[tuple[Timing, float]]) -> str:
-    return ", ".join(f"{ratio:.1f}x at {t.batch}x{t.sequence}" for t, ratio in ratios) or "not measured"
-
-
-def _quality(quality: Quality | None) -> tuple[str, str]:
-    """The figures of the answers, and how much they depend on the batch."""
-    if quality is None:
-        return "-", "-"
-    batch = [value for name, value in quality.measures.items() if name.startswith("batch ")]
-    rest = [
-        figure(name, value, quality.measures) for name, value in quality.measures.items() if _is_shown(name, quality)
-    ]
-    return "; ".join(rest) or f"error {quality.max_error:.1e}", f"{max(batch, default=quality.batch_error):.1e}"
-
-
-def figure(name: str, value: float, measures: Mapping[str, float]) -> str:
-    """A figure with its value, and beside it the reference's, where the figure is one that the reference has, too."""
-    other = measures.get(f"{name}{_OF_REFERENCE}")
-    return f"{name} {value:.4f}" + ("" if other is None else f" (reference {other:.4f})")
-
-
-def _is_shown(name: str, quality: Quality) -> bool:
-    """Whether a figure has a line here: not one with a column of its own, one shown beside another, or a difference."""
-    beside = name.endswith(_OF_REFERENCE) or f"{name.removesuffix(_LOSS)}{_OF_REFERENCE}" in quality.measures
-    return not name.startswith("batch ") and (not beside or f"{name}{_OF_REFERENCE}" in quality.measures)
 
 
 def _unquantized(manifest: Manifest) -> list[str]:

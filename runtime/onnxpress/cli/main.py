@@ -32,7 +32,9 @@ OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
         "check": "onnxpress.cli.check:check",
         "inspect": "onnxpress.cli.inspect_command:inspect",
         "pull": "onnxpress.cli.pull:pull",
+        "push": "onnxpress.cli.push:push",
         "run": "onnxpress.cli.run:run",
+        "search": "onnxpress.cli.search:search",
     }
 )
 

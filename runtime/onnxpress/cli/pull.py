@@ -38,8 +38,8 @@ def pull(
     compared with the hash that the Hub lists. A download that was cut is continued by the same command. Private
     repositories need HF_TOKEN or `hf auth login`.
     """
-    from onnxpress.cli.inspection import size
     from onnxpress.hub import USUAL_ACCESS
+    from onnxpress.pipelines.figures import size
     from onnxpress.pipelines.pulling import bring
 
     pulled = bring(model, to, revision, precision, lock=lock, force=force, access=USUAL_ACCESS)
@@ -48,6 +48,6 @@ def pull(
         return
     click.echo(
         f"{pulled.folder}: {', '.join(pulled.precisions)} of {pulled.repo_id} at {pulled.revision}, "
-        f"{len(pulled.files)} files, {size(pulled.bytes)}\n  commit {pulled.commit}; every file has the hash that the "
-        "Hub lists"
+        f"{len(pulled.files)} files, {size(pulled.bytes)}\n  commit {pulled.commit}; each file was compared with the "
+        "hash that the Hub lists"
     )

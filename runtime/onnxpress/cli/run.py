@@ -30,7 +30,7 @@ class Failure:
 
 @click.command(
     epilog="""\b
-  onnxpress run qa-artifact '{"question": "Who?", "context": "Ada."}' -s top_k=2
+  onnxpress run qa '{"question": "Who?", "context": "It was Ada."}' -s top_k=2
   cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
 More, and what INPUT may be: docs/usage.md
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from onnxpress.errors import printable
+
 #: What a graph says of an input, by the shapes of what it returns: a score for each of some classes, of a text or of
 #: each token; a score for each word of the vocabulary; where an answer begins and ends; what it holds of each token;
 #: one vector; the next token; the next token of a text about the input.
@@ -21,7 +23,7 @@ class Fact:
     assumed: bool = False
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.value} ({'assumed' if self.assumed else 'from'} {self.source})"
+        return printable(f"{self.what}: {self.value} ({'assumed' if self.assumed else 'from'} {self.source})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,10 @@ def contained(folder: Path, name: str, link_roots: Sequence[Path] = ()) -> Path:
     if not plain or ".." in parts or str(PurePosixPath(name)) != name or name == ".":
         raise CorruptFile(f"{folder / FILE_NAME}: the file name {name!r} is not a plain path inside the artifact.")
     path = folder / name
-    target = path.resolve()
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
+        raise CorruptFile(f"{path}: its name or its links lead nowhere. Do not trust this artifact.") from None
     if not any(target.is_relative_to(root) for root in (folder.resolve(), *link_roots)):
         raise CorruptFile(f"{path}: leads to {target}, outside the artifact. Do not trust this artifact.")
     return path

@@ -123,21 +123,37 @@ def check_target(target: Path, *, force: bool) -> None:
 
 
 def _swap(staging: Path, target: Path, claim: Claim, *, force: bool) -> None:
-    if not force or not target.exists():
+    """Let the staging folder become the target, in place of the one that is there; the last of several writers wins."""
+    while True:
+        if force and target.exists():
+            if _replace(staging, target, claim.folder("replaced")):
+                return
+            continue
         try:
             staging.rename(target)
+            return
         except OSError:
             check_target(target, force=force)  # another writer was faster
-            raise
-        return
-    old = claim.folder("replaced")
-    target.rename(old)
+            if not (force and target.exists()):
+                raise
+
+
+def _replace(staging: Path, target: Path, old: Path) -> bool:
+    """Whether the target was replaced; not where another writer did so at the same moment. `old`: where it goes."""
+    try:
+        target.rename(old)
+    except FileNotFoundError:
+        return False
     try:
         staging.rename(target)
-    except BaseException:
+    except BaseException as error:
+        if target.exists() and isinstance(error, OSError):
+            shutil.rmtree(old, ignore_errors=True)
+            return False
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+    return True
 
 
 def _sync(path: Path) -> None:

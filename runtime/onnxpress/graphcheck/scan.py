@@ -45,6 +45,8 @@ FORBIDDEN_OPERATORS: Final = frozenset(
 )
 MAX_FUNCTIONS: Final = 10_000
 MAX_CALL_DEPTH: Final = 32
+# Numbers that an operator makes of a constant size: more than any mask of a model has, and 1 GiB of floats.
+MAX_MADE: Final = 1 << 28
 MAX_FILE_BYTES: Final = (1 << 31) - 1  # protobuf's own limit; larger models use external data
 
 _IR_VERSION, _GRAPH, _OPSET, _TRAINING, _FUNCTION = tag(1, VARINT), tag(7), tag(8), tag(20), tag(25)
@@ -67,7 +69,8 @@ class GraphFile:
     initializers fill. `external` holds the locations of external data as the file spells them,
     relative to its own folder, sorted. `node_count` and `initializer_bytes` cover subgraphs, functions
     and external data. `batch_dependent`: operators that take one range for a whole tensor, so that a row's result
-    depends on what stands beside it. `tables`: the shapes of initializers with two axes, such as a vocabulary's.
+    depends on what stands beside it. `loops`: whether an operator of it may go on for ever. `tables`: the shapes of
+    initializers with two axes, such as a vocabulary's.
     """
 
     ir_version: int
@@ -79,6 +82,7 @@ class GraphFile:
     initializer_bytes: int
     batch_dependent: tuple[str, ...] = ()
     tables: frozenset[tuple[int, ...]] = frozenset()
+    loops: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -189,6 +193,9 @@ def _judged(parts: _Parts, walk: Walk) -> GraphFile:
         raise damaged("this is not an ONNX model: it has no version, or no graph")
     opsets = _checked_opsets(parts)
     _check_operators(graph, parts.functions)
+    made = max((walk.sizes[name] for name in walk.sizing & walk.sizes.keys()), default=0)
+    if made > MAX_MADE:
+        raise forged(f"one of its operators makes {made:,} numbers of nothing, more than any model needs")
     takes = [value for value in graph.inputs if value.name not in graph.initializers]
     if not graph.outputs:
         raise damaged("its graph has no outputs")
@@ -204,6 +211,7 @@ def _judged(parts: _Parts, walk: Walk) -> GraphFile:
         initializer_bytes=walk.initializer_bytes,
         batch_dependent=tuple(sorted({operator[1].decode() for operator in _called(parts)} & BATCH_DEPENDENT)),
         tables=frozenset(walk.tables),
+        loops=(b"", b"Loop") in _called(parts),
     )
 
 

@@ -88,7 +88,7 @@ _PACKED: Final = {
     tag(_DOUBLES): (_DOUBLES, 8),
     tag(_UINT64S): (_UINT64S, 0),
 }
-_TENSOR: Final = Message(
+TENSOR: Final = Message(
     "a tensor",
     once=frozenset({_TYPE, _SEGMENT, _NAME, _RAW, _PLACE, tag(12)}),
     many=frozenset({_DIM, _DIMS, _EXTERNAL, tag(16), *_ALONE, *_PACKED}),
@@ -223,7 +223,7 @@ def read_tensor(data: Buffer, start: int, end: int, files: ExternalFiles, budget
 
 def _read(data: Buffer, start: int, end: int, budget: Budget) -> _Parts:
     parts = _Parts()
-    for key, first, last in fields(data, start, end, _TENSOR, budget):
+    for key, first, last in fields(data, start, end, TENSOR, budget):
         if key == _DIM:
             parts.dims.append(first)
         elif key == _TYPE:

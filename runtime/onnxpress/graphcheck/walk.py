@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from onnxpress.errors import UnsupportedFormat
+from onnxpress.graphcheck.constants import product_of
 from onnxpress.graphcheck.face import Value, read_value
 from onnxpress.graphcheck.protowire import (
     FIXED32,
@@ -36,6 +37,10 @@ MAX_NODES: Final = 100_000
 MAX_FIELDS: Final = 1_000_000
 MAX_DEPTH: Final = 16
 
+# Operators that make tensors of the size that a constant says, and the operator of constants.
+_SIZING: Final = frozenset({b"ConstantOfShape", b"Expand", b"Tile", b"Range"})
+_CONSTANT: Final = b"Constant"
+
 _COPIED_BYTES: Final = 1 << 16  # smaller nodes are copied out of the map: bytes are faster to index
 _SHARED_BYTES: Final = 64  # attributes up to this size are compared with those seen before
 
@@ -51,7 +56,8 @@ _N_SKIPPED = frozenset({tag(6), tag(9), tag(10)})
 
 # One value and a list of values, for each kind of attribute that is looked into.
 _A_NAME = tag(1)
-_A_TENSORS = frozenset({tag(5), tag(10)})
+_A_TENSOR = tag(5)
+_A_TENSORS = frozenset({_A_TENSOR, tag(10)})
 _A_GRAPHS = frozenset({tag(6), tag(11)})
 _A_SPARSES = frozenset({tag(22), tag(23)})
 _ATTRIBUTE: Final = Message(
@@ -86,6 +92,8 @@ class Walk:
     initializer_bytes: int = 0
     tables: set[tuple[int, ...]] = field(default_factory=set)  # shapes of initializers with two axes
     checked: set[bytes] = field(default_factory=set)  # short attributes, which nodes have in common
+    sizing: set[bytes] = field(default_factory=set)  # names at operators that make tensors of a size
+    sizes: dict[bytes, int] = field(default_factory=dict)  # constant -> the product of its numbers
 
 
 @dataclass(slots=True)
@@ -125,6 +133,7 @@ def walk_graph(data: Buffer, start: int, end: int, walk: Walk, body: Body, depth
                 raise forged(f"initializer {tensor.name!r} has no name, or one that is taken")
             body.initializers.add(tensor.name)
             walk.initializer_bytes += tensor.size_bytes
+            _note_size(tensor.name.encode(), product_of(data, first, last, walk.budget), walk)
             if len(tensor.shape) == 2:
                 walk.tables.add(tensor.shape)
         elif key == _G_INPUT:
@@ -176,6 +185,7 @@ def _walk_node(data: Buffer, start: int, end: int, walk: Walk, body: Body, depth
     if end - start < _COPIED_BYTES:
         data, start, end = data[start:end], 0, end - start
     names: list[bytes] = []
+    attributes: list[tuple[int, int]] = []
     operator = domain = overload = None
     position = start
     used = 0
@@ -201,6 +211,7 @@ def _walk_node(data: Buffer, start: int, end: int, walk: Walk, body: Body, depth
         elif key in _N_NAMES:
             names.append(data[position:last])
         elif key == _N_ATTRIBUTE:
+            attributes.append((position, last))
             _walk_once(data, position, last, walk, body, depth)
         elif key == _N_OPERATOR and operator is None:
             operator = data[position:last]
@@ -219,6 +230,21 @@ def _walk_node(data: Buffer, start: int, end: int, walk: Walk, body: Body, depth
     except UnicodeDecodeError:
         raise damaged("the name of a node or of a value is not UTF-8") from None
     body.calls[_normal(domain), operator] += 1
+    if operator in _SIZING:
+        walk.sizing.update(names)
+    elif operator == _CONSTANT:
+        for first, last in attributes:
+            for key, begin, finish in fields(data, first, last, _ATTRIBUTE, walk.budget):
+                if key == _A_TENSOR:
+                    product = product_of(data, begin, finish, walk.budget)
+                    for name in names:
+                        _note_size(name, product, walk)
+
+
+def _note_size(name: bytes, product: int, walk: Walk) -> None:
+    """Constants of subgraphs and functions may have the name of another: the largest counts."""
+    if product > 1:
+        walk.sizes[name] = max(product, walk.sizes.get(name, 1))
 
 
 def _normal(domain: bytes | None) -> bytes:

@@ -21,19 +21,31 @@ This package does not know what an artifact or a checkpoint is.
 """
 
 from onnxpress.hub.cache import blob_roots
+from onnxpress.hub.catalogue import Listed, file_sizes, find_models
 from onnxpress.hub.download import Download
 from onnxpress.hub.names import looks_like_repo_id
 from onnxpress.hub.repository import USUAL_ACCESS, Access, Snapshot, fetch, list_files
 from onnxpress.hub.tree import Tree, list_tree
+from onnxpress.hub.upload import Committed, Difference, Outgoing, check_token, commit, compare, find_tree
 
 __all__ = [
     "USUAL_ACCESS",
     "Access",
+    "Committed",
+    "Difference",
     "Download",
+    "Listed",
+    "Outgoing",
     "Snapshot",
     "Tree",
     "blob_roots",
+    "check_token",
+    "commit",
+    "compare",
     "fetch",
+    "file_sizes",
+    "find_models",
+    "find_tree",
     "list_files",
     "list_tree",
     "looks_like_repo_id",

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxpress.errors import HubError
@@ -26,7 +27,11 @@ _PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 _LONGEST_PAUSE_S = 60.0
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
+#: The store of large files answers when it has written what it was sent.
+_UPLOAD_TIMEOUT_S = 120.0
+
 _STOP = threading.Event()
+_uploads = 0
 
 _Result = TypeVar("_Result")
 
@@ -58,6 +63,17 @@ def interruptibly(call: Callable[[], _Result]) -> _Result:
                 raise
     finally:
         _STOP.clear()
+
+
+@contextmanager
+def uploading() -> Iterator[None]:
+    """Give a time limit in this block to requests to the store of large files, too, which do not name us."""
+    global _uploads
+    _uploads += 1
+    try:
+        yield
+    finally:
+        _uploads -= 1
 
 
 def check_stop() -> None:
@@ -107,11 +123,13 @@ def _before_request(request: httpx2.Request) -> None:
     """Give a time limit to requests without one, such as listing files; refuse to start any after Ctrl-C."""
     from huggingface_hub import constants
 
-    if _is_ours(request):
+    to_store = _uploads > 0 and request.method == "PUT"
+    if _is_ours(request) or to_store:
         check_stop()
+        longest_s = _UPLOAD_TIMEOUT_S if _uploads > 0 else constants.HF_HUB_DOWNLOAD_TIMEOUT
         limits = request.extensions.get("timeout", {})
         request.extensions["timeout"] = {
-            kind: constants.HF_HUB_DOWNLOAD_TIMEOUT if limits.get(kind) is None else limits[kind]
+            kind: longest_s if limits.get(kind) is None else limits[kind]
             for kind in ("connect", "read", "write", "pool")
         }
 

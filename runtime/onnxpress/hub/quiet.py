@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import warnings
@@ -66,6 +67,25 @@ def library() -> Iterator[None]:
         ) from error
     with SILENCE:
         yield
+
+
+@contextmanager
+def bars_on_a_terminal() -> Iterator[None]:
+    """Let the library draw its own bars in this block, but on a terminal alone."""
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 @contextmanager

@@ -40,10 +40,15 @@ class Digest:
         return self.value in (git.hexdigest(), pointer_id(sha256.hexdigest(), path.stat().st_size))
 
 
+def git_id(content: bytes) -> str:
+    """The id that git gives a file."""
+    return hashlib.sha1(_header(len(content)) + content, usedforsecurity=False).hexdigest()
+
+
 def pointer_id(sha256: str, count: int) -> str:
     """The id that git gives the pointer to a large file of so many bytes."""
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {count}\n".encode()
-    return hashlib.sha1(_header(len(pointer)) + pointer, usedforsecurity=False).hexdigest()
+    return git_id(pointer)
 
 
 def _header(count: int) -> bytes:

@@ -11,9 +11,10 @@ import base64
 import binascii
 import os
 import warnings
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -52,20 +53,23 @@ def open_picture(raw: Any, max_pixels: int = MAX_PIXELS) -> Image:
     except ImportError as error:
         raise MissingDependency("Pictures need Pillow: `pip install 'onnxpress[vision]'`.") from error
 
-    if isinstance(raw, Image.Image):
-        name, image = "The picture", raw
-        _check(image, name, max_pixels)
-    elif isinstance(raw, np.ndarray) or hasattr(raw, "__array__"):
-        name = "The array"
-        image = Image.fromarray(_pixels(np.asarray(raw), max_pixels))
-    else:
-        name, source = _source(raw)
-        image = _opened(name, source, max_pixels)
-    try:
-        turned = ImageOps.exif_transpose(image)
-        return turned if turned.mode == "RGB" else turned.convert("RGB")
-    except Exception as error:  # Pillow raises many kinds, SyntaxError and struct.error among them
-        raise _damaged(name, error) from error
+    with ExitStack() as opened:
+        if isinstance(raw, Image.Image):
+            name, image = "The picture", raw
+            _check(image, name, max_pixels)
+        elif isinstance(raw, np.ndarray) or hasattr(raw, "__array__"):
+            name = "The array"
+            image = Image.fromarray(_pixels(np.asarray(raw), max_pixels))
+        else:
+            name, source = _source(raw)
+            if isinstance(source, Path):
+                source = opened.enter_context(_file(source))
+            image = _opened(name, source, max_pixels)
+        try:
+            turned = ImageOps.exif_transpose(image)
+            return turned if turned.mode == "RGB" else turned.convert("RGB")
+        except Exception as error:  # Pillow raises many kinds, SyntaxError and struct.error among them
+            raise _damaged(name, error) from error
 
 
 def _source(raw: Any) -> tuple[str, Any]:
@@ -92,6 +96,13 @@ def _source(raw: Any) -> tuple[str, Any]:
         reason = "it is not a file" if there else "there is no such file"
         raise InputError(f"{str(raw)[:80]!r} is to be a picture, and {reason}.")
     return str(path), path
+
+
+def _file(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _decoded(uri: str) -> bytes:

@@ -212,6 +212,10 @@ class Artifact:
                 f"{path}: reads external data from {sorted(external)}, but the manifest lists "
                 f"{sorted(files.external)}. Do not trust this artifact."
             )
+        if self.adopted is not None and scanned.loops:
+            raise UnsupportedFormat(
+                f"{path}: it uses Loop, which may never end, and nobody vouches for it. Export the model without loops."
+            )
         if scanned.batch_dependent:
             warnings.warn(
                 f"{path}: uses {', '.join(scanned.batch_dependent)}: an answer of this graph depends on what else is "

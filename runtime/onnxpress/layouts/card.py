@@ -5,6 +5,8 @@ from __future__ import annotations
 from onnxpress.layouts.files import Files
 
 CARD = "README.md"
+#: The card's word for the task, and what the fact is called that holds it.
+TAG, CARD_FACT = "pipeline_tag", "card"
 
 #: Of a card so much is looked at, in bytes.
 _MAX_BYTES = 1 << 16

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from onnxpress.errors import UnsupportedFormat
@@ -24,6 +25,8 @@ _PAST, _OF_ENCODER = "past_key_values.", "encoder_"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _NUMBERS = ("float32", "float16")
 _IDS = ("int64", "int32", "float32", "float16")
+#: The longest axis that a tensor has, such as a vocabulary's, and the most numbers of an input of one size.
+MAX_AXIS, MAX_FIXED = 1 << 24, 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +182,12 @@ def _axes(answers: Answers, value: Value) -> tuple[str | int, ...]:
 
 
 def _tensor(value: Value, axes: Sequence[str | int]) -> TensorInfo:
+    """An input or output for the manifest, of a size that memory holds: arrays are made as large as a graph says.
+
+    Raises:
+        UnsupportedFormat: it is larger than any model's.
+    """
+    sizes = [axis for axis in axes if isinstance(axis, int)]
+    if any(size > MAX_AXIS for size in sizes) or prod(sizes) > MAX_FIXED:
+        raise UnsupportedFormat(f"its {value.name} has the axes {tuple(axes)}, which is larger than any model's")
     return TensorInfo(value.name, value.dtype or "float32", tuple(axes))

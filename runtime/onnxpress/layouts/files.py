@@ -17,11 +17,12 @@ from onnxpress.format.cache import keep
 from onnxpress.format.contents import contained
 from onnxpress.format.strict_json import parse_json
 from onnxpress.graphcheck.scan import GraphFile, external_files, scan
+from onnxpress.layouts.field_kinds import check_fields
 
 #: More files than any model has.
 MAX_FILES = 20_000
-#: A JSON file of settings, a tokenizer, and other text.
-MAX_SETTINGS_BYTES, MAX_TOKENIZER_BYTES, MAX_TEXT_BYTES = 16 << 20, 256 << 20, 1 << 20
+#: A JSON file of settings, and a tokenizer.
+MAX_SETTINGS_BYTES, MAX_TOKENIZER_BYTES = 16 << 20, 256 << 20
 
 
 class Files:
@@ -138,14 +139,19 @@ class Files:
         """What a JSON file says; an empty object where there is no such file.
 
         Raises:
-            CorruptFile: it is no JSON, names a field twice, or is larger than such a file can be.
+            CorruptFile: it is no JSON, names a field twice, has one of another kind than it should, is larger than such
+                a file can be, or its name leads out of the folder.
         """
         if name not in self.names:
+            if name not in self.elsewhere:
+                contained(self.folder, name, self.link_roots)  # a name that another file gave
             return {}
         try:
-            return parse_json(self.content(name, most_bytes))
+            content = parse_json(self.content(name, most_bytes))
         except (ValueError, RecursionError) as error:
             raise CorruptFile(f"{self.place(name)}: not JSON ({error}). Download or export it again.") from None
+        check_fields(content, name, self.place(name))
+        return content
 
     def settings(self, name: str) -> dict[str, Any]:
         """What a JSON file with one object says; empty where there is no such file.
@@ -179,10 +185,11 @@ class Files:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """The files of a folder and of those in it, but for hidden ones and what may not be read."""
+    """The files of a folder and of those in it, but for hidden ones and what may not be read. A pipe, a device or a
+    link that leads nowhere is refused when it is read, not missing."""
     for place, inside, files in os.walk(folder):
         inside[:] = [name for name in inside if not name.startswith(".")]
         for path in (Path(place, name) for name in files if not name.startswith(".")):
             with suppress(OSError):
-                if path.is_file():
-                    yield path.relative_to(folder).as_posix()
+                path.lstat()
+                yield path.relative_to(folder).as_posix()

@@ -27,13 +27,17 @@ from onnxpress.format.model import Adopted, Fact, Model
 from onnxpress.format.precisions import REFERENCE, SUFFIXES
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.graphcheck.scan import GraphFile
+from onnxpress.layouts.card import CARD, CARD_FACT, TAG, read_card
+from onnxpress.layouts.class_names import contradiction
 from onnxpress.layouts.faces import Face, read_face, read_writer
+from onnxpress.layouts.field_kinds import MAX_LABELS
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.head_files import HEAD, HEAD_FILE, Head
 from onnxpress.layouts.known_models import known_model
 from onnxpress.layouts.layout import Asked
 from onnxpress.layouts.sentence_files import MODULES, Vectors, is_sentence_model, read_vectors
-from onnxpress.layouts.tokenizer_files import read_tokenizer
+from onnxpress.layouts.tokenizer_files import SETTINGS as TOKENIZER_SETTINGS
+from onnxpress.layouts.tokenizer_files import TYPES, read_tokenizer
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 
@@ -113,6 +117,7 @@ class _Description:
         face = faces[DECODER if DECODER in faces else MODEL]
         returned = ", ".join(f"{tensor.name} {tensor.axes}" for tensor in face.info.outputs[:2])
         self._note("answers", f"{face.answers}: {returned}", ", ".join(self.variants[precision].values()))
+        self._told(face, config)
         tables = frozenset[tuple[int, ...]]().union(*(graph.tables for graph in graphs.values()))
         tokenizer = self._tokenizer(next(iter(faces.values())), config, tables)
         architectures = config.get("architectures")
@@ -142,6 +147,14 @@ class _Description:
         )
         return Model(manifest, "unverified", Adopted(self.layout, face.answers, tuple(self.facts)))
 
+    def _told(self, face: Face, config: Mapping[str, Any]) -> None:
+        """Note what else tells what the model is for: its class's name, where the graph says another, and its card."""
+        architectures = config.get("architectures") or ("",)
+        if (fact := contradiction(architectures[0], face.answers)) is not None:
+            self.facts.append(fact)
+        if tag := read_card(self.files).get(TAG):
+            self._note(CARD_FACT, tag[0], f"{CARD}, {TAG}")
+
     def _face(self, graph: str, file: str, scanned: GraphFile, config: Mapping[str, Any]) -> Face:
         """What a graph takes and returns."""
         try:
@@ -161,6 +174,15 @@ class _Description:
             limit = min(width, settings.max_length or width)
             settings, source = replace(settings, max_length=limit), f"the graph, which takes rows of {width} tokens"
         self._note("longest text", _limit(settings.max_length), source)
+        taken = any(tensor.name == TYPES for tensor in face.info.inputs)
+        if taken and TYPES not in settings.input_names:
+            self._note(TYPES, "zeros", "the graph, which takes them, and the tokenizer, which makes none")
+        elif (
+            not taken
+            and self.files.settings(TOKENIZER_SETTINGS).get("model_input_names")
+            and TYPES in settings.input_names
+        ):
+            self._note(TYPES, "none", "the graph, which takes none, though the tokenizer makes them")
         return settings
 
     def _config(self) -> dict[str, Any]:
@@ -238,7 +260,11 @@ class _Description:
         """
         named = config.get("id2label")
         names = {str(key): str(label) for key, label in named.items()} if isinstance(named, Mapping) else {}
-        count = face.width if face.width is not None else len(names) or int(config.get("num_labels") or 2)
+        count = face.width if face.width is not None else len(names) or config.get("num_labels") or 2
+        if count > MAX_LABELS:
+            raise UnsupportedFormat(
+                f"{self.files.folder}: its graph gives {count} scores, more than any model has classes ({MAX_LABELS})."
+            )
         if self.asked.labels and len(names) != count:
             raise InputError(
                 f"labels={list(self.asked.labels)!r:.60}: these are {len(names)} labels, and the graph gives {count} "

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnxpress.layouts.files import MAX_TEXT_BYTES, Files
+from onnxpress.layouts.card import read_card
+from onnxpress.layouts.files import Files
 
-_CARD = "README.md"
 #: What the tools put before a model's name.
 _PREFIXES = re.compile(r"(?:fast-)?")
 
@@ -65,28 +65,7 @@ def _names_of(files: Files, config: Mapping[str, Any]) -> Iterator[str]:
     yield files.source
     if files.source != files.folder.name:
         yield files.folder.name
-    yield from _base_models(files)
+    yield from read_card(files).get("base_model", ())
     name = config.get("_name_or_path")
     if isinstance(name, str):
         yield name
-
-
-def _base_models(files: Files) -> Iterator[str]:
-    """What the card's front matter calls `base_model`: a name, or a list of some."""
-    if _CARD not in files.names:
-        return
-    lines = files.content(_CARD, MAX_TEXT_BYTES).decode(errors="replace").splitlines()
-    if not lines or lines[0].strip() != "---":
-        return
-    inside = False
-    for line in lines[1:]:
-        if line.strip() == "---":
-            return
-        key, colon, value = line.partition(":")
-        if colon and not line[:1].isspace() and not line.startswith("-"):
-            inside = key.strip() == "base_model"
-            text = value
-        else:
-            text = line.strip().removeprefix("-")
-        if inside and (name := text.strip().strip("\"'")):
-            yield name

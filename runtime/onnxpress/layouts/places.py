@@ -66,7 +66,7 @@ def find_place(
     return _on_hub(source, path, asked, revision, access, below)
 
 
-def tokenizer_place(value: str | Path, access: Access | None) -> Path:
+def tokenizer_place(value: str | Path, access: Access | None = None, revision: str | None = None) -> Path:
     """A folder with a tokenizer's files, or one of them: the caller's, or one of the Hub, fetched.
 
     Raises:
@@ -79,10 +79,12 @@ def tokenizer_place(value: str | Path, access: Access | None) -> Path:
     from onnxpress import hub
 
     if isinstance(value, str) and hub.looks_like_repo_id(value):
-        names = [name for name in hub.list_files(value, None, access or hub.USUAL_ACCESS) if is_tokenizer_file(name)]
+        names = [
+            name for name in hub.list_files(value, revision, access or hub.USUAL_ACCESS) if is_tokenizer_file(name)
+        ]
         if names:
             patterns = [*map(escape, names), _CONFIG]
-            return hub.fetch(value, None, patterns, access=access or hub.USUAL_ACCESS).folder
+            return hub.fetch(value, revision, patterns, access=access or hub.USUAL_ACCESS).folder
     raise InputError(f"tokenizer={str(value)!r}: there is no tokenizer. Pass a folder, or a {TOKENIZER}.")
 
 

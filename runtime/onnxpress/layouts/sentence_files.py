@@ -76,6 +76,12 @@ def read_vectors(files: Files, width: int, pooled: bool) -> Vectors:
     limits = files.settings(_OF_TRANSFORMER)
     longest = limits.get("max_seq_length")
     modes = () if pooled else _modes(pooling, files, pooling_file)
+    for key in ("word_embedding_dimension", "embedding_dimension"):
+        if not pooled and pooling.get(key) not in (None, width):
+            raise UnsupportedFormat(
+                f"{files.folder / pooling_file}: {key} is {pooling[key]!r:.20}, and the graph gives {width} numbers "
+                "for a token: one of them is of another model. Get both from the same export."
+            )
     cut = settings.get("truncate_dim")
     head = None
     if not pooled:

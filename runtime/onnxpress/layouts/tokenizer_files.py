@@ -10,16 +10,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from onnxpress.errors import CorruptFile, MissingFile
+from onnxpress.errors import CorruptFile, MissingFile, UnsupportedFormat
 from onnxpress.format.processors import Side, SpecialToken, TokenizerSettings
 from onnxpress.layouts.files import MAX_TOKENIZER_BYTES, Files
 from onnxpress.layouts.tokenizer_sources import Built, build
+from onnxpress.layouts.tokenizer_sources.languages import read_languages
 
 TOKENIZER, SETTINGS, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 #: The side of a target language that has a vocabulary of its own.
 TARGET = "tokenizer_target.json"
 
-_ADDED = "added_tokens.json"
+_ADDED_FILE = "added_tokens.json"
 #: Where a tokenizer is that tokenizer.json does not hold.
 _SOURCES = (
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model"),
@@ -31,13 +32,21 @@ _KINDS = ("unk", "cls", "sep", "mask", "bos", "eos")
 #: transformers writes about 1e30 where a tokenizer knows no limit.
 _UNLIMITED = 10**9
 
-_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+TYPES = "token_type_ids"
+_INPUTS = ("input_ids", TYPES, "attention_mask")
+#: So many tokens, or one of so many, may lack a row in the model: they were added, and the table was not resized.
+_ADDED, _ADDED_SHARE = 16, 50
 
 
 def is_tokenizer_file(name: str) -> bool:
     """Whether a file belongs to a tokenizer, by its name."""
-    named = (TOKENIZER, SETTINGS, SPECIAL_TOKENS, _ADDED, *_SOURCES, "chat_template.jinja", "chat_template.json")
+    named = (TOKENIZER, SETTINGS, SPECIAL_TOKENS, _ADDED_FILE, *_SOURCES, "chat_template.jinja", "chat_template.json")
     return "/" not in name and (name in named or name.endswith((".model", ".spm")))
+
+
+def has_tokenizer(names: Collection[str]) -> bool:
+    """Whether files are there, by their names, that a tokenizer can be made of."""
+    return any(name in names for name in (TOKENIZER, *_SOURCES))
 
 
 def usual_name(name: str) -> str:
@@ -60,7 +69,7 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         CorruptFile: a file is not what it should be.
     """
     built = None if TOKENIZER in files.names else _built(files, config)
-    content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES)
+    content = files.json(TOKENIZER, MAX_TOKENIZER_BYTES) if built is None else built.source.content
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CorruptFile(f"{files.folder / TOKENIZER}: not a tokenizer. Download it again.")
     settings = {**files.settings(SPECIAL_TOKENS), **files.settings(SETTINGS)}
@@ -78,21 +87,41 @@ def read_tokenizer(files: Files, config: Mapping[str, Any], tables: Collection[t
         for kind in _KINDS
         if (text := _text(settings.get(f"{kind}_token"))) is not None and text in ids
     }
+    vocabulary = _vocabulary(config, tables)
+    _check_rows(files, ids, special, vocabulary if vocabulary in {shape[0] for shape in tables} else None)
     pad = _text(settings.get("pad_token"))
+    pads = (ids.get(pad or ""), config.get("pad_token_id"))
     names = settings.get("model_input_names")
     read = TokenizerSettings(
         file=TOKENIZER,
         input_names=tuple(map(str, names)) if isinstance(names, list) else _INPUTS,
         max_length=_limit(settings, config, tables),
-        pad_token_id=next((n for n in (ids.get(pad or ""), config.get("pad_token_id")) if isinstance(n, int)), 0),
+        pad_token_id=next((n for n in pads if isinstance(n, int) and 0 <= n < (vocabulary or n + 1)), 0),
         padding_side=_side(settings.get("padding_side")),
         truncation_side=_side(settings.get("truncation_side")),
         clean_up_tokenization_spaces=_cleans_up(settings, content["model"]),
         special_tokens=special,
         named_tokens=_named_tokens(settings, special),
-        vocabulary=_vocabulary(config, tables),
+        vocabulary=vocabulary,
     )
-    return read if built is None else _with_sides(read, built)
+    return _with_languages(files, read, content, settings, config) if built is None else _with_sides(read, built)
+
+
+def _with_languages(
+    files: Files,
+    read: TokenizerSettings,
+    content: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> TokenizerSettings:
+    """With the languages of a translator, whose frame a tokenizer.json of another tool may have wrong."""
+    known = read_languages(content, settings, config)
+    if known is None:
+        return read
+    languages, frame = known
+    if content.get("post_processor") != frame:
+        files.make(TOKENIZER, json.dumps({**content, "post_processor": frame}, ensure_ascii=False).encode())
+    return replace(read, languages=languages)
 
 
 def _with_sides(settings: TokenizerSettings, built: Built) -> TokenizerSettings:
@@ -133,11 +162,31 @@ def _ids(content: Mapping[str, Any]) -> dict[str, int]:
     if isinstance(vocabulary, dict):
         ids |= vocabulary
     elif isinstance(vocabulary, list):  # Unigram: pieces with their scores
-        ids |= {entry[0]: number for number, entry in enumerate(vocabulary) if isinstance(entry, list) and entry}
+        ids |= {str(entry[0]): number for number, entry in enumerate(vocabulary) if isinstance(entry, list) and entry}
     for token in content.get("added_tokens") or ():
         if isinstance(token, dict):
             ids[str(token.get("content"))] = token.get("id", -1)
     return {text: number for text, number in ids.items() if isinstance(number, int) and number >= 0}
+
+
+def _check_rows(files: Files, ids: Mapping[str, int], special: Mapping[str, SpecialToken], rows: int | None) -> None:
+    """Refuse a tokenizer whose tokens the model's table has no rows for.
+
+    Args:
+        rows: of the table; None: not known.
+
+    Raises:
+        UnsupportedFormat: there are many, or one is put around every text.
+    """
+    if rows is None:
+        return
+    beyond = [number for number in ids.values() if number >= rows]
+    around = [special[kind] for kind in ("cls", "sep") if kind in special and special[kind].id >= rows]
+    if len(beyond) > max(_ADDED, len(ids) // _ADDED_SHARE) or around:
+        raise UnsupportedFormat(
+            f"{files.folder}: {TOKENIZER} has ids up to {max(beyond)}, and the graph's table of tokens has {rows} "
+            "rows: one of them is of another model. Get both from the same export."
+        )
 
 
 def _text(token: Any) -> str | None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from onnxpress.errors import AdoptionWarning, UnknownTask
 from onnxpress.format.model import Adopted, Fact
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.layouts.card import CARD, CARD_FACT, TAG
 from onnxpress.pipelines.table import TASKS
 from onnxpress.pipelines.task import Task
 
@@ -33,8 +34,16 @@ def adopt(artifact: Artifact, wanted: Task | None = None, *, any_task: bool = Fa
         row, source = _as_wanted(artifact, adopted, fitting, wanted), "the caller"
     else:
         row, source = _as_shown(artifact, adopted, fitting, any_task)
-    facts = (Fact("task", row.name, source), *adopted.facts)
+    facts = (Fact("task", row.name, source), *(_beside(fact, row, fitting) for fact in adopted.facts))
     return replace(artifact, manifest=replace(artifact.manifest, task=row.name), adopted=replace(adopted, facts=facts))
+
+
+def _beside(fact: Fact, row: Task, fitting: list[Task]) -> Fact:
+    """A fact as it is told beside the task's: no card is believed that names a task which the graph does not serve."""
+    served = {name for task in (row, *fitting) for name in (task.name, *task.aliases, *task.serves)}
+    if fact.what != CARD_FACT or fact.value in served:
+        return fact
+    return replace(fact, value=f"{fact.value}, which the graph gives no answers for; the graph counts")
 
 
 def warn_of_assumptions(artifact: Artifact, task: Task) -> None:
@@ -79,6 +88,10 @@ def _as_shown(artifact: Artifact, adopted: Adopted, fitting: list[Task], any_tas
     named = [row for row, evidence in plain if architecture.endswith(evidence.classes or ("?",))]
     if len(named) == 1:
         return named[0], f"the graph and config.json, {architecture}"
+    tag = next((fact.value for fact in adopted.facts if fact.what == CARD_FACT), None)
+    tagged = [row for row, _ in plain if tag in (row.name, *row.aliases, *row.serves)]
+    if len(tagged) == 1:
+        return tagged[0], f"the graph and {CARD}, {TAG} {tag}"
     if any_task and plain:
         return plain[-1][0], "the graph, which several tasks could have"
     offered = ", ".join(row.name for row, _ in plain)

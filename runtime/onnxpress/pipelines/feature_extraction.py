@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.inputs import Texts
 from onnxpress.pipelines.tensors import as_tensors, check_tensors
 from onnxpress.pipelines.text_processor import TextProcessor, check_arguments
 
@@ -44,6 +48,27 @@ class FeatureExtraction(Pipeline[FeatureExtractionOptions, TextProcessor]):
 
     options_type = FeatureExtractionOptions
     processor_type = TextProcessor
+
+    @overload
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: str, *, return_tensors: Literal[True, "np"], **options: Any) -> NDArray[np.float32]: ...
+    @overload
+    def __call__(
+        self, inputs: Texts, *, return_tensors: Literal[True, "np"], **options: Any
+    ) -> list[NDArray[np.float32]]: ...
+    @overload
+    def __call__(
+        self, inputs: str, *, return_tensors: Literal[False] | None = None, **options: Any
+    ) -> list[list[list[float]]]: ...
+    @overload
+    def __call__(
+        self, inputs: Texts, *, return_tensors: Literal[False] | None = None, **options: Any
+    ) -> list[list[list[list[float]]]]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: FeatureExtractionOptions) -> Prepared[None]:
         return Prepared((self.processor.sample_of(self.processor.encode(item, options.arguments())),), None)

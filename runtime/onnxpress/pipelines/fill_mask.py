@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,14 @@ class FillMask(Pipeline[FillMaskOptions, TextProcessor]):
     options_type = FillMaskOptions
     processor_type = TextProcessor
 
+    @overload
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> list[Filling] | list[list[Filling]]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
+        """A list for one mask; of several masks a list for each."""
         result = super().__call__(inputs, **options)
         return result[0] if isinstance(inputs, list) and len(inputs) == 1 else result
 

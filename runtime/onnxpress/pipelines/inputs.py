@@ -8,6 +8,11 @@ from typing import Any
 from onnxpress.errors import InputError
 from onnxpress.suggestions import nearest
 
+#: For type checkers: texts that are there at once; an input that is an object; several of either.
+Texts = list[str] | tuple[str, ...]
+Row = Mapping[str, Any]
+Many = Texts | list[dict[str, Any]] | list[dict[str, str]]
+
 #: What arrays and pictures have, whatever library they come from (numpy, PyTorch, JAX, Pillow).
 _ARRAY_PROTOCOLS = ("__array_interface__", "__dlpack__")
 

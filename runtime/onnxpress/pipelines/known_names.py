@@ -35,7 +35,7 @@ OF_PIPELINES = names(
         "pipe.tokenizer and pipe.model are its parts.",
         "ensure_tensor_on_device get_inference_context": "arrays of numpy go in and come out.",
         "check_model_type": "the artifact names its tasks: pipe.task, pipe.manifest.",
-        "feature_extractor image_processor": "there are no tasks of pictures or sound yet.",
+        "feature_extractor image_processor": "pipe.manifest.processors says how inputs become arrays.",
         "framework": "ONNX Runtime runs the model.",
         "dtype torch_dtype": "pipe.precision names the variant.",
         "modelcard": "README.md of the artifact is its card.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from onnxpress.errors import InputError
 from onnxpress.math import softmax, top_k
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.inputs import picked
+from onnxpress.pipelines.inputs import Row, Texts, picked
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.samples import Batch
 
@@ -50,9 +50,15 @@ class MultipleChoice(Pipeline[MultipleChoiceOptions, TextProcessor]):
     options_type = MultipleChoiceOptions
     processor_type = TextProcessor
 
-    def __call__(  # type: ignore[override]  # `inputs` is `prompt` here
-        self, prompt: Any = None, choices: Any = None, **options: Any
-    ) -> Any:
+    @overload  # type: ignore[override]  # `inputs` is `prompt` here
+    def __call__(self, prompt: Any, choices: Any = None, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, prompt: str, choices: Texts, **options: Any) -> list[RankedChoice]: ...
+    @overload
+    def __call__(self, prompt: Row, **options: Any) -> list[RankedChoice]: ...
+    @overload
+    def __call__(self, prompt: Any = None, choices: Any = None, **options: Any) -> Any: ...
+    def __call__(self, prompt: Any = None, choices: Any = None, **options: Any) -> Any:
         """Choose.
 
         Args:

@@ -74,4 +74,5 @@ def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:
     passed = [value for value in (inputs, *named) if value is not None]
     if len(passed) != 1:
         raise InputError("Pass one picture or several as the first argument." if not passed else "Pass pictures once.")
-    return passed[0]
+    # An open file is one picture, not a stream of lines.
+    return passed[0].read() if hasattr(passed[0], "read") else passed[0]

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.inputs import is_stream, listed
+from onnxpress.pipelines.inputs import Row, is_stream, listed
 from onnxpress.pipelines.known_arguments import OF_ANSWERS
 from onnxpress.pipelines.spans import Window, best_spans, null_score, probabilities
 from onnxpress.pipelines.text_processor import TextProcessor
@@ -83,6 +83,20 @@ class QuestionAnswering(Pipeline[QuestionAnsweringOptions, TextProcessor]):
     processor_type = TextProcessor
     arguments = OF_ANSWERS
 
+    @overload
+    def __call__(self, *inputs: Any, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, *, question: str, context: str, top_k: int, **options: Any) -> Answer | list[Answer]: ...
+    @overload
+    def __call__(self, *, question: str, context: str, **options: Any) -> Answer: ...
+    @overload
+    def __call__(self, inputs: Row, *, top_k: int, **options: Any) -> Answer | list[Answer]: ...
+    @overload
+    def __call__(self, inputs: Row, **options: Any) -> Answer: ...
+    @overload
+    def __call__(
+        self, inputs: Any = None, *more: Any, question: Any = None, context: Any = None, **options: Any
+    ) -> Any: ...
     def __call__(
         self, inputs: Any = None, *more: Any, question: Any = None, context: Any = None, **options: Any
     ) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, overload
 
 from onnxpress.errors import InputError
 from onnxpress.format.processors import LanguageSettings
@@ -17,7 +17,7 @@ from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_sample
 from onnxpress.pipelines.files import read_json
-from onnxpress.pipelines.inputs import listed
+from onnxpress.pipelines.inputs import Texts, listed
 from onnxpress.pipelines.known_arguments import OF_REWRITING
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.long_texts import pieces
@@ -70,6 +70,18 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
         languages = isinstance(self.options, LanguageOptions)
         self._call(self.options, Source() if languages else self._source(self.options))
 
+    @overload
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Any, *, return_tensors: Any, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Any, *, return_details: bool, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Texts, *, num_return_sequences: int, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: str | Texts, **options: Any) -> list[dict[str, str]]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """As in transformers 4, a list of texts gives a list of results, not of lists, where each has one."""
         inputs = listed(inputs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from onnxpress.math import SIMILARITIES, normalize, pool
 from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.inputs import Texts
 from onnxpress.pipelines.known_arguments import OF_VECTORS
 from onnxpress.pipelines.known_names import OF_EMBEDDERS
 from onnxpress.pipelines.packing import packed
@@ -66,7 +67,9 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     absent = OF_EMBEDDERS
 
     @overload
-    def __call__(self, inputs: str | list[str], **options: Any) -> NDArray[np.float32]: ...
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: str | Texts, **options: Any) -> NDArray[np.float32]: ...
     @overload
     def __call__(self, inputs: Mapping[str, Any], **options: Any) -> list[float]: ...
     @overload
@@ -125,7 +128,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         *,
         precision: str = "float32",
         **arguments: Any,
-    ) -> Any:
+    ) -> NDArray[Any]:
         """sentence-transformers' name of a call: float32 (dimensions) of a text, (n, dimensions) of texts.
 
         Takes SentenceTransformer's arguments, which mean those of a call. `precision`: "binary" and "ubinary" pack a
@@ -138,11 +141,11 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         vectors: Any = self(inputs if at_once else list(inputs), **options)
         return packed(vectors, precision)
 
-    def encode_query(self, inputs: Any, **arguments: Any) -> Any:
+    def encode_query(self, inputs: Any, **arguments: Any) -> NDArray[Any]:
         """`encode` with the checkpoint's prompt for queries, unless another is given."""
         return self.encode(inputs, **self._prompted(("query",), arguments))
 
-    def encode_document(self, inputs: Any, **arguments: Any) -> Any:
+    def encode_document(self, inputs: Any, **arguments: Any) -> NDArray[Any]:
         """`encode` with the checkpoint's prompt for documents, unless another is given."""
         return self.encode(inputs, **self._prompted(("document", "passage", "corpus"), arguments))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.class_scores import FUNCTIONS, Classification, chosen_function, function_name
-from onnxpress.pipelines.inputs import as_pairs, picked
+from onnxpress.pipelines.inputs import Many, Row, as_pairs, picked
 from onnxpress.pipelines.known_arguments import OF_PAIRS, OF_TOKENIZERS
 from onnxpress.pipelines.labels import answer_labels, class_labels
 from onnxpress.pipelines.text_processor import TextProcessor, strategy
@@ -62,7 +62,17 @@ class TextClassification(Pipeline[TextClassificationOptions, TextProcessor]):
     arguments = OF_TOKENIZERS
 
     @overload
-    def __call__(self, inputs: str, **options: Any) -> list[Classification]: ...
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Any, *, return_all_scores: bool, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Many, *, top_k: int | None, **options: Any) -> list[list[Classification]]: ...
+    @overload
+    def __call__(self, inputs: str | Row, *, top_k: int | None, **options: Any) -> list[Classification]: ...
+    @overload
+    def __call__(self, inputs: str | Many, **options: Any) -> list[Classification]: ...
+    @overload
+    def __call__(self, inputs: Row, **options: Any) -> Classification: ...
     @overload
     def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Required, TypedDict, overload
 
 from onnxpress.chat.templates import open_chat
 from onnxpress.errors import InputError
@@ -13,6 +13,7 @@ from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.collators import token_ids, token_sample
 from onnxpress.pipelines.files import read_json
+from onnxpress.pipelines.inputs import Texts
 from onnxpress.pipelines.known_arguments import OF_WRITING
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.streamers import in_turn
@@ -79,6 +80,26 @@ class TextGenerationOptions:
         strategy(self.truncation)
 
 
+class Details(TypedDict, total=False):
+    """What `return_details` adds to a result."""
+
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class GeneratedText(Details):
+    """What was written of a text: with it, unless `return_full_text` is false."""
+
+    generated_text: Required[str]
+
+
+class GeneratedChat(Details):
+    """The messages that were asked, and the assistant's at the end."""
+
+    generated_text: Required[list[dict[str, Any]]]
+
+
 class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     """`pipe("Once upon a time")` -> `[{"generated_text": str}]`; with `num_return_sequences`, so many in the list.
 
@@ -106,6 +127,22 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         self.writer = Writer(model.artifact, model.session, self.processor.tokenizer, USUAL)
         self._call(self.options)
 
+    @overload
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Any, *, return_tensors: Any, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Any, *, return_type: Any, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Chat, *, return_full_text: Literal[False], **options: Any) -> list[GeneratedText]: ...
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> list[GeneratedText]: ...
+    @overload
+    def __call__(self, inputs: Texts, **options: Any) -> list[list[GeneratedText]]: ...
+    @overload
+    def __call__(self, inputs: Chat, **options: Any) -> list[GeneratedChat]: ...
+    @overload
+    def __call__(self, inputs: Any = None, **options: Any) -> Any: ...
     def __call__(self, inputs: Any = None, **options: Any) -> Any:
         if "text_inputs" in options:  # transformers' name
             inputs = options.pop("text_inputs")

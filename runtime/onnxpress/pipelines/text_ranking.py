@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, overload
+from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.class_scores import FUNCTIONS, function_name
-from onnxpress.pipelines.inputs import as_pairs, listed, picked
+from onnxpress.pipelines.inputs import Row, Texts, as_pairs, listed, picked
 from onnxpress.pipelines.known_arguments import OF_RANKING
 from onnxpress.pipelines.known_names import OF_CROSS_ENCODERS
 from onnxpress.pipelines.labels import class_labels
@@ -73,7 +73,13 @@ class TextRanking(Pipeline[TextRankingOptions, TextProcessor]):
         class_labels(self)  # as many as the graph has scores
 
     @overload  # type: ignore[override]  # `inputs` is `query` here
+    def __call__(self, query: Any, documents: Any = None, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
     def __call__(self, query: str, documents: Any, **options: Any) -> list[RankedDocument]: ...
+    @overload
+    def __call__(self, query: Texts, documents: Any, **options: Any) -> list[list[RankedDocument]]: ...
+    @overload
+    def __call__(self, query: Row, **options: Any) -> list[RankedDocument]: ...
     @overload
     def __call__(self, query: Any = None, documents: Any = None, **options: Any) -> Any: ...
     def __call__(self, query: Any = None, documents: Any = None, **options: Any) -> Any:

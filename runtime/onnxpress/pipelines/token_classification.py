@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, overload
 
 from numpy.typing import NDArray
 
@@ -16,7 +16,7 @@ from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.entities import STRATEGIES, Entity, Token, TokenLabel, aggregate, merge_overlapping
-from onnxpress.pipelines.inputs import listed
+from onnxpress.pipelines.inputs import Texts, listed
 from onnxpress.pipelines.known_arguments import OF_TOKEN_LABELS
 from onnxpress.pipelines.labels import answer_labels, class_labels
 from onnxpress.pipelines.text_processor import TextProcessor
@@ -24,6 +24,9 @@ from onnxpress.samples import Batch
 from onnxpress.text.tokenizer import Encoding
 
 Offsets = Sequence[tuple[int, int]]
+
+#: Strategies that make entities of tokens.
+Joins = Literal["simple", "first", "average", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,24 @@ class TokenClassification(Pipeline[TokenClassificationOptions, TextProcessor]):
     processor_type = TextProcessor
     arguments = OF_TOKEN_LABELS
 
+    @overload
+    def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Any, *, grouped_entities: bool, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: str, *, aggregation_strategy: Joins, **options: Any) -> list[Entity]: ...
+    @overload
+    def __call__(self, inputs: Texts, *, aggregation_strategy: Joins, **options: Any) -> list[list[Entity]]: ...
+    @overload
+    def __call__(
+        self, inputs: str, *, aggregation_strategy: Literal["none"] = "none", **options: Any
+    ) -> list[TokenLabel]: ...
+    @overload
+    def __call__(
+        self, inputs: Texts, *, aggregation_strategy: Literal["none"] = "none", **options: Any
+    ) -> list[list[TokenLabel]]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         names = {field.name for field in fields(TokenClassificationOptions)} & set(options)
         chosen = self._options(self.options, {name: options[name] for name in names})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any, TypedDict, overload
+from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from onnxpress.errors import InputError
 from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.inputs import Texts
 from onnxpress.pipelines.known_arguments import OF_LABELS
 from onnxpress.pipelines.labels import class_labels
 from onnxpress.pipelines.loaded import LoadedModel
@@ -78,9 +79,11 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
         self._entailment = self._entailment_id()
 
     @overload  # type: ignore[override]  # `inputs` is `sequences` in transformers
+    def __call__(self, sequences: Any, *labels: Any, on_error: Literal["return"], **options: Any) -> Any: ...
+    @overload
     def __call__(self, sequences: str, *labels: Any, **options: Any) -> ZeroShot: ...
     @overload
-    def __call__(self, sequences: list[str], *labels: Any, **options: Any) -> list[ZeroShot]: ...
+    def __call__(self, sequences: Texts, *labels: Any, **options: Any) -> list[ZeroShot]: ...
     @overload
     def __call__(self, sequences: Any, *labels: Any, **options: Any) -> Any: ...
     def __call__(self, sequences: Any, *labels: Any, **options: Any) -> Any:

@@ -150,6 +150,40 @@ def test_two_threads_write_one_target(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
+def test_many_writers_of_one_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each believes that it is process 1, as those of containers that share a volume do: one wins, none loses work."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    target, all_there = tmp_path / "Ordner é", threading.Barrier(4)
+
+    def write(number: int, force: bool) -> bool:
+        try:
+            with staged_folder(target, force=force) as folder:
+                all_there.wait()
+                (folder / "onnxpress.json").write_text(str(number))
+                all_there.wait()
+        except InputError as error:
+            assert "exists already" in str(error)
+            return False
+        return True
+
+    for force in (False, True):  # the second time over what the first left
+        with ThreadPoolExecutor(4) as threads:
+            wrote = list(threads.map(write, range(4), [force] * 4))
+        assert any(wrote) and (force or sum(wrote) == 1), wrote
+        assert wrote[int((target / "onnxpress.json").read_text())]
+        assert [entry.name for entry in tmp_path.iterdir()] == ["Ordner é"]
+
+
+def test_a_writer_that_lost_may_try_again(tmp_path: Path) -> None:
+    """Two others hold the name while the third writes elsewhere: names that begin alike are none of each other's."""
+    with staged_folder(tmp_path / "out") as first, staged_folder(tmp_path / "out.2") as second:
+        (first / "a").write_text("first")
+        (second / "a").write_text("second")
+        remove_leftovers(tmp_path / "out")
+        remove_leftovers(tmp_path / "out.2")
+    assert {(tmp_path / name / "a").read_text() for name in ("out", "out.2")} == {"first", "second"}
+
+
 def test_leftovers_of_older_versions_are_cleared(tmp_path: Path) -> None:
     (tmp_path / ".out.4711.partial").mkdir()
     (tmp_path / ".other.4711.partial").mkdir()

@@ -7,17 +7,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 import onnxpress
 from onnxpress.errors import AdoptionWarning, BatchDependenceWarning, InputError, MissingFile, UnsupportedFormat
 from onnxpress.format.precisions import SUFFIXES
 
 from ...fixtures.artifacts import write_artifact
-from ...fixtures.foreign import of_tokens, renamed, write_foreign
+from ...fixtures.foreign import of_tokens, renamed, write_external, write_foreign
 
 TEXTS = ["good", "a very bad film", "good good film"]
 
@@ -205,21 +204,6 @@ def test_pooling_of_well_known_models(name: str, card: str, vector: list[float],
     assert pipe.task == "sentence-similarity"
     assert pipe("good bad").tolist() == pytest.approx(vector)
     assert pipe.adopted is not None and any("well-known" in fact.source for fact in pipe.adopted.facts)
-
-
-def write_external(folder: Path, location: str) -> Path:
-    """A folder whose weights lie beside the graph under this name."""
-    write_foreign(folder)
-    model = onnx.load(folder / "onnx" / "model.onnx")
-    table = model.graph.initializer[0]
-    (folder / "onnx" / location).write_bytes(numpy_helper.to_array(table).astype(np.float32).tobytes())
-    table.ClearField("raw_data")
-    table.ClearField("float_data")
-    table.data_location = TensorProto.EXTERNAL
-    entry = table.external_data.add()
-    entry.key, entry.value = "location", location
-    (folder / "onnx" / "model.onnx").write_bytes(model.SerializeToString())
-    return folder
 
 
 @pytest.mark.parametrize("location", ["model.onnx.data", "model.onnx_data_1", "0d3b9e7c-1f2a-4c5e-9f00-aa"])

@@ -102,6 +102,7 @@ def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
     """
     with held(model), torch.no_grad():
         written, text = kept_after_encoder(model)
+        modules.check_cross(model, written, text)
         after = cross_decoder_spec(written, text, modules.vocabulary(model))
         return _traced(
             [

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import (
     Cache,
+    DummyLayer,
     DynamicCache,
     DynamicLayer,
     DynamicSlidingWindowLayer,
@@ -74,7 +75,7 @@ def kept_after_encoder(model: Any) -> tuple[tuple[Kept, ...], tuple[Kept, ...]]:
     """
     _takes_cache(model)
     ids = torch.tensor(_PROBE)
-    cache = _after(model, input_ids=ids, decoder_input_ids=ids[:, :2])
+    cache = _after(model, encoder_outputs=_encoded(model, ids), decoder_input_ids=ids[:, :2])
     if not isinstance(cache, EncoderDecoderCache):
         raise TraceError(f"it keeps what it has read as {type(cache).__name__}, not as keys and values of two texts")
     return _kept(cache.self_attention_cache), _kept(cache.cross_attention_cache)
@@ -83,6 +84,14 @@ def kept_after_encoder(model: Any) -> tuple[tuple[Kept, ...], tuple[Kept, ...]]:
 def _takes_cache(model: Any) -> None:
     if "past_key_values" not in inspect.signature(model.forward).parameters:
         raise TraceError("it takes no keys and values of what it has read before")
+
+
+def _encoded(model: Any, ids: torch.Tensor) -> Any:
+    """What the encoder makes of a text."""
+    try:
+        return model.get_encoder()(input_ids=ids)
+    except Exception as error:
+        raise TraceError(f"its encoder cannot read three tokens: {first_line(error)}") from error
 
 
 def _after(model: Any, **texts: torch.Tensor) -> Any:
@@ -99,7 +108,9 @@ def _kept(cache: Any) -> tuple[Kept, ...]:
     if type(cache) is not DynamicCache:
         raise TraceError(f"it keeps what it has read as {type(cache).__name__}, not as keys and values")
     layers_kept = []
-    layers: list[Any] = cache.layers
+    layers: list[Any] = list(cache.layers)
+    while layers and isinstance(layers[-1], DummyLayer):
+        layers.pop()  # Gemma 3n's last layers attend to the keys of others
     for number, layer in enumerate(layers):
         if type(layer) not in _KNOWN:
             raise TraceError(

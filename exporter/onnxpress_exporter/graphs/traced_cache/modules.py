@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -69,13 +70,21 @@ class Encoder(_Wrapper):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Tensors:
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self.checkpoint(
-            input_ids=input_ids,
+            # As `generate` does: the model's own call hands what is the decoder's to some encoders, too.
+            encoder_outputs=self.checkpoint.get_encoder()(input_ids=input_ids, attention_mask=attention_mask),
             attention_mask=attention_mask,
             decoder_input_ids=torch.zeros_like(input_ids[:, :1]),
             past_key_values=cache,
             use_cache=True,
         )
         return _present(cache.cross_attention_cache, "encoder.")
+
+
+@dataclass
+class _TextRead(BaseModelOutput):
+    """What some models hand on of their encoder's: of experts, how tokens were routed, which no decoder looks at."""
+
+    router_logits: tuple[torch.Tensor, ...] | None = None
 
 
 class CrossDecoder(_Wrapper):
@@ -94,7 +103,7 @@ class CrossDecoder(_Wrapper):
         unread = torch.zeros(ids.shape[0], mask.shape[1], width)
         with chosen_scores(self.checkpoint, tensors["logits_to_keep"]) as chosen:
             outputs = self.checkpoint(
-                encoder_outputs=BaseModelOutput(last_hidden_state=unread),
+                encoder_outputs=_TextRead(last_hidden_state=unread),
                 attention_mask=mask.index_select(0, of_row),
                 decoder_input_ids=ids,
                 past_key_values=cache,
@@ -156,12 +165,48 @@ def hides_padding(model: Any, layers: Sequence[Kept]) -> bool:
     return bool((alone - padded).abs().max() <= _ROUNDING * (alone.max() - alone.min()))
 
 
-def _empty(heads: int, size: int) -> torch.Tensor:
-    return torch.zeros(1, heads, 0, size)
+def check_cross(model: Any, written: Sequence[Kept], text: Sequence[Kept]) -> None:
+    """Make sure that a decoder after an encoder gives tokens that it reads in pieces the scores of the model.
+
+    Raises:
+        TraceError: it does not.
+    """
+    ids = 4 + torch.arange(12).reshape(2, 6)
+    ones = torch.ones_like(ids)
+    decoder = CrossDecoder(model, len(written))
+    nothing = [
+        (_empty(layer.heads, layer.key, len(ids)), _empty(layer.heads, layer.value, len(ids))) for layer in written
+    ]
+    scores = []
+    try:
+        read = _continued(Encoder(model, len(text))(ids, ones))
+        past = _named(nothing, "decoder.")
+        for part in (ids[:, :1], ids[:, 1:]):
+            tensors = {"input_ids": part, TEXT_MASK: ones, "logits_to_keep": torch.arange(part.shape[1])}
+            outputs = decoder(**tensors, **read, **past)
+            scores.append(outputs.pop("logits"))
+            past = _continued(outputs)
+    except Exception as error:
+        raise TraceError(f"it does not run in pieces: {first_line(error)}") from error
+    expected = model(input_ids=ids, attention_mask=ones, decoder_input_ids=ids, use_cache=False).logits
+    if (torch.cat(scores, 1) - expected).abs().max() > _ROUNDING * (expected.max() - expected.min()):
+        raise TraceError(
+            "its decoder gives tokens that it reads in pieces other scores than those of one call: one sees tokens "
+            "after it, or its experts take so many tokens of a call and no more"
+        )
 
 
-def _named(pairs: Sequence[tuple[torch.Tensor, ...]]) -> Tensors:
-    names = [past_names(layer) for layer in range(len(pairs))]
+def _continued(outputs: Tensors) -> Tensors:
+    """What a graph returns, as it takes it next."""
+    return {name.replace("present.", "past_key_values.", 1): tensor for name, tensor in outputs.items()}
+
+
+def _empty(heads: int, size: int, rows: int = 1) -> torch.Tensor:
+    return torch.zeros(rows, heads, 0, size)
+
+
+def _named(pairs: Sequence[tuple[torch.Tensor, ...]], part: str = "") -> Tensors:
+    names = [past_names(layer, part) for layer in range(len(pairs))]
     return {
         name: tensor for both, pair in zip(names, pairs, strict=True) for name, tensor in zip(both, pair, strict=True)
     }
@@ -182,7 +227,8 @@ def chosen_scores(model: Any, places: torch.Tensor) -> Iterator[Any]:
         return states.index_select(1, places)
 
     head = model.get_output_embeddings()
-    if head is None:
+    # FSMT calls its decoder's table of words so: it is used again, not called again.
+    if head is None or isinstance(head, torch.nn.Embedding):
         yield choose
         return
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from onnxpress.format.processors import LanguageSettings
+from onnxpress.layouts.tokenizer_sources.languages import CODE
 from onnxpress_exporter.write.tokenizer_conversion.base import refuse
 
 _CLASSES = frozenset({"MBartTokenizer", "MBart50Tokenizer", "NllbTokenizer", "SeamlessM4TTokenizer"})
-
-#: en_XX, eng_Latn
-_CODE = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}")
 
 
 def languages_of(tokenizer: Any) -> LanguageSettings | None:
@@ -19,7 +16,7 @@ def languages_of(tokenizer: Any) -> LanguageSettings | None:
     if type(tokenizer).__name__ not in _CLASSES:
         return None
     tokens = [str(token) for token in tokenizer.all_special_tokens]
-    codes = {token: int(tokenizer.convert_tokens_to_ids(token)) for token in tokens if _CODE.fullmatch(token)}
+    codes = {token: int(tokenizer.convert_tokens_to_ids(token)) for token in tokens if CODE.fullmatch(token)}
     source = codes.get(str(tokenizer.src_lang))
     if source is None:
         raise refuse(tokenizer, f"its source language {tokenizer.src_lang!r} is none of its language tokens")

@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from onnxpress.layouts.tokenizer_sources.parts import AddedToken
-from onnxpress.layouts.tokenizer_sources.piece_rows import Rows, piece_side
+from onnxpress.layouts.tokenizer_sources.piece_rows import PieceRows, piece_side
 from onnxpress.layouts.tokenizer_sources.sentencepiece_file import parse_sentencepiece
 from onnxpress_exporter.write.tokenizer_conversion.base import Side, refuse
 
@@ -48,7 +48,7 @@ def side(tokenizer: Any, processor: Any, layout: Layout) -> Side:
     own, spaces behind words.
     """
     model = parse_sentencepiece(processor.serialized_model_proto(), type(tokenizer).__name__)
-    rows = Rows(
+    rows = PieceRows(
         rows=layout.rows,
         added=added_tokens(tokenizer),
         unknown=str(tokenizer.unk_token),

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from onnxpress.errors import MissingFile
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.tokenizer_sources import byte_pairs, translators, unigrams, word_pieces
-from onnxpress.layouts.tokenizer_sources.parts import Built, Said, Side, refused
+from onnxpress.layouts.tokenizer_sources.parts import Built, Said, Side, UnbuiltTokenizer, refused
 
-__all__ = ["BUILDERS", "Built", "Said", "Side", "build"]
+__all__ = ["BUILDERS", "Built", "Said", "Side", "UnbuiltTokenizer", "build"]
 
 _CONFIG, _SPECIAL, _ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 
@@ -87,4 +88,7 @@ def build(files: Files, config: Mapping[str, Any], sources: list[str]) -> Built:
             else f"nothing tells its class (model_type {model_type!r})"
         )
         raise refused(str(files.folder), f"of {', '.join(sources)}, {what}")
-    return builder(files, said)
+    try:
+        return builder(files, said)
+    except MissingFile as error:
+        raise refused(str(files.folder), f"{kind} needs more than {', '.join(sources)} ({error})") from None

@@ -246,9 +246,13 @@ def replaced(pattern: Json, content: str) -> Json:
     return {"type": "Replace", "pattern": pattern, "content": content}
 
 
-def refused(where: str, reason: str) -> UnsupportedFormat:
-    """The error of a tokenizer that cannot be made of its sources here."""
-    return UnsupportedFormat(
+class UnbuiltTokenizer(UnsupportedFormat):
+    """A tokenizer that cannot be built of its sources here."""
+
+
+def refused(where: str, reason: str) -> UnbuiltTokenizer:
+    """The error of a tokenizer that cannot be built, with what to do."""
+    return UnbuiltTokenizer(
         f"{where}: its tokenizer cannot be made here: {reason}. Run `onnxpress adopt` where the exporter is installed, "
         "or pass tokenizer=, a folder with a tokenizer.json."
     )

@@ -22,7 +22,7 @@ Refuse = Callable[[str], OnnxpressError]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class PieceRows:
     """What the tokenizer class says about a side.
 
     `rows`: row number -> token. `added`: id -> token that is taken out of a text before all else. `unknown`: its
@@ -43,7 +43,7 @@ class Rows:
     random: Mapping[str, Any] = field(default_factory=dict)
 
 
-def piece_side(model: SentencePieceFile, layout: Rows, refuse: Refuse) -> Side:
+def piece_side(model: SentencePieceFile, layout: PieceRows, refuse: Refuse) -> Side:
     """The side whose text the model cuts.
 
     Raises:
@@ -90,7 +90,7 @@ def piece_side(model: SentencePieceFile, layout: Rows, refuse: Refuse) -> Side:
     return Side(content, segmentation, {layout.charsmap_file: model.charsmap} if model.charsmap else {})
 
 
-def _check(model: SentencePieceFile, layout: Rows, added: set[str], refuse: Refuse) -> None:
+def _check(model: SentencePieceFile, layout: PieceRows, added: set[str], refuse: Refuse) -> None:
     """Refuse what the runtime's segmentation does not do."""
     kinds = Counter(piece.kind for piece in model.pieces)
     free = [piece.text for piece in model.pieces if piece.kind == PieceKind.USER_DEFINED and piece.text not in added]
@@ -112,7 +112,7 @@ def _check(model: SentencePieceFile, layout: Rows, added: set[str], refuse: Refu
             raise refuse(reason)
 
 
-def _added(layout: Rows, named: Sequence[str], refuse: Refuse) -> list[Json]:
+def _added(layout: PieceRows, named: Sequence[str], refuse: Refuse) -> list[Json]:
     """Tokens that are taken out of a text before all else, under their own ids. One whose id is behind the last row
     belongs to the other side."""
     entries = []
@@ -128,7 +128,7 @@ def _added(layout: Rows, named: Sequence[str], refuse: Refuse) -> list[Json]:
     return entries
 
 
-def _frame(layout: Rows, named: Sequence[str]) -> Json:
+def _frame(layout: PieceRows, named: Sequence[str]) -> Json:
     """The ids around every text, for readers that know tokenizer.json alone."""
 
     def places(*texts: str) -> list[Json]:

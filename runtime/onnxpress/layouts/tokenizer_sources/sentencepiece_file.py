@@ -26,6 +26,8 @@ _TEXT, _SCORE, _KIND = tag(1), tag(2, FIXED32), tag(3, VARINT)
 _CHARSMAP, _DUMMY_PREFIX, _NO_EXTRA_SPACES, _ESCAPES = tag(2), tag(3, VARINT), tag(4, VARINT), tag(5, VARINT)
 _MODEL_TYPE, _SUFFIXED, _BYTES, _UNKNOWN = tag(3, VARINT), tag(24, VARINT), tag(35, VARINT), tag(40, VARINT)
 
+_FLOAT: Final = struct.Struct("<f")
+
 UNIGRAM, BYTE_PAIRS = 1, 2
 
 
@@ -111,12 +113,27 @@ _MESSAGE: Final = Message("a sentencepiece model", once=frozenset(), many=_ANY)
 
 
 def _piece(data: bytes, start: int, end: int, budget: Budget) -> Piece:
+    """One piece. As the library writes them (a short text, a score, and a kind where it is no usual one) they are read
+    at once: there may be 250,000."""
+    behind = start + 2 + data[start + 1]
+    score_ends = behind + 5
+    scored = data[start] == _TEXT and data[start + 1] < 0x80 and score_ends <= end and data[behind] == _SCORE
+    kind = int(PieceKind.NORMAL)
+    if scored and score_ends + 2 == end and data[score_ends] == _KIND and data[end - 1] < 0x80:
+        kind, score_ends = data[end - 1], end
+    if not scored or score_ends != end:
+        return _any_piece(data, start, end, budget)
+    budget.spend(2)
+    return Piece(text(data, start + 2, behind, "a piece"), _FLOAT.unpack_from(data, behind + 1)[0], kind)
+
+
+def _any_piece(data: bytes, start: int, end: int, budget: Budget) -> Piece:
     name, score, kind = "", 0.0, int(PieceKind.NORMAL)
     for key, first, last in _fields(data, start, end, budget):
         if key == _TEXT:
             name = text(data, first, last, "a piece")
         elif key == _SCORE:
-            score = float(struct.unpack("<f", data[first:last])[0])
+            score = _FLOAT.unpack_from(data, first)[0]
         elif key == _KIND:
             kind = first
     return Piece(name, score, kind)

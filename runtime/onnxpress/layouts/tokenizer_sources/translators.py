@@ -9,7 +9,7 @@ from onnxpress.format.processors import UNREACHABLE, LanguageSettings
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.tokenizer_sources.byte_pairs import VOCABULARY, read_vocabulary
 from onnxpress.layouts.tokenizer_sources.parts import AddedToken, Built, Said, Side, refused
-from onnxpress.layouts.tokenizer_sources.piece_rows import Rows, piece_side
+from onnxpress.layouts.tokenizer_sources.piece_rows import PieceRows, piece_side
 from onnxpress.layouts.tokenizer_sources.sentencepiece_file import read_sentencepiece
 
 _SOURCE, _TARGET, _TARGET_VOCABULARY = "source.spm", "target.spm", "target_vocab.json"
@@ -39,7 +39,7 @@ def marian(files: Files, said: Said) -> Built:
     eos = _id_of(said, named["eos"], vocabulary)
 
     def side(model: str, rows: list[str], charsmap_file: str) -> Side:
-        layout = Rows(
+        layout = PieceRows(
             rows=rows,
             added=added,
             unknown=named["unk"].text,
@@ -61,8 +61,8 @@ def marian(files: Files, said: Said) -> Built:
         target = said.settings.get("target_lang")
         languages = LanguageSettings(codes, target="text", default_target=target if target in codes else None)
         return Built(source, texts, languages=languages if codes else None)
-    own = read_vocabulary(files, _TARGET_VOCABULARY)
-    return Built(source, texts, target=side(_TARGET, target_rows(_names(said, own, {}), added), "charsmap_target.bin"))
+    rows = target_rows(_names(said, read_vocabulary(files, _TARGET_VOCABULARY), {}), added)
+    return Built(source, texts, target=side(_TARGET, rows, "charsmap_target.bin"))
 
 
 def target_rows(rows: Sequence[str], added: Mapping[int, AddedToken]) -> list[str]:
@@ -84,7 +84,7 @@ def m2m100(files: Files, said: Said) -> Built:
     source, target = said.settings.get("src_lang") or "en", said.settings.get("tgt_lang")
     if source not in codes:
         raise refused(said.where, f"its source language {source!r} is none of its languages")
-    layout = Rows(
+    layout = PieceRows(
         rows=_names(said, whole, added),
         added=added,
         unknown=named["unk"].text,

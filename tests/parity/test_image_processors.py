@@ -1,0 +1,121 @@
+"""Every image processor that is read gives transformers' own numbers, for any size, mode and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from transformers.image_utils import load_image
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+
+from onnxpress.errors import InputError
+from onnxpress.image.opening import open_picture
+from onnxpress.image.transform import Transform
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.source.image_processors import READERS, read_image_processor
+
+_FLAT, _CROP = {"height": 40, "width": 56}, {"height": 48, "width": 33}
+
+#: Settings that the published files of a class have, beside its own; each row is one checkpoint.
+ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("ViT", {}),
+    ("ViT", {"size": _FLAT, "resample": 3, "do_rescale": False}),
+    ("ViT", {"do_resize": False, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}),
+    ("ViT", {"do_normalize": False, "rescale_factor": 0.01}),
+    ("ViT", {"do_rescale": False, "do_normalize": False}),
+    ("ViT", {"size": {"max_height": 50, "max_width": 70}}),
+    ("DeiT", {"size": _FLAT, "crop_size": _CROP}),
+    ("DeiT", {"do_center_crop": False, "resample": 0}),
+    ("Bit", {"size": {"shortest_edge": 50}, "crop_size": _CROP}),
+    ("Bit", {"size": {"shortest_edge": 37, "longest_edge": 61}, "do_center_crop": False}),
+    ("CLIP", {}),
+    ("Siglip", {}),
+    ("Blip", {"size": _FLAT}),
+    ("Pvt", {}),
+    ("OwlViT", {"size": _FLAT}),
+    ("MobileNetV1", {}),
+    ("MobileNetV2", {"size": {"shortest_edge": 55}, "crop_size": _CROP}),
+    ("Beit", {"size": _FLAT, "do_center_crop": True, "crop_size": _CROP}),
+    ("ConvNext", {"size": {"shortest_edge": 60}, "crop_pct": 0.95}),
+    ("ConvNext", {"size": {"shortest_edge": 384}, "resample": 1}),
+    ("PoolFormer", {"crop_pct": 0.95}),
+    ("PoolFormer", {"size": _FLAT, "crop_size": _CROP}),
+    ("PoolFormer", {"crop_pct": None, "size": {"shortest_edge": 50}}),
+    ("Levit", {"size": {"shortest_edge": 33}, "crop_size": _CROP}),
+    ("Levit", {"size": _FLAT, "do_center_crop": False}),
+    ("EfficientNet", {"size": _FLAT, "rescale_offset": True, "rescale_factor": 1 / 127.5}),
+    ("EfficientNet", {"include_top": False, "do_center_crop": True, "crop_size": _CROP}),
+    ("MobileViT", {"size": {"shortest_edge": 50}, "crop_size": _CROP}),
+    ("MobileViT", {"do_flip_channel_order": False, "do_normalize": True}),
+    ("Segformer", {"size": _FLAT, "do_center_crop": True, "crop_size": _CROP}),
+    ("GLPN", {}),
+)
+
+
+@cache
+def _read(row: int) -> tuple[Any, Transform]:
+    name, changes = ROWS[row]
+    processor = getattr(transformers, f"{name}ImageProcessorPil")(**changes)
+    return processor, Transform(read_image_processor(processor))
+
+
+def picture(seed: int, height: int, width: int, mode: str) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
+    image = Image.fromarray(pixels if mode in ("RGBA", "LA", "PA") else pixels[:, :, :3])
+    return image.convert("L").convert(mode) if mode in ("1", "P", "PA", "LA") else image.convert(mode)
+
+
+@pytest.mark.parametrize("row", range(len(ROWS)), ids=[f"{name}-{number}" for number, (name, _) in enumerate(ROWS)])
+@settings(max_examples=12)
+@given(
+    st.integers(0, 99),
+    st.integers(33, 400),
+    st.integers(33, 400),
+    st.sampled_from(["RGB", "L", "RGBA", "P", "CMYK", "1", "LA"]),
+)
+def test_the_numbers_are_transformers(row: int, seed: int, height: int, width: int, mode: str) -> None:
+    processor, transform = _read(row)
+    image = picture(seed, height, width, mode)
+    expected = processor(images=load_image(image), return_tensors="np")["pixel_values"][0]
+    obtained = transform(open_picture(image))
+    assert obtained.shape == expected.shape
+    if expected.dtype == np.uint8:
+        assert np.array_equal(obtained, expected)
+    assert np.abs(obtained - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 60), (60, 1), (2, 300), (1_200, 900)], ids=str)
+def test_sizes_at_the_edges(shape: tuple[int, int]) -> None:
+    for row in range(len(ROWS)):
+        processor, transform = _read(row)
+        image = picture(0, *shape, "RGB")
+        try:
+            obtained = transform(image)
+        except InputError:
+            continue  # nothing would be left, or far too much
+        expected = processor(images=image, return_tensors="np", input_data_format="channels_last")["pixel_values"][0]
+        assert obtained.shape == expected.shape and np.abs(obtained - expected).max() <= 1e-6
+
+
+def test_every_class_of_transformers_is_read_or_refused_by_name() -> None:
+    names = {row["pil"] for row in IMAGE_PROCESSOR_MAPPING_NAMES.values() if isinstance(row, dict) and row.get("pil")}
+    read = set()
+    for name in sorted(names):
+        try:
+            processor = getattr(transformers, name)()
+        except (ImportError, TypeError, AttributeError):
+            continue  # it needs another package, or arguments
+        try:
+            read_image_processor(processor)
+        except UnsupportedCheckpoint as error:
+            assert str(error).startswith(name.removesuffix("Pil"))
+        else:
+            read.add(name.removesuffix("Pil"))
+    assert read >= {f"{name}ImageProcessor" for name, _ in ROWS} and read >= set(READERS)
