@@ -136,8 +136,8 @@ def plan_from_checkpoint(
         manifest = replace(manifest, padding=answers.padding)
         return Plan(manifest, folder, parts, plain, answers, settings, beside=layout.finish)
     writer = required_tokenizer(artifact)
-    _check_texts(writer, inputs.check)
-    writing = WritingGate(artifact, writer, plain, _ends(model), TorchWriter(model), rows=rows)
+    check_texts(writer, inputs.check)
+    writing = WritingGate(artifact, writer, plain, ends_of_model(model), TorchWriter(model), rows=rows)
     return Plan(manifest, folder, parts, plain, writing, settings, beside=layout.finish)
 
 
@@ -179,7 +179,8 @@ def _save(models: Mapping[str, onnx_ir.Model], folder: Path, place: Path) -> dic
     return files
 
 
-def _check_texts(runtime: Tokenizer, check: Check | None) -> None:
+def check_texts(runtime: Tokenizer, check: Check | None) -> None:
+    """Compare the tokens of the usual texts with transformers'."""
     limit = min(runtime.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
     if check is None:
         return
@@ -187,7 +188,7 @@ def _check_texts(runtime: Tokenizer, check: Check | None) -> None:
         check(sample, runtime.encode(sample.text, truncation=Truncation(limit)), limit)
 
 
-def _ends(model: Any) -> Any:
+def ends_of_model(model: Any) -> Any:
     """Find the ends as `generate` does: the model's config may have a first token that the generation config lacks."""
     defaults = model.generation_config.to_dict()
     if defaults.get("decoder_start_token_id") is None:

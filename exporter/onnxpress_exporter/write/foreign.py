@@ -15,7 +15,6 @@ import onnx_ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from onnxpress.errors import UnsupportedFormat
-from onnxpress.format.adopted import Adopted
 from onnxpress.format.contents import other_files
 from onnxpress.format.manifest import FORMAT_VERSION, GraphFiles, GraphInfo, Manifest, Provenance, Variant
 from onnxpress.format.precisions import REFERENCE
@@ -136,7 +135,7 @@ def adopted_manifest(
         command=command,
         created=describe.moment(),
         versions=describe.versions(),
-        adopted=Adopted(adopted.layout, adopted.answers, adopted.facts),
+        adopted=adopted,
     )
     return replace(
         artifact.manifest,

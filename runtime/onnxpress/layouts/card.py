@@ -7,6 +7,8 @@ from onnxpress.layouts.files import Files
 CARD = "README.md"
 #: The card's word for the task, and what the fact is called that holds it.
 TAG, CARD_FACT = "pipeline_tag", "card"
+#: Its word for the checkpoint that a model was made of.
+BASE_MODEL = "base_model"
 
 #: Of a card so much is looked at, in bytes.
 _MAX_BYTES = 1 << 16
