@@ -18,16 +18,17 @@ from pathlib import Path
 from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
 from onnxpress.engine.session import Session
-from onnxpress.errors import EngineError, InputError, OnnxpressError, OutOfMemory
+from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import Manifest, Variant, families_of
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.suggestions import did_you_mean
-from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused, VerificationFailed
+from onnxpress_exporter.errors import VariantRefused, VerificationFailed
 from onnxpress_exporter.from_artifact import check_request, plan_from_artifact
-from onnxpress_exporter.from_foreign import adopt_into, open_foreign
+from onnxpress_exporter.from_foreign import Original, adopt_into, open_foreign, original_on_card
 from onnxpress_exporter.gate.finished import unanswered
+from onnxpress_exporter.gate.sizes import runs_at_any_size
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.layouts import USUAL, find_layout
 from onnxpress_exporter.plan import Beside, Plan, no_files_beside
@@ -37,7 +38,7 @@ from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
 from onnxpress_exporter.write import describe
-from onnxpress_exporter.write.foreign import described_variant
+from onnxpress_exporter.write.foreign import kept_as
 from onnxpress_exporter.write.origin import public_name
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
@@ -179,6 +180,9 @@ def adopt(
     *,
     revision: str | None = None,
     pooling: str | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_of_card: bool = False,
+    allow_pickled_weights: bool = False,
     force: bool = False,
     settings: Settings | None = None,
     command: str | None = None,
@@ -187,7 +191,8 @@ def adopt(
 ) -> Artifact:
     """Turn another tool's folder of ONNX graphs into an artifact: with a manifest, hashes, and variants of its own.
 
-    Nothing says that the graph is the checkpoint's: `trust` of the artifact is "hashed", and its quality not known.
+    Without the checkpoint nothing says that the graph is its: `trust` of the artifact is "hashed", and its quality not
+    known. With it the graph's answers are compared with PyTorch's, as those of an export are, or nothing is written.
 
     Args:
         source: a folder or a Hub id.
@@ -197,11 +202,15 @@ def adopt(
             folder's own variants passed no gate, and are not taken.
         revision: branch, tag or commit on the Hub.
         pooling: how token states become one vector, where the folder does not say.
+        checkpoint: what the graph was exported from, a folder or a Hub id; needs PyTorch.
+        checkpoint_of_card: take the one that the folder's card names as its `base_model`.
+        allow_pickled_weights: load a checkpoint that has no safetensors file.
         settings, command, log_file: as of `quantize`.
         progress: called with what is being done.
 
     Raises:
         VariantRefused: a variant misses its thresholds. Those that passed were written.
+        VerificationFailed: the graph's answers are not the checkpoint's. Nothing was written.
         InputError: it is an artifact of ours, the target exists, or an argument is wrong.
         ArtifactError, UnknownTask, HubError: the folder cannot be understood; the message says what to do.
     """
@@ -210,12 +219,15 @@ def adopt(
     check_target(target, force=force)
     say("open")
     found = open_foreign(source, task, revision, pooling)
-    named = tuple(dict.fromkeys((described_variant(found.manifest), *wanted)))
+    if checkpoint_of_card and checkpoint is None:
+        checkpoint = original_on_card(found)
+    original = None if checkpoint is None else Original(checkpoint, allow_pickled_weights)
+    named = tuple(dict.fromkeys((kept_as(found.manifest), *wanted)))
     recorded = (
         command or f"onnxpress_exporter.adopt({public_name(source)!r}, {public_name(out)!r}, {task!r}, {wanted!r})"
     )
     with quiet(log_file), staged_folder(target, force=force) as folder:
-        adoption = adopt_into(found, source, named, folder, recorded, chosen, say)
+        adoption = adopt_into(found, source, named, folder, recorded, chosen, say, original)
         if adoption.plan is not None:
             refused = _carry_out(adoption.plan, named, say)
         else:
@@ -261,16 +273,10 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
         if plan.compared:
             say("verify")
             try:
-                quality = plan.gate.verify(REFERENCE, plan.plain)
+                with runs_at_any_size(plan.manifest.architecture):
+                    quality = plan.gate.verify(REFERENCE, plan.plain)
             except VerificationFailed as error:
-                raise VerificationFailed(f"{error} No artifact was written. Please report this checkpoint.") from None
-            except (InputError, EngineError) as error:
-                if isinstance(error, OutOfMemory):
-                    raise
-                raise UnsupportedCheckpoint(
-                    f"{plan.manifest.architecture} cannot be exported: its graph, traced with inputs of one size, does "
-                    f"not run with those of another. {error} No artifact was written."
-                ) from error
+                raise VerificationFailed(f"{error} No artifact was written. {_advice(plan.manifest)}") from None
             plain = replace(plain, quality=quality, speed=plan.gate.speed(plan.plain, None))
         manifest = replace(plan.manifest, variants={**plan.manifest.variants, REFERENCE: plain})
         outcome = Outcome()
@@ -280,6 +286,13 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
         plan.plain.close()
     say("write")
     return _finished(plan.folder, manifest, outcome, wanted, added=plan.adds, beside=plan.beside)
+
+
+def _advice(manifest: Manifest) -> str:
+    """What to do about a graph that does not answer as PyTorch does."""
+    if manifest.provenance.adopted is None:
+        return "Please report this checkpoint."
+    return "The graph is not this checkpoint's, or was changed: export the checkpoint instead."
 
 
 def _finished(
@@ -333,6 +346,7 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         gate,
         plan.settings,
         writes=plan.writes,
+        adapters=plan.manifest.adapters,
     )
     variants, refused = {}, {}
     for precision in wanted:
@@ -368,7 +382,8 @@ def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
     graphs = {name: replace(entry, precision=REFERENCE) for name, entry in plan.fp32.items()}
     for name, paths in quantized.files.items():
         graphs[name] = describe.graph_files(quantized.graphs[name], paths, plan.folder)
-    with closing(Session({name: plan.folder / entry.file for name, entry in graphs.items()})) as session:
+    files = {name: plan.folder / entry.file for name, entry in graphs.items()}
+    with closing(Session(files, adapters=plan.manifest.adapters)) as session:
         quality = plan.gate.verify(precision, session)
         variant = Variant(
             graphs,

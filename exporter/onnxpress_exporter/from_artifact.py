@@ -73,7 +73,7 @@ def plan_from_artifact(
     parts = tuple(
         Part(name, info, onnx_ir.load(graphs[name]), info.role != "head") for name, info in manifest.graphs.items()
     )
-    plain = Session(graphs)
+    plain = Session(graphs, adapters=manifest.adapters)
     say("asking fp32")
     gate: Gate
     if manifest.generation is None:

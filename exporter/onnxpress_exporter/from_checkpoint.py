@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir
 
 from onnxpress.engine.session import Session
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -27,6 +28,7 @@ from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.finished import check_opens
 from onnxpress_exporter.gate.lengths import LONGEST_TOKENS
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.gate.sizes import runs_at_any_size
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.graphs.generating import build, graph_info
 from onnxpress_exporter.graphs.spec import Traceable
@@ -96,7 +98,7 @@ def plan_from_checkpoint(
     say("save")
     files = _save(graphs.models, folder, folder / layout.folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
-    describe.copy_card(checkpoint, folder)
+    describe.copy_card(checkpoint.folder / CARD, folder)
     describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
     row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
     if graphs.generation is not None:
@@ -125,7 +127,8 @@ def plan_from_checkpoint(
     tokenizer = open_tokenizer(artifact)
     plain = Session({name: folder / entry.file for name, entry in files.items()})
     check_opens(artifact, plain, tokenizer)
-    compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)
+    with runs_at_any_size(manifest.architecture):
+        compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)
     # From the files: weights are mapped into memory and are not there twice.
     parts = tuple(
         Part(name, info, onnx_ir.load(folder / files[name].file), info.role != "head")
@@ -136,8 +139,9 @@ def plan_from_checkpoint(
         manifest = replace(manifest, padding=answers.padding)
         return Plan(manifest, folder, parts, plain, answers, settings, beside=layout.finish)
     writer = required_tokenizer(artifact)
-    _check_texts(writer, inputs.check)
-    writing = WritingGate(artifact, writer, plain, _ends(model), TorchWriter(model), rows=rows)
+    check_texts(writer, inputs.check)
+    with runs_at_any_size(manifest.architecture):
+        writing = WritingGate(artifact, writer, plain, ends_of_model(model), TorchWriter(model), rows=rows)
     return Plan(manifest, folder, parts, plain, writing, settings, beside=layout.finish)
 
 
@@ -179,7 +183,8 @@ def _save(models: Mapping[str, onnx_ir.Model], folder: Path, place: Path) -> dic
     return files
 
 
-def _check_texts(runtime: Tokenizer, check: Check | None) -> None:
+def check_texts(runtime: Tokenizer, check: Check | None) -> None:
+    """Compare the tokens of the usual texts with transformers'."""
     limit = min(runtime.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
     if check is None:
         return
@@ -187,7 +192,7 @@ def _check_texts(runtime: Tokenizer, check: Check | None) -> None:
         check(sample, runtime.encode(sample.text, truncation=Truncation(limit)), limit)
 
 
-def _ends(model: Any) -> Any:
+def ends_of_model(model: Any) -> Any:
     """Find the ends as `generate` does: the model's config may have a first token that the generation config lacks."""
     defaults = model.generation_config.to_dict()
     if defaults.get("decoder_start_token_id") is None:

@@ -14,9 +14,11 @@ import onnx_ir
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, EngineError, InputError
 from onnxpress.format.adopted import Fact
+from onnxpress.format.front_matter import CARD, read_card
 from onnxpress.format.manifest import GraphFiles, Manifest
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.layouts.card import BASE_MODEL
 from onnxpress.layouts.places import tokenizer_place
 from onnxpress.layouts.tokenizer_sources import UnbuiltTokenizer
 from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
@@ -62,6 +64,30 @@ def open_foreign(source: str | Path, task: str | None, revision: str | None, poo
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """The checkpoint that a graph was exported from: a folder or a Hub id, and whether its pickles may be loaded."""
+
+    source: str | Path
+    allow_pickled_weights: bool = False
+
+
+def original_on_card(artifact: Artifact) -> str:
+    """The checkpoint that a folder's card names.
+
+    Raises:
+        InputError: it names none, or several.
+    """
+    text = artifact.file(CARD).read_text(encoding="utf-8", errors="replace") if CARD in artifact.manifest.files else ""
+    names = read_card(text).values(BASE_MODEL)
+    if len(names) != 1:
+        told = f"names several: {', '.join(names)}" if names else "names none"
+        raise InputError(
+            f"{artifact.folder}: {CARD} {told} as {BASE_MODEL}. Name the checkpoint: --checkpoint FOLDER_OR_ID."
+        )
+    return names[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Adoption:
     """A folder that was copied. `manifest`: without figures; `plan`: how variants are made and compared, None: nothing
     is to be."""
@@ -78,16 +104,20 @@ def adopt_into(
     command: str,
     settings: Settings,
     say: Say,
+    checkpoint: Original | None = None,
 ) -> Adoption:
     """Write an understood folder's files into `folder`, its graphs rewritten where that changes no answer, and plan the
     variants that are wanted.
 
+    Args:
+        checkpoint: what it was exported from, to be compared with; None: nothing is compared with PyTorch.
+
     Raises:
-        InputError: variants are wanted that cannot be made of it.
+        InputError: variants are wanted that cannot be made of it, or a comparison that cannot be.
         ArtifactError: a file is missing, damaged or hostile.
     """
-    precision = foreign.described_variant(artifact.manifest)
-    _check_request(artifact, precision, wanted)
+    precision = foreign.kept_as(artifact.manifest)
+    _check_request(artifact, precision, wanted, compared=checkpoint is not None)
     say("copy")
     with foreign.as_found(artifact, folder) as found:
         models = {name: foreign.load_graph(path, artifact.manifest.graphs[name]) for name, path in found.items()}
@@ -96,9 +126,9 @@ def adopt_into(
         manifest = foreign.adopted_manifest(artifact, files, found, source, command, folder)
         if precision != REFERENCE or not _any_size(manifest):
             return Adoption(manifest, None)
-        if manifest.generation is not None and len(wanted) < 2:
+        if manifest.generation is not None and len(wanted) < 2 and checkpoint is None:
             return Adoption(manifest, None)  # asking a writer takes long, and nobody wants to know
-        return Adoption(manifest, _plan(manifest, models, found, folder, settings, say))
+        return Adoption(manifest, _plan(manifest, models, found, folder, settings, say, checkpoint))
 
 
 def _plan(
@@ -108,6 +138,7 @@ def _plan(
     folder: Path,
     settings: Settings,
     say: Say,
+    checkpoint: Original | None,
 ) -> Plan:
     artifact = Artifact(folder, manifest, "hashed")
     rows = None
@@ -117,25 +148,45 @@ def _plan(
     gate: Gate
     if manifest.generation is not None:
         plain = _session(manifest, folder)
-        gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_in(artifact), rows=rows)
+        if checkpoint is None:
+            gate = WritingGate(artifact, required_tokenizer(artifact), plain, ends_in(artifact), rows=rows)
     else:
-        answers = AnswersGate(artifact, open_tokenizer(artifact), GraphReference(Session(found), "hashed"), rows)
+        answers = AnswersGate(
+            artifact,
+            open_tokenizer(artifact),
+            GraphReference(Session(found, adapters=manifest.adapters), "hashed"),
+            rows,
+        )
         manifest = replace(manifest, padding=answers.padding)
         manifest = _rewritten(manifest, models, found, folder, answers, say)
         plain, gate = _session(manifest, folder), answers
+    if checkpoint is not None:
+        # PyTorch and transformers: without a checkpoint nothing needs them.
+        from onnxpress_exporter.foreign_reference import compare_with
+
+        say("asking PyTorch")
+        artifact = replace(artifact, manifest=manifest)
+        pickled = checkpoint.allow_pickled_weights
+        compared = compare_with(checkpoint.source, artifact, plain, rows, allow_pickled_weights=pickled)
+        manifest, gate = compared.manifest, compared.gate
     parts = tuple(
         Part(name, info, onnx_ir.load(folder / manifest.variants[REFERENCE].graphs[name].file), info.role != "head")
         for name, info in manifest.graphs.items()
     )
-    return Plan(manifest, folder, parts, plain, gate, settings, compared=False)
+    return Plan(manifest, folder, parts, plain, gate, settings, compared=checkpoint is not None)
 
 
-def _check_request(artifact: Artifact, precision: str, wanted: Sequence[str]) -> None:
-    """Refuse variants that cannot be made.
+def _check_request(artifact: Artifact, precision: str, wanted: Sequence[str], *, compared: bool) -> None:
+    """Refuse variants that cannot be made, and a comparison that cannot be.
 
     Raises:
-        InputError: there is no fp32 graph to make them of, or it takes one size of batch.
+        InputError: there is no fp32 graph, or it takes one size of batch.
     """
+    if compared and (precision != REFERENCE or not _any_size(artifact.manifest)):
+        raise InputError(
+            f"{artifact.folder} has no fp32 graph that takes batches of any size, so it cannot be compared with a "
+            "checkpoint. Leave --checkpoint out, or export the checkpoint."
+        )
     more = [name for name in wanted if name not in (REFERENCE, precision)]
     if more and precision != REFERENCE:
         raise InputError(
@@ -200,4 +251,5 @@ def _told(manifest: Manifest, value: str, source: str) -> Manifest:
 
 
 def _session(manifest: Manifest, folder: Path) -> Session:
-    return Session({name: folder / entry.file for name, entry in manifest.variants[REFERENCE].graphs.items()})
+    graphs = manifest.variants[REFERENCE].graphs
+    return Session({name: folder / entry.file for name, entry in graphs.items()}, adapters=manifest.adapters)

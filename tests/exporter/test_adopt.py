@@ -20,10 +20,12 @@ from onnxpress.errors import AdoptionWarning, CorruptFile, InputError, MissingFi
 from onnxpress.format.manifest import FILE_NAME, dump, parse
 from onnxpress_exporter import adopt
 from onnxpress_exporter.cli.adopt import adopt_command
+from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.flow import quantize
 
 from ..fixtures.foreign import Edit, of_tokens, renamed, returns_half, sized, takes, without_manifest, write_foreign
 from ..fixtures.foreign_writers import write_encoder_decoder
+from ..unit.layouts.test_head_files import write_embedder
 
 TEXTS = ["good", "a very bad film", "good good film", "bad bad bad", "a film"]
 
@@ -107,13 +109,15 @@ def test_a_rewrite_that_changes_answers_is_undone(tmp_path: Path, monkeypatch: p
     assert answers(artifact.folder) == answers(folder)
 
 
-def test_a_folder_without_fp32_is_adopted_as_it_is(tmp_path: Path) -> None:
-    folder = write_foreign(tmp_path / "folder", "onnx/model_quantized.onnx")
+@pytest.mark.parametrize(("suffix", "precision"), [("quantized", "q8"), ("uint8", "int8"), ("O4", "fp16")])
+def test_a_folder_without_fp32_is_adopted_as_it_is(suffix: str, precision: str, tmp_path: Path) -> None:
+    """Under the name of the precision of ours that it is like."""
+    folder = write_foreign(tmp_path / "folder", f"onnx/model_{suffix}.onnx")
     artifact = adopt(folder, tmp_path / "adopted")
-    assert list(artifact.manifest.variants) == ["q8"]
+    assert list(artifact.manifest.variants) == [precision]
     assert answers(artifact.folder) == answers(folder)
-    with pytest.raises(InputError, match=r"has no fp32 graph, only q8: int8 cannot be made of it"):
-        adopt(folder, tmp_path / "more", precision="int8")
+    with pytest.raises(InputError, match=r"has no fp32 graph, only .*: q4 cannot be made of it"):
+        adopt(folder, tmp_path / "more", precision="q4")
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["two decoders", "a merged one"])
@@ -123,6 +127,26 @@ def test_what_writes_is_adopted(merged: bool, tmp_path: Path) -> None:
     with onnxpress.pipeline(model=folder) as found, onnxpress.pipeline(model=artifact.folder) as ours:
         assert ours.task == found.task == "text2text-generation"
         assert ours(TEXTS, max_new_tokens=6) == found(TEXTS, max_new_tokens=6)
+
+
+def test_layers_after_pooling_and_the_card_come_along(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {"linear.weight": rng.normal(size=(3, 2)).astype(np.float32), "linear.bias": np.ones(3, np.float32)}
+    settings = {
+        "in_features": 2,
+        "out_features": 3,
+        "bias": True,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    folder = write_embedder(tmp_path / "folder", ("Dense", settings, weights), last="Normalize")
+    (folder / "README.md").write_text("---\nlicense: mit\nbase_model: org/original\ntags:\n- x\n---\n# Theirs\n")
+    artifact = adopt(folder, tmp_path / "adopted")
+    assert set(artifact.manifest.graphs) == {"model", "head"}
+    with onnxpress.pipeline(model=folder) as found, onnxpress.pipeline(model=artifact.folder) as ours:
+        assert ours.task == "sentence-similarity"
+        assert np.allclose(ours(TEXTS), found(TEXTS))
+    card = (artifact.folder / "README.md").read_text()
+    assert "license: mit\nbase_model: org/original" in card and "Theirs" not in card
 
 
 def test_what_is_refused_and_what_to_do_instead(tmp_path: Path) -> None:
@@ -190,3 +214,47 @@ def test_a_tokenizer_that_the_runtime_cannot_build_is_made_by_transformers(tmp_p
         onnxpress.pipeline(model=folder)
     pipe = onnxpress.pipeline(model=adopt(folder, tmp_path / "out"))
     assert [answer["label"] for answer in pipe(["good", "a very bad film"])] == ["good", "bad"]
+
+
+def test_a_checkpoint_says_what_the_graph_is_worth(
+    trained: Callable[[str], Path], exported: Callable[..., Artifact], tmp_path: Path
+) -> None:
+    checkpoint = trained("tiny-sentiment")
+    folder = without_manifest(exported(checkpoint, "text-classification").folder, tmp_path / "folder")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    with pytest.raises(InputError, match=r"README.md names none as base_model. Name the checkpoint: --checkpoint"):
+        adopt(folder, tmp_path / "out", checkpoint_of_card=True)
+    (folder / "README.md").write_text(f"---\nbase_model: {checkpoint}\n---\n")
+    artifact = adopt(folder, tmp_path / "adopted", checkpoint_of_card=True)
+    quality = artifact.manifest.variants["fp32"].quality
+    assert (artifact.trust, quality.reference) == ("verified", "PyTorch fp32, eager")
+    assert quality.max_error < 1e-5
+    assert str(artifact.manifest.provenance.adopted.facts[-1]).startswith("compared with: ")
+    renamed_labels = json.loads((folder / "config.json").read_text())
+    renamed_labels["id2label"] = {key: f"{label}!" for key, label in renamed_labels["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(renamed_labels))
+    with pytest.raises(VerificationFailed, match=r"labels: negative!, .*; the checkpoint's: negative, "):
+        adopt(folder, tmp_path / "out", checkpoint=checkpoint)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_that_is_not_the_checkpoint_s_is_refused(
+    trained: Callable[[str], Path], exported: Callable[..., Artifact], tmp_path: Path
+) -> None:
+    checkpoint = trained("tiny-sentiment")
+    folder = without_manifest(exported(checkpoint, "text-classification").folder, tmp_path / "folder")
+    model = onnx.load(folder / "onnx" / "model.onnx")
+    table = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("word_embeddings.weight"))
+    table.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(table) * np.float32(1.5), table.name))
+    onnx.save(model, folder / "onnx" / "model.onnx")
+    with pytest.raises(VerificationFailed, match=r"No artifact was written. The graph is not this checkpoint's"):
+        adopt(folder, tmp_path / "out", checkpoint=checkpoint)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    pooled = write_foreign(tmp_path / "pooled", edits=[renamed("sentence_embedding")])
+    with pytest.raises(InputError, match="its graph pools by itself"):
+        adopt(pooled, tmp_path / "out", checkpoint=tmp_path)
+    fixed = write_foreign(tmp_path / "fixed", edits=[sized(2, 9)])
+    with pytest.raises(InputError, match="cannot be compared with a checkpoint"):
+        adopt(fixed, tmp_path / "out", checkpoint=tmp_path)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 TASK = "sentence-similarity"
-TEXTS = ["Where is the ΟΔΟΣ?", "PARIS", "the quick brown fox " * 30, "a <mask> b", ""]
+TEXTS = ["Where is the ΟΔΟΣ? İSTANBUL ǅ ẞ ﬁ", "PARIS", "the quick brown fox " * 30, "a <mask> b", ""]
 
 
 def change(path: Path, **fields: Any) -> None:
@@ -48,6 +48,63 @@ def test_vectors(embedder: Path, ours: Callable[..., Any]) -> None:
         options = {"normalize": True, "dimensions": dimensions}
         expected = theirs.encode(TEXTS, normalize_embeddings=True, truncate_dim=dimensions)
         np.testing.assert_allclose(pipe(TEXTS, **options), expected, atol=1e-5)
+
+
+def _with_tokens(folder: Path) -> None:
+    """Two tokens with capitals that the texts of a model that lowers its texts have, too."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["QQ Find", "XYZ"])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    model = AutoModel.from_pretrained(folder)
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+
+
+_OF_TRANSFORMER, _OF_TOKENIZER = "sentence_bert_config.json", "tokenizer_config.json"
+_OF_WHOLE = "config_sentence_transformers.json"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("files", "change_more"),
+    [
+        ({_OF_TRANSFORMER: {"max_seq_length": 24, "tokenizer_args": {"truncation_side": "left"}}}, None),
+        ({_OF_TRANSFORMER: {"config_args": {"hidden_act": "relu", "layer_norm_eps": 0.1}}}, None),
+        ({_OF_TRANSFORMER: {"processor_kwargs": {"padding_side": "left"}}}, None),
+        ({_OF_TRANSFORMER: {"max_seq_length": None}, _OF_TOKENIZER: {"model_max_length": 24}}, None),
+        ({_OF_TRANSFORMER: {"do_lower_case": True}}, _with_tokens),
+        (
+            {
+                _OF_TRANSFORMER: {"do_lower_case": True},
+                _OF_WHOLE: {"prompts": {"query": "İ FIND ẞ: "}, "default_prompt_name": "query"},
+            },
+            None,
+        ),
+    ],
+    ids=["cut-on-the-left", "config", "padded-on-the-left", "no-limit-but-the-tokenizer", "added-tokens", "prompt"],
+)
+def test_vectors_of_settings_like_these(
+    trained: Callable[[str], Path],
+    ours: Callable[..., Any],
+    tmp_path: Path,
+    files: dict[str, dict[str, Any]],
+    change_more: Callable[[Path], None] | None,
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = shutil.copytree(trained("tiny-embedder"), tmp_path / "checkpoint")
+    for name, fields in files.items():
+        change(folder / name, **fields)
+    if change_more is not None:
+        change_more(folder)
+    texts = [*TEXTS, "the quick brown fox " * 40 + "and its END", "QQ Find xyz XYZ", "say XYZ and qq find"]
+    theirs, pipe = SentenceTransformer(str(folder), device="cpu"), ours(folder, TASK)
+    np.testing.assert_allclose(pipe(texts), theirs.encode(texts), atol=1e-5)
+    assert pipe.max_seq_length == theirs.max_seq_length
 
 
 def test_scores_of_a_cross_encoder_of_version_6(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,6 +70,23 @@ def test_wrong_answers_do_not(compared: Callable[..., str], name: str, changes: 
 def test_without_the_library_it_is_said(compared: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "find_spec", lambda name: None)
     assert compared(EMBEDDER) == "; the transformer alone, as sentence-transformers is not installed"
+
+
+@pytest.mark.parametrize("name", TASK)
+def test_a_limit_beyond_the_positions_is_ours(
+    compared: Callable[..., str], trained: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    """The library fails at long texts then; the other settings are looked at all the same."""
+    folder = shutil.copytree(trained(name), tmp_path / "longer")
+    path = folder / "sentence_bert_config.json"
+    fields = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**fields, "max_seq_length": 4096}))
+    tokenizer = folder / "tokenizer_config.json"
+    tokenizer.write_text(json.dumps({**json.loads(tokenizer.read_text()), "model_max_length": 4096}))
+    assert " of sentence-transformers " in compared(name, folder=folder)
+    wrong = {"pooling": ("cls",)} if name == EMBEDDER else {"function_to_apply": "sigmoid"}
+    with pytest.raises(VerificationFailed, match="The answers are not those of"):
+        compared(name, folder=folder, **wrong)
 
 
 def test_what_the_library_cannot_open_is_refused(

@@ -259,7 +259,7 @@ def test_graphs_that_are_no_decoders() -> None:
         ((ids,), (logits,), "no decoder"),
         ((ids, past), (logits,), "does not return present.0.key"),
         ((ids, past, TensorInfo("token_type_ids", "int64", ())), (logits, new), "cannot give"),
-        ((ids, TensorInfo(past.name, "float16", past.axes)), (logits, new), "not float32"),
+        ((ids, TensorInfo(past.name, "bfloat16", past.axes)), (logits, new), "not float32"),
         ((ids, TensorInfo(past.name, "float32", ("a", "b", "c", "d"))), (logits, new), "not float32"),
         ((ids, past), (TensorInfo("logits", "float32", ("rows", "kept", "words")), new), "how many tokens"),
     ):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onnxpress_exporter.judging.data import EvalData
 
 NEEDS = ("onnx", "onnx_ir", "onnxruntime")
+NEEDS_OF_CHECKPOINTS = ("torch", "transformers", "optimum", "requests")
 
 #: stage -> what people read.
 TITLES = {
@@ -32,6 +33,8 @@ TITLES = {
     "copy": "copying the files",
     "asking the graph": "asking the graph",
     "rewriting the graph": "rewriting the graph",
+    "asking PyTorch": "asking PyTorch",
+    "verify": "verifying",
     "write": "writing the artifact",
     "done": "done",
 }
@@ -43,6 +46,15 @@ TITLES = {
 @click.option("--task", help="The Hub's task name or an alias (default: what the graph and the files show).")
 @click.option("--precision", default="fp32", help="Variants to make beside fp32, separated by commas: int8, q8, ...")
 @click.option("--pooling", help="How token states become one vector, where the folder does not say: mean, cls, ...")
+@click.option(
+    "--checkpoint", metavar="FOLDER_OR_ID", help="The PyTorch checkpoint that it was exported from, to compare with."
+)
+@click.option("--checkpoint-of-card", is_flag=True, help="Compare with the base_model that the folder's card names.")
+@click.option(
+    "--allow-pickled-weights",
+    is_flag=True,
+    help="Load the checkpoint's weights if they are pickles, which can run code: only for sources you trust.",
+)
 @click.option("--revision", help="Branch, tag or commit of a Hub repository.")
 @click.option("--force", is_flag=True, help="Replace OUT if it is an artifact.")
 @quantization_options
@@ -54,6 +66,9 @@ def adopt_command(
     task: str | None,
     precision: str,
     pooling: str | None,
+    checkpoint: str | None,
+    checkpoint_of_card: bool,
+    allow_pickled_weights: bool,
     revision: str | None,
     force: bool,
     thresholds: tuple[str, ...],
@@ -68,10 +83,11 @@ def adopt_command(
     For what optimum, transformers.js, sentence-transformers and others wrote; a PyTorch checkpoint is exported with
     `onnxpress export`. OUT defaults to the source's name with "-onnxpress" in the current folder. The graph is
     rewritten where its answers stay as they are; every file gets a hash, and the manifest tells what was inferred, and
-    from what. Nothing is compared with PyTorch: the artifact's answers count as "not known", those of quantized
-    variants are held against its fp32 variant.
+    from what. With --checkpoint its answers are compared with PyTorch's; without, they count as "not known", and those
+    of quantized variants are held against its fp32 variant.
     """
-    require("adopt", NEEDS, extra="quantize")
+    compares = checkpoint is not None or checkpoint_of_card
+    require("adopt", (*NEEDS, *NEEDS_OF_CHECKPOINTS) if compares else NEEDS, extra="export" if compares else "quantize")
     settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
     target = out or Path(Path(source).absolute().name + "-onnxpress")
     with kept_log(log_file) as log, display(TITLES) as show:
@@ -86,6 +102,9 @@ def adopt_command(
                 precision,
                 revision=revision,
                 pooling=pooling,
+                checkpoint=checkpoint,
+                checkpoint_of_card=checkpoint_of_card,
+                allow_pickled_weights=allow_pickled_weights,
                 force=force,
                 settings=settings,
                 command=public_command(sys.argv[1:]),

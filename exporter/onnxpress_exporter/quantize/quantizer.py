@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ import onnx_ir
 from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
+from onnxpress.format.adopted import Adapter
 from onnxpress_exporter.errors import PassError
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.precisions.row import Blocks, Integers, Thresholds, Treatment
@@ -73,6 +75,7 @@ class Quantizer:
         others: further graphs of the artifact, by name, already saved: they stay in fp32.
         folder: where new graphs are saved.
         writes: whether the model writes text.
+        adapters: what stands between graphs of another tool and those who call them.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Quantizer:
         settings: Settings,
         *,
         writes: bool,
+        adapters: Mapping[str, Adapter] = MappingProxyType({}),
     ) -> None:
         self._fp32 = fp32
         self._roles = roles
@@ -93,6 +97,7 @@ class Quantizer:
         self._gate = gate
         self._settings = settings
         self._writes = writes
+        self._adapters = adapters
         # Graphs that write may be large. They are watched as a whole only where products become integer products.
         self._stores = {name: Storage(graph, large=writes) for name, graph in fp32.items()}
         self._watched: dict[str, Storage] = {} if writes else self._stores
@@ -120,7 +125,9 @@ class Quantizer:
             if self._writes:
                 say("judging")
             with closing(
-                Session({name: written[0] for name, written in files.items()} | dict(self._others))
+                Session(
+                    {name: written[0] for name, written in files.items()} | dict(self._others), adapters=self._adapters
+                )
             ) as session:
                 return self._gate.judge(session, limits)
 

@@ -200,7 +200,7 @@ def _check_config(config: Mapping[str, Any], folder: Path, trust_remote_code: bo
     if "auto_map" in config:
         raise UnsupportedCheckpoint(
             f"{folder} needs its own Python code (model_type {model_type!r}), which runs on your "
-            "machine. If you read and trust it, pass trust_remote_code."
+            "machine. If you read and trust it, pass trust_remote_code=True."
         )
     import transformers
 

@@ -73,13 +73,21 @@ def transformer_folder(folder: Path) -> Path:
 def check_origin(folder: Path, modules: Sequence[SentenceModule]) -> None:
     """Refuse modules whose code is not sentence-transformers' own: their names say nothing of what they do.
 
+    Trust changes nothing here: the author's class of a model can be loaded and traced, while what a module does with a
+    text (which tokens it reads, which it pools, for which prompt) would have to be the runtime's.
+
     Raises:
         UnsupportedCheckpoint: there is one; the message names it.
     """
     for module in modules:
-        if module.type.partition(".")[0] != _PACKAGE:
+        package = module.type.partition(".")[0]
+        if package != _PACKAGE:
+            own = "." not in module.type or (folder / f"{package}.py").is_file() or (folder / package).is_dir()
+            whose = "code of the checkpoint's own" if own else f"code of the package {package}"
             raise UnsupportedCheckpoint(
-                f"{folder / 'modules.json'}: the module {module.type} is code of the checkpoint's own, not of "
-                f"{_PACKAGE}. It cannot be exported, trusted or not. The transformer alone can: --task "
+                f"{folder / 'modules.json'}: the module {module.type} is {whose}, not of {_PACKAGE}. It cannot be "
+                "exported, trusted or not: trust_remote_code=True lets the author's class of the transformer run while "
+                "it is traced, and what modules do with its vectors is done by the runtime, which knows those of "
+                f"{_PACKAGE} alone. The transformer alone can be exported, for vectors of tokens: --task "
                 "feature-extraction."
             )

@@ -10,24 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnxpress.layouts.head_files import LAYERS
+from onnxpress.layouts.sentence_files import LEGACY_MODES, SIMILARITIES, pooling_modes
+from onnxpress.layouts.sentence_files import SETTINGS as SETTINGS_FILE
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.fields import check_fields, object_in, whole_number
 from onnxpress_exporter.source.load_arguments import LoadArguments, read_load_arguments
 from onnxpress_exporter.source.modules import SentenceModule, check_origin, sentence_modules
 from onnxpress_exporter.source.weights import read_json
 
-# sentence-transformers' order of concatenation -> the key that older versions wrote.
-LEGACY_MODES: Mapping[str, str] = {
-    "cls": "pooling_mode_cls_token",
-    "max": "pooling_mode_max_tokens",
-    "mean": "pooling_mode_mean_tokens",
-    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
-    "weightedmean": "pooling_mode_weightedmean_tokens",
-    "lasttoken": "pooling_mode_lasttoken",
-}
 POOLING_MODES: tuple[str, ...] = tuple(LEGACY_MODES)
-
-SETTINGS_FILE = "config_sentence_transformers.json"
 
 #: What a settings file has beside the fields of its kind of model. `requirements`: of packages that load it.
 _COMMON_FIELDS = ("__version__", "default_prompt_name", "model_type", "prompts", "requirements")
@@ -42,9 +34,7 @@ _LAYER_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Dense": (*_NAMES, "activation_function", "bias", "in_features", "out_features", "use_residual"),
     "LayerNorm": ("dimension",),
 }
-_HEAD_MODULES = tuple(_LAYER_FIELDS)
 _IDENTITY_MODULES = ("Dropout",)
-_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +154,8 @@ def read_sentence_settings(folder: Path, hidden_size: int) -> SentenceSettings:
     settings = saved_settings(folder, "SentenceTransformer")
     prompts = read_prompts(folder, settings, ("query", "document"))
     similarity = settings.get("similarity_fn_name") or "cosine"
-    if similarity not in _SIMILARITIES:
-        raise UnsupportedCheckpoint(f"{folder}: similarity {similarity!r} is not one of {', '.join(_SIMILARITIES)}.")
+    if similarity not in SIMILARITIES:
+        raise UnsupportedCheckpoint(f"{folder}: similarity {similarity!r} is not one of {', '.join(SIMILARITIES)}.")
     dimensions = dense[-1].out_features if dense else hidden_size * len(pooling)
     truncate_dim = whole_number(settings, "truncate_dim", folder / SETTINGS_FILE)
     return SentenceSettings(
@@ -201,10 +191,7 @@ def _pooling(modules: tuple[SentenceModule, ...], hidden_size: int) -> tuple[tup
     config = read_json(path)
     widths = ("embedding_dimension", "word_embedding_dimension")
     check_fields(config, (*LEGACY_MODES.values(), *widths, "include_prompt", "pooling_mode"), path)
-    modes = config.get("pooling_mode")
-    if modes is None:
-        modes = [mode for mode, key in LEGACY_MODES.items() if config.get(key)] or ["mean"]
-    modes = (modes,) if isinstance(modes, str) else tuple(str(mode) for mode in modes)
+    modes = pooling_modes(config)
     if not modes or (unknown := [mode for mode in modes if mode not in POOLING_MODES]):
         raise UnsupportedCheckpoint(f"{path}: unknown pooling mode {unknown[0] if modes else modes}.")
     width = config.get("embedding_dimension", config.get("word_embedding_dimension", hidden_size))
@@ -223,11 +210,11 @@ def _after_pooling(folder: Path, modules: tuple[SentenceModule, ...], width: int
         if module.kind == "Normalize":
             _check_names(module, _normalize_fields(folder, module))
             normalize = True
-        elif module.kind in _HEAD_MODULES and not normalize:
+        elif module.kind in LAYERS and not normalize:
             layer = _head_layer(module, width)
             layers.append(layer)
             width = layer.out_features
-        elif module.kind in _HEAD_MODULES:
+        elif module.kind in LAYERS:
             raise UnsupportedCheckpoint(f"{folder / 'modules.json'}: {module.kind} after Normalize is not supported.")
         else:
             raise UnsupportedCheckpoint(f"{folder / 'modules.json'}: the module {module.kind} is not supported.")

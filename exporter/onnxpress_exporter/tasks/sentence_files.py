@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from onnxpress.layouts.sentence_files import LEGACY_MODES
+from onnxpress.layouts.sentence_files import SETTINGS as SETTINGS_FILE
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.cross_encoders import read_cross_encoder
 from onnxpress_exporter.source.modules import sentence_modules
 from onnxpress_exporter.source.sentence_transformers import (
-    LEGACY_MODES,
-    SETTINGS_FILE,
     HeadLayer,
     SentenceSettings,
     read_sentence_settings,

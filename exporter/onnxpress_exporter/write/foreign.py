@@ -15,12 +15,11 @@ import onnx_ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from onnxpress.errors import UnsupportedFormat
-from onnxpress.format.adopted import Adopted
 from onnxpress.format.contents import other_files
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import FORMAT_VERSION, GraphFiles, GraphInfo, Manifest, Provenance, Variant
-from onnxpress.format.precisions import REFERENCE
+from onnxpress.format.precisions import REFERENCE, like
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.layouts.card import CARD
 from onnxpress_exporter.passes.graph import remove_dead
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.write import describe
@@ -34,6 +33,11 @@ _FOUND = ".found"
 def described_variant(manifest: Manifest) -> str:
     """The variant that an inferred manifest describes: fp32 where there is one."""
     return REFERENCE if REFERENCE in manifest.variants else next(iter(manifest.variants))
+
+
+def kept_as(manifest: Manifest) -> str:
+    """What the described variant is called in an artifact: other tools know more names than there are precisions."""
+    return like(described_variant(manifest)).name
 
 
 @contextmanager
@@ -98,7 +102,9 @@ def save_graphs(models: Mapping[str, onnx_ir.Model], precision: str, folder: Pat
 
 
 def copy_settings(artifact: Artifact, folder: Path) -> None:
-    """Copy tokenizer and settings, but not the card, once the graphs are in `folder`."""
+    """Copy tokenizer and settings, once the graphs are in `folder`; of the card what its new one carries over."""
+    if CARD in artifact.manifest.files:
+        describe.copy_card(artifact.file(CARD), folder)
     for name in sorted(other_files(artifact.manifest) - {CARD}):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(artifact.file(name), folder / name)
@@ -124,7 +130,8 @@ def adopted_manifest(
         files: of the graphs that were saved.
         found: the graphs as they were found, whose hash tells the weights.
     """
-    precision = described_variant(artifact.manifest)
+    precision = kept_as(artifact.manifest)
+    targets = artifact.manifest.variants[described_variant(artifact.manifest)].targets
     adopted = artifact.adopted
     assert adopted is not None, "artifacts of ours are not adopted"
     weights = sorted(path for path in next(iter(found.values())).parent.rglob("*") if path.is_file())
@@ -136,12 +143,12 @@ def adopted_manifest(
         command=command,
         created=describe.moment(),
         versions=describe.versions(),
-        adopted=Adopted(adopted.layout, adopted.answers, adopted.facts),
+        adopted=adopted,
     )
     return replace(
         artifact.manifest,
         format_version=FORMAT_VERSION,
-        variants={precision: Variant(files, 0, targets=PRECISIONS[precision].targets)},
+        variants={precision: Variant(files, 0, targets=targets)},
         provenance=provenance,
         files=describe.file_table(folder, graphs=False),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.format.processors import LanguageSettings, SpecialToken, TokenizerSettings
+from onnxpress.layouts.tokenizer_files import OFFSET_POSITIONS
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.tables import Tables
@@ -31,15 +32,6 @@ _TEXTS_TRIED, _IDS_TOGETHER = 300, 16
 
 #: transformers writes about 1e30 where a tokenizer knows no limit.
 UNLIMITED = 10**9
-
-# Learned positions that begin after the padding index: so many fewer tokens fit.
-_OFFSET_POSITIONS = frozenset(
-    {
-        *("bertweet", "camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "lilt"),
-        *("markuplm", "layoutlmv3", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"),
-        *("xlm-roberta-xl", "xmod"),
-    }
-)
 
 _SPECIAL_TOKENS = ("unk", "cls", "sep", "mask", "bos", "eos")
 
@@ -196,7 +188,7 @@ def max_length_tokens(tokenizer: PreTrainedTokenizerBase, config: Any, tables: T
     if tables.positions and isinstance(positions, int) and positions > 0:
         padding = getattr(config, "pad_token_id", None)
         offset = 0
-        if config.model_type in _OFFSET_POSITIONS:
+        if config.model_type in OFFSET_POSITIONS:
             offset = (1 if padding is None else int(padding)) + 1
         limits.append(positions - offset)
     limit = min(limits)

@@ -134,6 +134,7 @@ def _max_length(manifest: Manifest) -> str:
 _CACHES = {
     "shared": "fused attention, shared cache",
     "growing": "growing cache",
+    "fused": "growing cache, fused attention",
     "state": "a state beside keys and values, one token at a time",
     "none": "no cache, slow: every token reads the whole text again",
 }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.engine.adapting import adapt_outputs
 from onnxpress.engine.buffers import Buffer, of_array
 from onnxpress.engine.capture import new_number
 from onnxpress.engine.device_memory import DeviceMemory
@@ -88,7 +89,9 @@ class Binding:
         """
         names = self._session.opened(self._graph).outputs
         self._run(names)
-        return dict(zip(names, self._io.get_outputs(), strict=True))
+        adapter = self._session.adapter(self._graph)
+        ours = names if adapter is None else adapt_outputs(adapter, names)
+        return dict(zip(ours, self._io.get_outputs(), strict=True))
 
     def _run(self, allocated: Sequence[str]) -> None:
         """Run; the device allocates the outputs of these names."""
@@ -140,6 +143,8 @@ class Binding:
     def _attach(self, name: str, value: Array | Buffer, output: bool, values: dict[int, Any]) -> None:
         """Tell ONNX Runtime of an array or buffer; `values` holds, by id, the arrays that this call has told it of."""
         assert self._opened is not None
+        if (adapter := self._session.adapter(self._graph)) is not None:
+            name = adapter.names.get(name, name)
         # ONNX Runtime takes any name for an output, and fails when it runs.
         if name not in (self._opened.outputs if output else self._opened.inputs):
             graph = self._session.name_of(self._graph)

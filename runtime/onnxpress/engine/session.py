@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
     from numpy.typing import NDArray
     from onnxruntime import RunOptions
 
+    from onnxpress.format.model import Adapter
     from onnxpress.layouts.artifact import Artifact
 
     Arrays = Mapping[str, NDArray[Any]]
@@ -69,6 +70,7 @@ class Session:
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
         crowded: whether other sessions of this process want the cores, too.
         bounds: graph -> input -> rows of the table that its whole numbers are read from.
+        adapters: graph -> what stands between a graph of another tool and those who call it.
         provider_options: what to say to the device's execution provider, such as {"gpu_mem_limit": 2**32}, in place of
             what is usual here; docs/usage.md lists what there is.
 
@@ -87,6 +89,7 @@ class Session:
         roles: Mapping[str, str] | None = None,
         crowded: bool = False,
         bounds: Mapping[str, Mapping[str, int]] | None = None,
+        adapters: Mapping[str, Adapter] | None = None,
         provider_options: Mapping[str, object] | None = None,
     ) -> None:
         if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
@@ -96,10 +99,11 @@ class Session:
         self.device = parse_device(device)
         self.provider_options = provider_of(self.device).chosen(provider_options or {})
         if not isinstance(graphs, Mapping):
-            graphs, roles, bounds = _of_artifact(graphs, self.device)
+            graphs, roles, bounds, adapters = _of_artifact(graphs, self.device)
         self.graphs = dict(graphs)
         self.roles = dict(roles or {})
         self.bounds = dict(bounds or {})
+        self.adapters = {name: adapter for name, adapter in (adapters or {}).items() if adapter}
         self.threads = threads
         self._crowded = crowded
         require_device(self.device)
@@ -134,6 +138,9 @@ class Session:
         _check_arrays(inputs)
         if self.bounds:
             check_bounds(inputs, self.bounds.get(self.name_of(graph), {}))
+        adapter, outputs = self.adapter(graph), opened.outputs
+        if adapter is not None:
+            inputs, outputs = self._adapted(adapter, inputs, opened)
         try:
             with self.running(inputs) as options:
                 results = opened.session.run(opened.outputs, inputs, options)
@@ -141,7 +148,18 @@ class Session:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             raise explain(error, opened.session, inputs, self.name_of(graph)) from None
-        return dict(zip(opened.outputs, results, strict=True))
+        return dict(zip(outputs, results, strict=True))
+
+    def adapter(self, graph: str | None) -> Adapter | None:
+        """What stands between a graph and its callers; None: nothing, as with every graph of ours."""
+        return self.adapters.get(self.name_of(graph)) if self.adapters else None
+
+    @staticmethod
+    def _adapted(adapter: Adapter, inputs: Arrays, opened: OpenGraph) -> tuple[Arrays, tuple[str, ...]]:
+        from onnxpress.engine.adapting import adapt_inputs, adapt_outputs
+
+        dtypes = {tensor.name: dtype_name(tensor.type) for tensor in opened.session.get_inputs()}
+        return adapt_inputs(adapter, inputs, dtypes), tuple(adapt_outputs(adapter, opened.outputs))
 
     @contextmanager
     def running(self, inputs: Arrays = MappingProxyType({}), number: int | None = None) -> Iterator[RunOptions | None]:
@@ -179,6 +197,8 @@ class Session:
             InputError: there is no such input.
         """
         tensors = {tensor.name: tensor for tensor in self.opened(graph).session.get_inputs()}
+        if (adapter := self.adapter(graph)) is not None:
+            name = adapter.names.get(name, name)
         if name not in tensors:
             raise InputError(f"Graph {self.name_of(graph)!r} has no input {name!r}; it has: {', '.join(tensors)}.")
         return dtype_name(tensors[name].type)
@@ -280,27 +300,31 @@ class Session:
             "closed": self._closed,
             "crowded": self._crowded,
             "bounds": self.bounds,
+            "adapters": self.adapters,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.graphs, self.roles = state["graphs"], state["roles"]
         self.device, self.threads = state["device"], state["threads"]
         self.provider_options, self.bounds = state["provider_options"], state["bounds"]
+        self.adapters = state["adapters"]
         self._reset()
         self._closed, self._crowded = state["closed"], state["crowded"]
 
 
 def _of_artifact(
     source: Artifact | str | Path, device: str
-) -> tuple[dict[str, Path], dict[str, str], dict[str, dict[str, int]]]:
-    """The graphs of an artifact's usual variant on a device, the names of their roles, and their inputs' bounds."""
+) -> tuple[dict[str, Path], dict[str, str], dict[str, dict[str, int]], Mapping[str, Adapter]]:
+    """The graphs of an artifact's usual variant on a device, the names of their roles, their inputs' bounds, and what
+    adapts them."""
     from onnxpress.engine.choice import choose
     from onnxpress.layouts.artifact import Artifact
 
     artifact = source if isinstance(source, Artifact) else Artifact.open(source)
     manifest = artifact.manifest
     graphs = artifact.graphs(choose(manifest, None, device).precision)
-    return graphs, {graph.role: name for name, graph in manifest.graphs.items()}, manifest.table_rows()
+    roles = {graph.role: name for name, graph in manifest.graphs.items()}
+    return graphs, roles, manifest.table_rows(), artifact.adapters
 
 
 def _check_arrays(inputs: object) -> None:

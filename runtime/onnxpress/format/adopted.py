@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from onnxpress.errors import printable
@@ -27,9 +28,33 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """What stands between a graph of another tool and the manifest's words for it.
+
+    `names`: name in the manifest -> the graph's, where they differ. `empty`: inputs that nobody gives and that hold
+    nothing, a past of no tokens: the graph's name -> its axes after the batch's. `positions`: the graph's name of the
+    input that takes each token's place in its row, and that nobody gives; "": there is none.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    empty: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    positions: str = ""
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The graph's names of inputs that nobody gives."""
+        return frozenset((*self.empty, *((self.positions,) if self.positions else ())))
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.empty or self.positions)
+
+
+@dataclass(frozen=True, slots=True)
 class Adopted:
-    """How a folder without a manifest was understood. `layout`: the name of its layout."""
+    """How a folder without a manifest was understood. `layout`: the name of its layout. `adapters`: by graph, where
+    one needs any."""
 
     layout: str
     answers: Answers
     facts: tuple[Fact, ...]
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
-from onnxpress.format.adopted import Adopted
+from onnxpress.format.adopted import Adapter, Adopted
 from onnxpress.format.older import upgrade
 from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings
 from onnxpress.format.precisions import PRECISIONS
@@ -43,7 +43,8 @@ class TensorInfo:
 class GraphInfo:
     """What every variant of one graph takes and returns, and what it does in the model: its role.
 
-    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding).
+    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); in other tools' exports also "keys"
+    (makes keys and values of a text) and "prompt" (reads the first tokens of a row, where the decoder goes on).
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -194,13 +195,14 @@ class GenerationSettings:
     """How graphs that continue text are called; the defaults of a call are in `generation_config.json`.
 
     `cache`: "shared" (fused attention writes keys and values in place), "growing" (a traced graph returns them),
+    "fused" (so does another tool's graph, whose fused attention takes a row's padding to follow its tokens),
     "state" (a traced graph takes one token, and returns a state of fixed shape in some layers or all) or "none" (a
     traced graph keeps nothing: rows are read whole for each token);
     `max_length`: the most tokens of a row that is continued, None: no limit; `traced`: why graphs were traced, None:
     they were built from the weights.
     """
 
-    cache: Literal["shared", "growing", "state", "none"]
+    cache: Literal["shared", "growing", "fused", "state", "none"]
     max_length: int | None
     traced: str | None = None
 
@@ -244,6 +246,12 @@ class Manifest:
     provenance: Provenance
     files: Mapping[str, FileInfo]
     generation: GenerationSettings | None = None
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """What stands between graphs that were adopted from another tool and those who call them, by graph."""
+        adopted = self.provenance.adopted
+        return {} if adopted is None else adopted.adapters
 
     @property
     def tokenizer(self) -> TokenizerSettings | None:

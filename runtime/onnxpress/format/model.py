@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from onnxpress.format.adopted import Adopted, Answers, Fact
+from onnxpress.format.adopted import Adapter, Adopted, Answers, Fact
 from onnxpress.format.manifest import Manifest
 
-__all__ = ["Adopted", "Answers", "Fact", "Model", "Trust", "trust_of"]
+__all__ = ["Adapter", "Adopted", "Answers", "Fact", "Model", "Trust", "trust_of"]
 
 #: "verified": compared with PyTorch, and each file has the hash that was written down then; "hashed": the hashes are
 #: there, a comparison is not; "unverified": somebody's files as they are.

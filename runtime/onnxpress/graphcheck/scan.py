@@ -57,6 +57,8 @@ _MODEL: Final = Message(
 )
 
 
+#: Attention that takes a row's tokens to be the first ones, and padding to follow them, whatever a mask says.
+RIGHT_PADDED: Final = frozenset({"GroupQueryAttention", "SparseAttention"})
 #: ONNX Runtime's dynamic quantization.
 BATCH_DEPENDENT: Final = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
 
@@ -70,7 +72,7 @@ class GraphFile:
     relative to its own folder, sorted. `node_count` and `initializer_bytes` cover subgraphs, functions
     and external data. `batch_dependent`: operators that take one range for a whole tensor, so that a row's result
     depends on what stands beside it. `loops`: whether an operator of it may go on for ever. `tables`: the shapes of
-    initializers with two axes, such as a vocabulary's.
+    initializers with two axes, such as a vocabulary's. `operators`: the names of all that it uses.
     """
 
     ir_version: int
@@ -83,6 +85,12 @@ class GraphFile:
     batch_dependent: tuple[str, ...] = ()
     tables: frozenset[tuple[int, ...]] = frozenset()
     loops: bool = False
+    operators: frozenset[str] = frozenset()
+
+    @property
+    def right_padded(self) -> bool:
+        """Whether padding on the left would be read as tokens."""
+        return not self.operators.isdisjoint(RIGHT_PADDED)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -201,6 +209,7 @@ def _judged(parts: _Parts, walk: Walk) -> GraphFile:
         raise damaged("its graph has no outputs")
     if any(len({value.name for value in values}) < len(values) for values in (takes, graph.outputs)):
         raise damaged("two of its inputs, or two of its outputs, have the same name")
+    called = frozenset(operator[1].decode() for operator in _called(parts))
     return GraphFile(
         ir_version=parts.ir_version,
         opsets=opsets,
@@ -209,9 +218,10 @@ def _judged(parts: _Parts, walk: Walk) -> GraphFile:
         external=tuple(sorted(walk.files.sizes_bytes)),
         node_count=walk.nodes,
         initializer_bytes=walk.initializer_bytes,
-        batch_dependent=tuple(sorted({operator[1].decode() for operator in _called(parts)} & BATCH_DEPENDENT)),
+        batch_dependent=tuple(sorted(called & BATCH_DEPENDENT)),
         tables=frozenset(walk.tables),
         loops=(b"", b"Loop") in _called(parts),
+        operators=called,
     )
 
 

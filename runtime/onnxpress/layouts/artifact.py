@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from onnxpress.errors import BatchDependenceWarning, CorruptFile, InputError, MissingFile, UnsupportedFormat
 from onnxpress.format.contents import checked_file, contained, other_files, variant_files
 from onnxpress.format.manifest import GraphFiles, Manifest
-from onnxpress.format.model import Adopted, Trust
+from onnxpress.format.model import Adapter, Adopted, Trust
 from onnxpress.format.precisions import BATCH_LOSS, suffix_of
 from onnxpress.graphcheck.scan import external_files, scan
 from onnxpress.layouts.layout import Asked
@@ -96,6 +96,11 @@ class Artifact:
         if precision is not None and place.snapshot is not None:
             artifact.fetch([precision])
         return artifact
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """What stands between another tool's graphs and those who call them, by graph."""
+        return self.manifest.adapters if self.adopted is None else self.adopted.adapters
 
     @staticmethod
     def at(place: Place) -> Artifact:
@@ -180,6 +185,13 @@ class Artifact:
         variant = self.manifest.variants[precision]
         return {name: self._graph(precision, name, files) for name, files in variant.graphs.items()}
 
+    @property
+    def _other_sides(self) -> tuple[bool, ...]:
+        """What a variant's graph may not be, wanting padding on the right or not, as that which was looked at is not.
+        Rows that are read without padding leave it open."""
+        cache = None if self.manifest.generation is None else self.manifest.generation.cache
+        return {"growing": (True,), "fused": (False,)}.get(cache or "", ())
+
     def _elsewhere(self, name: str) -> Path:
         path = self.elsewhere[name]
         if not path.is_file():
@@ -224,9 +236,12 @@ class Artifact:
                 stacklevel=2,
             )
         declared = self.manifest.graphs[name]
-        inputs, outputs = {tensor.name for tensor in declared.inputs}, {tensor.name for tensor in declared.outputs}
+        adapter = self.adapters.get(name, Adapter())
+        inputs = set(adapter.given) | {adapter.names.get(tensor.name, tensor.name) for tensor in declared.inputs}
+        outputs = {adapter.names.get(tensor.name, tensor.name) for tensor in declared.outputs}
         if self.adopted is not None:
-            if set(scanned.inputs) != inputs or not outputs <= set(scanned.outputs):
+            alike = set(scanned.inputs) == inputs and outputs <= set(scanned.outputs)
+            if not alike or (declared.role == "decoder" and scanned.right_padded in self._other_sides):
                 raise UnsupportedFormat(
                     f"{path}: takes and returns other things than the variant that was looked at. Ask for this one by "
                     f"its name: precision={precision!r}."

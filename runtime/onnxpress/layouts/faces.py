@@ -6,25 +6,30 @@ Names of outputs differ from tool to tool, and some say nothing: dtype, rank and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import GraphInfo, TensorInfo
-from onnxpress.format.model import Answers
+from onnxpress.format.model import Adapter, Answers
 from onnxpress.graphcheck.face import Value
 from onnxpress.graphcheck.scan import GraphFile
+from onnxpress.layouts.caches import PAST, axes_of, our_names, width_of
 
 _SPANS = ("start_logits", "end_logits")
 _SCORES = ("logits", "scores")
 _STATES = ("last_hidden_state", "token_embeddings", "hidden_states")
 _VECTORS = ("sentence_embedding", "sentence_embeddings", "text_embeds")
-_PAST, _OF_ENCODER = "past_key_values.", "encoder_"
+_OF_ENCODER = "encoder_"
 #: What readers of texts are given.
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _NUMBERS = ("float32", "float16")
 _IDS = ("int64", "int32", "float32", "float16")
+#: What callers need not give.
+_POSITIONS = "position_ids"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 #: The longest axis that a tensor has, such as a vocabulary's, and the most numbers of an input of one size.
 MAX_AXIS, MAX_FIXED = 1 << 24, 1 << 26
 
@@ -36,48 +41,67 @@ class Face:
     info: GraphInfo
     answers: Answers
     width: int | None
+    adapter: Adapter = field(default_factory=Adapter)
 
 
-def read_face(graph: GraphFile, config: Mapping[str, Any], output: str | None = None) -> Face:
+def read_face(
+    graph: GraphFile, config: Mapping[str, Any], output: str | None = None, said: Mapping[str, str] = _NOTHING
+) -> Face:
     """Describe a graph that reads texts or continues them.
 
     Args:
         config: config.json, which tells classes from words where the graph does not.
         output: the one that the caller says is the answer; None: the graph's names and shapes tell.
+        said: the graph's names and the manifest's, as of `our_names`.
 
     Raises:
         UnsupportedFormat: it takes what texts do not give, or it is not known what it returns.
     """
-    names = set(graph.inputs)
-    if "input_ids" not in names:
+    names = our_names(graph.takes, said, taken=True)
+    if "input_ids" not in names.values():
         raise UnsupportedFormat(
             f"it takes {', '.join(graph.inputs)}, and no input_ids: this version of onnxpress reads texts alone"
         )
-    if any(name.startswith(_PAST) for name in names):
-        return read_writer(graph, "decoder")
-    if extra := [name for name in graph.inputs if name not in _INPUTS]:
+    pasts = [value for value in graph.takes if names[value.name].startswith(PAST)]
+    if pasts and "logits" in our_names(graph.returns, said, taken=False).values():
+        return read_writer(graph, "decoder", config, said)
+    adapter = Adapter(
+        empty={value.name: _empty(axes_of(value, names[value.name], config), value) for value in pasts},
+        positions=next((name for name in names if name == _POSITIONS), ""),
+    )
+    if extra := [name for name in graph.inputs if name not in (*_INPUTS, *adapter.given)]:
         raise UnsupportedFormat(
             f"it takes {', '.join(extra)} beside {', '.join(_INPUTS)}, which nothing gives it; export the model without"
         )
-    for value in graph.takes:
+    given = [value for value in graph.takes if value.name not in adapter.given]
+    for value in given:
         if value.dtype not in _IDS:
             raise UnsupportedFormat(f"its input {value.name} is {value.dtype}; it should be int64 or int32")
     answers, chosen = _answering(_named(graph.returns, output), config)
-    inputs = tuple(_tensor(value, _sizes(value)) for value in graph.takes)
+    inputs = tuple(_tensor(value, _sizes(value)) for value in given)
     outputs = tuple(_tensor(value, _axes(answers, value)) for value in chosen)
     width = outputs[0].axes[-1]
-    return Face(GraphInfo(inputs, outputs, "encoder"), answers, width if isinstance(width, int) else None)
+    return Face(GraphInfo(inputs, outputs, "encoder"), answers, width if isinstance(width, int) else None, adapter)
 
 
-def read_writer(graph: GraphFile, role: str) -> Face:
-    """Describe a graph that returns scores of the next token.
+def read_writer(
+    graph: GraphFile, role: str, config: Mapping[str, Any] = _NOTHING, said: Mapping[str, str] = _NOTHING
+) -> Face:
+    """Describe a graph that returns scores of the next token; arguments as of `read_face`.
 
     Raises:
-        UnsupportedFormat: it does not.
+        UnsupportedFormat: it does not, or has a cache of no shape that is known.
     """
-    inputs = tuple(_tensor(value, value.axes or ()) for value in graph.takes)
-    outputs = tuple(_tensor(value, value.axes or ()) for value in graph.returns)
-    logits = next((value for value in graph.returns if value.name == _SCORES[0]), None)
+    takes, returns = our_names(graph.takes, said, taken=True), our_names(graph.returns, said, taken=False)
+    inputs = tuple(
+        replace(_tensor(value, axes_of(value, name, config)), name=name)
+        for value, name in zip(graph.takes, takes.values(), strict=True)
+    )
+    outputs = tuple(
+        replace(_tensor(value, width_of(value, config) if name == _SCORES[0] else value.axes or ()), name=name)
+        for value, name in zip(graph.returns, returns.values(), strict=True)
+    )
+    logits = next((tensor for tensor in outputs if tensor.name == _SCORES[0]), None)
     if logits is None:
         raise UnsupportedFormat(
             f"it continues texts and returns no {_SCORES[0]}; it returns {', '.join(graph.outputs)}"
@@ -85,7 +109,15 @@ def read_writer(graph: GraphFile, role: str) -> Face:
     width = logits.axes[-1] if logits.axes else None
     about = any(value.name.startswith(_OF_ENCODER) or ".encoder." in value.name for value in graph.takes)
     answers: Answers = "rewritten text" if about else "text"
-    return Face(GraphInfo(inputs, outputs, role), answers, width if isinstance(width, int) else None)
+    renamed = {ours: theirs for theirs, ours in (*takes.items(), *returns.items()) if ours != theirs}
+    return Face(GraphInfo(inputs, outputs, role), answers, width if isinstance(width, int) else None, Adapter(renamed))
+
+
+def _empty(axes: tuple[str | int, ...], value: Value) -> tuple[int, ...]:
+    """The axes, but for the batch's, of a past of no tokens."""
+    if len(axes) != 4 or not (isinstance(axes[1], int) and isinstance(axes[3], int)):
+        raise UnsupportedFormat(f"its input {value.name} is a past of {value.axes}, whose sizes nothing tells")
+    return tuple(0 if isinstance(axis, str) else axis for axis in _tensor(value, axes).axes[1:])
 
 
 def _answering(returns: Sequence[Value], config: Mapping[str, Any]) -> tuple[Answers, list[Value]]:

@@ -123,6 +123,21 @@ class Files:
             raise MissingFile(f"{path}: there is no such file, or it is no regular one.")
         return path
 
+    def named(self, name: str, said_in: str) -> str:
+        """A file that another file of the folder names.
+
+        Raises:
+            CorruptFile: its name leads out of the folder.
+            MissingFile, HubError: as `path`.
+        """
+        try:
+            self.path(name)
+        except CorruptFile:
+            raise CorruptFile(
+                f"{self.place(said_in)}: {name!r:.80} is no file inside of this folder. Do not trust it."
+            ) from None
+        return name
+
     def content(self, name: str, most_bytes: int) -> bytes:
         """What is in a file.
 

@@ -6,11 +6,13 @@ says which graph files are whose; everything else is the same for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from onnxpress.errors import InputError, UnsupportedFormat
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -18,6 +20,7 @@ from onnxpress.format.manifest import (
     FileInfo,
     GenerationSettings,
     GraphFiles,
+    GraphInfo,
     Manifest,
     Postprocessing,
     Provenance,
@@ -27,7 +30,8 @@ from onnxpress.format.model import Adopted, Fact, Model
 from onnxpress.format.precisions import REFERENCE, SUFFIXES
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.graphcheck.scan import GraphFile
-from onnxpress.layouts.card import CARD, CARD_FACT, TAG, read_card
+from onnxpress.layouts.caches import PAST
+from onnxpress.layouts.card import CARD_FACT, TAG, read_card
 from onnxpress.layouts.class_names import contradiction
 from onnxpress.layouts.faces import Face, read_face, read_writer
 from onnxpress.layouts.field_kinds import MAX_LABELS
@@ -45,7 +49,13 @@ CONFIG, GENERATION = "config.json", "generation_config.json"
 _SMALL_ENDINGS = (".json", ".jinja", ".txt", ".md", ".model", ".spm")
 #: The graph of a model that has but one; those of one that writes about a text; what makes keys and values of the text.
 MODEL, ENCODER, DECODER, KEYS = "model", "encoder_model", "decoder_model_merged", "decoder_model"
+#: What reads the first tokens of a row, where the model goes on from there.
+PROMPT = "prompt"
+_ROLES = {KEYS: "keys", PROMPT: "prompt"}
 
+
+#: How names of what has no axis of tokens end.
+_STATES = (".conv", ".ssm", ".recurrent")
 
 #: Precision -> the graphs of a variant, by name -> file.
 Variants = Mapping[str, Mapping[str, str]]
@@ -55,7 +65,9 @@ Variants = Mapping[str, Mapping[str, str]]
 KINDS: tuple[Mapping[str, tuple[str, ...]], ...] = (
     {ENCODER: ("encoder_model",), DECODER: ("decoder_model_merged",)},
     {ENCODER: ("encoder_model",), DECODER: ("decoder_with_past_model",), KEYS: ("decoder_model",)},
-    {MODEL: ("model", "text_model", "decoder_model_merged", "decoder_with_past_model")},
+    {MODEL: ("model", "text_model", "decoder_model_merged")},
+    {MODEL: ("decoder_with_past_model",), PROMPT: ("decoder_model",)},
+    {MODEL: ("decoder_with_past_model",)},
 )
 
 
@@ -81,11 +93,23 @@ def find_variants(files: Files, folder: str = "") -> Variants:
     return {}
 
 
-def describe(files: Files, layout: str, variants: Variants, asked: Asked) -> Model:
+def describe(
+    files: Files,
+    layout: str,
+    variants: Variants,
+    asked: Asked,
+    *,
+    said: Mapping[str, str] = MappingProxyType({}),
+    facts: Sequence[Fact] = (),
+    made_of: str = "",
+) -> Model:
     """The model that these graph files make.
 
     Args:
         variants: at least one.
+        said: what graphs call inputs and outputs -> the manifest's names, as of `caches.our_names`.
+        facts: what the layout knows besides.
+        made_of: the tool's file that config.json and generation_config.json were made of, where they were.
 
     Raises:
         ArtifactError: a file is missing, damaged or hostile, or the graph is of a kind that is not run.
@@ -95,7 +119,7 @@ def describe(files: Files, layout: str, variants: Variants, asked: Asked) -> Mod
     if SUFFIXES[first].like == REFERENCE and not asked.files and asked.precision != first:
         # An optimized graph of numbers of 32 bits is fp32 where no other is.
         variants = {REFERENCE if name == first else name: graphs for name, graphs in variants.items()}
-    return _Description(files, layout, variants, asked).model()
+    return _Description(files, layout, variants, asked, said, made_of, list(facts)).model()
 
 
 @dataclass(slots=True)
@@ -104,6 +128,8 @@ class _Description:
     layout: str
     variants: Variants
     asked: Asked
+    said: Mapping[str, str]
+    made_of: str
     facts: list[Fact] = field(default_factory=list)
     head: Head | None = None
 
@@ -120,6 +146,9 @@ class _Description:
         self._told(face, config)
         tables = frozenset[tuple[int, ...]]().union(*(graph.tables for graph in graphs.values()))
         tokenizer = self._tokenizer(next(iter(faces.values())), config, tables)
+        if face.info.role == "encoder" and any(graph.right_padded for graph in graphs.values()):
+            tokenizer = replace(tokenizer, padding_side="right")
+            self._note("padding", "right", "the graph, whose fused attention knows no other")
         architectures = config.get("architectures")
         postprocessing = self._postprocessing(face, config)
         infos = {graph: face.info for graph, face in faces.items()}
@@ -143,24 +172,25 @@ class _Description:
             postprocessing=postprocessing,
             provenance=Provenance(str(self.files.folder), None, None, "", "", "", {}),
             files=self._files(variants),
-            generation=self._generation(face, config),
+            generation=self._generation(face, config, graphs),
         )
-        return Model(manifest, "unverified", Adopted(self.layout, face.answers, tuple(self.facts)))
+        adapters = {graph: face.adapter for graph, face in faces.items() if face.adapter}
+        return Model(manifest, "unverified", Adopted(self.layout, face.answers, tuple(self.facts), adapters))
 
     def _told(self, face: Face, config: Mapping[str, Any]) -> None:
         """Note what else tells what the model is for: its class's name, where the graph says another, and its card."""
         architectures = config.get("architectures") or ("",)
         if (fact := contradiction(architectures[0], face.answers)) is not None:
             self.facts.append(fact)
-        if tag := read_card(self.files).get(TAG):
+        if tag := read_card(self.files).values(TAG):
             self._note(CARD_FACT, tag[0], f"{CARD}, {TAG}")
 
     def _face(self, graph: str, file: str, scanned: GraphFile, config: Mapping[str, Any]) -> Face:
         """What a graph takes and returns."""
         try:
-            if graph == KEYS:
-                return read_writer(scanned, "keys")
-            return read_face(scanned, config, self.asked.output)
+            if graph in _ROLES:
+                return read_writer(scanned, _ROLES[graph], config, self.said)
+            return read_face(scanned, config, self.asked.output, self.said)
         except UnsupportedFormat as error:
             raise UnsupportedFormat(f"{self.files.folder / file}: {error}.") from None
 
@@ -331,17 +361,34 @@ class _Description:
             raise InputError(f"pooling={pooling!r}: the layers after pooling take {said}. Leave pooling out.")
         return replace(vectors.settings, pooling=(pooling,))
 
-    def _generation(self, face: Face, config: Mapping[str, Any]) -> GenerationSettings | None:
+    def _generation(
+        self, face: Face, config: Mapping[str, Any], graphs: Mapping[str, GraphFile]
+    ) -> GenerationSettings | None:
         if face.info.role != "decoder":
             return None
         longest = config.get("max_position_embeddings") or config.get("n_positions")
         limit = longest if isinstance(longest, int) and longest > 0 else None
-        self._note("longest row", _limit(limit), CONFIG)
-        shared = any(tensor.name == "seqlens_k" for tensor in face.info.inputs)
-        return GenerationSettings("shared" if shared else "growing", limit, "another tool made its graph")
+        self._note("longest row", _limit(limit), self._source(CONFIG))
+        said_in = GENERATION if GENERATION in self.files.names else CONFIG
+        ends = self.files.settings(said_in).get("eos_token_id")
+        self._note("end of text", "nothing" if ends is None else str(ends), self._source(said_in))
+        return GenerationSettings(_cache(face.info, graphs), limit, "another tool made its graph")
+
+    def _source(self, name: str) -> str:
+        """The file that says what this one does, which may have been made of it."""
+        return self.made_of if self.made_of and name in self.files.elsewhere else name
 
     def _note(self, what: str, value: str, source: str) -> None:
         self.facts.append(Fact(what, value, source))
+
+
+def _cache(decoder: GraphInfo, graphs: Mapping[str, GraphFile]) -> Literal["shared", "growing", "fused", "state"]:
+    """The kind of a decoder's cache."""
+    if any(tensor.name == "seqlens_k" for tensor in decoder.inputs):
+        return "shared"
+    if any(tensor.name.startswith(PAST) and tensor.name.endswith(_STATES) for tensor in decoder.inputs):
+        return "state"
+    return "fused" if any(graph.right_padded for graph in graphs.values()) else "growing"
 
 
 def _activation(files: Files, config: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from onnxpress.hub import Access, Snapshot
 
 _CONFIG, _GRAPH = "config.json", ".onnx"
+#: What counts as the model's, too, where a tokenizer comes from and the model has none: what ends a text, for one.
+_BESIDE = (_CONFIG, "generation_config.json")
 #: Where tools put graphs, below the files that say what they are.
 _GRAPHS = "onnx"
 
@@ -83,7 +85,7 @@ def tokenizer_place(value: str | Path, access: Access | None = None, revision: s
             name for name in hub.list_files(value, revision, access or hub.USUAL_ACCESS) if is_tokenizer_file(name)
         ]
         if names:
-            patterns = [*map(escape, names), _CONFIG]
+            patterns = [*map(escape, names), *_BESIDE]
             return hub.fetch(value, revision, patterns, access=access or hub.USUAL_ACCESS).folder
     raise InputError(f"tokenizer={str(value)!r}: there is no tokenizer. Pass a folder, or a {TOKENIZER}.")
 
@@ -118,7 +120,7 @@ def _in_folder(path: Path, asked: Asked, below: str) -> Place:
 
 def _is_whole(folder: Path) -> bool:
     """Whether a folder says itself what it is."""
-    return (folder / FILE_NAME).is_file() or (folder / _CONFIG).is_file()
+    return any((folder / mark).is_file() for mark in MARKS)
 
 
 def _of_graph(path: Path, asked: Asked) -> Place:
@@ -174,8 +176,9 @@ def _with_tokenizer(files: Files, path: Path) -> Files:
         beside[name] = path
     if not beside:
         raise InputError(f"tokenizer={str(path)!r}: there is no tokenizer in it. Pass a folder, or a {TOKENIZER}.")
-    if _CONFIG not in files.names and (folder / _CONFIG).is_file():
-        beside[_CONFIG] = folder / _CONFIG
+    for name in _BESIDE:
+        if name not in files.names and (folder / name).is_file():
+            beside[name] = folder / name
     return files.with_elsewhere(beside, is_tokenizer_file)
 
 

@@ -126,11 +126,16 @@ def _modules(files: Files) -> list[tuple[str, str]]:
     return modules
 
 
-def _modes(pooling: Mapping[str, Any], files: Files, name: str) -> tuple[str, ...]:
-    said = pooling.get("pooling_mode")
+def pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the config of a Pooling module says, in the present key or in the old ones; a mean where it says nothing."""
+    said = config.get("pooling_mode")
     if said is None:
-        said = [mode for mode, key in LEGACY_MODES.items() if pooling.get(key)] or ["mean"]
-    modes = (said,) if isinstance(said, str) else tuple(map(str, said))
+        said = [mode for mode, key in LEGACY_MODES.items() if config.get(key)] or ["mean"]
+    return (said,) if isinstance(said, str) else tuple(map(str, said))
+
+
+def _modes(pooling: Mapping[str, Any], files: Files, name: str) -> tuple[str, ...]:
+    modes = pooling_modes(pooling)
     unknown = [mode for mode in modes if mode not in LEGACY_MODES]
     if unknown:
         raise UnsupportedFormat(f"{files.folder / name}: pooling {unknown[0]!r} is not known. Upgrade onnxpress.")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from onnxpress.errors import MissingFile
 from onnxpress.format.manifest import FILE_NAME
 from onnxpress.format.model import Model
-from onnxpress.layouts import bare, onnxpress_json, optimum, transformers_js
+from onnxpress.layouts import bare, exporters, genai, olive, onnxpress_json, optimum, transformers_js
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked, Layout
 
 LAYOUTS: tuple[Layout, ...] = (
     onnxpress_json.LAYOUT,
+    genai.LAYOUT,
+    exporters.LAYOUT,
+    olive.LAYOUT,
     bare.NAMED,
     optimum.LAYOUT,
     transformers_js.LAYOUT,

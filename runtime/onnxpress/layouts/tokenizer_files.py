@@ -32,6 +32,15 @@ _KINDS = ("unk", "cls", "sep", "mask", "bos", "eos")
 #: transformers writes about 1e30 where a tokenizer knows no limit.
 _UNLIMITED = 10**9
 
+#: Model types whose learned positions begin after the padding index: so many fewer tokens fit.
+OFFSET_POSITIONS = frozenset(
+    {
+        *("bertweet", "camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "lilt"),
+        *("markuplm", "layoutlmv3", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"),
+        *("xlm-roberta-xl", "xmod"),
+    }
+)
+
 TYPES = "token_type_ids"
 _INPUTS = ("input_ids", TYPES, "attention_mask")
 #: So many tokens, or one of so many, may lack a row in the model: they were added, and the table was not resized.
@@ -211,9 +220,8 @@ def _limit(settings: Mapping[str, Any], config: Mapping[str, Any], tables: Colle
 def _offset(config: Mapping[str, Any]) -> int:
     """By how many rows a table of positions is longer than a text may be: RoBERTa's kin count from the padding's."""
     model_type = str(config.get("model_type", ""))
-    counted = ("roberta", "camembert", "mpnet", "longformer", "esm", "luke", "data2vec-text", "ibert", "xmod", "lilt")
     padding = config.get("pad_token_id")
-    return (padding if isinstance(padding, int) else 1) + 1 if any(kin in model_type for kin in counted) else 0
+    return (padding if isinstance(padding, int) else 1) + 1 if model_type in OFFSET_POSITIONS else 0
 
 
 def _vocabulary(config: Mapping[str, Any], tables: Collection[tuple[int, ...]]) -> int | None:

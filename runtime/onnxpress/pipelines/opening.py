@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
@@ -17,7 +18,7 @@ from weakref import WeakSet
 
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
-from onnxpress.errors import InputError, MissingDependency, UnknownTask
+from onnxpress.errors import AdoptionWarning, CorruptFile, InputError, MissingDependency, UnknownTask
 from onnxpress.format.contents import at_home
 from onnxpress.format.precisions import REFERENCE, SUFFIXES
 from onnxpress.layouts.artifact import Artifact
@@ -345,6 +346,8 @@ def _opened(asked: Opening, model: Any, wanted: Task | None, *, any_task: bool =
         from onnxpress.layouts.lock import check_commit, settle
 
         check_commit(lock, artifact)
+        if lock.lock is not None and asked.precision is None:
+            asked = replace(asked, precision=lock.lock.precision)
     asked = asked.for_files(artifact)
     row = _served_task(artifact, wanted)
     if not any_task:
@@ -356,7 +359,17 @@ def _opened(asked: Opening, model: Any, wanted: Task | None, *, any_task: bool =
     artifact.fetch([choice.precision])  # here, not beside the rest: Ctrl-C reaches this thread
     if lock is not None:
         settle(lock, artifact, choice.precision)
-    loaded = _load(row, artifact, choice, place, asked, beside=list(_sessions))
+    try:
+        loaded = _load(row, artifact, choice, place, asked, beside=list(_sessions))
+    except CorruptFile as error:
+        if artifact.adopted is None or lock is not None:
+            raise
+        others = [name for name in artifact.manifest.variants if name != choice.precision]
+        if asked.precision is not None or not others or isinstance(model, Artifact):
+            hint = f" There is also: {', '.join(f'precision={name!r}' for name in others)}." if others else ""
+            raise CorruptFile(f"{error}{hint}") from None
+        warnings.warn(f"{error} {others[0]} runs in its place.", AdoptionWarning, stacklevel=3)
+        return _opened(replace(asked, precision=others[0]), model, wanted, any_task=any_task)
     _sessions.add(loaded.session)
     return loaded
 
@@ -446,6 +459,7 @@ def _load(
             roles=roles,
             crowded=crowded,
             bounds=artifact.manifest.table_rows(),
+            adapters=artifact.adapters,
             provider_options=asked.provider_options,
         )
         opened = helper.submit(session.warm)

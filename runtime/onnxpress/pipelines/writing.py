@@ -59,7 +59,7 @@ class Writer:
         self.artifact = artifact
         self.tokenizer = tokenizer
         self._usual = dict(usual)
-        self._defaults = read_json(artifact, "generation_config.json")
+        self._defaults = _defaults(artifact)
         self._constrainer = Constrainer(tokenizer)
         self._decoder: DecoderModel | None = None
         self._encoder_decoder: EncoderDecoderModel | None = None
@@ -201,6 +201,14 @@ class StopStrings:
         self._ids = [*self._ids, token][-self._window :]
         text = self._tokenizer.decode(self._ids)
         return any(string in text for string in self._strings)
+
+
+def _defaults(artifact: Artifact) -> dict[str, Any]:
+    """What generation_config.json says; where another tool wrote none, config.json, as transformers reads it."""
+    if artifact.adopted is None or "generation_config.json" in artifact.manifest.files:
+        return read_json(artifact, "generation_config.json")
+    config = read_json(artifact, "config.json")
+    return {name: value for name, value in config.items() if name in KINDS or name in REFUSED}
 
 
 def stop_strings(sequence: str | Sequence[str] | None) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def test_a_good_graph_is_described(tmp_path: Path) -> None:
         external=("weights.bin",),
         node_count=5,
         initializer_bytes=16,
+        operators=frozenset({"Add", "Half", "Neg", "Twice"}),
     )
 
 

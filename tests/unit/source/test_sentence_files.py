@@ -14,7 +14,7 @@ from onnxpress_exporter.source.cross_encoders import (
     is_cross_encoder,
     read_cross_encoder,
 )
-from onnxpress_exporter.source.modules import sentence_modules
+from onnxpress_exporter.source.modules import sentence_modules, transformer_folder
 from onnxpress_exporter.source.sentence_transformers import read_sentence_settings
 
 TRANSFORMER = "sentence_transformers.base.modules.transformer.Transformer"
@@ -62,8 +62,16 @@ def ranker(folder: Path, *types: str, **settings: Any) -> Path:
 )
 def test_code_of_others_is_refused_by_name(tmp_path: Path, types: tuple[str, ...]) -> None:
     foreign = next(name for name in types if not name.startswith("sentence_transformers."))
-    with pytest.raises(UnsupportedCheckpoint, match=f"the module {foreign} is code of the checkpoint's own"):
-        read_sentence_settings(embedder(tmp_path, *types), 8)
+    folder = embedder(tmp_path, *types)
+    (folder / "custom_st.py").write_text("class Normalize: ...")
+    package = foreign.partition(".")[0]
+    whose = (
+        "code of the checkpoint's own" if package in ("custom_st", "Normalize") else f"code of the package {package}"
+    )
+    with pytest.raises(UnsupportedCheckpoint, match=f"the module {foreign} is {whose}") as told:
+        read_sentence_settings(folder, 8)
+    assert "trusted or not" in str(told.value) and str(told.value).endswith("--task feature-extraction.")
+    assert transformer_folder(folder) == folder  # which is what feature-extraction looks at
 
 
 def test_modules_come_in_the_order_of_the_file(tmp_path: Path) -> None:
@@ -162,7 +170,7 @@ def test_one_score_makes_a_ranker(tmp_path: Path, config: dict[str, Any], found:
     ("types", "settings", "words"),
     [
         ((TRANSFORMER, POOLING), {}, "modules are Transformer, Pooling; only one Transformer"),
-        (("custom_st.Transformer",), {}, "custom_st.Transformer is code of the checkpoint's own"),
+        (("custom_st.Transformer",), {}, "custom_st.Transformer is code of the package custom_st"),
         ((), {"activation_fn": "custom.Scale"}, "activation custom.Scale is not supported"),
         ((), {"default_prompt_name": "query"}, "'query' is not among the prompts"),
         ((), {"similarity_fn_name": "dot"}, "the field 'similarity_fn_name'"),

@@ -1,8 +1,8 @@
 """Rows of tokens over a traced graph, whose keys and values grow by concatenation.
 
-Rows of different lengths are padded on the left, and the mask hides the padding; a graph without a mask reads such rows
-one by one. Every run returns new arrays, which stay on the device as long as all rows go on together: exact, not fast.
-Knows no search.
+Rows of different lengths are padded, and the mask hides the padding; a graph without a mask reads such rows one by one.
+Every run returns new arrays, which stay on the device as long as all rows go on together: exact, not fast. Knows no
+search.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Ids, Logits
 from onnxpress.generation.decoders.checks import check_keep, check_length, check_tokens
+from onnxpress.generation.decoders.forms import USUAL
 from onnxpress.generation.decoders.graph import USE_CACHE, DecoderGraph, present
+from onnxpress.generation.decoders.padding import Padding, Past, on_host
 from onnxpress.generation.decoders.text_arrays import Texts
 from onnxpress.generation.pool.moves import check_sources
-
-Past = dict[str, Buffer]
 
 
 class GrowingDecoder:
@@ -47,7 +47,8 @@ class GrowingDecoder:
         self._limit = limit
         self._texts = texts
         self._lengths = [0] * rows
-        #: float32 (rows, heads, longest, size); the tokens of a row are the last ones.
+        self._padding = Padding(graph.right)
+        #: Floats (rows, heads, longest, size).
         self._past: Past = {
             name: of_array(np.zeros((rows, heads, 0, size), graph.dtype)) for name, (heads, size) in graph.past.items()
         }
@@ -84,7 +85,7 @@ class GrowingDecoder:
         self._lengths.append(0)
         self._past = {
             name: of_array(np.concatenate([array, np.zeros_like(array, shape=(1, *array.shape[1:]))]))
-            for name, array in _on_host(self._past).items()
+            for name, array in on_host(self._past).items()
         }
         return len(self._lengths) - 1
 
@@ -103,20 +104,24 @@ class GrowingDecoder:
         tokens = np.asarray(ids, np.int64)
         check_keep(len(tokens), keep)
         length, rows = self._lengths[row], len(self._lengths)
-        before = self._past if rows == 1 else _row(self._past, row, length)
+        past = self._past if rows == 1 else self._padding.row(self._past, row, length)
         texts = {} if self._texts is None else self._texts.of_row(row, rows)
-        scores, after = self._run(tokens[None], [length], before, texts, keep)
+        scores, start = [], 0
+        for stop in self._ends(length, len(tokens)):
+            wanted = min(stop - start, keep - (len(tokens) - stop))
+            part, past = self._run(tokens[None, start:stop], [length + start], past, texts, max(wanted, 1))
+            scores.append(part[0, len(part[0]) - max(wanted, 0) :])
+            start = stop
         self._lengths[row] += len(tokens)
         if rows == 1:
-            self._past = after
+            self._past = past
         else:
-            longest, read = max(self._lengths), _on_host(after)
-            for name, array in _on_host(self._past).items():
-                grown = _padded(array, longest)
-                grown[row] = _padded(read[name], longest)[0]
+            longest, read = max(self._lengths), on_host(past)
+            for name, array in on_host(self._past).items():
+                grown = self._padding.padded(array, longest)
+                grown[row] = self._padding.padded(read[name], longest)[0]
                 self._past[name] = of_array(grown)
-        row_scores: Logits = scores[0].copy()
-        return row_scores
+        return np.concatenate(scores)
 
     def step(self, ids: Ids, normalizers: bool = False) -> Logits:
         """Append one token to each of the first rows, int64 (rows); float32 (rows, vocabulary).
@@ -138,15 +143,15 @@ class GrowingDecoder:
             scores, self._past = self._run(tokens, lengths, self._past, texts, 1)
             self._lengths = [length + 1 for length in lengths]
             return scores[:, 0]
-        arrays = _on_host(self._past)
-        first = {name: of_array(_last(array[:count], max(lengths))) for name, array in arrays.items()}
+        arrays, padding = on_host(self._past), self._padding
+        first = {name: of_array(padding.cut(array[:count], max(lengths))) for name, array in arrays.items()}
         scores, after = self._run(tokens, lengths, first, texts, 1)
         self._lengths[:count] = [length + 1 for length in lengths]
         longest, later = max(self._lengths), max(self._lengths[count:])
-        others = {name: _padded(_last(array[count:], later), longest) for name, array in arrays.items()}
+        others = {name: padding.padded(padding.cut(array[count:], later), longest) for name, array in arrays.items()}
         self._past = {
-            name: of_array(np.concatenate([_padded(array, longest), others[name]]))
-            for name, array in _on_host(after).items()
+            name: of_array(np.concatenate([padding.padded(array, longest), others[name]]))
+            for name, array in on_host(after).items()
         }
         return scores[:, 0]
 
@@ -162,9 +167,7 @@ class GrowingDecoder:
         self._lengths[row] = length
         arrays = {name: buffer.read() for name, buffer in self._past.items()}
         for array in arrays.values():
-            total = array.shape[2]
-            array[row, :, total - length :] = array[row, :, total - before : total - before + length].copy()
-            array[row, :, : total - length] = 0
+            self._padding.shorten(array, row, before, length)
         self._hold(arrays)
 
     def select(self, sources: Sequence[int]) -> None:
@@ -177,7 +180,7 @@ class GrowingDecoder:
         if self._texts is not None:
             self._texts.select(sources, len(self._lengths))
         self._lengths = [self._lengths[source] for source in sources]
-        self._hold({name: array[list(sources)] for name, array in _on_host(self._past).items()})
+        self._hold({name: array[list(sources)] for name, array in on_host(self._past).items()})
 
     def close(self) -> None:
         """Free the memory."""
@@ -186,7 +189,14 @@ class GrowingDecoder:
     def _hold(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
         """Take these for the past, without the padding that every row has."""
         longest = max(self._lengths)
-        self._past = {name: of_array(_last(array, longest)) for name, array in arrays.items()}
+        self._past = {name: of_array(self._padding.cut(array, longest)) for name, array in arrays.items()}
+
+    def _ends(self, length: int, count: int) -> Sequence[int]:
+        """Where runs end that read `count` tokens after `length` others: all of them at once, if the graph can."""
+        if not self._graph.single:
+            return [count]
+        begins = length == 0 and (self._graph.first is not None or USE_CACHE in self._graph.inputs)
+        return [count] if begins else range(1, count + 1)
 
     def _run(
         self, ids: Ids, lengths: Sequence[int], past: Past, texts: Mapping[str, Buffer], keep: int
@@ -196,40 +206,24 @@ class GrowingDecoder:
         count = ids.shape[1]
         longest = max(lengths)
         check_length(longest + count, self._limit)
+        first = self._graph.first if longest == 0 else None
+        name, wanted = (self._graph.name, self._graph.inputs) if first is None else (first.name, first.inputs)
         each = np.asarray(lengths, np.int64)[:, None]
         inputs: dict[str, NDArray[Any]] = {
             "input_ids": ids,
             "position_ids": each + np.arange(count),
-            "attention_mask": (np.arange(longest + count) >= longest - each).astype(np.int64),
+            "attention_mask": self._padding.mask(lengths, count),
             "logits_to_keep": np.arange(count - keep, count),
             "cache_position": np.arange(longest, longest + count),
-            USE_CACHE: np.ones(1, bool),  # of an empty past, too
+            # A decoder after an encoder has keys of the text, so that it has a past, whatever it has written.
+            USE_CACHE: np.full(1, self._texts is not None or longest > 0),
+            **{name: np.full(axes, keep) for name, axes in self._graph.counts.items()},
         }
-        taken = {name: array for name, array in inputs.items() if name in self._graph.inputs}
-        outputs = run_to_buffers(self._session, {**taken, **past, **texts}, self._graph.name)
+        taken = {name: array for name, array in inputs.items() if name in wanted}
+        forms = self._graph.forms
+        given = {} if first is not None else {key: forms.get(key, USUAL).given(value) for key, value in past.items()}
+        outputs = run_to_buffers(self._session, {**taken, **given, **texts}, name)
         logits = outputs["logits"]
-        scores: Logits = logits.array if logits.on_host else logits.read()
-        return scores[:, -keep:], {name: outputs[present(name)] for name in past}
-
-
-def _on_host(past: Past) -> dict[str, NDArray[np.float32]]:
-    """What the buffers hold; of those on a device, copies."""
-    return {name: buffer.array if buffer.on_host else buffer.read() for name, buffer in past.items()}
-
-
-def _row(past: Past, row: int, length: int) -> Past:
-    """One row's keys and values, without padding."""
-    return {name: of_array(_last(array[row : row + 1], length)) for name, array in _on_host(past).items()}
-
-
-def _last(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """The last `count` positions of (rows, heads, positions, size)."""
-    return np.ascontiguousarray(array[:, :, array.shape[2] - count :])
-
-
-def _padded(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """(rows, heads, count, size) with zeros on the left. A copy."""
-    rows, heads, length, size = array.shape
-    grown = np.zeros((rows, heads, count, size), array.dtype)
-    grown[:, :, count - length :] = array
-    return grown
+        scores: Logits = (logits.array if logits.on_host else logits.read()).astype(np.float32, copy=False)
+        after = {key: forms.get(key, USUAL).returned(outputs[present(key)]) for key in past}
+        return scores[:, -keep:], after

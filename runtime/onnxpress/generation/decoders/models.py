@@ -9,7 +9,7 @@ from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import Manifest
 from onnxpress.generation.decoder import DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.cross import CrossModel
-from onnxpress.generation.decoders.graph import DecoderGraph, present, read
+from onnxpress.generation.decoders.graph import DecoderGraph, FirstGraph, present, read
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.rows import RowsDecoder
 from onnxpress.generation.decoders.shared import SharedModel
@@ -19,6 +19,10 @@ from onnxpress.generation.decoders.traced import TracedModel
 DECODER, ENCODER, CROSS_DECODER = "model", "encoder_model", "decoder_model_merged"
 #: The role of a graph that makes keys and values of texts, in other tools' exports.
 KEYS_ROLE = "keys"
+#: The role of a graph that reads the first tokens of a row.
+PROMPT_ROLE = "prompt"
+#: Kinds of caches of which a graph returns longer ones.
+_GROWING = ("growing", "fused")
 
 
 def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 * 2**20) -> DecoderModel:
@@ -36,7 +40,11 @@ def decoder_model(manifest: Manifest, session: Session, prefix_bytes: int = 256 
     graph = as_stored(graph, session)
     if cache == "shared":
         return SharedModel(session, graph, limit, prefix_bytes)
-    return TracedModel(GrowingDecoder if cache == "growing" else RowsDecoder, session, graph, limit)
+    first = next((name for name, info in manifest.graphs.items() if info.role == PROMPT_ROLE), None)
+    if first is not None:
+        inputs = frozenset(tensor.name for tensor in manifest.graphs[first].inputs)
+        graph = replace(graph, first=FirstGraph(first, inputs), single=True)
+    return TracedModel(GrowingDecoder if cache in _GROWING else RowsDecoder, session, graph, limit)
 
 
 def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecoderModel:
@@ -49,7 +57,7 @@ def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecode
     if ENCODER not in manifest.graphs or not graph.text:
         raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
     keys = _keys(manifest, session, graph)
-    return CrossModel(session, ENCODER, as_stored(graph, session), limit, cache == "growing", keys)
+    return CrossModel(session, ENCODER, as_stored(graph, session), limit, cache in _GROWING, keys)
 
 
 def _keys(manifest: Manifest, session: Session, graph: DecoderGraph) -> TextKeys | None:

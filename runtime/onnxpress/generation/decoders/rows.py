@@ -109,7 +109,8 @@ class RowsDecoder:
         alike: dict[Any, list[int]] = {}
         for number, row in enumerate(rows):
             shapes = tuple(buffer.shape[1:] for buffer in row.past.values())
-            alike.setdefault((len(row.ids) - row.read, shapes), []).append(number)
+            read = row.read if "attention_mask" in self._graph.inputs else None
+            alike.setdefault((len(row.ids) - row.read, read, shapes), []).append(number)
         scores = np.empty((len(rows), self._graph.vocabulary), np.float32)
         for numbers in alike.values():
             scores[numbers] = self._read([rows[number] for number in numbers], 1)[:, 0]
@@ -171,13 +172,16 @@ class RowsDecoder:
                 "input_ids": ids[:, number : number + 1],
                 "position_ids": places + number,
                 OF_PROMPT: (places + number < prompts).astype(np.int64),
+                "attention_mask": np.ones((len(rows), rows[0].read + number + 1), np.int64),
+                **{name: np.ones(axes, np.int64) for name, axes in self._graph.counts.items()},
             }
             taken = {name: array for name, array in arrays.items() if name in self._graph.inputs}
             outputs = run_to_buffers(self._session, {**taken, **past}, self._graph.name)
             past = {name: outputs[present(name)] for name in past}
             if number >= ids.shape[1] - keep:
                 logits_buffer = outputs["logits"]
-                scores.append(logits_buffer.array if logits_buffer.on_host else logits_buffer.read())
+                array = logits_buffer.array if logits_buffer.on_host else logits_buffer.read()
+                scores.append(array.astype(np.float32, copy=False))
         for place, row in enumerate(rows):
             row.past, row.place, row.read = past, place, len(row.ids)
         return np.concatenate(scores, 1)

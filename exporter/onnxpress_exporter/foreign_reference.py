@@ -1,0 +1,165 @@
+"""The checkpoint that another tool exported, as the reference of its graph. Needs PyTorch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.engine.session import Session
+from onnxpress.errors import InputError
+from onnxpress.format.adopted import Fact
+from onnxpress.format.manifest import GraphInfo, Manifest, Postprocessing
+from onnxpress.layouts.artifact import Artifact
+from onnxpress.layouts.tokenizer_files import TYPES
+from onnxpress.text.opening import required_tokenizer
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.from_checkpoint import check_texts, ends_of_model, traceable
+from onnxpress_exporter.gate.answers import AnswersGate
+from onnxpress_exporter.gate.base import Gate
+from onnxpress_exporter.gate.writing import WritingGate
+from onnxpress_exporter.graphs.spec import GraphSpec
+from onnxpress_exporter.inputs import read_inputs
+from onnxpress_exporter.judging.metrics import Evaluation
+from onnxpress_exporter.reference import TorchReference, TorchWriter
+from onnxpress_exporter.source.checkpoint import open_checkpoint
+from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks.loading import load_model
+from onnxpress_exporter.write.origin import public_name
+
+Arrays = Mapping[str, NDArray[Any]]
+
+#: What an artifact says in general, and the fact that told it of another tool's folder.
+_SAID = ("labels", "pooling")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """`manifest`: with what the checkpoint says where nothing else did; `gate`: holds the checkpoint's answers."""
+
+    manifest: Manifest
+    gate: Gate
+
+
+def compare_with(
+    source: str | Path, artifact: Artifact, plain: Session, rows: Evaluation | None, *, allow_pickled_weights: bool
+) -> Compared:
+    """Ask a checkpoint for its answers to what an adopted graph is asked.
+
+    Args:
+        source: the checkpoint, a folder or a Hub id.
+        artifact: the adopted one, whose files are there.
+        plain: its fp32 graphs, opened.
+
+    Raises:
+        InputError: a graph of this kind cannot be compared.
+        VerificationFailed: tokens or settings are not the checkpoint's.
+        UnsupportedCheckpoint: it cannot be loaded for the task.
+    """
+    manifest = artifact.manifest
+    adopted = manifest.provenance.adopted
+    if adopted is not None and adopted.answers == "vector":
+        raise InputError(
+            f"{manifest.provenance.source}: its graph pools by itself, and a checkpoint gives states of tokens: they "
+            "cannot be compared. Leave --checkpoint out, or export the checkpoint."
+        )
+    checkpoint = open_checkpoint(source, allow_pickled_weights=allow_pickled_weights)
+    row = TASKS[manifest.task]
+    model, inputs = load_model(checkpoint, row.name), read_inputs(row, checkpoint, row.load_arguments(checkpoint))
+    manifest = _agreed(manifest, row.postprocessing(checkpoint, model), _named(checkpoint.source, checkpoint.commit))
+    artifact = replace(artifact, manifest=manifest)
+    tokenizer = required_tokenizer(artifact)
+    if row.writes:
+        check_texts(tokenizer, inputs.check)
+        writer = WritingGate(artifact, tokenizer, plain, ends_of_model(model), TorchWriter(model), rows=rows)
+        return Compared(manifest, writer)
+    parts = traceable(row, checkpoint, model, inputs, allow_pickled_weights=allow_pickled_weights)
+    specs = {manifest.graph_name(part.spec.role): part.spec for part in parts}
+    graph = manifest.graph_name("encoder")
+    if row.probes.pairs and _lacks_types(manifest.graphs[graph], specs[graph]):
+        raise VerificationFailed(
+            f"The graph takes no {TYPES}, and the checkpoint reads them: pairs of texts have other answers. Export the "
+            "checkpoint instead."
+        )
+    compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)
+    modules = {name: (part.module, [tensor.name for tensor in part.spec.outputs])
+               for name, part in zip(specs, parts, strict=True)}  # fmt: skip
+    reference = _AsItsGraphs(TorchReference(modules, compared), specs, manifest.graphs)
+    return Compared(manifest, AnswersGate(artifact, tokenizer, reference, rows, inputs.check))
+
+
+class _AsItsGraphs:
+    """A checkpoint that takes and returns what another tool's graphs do: their names, dtypes and inputs."""
+
+    device = "cpu"
+
+    def __init__(
+        self, reference: TorchReference, specs: Mapping[str, GraphSpec], graphs: Mapping[str, GraphInfo]
+    ) -> None:
+        self._reference, self._specs, self._graphs = reference, specs, graphs
+        self.name, self.timed = reference.name, reference.timed
+
+    def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
+        """Named outputs of a graph, float32."""
+        spec, info = self._specs[graph], self._graphs[graph]
+        if info.role == "encoder":
+            arrays = {tensor.name: _ids(inputs, tensor.name) for tensor in spec.inputs}
+        else:  # one vector, whatever it is called
+            arrays = dict(zip((tensor.name for tensor in spec.inputs), inputs.values(), strict=True))
+        outputs = self._reference.run(arrays, graph)
+        pairs = zip(info.outputs, spec.outputs, strict=True)
+        return {found.name: outputs[theirs.name] for found, theirs in pairs}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _ids(inputs: Arrays, name: str) -> NDArray[np.int64]:
+    """An input of the checkpoint, int64 (batch, sequence); zeros or ones of one that the graph does not take."""
+    if name in inputs:
+        return inputs[name].astype(np.int64)
+    return np.full(inputs["input_ids"].shape, int(name != TYPES), np.int64)
+
+
+def _lacks_types(graph: GraphInfo, spec: GraphSpec) -> bool:
+    return TYPES in {tensor.name for tensor in spec.inputs} - {tensor.name for tensor in graph.inputs}
+
+
+def _agreed(manifest: Manifest, theirs: Postprocessing, name: str) -> Manifest:
+    """The manifest with the checkpoint's word on how answers are made.
+
+    Raises:
+        VerificationFailed: the folder says something else.
+    """
+    adopted = manifest.provenance.adopted
+    assert adopted is not None
+    assumed = {fact.what for fact in adopted.facts if fact.assumed}
+    for what in _SAID:
+        found, said = _said(manifest.postprocessing, what), _said(theirs, what)
+        if what not in assumed and found and said and found != said:
+            raise VerificationFailed(
+                f"The folder's {what}: {', '.join(found)}; the checkpoint's: {', '.join(said)}. One of them is of "
+                "another model."
+            )
+    facts = tuple(
+        Fact(fact.what, ", ".join(_said(theirs, fact.what)), "the checkpoint")
+        if fact.assumed and _said(theirs, fact.what)
+        else fact
+        for fact in adopted.facts
+    )
+    told = replace(adopted, facts=(*facts, Fact("compared with", name, "the caller")))
+    return replace(manifest, postprocessing=theirs, provenance=replace(manifest.provenance, adopted=told))
+
+
+def _said(settings: Postprocessing, what: str) -> tuple[str, ...]:
+    if what == "labels":
+        return settings.labels
+    return () if what != "pooling" or settings.embedding is None else settings.embedding.pooling
+
+
+def _named(source: str, commit: str | None) -> str:
+    return public_name(source) + ("" if commit is None else f" at commit {commit}")
