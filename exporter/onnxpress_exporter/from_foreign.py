@@ -14,10 +14,11 @@ import onnx_ir
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, EngineError, InputError
 from onnxpress.format.adopted import Fact
+from onnxpress.format.front_matter import CARD, read_card
 from onnxpress.format.manifest import GraphFiles, Manifest
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.layouts.card import BASE_MODEL, CARD, front_matter
+from onnxpress.layouts.card import BASE_MODEL
 from onnxpress.layouts.places import tokenizer_place
 from onnxpress.layouts.tokenizer_sources import UnbuiltTokenizer
 from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
@@ -77,7 +78,7 @@ def original_on_card(artifact: Artifact) -> str:
         InputError: it names none, or several.
     """
     text = artifact.file(CARD).read_text(encoding="utf-8", errors="replace") if CARD in artifact.manifest.files else ""
-    names = front_matter(text).get(BASE_MODEL, ())
+    names = read_card(text).values(BASE_MODEL)
     if len(names) != 1:
         told = f"names several: {', '.join(names)}" if names else "names none"
         raise InputError(
@@ -115,11 +116,14 @@ def adopt_into(
         InputError: variants are wanted that cannot be made of it, or a comparison that cannot be.
         ArtifactError: a file is missing, damaged or hostile.
     """
-    precision = foreign.described_variant(artifact.manifest)
+    precision = foreign.kept_as(artifact.manifest)
     _check_request(artifact, precision, wanted, compared=checkpoint is not None)
     say("copy")
     with foreign.as_found(artifact, folder) as found:
-        models = {name: foreign.load_graph(path, artifact.manifest.graphs[name]) for name, path in found.items()}
+        models = {
+            name: foreign.load_graph(path, artifact.manifest.graphs[name], artifact.adapters.get(name))
+            for name, path in found.items()
+        }
         files = foreign.save_graphs(models, precision, folder)
         foreign.copy_settings(artifact, folder)
         manifest = foreign.adopted_manifest(artifact, files, found, source, command, folder)
@@ -229,7 +233,7 @@ def _rewritten(
         finally:
             session.close()
     except (PassError, VerificationFailed, EngineError, ArtifactError, InputError):
-        plain = foreign.load_graph(found[graph], manifest.graphs[graph])
+        plain = foreign.load_graph(found[graph], manifest.graphs[graph], manifest.adapters.get(graph))
         restored = _with_files(manifest, foreign.save_graphs({graph: plain}, REFERENCE, folder))
         return _told(restored, "as it was found", "its answers, which a rewrite would change")
     shown = ", ".join(f"{name} ({count})" for name, count in applied.items())
