@@ -119,7 +119,10 @@ def adopt_into(
     _check_request(artifact, precision, wanted, compared=checkpoint is not None)
     say("copy")
     with foreign.as_found(artifact, folder) as found:
-        models = {name: foreign.load_graph(path, artifact.manifest.graphs[name]) for name, path in found.items()}
+        models = {
+            name: foreign.load_graph(path, artifact.manifest.graphs[name], artifact.adapters.get(name))
+            for name, path in found.items()
+        }
         files = foreign.save_graphs(models, precision, folder)
         foreign.copy_settings(artifact, folder)
         manifest = foreign.adopted_manifest(artifact, files, found, source, command, folder)
@@ -229,7 +232,7 @@ def _rewritten(
         finally:
             session.close()
     except (PassError, VerificationFailed, EngineError, ArtifactError, InputError):
-        plain = foreign.load_graph(found[graph], manifest.graphs[graph])
+        plain = foreign.load_graph(found[graph], manifest.graphs[graph], manifest.adapters.get(graph))
         restored = _with_files(manifest, foreign.save_graphs({graph: plain}, REFERENCE, folder))
         return _told(restored, "as it was found", "its answers, which a rewrite would change")
     shown = ", ".join(f"{name} ({count})" for name, count in applied.items())

@@ -15,6 +15,7 @@ import onnx_ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from onnxpress.errors import UnsupportedFormat
+from onnxpress.format.adopted import Adapter
 from onnxpress.format.contents import other_files
 from onnxpress.format.manifest import FORMAT_VERSION, GraphFiles, GraphInfo, Manifest, Provenance, Variant
 from onnxpress.format.precisions import REFERENCE
@@ -64,16 +65,20 @@ def _copied(artifact: Artifact, place: Path) -> dict[str, Path]:
     return copies
 
 
-def load_graph(path: Path, info: GraphInfo) -> onnx_ir.Model:
+def load_graph(path: Path, info: GraphInfo, adapter: Adapter | None = None) -> onnx_ir.Model:
     """Read a graph, with the outputs alone that a manifest names, and the shapes of its values, by which passes and
     quantization know them: most tools leave them out.
+
+    Args:
+        adapter: the graph's own names of what the manifest names.
 
     Raises:
         UnsupportedFormat: it cannot be read.
     """
     try:
         model = onnx_ir.load(path)
-        names = [tensor.name for tensor in info.outputs]
+        own = {} if adapter is None else adapter.names
+        names = [own.get(tensor.name, tensor.name) for tensor in info.outputs]
         outputs = {output.name: output for output in model.graph.outputs}
         if list(outputs) != names:
             model.graph.outputs[:] = [outputs[name] for name in names]
