@@ -15,14 +15,14 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from onnxpress.format.files import write_file
 from onnxpress_bench.errors import BenchError, MissingPeer
@@ -38,12 +38,13 @@ Show = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`requirements`: as pip takes them, with `pip_options`."""
+    """`requirements`: as the installer takes them, with `pip_options`. `installer`: "pip", into a venv, or "npm"."""
 
     name: str
     about: str
     requirements: tuple[str, ...]
     pip_options: tuple[str, ...] = ()
+    installer: Literal["pip", "npm"] = "pip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ PEERS: Mapping[str, Peer] = {
         ),
         Peer("openvino", "OpenVINO", ("openvino>=2026.4", "nncf>=3.3", "tokenizers", "transformers", _TORCH)),
         Peer("optimum-onnx", "optimum-onnx, with transformers 4", ("optimum-onnx[onnxruntime]==0.1.0", _TORCH)),
+        Peer("transformers.js", "transformers.js, in node", ("@huggingface/transformers@4.3.2",), installer="npm"),
         # Its ONNX backend is optimum-onnx, which wants transformers 4.
         Peer(
             "sentence-transformers",
@@ -122,7 +124,7 @@ def home() -> Path:
 
 
 def interpreter(peer: str) -> Path:
-    """The Python of a peer's environment.
+    """The Python of a peer's environment; of one of npm, node, to be run in the environment's folder.
 
     Raises:
         MissingPeer: it is not installed, or with other requirements than today's.
@@ -131,14 +133,14 @@ def interpreter(peer: str) -> Path:
     record = _record(_known(peer))
     if record is None:
         raise MissingPeer(f"The peer {peer} is not installed: `onnxpress peers --install {peer}`.")
-    return _python(home() / record["folder"])
+    return _program(PEERS[peer], home() / record["folder"])
 
 
 def install(peer: str, show: Show | None = None) -> None:
     """Make the peer's environment, if it is not there already. An earlier one stays until the new one is complete.
 
     Raises:
-        BenchError: there is no such peer, the folder cannot be written, or pip failed; the message has its reason.
+        BenchError: there is no such peer, the folder cannot be written, or the installer failed; the message says why.
     """
     from filelock import FileLock
 
@@ -154,7 +156,6 @@ def install(peer: str, show: Show | None = None) -> None:
 
 def state() -> list[State]:
     """Every peer, by name."""
-    from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
     states = []
@@ -162,7 +163,7 @@ def state() -> list[State]:
         states.append(State(name, peer.about, peer.requirements, installed=False))
         if (record := _record(peer)) is not None:
             folder, by_name = home() / record["folder"], {canonicalize_name(key): key for key in record["versions"]}
-            key = by_name.get(canonicalize_name(Requirement(peer.requirements[0]).name), "")
+            key = by_name.get(canonicalize_name(_name_of(peer)), "")
             known = {"version": record["versions"].get(key), "versions": record["versions"]}
             states[-1] = replace(
                 states[-1], installed=True, folder=str(folder), size_bytes=_size_bytes(folder), **known
@@ -194,7 +195,8 @@ def _known(name: str) -> Peer:
 
 def _recipe(peer: Peer) -> dict[str, Any]:
     """What makes an environment that of today's peer."""
-    return {"requirements": list(peer.requirements), "pip_options": list(peer.pip_options)}
+    installer = {} if peer.installer == "pip" else {"installer": peer.installer}
+    return {"requirements": list(peer.requirements), "pip_options": list(peer.pip_options), **installer}
 
 
 def _written(peer: Peer) -> dict[str, Any]:
@@ -210,7 +212,7 @@ def _record(peer: Peer) -> dict[str, Any] | None:
     """The record of a complete environment for today's requirements."""
     record = _written(peer)
     # exists() follows the link to the Python that the venv was made with, which may be gone by now.
-    if record.get("recipe") != _recipe(peer) or not _python(home() / record["folder"]).exists():
+    if record.get("recipe") != _recipe(peer) or not _program(peer, home() / record["folder"]).exists():
         return None
     return record
 
@@ -223,11 +225,7 @@ def _install(peer: Peer, say: Show) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
     folder = place / f"{peer.name}@{secrets.token_hex(4)}"
     try:
-        say("making an environment")
-        venv.create(folder, symlinks=os.name != "nt", with_pip=True)
-        _pip_install(peer, _python(folder), say)
-        installed = distributions(path=[_path("purelib", folder)])
-        versions = {distribution.metadata["Name"]: distribution.version for distribution in installed}
+        versions = (_into_venv if peer.installer == "pip" else _into_node_modules)(peer, folder, say)
         record = {"folder": folder.name, "recipe": _recipe(peer), "versions": versions}
         write_file(place / f"{peer.name}.json", json.dumps(record, indent=2).encode() + b"\n")
     except BaseException:  # Ctrl-C too
@@ -237,13 +235,48 @@ def _install(peer: Peer, say: Show) -> None:
         shutil.rmtree(place / earlier, ignore_errors=True)
 
 
-def _pip_install(peer: Peer, python: Path, say: Show) -> None:
-    """Raises BenchError if pip failed; the message is its last line that says why."""
+def _into_venv(peer: Peer, folder: Path, say: Show) -> dict[str, str]:
+    """Make a venv and install into it; the versions of all distributions."""
+    say("making an environment")
+    venv.create(folder, symlinks=os.name != "nt", with_pip=True)
     # -I: neither the current folder nor PYTHONPATH may stand in for a library.
-    pip = [str(python), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    pip = [str(_python(folder)), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    _run(peer, [*pip, *peer.pip_options, *peer.requirements], say)
+    installed = distributions(path=[_path("purelib", folder)])
+    return {distribution.metadata["Name"]: distribution.version for distribution in installed}
+
+
+def _into_node_modules(peer: Peer, folder: Path, say: Show) -> dict[str, str]:
+    """Install packages of npm in a folder, without the programs that they would start; their versions."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise BenchError(f"{peer.name} could not be installed: it needs node and npm, which are not there.")
+    folder.mkdir()
+    quietly = ("--ignore-scripts", "--no-audit", "--no-fund")
+    _run(peer, [npm, "install", "--prefix", str(folder), *quietly, *peer.requirements], say)
+    packages = [folder / "node_modules" / _name_of(replace(peer, requirements=(name,))) for name in peer.requirements]
+    contents = [json.loads((package / "package.json").read_text(encoding="utf-8")) for package in packages]
+    return {str(content["name"]): str(content["version"]) for content in contents}
+
+
+def _name_of(peer: Peer) -> str:
+    """The package that a peer is: the first thing required."""
+    from packaging.requirements import Requirement
+
+    first = peer.requirements[0]
+    return Requirement(first).name if peer.installer == "pip" else first.rpartition("@")[0]
+
+
+def _program(peer: Peer, folder: Path) -> Path:
+    """What runs a peer's scripts."""
+    return _python(folder) if peer.installer == "pip" else Path(shutil.which("node") or folder / "node")
+
+
+def _run(peer: Peer, command: Sequence[str], say: Show) -> None:
+    """Raises BenchError if an installer failed; the message is its last line that says why."""
     streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
     lines = []
-    with subprocess.Popen([*pip, *peer.pip_options, *peer.requirements], **streams) as process:
+    with subprocess.Popen(command, **streams) as process:
         assert process.stdout is not None
         try:
             for line in filter(None, map(str.strip, process.stdout)):

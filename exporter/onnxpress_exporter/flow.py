@@ -18,16 +18,17 @@ from pathlib import Path
 from onnxpress.engine.choice import suits
 from onnxpress.engine.machine import features
 from onnxpress.engine.session import Session
-from onnxpress.errors import EngineError, InputError, OnnxpressError, OutOfMemory
+from onnxpress.errors import InputError, OnnxpressError
 from onnxpress.format.files import check_target, staged_folder
 from onnxpress.format.manifest import Manifest, Variant, families_of
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.suggestions import did_you_mean
-from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused, VerificationFailed
+from onnxpress_exporter.errors import VariantRefused, VerificationFailed
 from onnxpress_exporter.from_artifact import check_request, plan_from_artifact
 from onnxpress_exporter.from_foreign import Original, adopt_into, open_foreign, original_on_card
 from onnxpress_exporter.gate.finished import unanswered
+from onnxpress_exporter.gate.sizes import runs_at_any_size
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.layouts import USUAL, find_layout
 from onnxpress_exporter.plan import Beside, Plan, no_files_beside
@@ -37,7 +38,7 @@ from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
 from onnxpress_exporter.write import describe
-from onnxpress_exporter.write.foreign import described_variant
+from onnxpress_exporter.write.foreign import kept_as
 from onnxpress_exporter.write.origin import public_name
 
 STAGES = ("open", "load", "trace", "save", "reference", "verify", "write")
@@ -221,7 +222,7 @@ def adopt(
     if checkpoint_of_card and checkpoint is None:
         checkpoint = original_on_card(found)
     original = None if checkpoint is None else Original(checkpoint, allow_pickled_weights)
-    named = tuple(dict.fromkeys((described_variant(found.manifest), *wanted)))
+    named = tuple(dict.fromkeys((kept_as(found.manifest), *wanted)))
     recorded = (
         command or f"onnxpress_exporter.adopt({public_name(source)!r}, {public_name(out)!r}, {task!r}, {wanted!r})"
     )
@@ -272,16 +273,10 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
         if plan.compared:
             say("verify")
             try:
-                quality = plan.gate.verify(REFERENCE, plan.plain)
+                with runs_at_any_size(plan.manifest.architecture):
+                    quality = plan.gate.verify(REFERENCE, plan.plain)
             except VerificationFailed as error:
                 raise VerificationFailed(f"{error} No artifact was written. {_advice(plan.manifest)}") from None
-            except (InputError, EngineError) as error:
-                if isinstance(error, OutOfMemory):
-                    raise
-                raise UnsupportedCheckpoint(
-                    f"{plan.manifest.architecture} cannot be exported: its graph, traced with inputs of one size, does "
-                    f"not run with those of another. {error} No artifact was written."
-                ) from error
             plain = replace(plain, quality=quality, speed=plan.gate.speed(plan.plain, None))
         manifest = replace(plan.manifest, variants={**plan.manifest.variants, REFERENCE: plain})
         outcome = Outcome()

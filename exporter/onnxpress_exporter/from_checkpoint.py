@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir
 
 from onnxpress.engine.session import Session
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -27,6 +28,7 @@ from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.finished import check_opens
 from onnxpress_exporter.gate.lengths import LONGEST_TOKENS
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.gate.sizes import runs_at_any_size
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.graphs.generating import build, graph_info
 from onnxpress_exporter.graphs.spec import Traceable
@@ -96,7 +98,7 @@ def plan_from_checkpoint(
     say("save")
     files = _save(graphs.models, folder, folder / layout.folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
-    describe.copy_card(checkpoint, folder)
+    describe.copy_card(checkpoint.folder / CARD, folder)
     describe.copy_settings(checkpoint, folder, {**named, **arguments.config})
     row.files_of_library(checkpoint, model, folder, allow_pickled_weights)
     if graphs.generation is not None:
@@ -125,7 +127,8 @@ def plan_from_checkpoint(
     tokenizer = open_tokenizer(artifact)
     plain = Session({name: folder / entry.file for name, entry in files.items()})
     check_opens(artifact, plain, tokenizer)
-    compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)
+    with runs_at_any_size(manifest.architecture):
+        compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)
     # From the files: weights are mapped into memory and are not there twice.
     parts = tuple(
         Part(name, info, onnx_ir.load(folder / files[name].file), info.role != "head")
@@ -137,7 +140,8 @@ def plan_from_checkpoint(
         return Plan(manifest, folder, parts, plain, answers, settings, beside=layout.finish)
     writer = required_tokenizer(artifact)
     check_texts(writer, inputs.check)
-    writing = WritingGate(artifact, writer, plain, ends_of_model(model), TorchWriter(model), rows=rows)
+    with runs_at_any_size(manifest.architecture):
+        writing = WritingGate(artifact, writer, plain, ends_of_model(model), TorchWriter(model), rows=rows)
     return Plan(manifest, folder, parts, plain, writing, settings, beside=layout.finish)
 
 

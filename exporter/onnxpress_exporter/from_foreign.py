@@ -14,10 +14,11 @@ import onnx_ir
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, EngineError, InputError
 from onnxpress.format.adopted import Fact
+from onnxpress.format.front_matter import CARD, read_card
 from onnxpress.format.manifest import GraphFiles, Manifest
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.layouts.card import BASE_MODEL, CARD, front_matter
+from onnxpress.layouts.card import BASE_MODEL
 from onnxpress.layouts.places import tokenizer_place
 from onnxpress.layouts.tokenizer_sources import UnbuiltTokenizer
 from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
@@ -77,7 +78,7 @@ def original_on_card(artifact: Artifact) -> str:
         InputError: it names none, or several.
     """
     text = artifact.file(CARD).read_text(encoding="utf-8", errors="replace") if CARD in artifact.manifest.files else ""
-    names = front_matter(text).get(BASE_MODEL, ())
+    names = read_card(text).values(BASE_MODEL)
     if len(names) != 1:
         told = f"names several: {', '.join(names)}" if names else "names none"
         raise InputError(
@@ -115,7 +116,7 @@ def adopt_into(
         InputError: variants are wanted that cannot be made of it, or a comparison that cannot be.
         ArtifactError: a file is missing, damaged or hostile.
     """
-    precision = foreign.described_variant(artifact.manifest)
+    precision = foreign.kept_as(artifact.manifest)
     _check_request(artifact, precision, wanted, compared=checkpoint is not None)
     say("copy")
     with foreign.as_found(artifact, folder) as found:

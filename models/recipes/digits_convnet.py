@@ -14,8 +14,8 @@ def _train(seed: int) -> Trained:
     rng = prepare(seed)
     processor = ConvNextImageProcessorPil(size={"shortest_edge": SIDE}, crop_pct=1.0)
     config = ResNetConfig(
-        embedding_size=24,
-        hidden_sizes=[32, 64, 96],
+        embedding_size=16,
+        hidden_sizes=[24, 40, 64],
         depths=[2, 2, 2],
         layer_type="basic",
         id2label=dict(enumerate(LABELS)),

@@ -160,7 +160,7 @@ def test_the_command_lists_and_installs(peers: dict[str, Peer], tmp_path: Path) 
 def test_every_kind_of_backend_runs_in_a_peer_that_is_known() -> None:
     used = {kind.peer for kind in BACKENDS.values() if kind.peer}
     # What opens our artifacts in the tests alone, beside those that are timed.
-    assert used | {"sentence-transformers"} == set(PEERS)
+    assert used | {"sentence-transformers", "transformers.js"} == set(PEERS)
     for name in PEERS:
         with pytest.raises(BenchError, match="no peer 'x'"):
             interpreter("x")

@@ -24,7 +24,10 @@ from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.flow import quantize
 
 from ..fixtures.foreign import Edit, of_tokens, renamed, returns_half, sized, takes, without_manifest, write_foreign
+from ..fixtures.foreign_decoders import write_decoder
 from ..fixtures.foreign_writers import write_encoder_decoder
+from ..unit.layouts.test_decoders import FOLDERS
+from ..unit.layouts.test_head_files import write_embedder
 
 TEXTS = ["good", "a very bad film", "good good film", "bad bad bad", "a film"]
 
@@ -108,13 +111,15 @@ def test_a_rewrite_that_changes_answers_is_undone(tmp_path: Path, monkeypatch: p
     assert answers(artifact.folder) == answers(folder)
 
 
-def test_a_folder_without_fp32_is_adopted_as_it_is(tmp_path: Path) -> None:
-    folder = write_foreign(tmp_path / "folder", "onnx/model_quantized.onnx")
+@pytest.mark.parametrize(("suffix", "precision"), [("quantized", "q8"), ("uint8", "int8"), ("O4", "fp16")])
+def test_a_folder_without_fp32_is_adopted_as_it_is(suffix: str, precision: str, tmp_path: Path) -> None:
+    """Under the name of the precision of ours that it is like."""
+    folder = write_foreign(tmp_path / "folder", f"onnx/model_{suffix}.onnx")
     artifact = adopt(folder, tmp_path / "adopted")
-    assert list(artifact.manifest.variants) == ["q8"]
+    assert list(artifact.manifest.variants) == [precision]
     assert answers(artifact.folder) == answers(folder)
-    with pytest.raises(InputError, match=r"has no fp32 graph, only q8: int8 cannot be made of it"):
-        adopt(folder, tmp_path / "more", precision="int8")
+    with pytest.raises(InputError, match=r"has no fp32 graph, only .*: q4 cannot be made of it"):
+        adopt(folder, tmp_path / "more", precision="q4")
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["two decoders", "a merged one"])
@@ -123,7 +128,27 @@ def test_what_writes_is_adopted(merged: bool, tmp_path: Path) -> None:
     artifact = adopt(folder, tmp_path / "adopted")
     with onnxpress.pipeline(model=folder) as found, onnxpress.pipeline(model=artifact.folder) as ours:
         assert ours.task == found.task == "text2text-generation"
-        assert ours(TEXTS, max_new_tokens=6) == found(TEXTS, max_new_tokens=6)
+        assert ours(TEXTS, max_new_tokens=6, do_sample=False) == found(TEXTS, max_new_tokens=6, do_sample=False)
+
+
+def test_layers_after_pooling_and_the_card_come_along(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {"linear.weight": rng.normal(size=(3, 2)).astype(np.float32), "linear.bias": np.ones(3, np.float32)}
+    settings = {
+        "in_features": 2,
+        "out_features": 3,
+        "bias": True,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    folder = write_embedder(tmp_path / "folder", ("Dense", settings, weights), last="Normalize")
+    (folder / "README.md").write_text("---\nlicense: mit\nbase_model: org/original\ntags:\n- x\n---\n# Theirs\n")
+    artifact = adopt(folder, tmp_path / "adopted")
+    assert set(artifact.manifest.graphs) == {"model", "head"}
+    with onnxpress.pipeline(model=folder) as found, onnxpress.pipeline(model=artifact.folder) as ours:
+        assert ours.task == "sentence-similarity"
+        assert np.allclose(ours(TEXTS), found(TEXTS))
+    card = (artifact.folder / "README.md").read_text()
+    assert "license: mit\nbase_model: org/original" in card and "Theirs" not in card
 
 
 def test_what_is_refused_and_what_to_do_instead(tmp_path: Path) -> None:
@@ -235,3 +260,12 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     fixed = write_foreign(tmp_path / "fixed", edits=[sized(2, 9)])
     with pytest.raises(InputError, match="cannot be compared with a checkpoint"):
         adopt(fixed, tmp_path / "out", checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["usual", "fused attention", "keys and values together", "two graphs"])
+def test_caches_of_every_shape_are_adopted(name: str, tmp_path: Path) -> None:
+    """With what stands between the graph's names and ours."""
+    folder = write_decoder(tmp_path / "folder", FOLDERS[name]["graphs"], FOLDERS[name].get("config"))
+    artifact = adopt(folder, tmp_path / "adopted")
+    with onnxpress.pipeline(model=folder) as found, onnxpress.pipeline(model=artifact.folder) as ours:
+        assert ours(TEXTS, max_new_tokens=6, do_sample=False) == found(TEXTS, max_new_tokens=6, do_sample=False)

@@ -13,6 +13,7 @@ import transformers
 
 from onnxpress.engine.session import Session
 from onnxpress.generation.decoders.graph import read
+from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.rows import RowsDecoder
 from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.generate import complete
@@ -115,6 +116,43 @@ STATES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+_LAYERS = {**_HEADS, "num_hidden_layers": 3, "head_dim": 8, "sliding_window": 8, "vocab_size_per_layer_input": 99}
+
+#: Keys and values alone, of sizes of their own: compressed, shared by layers, of another size in some layers.
+KEYS: Mapping[str, Mapping[str, Any]] = {
+    "DeepseekV3Config": {
+        **_HEADS,
+        "num_key_value_heads": 4,
+        "q_lora_rank": 16,
+        "kv_lora_rank": 16,
+        "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 8,
+        "v_head_dim": 8,
+        "n_routed_experts": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16,
+        "first_k_dense_replace": 1,
+    },
+    "Gemma3nTextConfig": {
+        **_LAYERS,
+        "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+        "num_kv_shared_layers": 1,
+        "intermediate_size": [48] * 3,
+        "activation_sparsity_pattern": [0.0] * 3,
+        "hidden_size_per_layer_input": 8,
+        "laurel_rank": 8,
+    },
+    "Gemma4TextConfig": {
+        **_LAYERS,
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        "hidden_size_per_layer_input": 8,
+        "per_layer_config": {"02": {"head_dim": 16}},
+    },
+}
+
+
 def model_of(kind: str, sizes: Mapping[str, Any]) -> Any:
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, kind)(**sizes)).eval()
@@ -175,6 +213,7 @@ def written(model: TracedModel, prompts: Sequence[Sequence[int]], beams: int = 1
             "state",
             marks=pytest.mark.nightly,
         ),
+        *(pytest.param(kind, KEYS[kind], "growing", marks=pytest.mark.nightly) for kind in KEYS),
         ("OpenAIGPTConfig", {"vocab_size": 99, "n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 64}, "none"),
     ],
 )
@@ -182,13 +221,15 @@ def test_graphs_write_what_transformers_does(kind: str, sizes: Mapping[str, Any]
     model = model_of(kind, sizes)
     built = build(model)
     assert built.cache == cache
-    assert ("one token at a time" if cache == "state" else "reads the whole text again") in (built.traced or "")
+    said = {"state": "one token at a time", "none": "reads the whole text again", "growing": "no reader knows"}
+    assert said[cache] in (built.traced or "")
     save(built.graphs["model"], tmp_path / "model.onnx")
     graph = read("model", info_of(built.graphs["model"]), cache)
     session = Session({"model": tmp_path / "model.onnx"}, threads=1)
     prompts = [[7, 8, 9, 30, 31, 32, 33, 60, 61, 5, 6, 7], [40, 41, 42], [50]]
     for beams in (1, 3):
-        found = written(TracedModel(RowsDecoder, session, graph, built.limit), prompts, beams)
+        decoder = GrowingDecoder if cache == "growing" else RowsDecoder
+        found = written(TracedModel(decoder, session, graph, built.limit), prompts, beams)
         for prompt, tokens in zip(prompts, found, strict=True):
             # transformers searches with beams over its own layers of a cache alone.
             caches = kind not in ("RwkvConfig", "xLSTMConfig")

@@ -225,6 +225,9 @@ def refusals() -> list[tuple[str, Callable[[HubServer, Path, pytest.MonkeyPatch]
     def not_ours(hub: HubServer, made: Path, patch: pytest.MonkeyPatch) -> None:
         onnxpress.push(made, "other/model")
 
+    def nobody_s(hub: HubServer, made: Path, patch: pytest.MonkeyPatch) -> None:
+        onnxpress.push(made, "model")
+
     def damaged(hub: HubServer, made: Path, patch: pytest.MonkeyPatch) -> None:
         (made / "onnx" / DATA).write_bytes(b"x" * (made / "onnx" / DATA).stat().st_size)
         onnxpress.push(made, "me/model")
@@ -287,6 +290,7 @@ def refusals() -> list[tuple[str, Callable[[HubServer, Path, pytest.MonkeyPatch]
             r"does not let the token in use write to org/theirs.*write access.*create_pr",
         ),
         ("not ours", not_ours, HubError, r"\(403: You don't have the rights"),
+        ("nobody's", nobody_s, HubError, r"'model' does not say whose it is\. Give \"owner/name\""),
         ("damaged", damaged, CorruptFile, "SHA-256"),
         ("missing", missing, OnnxpressError, r"tokenizer\.json: the manifest lists this file"),
         ("not compared", not_compared, InputError, r"of fp32 nothing was measured.*unverified=True"),

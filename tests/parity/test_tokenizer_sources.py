@@ -142,7 +142,7 @@ def test_ids_are_those_of_transformers(name: str, tmp_path: Path, monkeypatch: p
     assert list(written.input_names) == list(theirs.model_input_names)
     assert (written.padding_side, written.pad_token_id) == (theirs.padding_side, theirs.pad_token_id or 0)
 
-    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(_STRINGS, _STRINGS)
     def compare(first: str, second: str) -> None:
         try:
@@ -210,7 +210,7 @@ def test_languages_are_known_from_a_tokenizer_json(kind: str, tmp_path: Path, mo
 
 
 def _compare_texts(ours: Tokenizer, theirs: Any) -> None:
-    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(_STRINGS)
     def compare(text: str) -> None:
         try:

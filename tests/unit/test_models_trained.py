@@ -28,7 +28,9 @@ TASKS = {
     "sentence-similarity",
     "text-generation",
     "translation",
+    "image-classification",
 }
+OF_PICTURES = {"image-classification"}
 GENERATING = {"text-generation", "translation"}
 # What transformers' own Marian tokenizer says of a package that changes nothing in plain English.
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
@@ -82,7 +84,9 @@ def test_checkpoint_is_small_and_plain(name: str) -> None:
     folder = MODELS / name
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     tokenizer = {"source.spm", "target.spm", "vocab.json"} if "source.spm" in files else {"tokenizer.json"}
-    assert {"config.json", "model.safetensors", "tokenizer_config.json", *tokenizer} <= files
+    reads_pictures = record(name)["task"] in OF_PICTURES
+    processor = {"preprocessor_config.json"} if reads_pictures else {"tokenizer_config.json", *tokenizer}
+    assert {"config.json", "model.safetensors", *processor} <= files
     assert ("generation_config.json" in files) == (record(name)["task"] in GENERATING)
     assert {Path(file).suffix for file in files} <= {".json", ".jsonl", ".safetensors", ".jinja", ".spm"}
     assert sum((folder / file).stat().st_size for file in files) < 2_000_000
@@ -109,7 +113,7 @@ def test_a_generating_model_ends_after_any_text(name: str) -> None:
     assert all(isinstance(text, str) for text in tokenizer.batch_decode(found))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if record(name)["task"] not in GENERATING])
+@pytest.mark.parametrize("name", [name for name in NAMES if record(name)["task"] not in GENERATING | OF_PICTURES])
 def test_loads_with_auto_classes_and_survives_any_text(name: str) -> None:
     model, tokenizer = load(name)
     assert tokenizer.is_fast
@@ -128,6 +132,13 @@ def _label(name: str) -> float:
     best = run(model, tokenizer, [row["text"] for row in examples], *pairs).logits.argmax(-1)
     right = [model.config.id2label[int(i)] == row["label"] for i, row in zip(best, examples, strict=True)]
     return share(right)
+
+
+def _digit(name: str) -> float:
+    pipe = transformers.pipeline("image-classification", model=str(MODELS / name))
+    examples = rows(name, 160)
+    answers = pipe([row["image"] for row in examples], top_k=1, batch_size=32)
+    return share(best["label"] == row["label"] for (best,), row in zip(answers, examples, strict=True))
 
 
 def _labels(name: str) -> float:
@@ -254,6 +265,8 @@ def _written(name: str) -> float:
     ("name", "measure", "at_least"),
     [
         ("tiny-sentiment", _label, 0.9),
+        ("tiny-digits-vit", _digit, 0.95),
+        ("tiny-digits-convnet", _digit, 0.95),
         ("tiny-topics-multilabel", _labels, 0.9),
         ("tiny-rating-regression", _number, 0.85),
         ("tiny-nli", _label, 0.85),

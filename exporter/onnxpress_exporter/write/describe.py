@@ -115,9 +115,8 @@ def write_config(config: Mapping[str, Any], folder: Path, *, changed: bool) -> N
         (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def copy_card(checkpoint: Checkpoint, folder: Path) -> None:
-    """Copy what the checkpoint's card says of licence, languages and origin, for the artifact's card to carry over."""
-    path = checkpoint.folder / CARD
+def copy_card(path: Path, folder: Path) -> None:
+    """Copy what a model's card says of licence, languages and origin, for the artifact's card to carry over."""
     carried = read_card(path.read_text(encoding="utf-8", errors="replace")).carried() if path.is_file() else {}
     if carried:
         (folder / CARD).write_text(str(Card(carried, "")), encoding="utf-8")

@@ -17,10 +17,10 @@ from onnx_ir.passes.common import ShapeInferencePass
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.adopted import Adapter
 from onnxpress.format.contents import other_files
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import FORMAT_VERSION, GraphFiles, GraphInfo, Manifest, Provenance, Variant
-from onnxpress.format.precisions import REFERENCE
+from onnxpress.format.precisions import REFERENCE, like
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.layouts.card import CARD
 from onnxpress_exporter.passes.graph import remove_dead
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.write import describe
@@ -34,6 +34,11 @@ _FOUND = ".found"
 def described_variant(manifest: Manifest) -> str:
     """The variant that an inferred manifest describes: fp32 where there is one."""
     return REFERENCE if REFERENCE in manifest.variants else next(iter(manifest.variants))
+
+
+def kept_as(manifest: Manifest) -> str:
+    """What the described variant is called in an artifact: other tools know more names than there are precisions."""
+    return like(described_variant(manifest)).name
 
 
 @contextmanager
@@ -69,16 +74,13 @@ def load_graph(path: Path, info: GraphInfo, adapter: Adapter | None = None) -> o
     """Read a graph, with the outputs alone that a manifest names, and the shapes of its values, by which passes and
     quantization know them: most tools leave them out.
 
-    Args:
-        adapter: the graph's own names of what the manifest names.
-
     Raises:
         UnsupportedFormat: it cannot be read.
     """
     try:
         model = onnx_ir.load(path)
-        own = {} if adapter is None else adapter.names
-        names = [own.get(tensor.name, tensor.name) for tensor in info.outputs]
+        theirs: Mapping[str, str] = {} if adapter is None else adapter.names
+        names = [theirs.get(tensor.name, tensor.name) for tensor in info.outputs]
         outputs = {output.name: output for output in model.graph.outputs}
         if list(outputs) != names:
             model.graph.outputs[:] = [outputs[name] for name in names]
@@ -102,7 +104,9 @@ def save_graphs(models: Mapping[str, onnx_ir.Model], precision: str, folder: Pat
 
 
 def copy_settings(artifact: Artifact, folder: Path) -> None:
-    """Copy tokenizer and settings, but not the card, once the graphs are in `folder`."""
+    """Copy tokenizer and settings, once the graphs are in `folder`; of the card what its new one carries over."""
+    if CARD in artifact.manifest.files:
+        describe.copy_card(artifact.file(CARD), folder)
     for name in sorted(other_files(artifact.manifest) - {CARD}):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(artifact.file(name), folder / name)
@@ -128,7 +132,8 @@ def adopted_manifest(
         files: of the graphs that were saved.
         found: the graphs as they were found, whose hash tells the weights.
     """
-    precision = described_variant(artifact.manifest)
+    precision = kept_as(artifact.manifest)
+    targets = artifact.manifest.variants[described_variant(artifact.manifest)].targets
     adopted = artifact.adopted
     assert adopted is not None, "artifacts of ours are not adopted"
     weights = sorted(path for path in next(iter(found.values())).parent.rglob("*") if path.is_file())
@@ -145,7 +150,7 @@ def adopted_manifest(
     return replace(
         artifact.manifest,
         format_version=FORMAT_VERSION,
-        variants={precision: Variant(files, 0, targets=PRECISIONS[precision].targets)},
+        variants={precision: Variant(files, 0, targets=targets)},
         provenance=provenance,
         files=describe.file_table(folder, graphs=False),
     )

@@ -22,7 +22,7 @@ class Card:
     body: str
 
     def values(self, name: str) -> tuple[str, ...]:
-        """The value of a field, or those of its list, without quotes."""
+        """The value of a field, or those of its list, without quotes and remarks."""
         lines = self.fields.get(name, ())
         if not lines:
             return ()
@@ -31,7 +31,8 @@ class Card:
             texts = first[1:-1].split(",")
         else:
             texts = [first, *(line.strip().removeprefix("-") for line in lines[1:])]
-        return tuple(text.strip().strip("\"'") for text in texts if text.strip())
+        words = (text.partition(" #")[0].strip().strip("\"'") for text in texts)
+        return tuple(word for word in words if word)
 
     def carried(self) -> dict[str, tuple[str, ...]]:
         """The fields that stay true of what is made of the model."""

@@ -92,6 +92,8 @@ def find_tree(repo_id: str, revision: str | None, access: Access, *, private: bo
         InputError: it is public, and should be private.
     """
     revision = checked_revision(repo_id, revision)
+    if "/" not in repo_id:
+        raise HubError(f'{repo_id!r} does not say whose it is. Give "owner/name".')
     with library(), explained(repo_id, revision, purpose="write"):
         from huggingface_hub import HfApi
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
@@ -150,7 +152,8 @@ def commit(
         if tree is None:
             if create_pr:
                 raise HubError(f"{repo_id} is not there yet, so no pull request can be opened. Leave create_pr out.")
-            patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
+            # None: as its owner's settings say, which may be private.
+            patiently(lambda: api.create_repo(repo_id, private=private or None, exist_ok=True))
             tree = list_tree(repo_id, revision, access)
         operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
             *(

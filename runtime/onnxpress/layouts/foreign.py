@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from onnxpress.errors import InputError, UnsupportedFormat
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -30,7 +31,7 @@ from onnxpress.format.precisions import REFERENCE, SUFFIXES
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.graphcheck.scan import GraphFile
 from onnxpress.layouts.caches import PAST
-from onnxpress.layouts.card import CARD, CARD_FACT, TAG, read_card
+from onnxpress.layouts.card import CARD_FACT, TAG, read_card
 from onnxpress.layouts.class_names import contradiction
 from onnxpress.layouts.faces import Face, read_face, read_writer
 from onnxpress.layouts.field_kinds import MAX_LABELS
@@ -181,7 +182,7 @@ class _Description:
         architectures = config.get("architectures") or ("",)
         if (fact := contradiction(architectures[0], face.answers)) is not None:
             self.facts.append(fact)
-        if tag := read_card(self.files).get(TAG):
+        if tag := read_card(self.files).values(TAG):
             self._note(CARD_FACT, tag[0], f"{CARD}, {TAG}")
 
     def _face(self, graph: str, file: str, scanned: GraphFile, config: Mapping[str, Any]) -> Face:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnxpress.layouts.card import read_card
+from onnxpress.layouts.card import BASE_MODEL, read_card
 from onnxpress.layouts.files import Files
 
 #: What the tools put before a model's name.
@@ -65,7 +65,7 @@ def _names_of(files: Files, config: Mapping[str, Any]) -> Iterator[str]:
     yield files.source
     if files.source != files.folder.name:
         yield files.folder.name
-    yield from read_card(files).get("base_model", ())
+    yield from read_card(files).values(BASE_MODEL)
     name = config.get("_name_or_path")
     if isinstance(name, str):
         yield name

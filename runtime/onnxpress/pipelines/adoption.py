@@ -9,9 +9,10 @@ import warnings
 from dataclasses import replace
 
 from onnxpress.errors import AdoptionWarning, UnknownTask
+from onnxpress.format.front_matter import CARD
 from onnxpress.format.model import Adopted, Fact
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.layouts.card import CARD, CARD_FACT, TAG
+from onnxpress.layouts.card import CARD_FACT, TAG
 from onnxpress.pipelines.table import TASKS
 from onnxpress.pipelines.task import Task
 

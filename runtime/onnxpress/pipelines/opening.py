@@ -346,6 +346,8 @@ def _opened(asked: Opening, model: Any, wanted: Task | None, *, any_task: bool =
         from onnxpress.layouts.lock import check_commit, settle
 
         check_commit(lock, artifact)
+        if lock.lock is not None and asked.precision is None:
+            asked = replace(asked, precision=lock.lock.precision)
     asked = asked.for_files(artifact)
     row = _served_task(artifact, wanted)
     if not any_task:

@@ -53,4 +53,4 @@ def ask(items, batch_size):
 
 
 answers = {"alone": [ask([item], 1)[0] for item in job["items"]], "together": ask(job["items"], len(job["items"]))}
-print(json.dumps({**answers, "version": importlib.metadata.version("optimum-onnx")}))
+print(json.dumps({**answers, "version": importlib.metadata.version("optimum-onnx")}, default=float))

@@ -11,7 +11,6 @@ from onnx import TensorProto, helper
 
 import onnxpress
 from onnxpress.errors import AdoptionWarning, UnknownTask, UnsupportedFormat
-from onnxpress.layouts.card import front_matter
 
 from ...fixtures.foreign import of_tokens, write_foreign
 
@@ -107,20 +106,3 @@ def test_token_types_that_one_side_lacks_are_told(tmp_path: Path) -> None:
 def test_what_nothing_names_is_a_warning(tmp_path: Path) -> None:
     with pytest.warns(AdoptionWarning, match="labels are assumed to be LABEL_0 to LABEL_1"):
         onnxpress.pipeline("text-classification", write_foreign(tmp_path / "x", config={"id2label": None})).close()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("---\na: b\n---\n", {"a": ("b",)}),
-        ("\ufeff---\r\na: 'b c' # d\r\n---\r\n", {"a": ("b c",)}),
-        ('---\na:\n- b\n  - "c"\nd: [e, f]\n---', {"a": ("b", "c"), "d": ("e", "f")}),
-        ("---\na: b\na: c\n---\n", {"a": ("b",)}),
-        ("---\na: |\n  b\nm:\n- n: o\n  p: q\n---\n", {}),
-        ("---\na: b\n", {}),
-        ("# title\n---\na: b\n---\n", {}),
-        ("", {}),
-    ],
-)
-def test_front_matter(text: str, expected: dict[str, tuple[str, ...]]) -> None:
-    assert front_matter(text) == expected

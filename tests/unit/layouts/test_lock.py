@@ -100,6 +100,10 @@ def test_another_variant_needs_a_lock_of_its_own(tmp_path: Path) -> None:
     opened(folder, lock, precision="fp32")
     with pytest.raises(LockMismatch, match=r'is of the variant fp32, and q8 is to run\. Pass precision="fp32"'):
         opened(folder, lock, precision="q8")
+    other = tmp_path / "q8.lock"
+    opened(folder, other, precision="q8")
+    with onnxpress.pipeline(model=folder, lock=other) as pipe:  # the lock says which one
+        assert pipe.precision == "q8"
 
 
 @pytest.mark.parametrize(
