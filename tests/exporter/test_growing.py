@@ -257,6 +257,13 @@ def test_what_cannot_be_traced_is_refused_with_the_reason(case: str) -> None:
         build(auto.from_config(config).eval())
 
 
+def test_rows_end_where_an_indexer_would_begin_to_choose() -> None:
+    sizes = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+    indexer = {"index_n_heads": 2, "index_head_dim": 16, "index_topk": 24, "n_routed_experts": 4, "n_group": 1}
+    config = transformers.DeepseekV32Config(**_HEADS, **sizes, **indexer, topk_group=1, moe_intermediate_size=16)
+    assert traced_limit(transformers.AutoModelForCausalLM.from_config(config)) == 24
+
+
 def test_rotations_are_held_below_the_length_at_which_they_change() -> None:
     factors = {"short_factor": [1.0] * 8, "long_factor": [3.0] * 8, "original_max_position_embeddings": 12}
     config = transformers.Phi3Config(

@@ -32,8 +32,6 @@ PAIRS = [["Who is Ada?", "Ada lives in Rome."], ["a", "b"]]
 CONTEXT = "The population of Shelstead is 52. Everybody agrees on that. It lies on the River Lune."
 WRITE = {"max_new_tokens": 10, "do_sample": False, "num_beams": 1}
 
-RUNS_ON = "in a batch the tool itself writes on after a row's end, until the longest row ends"
-
 Answer = Callable[[Any], Any]
 
 
@@ -53,7 +51,7 @@ class Asked:
 
 def _scored(key: str) -> Answer:
     return lambda answer: [
-        [row[key].strip(), row["score"]] for row in (answer if isinstance(answer, list) else [answer])
+        [row[key].strip(" ."), row["score"]] for row in (answer if isinstance(answer, list) else [answer])
     ]
 
 
@@ -105,6 +103,16 @@ TRANSLATION = Asked(
 )
 BARE_LM = Asked("tiny-lm", "text-generation", PROMPTS, _text("generated_text"), _whole, ("fp32",), WRITE, WRITE)
 
+#: What a tool does in its own way, by tool and task.
+NOTES = {
+    ("transformers.js", "text-generation"): "in a batch the tool itself writes on after a row's end, to the longest's",
+    (
+        "transformers.js",
+        "question-answering",
+    ): "the tool cuts the answer out of the text by its own tokens, without the "
+    "full stop, and weighs improbable answers otherwise",
+}
+
 #: Tool, the peer with its environment, its script, the layout, and what it is asked.
 RUNS: list[tuple[str, str, str, str, Asked]] = [
     *[("optimum-onnx", "sentence-transformers", "optimum_onnx.py", "onnxpress", asked)
@@ -146,15 +154,16 @@ def test_a_tool_answers_as_we_do(
     pipe = onnxpress.pipeline(asked.task, artifact, precision=variant, threads=1)
     ask = _ours(pipe, asked)
     ours, theirs = list(map(asked.ours, ask(list(asked.items)))), list(map(asked.theirs, answers["together"]))
-    runs_on = (tool, asked.task) == ("transformers.js", "text-generation")
-    if runs_on:  # whose rows do not end before the longest one
+    if (tool, asked.task) == ("transformers.js", "text-generation"):
         theirs = [text[: len(known)] for text, known in zip(theirs, ours, strict=True)]
     together = difference(ours, theirs)
     alone = [asked.ours(ask([item])[0]) for item in asked.items]
     apart = difference(alone, list(map(asked.theirs, answers["alone"])))
     largest = None if together is None or apart is None else max(together, apart)
     assert largest is None or largest < 1e-4
-    record(Seen(True, tool, answers["version"], layout, asked.task, variant, largest, RUNS_ON if runs_on else ""))
+    record(
+        Seen(True, tool, answers["version"], layout, asked.task, variant, largest, NOTES.get((tool, asked.task), ""))
+    )
 
 
 @pytest.mark.parametrize("normalize", [True, False], ids=["normalized", "as it is"])
@@ -194,6 +203,8 @@ def _ours(pipe: Any, asked: Asked) -> Callable[[list[Any]], Any]:
         return lambda items: [pipe(item["text"], item["labels"]) for item in items]
     if asked.task == "question-answering":
         return lambda items: [pipe(**item) for item in items]
+    if asked.task == "fill-mask":  # a list of one gives its own answers, not a list of them
+        return lambda items: pipe(items) if len(items) > 1 else [pipe(items[0])]
     return lambda items: pipe(items, **asked.call)
 
 

@@ -51,7 +51,12 @@ def _only(files: Files, folder: str) -> Variants:
             f"{files.folder}: none of its {len(graphs)} ONNX graphs has a name that tells what it is. Name one: "
             f"file_name={_choices(graphs)}."
         )
-    return {suffix_of(PurePosixPath(graphs[0]).stem).name: {MODEL: graphs[0]}}
+    return single(graphs[0])
+
+
+def single(graph: str) -> Variants:
+    """The variants of a folder with one graph file, whatever it is called."""
+    return {suffix_of(PurePosixPath(graph).stem).name: {MODEL: graph}}
 
 
 def _choices(graphs: list[str]) -> str:

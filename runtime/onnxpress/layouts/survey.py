@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnxpress.layouts import bare, optimum, transformers_js
 from onnxpress.layouts.files import Files
-from onnxpress.layouts.foreign import CONFIG, MODEL, Variants, find_variants
+from onnxpress.layouts.foreign import CONFIG, Variants, find_variants
 from onnxpress.layouts.table import LAYOUTS
 from onnxpress.layouts.tokenizer_files import has_tokenizer
 
@@ -35,7 +35,7 @@ def survey(names: Collection[str]) -> Survey:
         (row.name for row in LAYOUTS if any(mark in files.names and mark != CONFIG for mark in row.marks)), ""
     )
     if not variants and len(graphs) == 1:
-        layout, variants = bare.ONLY.name, {"fp32": {MODEL: graphs[0]}}
+        layout, variants = bare.ONLY.name, bare.single(graphs[0])
     lacks = None
     if not graphs:
         lacks = "no ONNX graph"

@@ -49,6 +49,8 @@ def ask(items, batch_size):
         return [pipe(**item) for item in items]
     if task == "zero-shot-classification":
         return [pipe(item["text"], item["labels"]) for item in items]
+    if task == "fill-mask" and len(items) == 1:
+        return [pipe(items[0])]
     return pipe(items, batch_size=batch_size, **job["options"])
 
 

@@ -113,11 +113,13 @@ def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
 
 
 def traced_limit(model: Any) -> int | None:
-    """How many tokens a row can have: those the model was made for, as far as its rotations stay as they are."""
+    """How many tokens a row can have: those the model was made for, as far as it rotates and attends as to few."""
     config = model.config.get_text_config(decoder=True)
     limits = [getattr(config, name, None) for name in _POSITIONS]
     limits = [limit - modules.first_position(model) if isinstance(limit, int) else None for limit in limits]
     limits.append(changing_from(model))
+    # DeepSeek-V3.2's indexer and its kin's choose the tokens that one attends to: all of them up to this number.
+    limits.append(getattr(config, "index_topk", None))
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
 
 
