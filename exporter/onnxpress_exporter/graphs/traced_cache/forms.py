@@ -86,7 +86,7 @@ def form_of(memory: Any) -> type[Form]:
         return Tuples
     if isinstance(memory, list) and len(memory) == Columns.COUNT:
         return Columns
-    raise TraceError(f"it keeps what it has read as {type(kept).__name__}, not as transformers' layers of a cache")
+    raise TraceError(f"it keeps what it has read as {type(memory).__name__}, not as transformers' layers of a cache")
 
 
 class Layers:
