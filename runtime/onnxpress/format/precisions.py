@@ -33,14 +33,20 @@ class UsualTime:
 class Precision:
     """`suffix`: of its graph files, as transformers.js names them. `targets`: the machines it suits, as the manifest
     tells them: "cpu", "cuda", or "cpu:FEATURE" with a feature of `machine.features`. `usual`: device family -> time.
-    `dtypes`: other libraries' names of numbers that are stored so."""
+    `dtypes`: other libraries' names of numbers that are stored so. `operators`: those that a graph of it has, whoever
+    made it; `half`: whether its other numbers are of 16 bits."""
 
     name: str
     suffix: str
     targets: tuple[str, ...]
     usual: Mapping[str, UsualTime]
     dtypes: tuple[str, ...] = ()
+    operators: frozenset[str] = frozenset()
+    half: bool = False
 
+
+#: Products with weights of four bits, as tools' builders make them.
+_OF_FOUR_BITS = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized"})
 
 # On a processor, weights without integer products save memory, not time. Without integer products in the processor,
 # fp32 is faster than int8; without a GPU, numbers of 16 bits are slower than everything.
@@ -58,12 +64,14 @@ _ROWS = (
         targets=("cuda",),
         usual={"cpu": UsualTime(2.0, 2.0, 2.0), "cuda": UsualTime(0.5, 0.5, 0.5)},
         dtypes=("float16", "half"),
+        half=True,
     ),
     Precision(
         name="int8",
         suffix="_int8",
         targets=("cpu:avx2", "cpu:avx512_vnni", "cpu:avx_vnni", "cpu:dotprod"),
         usual={"cpu": UsualTime(0.65, 0.5, 0.5), "cuda": UsualTime(2.0, 2.0, 2.0)},
+        operators=frozenset({"MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul"}),
     ),
     Precision(
         name="q8",
@@ -76,12 +84,15 @@ _ROWS = (
         suffix="_q4",
         targets=("cpu",),
         usual={"cpu": UsualTime(1.2, 0.35, 0.6), "cuda": UsualTime(1.2, 1.2, 1.2)},
+        operators=_OF_FOUR_BITS,
     ),
     Precision(
         name="q4f16",
         suffix="_q4f16",
         targets=("cuda",),
         usual={"cpu": UsualTime(2.5, 2.5, 2.5), "cuda": UsualTime(0.8, 0.4, 0.4)},
+        operators=_OF_FOUR_BITS,
+        half=True,
     ),
 )
 

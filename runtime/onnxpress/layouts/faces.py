@@ -73,12 +73,12 @@ def read_face(
         raise UnsupportedFormat(
             f"it takes {', '.join(extra)} beside {', '.join(_INPUTS)}, which nothing gives it; export the model without"
         )
-    given = [value for value in graph.takes if value.name not in adapter.given]
-    for value in given:
+    asked_for = [value for value in graph.takes if value.name not in adapter.given]
+    for value in asked_for:
         if value.dtype not in _IDS:
             raise UnsupportedFormat(f"its input {value.name} is {value.dtype}; it should be int64 or int32")
     answers, chosen = _answering(_named(graph.returns, output), config)
-    inputs = tuple(_tensor(value, _sizes(value)) for value in given)
+    inputs = tuple(_tensor(value, _sizes(value)) for value in asked_for)
     outputs = tuple(_tensor(value, _axes(answers, value)) for value in chosen)
     width = outputs[0].axes[-1]
     if not isinstance(width, int) and answers == "vector":  # as wide as what it pools, where only that is told

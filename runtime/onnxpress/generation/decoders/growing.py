@@ -21,7 +21,7 @@ from onnxpress.generation.decoder import Ids, Logits
 from onnxpress.generation.decoders.checks import check_keep, check_length, check_tokens
 from onnxpress.generation.decoders.forms import USUAL
 from onnxpress.generation.decoders.graph import USE_CACHE, DecoderGraph, present
-from onnxpress.generation.decoders.padding import Padding, Past, on_host
+from onnxpress.generation.decoders.padding import Past, PastPadding, on_host
 from onnxpress.generation.decoders.text_arrays import Texts
 from onnxpress.generation.pool.moves import check_sources
 
@@ -47,7 +47,7 @@ class GrowingDecoder:
         self._limit = limit
         self._texts = texts
         self._lengths = [0] * rows
-        self._padding = Padding(graph.right)
+        self._padding = PastPadding(graph.right)
         #: Floats (rows, heads, longest, size).
         self._past: Past = {
             name: of_array(np.zeros((rows, heads, 0, size), graph.dtype)) for name, (heads, size) in graph.past.items()
@@ -221,8 +221,8 @@ class GrowingDecoder:
         }
         taken = {name: array for name, array in inputs.items() if name in wanted}
         forms = self._graph.forms
-        given = {} if first is not None else {key: forms.get(key, USUAL).given(value) for key, value in past.items()}
-        outputs = run_to_buffers(self._session, {**taken, **given, **texts}, name)
+        feeds = {} if first is not None else {key: forms.get(key, USUAL).given(value) for key, value in past.items()}
+        outputs = run_to_buffers(self._session, {**taken, **feeds, **texts}, name)
         logits = outputs["logits"]
         scores: Logits = (logits.array if logits.on_host else logits.read()).astype(np.float32, copy=False)
         after = {key: forms.get(key, USUAL).returned(outputs[present(key)]) for key in past}

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Padding:
+class PastPadding:
     """Zeros stand before a row's tokens, or, `right`, after them."""
 
     right: bool = False
