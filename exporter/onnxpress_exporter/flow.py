@@ -218,16 +218,16 @@ def adopt(
     wanted = precisions(precision, (REFERENCE, *QUANTIZED))
     check_target(target, force=force)
     say("open")
-    found = open_foreign(source, task, revision, pooling)
+    theirs = open_foreign(source, task, revision, pooling)
     if checkpoint_of_card and checkpoint is None:
-        checkpoint = original_on_card(found)
+        checkpoint = original_on_card(theirs)
     original = None if checkpoint is None else Original(checkpoint, allow_pickled_weights)
-    named = tuple(dict.fromkeys((kept_as(found.manifest), *wanted)))
+    named = tuple(dict.fromkeys((kept_as(theirs.manifest), *wanted)))
     recorded = (
         command or f"onnxpress_exporter.adopt({public_name(source)!r}, {public_name(out)!r}, {task!r}, {wanted!r})"
     )
     with quiet(log_file), staged_folder(target, force=force) as folder:
-        adoption = adopt_into(found, source, named, folder, recorded, chosen, say, original)
+        adoption = adopt_into(theirs, source, named, folder, recorded, chosen, say, original)
         if adoption.plan is not None:
             refused = _carry_out(adoption.plan, named, say)
         else:

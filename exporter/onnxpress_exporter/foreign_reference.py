@@ -112,7 +112,7 @@ class _AsItsGraphs:
             arrays = dict(zip((tensor.name for tensor in spec.inputs), inputs.values(), strict=True))
         outputs = self._reference.run(arrays, graph)
         pairs = zip(info.outputs, spec.outputs, strict=True)
-        return {found.name: outputs[theirs.name] for found, theirs in pairs}
+        return {ours.name: outputs[theirs.name] for ours, theirs in pairs}
 
     def close(self) -> None:
         """Nothing is open."""
@@ -139,10 +139,10 @@ def _agreed(manifest: Manifest, theirs: Postprocessing, name: str) -> Manifest:
     assert adopted is not None
     assumed = {fact.what for fact in adopted.facts if fact.assumed}
     for what in _SAID:
-        found, said = _said(manifest.postprocessing, what), _said(theirs, what)
-        if what not in assumed and found and said and found != said:
+        ours, said = _said(manifest.postprocessing, what), _said(theirs, what)
+        if what not in assumed and ours and said and ours != said:
             raise VerificationFailed(
-                f"The folder's {what}: {', '.join(found)}; the checkpoint's: {', '.join(said)}. One of them is of "
+                f"The folder's {what}: {', '.join(ours)}; the checkpoint's: {', '.join(said)}. One of them is of "
                 "another model."
             )
     facts = tuple(
@@ -151,8 +151,8 @@ def _agreed(manifest: Manifest, theirs: Postprocessing, name: str) -> Manifest:
         else fact
         for fact in adopted.facts
     )
-    told = replace(adopted, facts=(*facts, Fact("compared with", name, "the caller")))
-    return replace(manifest, postprocessing=theirs, provenance=replace(manifest.provenance, adopted=told))
+    extended = replace(adopted, facts=(*facts, Fact("compared with", name, "the caller")))
+    return replace(manifest, postprocessing=theirs, provenance=replace(manifest.provenance, adopted=extended))
 
 
 def _said(settings: Postprocessing, what: str) -> tuple[str, ...]:

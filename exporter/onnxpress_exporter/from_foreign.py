@@ -80,9 +80,9 @@ def original_on_card(artifact: Artifact) -> str:
     text = artifact.file(CARD).read_text(encoding="utf-8", errors="replace") if CARD in artifact.manifest.files else ""
     names = read_card(text).values(BASE_MODEL)
     if len(names) != 1:
-        told = f"names several: {', '.join(names)}" if names else "names none"
+        sentence = f"names several: {', '.join(names)}" if names else "names none"
         raise InputError(
-            f"{artifact.folder}: {CARD} {told} as {BASE_MODEL}. Name the checkpoint: --checkpoint FOLDER_OR_ID."
+            f"{artifact.folder}: {CARD} {sentence} as {BASE_MODEL}. Name the checkpoint: --checkpoint FOLDER_OR_ID."
         )
     return names[0]
 
@@ -119,25 +119,25 @@ def adopt_into(
     precision = foreign.kept_as(artifact.manifest)
     _check_request(artifact, precision, wanted, compared=checkpoint is not None)
     say("copy")
-    with foreign.as_found(artifact, folder) as found:
+    with foreign.as_found(artifact, folder) as originals:
         models = {
             name: foreign.load_graph(path, artifact.manifest.graphs[name], artifact.adapters.get(name))
-            for name, path in found.items()
+            for name, path in originals.items()
         }
         files = foreign.save_graphs(models, precision, folder)
         foreign.copy_settings(artifact, folder)
-        manifest = foreign.adopted_manifest(artifact, files, found, source, command, folder)
+        manifest = foreign.adopted_manifest(artifact, files, originals, source, command, folder)
         if precision != REFERENCE or not _any_size(manifest):
             return Adoption(manifest, None)
         if manifest.generation is not None and len(wanted) < 2 and checkpoint is None:
             return Adoption(manifest, None)  # asking a writer takes long, and nobody wants to know
-        return Adoption(manifest, _plan(manifest, models, found, folder, settings, say, checkpoint))
+        return Adoption(manifest, _plan(manifest, models, originals, folder, settings, say, checkpoint))
 
 
 def _plan(
     manifest: Manifest,
     models: Mapping[str, onnx_ir.Model],
-    found: Mapping[str, Path],
+    originals: Mapping[str, Path],
     folder: Path,
     settings: Settings,
     say: Say,
@@ -157,11 +157,11 @@ def _plan(
         answers = AnswersGate(
             artifact,
             open_tokenizer(artifact),
-            GraphReference(Session(found, adapters=manifest.adapters), "hashed"),
+            GraphReference(Session(originals, adapters=manifest.adapters), "hashed"),
             rows,
         )
         manifest = replace(manifest, padding=answers.padding)
-        manifest = _rewritten(manifest, models, found, folder, answers, say)
+        manifest = _rewritten(manifest, models, originals, folder, answers, say)
         plain, gate = _session(manifest, folder), answers
     if checkpoint is not None:
         # PyTorch and transformers: without a checkpoint nothing needs them.
@@ -211,7 +211,7 @@ def _any_size(manifest: Manifest) -> bool:
 def _rewritten(
     manifest: Manifest,
     models: Mapping[str, onnx_ir.Model],
-    found: Mapping[str, Path],
+    originals: Mapping[str, Path],
     folder: Path,
     gate: AnswersGate,
     say: Say,
@@ -233,7 +233,7 @@ def _rewritten(
         finally:
             session.close()
     except (PassError, VerificationFailed, EngineError, ArtifactError, InputError):
-        plain = foreign.load_graph(found[graph], manifest.graphs[graph], manifest.adapters.get(graph))
+        plain = foreign.load_graph(originals[graph], manifest.graphs[graph], manifest.adapters.get(graph))
         restored = _with_files(manifest, foreign.save_graphs({graph: plain}, REFERENCE, folder))
         return _told(restored, "as it was found", "its answers, which a rewrite would change")
     shown = ", ".join(f"{name} ({count})" for name, count in applied.items())
@@ -249,8 +249,8 @@ def _told(manifest: Manifest, value: str, source: str) -> Manifest:
     """The manifest with a fact about its graph."""
     adopted = manifest.provenance.adopted
     assert adopted is not None
-    told = replace(adopted, facts=(*adopted.facts, Fact("graph", value, source)))
-    return replace(manifest, provenance=replace(manifest.provenance, adopted=told))
+    extended = replace(adopted, facts=(*adopted.facts, Fact("graph", value, source)))
+    return replace(manifest, provenance=replace(manifest.provenance, adopted=extended))
 
 
 def _session(manifest: Manifest, folder: Path) -> Session:

@@ -113,13 +113,13 @@ class TorchWriter:
         name = cache_argument(self._model)
         if case.source is not None or name is None:
             return None
-        kept: dict[str, Any] = {}
+        memory: dict[str, Any] = {}
         scores = []
         with torch.inference_mode():
             for token in case.ids:
-                outputs = self._model(input_ids=torch.tensor([[token]]), use_cache=True, **kept)
-                kept = {name: getattr(outputs, name, None)}
-                if kept[name] is None:
+                outputs = self._model(input_ids=torch.tensor([[token]]), use_cache=True, **memory)
+                memory = {name: getattr(outputs, name, None)}
+                if memory[name] is None:
                     return None
                 scores.append(outputs.logits[0].float().numpy())
         logits: Logits = np.concatenate(scores)

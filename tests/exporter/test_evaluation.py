@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from onnxpress.errors import InputError, MissingDependency
+from onnxpress.image.opening import open_picture
 from onnxpress_bench.suites.heldout import heldout_rows
 from onnxpress_exporter import export
 from onnxpress_exporter.judging import data
@@ -46,6 +48,20 @@ def test_formats_give_the_same_rows(tmp_path: Path, name: str) -> None:
         rows_of = evaluation_of(table, made)
         found.append((tuple(table.numbers), list(rows_of.items), list(rows_of.targets), rows_of.options))
     assert found[0] == found[1] == found[2]
+
+
+def test_a_folder_of_pictures_has_a_folder_for_each_label(tmp_path: Path) -> None:
+    for number, label in enumerate(("cat", "dog", "cat")):
+        (tmp_path / "pictures" / label).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (9 * number, 0, 0)).save(tmp_path / "pictures" / label / f"{number}.png")
+    table = read(EvalData(str(tmp_path / "pictures")))
+    plain = manifest()
+    wanted = replace(
+        plain, task="image-classification", postprocessing=replace(plain.postprocessing, labels=("dog", "cat"))
+    )
+    rows = evaluation_of(table, wanted)
+    assert sorted(rows.targets) == ["cat", "cat", "dog"]
+    assert all(open_picture(item).size == (8, 8) for item in rows.items)
 
 
 def test_few_rows_are_read_whole_and_in_order(tmp_path: Path) -> None:

@@ -206,3 +206,19 @@ def test_a_tokenizer_of_another_repository(hub: HubServer, tmp_path: Path) -> No
     hub.add_folder("org/graph", folder)
     pipe = onnxpress.pipeline(model="org/graph", tokenizer="org/checkpoint")
     assert pipe("good")[0]["label"] == "good"
+
+
+def test_a_repository_of_another_tool_is_adopted_by_its_id(hub: HubServer, tmp_path: Path) -> None:
+    """From the Hub's cache, where every file is a link, with its weights, its licence and the commit."""
+    from onnxpress_exporter import adopt
+
+    folder = write_external(tmp_path / "folder", "weights.bin")
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    commit = hub.add_folder("org/foreign", folder, revision="v1")
+    artifact = adopt("org/foreign", tmp_path / "out", revision="v1")
+    provenance = artifact.manifest.provenance
+    assert (provenance.source, provenance.revision, provenance.commit) == ("org/foreign", "v1", commit)
+    assert not any(path.is_symlink() for path in artifact.folder.rglob("*"))
+    card = (artifact.folder / "README.md").read_text()
+    assert "license: apache-2.0" in card and "base_model: org/foreign" in card
+    assert onnxpress.pipeline(model=artifact)("good")[0]["label"] == "good"

@@ -143,11 +143,11 @@ def test_hidden_and_forbidden_folders_are_not_looked_at(tmp_path: Path, monkeypa
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "model.onnx").write_bytes(b"")
 
-    def refuse(path: Path) -> bool:
+    def refuse(path: Path) -> Any:
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "is_file", refuse)
+        patch.setattr(Path, "lstat", refuse)
         from onnxpress.layouts.files import Files
 
         assert Files(tmp_path).names == frozenset()

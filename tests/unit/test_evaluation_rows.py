@@ -140,6 +140,22 @@ def test_answers_come_in_many_forms(column: str, cell: Any, answers: tuple[str, 
     assert found.options == ({} if answers else {"handle_impossible_answer": True})
 
 
+@pytest.mark.parametrize(
+    ("cell", "item"),
+    [
+        ("a.png", "a.png"),
+        (b"\x89PNG", b"\x89PNG"),
+        ({"bytes": b"x", "path": "a.png"}, b"x"),
+        ({"path": "a.png"}, "a.png"),
+    ],
+)
+def test_pictures_come_in_many_forms(cell: Any, item: Any) -> None:
+    evaluation = read(of("image-classification"), {"img": cell, "label": "yes"}, {"img": cell, "label": 0})
+    assert (evaluation.items, evaluation.targets) == ([item, item], ["yes", "no"])
+    with pytest.raises(InputError, match=r"row 1, column 'img': expected a picture: a path, a data URI or bytes"):
+        read(of("image-classification"), {"img": 7, "label": "yes"}, {"img": cell, "label": 0})
+
+
 def test_pairs_of_sentences_become_two_items_each() -> None:
     rows = [{"sentence1": f"a{i}", "sentence2": f"b{i}", "score": i} for i in range(2)]
     found = read(of("sentence-similarity"), *rows)
@@ -244,6 +260,7 @@ def test_what_a_task_cannot_be_measured_with(
 
 #: The rows that the trained checkpoints come with, as people find them: usual names, no options.
 SHIPPED = {
+    "tiny-digits-vit": ("image-classification", "examples.jsonl"),
     "tiny-mlm": ("fill-mask", "examples.jsonl"),
     "tiny-ner": ("token-classification", "examples.jsonl"),
     "tiny-nli": ("text-classification", "examples.jsonl"),

@@ -59,6 +59,16 @@ def text(cell: Cell, *, empty: bool = False) -> str:
     return value
 
 
+def picture(cell: Cell) -> Any:
+    """A picture as a pipeline takes it: a path, a data URI or bytes; or an object of datasets, with "bytes", "path"."""
+    value = cell.value
+    if isinstance(value, Mapping):
+        value = value.get("bytes") or value.get("path")
+    if not isinstance(value, (str, bytes)) or not value:
+        cell.fail("a picture: a path, a data URI or bytes")
+    return value
+
+
 def number(cell: Cell) -> float:
     """A finite number."""
     try:

@@ -31,6 +31,9 @@ NEEDS: Mapping[str, str] = {"datasets": "datasets", "sklearn": "scikit-learn", "
 #: Tried in this order where no split is named.
 SPLITS = ("test", "validation")
 
+#: The only split of a folder without folders for splits.
+_WHOLE = "train"
+
 SHUFFLE_SEED = 0
 
 #: One row is right or wrong; a share needs more.
@@ -39,9 +42,12 @@ LEAST_ROWS = 2
 
 @dataclass(frozen=True, slots=True)
 class EvalData:
-    """Where labelled rows are. `source`: a file of FORMATS, or the name of a dataset, with ":CONFIGURATION" where it
-    has several. `split`: of a dataset; None: the first of SPLITS that it has. `limit`: at most so many rows, drawn with
-    SHUFFLE_SEED. `columns`: role -> column, where the table of `columns` does not find it."""
+    """Where labelled rows are.
+
+    `source`: a file of FORMATS, a folder of pictures, or the name of a dataset, with ":CONFIGURATION" where it has
+    several. `split`: of a dataset or a folder; None: the first of SPLITS that it has. `limit`: at most so many rows,
+    drawn with SHUFFLE_SEED. `columns`: role -> column, where the table of `columns` does not find it.
+    """
 
     source: str
     split: str | None = None
@@ -92,7 +98,7 @@ def read(data: EvalData) -> Table:
     if is_file and not path.is_file():
         raise InputError(f"--eval-data {data.source}: there is no such file.")
     with _no_bars(), TemporaryDirectory(prefix="onnxpress-eval-") as cache:
-        table = _file(path, cache) if is_file else _dataset(data.source, data.split)
+        table = _undecoded(_file(path, cache) if is_file else _dataset(data.source, data.split))
         name = path.name if is_file else f"{data.source}, split {table.split}"
         if len(table) < LEAST_ROWS:
             raise InputError(f"{name}: {len(table)} rows are too few to measure anything.")
@@ -112,11 +118,23 @@ def _file(path: Path, cache: str) -> Any:
         raise InputError(f"--eval-data {path}: cannot be read as {path.suffix.lower()} ({_reason(error)}).") from error
 
 
+def _undecoded(table: Any) -> Any:
+    """Leave pictures as the bytes of their files."""
+    from datasets import Image
+
+    for name, feature in table.features.items():
+        if isinstance(feature, Image):
+            table = table.cast_column(name, Image(decode=False))
+    return table
+
+
 def _dataset(source: str, split: str | None) -> Any:
     from datasets import load_dataset
 
     name, _, configuration = source.partition(":")
-    tried = SPLITS if split is None else (split,)
+    # A folder of pictures has one split, which `datasets` calls so.
+    usual = (*SPLITS, _WHOLE) if Path(source).is_dir() else SPLITS
+    tried = usual if split is None else (split,)
     problem: Exception | None = None
     for candidate in tried:
         try:

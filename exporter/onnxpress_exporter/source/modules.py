@@ -82,8 +82,8 @@ def check_origin(folder: Path, modules: Sequence[SentenceModule]) -> None:
     for module in modules:
         package = module.type.partition(".")[0]
         if package != _PACKAGE:
-            own = "." not in module.type or (folder / f"{package}.py").is_file() or (folder / package).is_dir()
-            whose = "code of the checkpoint's own" if own else f"code of the package {package}"
+            authors = "." not in module.type or (folder / f"{package}.py").is_file() or (folder / package).is_dir()
+            whose = "code of the checkpoint's own" if authors else f"code of the package {package}"
             raise UnsupportedCheckpoint(
                 f"{folder / 'modules.json'}: the module {module.type} is {whose}, not of {_PACKAGE}. It cannot be "
                 "exported, trusted or not: trust_remote_code=True lets the author's class of the transformer run while "

@@ -11,7 +11,8 @@ from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS, PAIRS, TEXTS
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_labels
 from onnxpress_exporter.judging.items import plain_items
-from onnxpress_exporter.judging.metrics import LABEL, NUMBER, SEVERAL_LABELS, Evaluation
+from onnxpress_exporter.judging.labels import of_labels
+from onnxpress_exporter.judging.metrics import Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.cross_encoders import is_cross_encoder, read_cross_encoder
 from onnxpress_exporter.tasks.outputs import sequence_logits
@@ -31,14 +32,7 @@ def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
 
 
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
-    items = [_item(row) for row in rows]
-    targets = [row["label"] for row in rows]
-    problem, labels = manifest.postprocessing.problem_type, manifest.postprocessing.labels
-    if problem == "regression" or len(labels) == 1:
-        return Evaluation(name, NUMBER, items, cells.spread(targets))
-    if problem == "multi_label_classification":
-        return Evaluation(name, SEVERAL_LABELS, items, _label_sets(targets, labels))
-    return Evaluation(name, LABEL, items, [cells.label(cell, labels) for cell in targets])
+    return of_labels(name, [_item(row) for row in rows], [row["label"] for row in rows], manifest)
 
 
 def _item(row: Mapping[str, Cell]) -> Any:
@@ -46,14 +40,6 @@ def _item(row: Mapping[str, Cell]) -> Any:
     if "text_pair" not in row:
         return first
     return {"text": first, "text_pair": cells.text(row["text_pair"])}
-
-
-def _label_sets(targets: Sequence[Cell], labels: Sequence[str]) -> list[frozenset[str]]:
-    """Lists of names or ids; or, where every row has as many zeros and ones as there are labels, indicators."""
-    lists = [cells.several(target, lambda cell: cell, "labels") for target in targets]
-    if all(len(row) == len(labels) and all(cell.value in (0, 1) for cell in row) for row in lists):
-        return [frozenset(label for label, cell in zip(labels, row, strict=True) if cell.value) for row in lists]
-    return [frozenset(cells.label(cell, labels) for cell in row) for row in lists]
 
 
 TEXT_CLASSIFICATION = ExportTask(

@@ -122,7 +122,7 @@ def copy_settings(artifact: Artifact, folder: Path) -> None:
 
 
 def adopted_manifest(
-    artifact: Artifact, files: Mapping[str, GraphFiles], found: Mapping[str, Path], source: str | Path,
+    artifact: Artifact, files: Mapping[str, GraphFiles], originals: Mapping[str, Path], source: str | Path,
     command: str, folder: Path,
 ) -> Manifest:  # fmt: skip
     """What the manifest says before anything is compared.
@@ -130,13 +130,13 @@ def adopted_manifest(
     Args:
         artifact: as it was understood, with its task.
         files: of the graphs that were saved.
-        found: the graphs as they were found, whose hash tells the weights.
+        originals: the graphs as they were found, whose hash tells the weights.
     """
     precision = kept_as(artifact.manifest)
     targets = artifact.manifest.variants[described_variant(artifact.manifest)].targets
     adopted = artifact.adopted
     assert adopted is not None, "artifacts of ours are not adopted"
-    weights = sorted(path for path in next(iter(found.values())).parent.rglob("*") if path.is_file())
+    weights = sorted(path for path in next(iter(originals.values())).parent.rglob("*") if path.is_file())
     provenance = Provenance(
         source=public_name(source),
         revision=None if artifact.snapshot is None else artifact.snapshot.revision,

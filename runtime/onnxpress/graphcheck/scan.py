@@ -201,9 +201,9 @@ def _judged(parts: _Parts, walk: Walk) -> GraphFile:
         raise damaged("this is not an ONNX model: it has no version, or no graph")
     opsets = _checked_opsets(parts)
     _check_operators(graph, parts.functions)
-    made = max((walk.sizes[name] for name in walk.sizing & walk.sizes.keys()), default=0)
-    if made > MAX_MADE:
-        raise forged(f"one of its operators makes {made:,} numbers of nothing, more than any model needs")
+    largest = max((walk.sizes[name] for name in walk.sizing & walk.sizes.keys()), default=0)
+    if largest > MAX_MADE:
+        raise forged(f"one of its operators makes {largest:,} numbers of nothing, more than any model needs")
     takes = [value for value in graph.inputs if value.name not in graph.initializers]
     if not graph.outputs:
         raise damaged("its graph has no outputs")

@@ -25,5 +25,5 @@ def contradiction(architecture: str, answers: Answers) -> Fact | None:
     said = next((gives for ending, gives in _GIVES if architecture.endswith(ending)), None)
     if said is None or answers in said:
         return None
-    told = f"{architecture}, which gives {' or '.join(sorted(said))}; the graph gives {answers}, and counts"
-    return Fact("class", told, "config.json")
+    value = f"{architecture}, which gives {' or '.join(sorted(said))}; the graph gives {answers}, and counts"
+    return Fact("class", value, "config.json")

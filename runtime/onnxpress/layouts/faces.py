@@ -81,6 +81,8 @@ def read_face(
     inputs = tuple(_tensor(value, _sizes(value)) for value in given)
     outputs = tuple(_tensor(value, _axes(answers, value)) for value in chosen)
     width = outputs[0].axes[-1]
+    if not isinstance(width, int) and answers == "vector":  # as wide as what it pools, where only that is told
+        width = next((value.axes[-1] for value in graph.returns if value.axes and len(value.axes) == 3), width)
     return Face(GraphInfo(inputs, outputs, "encoder"), answers, width if isinstance(width, int) else None, adapter)
 
 

@@ -17,7 +17,7 @@ MAX_LABELS, MAX_WEIGHT_FILES = 1 << 20, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FieldKind:
     """`words`: what a value should be; `fits`: whether one is."""
 
     words: str
@@ -41,20 +41,20 @@ def _is_weight_files(value: Any) -> bool:
     return all(isinstance(count, bool) or _is_count(count, MAX_WEIGHT_FILES) for count in counts)
 
 
-_TEXT = Kind("a text", _is_text)
-_NAMES = Kind("a list of names", _is_names)
-_OBJECT = Kind("an object", lambda value: isinstance(value, dict))
-_OBJECTS = Kind(
+_TEXT = FieldKind("a text", _is_text)
+_NAMES = FieldKind("a list of names", _is_names)
+_OBJECT = FieldKind("an object", lambda value: isinstance(value, dict))
+_OBJECTS = FieldKind(
     "a list of objects", lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value)
 )
-_TEXT_OR_NAMES = Kind("a text or a list of names", lambda value: _is_text(value) or _is_names(value))
-_LABELS = Kind(f"a number of labels, at most {MAX_LABELS}", lambda value: _is_count(value, MAX_LABELS))
-_WEIGHT_FILES = Kind(
+_TEXT_OR_NAMES = FieldKind("a text or a list of names", lambda value: _is_text(value) or _is_names(value))
+_LABELS = FieldKind(f"a number of labels, at most {MAX_LABELS}", lambda value: _is_count(value, MAX_LABELS))
+_WEIGHT_FILES = FieldKind(
     f"true, false, or a number of files, at most {MAX_WEIGHT_FILES}, for all graphs or for each", _is_weight_files
 )
 
 #: A file's name, without its folder where a file of that name may be in any -> path of a field -> its kind.
-_FIELDS: Mapping[str, Mapping[str, Kind]] = {
+_FIELDS: Mapping[str, Mapping[str, FieldKind]] = {
     "config.json": {
         "architectures": _NAMES,
         "id2label": _OBJECT,
@@ -68,7 +68,7 @@ _FIELDS: Mapping[str, Mapping[str, Kind]] = {
 }
 
 #: Of each entry of a list.
-_ENTRIES: Mapping[str, Mapping[str, Kind]] = {"modules.json": {"type": _TEXT, "path": _TEXT}}
+_ENTRIES: Mapping[str, Mapping[str, FieldKind]] = {"modules.json": {"type": _TEXT, "path": _TEXT}}
 
 
 def check_fields(content: Any, name: str, where: object) -> None:
@@ -92,7 +92,7 @@ def check_fields(content: Any, name: str, where: object) -> None:
         _check(entry, kinds, where)
 
 
-def _check(content: Mapping[str, Any], kinds: Mapping[str, Kind], where: object) -> None:
+def _check(content: Mapping[str, Any], kinds: Mapping[str, FieldKind], where: object) -> None:
     for path, kind in kinds.items():
         value: Any = content
         for step in path.split("/"):

@@ -14,7 +14,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.errors import InputError, InvalidManifest
+from onnxpress.errors import InputError, InvalidManifest, UnsupportedFormat
 from onnxpress.format.manifest import EmbeddingSettings
 from onnxpress.math import SIMILARITIES, normalize, pool
 from onnxpress.pipelines.arguments import translate
@@ -202,6 +202,11 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         for name, graph in self.manifest.graphs.items():
             if graph.role == "head":
                 vectors = self.session.run({graph.inputs[0].name: vectors}, graph=name)[graph.outputs[0].name]
+        if vectors.shape[-1] != settings.dimensions:  # another tool's graph, whose file does not tell
+            raise UnsupportedFormat(
+                f"{self.artifact.folder}: its vectors have {vectors.shape[-1]} numbers, and its files say "
+                f"{settings.dimensions}: one of them is of another model. Get both from the same export."
+            )
         if settings.normalize and options.normalize is None:
             vectors = normalize(vectors)
         vectors = vectors[:, : self._dimensions(options)]

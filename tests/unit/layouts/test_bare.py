@@ -104,6 +104,27 @@ def test_only_dtype_and_rank_tell_which_output_answers(tmp_path: Path) -> None:
         onnxpress.pipeline(model=graph, tokenizer=tokenizer, output="output")
 
 
+def test_a_vector_s_size_is_that_of_what_it_pools_where_nothing_else_tells(tmp_path: Path) -> None:
+    def unsized(model: onnx.ModelProto) -> None:
+        hands_on("onnx::Shape_422", "461")(model)
+        model.graph.output[-1].type.tensor_type.shape.dim[1].dim_param = "Concat461_dim_1"
+
+    graph, tokenizer = write_bare(tmp_path, edits=[unsized])
+    pipe = onnxpress.pipeline(model=graph, tokenizer=tokenizer)
+    assert pipe.get_embedding_dimension() == 2
+    assert pipe(["good good bad"]).tolist() == [[2, 1]]
+
+
+def test_vectors_of_another_size_than_the_files_say(tmp_path: Path) -> None:
+    def unsized(model: onnx.ModelProto) -> None:
+        renamed("sentence_embedding")(model)
+        model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "size"
+
+    folder = write_foreign(tmp_path / "folder", edits=[unsized], config={"hidden_size": 5})
+    with pytest.raises(UnsupportedFormat, match="vectors have 2 numbers, and its files say 5"):
+        onnxpress.pipeline(model=folder)("good")
+
+
 def several(model: onnx.ModelProto) -> None:
     """Two vectors of unknown names."""
     renamed("461")(model)

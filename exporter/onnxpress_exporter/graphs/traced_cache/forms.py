@@ -52,7 +52,7 @@ class Form(Protocol):
     """How a model is given entries, and where they are after it has read on."""
 
     @staticmethod
-    def entries(kept: Any) -> tuple[Entry, ...]:
+    def entries(memory: Any) -> tuple[Entry, ...]:
         """Describe what a model has returned, in order.
 
         Raises:
@@ -60,7 +60,7 @@ class Form(Protocol):
         """
 
     @staticmethod
-    def give(kept: Kept) -> Any:
+    def give(memory: Kept) -> Any:
         """Put entries into what the model takes; copies, as models write into what they are given."""
 
     @staticmethod
@@ -74,33 +74,33 @@ def cache_argument(model: Any) -> str | None:
     return next((name for name in _CACHES if name in parameters), None)
 
 
-def form_of(kept: Any) -> type[Form]:
+def form_of(memory: Any) -> type[Form]:
     """The form of what a model has returned.
 
     Raises:
         TraceError: no known one.
     """
-    if isinstance(kept, Cache):
+    if isinstance(memory, Cache):
         return Layers
-    if isinstance(getattr(kept, "rnn_state", None), Mapping):
+    if isinstance(getattr(memory, "rnn_state", None), Mapping):
         return Tuples
-    if isinstance(kept, list) and len(kept) == Columns.COUNT:
+    if isinstance(memory, list) and len(memory) == Columns.COUNT:
         return Columns
-    raise TraceError(f"it keeps what it has read as {type(kept).__name__}, not as transformers' layers of a cache")
+    raise TraceError(f"it keeps what it has read as {type(memory).__name__}, not as transformers' layers of a cache")
 
 
 class Layers:
     """Transformers' layers of a cache. Implements `Form`."""
 
     @staticmethod
-    def entries(kept: Any) -> tuple[Entry, ...]:
-        return tuple(entry for number, layer in enumerate(kept.layers) for entry in _of_layer(number, layer))
+    def entries(memory: Any) -> tuple[Entry, ...]:
+        return tuple(entry for number, layer in enumerate(memory.layers) for entry in _of_layer(number, layer))
 
     @staticmethod
-    def give(kept: Kept) -> Cache:
-        layers = 1 + max((entry.layer for entry in kept), default=-1)
+    def give(memory: Kept) -> Cache:
+        layers = 1 + max((entry.layer for entry in memory), default=-1)
         by_layer: list[dict[str, torch.Tensor]] = [{} for _ in range(layers)]
-        for entry, tensor in kept.items():
+        for entry, tensor in memory.items():
             by_layer[entry.layer][entry.kind] = tensor
         return Cache(layers=[_layer(tensors) for tensors in by_layer])
 
@@ -122,17 +122,17 @@ class Columns:
     _NOTHING = -6e4
 
     @staticmethod
-    def entries(kept: Any) -> tuple[Entry, ...]:
+    def entries(memory: Any) -> tuple[Entry, ...]:
         return tuple(
             Entry(layer, f"recurrent{place}", (int(tensor.shape[1]),))
-            for layer in range(kept[0].shape[2])
-            for place, tensor in enumerate(kept)
+            for layer in range(memory[0].shape[2])
+            for place, tensor in enumerate(memory)
         )
 
     @classmethod
-    def give(cls, kept: Kept) -> list[_Column]:
+    def give(cls, memory: Kept) -> list[_Column]:
         columns = [_Column(place in cls._SHIFTED) for place in range(cls.COUNT)]
-        for entry, tensor in kept.items():
+        for entry, tensor in memory.items():
             columns[int(entry.kind[-1])].of_layer[entry.layer] = tensor
         largest = columns[cls._LARGEST].of_layer
         for layer, total in columns[cls._SUM].of_layer.items():
@@ -164,17 +164,17 @@ class Tuples:
     """xLSTM's tuples of tensors, one for each layer. Implements `Form`."""
 
     @staticmethod
-    def entries(kept: Any) -> tuple[Entry, ...]:
+    def entries(memory: Any) -> tuple[Entry, ...]:
         return tuple(
             Entry(layer, f"recurrent{place}", tuple(map(int, tensor.shape[1:])))
-            for layer, tensors in kept.rnn_state.items()
+            for layer, tensors in memory.rnn_state.items()
             for place, tensor in enumerate(tensors)
         )
 
     @staticmethod
-    def give(kept: Kept) -> SimpleNamespace:
+    def give(memory: Kept) -> SimpleNamespace:
         states: dict[int, list[torch.Tensor]] = {}
-        for entry, tensor in kept.items():
+        for entry, tensor in memory.items():
             states.setdefault(entry.layer, []).append(tensor.clone())
         return SimpleNamespace(rnn_state=states, seqlen_offset=0)
 

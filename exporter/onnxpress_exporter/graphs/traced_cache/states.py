@@ -49,11 +49,11 @@ def step_of(model: Any) -> Step:
     """
     name = cache_argument(model)
     try:
-        kept = None if name is None else getattr(model(torch.tensor([_PROBE]), use_cache=True), name, None)
+        memory = None if name is None else getattr(model(torch.tensor([_PROBE]), use_cache=True), name, None)
     except Exception as error:
         raise TraceError(f"it cannot read {len(_PROBE)} tokens: {first_line(error)}") from error
-    form = form_of(kept)
-    return Step(model, form, form.entries(kept))
+    form = form_of(memory)
+    return Step(model, form, form.entries(memory))
 
 
 class Step(torch.nn.Module):
