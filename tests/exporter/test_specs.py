@@ -137,7 +137,7 @@ def test_nystromformer_with_as_many_segments_as_landmarks_attends_in_full() -> N
 
 @pytest.mark.parametrize(
     ("architecture", "config"),
-    [("bart", {}), ("t5", {}), ("gpt2", {"pad_token_id": None}), ("qwen2", {"pad_token_id": None})],
+    [("bart", {}), ("t5", {}), *((name, {"pad_token_id": None}) for name in ("gpt2", "qwen2", "llama", "qwen3"))],
 )
 def test_classifiers_answer_rows_that_their_class_refuses_together(architecture: str, config: dict[str, Any]) -> None:
     """Different numbers of end tokens; no token for padding: each row as the class answers it alone."""
