@@ -161,12 +161,13 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_from_the_hub_only_what_is_needed(hub: HubServer, classifier: Path) -> None:  # noqa: F811
-    unneeded = ("pytorch_model.bin", "onnx/model.onnx", "modeling_own.py", "runs/log.json", "tf_model.h5", "README.md")
-    commit = hub.add("org/model", {**_files(classifier), **dict.fromkeys(unneeded, b"x")}, revision="v1")
+    unneeded = ("pytorch_model.bin", "onnx/model.onnx", "modeling_own.py", "runs/log.json", "tf_model.h5")
+    files = {**_files(classifier), "README.md": b"---\nlicense: mit\n---\n"}
+    commit = hub.add("org/model", {**files, **dict.fromkeys(unneeded, b"x")}, revision="v1")
     checkpoint = open_checkpoint("org/model", revision="v1")
     assert (checkpoint.source, checkpoint.revision, checkpoint.commit) == ("org/model", "v1", commit)
     got = set(_files(checkpoint.folder))
-    assert got == set(_files(classifier))
+    assert got == set(files)
     assert load_tokenizer(checkpoint)("the film").input_ids
     assert load_model(checkpoint, infer_task(checkpoint)) is not None
 
@@ -208,7 +209,7 @@ def test_task_names(given: str, task: str) -> None:
     [
         ("text-clasification", UnknownTask, "mean 'text-classification'"),
         ("", UnknownTask, "Tasks: "),
-        ("image-classification", UnsupportedCheckpoint, "image-classification yet"),
+        ("object-detection", UnsupportedCheckpoint, "object-detection yet"),
     ],
 )
 def test_tasks_that_there_are_not(given: str, error: type[Exception], words: str) -> None:
@@ -242,7 +243,7 @@ def test_task_of_an_architecture(classifier: Path, architecture: str, task: str)
 @pytest.mark.parametrize(
     ("architecture", "words"),
     [
-        ("ViTForImageClassification", "image-classification"),
+        ("DetrForObjectDetection", "object-detection"),
         ("WhisperForConditionalGeneration", "automatic-speech-recognition"),
         ("NobodysForNothing", "unknown kind"),
     ],

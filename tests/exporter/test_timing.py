@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 
-import numpy as np
 import pytest
 
 from onnxpress.engine.machine import usable_cores
-from onnxpress.pipelines.collators import PadTokens
-from onnxpress.samples import Sample
 from onnxpress_exporter.gate import timing
-from onnxpress_exporter.gate.outputs import Arrays, Collated, Runner
 from onnxpress_exporter.gate.timing import SHAPES, measure
-
-
-def _collate(rows: Sequence[Sample]) -> Collated:
-    batch = PadTokens(("input_ids",), 0).collate(rows)
-    return Collated(batch.arrays, tuple(batch.span(i) for i in range(len(rows))))
 
 
 class Clock:
@@ -29,12 +20,11 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now_s
 
-    def taking(self, seconds: float) -> Runner:
-        """A runner that takes so long."""
+    def taking(self, seconds: float) -> Callable[[], object]:
+        """A function that takes so long."""
 
-        def run(arrays: Arrays) -> Arrays:
+        def run() -> None:
             self.now_s += seconds
-            return {"x": np.zeros(1)}
 
         return run
 
@@ -53,11 +43,16 @@ def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quiet_machine")
-def test_shapes_beyond_the_limit_are_left_out_and_the_slower_one_is_slower(clock: Clock) -> None:
-    runners = {"pytorch": clock.taking(0.02), "variant": clock.taking(0.001)}
-    speed = measure(runners, _collate, [5, 6, 7], 64)
+def test_every_shape_is_timed_and_the_slower_one_is_slower(clock: Clock) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def calls(batch: int, cost: int) -> Mapping[str, Callable[[], object]]:
+        asked.append((batch, cost))
+        return {"pytorch": clock.taking(0.02), "variant": clock.taking(0.001)}
+
+    speed = measure(calls, SHAPES)
     assert speed is not None
-    assert [(t.batch, t.sequence) for t in speed.timings] == [shape for shape in SHAPES if shape[1] <= 64]
+    assert [(t.batch, t.sequence) for t in speed.timings] == asked == list(SHAPES)
     assert {(t.pytorch_milliseconds, t.milliseconds) for t in speed.timings} == {(20.0, 1.0)}
     assert speed.machine and speed.threads >= 1
 
@@ -66,5 +61,5 @@ def test_a_busy_machine_gives_no_figures(clock: Clock, monkeypatch: pytest.Monke
     others = usable_cores() * timing.BUSY_SHARE
     for share, busy in ((0.9, False), (1.1, True)):
         monkeypatch.setattr(timing, "_others_s", lambda share=share: clock.now_s * others * share)
-        speed = measure({"variant": clock.taking(0.001)}, _collate, [5], 16)
+        speed = measure(lambda batch, cost: {"variant": clock.taking(0.001)}, [(1, 16)])
         assert (speed is None) == busy

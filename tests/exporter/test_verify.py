@@ -16,9 +16,13 @@ from onnxpress.pipelines.collators import PadTokens, token_sample
 from onnxpress.samples import Sample
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.outputs import Arrays, Collated, Named, ReferenceAnswers, reference_answers, verify
+from onnxpress_exporter.gate.probe import SHORT_TOKENS
 
 BY_TOKEN = (TensorInfo("scores", "float32", ("batch", "sequence", 1)),)
-SAMPLES = [Named(f"sample {n}", token_sample([3 * i % 97 + 1 for i in range(n)])) for n in (3, 8, 1, 40, 120)]
+SAMPLES = [
+    Named(f"sample {n}", token_sample([3 * i % 97 + 1 for i in range(n)]), short=n <= SHORT_TOKENS)
+    for n in (3, 8, 1, 40, 120)
+]
 
 
 def _collate(rows: Sequence[Sample]) -> Collated:

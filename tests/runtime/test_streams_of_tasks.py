@@ -18,6 +18,7 @@ WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "ver
 QUESTIONS = [{"question": "Who?", "context": text} for text in WORDS]
 CHOICES = [{"prompt": text, "choices": ["a cat", "a dog"]} for text in WORDS]
 QUERIES = [{"query": text, "documents": ["a cat", "a dog and a cat"]} for text in WORDS]
+PICTURES = [np.full((8 + n, 9, 3), 40 * n, np.uint8) for n in range(5)]
 NEW = {"max_new_tokens": 3, "do_sample": False}
 
 #: task -> inputs, one that is none, and the options of a call.
@@ -35,6 +36,8 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "text2text-generation": ([*WORDS], None, NEW),
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
+    "image-classification": (PICTURES, b"no picture", {}),
+    "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
 }
 
 
@@ -50,6 +53,8 @@ def opened(tiny: Callable[..., Path], trained: Callable[[str], Path], ours: Call
                 return onnxpress.pipeline(task, GOLDEN / "3-translator" / "artifact", threads=1)
             case "sentence-similarity":
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
+            case "image-classification" | "image-feature-extraction":
+                return ours(trained("tiny-digits-vit"), task)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":

@@ -47,10 +47,12 @@ PARITY: tuple[ParityRow, ...] = (
     ParityRow("tiny-mlm", "feature-extraction"),
     ParityRow("tiny-topics-multilabel", "text-classification"),
     ParityRow("tiny-rating-regression", "text-classification"),
+    ParityRow("tiny-digits-vit", "image-classification"),
 )
 
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.
 COVERED = {
+    "image-feature-extraction": "the graph of image-classification without its head",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",
     "multiple-choice": "no trained checkpoint in the repository; the graph is text-classification's with one label",
