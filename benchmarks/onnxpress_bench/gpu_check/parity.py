@@ -119,7 +119,7 @@ def _gate(artifact: Artifact, plain: Session, checkpoint: Path | None) -> Gate:
     if row.writes:
         defaults = json.loads(artifact.file(GENERATION_CONFIG).read_text(encoding="utf-8"))
         writer = None if model is None else TorchWriter(model)
-        return WritingGate(artifact, required_tokenizer(artifact), plain, ends_of(defaults), writer)
+        return WritingGate(artifact, required_tokenizer(artifact), plain, ends_of(defaults), writer, forgets=False)
     tokenizer = open_tokenizer(artifact)
     if opened is None:
         return AnswersGate(artifact, tokenizer, GraphReference(plain))

@@ -45,6 +45,7 @@ class WritingGate:
         ends: the tokens that a decoder begins with, after an encoder, and that end a text.
         reference: PyTorch; None: the fp32 variant itself.
         rows: labelled rows of the artifact's task.
+        forgets: whether the reference goes once it was asked: fp32 is not verified again.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class WritingGate:
         ends: Ends,
         reference: Writes | None = None,
         rows: Evaluation | None = None,
+        *,
+        forgets: bool = True,
     ) -> None:
         manifest = artifact.manifest
         self.rows = None if rows is None else rows.name
@@ -76,6 +79,7 @@ class WritingGate:
         self._tokenizer = tokenizer
         self._evaluation = rows
         self._reference_score: Figures = {}
+        self._forgets = forgets
         self._judge: Judge | None = None
         self._calibration: list[Case] = []
 
@@ -90,7 +94,8 @@ class WritingGate:
         # Texts are written by the fp32 graphs, which write what PyTorch does: that was verified.
         reads_on = self._evaluation is not None and self._evaluation.scorer is NEXT_TOKENS
         self._reference_score = self._score(self._session, self._expected.reference if reads_on else self._plain)
-        self._expected.forget_reference()
+        if self._forgets:
+            self._expected.forget_reference()
 
     def judge(self, session: Session, thresholds: Thresholds) -> Verdict:
         """As `Gate` says, once it is prepared."""
