@@ -55,6 +55,7 @@ def bench(artifact: Path, *arguments: str | Path) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, cwd=artifact.parent)
 
 
+@pytest.mark.nightly
 def test_speed_and_quality_stand_side_by_side(folders: tuple[Path, Path], tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     rows = write_rows(tmp_path / "rows.jsonl", [{"text": f"text {i}", "label": i % 2} for i in range(20)])

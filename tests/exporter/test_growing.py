@@ -90,6 +90,7 @@ def test_a_decoder_writes_what_transformers_does(name: str, tmp_path: Path) -> N
         assert len(written(artifact, precision, texts[:1])[0]) == WRITTEN
 
 
+@pytest.mark.nightly
 def test_an_encoder_decoder_writes_what_transformers_does(tmp_path: Path) -> None:
     made = writer("mvp", tmp_path / "mvp")
     artifact = export(made, tmp_path / "out", "summarization", ("fp32", "q8"))
