@@ -56,7 +56,8 @@ def _scored(key: str) -> Answer:
 
 
 def _text(key: str) -> Answer:
-    return lambda answer: (answer[0] if isinstance(answer, list) else answer)[key]
+    # Tools differ in a space at the end, where a text is cut before its end.
+    return lambda answer: (answer[0] if isinstance(answer, list) else answer)[key].rstrip()
 
 
 def _whole(answer: Any) -> Any:

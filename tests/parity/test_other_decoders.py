@@ -17,12 +17,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import transformers
 from onnx import helper, numpy_helper
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 import onnxpress
 from onnxpress.errors import UnsupportedFormat
 from onnxpress_bench.environments import interpreter, state
+from tests.fixtures.interop import Seen, record
 
 pytestmark = pytest.mark.nightly
 
@@ -128,6 +130,8 @@ def test_onnxruntime_genai_s_folders(
     pipe = check_writing(build(checkpoint, tmp_path / "built"), checkpoint)
     assert (pipe.adopted.layout, pipe.precision) == ("onnxruntime-genai", "fp32")
     assert pipe.artifact.manifest.generation.cache == "fused"
+    version = next(str(peer.version) for peer in state() if peer.name == "onnxruntime-genai")
+    record(Seen(False, "onnxruntime-genai", version, "genai", "text-generation", "fp32", None))
 
 
 def test_onnxruntime_genai_s_four_bits(trained: Callable[[str], Path], tmp_path: Path) -> None:
@@ -160,6 +164,8 @@ def test_transformers_exporters_decoders(
     checkpoint = family(name) if name in FAMILIES else trained(name)
     pipe = check_writing(exported(checkpoint, tmp_path / "exported"), checkpoint, tokenizer=checkpoint)
     assert pipe.adopted.layout == "transformers.exporters"
+    tool = "transformers.exporters"
+    record(Seen(False, tool, transformers.__version__, "exporters", "text-generation", "fp32", None))
 
 
 def test_a_decoder_of_transformers_exporters_for_many_tokens(trained: Callable[[str], Path], tmp_path: Path) -> None:

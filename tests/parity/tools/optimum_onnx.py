@@ -36,6 +36,7 @@ if task == "translation":
     files = {
         "encoder_file_name": f"encoder_model{suffix}.onnx",
         "decoder_file_name": f"decoder_model_merged{suffix}.onnx",
+        "use_merged": True,  # where several decoders lie there it looks for two graphs of each
     }
 model = CLASSES[task].from_pretrained(folder, **files)
 tokenizer = AutoTokenizer.from_pretrained(folder)
