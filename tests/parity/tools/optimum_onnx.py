@@ -33,10 +33,12 @@ job = json.load(sys.stdin)
 task, folder, suffix = job["task"], job["folder"], job["suffix"]
 files = {"file_name": f"model{suffix}.onnx"}
 if task == "translation":
+    decoder = f"decoder_model_merged{suffix}.onnx"
+    # Where a decoder is named, it looks for the one with a past besides, which the merged one is, too.
     files = {
         "encoder_file_name": f"encoder_model{suffix}.onnx",
-        "decoder_file_name": f"decoder_model_merged{suffix}.onnx",
-        "use_merged": True,  # where several decoders lie there it looks for two graphs of each
+        "decoder_file_name": decoder,
+        "decoder_with_past_file_name": decoder,
     }
 model = CLASSES[task].from_pretrained(folder, **files)
 tokenizer = AutoTokenizer.from_pretrained(folder)
