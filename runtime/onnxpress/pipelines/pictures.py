@@ -13,7 +13,7 @@ from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.samples import Sample
+from onnxpress.samples import Collator, Sample
 
 #: Pixels that take about as long as a token of text: a patch of 16x16 is what most models make of them.
 _PIXELS_OF_A_TOKEN = 256
@@ -46,7 +46,7 @@ class PictureProcessor:
                 "Export again."
             )
         self.settings = settings
-        self.collator = Stack()
+        self.collator: Collator = Stack()
         self._transform = Transform(settings)
 
     def sample(self, raw: Any, context: Any = None, max_pixels: int = MAX_PIXELS) -> Sample:

@@ -15,6 +15,7 @@ from onnxpress.pipelines.fill_mask import FillMask
 from onnxpress.pipelines.graph_model import GraphModel
 from onnxpress.pipelines.image_classification import ImageClassification
 from onnxpress.pipelines.image_feature_extraction import ImageFeatureExtraction
+from onnxpress.pipelines.image_to_text import ImageToText
 from onnxpress.pipelines.multiple_choice import MultipleChoice
 from onnxpress.pipelines.question_answering import QuestionAnswering
 from onnxpress.pipelines.rewriting import Rewriting
@@ -54,6 +55,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ImageFeatureExtraction: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["image-to-text"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ImageToText: ...
 
     @overload
     def __call__(

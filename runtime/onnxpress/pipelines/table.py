@@ -66,6 +66,13 @@ _ROWS = (
         probe=_PICTURE,
     ),
     Task(
+        name="image-to-text",
+        pipeline="onnxpress.pipelines.image_to_text:ImageToText",
+        payload=Payload(synonyms={**_PICTURES.synonyms, **_OF_GENERATION}),
+        probe=_PICTURE,
+        probe_options=_FEW,
+    ),
+    Task(
         name="multiple-choice",
         pipeline="onnxpress.pipelines.multiple_choice:MultipleChoice",
         payload=Payload(fields=("prompt", "choices"), text="choices", alone=False, together=True),
