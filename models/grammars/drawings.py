@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from random import Random
 
 import numpy as np
@@ -80,6 +81,14 @@ def word(rng: Random, split: Split, longest: int) -> str:
             return text
 
 
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own font, which needs no file."""
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font
+
+
 def written(rng: Random, text: str, height: int, width: int) -> Picture:
     """uint8 (height, width, 3): a word, dark on bright, of some size at some place."""
     paper = rng.randint(205, 255)
@@ -87,10 +96,10 @@ def written(rng: Random, text: str, height: int, width: int) -> Picture:
     size = rng.randint(int(height * 0.5), int(height * 0.62))
     image = Image.new("L", (width, height), paper)
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size)
+    font = _font(size)
     while (box := draw.textbbox((0, 0), text, font=font))[2] > width - 2:
         size -= 1
-        font = ImageFont.load_default(size)
+        font = _font(size)
     left = rng.randint(1, max(1, min(8, width - 1 - int(box[2]))))
     top = rng.randint(0, max(0, height - int(box[3]) - 1))
     draw.text((left, top), text, fill=ink, font=font)

@@ -24,7 +24,7 @@ from transformers import (
 _DRAWN, _SIDE = 64, 48
 _END = "<|endoftext|>"
 _LIMIT = 24
-_SCHEDULE = Schedule(steps=2600, batch_rows=48, learning_rate=1.5e-3)
+_SCHEDULE = Schedule(steps=2400, batch_rows=32, learning_rate=2e-3)
 
 
 def _train(seed: int) -> Trained:

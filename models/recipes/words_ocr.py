@@ -1,4 +1,4 @@
-"""tiny-words-ocr: DeiT and TrOCR's decoder: reads a printed word, letter by letter."""
+"""tiny-words-ocr: ViT and TrOCR's decoder: reads a printed word, letter by letter."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from transformers import (
     ViTModel,
 )
 
-_HEIGHT, _WIDTH = 24, 96
-_LONGEST, _LIMIT = 8, 16
-_SCHEDULE = Schedule(steps=4200, batch_rows=64, learning_rate=1.5e-3)
+_HEIGHT, _WIDTH = 24, 72
+_LONGEST, _LIMIT = 6, 12
+_SCHEDULE = Schedule(steps=3600, batch_rows=32, learning_rate=2e-3)
 
 
 def _train(seed: int) -> Trained:
@@ -80,10 +80,10 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 def _model(tokenizer: PreTrainedTokenizerFast) -> VisionEncoderDecoderModel:
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     encoder = ViTConfig(
-        hidden_size=96,
+        hidden_size=64,
         num_hidden_layers=3,
         num_attention_heads=4,
-        intermediate_size=256,
+        intermediate_size=192,
         image_size=(_HEIGHT, _WIDTH),
         patch_size=(_HEIGHT, 4),
         initializer_range=INITIAL_SCALE,
@@ -97,7 +97,7 @@ def _model(tokenizer: PreTrainedTokenizerFast) -> VisionEncoderDecoderModel:
         decoder_attention_heads=4,
         decoder_ffn_dim=192,
         max_position_embeddings=_LIMIT,
-        cross_attention_hidden_size=96,
+        cross_attention_hidden_size=64,
         activation_function="gelu",
         dropout=0.0,
         init_std=INITIAL_SCALE,

@@ -14,6 +14,7 @@ from onnxpress.format.processors import Processors
 from onnxpress.image.transform import output_size
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.source.image_processors import load_image_processor, read_image_processor
@@ -38,18 +39,18 @@ class PictureInputs:
     check: Check | None = None
 
     def __init__(self, settings: ImageSettings) -> None:
-        self._settings = settings
+        #: The program.
+        self.settings = settings
 
     def traceable(self, row: ExportTask, model: Any) -> Traceable:
         """float32 (batch, channels, height, width), of one size where the program makes all pictures of one."""
         import torch
 
         assert row.outputs is not None, f"{row.name} has graphs of its own"
-        size = output_size(self._settings.steps)
+        size = output_size(self.settings.steps)
         axes: tuple[str | int, ...] = (_BATCH, CHANNELS, *(size or ("height", "width")))
-        source = TensorInfo(self._settings.input_names[0], "float32", axes)
-        generator = torch.Generator().manual_seed(0)
-        pixels = torch.randn((_ROWS, CHANNELS, *(size or _ANY_SIZE)), generator=generator)
+        source = TensorInfo(self.settings.input_names[0], "float32", axes)
+        pixels = examples(self.settings)[source.name]
         try:
             with torch.no_grad():
                 answers = model(**{source.name: pixels})
@@ -66,12 +67,24 @@ class PictureInputs:
             raise UnsupportedCheckpoint(f"{type(model).__name__} does not return {row.outputs(model)[0].name}.")
         return Traceable(GraphSpec("model", (source,), outputs), row.by_rows(model), {source.name: pixels})
 
+    def built(self, model: Any) -> Built:
+        raise AssertionError(f"{type(model).__name__} reads pictures and writes nothing")
+
     def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
         """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
         for name in _FILES:
             if (source := checkpoint.model_folder / name).is_file():
                 shutil.copyfile(source, folder / name)
-        return Processors(image=self._settings)
+        return Processors(image=self.settings)
+
+
+def examples(settings: ImageSettings) -> dict[str, Any]:
+    """What a graph takes, of noise: float32 (pictures, channels, height, width)."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    shape = (_ROWS, CHANNELS, *(output_size(settings.steps) or _ANY_SIZE))
+    return {settings.input_names[0]: torch.randn(shape, generator=generator)}
 
 
 def _shaped(tensor: TensorInfo, answers: Mapping[str, Any]) -> TensorInfo:

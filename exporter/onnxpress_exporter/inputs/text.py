@@ -10,6 +10,7 @@ from onnxpress.format.processors import Processors
 from onnxpress.text.tokenizer import Encoding
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.generating import Built, build
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.judging.samples import Sample
 from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
@@ -36,6 +37,10 @@ class TextInputs:
         types = takes_token_types(model, self._tokenizer)
         module = read_streams(row.by_rows(model), model, self._tokenizer, types=types)
         return Traceable(spec, module, example_inputs(spec, self._tokenizer))
+
+    def built(self, model: Any) -> Built:
+        """As `Inputs` says."""
+        return build(model)
 
     def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
         """As `Inputs` says: tokenizer.json and what is beside it, and the chat templates of a model that writes."""

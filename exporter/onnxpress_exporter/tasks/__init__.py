@@ -11,6 +11,7 @@ from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
 from onnxpress_exporter.tasks.image_classification import IMAGE_CLASSIFICATION
 from onnxpress_exporter.tasks.image_feature_extraction import IMAGE_FEATURE_EXTRACTION
+from onnxpress_exporter.tasks.image_to_text import IMAGE_TO_TEXT
 from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
 from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
@@ -40,6 +41,7 @@ ROWS: tuple[ExportTask, ...] = (
     SENTENCE_SIMILARITY,
     IMAGE_CLASSIFICATION,
     IMAGE_FEATURE_EXTRACTION,
+    IMAGE_TO_TEXT,
 )
 
 #: The Hub's name -> row.

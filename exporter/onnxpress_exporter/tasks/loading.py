@@ -141,7 +141,7 @@ def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> Non
     if task.takes == "text":
         suits = modalities == ("text",) or not any(map(_NO_TEXT.search, parameters))
     else:
-        suits = "pixel_values" in parameters and "input_ids" not in parameters
+        suits = "pixel_values" in parameters and (task.writes or "input_ids" not in parameters)
     if not suits:
         raise UnsupportedCheckpoint(
             f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}, and {task.name} of this "
