@@ -17,7 +17,7 @@ from onnxpress.format.pictures import ImageSettings
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack
-from onnxpress.pipelines.pictures import cost_of
+from onnxpress.pipelines.pictures import picture_sample
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate.lengths import LONGEST_TOKENS, far_tokens
@@ -146,10 +146,9 @@ class Looker:
         transform, most = Transform(self.settings), min(LONGEST_TOKENS, self.limit or LONGEST_TOKENS)
         for name, pixels in pictures:
             try:
-                values = transform(open_picture(pixels))
+                sample = picture_sample(transform, open_picture(pixels))
             except InputError:
                 continue
-            sample = Sample({self.settings.input_names[0]: values}, cost_of(values))
             begun = Case(name, (self.start,), Picture(sample))
             yield begun.followed_by(write(begun, min(WRITTEN_TOKENS, most - 1)))
 

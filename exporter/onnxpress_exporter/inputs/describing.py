@@ -12,7 +12,7 @@ from onnxpress.image.transform import output_size
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.generating import Built, build_describing
 from onnxpress_exporter.graphs.spec import Traceable
-from onnxpress_exporter.inputs.pictures import PictureInputs, examples, read_pictures
+from onnxpress_exporter.inputs.pictures import ANY_SIZES, PictureInputs, examples, read_pictures
 from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
 from onnxpress_exporter.source.load_arguments import LoadArguments
 from onnxpress_exporter.source.tables import find_tables
@@ -36,9 +36,9 @@ class DescribingInputs:
     def built(self, model: Any) -> Built:
         """As `Inputs` says; pictures are of one size where the program makes all of one."""
         settings = self._pictures.settings
-        size, name = output_size(settings.steps), settings.input_names[0]
+        size, name = output_size(settings), settings.input_names[0]
         pixels = TensorInfo(name, "float32", ("texts", CHANNELS, *(size or ("height", "width"))))
-        return build_describing(model, pixels, examples(settings)[name])
+        return build_describing(model, pixels, examples(settings, size or ANY_SIZES[0])[name])
 
     def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
         """As `Inputs` says."""
