@@ -38,11 +38,17 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
+    "image-to-text": (PICTURES, b"no picture", NEW),
 }
 
 
 @pytest.fixture(scope="module")
-def opened(tiny: Callable[..., Path], trained: Callable[[str], Path], ours: Callable[..., Any]) -> Callable[..., Any]:
+def opened(
+    tiny: Callable[..., Path],
+    trained: Callable[[str], Path],
+    describer: Callable[[str], Path],
+    ours: Callable[..., Any],
+) -> Callable[..., Any]:
     """`opened(task)` -> a pipeline for it."""
 
     def make(task: str) -> Any:
@@ -55,6 +61,8 @@ def opened(tiny: Callable[..., Path], trained: Callable[[str], Path], ours: Call
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
+            case "image-to-text":
+                return ours(describer("vit-gpt2"), task)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":

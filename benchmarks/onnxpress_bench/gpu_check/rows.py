@@ -52,6 +52,7 @@ PARITY: tuple[ParityRow, ...] = (
 
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.
 COVERED = {
+    "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
     "image-feature-extraction": "the graph of image-classification without its head",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",

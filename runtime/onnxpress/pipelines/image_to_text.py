@@ -112,8 +112,8 @@ class ImageToText(Pipeline[ImageToTextOptions, PictureTextProcessor]):
         return [self._result(prompt, begun, text, options) for text in texts]
 
     def _call(self, options: ImageToTextOptions, single: bool = False) -> WritingSettings:
-        given = {} if options.max_new_tokens is None else {"max_new_tokens": options.max_new_tokens}
-        return self.writer.call({**options.generate_kwargs, **given}, single)
+        most = {} if options.max_new_tokens is None else {"max_new_tokens": options.max_new_tokens}
+        return self.writer.call({**options.generate_kwargs, **most}, single)
 
     def _sample(self, item: Any, options: ImageToTextOptions, call: WritingSettings) -> Sample:
         prompt = self._beginnings.ids(options.prompt, self.processor.tokenizer, self.writer.begin(call))
