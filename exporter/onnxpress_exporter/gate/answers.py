@@ -7,7 +7,7 @@ right. Knows nothing of graphs or of how a variant was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
-from onnxpress_exporter.gate.outputs import Runner, reference_answers, verify
+from onnxpress_exporter.gate.outputs import reference_answers, verify
 from onnxpress_exporter.gate.probe import Check, probe_of
 from onnxpress_exporter.judging.items import calibration_items, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
@@ -135,18 +135,23 @@ class AnswersGate:
 
     def speed(self, session: Runs, plain: Runs | None) -> Speed | None:
         """As `Gate` says, and beside PyTorch's where that is the reference."""
-        runners: dict[str, Runner] = {}
+        runners: dict[str, Runs] = {}
         if self._reference.timed is not None:
-            runners[self._reference.timed] = lambda arrays: self._reference.run(arrays, self._graph)
-        runners[timing.VARIANT] = lambda arrays: session.run(arrays, self._graph)
+            runners[self._reference.timed] = self._reference
+        runners[timing.VARIANT] = session
         if plain is not None:
-            runners[timing.PLAIN] = lambda arrays: plain.run(arrays, self._graph)
+            runners[timing.PLAIN] = plain
+        work = self.work(runners)
+        return timing.measure(work.calls, work.shapes)
 
-        def calls(batch: int, cost: int) -> Mapping[str, Callable[[], object]]:
+    def work(self, sessions: Mapping[str, Runs]) -> timing.Work:
+        """As `Gate` says."""
+
+        def calls(batch: int, cost: int) -> timing.Runs:
             arrays = self._probe.arrays(batch, cost)
-            return {name: partial(run, arrays) for name, run in runners.items()}
+            return {name: partial(session.run, arrays, self._graph) for name, session in sessions.items()}
 
-        return timing.measure(calls, self._probe.shapes)
+        return timing.Work(calls, self._probe.shapes)
 
     def _score(self, pipe: Pipeline[Any, Any]) -> Figures:
         """Measure the task's own metric; nothing without labelled rows."""
