@@ -165,14 +165,14 @@ def quantize(
     wanted = precisions(precision, (REFERENCE, *QUANTIZED) if chosen.tune else QUANTIZED)
     original = Artifact.open(source)
     there = set(original.manifest.variants) if chosen.tune and not force else {REFERENCE}
-    made = tuple(name for name in wanted if name not in there)
-    check_request(original, made, force=force)
+    missing = tuple(name for name in wanted if name not in there)
+    check_request(original, missing, force=force)
     if out is not None:
         check_target(target, force=force)
     recorded = command or f"onnxpress_exporter.flow.quantize({public_name(artifact)!r}, {wanted!r})"
     with quiet(log_file), staged_folder(target, force=force or out is None) as folder:
-        plan = plan_from_artifact(original, made, folder, recorded, chosen, say)
-        refused = _carry_out(plan, (REFERENCE, *made), say, wanted if chosen.tune else ())
+        plan = plan_from_artifact(original, missing, folder, recorded, chosen, say)
+        refused = _carry_out(plan, (REFERENCE, *missing), say, wanted if chosen.tune else ())
     return _checked(target, refused)
 
 
@@ -292,9 +292,9 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say, tuned: Sequence[str]
         if tuned:
             if not asked:
                 plan.gate.prepare()
-            made = {**manifest.variants, **outcome.variants}
-            ours = {name: made[name] for name in tuned if name in made}
-            outcome = replace(outcome, variants={**outcome.variants, **tune_variants(plan, ours, say)})
+            every = {**manifest.variants, **outcome.variants}
+            chosen = {name: every[name] for name in tuned if name in every}
+            outcome = replace(outcome, variants={**outcome.variants, **tune_variants(plan, chosen, say)})
     finally:
         plan.plain.close()
     say("write")

@@ -96,7 +96,7 @@ def in_turn(
     names, started = list(runs), clock()
     for number in range(rounds[1]):
         spent = clock() - started
-        if spent > 2 * budget_s or (number >= rounds[0] and spent >= budget_s):
+        if number and (spent > 2 * budget_s or (number >= rounds[0] and spent >= budget_s)):
             break
         first = number % len(names)
         for name in names[first:] + names[:first]:

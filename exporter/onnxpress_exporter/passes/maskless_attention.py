@@ -54,8 +54,8 @@ def maskless_attention(model: onnx_ir.Model) -> int:
 def _nothing_is_padded(graph: onnx_ir.Graph, node: onnx_ir.Node, mask: onnx_ir.Value) -> onnx_ir.Value:
     """bool (): whether every place of a mask, int (batch, keys), is kept."""
     least = add_node(node, "ReduceMin", [mask], dtype=mask.dtype, shape=(), attributes={"keepdims": 0})
-    one = add_constant(graph, "kept", np.array(1, np.int32 if mask.dtype == onnx_ir.DataType.INT32 else np.int64))
-    return add_node(node, "GreaterOrEqual", [least, one], dtype=_BOOL, shape=())
+    keeps = add_constant(graph, "kept", np.array(1, np.int32 if mask.dtype == onnx_ir.DataType.INT32 else np.int64))
+    return add_node(node, "GreaterOrEqual", [least, keeps], dtype=_BOOL, shape=())
 
 
 def _branch(node: onnx_ir.Node, inputs: list[onnx_ir.Value | None], name: str) -> onnx_ir.Graph:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from onnxpress.format.manifest import FormTime
@@ -32,55 +33,63 @@ def compared(rounds: Rounds, batch: int, sequence: int) -> dict[str, FormTime]:
     times = {}
     for form, seconds in rounds.items():
         ratios = sorted(mine / theirs for mine, theirs in zip(seconds, default, strict=True))
-        low, high = interval(ratios)
+        low, high = interval(ratios) or (None, None)
         times[form] = FormTime(
             batch,
             sequence,
             milliseconds=round(median(seconds) * 1000, 4),
             least_milliseconds=round(min(seconds) * 1000, 4),
             over_default=round(median(ratios), 4),
-            low=round(low, 4),
-            high=round(high, 4),
+            low=low if low is None else round(low, 4),
+            high=high if high is None else round(high, 4),
         )
     return times
 
 
-def interval(ordered: Sequence[float]) -> tuple[float, float]:
-    """An interval that holds the median of what these numbers are drawn from, by their order alone: as if nothing were
-    known where they are too few."""
+def interval(ordered: Sequence[float]) -> tuple[float, float] | None:
+    """An interval that holds the median of what these numbers are drawn from, by their order alone; None: they are too
+    few to tell."""
     count = len(ordered)
-    below, chance = 0, 0.5**count
-    outside = 2 * chance
+    outside = chance = 2 * 0.5**count  # that all lie on one side
     if outside > _OUTSIDE:
-        return 0.0, math.inf
+        return None
+    below = 0
     while True:
         chance *= (count - below) / (below + 1)
-        if outside + 2 * chance > _OUTSIDE:
+        if outside + chance > _OUTSIDE:
             return ordered[below], ordered[count - 1 - below]
-        outside += 2 * chance
+        outside += chance
         below += 1
 
 
 def winners(times: Mapping[str, Sequence[FormTime]]) -> list[str]:
     """The forms that are clearly faster than the default, the fastest first: over all shapes together, and clearly
     slower at none. None are where the default form differs from itself."""
-    control = times.get(CONTROL, ())
-    if _over(control, "high") < CLEAR or _over(control, "low") > 1 / CLEAR:
+    control = _mean(times.get(CONTROL, ()))
+    if control is None or control.high < CLEAR or control.low > 1 / CLEAR:
         return []
-    clear = [
-        form
-        for form, shapes in times.items()
-        if form not in (DEFAULT_FORM, CONTROL)
-        and _over(shapes, "high") < CLEAR
-        and all(shape.low <= 1 / CLEAR for shape in shapes)
-    ]
-    return sorted(clear, key=lambda form: _over(times[form], "over_default"))
+    means = {form: _mean(shapes) for form, shapes in times.items() if form not in (DEFAULT_FORM, CONTROL)}
+    clear = {
+        form: mean.ratio
+        for form, mean in means.items()
+        if mean is not None and mean.high < CLEAR and all((shape.low or 0) <= 1 / CLEAR for shape in times[form])
+    }
+    return sorted(clear, key=lambda form: clear[form])
 
 
-def _over(shapes: Sequence[FormTime], figure: str) -> float:
-    """Geometric mean over shapes; 1 where there are none. Of ends of intervals it is an end of one that is too wide
-    rather than too narrow."""
-    values = [getattr(shape, figure) for shape in shapes]
-    if not values or 0 in values:
-        return 1.0 if not values else 0.0
-    return math.exp(sum(map(math.log, values)) / len(values))
+@dataclass(frozen=True, slots=True)
+class _Mean:
+    """Geometric means over shapes. Those of ends of intervals end one that is rather too wide than too narrow."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+def _mean(shapes: Sequence[FormTime]) -> _Mean | None:
+    """None: there is no shape, or one of too few rounds."""
+    ends = [(shape.over_default, shape.low, shape.high) for shape in shapes]
+    logs = [(math.log(ratio), math.log(low), math.log(high)) for ratio, low, high in ends if low and high]
+    if not logs or len(logs) < len(ends):
+        return None
+    return _Mean(*(math.exp(sum(column) / len(logs)) for column in zip(*logs, strict=True)))

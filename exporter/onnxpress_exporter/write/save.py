@@ -44,8 +44,8 @@ def save_beside(model: onnx_ir.Model, path: Path) -> tuple[Path, ...]:
     """
     tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
     beside = dict.fromkeys(tensor.location for tensor in tensors if isinstance(tensor, onnx_ir.ExternalTensor))
-    own = sum(tensor.nbytes for tensor in tensors if not isinstance(tensor, onnx_ir.ExternalTensor))
-    if beside and own > _OWN_BYTES:
-        raise PassError(f"{path.name} would have {own:,} bytes of weights of its own beside those that it shares.")
+    apart = sum(tensor.nbytes for tensor in tensors if not isinstance(tensor, onnx_ir.ExternalTensor))
+    if beside and apart > _OWN_BYTES:
+        raise PassError(f"{path.name} would have {apart:,} bytes of weights of its own beside those that it shares.")
     onnx_ir.save(model, path)
     return (path, *(path.with_name(str(location)) for location in beside))

@@ -9,7 +9,7 @@ from onnxpress.engine.choice import choose
 from onnxpress.engine.forms import choose_form, place_of
 from onnxpress.errors import UnsupportedFormat, printable
 from onnxpress.format.fidelity import answers_of
-from onnxpress.format.manifest import GraphInfo, Manifest, TensorInfo, Tuning, Variant
+from onnxpress.format.manifest import FormTime, GraphInfo, Manifest, TensorInfo, Tuning, Variant
 from onnxpress.format.model import Adopted, trust_of
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.format.variants import DEFAULT_FORM
@@ -244,11 +244,15 @@ def _tuning(tuning: Tuning) -> list[str]:
     lines = [f"{where}: {tuning.form}"]
     for form, times in tuning.times.items():
         if form != DEFAULT_FORM:
-            spread = ", ".join(
-                f"{t.over_default:.2f} ({t.low:.2f} to {t.high:.2f}) at {t.batch}x{t.sequence}" for t in times
-            )
-            lines.append(f"{form} there takes of the default form's time {spread}")
+            shares = ", ".join(f"{t.over_default:.2f} ({_spread(t)}) at {t.batch}x{t.sequence}" for t in times)
+            lines.append(f"{form} there takes of the default form's time {shares}")
     return lines + [f"{form} there: {reason}" for form, reason in tuning.refused.items()]
+
+
+def _spread(time: FormTime) -> str:
+    if time.low is None or time.high is None:
+        return "too few rounds to be sure"
+    return f"{time.low:.2f} to {time.high:.2f}"
 
 
 def _chosen(manifest: Manifest) -> str:

@@ -91,15 +91,16 @@ class VariantForm:
 @dataclass(frozen=True, slots=True)
 class FormTime:
     """Times of a form at one shape, where a variant was tuned: the median and the least, in milliseconds; and what they
-    are over the default form's, which was run in turn: the median of the rounds, and an interval that holds it."""
+    are over the default form's, which was run in turn: the median of the rounds, and an interval that holds it, null
+    where there were too few rounds to tell."""
 
     batch: int
     sequence: int
     milliseconds: float
     least_milliseconds: float
     over_default: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
