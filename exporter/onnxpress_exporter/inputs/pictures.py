@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,11 @@ from onnxpress.image.transform import output_size
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
+from onnxpress_exporter.inputs.base import shaped
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.source.image_processors import load_image_processor, read_image_processor
 from onnxpress_exporter.source.load_arguments import LoadArguments
-from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.row import ExportTask, Tower
 
 _BATCH = "batch"
 
@@ -40,11 +39,23 @@ class PictureInputs:
     def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
 
-    def traceable(self, row: ExportTask, model: Any) -> Traceable:
-        """float32 (batch, channels, height, width), of one size where the program makes all pictures of one."""
+    def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
+        """As `Inputs` says."""
+        assert row.outputs is not None, f"{row.name} has graphs of its own"
+        return [self.traceable_tower(Tower("model", "encoder", "image", model, row.outputs(model)), row.by_rows(model))]
+
+    def traceable_tower(self, tower: Tower, module: Any = None) -> Traceable:
+        """float32 (batch, channels, height, width), of one size where the program makes all pictures of one.
+
+        Args:
+            module: what is traced in the place of the tower's own, which answers the same.
+
+        Raises:
+            UnsupportedCheckpoint: it does not take such pictures.
+        """
         import torch
 
-        assert row.outputs is not None, f"{row.name} has graphs of its own"
+        model, name = tower.module, type(getattr(tower.module, "checkpoint", tower.module)).__name__
         size = output_size(self._settings.steps)
         axes: tuple[str | int, ...] = (_BATCH, CHANNELS, *(size or ("height", "width")))
         source = TensorInfo(self._settings.input_names[0], "float32", axes)
@@ -56,29 +67,20 @@ class PictureInputs:
         except Exception as error:
             shape = " x ".join(map(str, size)) if size else "of any size"
             raise UnsupportedCheckpoint(
-                f"{type(model).__name__} does not run on pictures as its image processor makes them ({shape}): "
-                f"{first_line(error)}"
+                f"{name} does not run on pictures as its image processor makes them ({shape}): {first_line(error)}"
             ) from error
-        outputs = tuple(
-            _shaped(tensor, answers) for tensor in row.outputs(model) if answers.get(tensor.name) is not None
-        )
-        if not outputs or outputs[0].name != row.outputs(model)[0].name:
-            raise UnsupportedCheckpoint(f"{type(model).__name__} does not return {row.outputs(model)[0].name}.")
-        return Traceable(GraphSpec("model", (source,), outputs), row.by_rows(model), {source.name: pixels})
+        outputs = tuple(shaped(tensor, answers) for tensor in tower.outputs if answers.get(tensor.name) is not None)
+        if not outputs or outputs[0].name != tower.outputs[0].name:
+            raise UnsupportedCheckpoint(f"{name} does not return {tower.outputs[0].name}.")
+        spec = GraphSpec(tower.name, (source,), outputs, tower.role)
+        return Traceable(spec, module or model, {source.name: pixels})
 
-    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+    def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
         for name in _FILES:
             if (source := checkpoint.model_folder / name).is_file():
                 shutil.copyfile(source, folder / name)
         return Processors(image=self._settings)
-
-
-def _shaped(tensor: TensorInfo, answers: Mapping[str, Any]) -> TensorInfo:
-    """An output whose axes after the batch are those of an answer, where the task's row does not name them."""
-    if len(tensor.axes) > 1:
-        return tensor
-    return replace(tensor, axes=(_BATCH, *(int(axis) for axis in answers[tensor.name].shape[1:])))
 
 
 def read_pictures(checkpoint: Checkpoint, arguments: LoadArguments) -> PictureInputs:
