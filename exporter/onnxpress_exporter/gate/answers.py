@@ -91,7 +91,11 @@ class AnswersGate:
 
     def _reader(self, name: str, info: GraphInfo, probe: Probe) -> _Reader:
         expected = reference_answers(
-            lambda arrays: self._reference.run(arrays, name), probe.collate, probe.samples, info.outputs
+            lambda arrays: self._reference.run(arrays, name),
+            probe.collate,
+            probe.samples,
+            info.outputs,
+            pads=probe.pads,
         )
         return _Reader(name, info, probe, expected)
 

@@ -31,8 +31,16 @@ class Inputs(Protocol):
         """Write the files that the runtime and other libraries read them with, and say what the manifest does."""
 
 
-def shaped(tensor: TensorInfo, answers: Mapping[str, Any]) -> TensorInfo:
-    """An output whose axes after the batch are those of an answer, where the task's row does not name them."""
+def shaped(tensor: TensorInfo, answers: Sequence[Mapping[str, Any]]) -> TensorInfo:
+    """An output whose axes after the batch are those of the answers, where the task's row does not name them: a number
+    where inputs of all sizes have the same, a name elsewhere."""
     if len(tensor.axes) > 1:
         return tensor
-    return replace(tensor, axes=(*tensor.axes, *(int(axis) for axis in answers[tensor.name].shape[1:])))
+    shapes = zip(*(answer[tensor.name].shape[1:] for answer in answers), strict=True)
+    axes = (int(a) if len({a, *b}) == 1 else f"{tensor.name}.{place}" for place, (a, *b) in enumerate(shapes, start=1))
+    return replace(tensor, axes=(*tensor.axes, *axes))
+
+
+def class_of(module: Any) -> str:
+    """The name of a model's class, of one of its towers too."""
+    return type(getattr(module, "checkpoint", module)).__name__

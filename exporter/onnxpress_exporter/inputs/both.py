@@ -32,8 +32,9 @@ class TextAndPictureInputs:
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says."""
         assert row.towers is not None, f"{row.name} has no towers"
-        pictures = self._pictures.write(row, checkpoint, folder, model)
-        reads = next(tower for tower in row.towers(model) if tower.takes == "text")
+        tower = {tower.takes: tower for tower in row.towers(model)}
+        pictures = self._pictures.write(row, checkpoint, folder, tower["image"].module)
+        reads = tower["text"]
         texts = self._texts.write_for(checkpoint, folder, reads.module, writes=row.writes, tokens=reads.tokens)
         return Processors(text=texts, image=pictures.image)
 

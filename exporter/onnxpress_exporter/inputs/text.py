@@ -58,7 +58,7 @@ class TextInputs:
         part = Traceable(spec, tower.module, example_inputs(spec, self._tokenizer))
         check_runs(part)
         with torch.no_grad():
-            answers = tower.module(**part.inputs)
+            answers = [tower.module(**part.inputs)]
         outputs = tuple(shaped(tensor, answers) for tensor in tower.outputs)
         return replace(part, spec=replace(spec, outputs=outputs))
 
