@@ -182,8 +182,7 @@ class Tuner:
             except OnnxpressError as error:
                 refused[name] = str(error)
                 continue
-            told = "; ".join(about[part] for part in name.split("+"))
-            return name, VariantForm(told, written[name], quality)
+            return name, VariantForm("; ".join(about[part] for part in name.split("+")), written[name], quality)
         return None
 
     def _judge(self, precision: str, variant: Variant, session: Session) -> Quality:
