@@ -15,6 +15,7 @@ import numpy as np
 from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
     CenterCrop,
+    CropShare,
     ImageSettings,
     Normalization,
     PictureStep,
@@ -22,6 +23,7 @@ from onnxpress.format.pictures import (
     Resample,
     Resize,
     ResizeEdge,
+    ResizeEdgeUp,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -76,7 +78,7 @@ def read_image_processor(processor: Any, input_name: str = "pixel_values") -> Im
     name = type(processor).__name__.removesuffix("Pil")
     reader = READERS.get(name)
     if reader is None:
-        if overridden := sorted(_overridden(type(processor))):
+        if overridden := sorted(overridden(type(processor))):
             raise UnsupportedCheckpoint(
                 f"{name} is not read by this version: it has its own {', '.join(overridden)}. No artifact was written."
             )
@@ -87,7 +89,7 @@ def read_image_processor(processor: Any, input_name: str = "pixel_values") -> Im
     return settings
 
 
-def _overridden(kind: type) -> Iterator[str]:
+def overridden(kind: type) -> Iterator[str]:
     """The methods of the base class that a class or one between has its own of."""
     for parent in kind.__mro__:
         if parent.__module__.startswith("transformers.image_processing_"):
@@ -216,6 +218,27 @@ def _read_glpn(processor: Attributes) -> Program:
     return [step] if processor.do_resize else [], _values(processor)
 
 
+def _read_perceiver(processor: Attributes) -> Program:
+    """Cropped before it is resized, to a share of its shorter edge."""
+    size, crop = processor.size, processor.crop_size
+    steps: list[PictureStep] = []
+    if processor.do_center_crop:
+        steps.append(CropShare(size.height / crop.height, size.width / crop.width))
+    if processor.do_resize:
+        steps.append(_resize(processor, size))
+    return steps, _values(processor)
+
+
+def _read_textnet(processor: Attributes) -> Program:
+    """Each edge goes up to a multiple."""
+    edge, steps = processor.size.shortest_edge, list[PictureStep]()
+    if processor.do_resize:
+        if not edge:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} has no shortest_edge.")
+        steps.append(ResizeEdgeUp(edge, processor.size_divisor, resample_of(processor)))
+    return [*steps, *_crop(processor)], _values(processor)
+
+
 #: Classes that override what the base class does, by name without "Pil". Those of BEiT and MobileNetV2 only add maps of
 #: segments to what they take.
 READERS: Mapping[str, Callable[[Any], Program]] = {
@@ -226,8 +249,10 @@ READERS: Mapping[str, Callable[[Any], Program]] = {
     "LevitImageProcessor": _read_levit,
     "MobileNetV2ImageProcessor": _read_plainly,
     "MobileViTImageProcessor": _read_mobilevit,
+    "PerceiverImageProcessor": _read_perceiver,
     "PoolFormerImageProcessor": _read_poolformer,
     "SegformerImageProcessor": _read_segformer,
+    "TextNetImageProcessor": _read_textnet,
 }
 
 

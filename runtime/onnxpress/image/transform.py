@@ -17,11 +17,13 @@ from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
     CHANNELS,
     CenterCrop,
+    CropShare,
     ImageSettings,
     PictureStep,
     PixelValues,
     Resize,
     ResizeEdge,
+    ResizeEdgeUp,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from onnxpress.image.sizes import Pixels
 
-#: What each step that resizes makes of a size.
+#: What each step makes of a size.
 _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     Resize: lambda step, size: (step.height, step.width),
     ResizeEdge: lambda step, size: (
@@ -41,8 +43,11 @@ _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
         if step.longest is None
         else sizes.shortest_and_longest_edge(size, step.shortest, step.longest)
     ),
+    ResizeEdgeUp: lambda step, size: sizes.up_to_multiple(sizes.shortest_edge(size, step.shortest), step.divisor),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
+    CenterCrop: lambda step, size: (step.height, step.width),
+    CropShare: lambda step, size: sizes.share_of_shorter(size, (step.height, step.width)),
 }
 
 #: The numbers that a channel may have.
@@ -90,8 +95,6 @@ def apply(step: PictureStep, image: Image) -> Image:
     Raises:
         InputError: the step would leave no pixels, or too many.
     """
-    if isinstance(step, CenterCrop):
-        return _cropped(image, (step.height, step.width))
     size = (image.height, image.width)
     height, width = _SIZES[type(step)](step, size)
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
@@ -99,6 +102,8 @@ def apply(step: PictureStep, image: Image) -> Image:
             f"A picture of {size[1]}x{size[0]} pixels would become {width}x{height} for this model, which is "
             f"{'nothing' if height * width < 1 else f'more than {MAX_PIXELS} pixels'}: cut it to a less extreme shape."
         )
+    if isinstance(step, (CenterCrop, CropShare)):
+        return _cropped(image, (height, width))
     return image.resize((width, height), resample=_filter(step.resample))
 
 
