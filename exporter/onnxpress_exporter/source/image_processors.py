@@ -78,9 +78,9 @@ def read_image_processor(processor: Any, input_name: str = "pixel_values") -> Im
     name = type(processor).__name__.removesuffix("Pil")
     reader = READERS.get(name)
     if reader is None:
-        if overridden := sorted(overridden(type(processor))):
+        if methods := sorted(overridden(type(processor))):
             raise UnsupportedCheckpoint(
-                f"{name} is not read by this version: it has its own {', '.join(overridden)}. No artifact was written."
+                f"{name} is not read by this version: it has its own {', '.join(methods)}. No artifact was written."
             )
         reader = _read_plainly
     steps, values = reader(processor)
