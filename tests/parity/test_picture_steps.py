@@ -21,16 +21,21 @@ from transformers import (
     PerceiverImageProcessorPil,
     TextNetImageProcessorPil,
     ViTImageProcessorPil,
+    YolosImageProcessorPil,
 )
 from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import SizeDict, load_image
 
 from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
+    PIXEL_MASK,
     CenterCrop,
     CropShare,
     ImageSettings,
     Normalization,
+    PadToMultiple,
+    PadToSize,
+    PicturePad,
     PictureStep,
     PixelValues,
     Resample,
@@ -76,7 +81,15 @@ ROWS: Mapping[type[Any], Row] = {
         | st.builds(
             lambda edge, more, name: ResizeEdge(edge, name, edge + more), _edges, st.integers(0, 600), _filters
         ),
-        _by(lambda s: {"shortest_edge": s.shortest} | ({"longest_edge": s.longest} if s.longest else {})),
+        lambda s, pixels: (
+            YolosImageProcessorPil().resize(
+                pixels, SizeDict(shortest_edge=s.shortest, longest_edge=s.longest), FILTERS.index(s.resample)
+            )
+            if s.divisor
+            else _by(lambda s: {"shortest_edge": s.shortest} | ({"longest_edge": s.longest} if s.longest else {}))(
+                s, pixels
+            )
+        ),
     ),
     ResizeEdgeUp: Row(
         st.builds(ResizeEdgeUp, _edges, st.integers(1, 64), _filters),
@@ -107,8 +120,30 @@ ROWS: Mapping[type[Any], Row] = {
 }
 
 
+_divisors = st.integers(1, 64)
+
+#: What pads numbers after the steps.
+PADS: Mapping[type[Any], Row] = {
+    PadToSize: Row(
+        st.builds(PadToSize, st.integers(1, 900), st.integers(1, 900)),
+        lambda pad, pixels: PLAIN.pad([pixels], SizeDict(height=pad.height, width=pad.width))[0],
+    ),
+    PadToMultiple: Row(
+        st.builds(PadToMultiple, _divisors),
+        lambda pad, pixels: PLAIN.pad(
+            [pixels], SizeDict(**{name: -(-edge // pad.divisor) * pad.divisor for name, edge in _sides(pixels)})
+        )[0],
+    ),
+}
+
+
+def _sides(pixels: Pixels) -> list[tuple[str, int]]:
+    return list(zip(("height", "width"), pixels.shape[1:], strict=True))
+
+
 def test_every_step_has_a_row() -> None:
     assert set(ROWS) == set(get_args(PictureStep))
+    assert set(PADS) == set(get_args(PicturePad))
     assert set(FILTERS) == set(get_args(Resample))
 
 
@@ -151,6 +186,23 @@ def _bounded(step: Any, image: Image.Image) -> Image.Image:
     if edge > 1 and edge**2 * longest > 20 * _MOST_PIXELS:
         raise InputError("left to other tests")
     return apply(step, image)
+
+
+@pytest.mark.parametrize("kind", PADS, ids=lambda kind: kind.__name__)
+@settings(max_examples=15)
+@given(st.data(), st.integers(0, 9), shapes())
+def test_padding_is_transformers(kind: type[Any], data: st.DataObject, seed: int, shape: tuple[int, int]) -> None:
+    pad, image = data.draw(PADS[kind].steps), picture(seed, shape)
+    transform = Transform(ImageSettings(("pixel_values", PIXEL_MASK), (), PixelValues(), pad))
+    pixels = np.ascontiguousarray(np.moveaxis(np.asarray(image), -1, 0))
+    try:
+        arrays = transform.arrays(image)
+    except InputError:
+        assert shape[0] > getattr(pad, "height", EDGE) or shape[1] > getattr(pad, "width", EDGE)
+        return
+    assert np.array_equal(arrays["pixel_values"], PADS[kind].reference(pad, pixels))
+    mask = PLAIN.pad([pixels], SizeDict(**dict(_sides(arrays["pixel_values"]))), return_mask=True)[1][0]
+    assert np.array_equal(arrays[PIXEL_MASK], mask) and arrays[PIXEL_MASK].dtype == mask.dtype
 
 
 MODES = ("RGB", "L", "LA", "RGBA", "P", "PA", "1", "CMYK", "YCbCr", "HSV", "I;16", "F")

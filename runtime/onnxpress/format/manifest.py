@@ -15,7 +15,7 @@ from typing import Literal
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.adopted import Adapter, Adopted
 from onnxpress.format.older import upgrade
-from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings
+from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings, PicturePad, PictureStep, ResizeEdge
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
@@ -43,8 +43,9 @@ class TensorInfo:
 class GraphInfo:
     """What every variant of one graph takes and returns, and what it does in the model: its role.
 
-    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); in other tools' exports also "keys"
-    (makes keys and values of a text) and "prompt" (reads the first tokens of a row, where the decoder goes on).
+    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); "text" and "vision" where texts and
+    pictures are read apart and compared; in other tools' exports also "keys" (makes keys and values of a text) and
+    "prompt" (reads the first tokens of a row, where the decoder goes on).
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -176,10 +177,23 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PairScores:
+    """How the vectors of a text and of a picture become a score: cosine * `scale` + `bias`, and then `function`:
+    "softmax" over all texts, or "sigmoid" for each. `scale`: None where the graph of pictures gives one for each place.
+    `cuts`: texts are cut to the model's longest row; otherwise longer ones are refused."""
+
+    function: Literal["softmax", "sigmoid"]
+    scale: float | None = None
+    bias: float = 0.0
+    cuts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
-    the default one's name: texts put before a query that documents are ranked for."""
+    the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
+    compared, where each has a graph of its own."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -188,6 +202,7 @@ class Postprocessing:
     entailment: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
+    pairs: PairScores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +338,11 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
     value = encode(manifest)
-    if manifest.provenance.adopted is None:  # most are not: readers that do not know the field read those
+    # Most have neither: readers that do not know the field read those.
+    if manifest.provenance.adopted is None:
         del value["provenance"]["adopted"]
+    if manifest.postprocessing.pairs is None:
+        del value["postprocessing"]["pairs"]
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -370,10 +388,15 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
     at = "processors.image"
     if not settings.input_names:
         raise _contradiction(where, f"{at}.input_names", "there is none")
-    for place, step in enumerate(settings.steps):
-        sizes = [getattr(step, field.name) for field in fields(step)]
+    operations: dict[str, PictureStep | PicturePad] = {f"steps[{i}]": step for i, step in enumerate(settings.steps)}
+    if settings.pad is not None:
+        operations["pad"] = settings.pad
+    for name, operation in operations.items():
+        sizes = [getattr(operation, field.name) for field in fields(operation)]
         if any(isinstance(size, int) and not 1 <= size <= MAX_EDGE for size in sizes):
-            raise _contradiction(where, f"{at}.steps[{place}]", f"not a size from 1 to {MAX_EDGE} pixels")
+            raise _contradiction(where, f"{at}.{name}", f"not a size from 1 to {MAX_EDGE} pixels")
+        if isinstance(operation, ResizeEdge) and operation.divisor is not None and operation.longest is None:
+            raise _contradiction(where, f"{at}.{name}.divisor", "without longest")
     for place, normalization in enumerate(settings.values.normalizations):
         row = f"{at}.values.normalizations[{place}]"
         if len(normalization.mean) != CHANNELS or len(normalization.std) != CHANNELS:
