@@ -12,6 +12,7 @@ import pytest
 import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
+from tests.fixtures.tiny_towers import tiny_tower_checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -37,6 +38,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
+    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
     "image-to-text": (PICTURES, b"no picture", NEW),
 }
@@ -48,6 +50,7 @@ def opened(
     trained: Callable[[str], Path],
     describer: Callable[[str], Path],
     ours: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Any]:
     """`opened(task)` -> a pipeline for it."""
 
@@ -63,6 +66,8 @@ def opened(
                 return ours(trained("tiny-digits-vit"), task)
             case "image-to-text":
                 return ours(describer("vit-gpt2"), task)
+            case "zero-shot-image-classification":
+                return ours(tiny_tower_checkpoint("clip", tmp_path_factory.mktemp("clip")), task)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":

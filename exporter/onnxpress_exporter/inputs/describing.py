@@ -13,12 +13,10 @@ from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.generating import Built, build_describing
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.inputs.pictures import ANY_SIZES, PictureInputs, examples, read_pictures
-from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
+from onnxpress_exporter.inputs.text import TextInputs, read_text
+from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.load_arguments import LoadArguments
-from onnxpress_exporter.source.tables import find_tables
 from onnxpress_exporter.tasks.row import ExportTask
-from onnxpress_exporter.write.tokenizer_files import copy_tokenizer_files
-from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 
 
 class DescribingInputs:
@@ -26,11 +24,11 @@ class DescribingInputs:
 
     check: Check | None = None
 
-    def __init__(self, pictures: PictureInputs, tokenizer: Any) -> None:
+    def __init__(self, pictures: PictureInputs, texts: TextInputs) -> None:
         self._pictures = pictures
-        self._tokenizer = tokenizer
+        self._texts = texts
 
-    def traceable(self, row: ExportTask, model: Any) -> Traceable:
+    def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
         raise AssertionError(f"{row.name} writes text: its graphs are those of generation")
 
     def built(self, model: Any) -> Built:
@@ -40,15 +38,12 @@ class DescribingInputs:
         pixels = TensorInfo(name, "float32", ("texts", CHANNELS, *(size or ("height", "width"))))
         return build_describing(model, pixels, examples(settings, size or ANY_SIZES[0])[name])
 
-    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+    def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says."""
-        pictures = self._pictures.write(checkpoint, folder, model, writes=writes)
-        write_tokenizer(self._tokenizer, folder)
         from onnxpress_exporter.graphs.describing import describer_of
 
-        decoder = describer_of(model).decoder
-        texts = tokenizer_settings(self._tokenizer, decoder.config, find_tables(decoder))
-        copy_tokenizer_files(checkpoint, self._tokenizer, folder, None)
+        pictures = self._pictures.write(row, checkpoint, folder, model)
+        texts = self._texts.write_for(checkpoint, folder, describer_of(model).decoder, writes=row.writes)
         return Processors(text=texts, image=pictures.image)
 
 
@@ -59,4 +54,4 @@ def read_describing(checkpoint: Checkpoint, arguments: LoadArguments) -> Describ
         UnsupportedCheckpoint: one of them is missing, or cannot be read as transformers reads it.
         VerificationFailed: the image processor was read wrong.
     """
-    return DescribingInputs(read_pictures(checkpoint, arguments), load_tokenizer(checkpoint, arguments))
+    return DescribingInputs(read_pictures(checkpoint, arguments), read_text(checkpoint, arguments))
