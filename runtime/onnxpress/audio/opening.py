@@ -21,14 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError, MissingDependency
+from onnxpress.format.sounds import RATES
 
 Samples = NDArray[np.float32]
 
 #: Of one sound, at its own rate: 12 hours at 16 kHz, which take 2.8 GB as float32.
 MAX_SAMPLES = 700_000_000
-
-#: Samples a second that a file may have: of telephones to those of instruments.
-RATES = range(1_000, 384_001)
 
 MAX_CHANNELS = 64
 

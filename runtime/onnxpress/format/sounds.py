@@ -6,8 +6,18 @@ Steps on samples come first; at most one `Spectrum` makes frames of them; steps 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+#: Samples a second that a sound may have: from those of telephones to those of instruments.
+RATES = range(1_000, 384_001)
+
+#: The most samples or frames that a step may ask for: an hour at the highest rate.
+MAX_LENGTH = 3_600 * 384_000
+
+#: The longest transform.
+MAX_FFT = 65_536
 
 Window = Literal["hann", "povey"]
 MelScale = Literal["htk", "kaldi", "slaney"]
@@ -147,19 +157,11 @@ class CopyFrames:
     op: Literal["copy-frames"] = "copy-frames"
 
 
-SoundStep = (
-    ScaleSamples
-    | StandardizeSamples
-    | EmphasizeSamples
-    | FitSamples
-    | Spectrum
-    | LimitRange
-    | ShiftScale
-    | FitFrames
-    | StandardizeBands
-    | StackFrames
-    | CopyFrames
-)
+#: Steps before a spectrum, and those that change its frames.
+OF_SAMPLES = ScaleSamples | StandardizeSamples | EmphasizeSamples | FitSamples | Spectrum
+OF_FRAMES = LimitRange | ShiftScale | FitFrames | StandardizeBands | StackFrames | CopyFrames
+
+SoundStep = OF_SAMPLES | OF_FRAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +177,33 @@ class SoundSettings:
     steps: tuple[SoundStep, ...] = ()
     bands_first: bool = False
     least: int = 1
+
+
+def faults_of(settings: SoundSettings) -> Iterator[tuple[str, str]]:
+    """The fields that contradict others or cannot be carried out, each with what is wrong with it."""
+    if not 1 <= len(settings.input_names) <= 2:
+        yield "input_names", "not one name or two"
+    if settings.rate not in RATES:
+        yield "rate", f"not from {RATES.start} to {RATES.stop - 1}"
+    if not 1 <= settings.least <= MAX_LENGTH:
+        yield "least", f"not from 1 to {MAX_LENGTH}"
+    framed = False
+    for place, step in enumerate(settings.steps):
+        for name, fault in _faults_of_step(step, settings.rate, framed=framed):
+            yield f"steps[{place}]{name}", fault
+        framed = framed or isinstance(step, Spectrum)
+
+
+def _faults_of_step(step: SoundStep, rate: int, *, framed: bool) -> Iterator[tuple[str, str]]:
+    if isinstance(step, OF_SAMPLES if framed else OF_FRAMES):
+        yield "", f"{step.op} {'after' if framed else 'before'} the spectrum"
+    for name in ("samples", "frames", "frame", "hop", "fft", "count"):
+        if not 1 <= getattr(step, name, 1) <= MAX_LENGTH:
+            yield f".{name}", f"not from 1 to {MAX_LENGTH}"
+    if isinstance(step, ShiftScale) and step.divisor == 0:
+        yield ".divisor", "zero"
+    if isinstance(step, Spectrum):
+        if not 2 <= step.frame <= step.fft <= MAX_FFT:
+            yield ".frame", f"not from 2 to fft, and that to {MAX_FFT}"
+        if not 1 <= step.mels.bands <= MAX_FFT or not 0 <= step.mels.lowest < step.mels.highest <= rate:
+            yield ".mels", "no bands from a lower frequency to a higher"
