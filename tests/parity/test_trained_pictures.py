@@ -48,7 +48,7 @@ def test_a_folder_on_the_command_line_is_answered_and_drawn(
     trained: Callable[[str], Path], store: Store, tmp_path: Path
 ) -> None:
     checkpoint = trained("tiny-digits-vit")
-    artifact, photos = store.artifact(checkpoint, precision=("fp32", "q8")), tmp_path / "photos"
+    artifact, photos = store.artifact(checkpoint, precision=("fp32", "q8")).folder, tmp_path / "photos"
     photos.mkdir()
     with (checkpoint / "examples.jsonl").open(encoding="utf-8") as lines:
         examples = [json.loads(line) for line, _ in zip(lines, "ab", strict=False)]
@@ -58,7 +58,9 @@ def test_a_folder_on_the_command_line_is_answered_and_drawn(
     def call(*arguments: str) -> Result:
         return CliRunner().invoke(program, ["run", str(artifact), str(photos), *arguments])
 
-    shown = call("--draw", str(tmp_path / "drawn")).output.splitlines()
+    drawn = call("--draw", str(tmp_path / "drawn"))
+    assert drawn.exit_code == 0, drawn.exception
+    shown = drawn.output.splitlines()
     assert [shown[0], shown[7]] == [str(photos / "0.png"), str(photos / "1.png")]
     assert [shown[1].split()[1], shown[8].split()[1]] == [row["label"] for row in examples]
     assert [open_picture(tmp_path / "drawn" / f"{place}.png").size[0] for place in (0, 1)] == [384, 384]

@@ -32,8 +32,6 @@ class Failure:
     epilog="""\b
   onnxpress run qa '{"question": "Who?", "context": "It was Ada."}' -s top_k=2
   cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
-  onnxpress run detector-artifact photos/ --draw drawn/
-More, and what INPUT may be: docs/usage.md
 """
 )
 @click.argument("artifact")
@@ -89,7 +87,7 @@ def run(
     draw: Path | None,
     said: dict[str, Any],
 ) -> None:
-    """Answer each INPUT with ARTIFACT, or else each line of standard input (-)."""
+    """Answer each INPUT (docs/usage.md), or else each line of standard input (-)."""
     from onnxpress.cli import pictures, rows
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits
@@ -109,8 +107,9 @@ def run(
         if drawings is not None:
             if not sees:
                 raise click.UsageError(f"--draw is for pictures, and {pipe.task} does not read any.")
-            asked = list(asked) if inputs and STANDARD_INPUT not in inputs else asked
-            drawings.check(len(asked) if isinstance(asked, list) else 1)
+            known = list(asked) if inputs and STANDARD_INPUT not in inputs else []
+            drawings.check(len(known))
+            asked = iter(known or asked)
         if not (as_json or names or goes_on or sees) and isinstance(pipe, ShowsText) and pipe.streams(options):
             for row in asked:
                 try:
