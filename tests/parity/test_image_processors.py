@@ -56,6 +56,17 @@ ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("MobileViT", {"do_flip_channel_order": False, "do_normalize": True}),
     ("Segformer", {"size": _FLAT, "do_center_crop": True, "crop_size": _CROP}),
     ("GLPN", {}),
+    ("Bit", {"size": _FLAT, "do_center_crop": False, "do_pad": True, "pad_size": {"height": 64, "width": 80}}),
+    ("Detr", {"size": {"shortest_edge": 60, "longest_edge": 90}}),
+    ("Detr", {"size": {"shortest_edge": 60, "longest_edge": 90}, "pad_size": {"height": 90, "width": 95}}),
+    ("Detr", {"size": {"max_height": 50, "max_width": 70}, "do_pad": False}),
+    ("Detr", {"size": 60, "max_size": 80, "resample": 3}),
+    ("ConditionalDetr", {"size": _FLAT, "do_normalize": False}),
+    ("DeformableDetr", {"size": {"shortest_edge": 47, "longest_edge": 61}}),
+    ("RTDetr", {}),
+    ("RTDetr", {"size": _FLAT, "do_normalize": True, "do_pad": True}),
+    ("Yolos", {"size": {"shortest_edge": 60, "longest_edge": 90}}),
+    ("Yolos", {"size": {"max_height": 50, "max_width": 70}, "do_rescale": False}),
 )
 
 
@@ -83,12 +94,15 @@ def picture(seed: int, height: int, width: int, mode: str) -> Image.Image:
 def test_the_numbers_are_transformers(row: int, seed: int, height: int, width: int, mode: str) -> None:
     processor, transform = _read(row)
     image = picture(seed, height, width, mode)
-    expected = processor(images=load_image(image), return_tensors="np")["pixel_values"][0]
-    obtained = transform(open_picture(image))
-    assert obtained.shape == expected.shape
-    if expected.dtype == np.uint8:
-        assert np.array_equal(obtained, expected)
-    assert np.abs(obtained - expected).max() <= 1e-6
+    answer = processor(images=load_image(image), return_tensors="np")
+    arrays = transform.arrays(open_picture(image))
+    assert set(arrays) == set(answer)
+    for array, obtained in arrays.items():
+        expected = answer[array][0]
+        assert obtained.shape == expected.shape
+        if expected.dtype != np.float32:
+            assert np.array_equal(obtained, expected)
+        assert np.abs(obtained - expected).max() <= 1e-6
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 60), (60, 1), (2, 300), (1_200, 900)], ids=str)

@@ -68,6 +68,7 @@ class AnswersGate:
             self._probe.collate,
             self._probe.samples,
             self._info.outputs,
+            pads=self._probe.pads,
         )
         self._artifact = Artifact(artifact.folder, replace(manifest, padding=manifest.padding and self.padding))
         self._items: list[Any] = []

@@ -54,12 +54,12 @@ class ReferenceAnswers:
 
 
 def reference_answers(
-    run: Runner, collate: Collate, samples: Sequence[Named], outputs: Sequence[TensorInfo]
+    run: Runner, collate: Collate, samples: Sequence[Named], outputs: Sequence[TensorInfo], *, pads: bool = True
 ) -> ReferenceAnswers:
     """Ask PyTorch for each sample alone, and find out whether the architecture itself lets padding change answers.
 
-    Some do (convolutions over tokens, Fourier mixing): for them one answer per text means that only rows of equal
-    length may share a batch, and `padding` is false.
+    Some do (convolutions over tokens or pixels, Fourier mixing): for them one answer per input means that only rows of
+    equal length may share a batch, and `padding` is false. So it is where there is no way to pad (`pads`).
     """
     answers = tuple(_alone(run, collate, sample, outputs) for sample in samples)
     ranges = {tensor.name: _range(answer[tensor.name] for answer in answers) for tensor in outputs}
@@ -69,7 +69,7 @@ def reference_answers(
         (largest_error(in_batch[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
         default=0.0,
     )
-    return ReferenceAnswers(answers, ranges, padding=error <= PRECISIONS[REFERENCE].limits.max_error)
+    return ReferenceAnswers(answers, ranges, padding=pads and error <= PRECISIONS[REFERENCE].limits.max_error)
 
 
 def verify(

@@ -15,7 +15,7 @@ from typing import Literal
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.adopted import Adapter, Adopted
 from onnxpress.format.older import upgrade
-from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings
+from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings, PicturePad, PictureStep, ResizeEdge
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
@@ -374,10 +374,15 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
     at = "processors.image"
     if not settings.input_names:
         raise _contradiction(where, f"{at}.input_names", "there is none")
-    for place, step in enumerate(settings.steps):
-        sizes = [getattr(step, field.name) for field in fields(step)]
+    operations: dict[str, PictureStep | PicturePad] = {f"steps[{i}]": step for i, step in enumerate(settings.steps)}
+    if settings.pad is not None:
+        operations["pad"] = settings.pad
+    for name, operation in operations.items():
+        sizes = [getattr(operation, field.name) for field in fields(operation)]
         if any(isinstance(size, int) and not 1 <= size <= MAX_EDGE for size in sizes):
-            raise _contradiction(where, f"{at}.steps[{place}]", f"not a size from 1 to {MAX_EDGE} pixels")
+            raise _contradiction(where, f"{at}.{name}", f"not a size from 1 to {MAX_EDGE} pixels")
+        if isinstance(operation, ResizeEdge) and operation.divisor is not None and operation.longest is None:
+            raise _contradiction(where, f"{at}.{name}.divisor", "without longest")
     for place, normalization in enumerate(settings.values.normalizations):
         row = f"{at}.values.normalizations[{place}]"
         if len(normalization.mean) != CHANNELS or len(normalization.std) != CHANNELS:

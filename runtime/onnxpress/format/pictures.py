@@ -1,7 +1,8 @@
 """The part of `onnxpress.json` that says how a picture becomes an array: a short program, carried out in order.
 
-The steps change a picture of three 8-bit channels, red, green and blue; at the end its numbers are computed. All of it
-is data; `onnxpress.image` carries it out. docs/artifact.md describes every field for readers of other languages.
+The steps change a picture of three 8-bit channels, red, green and blue; then its numbers are computed, and at the end
+they may be padded. All of it is data; `onnxpress.image` carries it out. docs/artifact.md describes every field for
+readers of other languages.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ class Resize:
 @dataclass(frozen=True, slots=True)
 class ResizeEdge:
     """The shorter edge to `shortest` pixels, the other in proportion, rounded down. `longest`: where the other edge
-    would be longer, it is made that long instead, and the shorter one is in proportion, rounded to the nearest."""
+    would be longer, it is made that long instead, and the shorter one is in proportion, rounded to the nearest.
+    `divisor`, only beside `longest`: both edges then go down to the next multiple of it, before anything is resized."""
 
     shortest: int
     resample: Resample
     longest: int | None = None
+    divisor: int | None = None
     op: Literal["resize-edge"] = "resize-edge"
 
 
@@ -93,9 +96,34 @@ class PixelValues:
 
 
 @dataclass(frozen=True, slots=True)
+class PadToSize:
+    """The numbers to one size in pixels, with zeros below and on the right; a larger picture is refused."""
+
+    height: int
+    width: int
+    op: Literal["pad-to-size"] = "pad-to-size"
+
+
+@dataclass(frozen=True, slots=True)
+class PadToMultiple:
+    """Each edge of the numbers up to the next multiple of `divisor` pixels, with zeros below and on the right."""
+
+    divisor: int
+    op: Literal["pad-to-multiple"] = "pad-to-multiple"
+
+
+PicturePad = PadToSize | PadToMultiple
+
+#: The graph's input, by name, that says which pixels are a picture's own: int64 (height, width), 1 there, 0 elsewhere.
+PIXEL_MASK = "pixel_mask"
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSettings:
-    """How a picture becomes float32 (channels, height, width), the graph's input `input_names[0]`."""
+    """How a picture becomes float32 (channels, height, width), the graph's input `input_names[0]`. With PIXEL_MASK
+    among the names, the graph is told which pixels are padding."""
 
     input_names: tuple[str, ...]
     steps: tuple[PictureStep, ...] = ()
     values: PixelValues = PixelValues()
+    pad: PicturePad | None = None

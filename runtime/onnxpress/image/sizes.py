@@ -30,6 +30,21 @@ def shortest_and_longest_edge(size: Pixels, shortest: int, longest: int) -> Pixe
     return shortest, int(exact * width / height)
 
 
+def multiples_by_edges(size: Pixels, shortest: int, longest: int, divisor: int) -> Pixels:
+    """As `shortest_and_longest_edge`, each edge then down to a multiple (`get_size_with_aspect_ratio_yolos`, which
+    computes the height of a tall picture even where its width is as asked)."""
+    height, width = size
+    exact: float = shortest
+    if max(size) / min(size) * shortest > longest:
+        exact = longest * float(min(size)) / float(max(size))
+        shortest = round(exact)
+    if width < height:
+        return down_to_multiple((int(exact * height / width), shortest), divisor)
+    if height == shortest:
+        return down_to_multiple(size, divisor)
+    return down_to_multiple((shortest, int(exact * width / height)), divisor)
+
+
 def within(size: Pixels, most: Pixels) -> Pixels:
     """As large as fits, rounded down (`get_image_size_for_max_height_width`)."""
     height, width = size
@@ -40,3 +55,8 @@ def within(size: Pixels, most: Pixels) -> Pixels:
 def down_to_multiple(size: Pixels, divisor: int) -> Pixels:
     """Each edge down to a multiple."""
     return size[0] // divisor * divisor, size[1] // divisor * divisor
+
+
+def up_to_multiple(size: Pixels, divisor: int) -> Pixels:
+    """Each edge up to a multiple."""
+    return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor

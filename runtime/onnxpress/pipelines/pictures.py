@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxpress.errors import ArtifactError, InputError
+from onnxpress.format.pictures import PIXEL_MASK, ImageSettings
 from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Sample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 #: Pixels that take about as long as a token of text: a patch of 16x16 is what most models make of them.
 _PIXELS_OF_A_TOKEN = 256
@@ -36,7 +39,7 @@ class PictureOptions:
 
 
 class PictureProcessor:
-    """Pictures to samples: what `onnxpress.image.opening.open_picture` takes, as float32 (3, height, width)."""
+    """Pictures to samples: what `onnxpress.image.opening.open_picture` takes, as what the manifest's program makes."""
 
     def __init__(self, model: LoadedModel) -> None:
         settings = model.artifact.manifest.processors.image
@@ -46,7 +49,7 @@ class PictureProcessor:
                 "Export again."
             )
         self.settings = settings
-        self.collator = Stack()
+        self.collator = picture_collator(settings, padding=model.artifact.manifest.padding)
         self._transform = Transform(settings)
 
     def sample(self, raw: Any, context: Any = None, max_pixels: int = MAX_PIXELS) -> Sample:
@@ -55,13 +58,28 @@ class PictureProcessor:
         Raises:
             InputError: it is none, damaged, too large, or of a shape that the model cannot take.
         """
-        values = self._transform(open_picture(raw, max_pixels))
-        return Sample({self.settings.input_names[0]: values}, cost_of(values), context)
+        return self.sample_of(open_picture(raw, max_pixels), context)
+
+    def sample_of(self, image: Image, context: Any = None) -> Sample:
+        """A picture that is open, in mode "RGB": of a task that asks it something else, such as its size.
+
+        Raises:
+            InputError: it is of a shape that the model cannot take.
+        """
+        return picture_sample(self._transform, image, context)
 
 
-def cost_of(values: NDArray[np.float32]) -> int:
-    """What a picture (channels, height, width) costs, in tokens of text."""
-    return max(1, int(np.prod(values.shape[1:])) // _PIXELS_OF_A_TOKEN)
+def picture_sample(transform: Transform, image: Image, context: Any = None) -> Sample:
+    """A picture in mode "RGB" as a sample: what the program makes of it, and what that costs."""
+    arrays = transform.arrays(image)
+    values = next(iter(arrays.values()))
+    return Sample(arrays, max(1, int(np.prod(values.shape[1:])) // _PIXELS_OF_A_TOKEN), context)
+
+
+def picture_collator(settings: ImageSettings, *, padding: bool) -> Stack:
+    """What makes batches of pictures. Those of different sizes meet only where the graph is told what is padding, and
+    its answer does not depend on it (`padding`, as the manifest says)."""
+    return Stack(pads=padding and PIXEL_MASK in settings.input_names)
 
 
 def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:

@@ -38,6 +38,8 @@ from onnxpress.format.pictures import (
     CenterCrop,
     ImageSettings,
     Normalization,
+    PadToMultiple,
+    PadToSize,
     PixelValues,
     Resample,
     Resize,
@@ -96,6 +98,7 @@ CHANNEL = st.tuples(*[st.floats(0.1, 9)] * CHANNELS)
 STEP = st.one_of(
     st.builds(Resize, EDGE, EDGE, RESAMPLE),
     st.builds(ResizeEdge, EDGE, RESAMPLE, st.none() | EDGE),
+    st.builds(ResizeEdge, EDGE, RESAMPLE, EDGE, EDGE),
     st.builds(ResizeWithin, EDGE, EDGE, RESAMPLE),
     st.builds(ResizeToMultiple, EDGE, RESAMPLE),
     st.builds(CenterCrop, EDGE, EDGE),
@@ -111,6 +114,7 @@ IMAGE = st.none() | st.builds(
         st.lists(st.builds(Normalization, CHANNEL, CHANNEL)).map(tuple),
         st.booleans(),
     ),
+    st.none() | st.builds(PadToSize, EDGE, EDGE) | st.builds(PadToMultiple, EDGE),
 )
 PROCESSORS = st.builds(Processors, TOKENIZER, IMAGE, PROCESSOR)
 POSTPROCESSING = st.builds(
@@ -216,6 +220,21 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], type[ArtifactError], st
         ),
         InvalidManifest,
         r"processors\.image\.steps\[0\]: not a size from 1 to 16384 pixels",
+    ),
+    "a padding would be too large": (
+        lambda m: m["processors"].update(image={"input_names": ["x"], "pad": {"op": "pad-to-multiple", "divisor": 0}}),
+        InvalidManifest,
+        r"processors\.image\.pad: not a size from 1 to 16384 pixels",
+    ),
+    "multiples of edges without a limit": (
+        lambda m: m["processors"].update(
+            image={
+                "input_names": ["x"],
+                "steps": [{"op": "resize-edge", "shortest": 8, "divisor": 4, "resample": "box"}],
+            }
+        ),
+        InvalidManifest,
+        r"processors\.image\.steps\[0\]\.divisor: without longest",
     ),
     "a channel is divided by zero": (
         lambda m: m["processors"].update(
