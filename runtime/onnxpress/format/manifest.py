@@ -379,7 +379,7 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
         operations["pad"] = settings.pad
     for name, operation in operations.items():
         sizes = [getattr(operation, field.name) for field in fields(operation)]
-        if any(isinstance(size, int) and not 1 <= size <= MAX_EDGE for size in sizes):
+        if any(type(size) is int and not 1 <= size <= MAX_EDGE for size in sizes):
             raise _contradiction(where, f"{at}.{name}", f"not a size from 1 to {MAX_EDGE} pixels")
         if isinstance(operation, ResizeEdge) and operation.divisor is not None and operation.longest is None:
             raise _contradiction(where, f"{at}.{name}.divisor", "without longest")

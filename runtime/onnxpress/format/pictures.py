@@ -34,12 +34,14 @@ class Resize:
 class ResizeEdge:
     """The shorter edge to `shortest` pixels, the other in proportion, rounded down. `longest`: where the other edge
     would be longer, it is made that long instead, and the shorter one is in proportion, rounded to the nearest.
-    `divisor`, only beside `longest`: both edges then go down to the next multiple of it, before anything is resized."""
+    `divisor`, only beside `longest`: both edges then go to the next multiple of it, before anything is resized: down,
+    or `up`."""
 
     shortest: int
     resample: Resample
     longest: int | None = None
     divisor: int | None = None
+    up: bool = False
     op: Literal["resize-edge"] = "resize-edge"
 
 
@@ -63,6 +65,20 @@ class ResizeToMultiple:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeNear:
+    """Near to one size in pixels: both edges are scaled alike, as that edge is whose length changes by the smaller
+    share; then each goes to the nearest multiple of `multiple`, of two as near to the even one. `proportional` false:
+    each edge is scaled for itself."""
+
+    height: int
+    width: int
+    resample: Resample
+    multiple: int = 1
+    proportional: bool = True
+    op: Literal["resize-near"] = "resize-near"
+
+
+@dataclass(frozen=True, slots=True)
 class CenterCrop:
     """So many pixels from the middle. A picture that is smaller is set into a black one, half a pixel right of and
     below the middle where it cannot be in it."""
@@ -72,7 +88,7 @@ class CenterCrop:
     op: Literal["center-crop"] = "center-crop"
 
 
-PictureStep = Resize | ResizeEdge | ResizeWithin | ResizeToMultiple | CenterCrop
+PictureStep = Resize | ResizeEdge | ResizeWithin | ResizeToMultiple | ResizeNear | CenterCrop
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +128,25 @@ class PadToMultiple:
     op: Literal["pad-to-multiple"] = "pad-to-multiple"
 
 
-PicturePad = PadToSize | PadToMultiple
+@dataclass(frozen=True, slots=True)
+class PadAround:
+    """Each edge of the numbers up to the next multiple of `divisor` pixels, with zeros on both sides; where they cannot
+    be as many on each, one more below or on the right."""
+
+    divisor: int
+    op: Literal["pad-around"] = "pad-around"
+
+
+@dataclass(frozen=True, slots=True)
+class PadMirrored:
+    """Each edge of the numbers up to a multiple of `divisor` pixels that is larger than it, with what is on the other
+    side of the lower and the right edge, as if they were mirrors: the last row first."""
+
+    divisor: int
+    op: Literal["pad-mirrored"] = "pad-mirrored"
+
+
+PicturePad = PadToSize | PadToMultiple | PadAround | PadMirrored
 
 #: The graph's input, by name, that says which pixels are a picture's own: int64 (height, width), 1 there, 0 elsewhere.
 PIXEL_MASK = "pixel_mask"

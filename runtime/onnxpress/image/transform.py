@@ -19,12 +19,15 @@ from onnxpress.format.pictures import (
     PIXEL_MASK,
     CenterCrop,
     ImageSettings,
+    PadAround,
+    PadMirrored,
     PadToSize,
     PicturePad,
     PictureStep,
     PixelValues,
     Resize,
     ResizeEdge,
+    ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -42,6 +45,9 @@ _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     ResizeEdge: lambda step, size: _by_edges(step, size),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
+    ResizeNear: lambda step, size: sizes.near(
+        size, (step.height, step.width), step.multiple, proportional=step.proportional
+    ),
 }
 
 #: The numbers that a channel may have.
@@ -53,6 +59,8 @@ def _by_edges(step: ResizeEdge, size: Pixels) -> Pixels:
         return sizes.shortest_edge(size, step.shortest)
     if step.divisor is None:
         return sizes.shortest_and_longest_edge(size, step.shortest, step.longest)
+    if step.up:
+        return sizes.up_to_multiple(sizes.shortest_and_longest_edge(size, step.shortest, step.longest), step.divisor)
     return sizes.multiples_by_edges(size, step.shortest, step.longest, step.divisor)
 
 
@@ -90,8 +98,13 @@ class Transform:
         pixels = np.asarray(image)
         own = (image.height, image.width)
         size = own if self._pad is None else padded_size(self._pad, own)
-        padded = (np.empty if size == own else np.zeros)((CHANNELS, *size), dtype=np.float32)
-        for target, channel in zip(padded[:, : own[0], : own[1]], self._channels, strict=True):
+        missing = (size[0] - own[0], size[1] - own[1])
+        if isinstance(self._pad, PadMirrored):
+            pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+        top, left = (missing[0] // 2, missing[1] // 2) if isinstance(self._pad, PadAround) else (0, 0)
+        height, width = pixels.shape[:2]
+        padded = (np.empty if size == (height, width) else np.zeros)((CHANNELS, *size), dtype=np.float32)
+        for target, channel in zip(padded[:, top : top + height, left : left + width], self._channels, strict=True):
             # "clip" lets numpy write into the target without a copy; no index is out of range.
             np.take(self._table[channel], pixels[:, :, channel], out=target, mode="clip")
         return padded, own
@@ -154,7 +167,8 @@ def padded_size(pad: PicturePad, size: Pixels) -> Pixels:
         InputError: it is larger than all pictures are padded to, or would be too large.
     """
     if not isinstance(pad, PadToSize):
-        height, width = sizes.up_to_multiple(size, pad.divisor)
+        more = 1 if isinstance(pad, PadMirrored) else 0
+        height, width = sizes.up_to_multiple((size[0] + more, size[1] + more), pad.divisor)
         if height * width > MAX_PIXELS:
             raise InputError(
                 f"A picture of {size[1]}x{size[0]} pixels would be padded to {width}x{height} for this model, which is "
