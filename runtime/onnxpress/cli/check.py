@@ -40,7 +40,7 @@ def check(
     Every file is compared with the manifest, every graph is scanned, and every variant that suits the device is opened
     and asked. The exit code is 1 where anything is not well.
     """
-    from onnxpress.pipelines.opening import Opening
+    from onnxpress.pipelines.asked import Opening
 
     opened = Opening.of({"revision": revision, **said}).adopted(artifact)
     failures = 0

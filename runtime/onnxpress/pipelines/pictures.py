@@ -16,7 +16,7 @@ from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Sample
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from onnxpress.image.opening import Image
 
 #: Pixels that take about as long as a token of text: a patch of 16x16 is what most models make of them.
 _PIXELS_OF_A_TOKEN = 256
