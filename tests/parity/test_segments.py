@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxpress.format.segmentation import SegmentationSettings, Subtask
-from onnxpress.pipelines.segments import Segmentation, Thresholds, segmentation_of
+from onnxpress.pipelines.segments import SegmentedPicture, Thresholds, segmentation_of
 
 ALL = ("panoptic", "instance", "semantic")
 DETR = ("Detr", ("logits", "pred_masks"), SegmentationSettings("queries", ALL))
@@ -23,7 +23,9 @@ SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 SHARES = st.floats(0, 1)
 
 
-def expected_of(processor: str, subtask: Subtask, outputs: dict[str, Any], size: tuple[int, int], **options: Any) -> Any:
+def expected_of(
+    processor: str, subtask: Subtask, outputs: dict[str, Any], size: tuple[int, int], **options: Any
+) -> Any:
     import torch
     import transformers
 
@@ -44,11 +46,7 @@ def random_outputs(queries: int, classes: int, grid: tuple[int, int], seed: int)
     return scores, masks
 
 
-def as_set(segments: list[tuple[int, float, np.ndarray]]) -> list[Any]:
-    return sorted((label, round(score, 4), mask.tobytes()) for label, score, mask in segments)
-
-
-def alike(obtained: Segmentation, expected: Any, *, ordered: bool) -> None:
+def alike(obtained: SegmentedPicture, expected: Any, *, ordered: bool) -> None:
     """The same segments with the same places; a place where two are as likely may be either's."""
     ours = [(s.label, s.score or 0.0, obtained.places == s.number) for s in obtained.segments]
     places = expected["segmentation"].numpy()
@@ -93,9 +91,7 @@ def test_pairs(
     place of two neither."""
     processor, names, settings = family
     outputs = random_outputs(queries, classes, grid, seed)
-    expected = expected_of(
-        processor, "instance", dict(zip(names, outputs, strict=True)), size, threshold=threshold
-    )
+    expected = expected_of(processor, "instance", dict(zip(names, outputs, strict=True)), size, threshold=threshold)
     obtained = segmentation_of(settings, "instance", outputs, size, Thresholds(threshold))
     alike(obtained, expected, ordered=classes == 64)
 
@@ -116,7 +112,9 @@ def test_semantic(family: Any, queries: int, classes: int, grid: tuple[int, int]
 def test_classes(processor: str, classes: int, grid: tuple[int, int], size: tuple[int, int]) -> None:
     scores = np.random.default_rng(classes).standard_normal((classes, *grid)).astype(np.float32)
     expected = expected_of(processor, "semantic", {"logits": scores}, size).numpy()
-    obtained = segmentation_of(SegmentationSettings("classes", ("semantic",)), "semantic", (scores,), size, Thresholds())
+    obtained = segmentation_of(
+        SegmentationSettings("classes", ("semantic",)), "semantic", (scores,), size, Thresholds()
+    )
     assert (obtained.places != expected).sum() <= 2
 
 

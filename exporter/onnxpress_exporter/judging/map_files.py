@@ -35,8 +35,8 @@ def label_map(cell: Cell, picture: Any, labels: tuple[str, ...]) -> LabelMap:
     beyond = places[(places >= len(labels)) | (places < UNKNOWN)]
     if beyond.size:
         raise InputError(
-            f"{cell.place}: a pixel is {int(beyond[0])}, and the model's labels are 0 to {len(labels) - 1} ({_IGNORED}: "
-            "unknown). Number the map's labels as the model's config does."
+            f"{cell.place}: a pixel is {int(beyond[0])}, and the model's labels are 0 to {len(labels) - 1} "
+            f"({_IGNORED}: unknown). Number the map's labels as the model's config does."
         )
     if not (places != UNKNOWN).any():
         raise InputError(f"{cell.place}: no pixel of the map is known (all are {_IGNORED}).")

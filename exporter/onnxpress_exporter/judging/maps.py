@@ -68,9 +68,14 @@ def depths_beside_others(alone: Answers, together: Answers) -> Figures:
 
 
 def compare_pictures(reference: Answers, answers: Answers) -> Figures:
-    """A picture of 8 bits for each: the peak signal-to-noise ratio, in decibels."""
-    ratios = [_signal_to_noise(a, b) for a, b in zip(reference, answers, strict=True)]
-    return {"PSNR, mean": float(np.mean(ratios)), "PSNR, worst": float(np.min(ratios))}
+    """A picture of 8 bits for each: the root of the mean square of differences, over the largest that a pixel can have;
+    and the same as a peak signal-to-noise ratio, in decibels."""
+    errors = [
+        float(np.sqrt(np.mean((_levels(a) - _levels(b)) ** 2))) / 255 for a, b in zip(reference, answers, strict=True)
+    ]
+    worst = max(errors)
+    ratio = EQUAL_DB if worst == 0 else min(EQUAL_DB, -20 * float(np.log10(worst)))
+    return {"picture error, worst": worst, "PSNR, worst": ratio}
 
 
 def pictures_beside_others(alone: Answers, together: Answers) -> Figures:
@@ -119,9 +124,7 @@ def _pixel_agreement(first: Sequence[Mapping[str, Any]], second: Sequence[Mappin
     return float(np.mean(_labels_of(first, shape, labels) == _labels_of(second, shape, labels)))
 
 
-def _labels_of(
-    answer: Sequence[Mapping[str, Any]], shape: tuple[int, ...], labels: Sequence[Any]
-) -> NDArray[np.int64]:
+def _labels_of(answer: Sequence[Mapping[str, Any]], shape: tuple[int, ...], labels: Sequence[Any]) -> NDArray[np.int64]:
     """int (height, width): the number of each place's label, UNKNOWN where no mask is, or one of another label."""
     places, numbers = np.full(shape, UNKNOWN, dtype=np.int64), {label: number for number, label in enumerate(labels)}
     for entry in answer:
@@ -129,9 +132,7 @@ def _labels_of(
     return places
 
 
-def _matched(
-    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
-) -> Sequence[tuple[Any, int, int]]:
+def _matched(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> Sequence[tuple[Any, int, int]]:
     """(label, pixels that are shared, pixels that are covered) of each mask and the one of the same label that shares
     most with it, and of each that is left."""
     rows = []
@@ -156,11 +157,6 @@ def _places(mask: Any) -> NDArray[np.bool_]:
 def _depth_error(reference: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
     a, b = (np.asarray(side["predicted_depth"], dtype=np.float64) for side in (reference, answer))
     return float(np.mean(np.abs(a - b)) / max(float(np.mean(np.abs(a))), 1e-12))
-
-
-def _signal_to_noise(reference: Any, answer: Any) -> float:
-    error = float(np.mean((_levels(reference) - _levels(answer)) ** 2))
-    return min(EQUAL_DB, 10 * float(np.log10(255**2 / error))) if error else EQUAL_DB
 
 
 def _levels(picture: Any) -> NDArray[np.float64]:

@@ -260,7 +260,8 @@ def _read_maskformer(processor: Attributes) -> ImageSettings:
     if processor.do_resize:
         step = _resize(processor, processor.size)
         if isinstance(step, Resize):
-            step = replace(step, **dict(zip(("height", "width"), up_to_multiple((step.height, step.width), divisor))))
+            height, width = up_to_multiple((step.height, step.width), divisor)
+            step = replace(step, height=height, width=width)
         elif isinstance(step, ResizeEdge) and step.longest is not None:
             step = replace(step, divisor=divisor, up=True)
         else:

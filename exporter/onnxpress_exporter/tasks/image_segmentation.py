@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onnxpress.format.manifest import Manifest, Postprocessing, TensorInfo
-from onnxpress.format.segmentation import SegmentationSettings
+from onnxpress.format.segmentation import SegmentationSettings, Subtask
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
@@ -30,7 +30,7 @@ class _Family:
     settings: SegmentationSettings
 
 
-_ALL = ("panoptic", "instance", "semantic")
+_ALL: tuple[Subtask, ...] = ("panoptic", "instance", "semantic")
 _QUERIES = ("class_queries_logits", "masks_queries_logits")
 
 #: A score of each class at each place.

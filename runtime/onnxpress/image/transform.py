@@ -96,9 +96,9 @@ class Transform:
         for step in self._steps:
             image = apply(step, image)
         pixels = np.asarray(image)
-        own = (image.height, image.width)
-        size = own if self._pad is None else padded_size(self._pad, own)
-        missing = (size[0] - own[0], size[1] - own[1])
+        before = (image.height, image.width)
+        size = before if self._pad is None else padded_size(self._pad, before)
+        missing = (size[0] - before[0], size[1] - before[1])
         if isinstance(self._pad, PadMirrored):
             pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
         top, left = (missing[0] // 2, missing[1] // 2) if isinstance(self._pad, PadAround) else (0, 0)
@@ -107,7 +107,7 @@ class Transform:
         for target, channel in zip(padded[:, top : top + height, left : left + width], self._channels, strict=True):
             # "clip" lets numpy write into the target without a copy; no index is out of range.
             np.take(self._table[channel], pixels[:, :, channel], out=target, mode="clip")
-        return padded, own
+        return padded, before
 
 
 def value_table(values: PixelValues) -> NDArray[np.float32]:

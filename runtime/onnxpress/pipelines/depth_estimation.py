@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+#: Of the largest number: numbers that differ by less differ by rounding.
+_FLAT = 1e-5
+
+
 class Depth(TypedDict):
     """`predicted_depth`: float32 (height, width) of the picture, in the model's unit; `depth`: the same as a grey
     picture, the smallest number black, the largest white."""
@@ -60,11 +64,11 @@ class DepthEstimation(Pipeline[DepthEstimationOptions, PictureProcessor]):
         picture = open_picture(item, options.max_pixels)
         return Prepared((self.processor.sample_of(picture, (picture.height, picture.width)),), None)
 
-    def reduce(
-        self, batch: Batch, outputs: Outputs, options: DepthEstimationOptions
-    ) -> Sequence[NDArray[np.float32]]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: DepthEstimationOptions) -> Sequence[NDArray[np.float32]]:
         depths = outputs[self.answer_name]
-        return [interpolate(depth, sample.context, "bicubic") for depth, sample in zip(depths, batch.samples)]
+        return [
+            interpolate(depth, sample.context, "bicubic") for depth, sample in zip(depths, batch.samples, strict=True)
+        ]
 
     def finish(self, context: None, values: list[Any], options: DepthEstimationOptions) -> Depth:
         depth: NDArray[np.float32] = values[0]
@@ -72,9 +76,9 @@ class DepthEstimation(Pipeline[DepthEstimationOptions, PictureProcessor]):
 
 
 def grey(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The smallest number as 0, the largest as 255, rounded down. Where all are equal, transformers divides by zero:
-    here they are 0."""
+    """The smallest number as 0, the largest as 255, rounded down. Where all are equal but for rounding, transformers
+    divides by zero, or makes a picture of the rounding: here they are 0."""
     least, most = depth.min(), depth.max()
-    if not most > least:
+    if not most - least > _FLAT * max(abs(least), abs(most)):
         return np.zeros(depth.shape, dtype=np.uint8)
     return np.asarray((depth - least) / (most - least) * 255).astype(np.uint8)

@@ -14,7 +14,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.labels import answer_labels
 from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
-from onnxpress.pipelines.segments import Segmentation, Thresholds, segmentation_of
+from onnxpress.pipelines.segments import SegmentedPicture, Thresholds, segmentation_of
 from onnxpress.samples import Batch
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ImageSegmentation(Pipeline[ImageSegmentationOptions, PictureProcessor]):
         picture = open_picture(item, options.max_pixels)
         return Prepared((self.processor.sample_of(picture, (picture.height, picture.width)),), None)
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: ImageSegmentationOptions) -> Sequence[Segmentation]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: ImageSegmentationOptions) -> Sequence[SegmentedPicture]:
         """Maps, which are much smaller than scores, as soon as a batch is computed."""
         settings, subtask = self._settings, self._subtask(options)
         return [
@@ -91,7 +91,7 @@ class ImageSegmentation(Pipeline[ImageSegmentationOptions, PictureProcessor]):
         ]
 
     def finish(self, context: None, values: list[Any], options: ImageSegmentationOptions) -> list[PictureSegment]:
-        segmentation: Segmentation = values[0]
+        segmentation: SegmentedPicture = values[0]
         labels = answer_labels(self, self._classes)
         return [
             PictureSegment(

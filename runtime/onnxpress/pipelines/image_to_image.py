@@ -34,7 +34,7 @@ class ImageToImage(Pipeline[PictureOptions, PictureProcessor]):
         return Prepared((self.processor.sample(item, max_pixels=options.max_pixels),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: PictureOptions) -> Sequence[NDArray[np.uint8]]:
-        return [pixels(made) for made in outputs[self.answer_name]]
+        return [pixels(values) for values in outputs[self.answer_name]]
 
     def finish(self, context: None, values: list[Any], options: PictureOptions) -> Image:
         return picture_of(values[0])

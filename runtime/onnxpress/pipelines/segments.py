@@ -6,7 +6,6 @@ Maps are interpolated a few rows at a time: a large picture with many classes ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +48,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Segmentation:
+class SegmentedPicture:
     """`places`: int (height, width), the number of a segment at each place, or NOTHING."""
 
     places: NDArray[Any]
@@ -58,7 +57,7 @@ class Segmentation:
 
 def segmentation_of(
     settings: SegmentationSettings, subtask: Subtask, outputs: tuple[Floats, ...], size: Size, thresholds: Thresholds
-) -> Segmentation:
+) -> SegmentedPicture:
     """The segments of one picture.
 
     Args:
@@ -77,14 +76,14 @@ def segmentation_of(
     return of_queries(scores, masks, size, thresholds)
 
 
-def of_classes(scores: Floats, size: Size) -> Segmentation:
+def of_classes(scores: Floats, size: Size) -> SegmentedPicture:
     """The likeliest class of each place; a segment for each class that is somewhere, in the order of the classes.
 
     Args:
         scores: float32 (classes, height, width).
     """
     places = likeliest(scores, size)
-    return Segmentation(places, tuple(Segment(int(label), int(label), None) for label in np.unique(places)))
+    return SegmentedPicture(places, tuple(Segment(int(label), int(label), None) for label in np.unique(places)))
 
 
 def _scores_of_classes(scores: Floats, masks: Floats) -> Floats:
@@ -94,7 +93,7 @@ def _scores_of_classes(scores: Floats, masks: Floats) -> Floats:
     return summed
 
 
-def of_queries(scores: Floats, masks: Floats, size: Size, thresholds: Thresholds) -> Segmentation:
+def of_queries(scores: Floats, masks: Floats, size: Size, thresholds: Thresholds) -> SegmentedPicture:
     """A segment for each query whose likeliest class is one, and likely enough: the places where its mask, times its
     score, is the largest. In the order of the queries, numbered from 1; 0 is no segment's.
 
@@ -105,7 +104,7 @@ def of_queries(scores: Floats, masks: Floats, size: Size, thresholds: Thresholds
     labels, best = chances.argmax(axis=-1), chances.max(axis=-1)
     chosen = np.flatnonzero((labels != chances.shape[-1] - 1) & (best > thresholds.score))
     if not len(chosen):
-        return Segmentation(np.full(size, NOTHING, dtype=np.int32), ())
+        return SegmentedPicture(np.full(size, NOTHING, dtype=np.int32), ())
     labels, best = labels[chosen], best[chosen]
     winners = np.empty(size, dtype=np.int32)
     masked = np.zeros(len(chosen), dtype=np.int64)
@@ -114,15 +113,16 @@ def of_queries(scores: Floats, masks: Floats, size: Size, thresholds: Thresholds
         winners[rows] = band.argmax(axis=0)
         masked += np.count_nonzero(band >= thresholds.mask, axis=(1, 2))
     won = np.bincount(winners.ravel(), minlength=len(chosen))
-    numbers, segments = np.zeros(len(chosen), dtype=np.int32), []
+    segments: list[Segment] = []
+    numbers = np.zeros(len(chosen), dtype=np.int32)
     for place, (area, all_of_it) in enumerate(zip(won.tolist(), masked.tolist(), strict=True)):
         if area and all_of_it and float(np.float32(area) / np.float32(all_of_it)) > thresholds.overlap:
             numbers[place] = len(segments) + 1
             segments.append(Segment(len(segments) + 1, int(labels[place]), round(float(best[place]), _DIGITS)))
-    return Segmentation(numbers[winners], tuple(segments))
+    return SegmentedPicture(numbers[winners], tuple(segments))
 
 
-def of_pairs(scores: Floats, masks: Floats, size: Size, thresholds: Thresholds) -> Segmentation:
+def of_pairs(scores: Floats, masks: Floats, size: Size, thresholds: Thresholds) -> SegmentedPicture:
     """A segment for each of the best pairs of a query and a class, as many as there are queries, that is likely enough:
     the places of the query's mask, weighed by how sure the mask is. Best first, numbered from 0; where masks overlap,
     a place is the last one's.
@@ -134,15 +134,16 @@ def of_pairs(scores: Floats, masks: Floats, size: Size, thresholds: Thresholds) 
     """
     chances = softmax(scores)[:, :-1]
     queries, classes = chances.shape
-    places, segments = np.full(size, NOTHING, dtype=np.int32), []
+    segments: list[Segment] = []
+    places = np.full(size, NOTHING, dtype=np.int32)
     for pair in top_k(chances.ravel(), queries):
         query, label = divmod(int(pair), classes)
         mask = masks[query]
         inside = mask > 0
         sure = float(sigmoid(mask)[inside].sum()) / (float(np.count_nonzero(inside)) + 1e-6)
         score = float(np.float32(float(chances[query, label]) * sure))
-        if score < thresholds.score or not (own := interpolate(inside, size, "nearest").astype(bool)).any():
+        if score < thresholds.score or not (covered := interpolate(inside, size, "nearest").astype(bool)).any():
             continue
-        places[own] = len(segments)
+        places[covered] = len(segments)
         segments.append(Segment(len(segments), label, round(score, _DIGITS)))
-    return Segmentation(places, tuple(segments))
+    return SegmentedPicture(places, tuple(segments))

@@ -46,9 +46,7 @@ def test_places_are_in_the_source_and_weights_add_up(mode: Mode, source: int, ta
 
 @MODES
 @given(EDGES, EDGES, EDGES, EDGES, st.integers(1, 200))
-def test_bands_are_the_whole_cut_up(
-    mode: Mode, height: int, width: int, tall: int, wide: int, numbers: int
-) -> None:
+def test_bands_are_the_whole_cut_up(mode: Mode, height: int, width: int, tall: int, wide: int, numbers: int) -> None:
     values = grid(2, height, width)
     cut = list(bands(values, (tall, wide), mode, numbers))
     assert [rows.start for rows, _ in cut[1:]] == [rows.stop for rows, _ in cut[:-1]]
