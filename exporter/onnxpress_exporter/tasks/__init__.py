@@ -24,6 +24,7 @@ from onnxpress_exporter.tasks.text_generation import TEXT_GENERATION
 from onnxpress_exporter.tasks.text_ranking import TEXT_RANKING
 from onnxpress_exporter.tasks.token_classification import TOKEN_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_classification import ZERO_SHOT_CLASSIFICATION
+from onnxpress_exporter.tasks.zero_shot_image_classification import ZERO_SHOT_IMAGE_CLASSIFICATION
 
 #: Where transformers' tables give a class to several heads, the first of these has it: BART's, which fills masks too,
 #: is made for rewriting. Of the tasks of one head, the first is the usual one.
@@ -46,6 +47,7 @@ ROWS: tuple[ExportTask, ...] = (
     IMAGE_SEGMENTATION,
     DEPTH_ESTIMATION,
     IMAGE_TO_IMAGE,
+    ZERO_SHOT_IMAGE_CLASSIFICATION,
 )
 
 #: The Hub's name -> row.

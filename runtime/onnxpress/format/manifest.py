@@ -44,8 +44,9 @@ class TensorInfo:
 class GraphInfo:
     """What every variant of one graph takes and returns, and what it does in the model: its role.
 
-    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); in other tools' exports also "keys"
-    (makes keys and values of a text) and "prompt" (reads the first tokens of a row, where the decoder goes on).
+    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); "text" and "vision" where texts and
+    pictures are read apart and compared; in other tools' exports also "keys" (makes keys and values of a text) and
+    "prompt" (reads the first tokens of a row, where the decoder goes on).
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -177,11 +178,23 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PairScores:
+    """How the vectors of a text and of a picture become a score: cosine * `scale` + `bias`, and then `function`:
+    "softmax" over all texts, or "sigmoid" for each. `scale`: None where the graph of pictures gives one for each place.
+    `cuts`: texts are cut to the model's longest row; otherwise longer ones are refused."""
+
+    function: Literal["softmax", "sigmoid"]
+    scale: float | None = None
+    bias: float = 0.0
+    cuts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
-    the default one's name: texts put before a query that documents are ranked for. `segmentation`: how segments of a
-    picture are made."""
+    the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
+    compared, where each has a graph of its own. `segmentation`: how segments of a picture are made."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -191,6 +204,7 @@ class Postprocessing:
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
     segmentation: SegmentationSettings | None = None
+    pairs: PairScores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,8 +340,11 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
     value = encode(manifest)
-    if manifest.provenance.adopted is None:  # most are not: readers that do not know the field read those
+    # Most have neither: readers that do not know the field read those.
+    if manifest.provenance.adopted is None:
         del value["provenance"]["adopted"]
+    if manifest.postprocessing.pairs is None:
+        del value["postprocessing"]["pairs"]
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
