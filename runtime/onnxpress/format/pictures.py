@@ -34,15 +34,25 @@ class Resize:
 class ResizeEdge:
     """The shorter edge to `shortest` pixels, the other in proportion, rounded down. `longest`: where the other edge
     would be longer, it is made that long instead, and the shorter one is in proportion, rounded to the nearest.
-    `divisor`, only beside `longest`: both edges then go to the next multiple of it, before anything is resized: down,
-    or `up`."""
+    `divisor`, only beside `longest`: both edges then go to the next multiple of it, down, before anything is resized."""
 
     shortest: int
     resample: Resample
     longest: int | None = None
     divisor: int | None = None
-    up: bool = False
     op: Literal["resize-edge"] = "resize-edge"
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeEdgeUp:
+    """The shorter edge to `shortest` pixels, the other in proportion, rounded down, with `longest` as in `ResizeEdge`;
+    then each edge up to the next multiple of `divisor` pixels."""
+
+    shortest: int
+    divisor: int
+    resample: Resample
+    longest: int | None = None
+    op: Literal["resize-edge-up"] = "resize-edge-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,16 @@ class CenterCrop:
     op: Literal["center-crop"] = "center-crop"
 
 
-PictureStep = Resize | ResizeEdge | ResizeWithin | ResizeToMultiple | ResizeNear | CenterCrop
+@dataclass(frozen=True, slots=True)
+class CropShare:
+    """From the middle, these shares of the shorter edge, rounded down. Of what is smaller, as `CenterCrop`."""
+
+    height: float
+    width: float
+    op: Literal["crop-share"] = "crop-share"
+
+
+PictureStep = Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | ResizeNear | CenterCrop | CropShare
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,3 +69,8 @@ def near(size: Pixels, wanted: Pixels, multiple: int, *, proportional: bool) -> 
     if proportional:
         down = across = across if abs(1 - across) < abs(1 - down) else down
     return round(down * height / multiple) * multiple, round(across * width / multiple) * multiple
+
+
+def share_of_shorter(size: Pixels, shares: tuple[float, float]) -> Pixels:
+    """Shares of the shorter edge, rounded down (`PerceiverImageProcessorPil.center_crop`)."""
+    return int(shares[0] * min(size)), int(shares[1] * min(size))

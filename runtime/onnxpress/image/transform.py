@@ -18,6 +18,7 @@ from onnxpress.format.pictures import (
     CHANNELS,
     PIXEL_MASK,
     CenterCrop,
+    CropShare,
     ImageSettings,
     PadAround,
     PadMirrored,
@@ -27,6 +28,7 @@ from onnxpress.format.pictures import (
     PixelValues,
     Resize,
     ResizeEdge,
+    ResizeEdgeUp,
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
@@ -39,15 +41,20 @@ if TYPE_CHECKING:
 
     from onnxpress.image.sizes import Pixels
 
-#: What each step that resizes makes of a size.
+#: What each step makes of a size.
 _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     Resize: lambda step, size: (step.height, step.width),
     ResizeEdge: lambda step, size: _by_edges(step, size),
+    ResizeEdgeUp: lambda step, size: sizes.up_to_multiple(
+        _by_edges(ResizeEdge(step.shortest, step.resample, step.longest), size), step.divisor
+    ),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
     ResizeNear: lambda step, size: sizes.near(
         size, (step.height, step.width), step.multiple, proportional=step.proportional
     ),
+    CenterCrop: lambda step, size: (step.height, step.width),
+    CropShare: lambda step, size: sizes.share_of_shorter(size, (step.height, step.width)),
 }
 
 #: The numbers that a channel may have.
@@ -59,8 +66,6 @@ def _by_edges(step: ResizeEdge, size: Pixels) -> Pixels:
         return sizes.shortest_edge(size, step.shortest)
     if step.divisor is None:
         return sizes.shortest_and_longest_edge(size, step.shortest, step.longest)
-    if step.up:
-        return sizes.up_to_multiple(sizes.shortest_and_longest_edge(size, step.shortest, step.longest), step.divisor)
     return sizes.multiples_by_edges(size, step.shortest, step.longest, step.divisor)
 
 
@@ -127,8 +132,6 @@ def apply(step: PictureStep, image: Image) -> Image:
     Raises:
         InputError: the step would leave no pixels, or too many.
     """
-    if isinstance(step, CenterCrop):
-        return _cropped(image, (step.height, step.width))
     size = (image.height, image.width)
     height, width = _SIZES[type(step)](step, size)
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
@@ -136,6 +139,8 @@ def apply(step: PictureStep, image: Image) -> Image:
             f"A picture of {size[1]}x{size[0]} pixels would become {width}x{height} for this model, which is "
             f"{'nothing' if height * width < 1 else f'more than {MAX_PIXELS} pixels'}: cut it to a less extreme shape."
         )
+    if isinstance(step, (CenterCrop, CropShare)):
+        return _cropped(image, (height, width))
     return image.resize((width, height), resample=_filter(step.resample))
 
 
