@@ -20,6 +20,7 @@ from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
 from onnxpress.format.segmentation import SegmentationSettings
+from onnxpress.format.sounds import faults_of
 from onnxpress.format.strict_json import parse_json
 from onnxpress.format.variants import (
     DEFAULT_FORM,
@@ -312,7 +313,8 @@ def _validate(manifest: Manifest, where: str) -> None:
     for precision, variant in manifest.variants.items():
         _validate_variant(manifest, precision, variant, where)
     if (sound := manifest.processors.audio) is not None:
-        _require_listed(manifest, sound.file, where, "processors.audio.file")
+        for name, fault in faults_of(sound):
+            raise _contradiction(where, f"processors.audio.{name}", fault)
     if (picture := manifest.processors.image) is not None:
         _validate_image(picture, where)
     entailment = manifest.postprocessing.entailment

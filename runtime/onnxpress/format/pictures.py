@@ -34,7 +34,7 @@ class Resize:
 class ResizeEdge:
     """The shorter edge to `shortest` pixels, the other in proportion, rounded down. `longest`: where the other edge
     would be longer, it is made that long instead, and the shorter one is in proportion, rounded to the nearest.
-    `divisor`, only beside `longest`: both edges then go to the next multiple of it, down, before anything is resized."""
+    `divisor`, only beside `longest`: both edges then go down to the next multiple of it, before anything is resized."""
 
     shortest: int
     resample: Resample
