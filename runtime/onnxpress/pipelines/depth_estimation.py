@@ -19,7 +19,7 @@ from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictu
 from onnxpress.samples import Batch
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from onnxpress.image.opening import Image
 
 
 #: Of the largest number: numbers that differ by less differ by rounding.

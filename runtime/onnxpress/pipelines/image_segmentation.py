@@ -18,7 +18,7 @@ from onnxpress.pipelines.segments import SegmentedPicture, Thresholds, segmentat
 from onnxpress.samples import Batch
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from onnxpress.image.opening import Image
 
 
 class PictureSegment(TypedDict):

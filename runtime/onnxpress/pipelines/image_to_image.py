@@ -15,7 +15,7 @@ from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictu
 from onnxpress.samples import Batch
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from onnxpress.image.opening import Image
 
 
 class ImageToImage(Pipeline[PictureOptions, PictureProcessor]):
