@@ -13,6 +13,7 @@ import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
 from tests.fixtures.map_artifacts import write_map_artifact
+from tests.fixtures.tiny_askers import tiny_vilt
 from tests.fixtures.tiny_towers import tiny_tower_checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -21,6 +22,7 @@ QUESTIONS = [{"question": "Who?", "context": text} for text in WORDS]
 CHOICES = [{"prompt": text, "choices": ["a cat", "a dog"]} for text in WORDS]
 QUERIES = [{"query": text, "documents": ["a cat", "a dog and a cat"]} for text in WORDS]
 PICTURES = [np.full((8 + n, 9, 3), 40 * n, np.uint8) for n in range(5)]
+ASKED = [{"image": picture, "question": text} for picture, text in zip(PICTURES, WORDS, strict=True)]
 NEW = {"max_new_tokens": 3, "do_sample": False}
 
 #: task -> inputs, one that is none, and the options of a call.
@@ -42,6 +44,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
     "image-to-text": (PICTURES, b"no picture", NEW),
+    "visual-question-answering": (ASKED, {"image": b"no picture", "question": "what"}, {}),
     "image-segmentation": (PICTURES, b"no picture", {}),
     "depth-estimation": (PICTURES, 7, {}),
     "image-to-image": (PICTURES, "no file", {}),
@@ -68,6 +71,8 @@ def opened(
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
+            case "visual-question-answering":
+                return ours(tiny_vilt(tmp_path_factory.mktemp("vilt") / "checkpoint"), task)
             case "image-to-text":
                 return ours(describer("vit-gpt2"), task)
             case "image-segmentation" | "depth-estimation" | "image-to-image":

@@ -56,6 +56,18 @@ class ResizeEdgeUp:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeEdgeNearest:
+    """The shorter edge to `shortest` pixels, the other in proportion; where that would be longer than `longest`, both
+    are scaled down to it. Both are then rounded, halves up, and go down to the next multiple of `divisor`."""
+
+    shortest: int
+    longest: int
+    divisor: int
+    resample: Resample
+    op: Literal["resize-edge-nearest"] = "resize-edge-nearest"
+
+
+@dataclass(frozen=True, slots=True)
 class ResizeWithin:
     """As large as fits into so many pixels, in proportion, rounded down."""
 
@@ -107,7 +119,17 @@ class CropShare:
     op: Literal["crop-share"] = "crop-share"
 
 
-PictureStep = Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | ResizeNear | CenterCrop | CropShare
+PictureStep = (
+    Resize
+    | ResizeEdge
+    | ResizeEdgeUp
+    | ResizeEdgeNearest
+    | ResizeWithin
+    | ResizeToMultiple
+    | ResizeNear
+    | CenterCrop
+    | CropShare
+)
 
 
 @dataclass(frozen=True, slots=True)
