@@ -13,10 +13,8 @@ from onnxpress_exporter.gate.lengths import LONGEST_TOKENS, far_tokens
 from onnxpress_exporter.judging.samples import SINGLES, far_text
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
-#: Tokens of one text that variants are judged on, and of all together.
-PASSAGE_TOKENS, JUDGED_TOKENS = 192, 3072
-#: Texts that quantization watches.
-CALIBRATION_TOKENS = 4096
+#: Tokens of one text that variants are judged on, or that quantization watches.
+PASSAGE_TOKENS = 192
 #: Tokens that the model writes of each text an encoder has read.
 WRITTEN_TOKENS = 24
 #: Sentences that make one passage.
@@ -72,13 +70,13 @@ class Reader:
         name = f"{tokens} tokens, as many as are verified"
         return next(self._cases([(name, far_text(tokens))], tokens, write), None)
 
-    def judged(self, write: Write) -> list[Case]:
-        """Real texts, none of which calibration sees."""
-        return _within(self._cases(self._passages(JUDGED), PASSAGE_TOKENS, write), JUDGED_TOKENS)
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Real texts of so many tokens together, none of which calibration sees."""
+        return _within(self._cases(self._passages(JUDGED), PASSAGE_TOKENS, write), tokens)
 
-    def calibration(self, write: Write) -> list[Case]:
-        """Real texts that rounding may look at."""
-        return _within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), CALIBRATION_TOKENS)
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Real texts of so many tokens together that rounding may look at."""
+        return _within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), tokens)
 
     def _passages(self, sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Sentences alone for an encoder, which reads one at a time; passages of several for the rest."""
