@@ -148,7 +148,10 @@ def test_any_text_against_the_model_itself(
             assert answers[obtained["answer"].lower()]["score"] == pytest.approx(best, abs=SCORE)
         impossible = pipe(question=question, context=context, handle_impossible_answer=True, top_k=1000)
         entries = impossible if isinstance(impossible, list) else [impossible]
-        assert any(one["answer"] == "" and one["score"] == pytest.approx(null, abs=SCORE) for one in entries)
+        # A long context may have a thousand answers that are all likelier than none.
+        least = min(one["score"] for one in entries) if len(entries) == 1000 else 0.0
+        empty = [one["score"] for one in entries if one["answer"] == ""]
+        assert pytest.approx(null, abs=SCORE) in empty or least >= null - SCORE > 0
         for one in entries:
             assert context[one["start"] : one["end"]] == one["answer"]
 
