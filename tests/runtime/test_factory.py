@@ -17,8 +17,8 @@ import onnxpress
 from onnxpress import Artifact, InputError, pipeline
 from onnxpress.errors import HubError, UnsupportedFormat
 from onnxpress.pipelines import TASKS
+from onnxpress.pipelines.asked import Opening
 from onnxpress.pipelines.known_arguments import FACTORY, OURS
-from onnxpress.pipelines.opening import Opening
 from onnxpress.pipelines.writing import SETTINGS
 
 from ..fixtures.artifacts import seal, write_artifact

@@ -66,6 +66,22 @@ def test_stacked_arrays_come_back() -> None:
         np.testing.assert_array_equal(batch.own(index, batch.arrays["pixels"], ("batch", 3, 2, 2)), picture)
 
 
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=4))
+def test_pictures_that_are_padded_keep_their_numbers_and_are_masked(sizes: list[tuple[int, int]]) -> None:
+    collator = Stack(pads=True)
+    samples = [
+        Sample({"pixels": np.ones((3, *size), np.float32), "mask": np.ones(size, np.int64)}, 1) for size in sizes
+    ]
+    assert len({collator.key(sample) for sample in samples}) == 1
+    arrays = collator.collate(samples).arrays
+    largest = tuple(map(max, zip(*sizes, strict=True)))
+    assert arrays["pixels"].shape == (len(sizes), 3, *largest) and arrays["pixels"].dtype == np.float32
+    assert arrays["mask"].shape == (len(sizes), *largest) and arrays["mask"].dtype == np.int64
+    for row, (height, width) in enumerate(sizes):
+        assert arrays["mask"][row, :height, :width].all() and arrays["mask"][row].sum() == height * width
+        assert (arrays["pixels"][row] == arrays["mask"][row]).all()
+
+
 @pytest.mark.parametrize(
     ("array", "alike"),
     [

@@ -9,7 +9,7 @@ from arrays to arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,12 @@ class ReferenceAnswers:
 
 
 def reference_answers(
-    run: Runner, collate: Collate, samples: Sequence[Named], outputs: Sequence[TensorInfo]
+    run: Runner, collate: Collate, samples: Sequence[Named], outputs: Sequence[TensorInfo], *, pads: bool = True
 ) -> ReferenceAnswers:
     """Ask PyTorch for each sample alone, and find out whether the architecture itself lets padding change answers.
 
-    Some do (convolutions over tokens, Fourier mixing): for them one answer per text means that only rows of equal
-    length may share a batch, and `padding` is false.
+    Some do (convolutions over tokens or pixels, Fourier mixing): for them one answer per input means that only rows of
+    equal length may share a batch, and `padding` is false. So it is where there is no way to pad (`pads`).
     """
     answers = tuple(_alone(run, collate, sample, outputs) for sample in samples)
     ranges = {tensor.name: _range(answer[tensor.name] for answer in answers) for tensor in outputs}
@@ -69,7 +69,7 @@ def reference_answers(
         (largest_error(in_batch[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
         default=0.0,
     )
-    return ReferenceAnswers(answers, ranges, padding=error <= PRECISIONS[REFERENCE].limits.max_error)
+    return ReferenceAnswers(answers, ranges, padding=pads and error <= PRECISIONS[REFERENCE].limits.max_error)
 
 
 def verify(
@@ -98,6 +98,19 @@ def verify(
             compared.beside_reference(f"{where}, against PyTorch", obtained, reference.answers[index])
             compared.beside_alone(f"{where}, against the same input alone", obtained, alone[index])
     return compared.quality("PyTorch fp32, eager", len(samples))
+
+
+def together(qualities: Sequence[Quality]) -> Quality:
+    """What verification measured of several graphs, as of one: the largest errors of them all."""
+    return replace(
+        qualities[0],
+        inputs=sum(quality.inputs for quality in qualities),
+        comparisons=sum(quality.comparisons for quality in qualities),
+        max_error=max(quality.max_error for quality in qualities),
+        max_error_limit=max(quality.max_error_limit for quality in qualities),
+        batch_error=max(quality.batch_error for quality in qualities),
+        batch_error_limit=max(quality.batch_error_limit for quality in qualities),
+    )
 
 
 def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, list[int]]]:

@@ -14,8 +14,8 @@ from onnxpress.format.pictures import ImageSettings
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.collators import PadTokens, Stack, token_ids, token_sample
-from onnxpress.pipelines.pictures import cost_of
+from onnxpress.pipelines.collators import PadTokens, size_of, token_ids, token_sample
+from onnxpress.pipelines.pictures import picture_collator, picture_sample
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
 from onnxpress_exporter.gate import timing
@@ -37,6 +37,8 @@ class Probe(Protocol):
     """What a graph is asked. `samples`: awkward inputs; `shapes`: (batch, cost of a row) at which it is timed."""
 
     samples: list[Named]
+    #: Whether samples of different sizes can share a batch, if the model allows.
+    pads: bool
 
     @property
     def shapes(self) -> Sequence[tuple[int, int]]:
@@ -50,7 +52,7 @@ class Probe(Protocol):
 
 
 class TextProbe:
-    """The task's samples, tokenized as the runtime does it; those without any token are left out.
+    """As `Probe` says: the task's texts, tokenized as the runtime does it; those without any token are left out.
 
     Args:
         probes: which samples.
@@ -59,10 +61,13 @@ class TextProbe:
         check: called with each sample, its encoding and the limit it was cut at.
     """
 
+    pads = True
+
     def __init__(
         self, probes: Probes, graph: GraphInfo, tokenizer: Tokenizer, far: int | None = None, check: Check | None = None
     ) -> None:
         self._tokenizer = tokenizer
+        self._size = size_of(graph.inputs[0])
         self._dtypes = {tensor.name: tensor.dtype for tensor in graph.inputs}
         self.limit = min(tokenizer.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
         mask = tokenizer.settings.special_tokens.get("mask") if probes.masked else None
@@ -104,26 +109,26 @@ class TextProbe:
             settings.pad_token_type_id,
             settings.padding_side,
             dtypes=self._dtypes,
+            size=self._size,
         )
         batch = collator.collate(rows)
         return Collated(batch.arrays, batch.spans)
 
 
 class PictureProbe:
-    """Awkward pictures, as the manifest's program makes them; those of a shape that it refuses are left out."""
+    """As `Probe` says, of pictures: awkward ones, as the manifest's program makes them; those of a shape that it
+    refuses are left out."""
 
     def __init__(self, settings: ImageSettings) -> None:
-        transform, name = Transform(settings), settings.input_names[0]
-        self._stack = Stack()
+        transform = Transform(settings)
+        self._collator = picture_collator(settings, padding=True)
         self.samples: list[Named] = []
         for title, picture in verification_pictures():
             with suppress(InputError):
-                values = transform(open_picture(picture))
-                self.samples.append(Named(title, Sample({name: values}, cost_of(values))))
-        first = self._stack.key(self.samples[0].row)
-        alike = all(self._stack.key(sample.row) == first for sample in self.samples)
-        # Pictures of several sizes meet only those of their own.
-        self.samples = [replace(sample, short=alike) for sample in self.samples]
+                self.samples.append(Named(title, picture_sample(transform, open_picture(picture))))
+        self.pads = len({self._collator.key(sample.row) for sample in self.samples}) == 1
+        # Otherwise they meet only those of their own size.
+        self.samples = [replace(sample, short=self.pads) for sample in self.samples]
 
     @property
     def shapes(self) -> Sequence[tuple[int, int]]:
@@ -136,24 +141,27 @@ class PictureProbe:
         return self.collate([self.samples[-1].row] * batch).arrays
 
     def collate(self, rows: Sequence[Sample]) -> Collated:
-        """Pictures of one size, one above the other."""
-        return Collated(self._stack.collate(rows).arrays, (slice(None),) * len(rows))
+        """Pictures one above the other."""
+        return Collated(self._collator.collate(rows).arrays, (slice(None),) * len(rows))
 
 
-def probe_of(artifact: Artifact, probes: Probes, tokenizer: Tokenizer | None, check: Check | None = None) -> Probe:
-    """What the encoder of an artifact is asked.
+def probe_of(
+    artifact: Artifact, name: str, probes: Probes, tokenizer: Tokenizer | None, check: Check | None = None
+) -> Probe:
+    """What a graph of an artifact is asked.
 
     Args:
+        name: the graph's.
         check: called with each text, its encoding and the limit it was cut at.
 
     Raises:
         InputError: the artifact says of neither texts nor pictures how they are read.
     """
     manifest = artifact.manifest
-    if manifest.processors.image is not None:
-        return PictureProbe(manifest.processors.image)
+    graph, pictures = manifest.graphs[name], manifest.processors.image
+    if pictures is not None and any(tensor.name in pictures.input_names for tensor in graph.inputs):
+        return PictureProbe(pictures)
     if tokenizer is None:
         raise InputError(f"{artifact.folder}: it says of neither texts nor pictures how they are read.")
-    graph = manifest.graphs[manifest.graph_name("encoder")]
     far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))
     return TextProbe(probes, graph, tokenizer, far, check)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.format.manifest import TensorInfo
-from onnxpress.format.pictures import CHANNELS, ImageSettings
+from onnxpress.format.pictures import CHANNELS, PIXEL_MASK, ImageSettings
 from onnxpress.format.processors import Processors
 from onnxpress.image.transform import output_size
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
+from onnxpress_exporter.inputs.base import class_of, shaped
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.source.image_processors import load_image_processor, read_image_processor
 from onnxpress_exporter.source.load_arguments import LoadArguments
-from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.row import ExportTask, Tower
 
 _BATCH = "batch"
 
@@ -28,8 +30,12 @@ _FILES = ("preprocessor_config.json", "processor_config.json")
 #: Pictures that are traced: a number unlike any size inside a model.
 _ROWS = 3
 
-#: Height and width that are traced where pictures keep their own: multiples of what processors round to, and unlike.
-_ANY_SIZE = (96, 160)
+#: Heights and widths where pictures keep their own: multiples of what processors round to, and unlike. The first is
+#: traced.
+_ANY_SIZES = ((96, 160), (128, 192))
+
+#: Answers that differ by less than this share of the largest number are the same.
+_SAME = 1e-4
 
 
 class PictureInputs:
@@ -40,45 +46,101 @@ class PictureInputs:
     def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
 
-    def traceable(self, row: ExportTask, model: Any) -> Traceable:
-        """float32 (batch, channels, height, width), of one size where the program makes all pictures of one."""
-        import torch
-
+    def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
+        """As `Inputs` says."""
         assert row.outputs is not None, f"{row.name} has graphs of its own"
-        size = output_size(self._settings.steps)
-        axes: tuple[str | int, ...] = (_BATCH, CHANNELS, *(size or ("height", "width")))
-        source = TensorInfo(self._settings.input_names[0], "float32", axes)
-        generator = torch.Generator().manual_seed(0)
-        pixels = torch.randn((_ROWS, CHANNELS, *(size or _ANY_SIZE)), generator=generator)
-        try:
-            with torch.no_grad():
-                answers = model(**{source.name: pixels})
-        except Exception as error:
-            shape = " x ".join(map(str, size)) if size else "of any size"
-            raise UnsupportedCheckpoint(
-                f"{type(model).__name__} does not run on pictures as its image processor makes them ({shape}): "
-                f"{first_line(error)}"
-            ) from error
-        outputs = tuple(
-            _shaped(tensor, answers) for tensor in row.outputs(model) if answers.get(tensor.name) is not None
-        )
-        if not outputs or outputs[0].name != row.outputs(model)[0].name:
-            raise UnsupportedCheckpoint(f"{type(model).__name__} does not return {row.outputs(model)[0].name}.")
-        return Traceable(GraphSpec("model", (source,), outputs), row.by_rows(model), {source.name: pixels})
+        return [self.traceable_tower(Tower("model", "encoder", "image", model, row.outputs(model)), row.by_rows(model))]
 
-    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+    def traceable_tower(self, tower: Tower, module: Any = None) -> Traceable:
+        """float32 (batch, channels, height, width), of one size where the program makes all pictures of one; and the
+        mask of padding, where the model's answers need it.
+
+        Args:
+            module: what is traced in the place of the tower's own, which answers the same.
+
+        Raises:
+            UnsupportedCheckpoint: it does not take such pictures.
+        """
+        model = tower.module
+        settings = self._of_graph(model)
+        size = output_size(settings)
+        sizes = _ANY_SIZES if size is None else (size,)
+        answers = [_answers(model, settings, examples(settings, each)) for each in sizes]
+        outputs = tuple(shaped(tensor, answers) for tensor in tower.outputs if answers[0].get(tensor.name) is not None)
+        if not outputs or outputs[0].name != tower.outputs[0].name:
+            raise UnsupportedCheckpoint(f"{class_of(model)} does not return {tower.outputs[0].name}.")
+        inputs = examples(settings, sizes[0])
+        axes = size or ("height", "width")
+        sources = tuple(
+            TensorInfo(name, str(array.dtype).removeprefix("torch."), (_BATCH, *array.shape[1:-2], *axes))
+            for name, array in inputs.items()
+        )
+        return Traceable(GraphSpec(tower.name, sources, outputs, tower.role), module or model, inputs)
+
+    def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
         for name in _FILES:
             if (source := checkpoint.model_folder / name).is_file():
                 shutil.copyfile(source, folder / name)
-        return Processors(image=self._settings)
+        return Processors(image=self._of_graph(model))
+
+    def _of_graph(self, model: Any) -> ImageSettings:
+        """The program, with a mask only where the graph gains by one: where a picture has padding when it is alone, or
+        the model answers beside larger pictures as it does without them."""
+        settings = self._settings
+        if PIXEL_MASK not in settings.input_names:
+            return settings
+        takes = PIXEL_MASK in inspect.signature(model.forward).parameters
+        if takes and (settings.pad is not None or _heeds_mask(model, settings)):
+            return settings
+        return replace(settings, input_names=tuple(name for name in settings.input_names if name != PIXEL_MASK))
 
 
-def _shaped(tensor: TensorInfo, answers: Mapping[str, Any]) -> TensorInfo:
-    """An output whose axes after the batch are those of an answer, where the task's row does not name them."""
-    if len(tensor.axes) > 1:
-        return tensor
-    return replace(tensor, axes=(_BATCH, *(int(axis) for axis in answers[tensor.name].shape[1:])))
+def examples(settings: ImageSettings, size: tuple[int, int], rows: int = _ROWS) -> dict[str, Any]:
+    """What the graph takes of noise: float32 (rows, channels, height, width), and int64 (rows, height, width) of a
+    mask, all ones."""
+    import torch
+
+    pixels, *others = settings.input_names
+    generator = torch.Generator().manual_seed(0)
+    arrays = {pixels: torch.randn((rows, CHANNELS, *size), generator=generator)}
+    return arrays | {name: torch.ones((rows, *size), dtype=torch.int64) for name in others if name == PIXEL_MASK}
+
+
+def _answers(model: Any, settings: ImageSettings, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a model answers.
+
+    Raises:
+        UnsupportedCheckpoint: it does not.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            answers: Mapping[str, Any] = model(**inputs)
+    except Exception as error:
+        size = output_size(settings)
+        shape = " x ".join(map(str, size)) if size else "of any size"
+        raise UnsupportedCheckpoint(
+            f"{class_of(model)} does not run on pictures as its image processor makes them ({shape}): "
+            f"{first_line(error)}"
+        ) from error
+    return answers
+
+
+def _heeds_mask(model: Any, settings: ImageSettings) -> bool:
+    """Whether a picture that is padded to a larger one's size, and masked, is answered as it is alone. Where strides
+    overlap, as those of most convolutions do, the padding shows at the picture's border."""
+    import torch
+
+    (height, width), larger = _ANY_SIZES[0], _ANY_SIZES[1]
+    alone = examples(settings, (height, width), 1)
+    beside = {name: torch.zeros((1, *array.shape[1:-2], *larger), dtype=array.dtype) for name, array in alone.items()}
+    for name, array in beside.items():
+        array[..., :height, :width] = alone[name]
+    expected, padded = _answers(model, settings, alone), _answers(model, settings, beside)
+    pairs = [(value, padded[name]) for name, value in expected.items() if isinstance(value, torch.Tensor)]
+    return all(a.shape == b.shape and bool((a - b).abs().max() <= _SAME * a.abs().max()) for a, b in pairs)
 
 
 def read_pictures(checkpoint: Checkpoint, arguments: LoadArguments) -> PictureInputs:

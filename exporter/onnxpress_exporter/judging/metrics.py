@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.fidelity import LOSS
+from onnxpress_exporter.judging.maps import score_depths, score_segments
 
 Figures = dict[str, float]
 
@@ -230,12 +231,14 @@ def _next_tokens(answers: Sequence[tuple[int, int]], targets: Sequence[Any]) -> 
 
 ANSWERS = Scorer(("exact match", "answer F1"), _answers)
 BEST_LABEL = Scorer(("accuracy", "F1 macro"), _best_label)
+DEPTHS = Scorer(("1 - abs-rel", "within 1.25"), score_depths)
 ENTITIES = Scorer(("entity F1",), _entities)
 LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
 #: Whose answers are not a pipeline's: which tokens of a given text a model would have written itself.
 NEXT_TOKENS = Scorer(("token accuracy",), _next_tokens)
 NUMBER = Scorer(("Spearman", "Pearson"), _numbers)
 RANKING = Scorer((f"NDCG@{DEPTH}", f"MRR@{DEPTH}"), _rankings)
+SEGMENTS = Scorer(("mean IoU", "pixel accuracy"), score_segments)
 SEVERAL_LABELS = Scorer(("F1 micro",), _several_labels)
 SIMILARITY = Scorer(("Spearman",), _similarity)
 WORD = Scorer(("accuracy",), _words)
@@ -243,7 +246,7 @@ WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
 SCORERS = (
     *(ANSWERS, BEST_LABEL, ENTITIES, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
-    WRITTEN,
+    *(DEPTHS, SEGMENTS, WRITTEN),
 )
 
 #: The names of all figures.

@@ -7,24 +7,34 @@ has a row in READERS, or is refused. What was read is compared with the class it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
+    PIXEL_MASK,
     CenterCrop,
+    CropShare,
     ImageSettings,
     Normalization,
+    PadAround,
+    PadMirrored,
+    PadToSize,
+    PicturePad,
     PictureStep,
     PixelValues,
     Resample,
     Resize,
     ResizeEdge,
+    ResizeEdgeUp,
+    ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
 )
+from onnxpress.image.sizes import near, up_to_multiple
 from onnxpress.image.transform import Transform
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
@@ -38,8 +48,14 @@ _METHODS = (
 #: Sizes (width, height) that what was read is tried on: larger, smaller, odd, flat, tall.
 _SIZES = ((640, 480), (333, 517), (31, 47), (224, 224), (1000, 90), (75, 800), (256, 257))
 
+#: What transformers calls the numbers of a picture.
+PIXELS = "pixel_values"
+
 #: Largest difference of a number, which is about 1 in size. Half a step of 8 bits is 0.002.
 _ERROR = 1e-6
+
+#: What `get_size_with_aspect_ratio_yolos` rounds to: an argument that nobody changes.
+_YOLOS_MULTIPLE = 16
 
 Attributes = Any
 
@@ -66,7 +82,7 @@ def load_image_processor(checkpoint: Checkpoint) -> Any:
         ) from error
 
 
-def read_image_processor(processor: Any, input_name: str = "pixel_values") -> ImageSettings:
+def read_image_processor(processor: Any) -> ImageSettings:
     """The program of a processor, compared with it.
 
     Raises:
@@ -76,18 +92,17 @@ def read_image_processor(processor: Any, input_name: str = "pixel_values") -> Im
     name = type(processor).__name__.removesuffix("Pil")
     reader = READERS.get(name)
     if reader is None:
-        if overridden := sorted(_overridden(type(processor))):
+        if methods := sorted(overridden(type(processor))):
             raise UnsupportedCheckpoint(
-                f"{name} is not read by this version: it has its own {', '.join(overridden)}. No artifact was written."
+                f"{name} is not read by this version: it has its own {', '.join(methods)}. No artifact was written."
             )
         reader = _read_plainly
-    steps, values = reader(processor)
-    settings = ImageSettings((input_name,), tuple(steps), values)
+    settings = reader(processor)
     _compare(processor, settings, name)
     return settings
 
 
-def _overridden(kind: type) -> Iterator[str]:
+def overridden(kind: type) -> Iterator[str]:
     """The methods of the base class that a class or one between has its own of."""
     for parent in kind.__mro__:
         if parent.__module__.startswith("transformers.image_processing_"):
@@ -95,17 +110,25 @@ def _overridden(kind: type) -> Iterator[str]:
         yield from (method for method in _METHODS if method in vars(parent))
 
 
-Program = tuple[list[PictureStep], PixelValues]
+def program(steps: Sequence[PictureStep], values: PixelValues, pad: PicturePad | None = None) -> ImageSettings:
+    """What a class makes that gives `pixel_values` alone."""
+    return ImageSettings((PIXELS,), tuple(steps), values, pad)
 
 
-def _read_plainly(processor: Attributes) -> Program:
+def _read_plainly(processor: Attributes) -> ImageSettings:
     """As `PilBackend._preprocess`: resized, cropped, rescaled, normalized, padded to a size."""
-    if getattr(processor, "do_pad", None):
-        raise UnsupportedCheckpoint(f"{type(processor).__name__} pads its pictures, which this version does not.")
     steps: list[PictureStep] = []
     if processor.do_resize:
         steps.append(_resize(processor, processor.size))
-    return [*steps, *_crop(processor)], _values(processor)
+    return program([*steps, *_crop(processor)], _values(processor), _pad(processor))
+
+
+def _pad(processor: Attributes) -> PicturePad | None:
+    """As `PilBackend.pad`: to a size, or to the largest picture of a batch, which a picture alone is itself."""
+    size = getattr(processor, "pad_size", None)
+    if not getattr(processor, "do_pad", None) or size is None:
+        return None
+    return PadToSize(size.height, size.width)
 
 
 def _resize(processor: Attributes, size: Any) -> PictureStep:
@@ -157,7 +180,7 @@ def _row(value: Any) -> tuple[float, ...]:
     return tuple(float(number) for number in numbers)
 
 
-def _read_convnext(processor: Attributes) -> Program:
+def _read_convnext(processor: Attributes) -> ImageSettings:
     """Below 384 pixels a picture is resized to more than its size and cropped; from there on it is warped."""
     edge = processor.size.shortest_edge
     if not edge:
@@ -166,10 +189,10 @@ def _read_convnext(processor: Attributes) -> Program:
     steps: list[PictureStep] = [Resize(edge, edge, resample)]
     if edge < 384:
         steps = [ResizeEdge(int(edge / processor.crop_pct), resample), CenterCrop(edge, edge)]
-    return [*(steps if processor.do_resize else []), *_crop(processor)], _values(processor)
+    return program([*(steps if processor.do_resize else []), *_crop(processor)], _values(processor))
 
 
-def _read_poolformer(processor: Attributes) -> Program:
+def _read_poolformer(processor: Attributes) -> ImageSettings:
     size, share = processor.size, processor.crop_pct
     if not processor.do_resize or share is None:
         return _read_plainly(processor)
@@ -179,55 +202,144 @@ def _read_poolformer(processor: Attributes) -> Program:
         step = ResizeEdge(int((size.shortest_edge or size.height) / share), resample)
     else:
         step = Resize(int(size.height / share), int(size.width / share), resample)
-    return [step, *_crop(processor)], _values(processor)
+    return program([step, *_crop(processor)], _values(processor))
 
 
-def _read_levit(processor: Attributes) -> Program:
+def _read_levit(processor: Attributes) -> ImageSettings:
     if not processor.do_resize or not processor.size.shortest_edge:
         return _read_plainly(processor)
     step = ResizeEdge(int(256 / 224 * processor.size.shortest_edge), resample_of(processor))
-    return [step, *_crop(processor)], _values(processor)
+    return program([step, *_crop(processor)], _values(processor))
 
 
-def _read_efficientnet(processor: Attributes) -> Program:
+def _read_efficientnet(processor: Attributes) -> ImageSettings:
     """Where the classifier is included, it divides by the deviation once more."""
-    steps, values = _read_plainly(processor)
-    normalizations = values.normalizations
+    plain = _read_plainly(processor)
+    normalizations = plain.values.normalizations
     if processor.include_top:
         normalizations = (*normalizations, Normalization((0.0,) * 3, _row(processor.image_std)))
     offset = -1.0 if processor.do_rescale and processor.rescale_offset else 0.0
-    return steps, PixelValues(values.scale, offset, normalizations)
+    return replace(plain, values=PixelValues(plain.values.scale, offset, normalizations))
 
 
-def _read_mobilevit(processor: Attributes) -> Program:
+def _read_mobilevit(processor: Attributes) -> ImageSettings:
     """Never normalized, whatever its file says; blue comes first."""
-    steps, _ = _read_plainly(processor)
     values = _values(processor, normalizations=(), reversed_channels=bool(processor.do_flip_channel_order))
-    return steps, values
+    return replace(_read_plainly(processor), values=values)
 
 
-def _read_segformer(processor: Attributes) -> Program:
+def _read_segformer(processor: Attributes) -> ImageSettings:
     """Never cropped, whatever its file says."""
-    return [_resize(processor, processor.size)] if processor.do_resize else [], _values(processor)
+    return program([_resize(processor, processor.size)] if processor.do_resize else [], _values(processor))
 
 
-def _read_glpn(processor: Attributes) -> Program:
+def _read_glpn(processor: Attributes) -> ImageSettings:
     step = ResizeToMultiple(processor.size_divisor, resample_of(processor))
-    return [step] if processor.do_resize else [], _values(processor)
+    return program([step] if processor.do_resize else [], _values(processor))
+
+
+def _read_detr(processor: Attributes) -> ImageSettings:
+    """The shorter edge has a limit for the longer one; where it pads, it makes a mask."""
+    if processor.do_resize and processor.size.shortest_edge and not processor.size.longest_edge:
+        raise UnsupportedCheckpoint(
+            f"{type(processor).__name__}: size {processor.size} is none that its class can resize to."
+        )
+    plain = _read_plainly(processor)
+    return replace(plain, input_names=(PIXELS, PIXEL_MASK)) if processor.do_pad else plain
+
+
+def _read_yolos(processor: Attributes) -> ImageSettings:
+    """As DETR's, and both edges become multiples of 16."""
+    plain = _read_detr(processor)
+    steps = [replace(step, divisor=_YOLOS_MULTIPLE) if isinstance(step, ResizeEdge) else step for step in plain.steps]
+    return replace(plain, steps=tuple(steps))
+
+
+def _read_maskformer(processor: Attributes) -> ImageSettings:
+    """Both edges go up to a multiple of `size_divisor`. Its models do not look at the mask that it makes."""
+    steps: list[PictureStep] = []
+    divisor = processor.size_divisor or 1
+    if processor.do_resize:
+        step: PictureStep = _resize(processor, processor.size)
+        if isinstance(step, Resize):
+            height, width = up_to_multiple((step.height, step.width), divisor)
+            step = replace(step, height=height, width=width)
+        elif isinstance(step, ResizeEdge) and step.longest is not None:
+            step = ResizeEdgeUp(step.shortest, divisor, step.resample, step.longest)
+        else:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} is not read.")
+        steps.append(step)
+    size = processor.pad_size
+    return program(steps, _values(processor), PadToSize(size.height, size.width) if size else None)
+
+
+def _read_dpt(processor: Attributes) -> ImageSettings:
+    """Scaled as little as possible, to multiples of `ensure_multiple_of`; padded on all sides."""
+    steps: list[PictureStep] = []
+    size, resample = processor.size, resample_of(processor)
+    if processor.do_resize:
+        if not size.height or not size.width:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {size} has no height and width.")
+        step = ResizeNear(
+            size.height, size.width, resample, processor.ensure_multiple_of or 1, bool(processor.keep_aspect_ratio)
+        )
+        # Where each edge is scaled for itself, every picture becomes of one size, unless rounding decides.
+        fixed = {near(tried, (size.height, size.width), step.multiple, proportional=False) for tried in _SIZES}
+        steps.append(step if step.proportional or len(fixed) > 1 else Resize(*fixed.pop(), resample))
+    divisor = getattr(processor, "size_divisor", None)
+    return program(steps, _values(processor), PadAround(divisor) if processor.do_pad and divisor else None)
+
+
+def _read_swin2sr(processor: Attributes) -> ImageSettings:
+    """Rescaled and padded, and nothing else, whatever its file says."""
+    pad = PadMirrored(processor.size_divisor) if processor.do_pad else None
+    return program([], _values(processor, normalizations=()), pad)
+
+
+def _read_perceiver(processor: Attributes) -> ImageSettings:
+    """Cropped before it is resized, to a share of its shorter edge."""
+    size, crop = processor.size, processor.crop_size
+    steps: list[PictureStep] = []
+    if processor.do_center_crop:
+        steps.append(CropShare(size.height / crop.height, size.width / crop.width))
+    if processor.do_resize:
+        steps.append(_resize(processor, size))
+    return program(steps, _values(processor))
+
+
+def _read_textnet(processor: Attributes) -> ImageSettings:
+    """Each edge goes up to a multiple."""
+    edge, steps = processor.size.shortest_edge, list[PictureStep]()
+    if processor.do_resize:
+        if not edge:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} has no shortest_edge.")
+        steps.append(ResizeEdgeUp(edge, processor.size_divisor, resample_of(processor)))
+    return program([*steps, *_crop(processor)], _values(processor))
 
 
 #: Classes that override what the base class does, by name without "Pil". Those of BEiT and MobileNetV2 only add maps of
 #: segments to what they take.
-READERS: Mapping[str, Callable[[Any], Program]] = {
+READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "BeitImageProcessor": _read_plainly,
+    "ConditionalDetrImageProcessor": _read_detr,
     "ConvNextImageProcessor": _read_convnext,
+    "DeformableDetrImageProcessor": _read_detr,
+    "DPTImageProcessor": _read_dpt,
+    "DetrImageProcessor": _read_detr,
     "EfficientNetImageProcessor": _read_efficientnet,
     "GLPNImageProcessor": _read_glpn,
     "LevitImageProcessor": _read_levit,
+    "Mask2FormerImageProcessor": _read_maskformer,
+    "MaskFormerImageProcessor": _read_maskformer,
     "MobileNetV2ImageProcessor": _read_plainly,
     "MobileViTImageProcessor": _read_mobilevit,
+    "PerceiverImageProcessor": _read_perceiver,
     "PoolFormerImageProcessor": _read_poolformer,
+    "RTDetrImageProcessor": _read_detr,
     "SegformerImageProcessor": _read_segformer,
+    "Swin2SRImageProcessor": _read_swin2sr,
+    "TextNetImageProcessor": _read_textnet,
+    "YolosImageProcessor": _read_yolos,
 }
 
 
@@ -239,14 +351,16 @@ def _compare(processor: Any, settings: ImageSettings, name: str) -> None:
     for width, height in _SIZES:
         image = Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
         try:
-            obtained = transform(image)
+            obtained = transform.arrays(image)
         except InputError:
-            continue  # nothing would be left of it, or far too much be made
-        expected = np.asarray(processor(images=image, return_tensors="np")[settings.input_names[0]][0], np.float32)
-        error = np.abs(expected - obtained).max() if expected.shape == obtained.shape else np.inf
-        if not error <= _ERROR:
-            raise VerificationFailed(
-                f"{name} was read wrong: of a picture of {width}x{height} pixels it makes {expected.shape} numbers, "
-                f"and onnxpress {obtained.shape}, {error:.2g} apart. No artifact was written. Please report this "
-                "checkpoint."
-            )
+            continue  # nothing would be left of it, or far too much be made, or it is larger than the padding
+        answer = processor(images=image, return_tensors="np")
+        for array, values in obtained.items():
+            expected = np.asarray(answer[array][0], values.dtype)
+            error = np.abs(expected - values).max() if expected.shape == values.shape else np.inf
+            if not error <= _ERROR:
+                raise VerificationFailed(
+                    f"{name} was read wrong: of a picture of {width}x{height} pixels it makes {array} of "
+                    f"{expected.shape} numbers, and onnxpress of {values.shape}, {error:.2g} apart. No artifact was "
+                    "written. Please report this checkpoint."
+                )

@@ -40,7 +40,7 @@ def check(
     Every file is compared with the manifest, every graph is scanned, and every variant that suits the device is opened
     and asked. The exit code is 1 where anything is not well.
     """
-    from onnxpress.pipelines.opening import Opening
+    from onnxpress.pipelines.asked import Opening
 
     opened = Opening.of({"revision": revision, **said}).adopted(artifact)
     failures = 0
@@ -114,6 +114,8 @@ def _tried(step: Callable[[], str]) -> tuple[str | None, str]:
 
 
 def _graphs(artifact: Artifact, precision: str) -> str:
+    for form in artifact.manifest.variants[precision].forms:
+        artifact.graphs(precision, form)
     return f"graphs scanned: {', '.join(artifact.graphs(precision))}"
 
 

@@ -22,7 +22,7 @@ def inspect(artifact: str, revision: str | None, as_json: bool, said: dict[str, 
     """
     from onnxpress.cli.inspection import describe
     from onnxpress.format.manifest import dump
-    from onnxpress.pipelines.opening import Opening
+    from onnxpress.pipelines.asked import Opening
 
     opened = Opening.of({"revision": revision, **said}).adopted(artifact)
     click.echo(dump(opened.manifest) if as_json else describe(opened.manifest, adopted=opened.adopted), nl=not as_json)

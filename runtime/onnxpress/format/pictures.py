@@ -1,7 +1,8 @@
 """The part of `onnxpress.json` that says how a picture becomes an array: a short program, carried out in order.
 
-The steps change a picture of three 8-bit channels, red, green and blue; at the end its numbers are computed. All of it
-is data; `onnxpress.image` carries it out. docs/artifact.md describes every field for readers of other languages.
+The steps change a picture of three 8-bit channels, red, green and blue; then its numbers are computed, and at the end
+they may be padded. All of it is data; `onnxpress.image` carries it out. docs/artifact.md describes every field for
+readers of other languages.
 """
 
 from __future__ import annotations
@@ -32,12 +33,26 @@ class Resize:
 @dataclass(frozen=True, slots=True)
 class ResizeEdge:
     """The shorter edge to `shortest` pixels, the other in proportion, rounded down. `longest`: where the other edge
-    would be longer, it is made that long instead, and the shorter one is in proportion, rounded to the nearest."""
+    would be longer, it is made that long instead, and the shorter one is in proportion, rounded to the nearest.
+    `divisor`, only beside `longest`: both edges then go down to the next multiple of it, before anything is resized."""
 
     shortest: int
     resample: Resample
     longest: int | None = None
+    divisor: int | None = None
     op: Literal["resize-edge"] = "resize-edge"
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeEdgeUp:
+    """The shorter edge to `shortest` pixels, the other in proportion, rounded down, with `longest` as in `ResizeEdge`;
+    then each edge up to the next multiple of `divisor` pixels."""
+
+    shortest: int
+    divisor: int
+    resample: Resample
+    longest: int | None = None
+    op: Literal["resize-edge-up"] = "resize-edge-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,20 @@ class ResizeToMultiple:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeNear:
+    """Near to one size in pixels: both edges are scaled alike, as that edge is whose length changes by the smaller
+    share; then each goes to the nearest multiple of `multiple`, of two as near to the even one. `proportional` false:
+    each edge is scaled for itself."""
+
+    height: int
+    width: int
+    resample: Resample
+    multiple: int = 1
+    proportional: bool = True
+    op: Literal["resize-near"] = "resize-near"
+
+
+@dataclass(frozen=True, slots=True)
 class CenterCrop:
     """So many pixels from the middle. A picture that is smaller is set into a black one, half a pixel right of and
     below the middle where it cannot be in it."""
@@ -69,7 +98,16 @@ class CenterCrop:
     op: Literal["center-crop"] = "center-crop"
 
 
-PictureStep = Resize | ResizeEdge | ResizeWithin | ResizeToMultiple | CenterCrop
+@dataclass(frozen=True, slots=True)
+class CropShare:
+    """From the middle, these shares of the shorter edge, rounded down. Of what is smaller, as `CenterCrop`."""
+
+    height: float
+    width: float
+    op: Literal["crop-share"] = "crop-share"
+
+
+PictureStep = Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | ResizeNear | CenterCrop | CropShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +131,52 @@ class PixelValues:
 
 
 @dataclass(frozen=True, slots=True)
+class PadToSize:
+    """The numbers to one size in pixels, with zeros below and on the right; a larger picture is refused."""
+
+    height: int
+    width: int
+    op: Literal["pad-to-size"] = "pad-to-size"
+
+
+@dataclass(frozen=True, slots=True)
+class PadToMultiple:
+    """Each edge of the numbers up to the next multiple of `divisor` pixels, with zeros below and on the right."""
+
+    divisor: int
+    op: Literal["pad-to-multiple"] = "pad-to-multiple"
+
+
+@dataclass(frozen=True, slots=True)
+class PadAround:
+    """Each edge of the numbers up to the next multiple of `divisor` pixels, with zeros on both sides; where they cannot
+    be as many on each, one more below or on the right."""
+
+    divisor: int
+    op: Literal["pad-around"] = "pad-around"
+
+
+@dataclass(frozen=True, slots=True)
+class PadMirrored:
+    """Each edge of the numbers up to a multiple of `divisor` pixels that is larger than it, with what is on the other
+    side of the lower and the right edge, as if they were mirrors: the last row first."""
+
+    divisor: int
+    op: Literal["pad-mirrored"] = "pad-mirrored"
+
+
+PicturePad = PadToSize | PadToMultiple | PadAround | PadMirrored
+
+#: The graph's input, by name, that says which pixels are a picture's own: int64 (height, width), 1 there, 0 elsewhere.
+PIXEL_MASK = "pixel_mask"
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSettings:
-    """How a picture becomes float32 (channels, height, width), the graph's input `input_names[0]`."""
+    """How a picture becomes float32 (channels, height, width), the graph's input `input_names[0]`. With PIXEL_MASK
+    among the names, the graph is told which pixels are padding."""
 
     input_names: tuple[str, ...]
     steps: tuple[PictureStep, ...] = ()
     values: PixelValues = PixelValues()
+    pad: PicturePad | None = None

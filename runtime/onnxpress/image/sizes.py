@@ -30,6 +30,21 @@ def shortest_and_longest_edge(size: Pixels, shortest: int, longest: int) -> Pixe
     return shortest, int(exact * width / height)
 
 
+def multiples_by_edges(size: Pixels, shortest: int, longest: int, divisor: int) -> Pixels:
+    """As `shortest_and_longest_edge`, each edge then down to a multiple (`get_size_with_aspect_ratio_yolos`, which
+    computes the height of a tall picture even where its width is as asked)."""
+    height, width = size
+    exact: float = shortest
+    if max(size) / min(size) * shortest > longest:
+        exact = longest * float(min(size)) / float(max(size))
+        shortest = round(exact)
+    if width < height:
+        return down_to_multiple((int(exact * height / width), shortest), divisor)
+    if height == shortest:
+        return down_to_multiple(size, divisor)
+    return down_to_multiple((shortest, int(exact * width / height)), divisor)
+
+
 def within(size: Pixels, most: Pixels) -> Pixels:
     """As large as fits, rounded down (`get_image_size_for_max_height_width`)."""
     height, width = size
@@ -40,3 +55,22 @@ def within(size: Pixels, most: Pixels) -> Pixels:
 def down_to_multiple(size: Pixels, divisor: int) -> Pixels:
     """Each edge down to a multiple."""
     return size[0] // divisor * divisor, size[1] // divisor * divisor
+
+
+def up_to_multiple(size: Pixels, divisor: int) -> Pixels:
+    """Each edge up to a multiple."""
+    return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
+
+
+def near(size: Pixels, wanted: Pixels, multiple: int, *, proportional: bool) -> Pixels:
+    """Near to a size (`transformers.models.dpt.image_processing_dpt.get_resize_output_image_size`)."""
+    height, width = size
+    down, across = wanted[0] / height, wanted[1] / width
+    if proportional:
+        down = across = across if abs(1 - across) < abs(1 - down) else down
+    return round(down * height / multiple) * multiple, round(across * width / multiple) * multiple
+
+
+def share_of_shorter(size: Pixels, shares: tuple[float, float]) -> Pixels:
+    """Shares of the shorter edge, rounded down (`PerceiverImageProcessorPil.center_crop`)."""
+    return int(shares[0] * min(size)), int(shares[1] * min(size))

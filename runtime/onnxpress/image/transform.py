@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
     CHANNELS,
+    PIXEL_MASK,
     CenterCrop,
+    CropShare,
     ImageSettings,
+    PadAround,
+    PadMirrored,
+    PadToSize,
+    PicturePad,
     PictureStep,
     PixelValues,
     Resize,
     ResizeEdge,
+    ResizeEdgeUp,
+    ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -33,44 +41,78 @@ if TYPE_CHECKING:
 
     from onnxpress.image.sizes import Pixels
 
-#: What each step that resizes makes of a size.
+#: What each step makes of a size.
 _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     Resize: lambda step, size: (step.height, step.width),
-    ResizeEdge: lambda step, size: (
-        sizes.shortest_edge(size, step.shortest)
-        if step.longest is None
-        else sizes.shortest_and_longest_edge(size, step.shortest, step.longest)
+    ResizeEdge: lambda step, size: _by_edges(step, size),
+    ResizeEdgeUp: lambda step, size: sizes.up_to_multiple(
+        _by_edges(ResizeEdge(step.shortest, step.resample, step.longest), size), step.divisor
     ),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
+    ResizeNear: lambda step, size: sizes.near(
+        size, (step.height, step.width), step.multiple, proportional=step.proportional
+    ),
+    CenterCrop: lambda step, size: (step.height, step.width),
+    CropShare: lambda step, size: sizes.share_of_shorter(size, (step.height, step.width)),
 }
 
 #: The numbers that a channel may have.
 _LEVELS = np.arange(256, dtype=np.uint8)
 
 
+def _by_edges(step: ResizeEdge, size: Pixels) -> Pixels:
+    if step.longest is None:
+        return sizes.shortest_edge(size, step.shortest)
+    if step.divisor is None:
+        return sizes.shortest_and_longest_edge(size, step.shortest, step.longest)
+    return sizes.multiples_by_edges(size, step.shortest, step.longest, step.divisor)
+
+
 class Transform:
     """The program of a manifest, ready to be carried out."""
 
     def __init__(self, settings: ImageSettings) -> None:
+        self._names = settings.input_names
         self._steps = settings.steps
+        self._pad = settings.pad
         self._table = value_table(settings.values)
         self._channels = range(CHANNELS)[:: -1 if settings.values.reversed_channels else 1]
 
-    def __call__(self, image: Image) -> NDArray[np.float32]:
-        """float32 (3, height, width) of a picture in mode "RGB".
+    def arrays(self, image: Image) -> dict[str, NDArray[Any]]:
+        """What the graph takes of a picture in mode "RGB", without the axis of the batch, as the settings name it.
 
         Raises:
-            InputError: its shape makes a step ask for no pixels, or for too many.
+            InputError: its shape makes a step ask for no pixels, or for too many, or it is larger than the padding.
         """
+        values, (height, width) = self._numbers(image)
+        arrays: dict[str, NDArray[Any]] = {self._names[0]: values}
+        if PIXEL_MASK in self._names:
+            arrays[PIXEL_MASK] = mask = np.zeros(values.shape[1:], dtype=np.int64)
+            mask[:height, :width] = 1
+        return arrays
+
+    def __call__(self, image: Image) -> NDArray[np.float32]:
+        """The first of them: float32 (3, height, width)."""
+        return self._numbers(image)[0]
+
+    def _numbers(self, image: Image) -> tuple[NDArray[np.float32], Pixels]:
+        """float32 (3, height, width), padding included, and the size without it."""
         for step in self._steps:
             image = apply(step, image)
         pixels = np.asarray(image)
-        values = np.empty((CHANNELS, *pixels.shape[:2]), dtype=np.float32)
-        for target, channel in zip(values, self._channels, strict=True):
+        before = (image.height, image.width)
+        size = before if self._pad is None else padded_size(self._pad, before)
+        missing = (size[0] - before[0], size[1] - before[1])
+        if isinstance(self._pad, PadMirrored):
+            pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+        top, left = (missing[0] // 2, missing[1] // 2) if isinstance(self._pad, PadAround) else (0, 0)
+        height, width = pixels.shape[:2]
+        padded = (np.empty if size == (height, width) else np.zeros)((CHANNELS, *size), dtype=np.float32)
+        for target, channel in zip(padded[:, top : top + height, left : left + width], self._channels, strict=True):
             # "clip" lets numpy write into the target without a copy; no index is out of range.
             np.take(self._table[channel], pixels[:, :, channel], out=target, mode="clip")
-        return values
+        return padded, before
 
 
 def value_table(values: PixelValues) -> NDArray[np.float32]:
@@ -90,8 +132,6 @@ def apply(step: PictureStep, image: Image) -> Image:
     Raises:
         InputError: the step would leave no pixels, or too many.
     """
-    if isinstance(step, CenterCrop):
-        return _cropped(image, (step.height, step.width))
     size = (image.height, image.width)
     height, width = _SIZES[type(step)](step, size)
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
@@ -99,6 +139,8 @@ def apply(step: PictureStep, image: Image) -> Image:
             f"A picture of {size[1]}x{size[0]} pixels would become {width}x{height} for this model, which is "
             f"{'nothing' if height * width < 1 else f'more than {MAX_PIXELS} pixels'}: cut it to a less extreme shape."
         )
+    if isinstance(step, (CenterCrop, CropShare)):
+        return _cropped(image, (height, width))
     return image.resize((width, height), resample=_filter(step.resample))
 
 
@@ -123,7 +165,34 @@ def _cropped(image: Image, size: Pixels) -> Image:
     return image.crop((left, top, left + crop_width, top + crop_height))
 
 
-def output_size(steps: tuple[PictureStep, ...]) -> Pixels | None:
-    """The size of every picture after these steps; None: it depends on the picture."""
-    last = steps[-1] if steps else None
+def padded_size(pad: PicturePad, size: Pixels) -> Pixels:
+    """The size of a picture of this size with its padding.
+
+    Raises:
+        InputError: it is larger than all pictures are padded to, or would be too large.
+    """
+    if not isinstance(pad, PadToSize):
+        more = 1 if isinstance(pad, PadMirrored) else 0
+        height, width = sizes.up_to_multiple((size[0] + more, size[1] + more), pad.divisor)
+        if height * width > MAX_PIXELS:
+            raise InputError(
+                f"A picture of {size[1]}x{size[0]} pixels would be padded to {width}x{height} for this model, which is "
+                f"more than {MAX_PIXELS} pixels: cut it to a less extreme shape."
+            )
+        return height, width
+    if size[0] > pad.height or size[1] > pad.width:
+        raise InputError(
+            f"A picture of {size[1]}x{size[0]} pixels is larger than the {pad.width}x{pad.height} that this model "
+            "takes: make it smaller."
+        )
+    return pad.height, pad.width
+
+
+def output_size(settings: ImageSettings) -> Pixels | None:
+    """The size of what every picture becomes; None: it depends on the picture."""
+    if isinstance(settings.pad, PadToSize):
+        return settings.pad.height, settings.pad.width
+    last = settings.steps[-1] if settings.steps else None
+    if settings.pad is not None and isinstance(last, (Resize, CenterCrop)):
+        return padded_size(settings.pad, (last.height, last.width))
     return (last.height, last.width) if isinstance(last, (Resize, CenterCrop)) else None

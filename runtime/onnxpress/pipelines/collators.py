@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.samples import Batch, Sample
@@ -112,13 +113,32 @@ class PadTokens:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Arrays of one shape, such as pictures of one size, one above the other. Nothing is padded."""
+    """Arrays of one shape, such as pictures of one size, one above the other.
+
+    `pads`: smaller ones are filled up with zeros at the ends of their axes. Only for a graph that a mask among the
+    arrays tells what is filled up, and whose answers are then those of the sample alone.
+    """
+
+    pads: bool = False
 
     def key(self, sample: Sample) -> Hashable:
-        """Only arrays of equal shapes and dtypes can be stacked."""
+        """Only arrays of equal shapes and dtypes can be stacked; where they are padded, all."""
+        if self.pads:
+            return None
         return tuple(sorted((name, array.shape, array.dtype.str) for name, array in sample.arrays.items()))
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Each array of a sample (...) becomes one of (batch, ...)."""
         names = samples[0].arrays
-        return Batch(tuple(samples), {name: np.stack([sample.arrays[name] for sample in samples]) for name in names})
+        return Batch(
+            tuple(samples), {name: self._stacked([sample.arrays[name] for sample in samples]) for name in names}
+        )
+
+    def _stacked(self, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        if not self.pads or len({array.shape for array in arrays}) == 1:
+            return np.stack(arrays)
+        largest = [max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True)]
+        stacked = np.zeros((len(arrays), *largest), arrays[0].dtype)
+        for row, array in zip(stacked, arrays, strict=True):
+            row[tuple(map(slice, array.shape))] = array
+        return stacked

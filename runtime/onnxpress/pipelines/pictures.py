@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxpress.errors import ArtifactError, InputError
+from onnxpress.format.pictures import PIXEL_MASK, ImageSettings
+from onnxpress.image.fetching import FetchLimits
 from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Sample
+
+if TYPE_CHECKING:
+    from onnxpress.image.opening import Image
 
 #: Pixels that take about as long as a token of text: a patch of 16x16 is what most models make of them.
 _PIXELS_OF_A_TOKEN = 256
@@ -24,19 +28,27 @@ NAMES = ("images", "image")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureOptions:
-    """What every task of pictures takes. `max_pixels`: a picture of more is refused before it is read. `timeout`, of
-    transformers, is for addresses, which are not fetched here: it has no effect."""
+    """What every task of pictures takes. `max_pixels`: a picture of more is refused before it is read. `allow_urls`:
+    whether http and https addresses are fetched, those of the public internet alone; one may take 10 seconds, and no
+    longer than the call's `timeout`."""
 
     max_pixels: int = MAX_PIXELS
-    timeout: float | None = None
+    allow_urls: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.max_pixels, int) or isinstance(self.max_pixels, bool) or self.max_pixels < 1:
             raise InputError(f"max_pixels is {self.max_pixels!r}; it must be a positive number of pixels.")
+        if not isinstance(self.allow_urls, bool):
+            raise InputError(f"allow_urls is {self.allow_urls!r}; it must be True or False.")
+
+    @property
+    def urls(self) -> FetchLimits | None:
+        """What fetching an address may take; None: nothing is fetched."""
+        return FetchLimits() if self.allow_urls else None
 
 
 class PictureProcessor:
-    """Pictures to samples: what `onnxpress.image.opening.open_picture` takes, as float32 (3, height, width)."""
+    """Pictures to samples: what `onnxpress.image.opening.open_picture` takes, as what the manifest's program makes."""
 
     def __init__(self, model: LoadedModel) -> None:
         settings = model.artifact.manifest.processors.image
@@ -46,22 +58,39 @@ class PictureProcessor:
                 "Export again."
             )
         self.settings = settings
-        self.collator = Stack()
+        self.collator = picture_collator(settings, padding=model.artifact.manifest.padding)
         self._transform = Transform(settings)
 
-    def sample(self, raw: Any, context: Any = None, max_pixels: int = MAX_PIXELS) -> Sample:
-        """One picture.
+    def sample(
+        self, raw: Any, context: Any = None, max_pixels: int = MAX_PIXELS, urls: FetchLimits | None = None
+    ) -> Sample:
+        """One picture, opened as `open_picture` does it.
 
         Raises:
             InputError: it is none, damaged, too large, or of a shape that the model cannot take.
         """
-        values = self._transform(open_picture(raw, max_pixels))
-        return Sample({self.settings.input_names[0]: values}, cost_of(values), context)
+        return self.sample_of(open_picture(raw, max_pixels, urls), context)
+
+    def sample_of(self, image: Image, context: Any = None) -> Sample:
+        """A picture that is open, in mode "RGB": of a task that asks it something else, such as its size.
+
+        Raises:
+            InputError: it is of a shape that the model cannot take.
+        """
+        return picture_sample(self._transform, image, context)
 
 
-def cost_of(values: NDArray[np.float32]) -> int:
-    """What a picture (channels, height, width) costs, in tokens of text."""
-    return max(1, int(np.prod(values.shape[1:])) // _PIXELS_OF_A_TOKEN)
+def picture_sample(transform: Transform, image: Image, context: Any = None) -> Sample:
+    """A picture in mode "RGB" as a sample: what the program makes of it, and what that costs."""
+    arrays = transform.arrays(image)
+    values = next(iter(arrays.values()))
+    return Sample(arrays, max(1, int(np.prod(values.shape[1:])) // _PIXELS_OF_A_TOKEN), context)
+
+
+def picture_collator(settings: ImageSettings, *, padding: bool) -> Stack:
+    """What makes batches of pictures. Those of different sizes meet only where the graph is told what is padding, and
+    its answer does not depend on it (`padding`, as the manifest says)."""
+    return Stack(pads=padding and PIXEL_MASK in settings.input_names)
 
 
 def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:
@@ -74,5 +103,25 @@ def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:
     passed = [value for value in (inputs, *named) if value is not None]
     if len(passed) != 1:
         raise InputError("Pass one picture or several as the first argument." if not passed else "Pass pictures once.")
-    # An open file is one picture, not a stream of lines.
-    return passed[0].read() if hasattr(passed[0], "read") else passed[0]
+    return OpenFile(passed[0]) if hasattr(passed[0], "read") else passed[0]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file object, which is one picture, not a stream of lines."""
+
+    file: Any
+
+    @property
+    def name(self) -> Any:
+        """The file's."""
+        return getattr(self.file, "name", "")
+
+    def seek(self, place: int) -> None:
+        """As the file does it, if it can."""
+        if hasattr(self.file, "seek"):
+            self.file.seek(place)
+
+    def read(self, size: int = -1) -> Any:
+        """As the file does it."""
+        return self.file.read(size)

@@ -10,9 +10,13 @@ from PIL import Image
 
 from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
+    PIXEL_MASK,
     CenterCrop,
     ImageSettings,
     Normalization,
+    PadToMultiple,
+    PadToSize,
+    PicturePad,
     PixelValues,
     Resize,
     ResizeEdge,
@@ -20,7 +24,7 @@ from onnxpress.format.pictures import (
     ResizeWithin,
 )
 from onnxpress.image import sizes
-from onnxpress.image.transform import Transform, apply, output_size, value_table
+from onnxpress.image.transform import Transform, apply, output_size, padded_size, value_table
 
 EDGES = st.integers(1, 4_000)
 
@@ -90,9 +94,50 @@ def test_channels_are_reversed_with_their_values() -> None:
     assert transform(image)[:, 0, 0].tolist() == [30, 20, 10]
 
 
+@pytest.mark.parametrize(
+    ("pad", "size"),
+    [(PadToSize(9, 20), (9, 20)), (PadToMultiple(4), (8, 12)), (PadToMultiple(7), (7, 14)), (None, (7, 9))],
+)
+def test_padding_is_zeros_below_and_on_the_right_and_the_mask_tells(
+    pad: PicturePad | None, size: tuple[int, int]
+) -> None:
+    settings = ImageSettings(("x", PIXEL_MASK), (), PixelValues(1.0, offset=5.0), pad)
+    arrays = Transform(settings).arrays(picture(7, 9))
+    assert list(arrays) == ["x", PIXEL_MASK] and arrays["x"].shape == (3, *size)
+    assert (arrays["x"][:, :7, :9] >= 5).all() and arrays["x"].sum() == arrays["x"][:, :7, :9].sum()
+    assert arrays[PIXEL_MASK].dtype == np.int64 and arrays[PIXEL_MASK].shape == size
+    assert arrays[PIXEL_MASK][:7, :9].all() and arrays[PIXEL_MASK].sum() == 7 * 9
+    assert output_size(settings) == (size if isinstance(pad, PadToSize) else None)
+
+
+def test_a_size_is_known_where_all_pictures_are_padded_to_it() -> None:
+    steps = (Resize(20, 30, "nearest"),)
+    assert output_size(ImageSettings(("x",), steps, pad=PadToMultiple(16))) == (32, 32)
+    assert output_size(ImageSettings(("x",), steps, pad=PadToSize(40, 41))) == (40, 41)
+
+
+def test_padding_refuses_what_does_not_fit() -> None:
+    with pytest.raises(InputError, match="9x7 pixels is larger than the 9x6 that this model takes"):
+        padded_size(PadToSize(6, 9), (7, 9))
+    with pytest.raises(InputError, match=r"would be padded to 16384x16384 .* less extreme shape"):
+        padded_size(PadToMultiple(16_384), (7, 9))
+
+
+@given(EDGES, EDGES, st.integers(16, 400), st.integers(400, 1333), st.integers(1, 16))
+def test_edges_in_multiples_are_within_a_multiple_of_edges(
+    height: int, width: int, shortest: int, longest: int, divisor: int
+) -> None:
+    new = sizes.multiples_by_edges((height, width), shortest, longest, divisor)
+    plain = sizes.shortest_and_longest_edge((height, width), shortest, longest)
+    assert new[0] % divisor == new[1] % divisor == 0
+    if min(height, width) != min(plain):  # otherwise the one keeps the size and the other rounds it
+        assert new == sizes.down_to_multiple(plain, divisor)
+
+
 def test_a_program_runs_in_order_and_gives_one_size() -> None:
     steps = (Resize(20, 30, "nearest"), CenterCrop(8, 10))
     values = Transform(ImageSettings(("x",), steps, PixelValues(1 / 255)))(picture(33, 44))
     assert values.shape == (3, 8, 10) and values.dtype == np.float32 and 0 <= values.min() < values.max() <= 1
-    assert output_size(steps) == (8, 10)
-    assert output_size((ResizeEdge(8, "box"),)) is output_size(()) is output_size((ResizeWithin(8, 8, "box"),)) is None
+    assert output_size(ImageSettings(("x",), steps)) == (8, 10)
+    for some in ((ResizeEdge(8, "box"),), (), (ResizeWithin(8, 8, "box"),)):
+        assert output_size(ImageSettings(("x",), some)) is None
