@@ -41,6 +41,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "image-classification": (PICTURES, b"no picture", {}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
+    "image-to-text": (PICTURES, b"no picture", NEW),
     "image-segmentation": (PICTURES, b"no picture", {}),
     "depth-estimation": (PICTURES, 7, {}),
     "image-to-image": (PICTURES, "no file", {}),
@@ -51,6 +52,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
 def opened(
     tiny: Callable[..., Path],
     trained: Callable[[str], Path],
+    describer: Callable[[str], Path],
     ours: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Any]:
@@ -66,6 +68,8 @@ def opened(
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
+            case "image-to-text":
+                return ours(describer("vit-gpt2"), task)
             case "image-segmentation" | "depth-estimation" | "image-to-image":
                 kind = {"image-segmentation": "classes", "depth-estimation": "depth"}.get(task, "larger")
                 return onnxpress.pipeline(
