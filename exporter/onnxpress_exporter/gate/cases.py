@@ -110,11 +110,11 @@ class MakesCases(Protocol):
     def far(self, weights: int, vocabulary: int, write: Write) -> Case | None:
         """An input as long as the model takes; None: the usual ones are."""
 
-    def judged(self, write: Write) -> list[Case]:
-        """Inputs that calibration does not see."""
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Inputs of so many tokens together that calibration does not see."""
 
-    def calibration(self, write: Write) -> list[Case]:
-        """Inputs that rounding may look at."""
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Inputs of so many tokens together that rounding may look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +132,13 @@ class Looker:
     def far(self, weights: int, vocabulary: int, write: Write) -> None:
         """Of pictures the usual ones are as large as they get."""
 
-    def judged(self, write: Write) -> list[Case]:
-        """Pictures, none of which calibration sees."""
-        return _within(self._cases(_numbered(judged_pictures()), write), JUDGED_TOKENS)
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Pictures, none of which calibration sees, with so many tokens written of them together."""
+        return _within(self._cases(_numbered(judged_pictures()), write), tokens)
 
-    def calibration(self, write: Write) -> list[Case]:
-        """Pictures that rounding may look at."""
-        return _within(self._cases(_numbered(calibration_pictures()), write), CALIBRATION_TOKENS)
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Pictures that rounding may look at, with so many tokens written of them together."""
+        return _within(self._cases(_numbered(calibration_pictures()), write), tokens)
 
     def _cases(self, pictures: Iterable[tuple[str, NDArray[np.uint8]]], write: Write) -> Iterator[Case]:
         transform, most = Transform(self.settings), min(LONGEST_TOKENS, self.limit or LONGEST_TOKENS)

@@ -93,7 +93,7 @@ class Expected:
     def asked_of(self, precision: str) -> Sequence[Case]:
         """The cases that a variant is compared on, the `far` one apart."""
         most = None if precision == REFERENCE else self.extent.of_variants
-        chosen = [case for case in self.cases if most is None or len(case.ids) + len(case.source or ()) <= most]
+        chosen = [case for case in self.cases if most is None or len(case.ids) + len(case.text or ()) <= most]
         return chosen or self.cases
 
     def far_of(self, precision: str) -> Case | None:
