@@ -107,7 +107,7 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
     def prepare(self, item: Any, options: ZeroShotImageOptions) -> Prepared[Vectors]:
         self.check(options)
         labels = self._texts.embed(options.hypotheses())
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels),), labels)
+        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), labels)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotImageOptions) -> Sequence[Vectors]:
         return list(normalize(outputs[self.answer_name]))
@@ -132,7 +132,7 @@ class PictureEmbedder(Pipeline[PictureOptions, PictureProcessor]):
     role = _PICTURES
 
     def prepare(self, item: Any, options: PictureOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels),), None)
+        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: PictureOptions) -> Sequence[Vectors]:
         return list(normalize(outputs[self.answer_name]))
