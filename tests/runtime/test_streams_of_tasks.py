@@ -12,7 +12,7 @@ import pytest
 import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
-from tests.fixtures.tiny_towers import tiny_tower_checkpoint
+from tests.fixtures.colours import write_colours
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -38,7 +38,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
-    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
+    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
 }
 
@@ -63,7 +63,8 @@ def opened(
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
             case "zero-shot-image-classification":
-                return ours(tiny_tower_checkpoint("clip", tmp_path_factory.mktemp("clip")), task)
+                folder = tmp_path_factory.mktemp(task) / "colours"
+                return onnxpress.pipeline(model=write_colours(folder, places="detection" in task), threads=1)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":
