@@ -45,12 +45,13 @@ class ResizeEdge:
 
 @dataclass(frozen=True, slots=True)
 class ResizeEdgeUp:
-    """The shorter edge to `shortest` pixels, the other in proportion, rounded down; then each edge up to the next
-    multiple of `divisor` pixels."""
+    """The shorter edge to `shortest` pixels, the other in proportion, rounded down, with `longest` as in `ResizeEdge`;
+    then each edge up to the next multiple of `divisor` pixels."""
 
     shortest: int
     divisor: int
     resample: Resample
+    longest: int | None = None
     op: Literal["resize-edge-up"] = "resize-edge-up"
 
 
@@ -71,6 +72,20 @@ class ResizeToMultiple:
     divisor: int
     resample: Resample
     op: Literal["resize-to-multiple"] = "resize-to-multiple"
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeNear:
+    """Near to one size in pixels: both edges are scaled alike, as that edge is whose length changes by the smaller
+    share; then each goes to the nearest multiple of `multiple`, of two as near to the even one. `proportional` false:
+    each edge is scaled for itself."""
+
+    height: int
+    width: int
+    resample: Resample
+    multiple: int = 1
+    proportional: bool = True
+    op: Literal["resize-near"] = "resize-near"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +115,15 @@ class PadToSquare:
 
 
 PictureStep = (
-    PadToSquare | Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | CenterCrop | CropShare
+    PadToSquare
+    | Resize
+    | ResizeEdge
+    | ResizeEdgeUp
+    | ResizeWithin
+    | ResizeToMultiple
+    | ResizeNear
+    | CenterCrop
+    | CropShare
 )
 
 
@@ -141,7 +164,25 @@ class PadToMultiple:
     op: Literal["pad-to-multiple"] = "pad-to-multiple"
 
 
-PicturePad = PadToSize | PadToMultiple
+@dataclass(frozen=True, slots=True)
+class PadAround:
+    """Each edge of the numbers up to the next multiple of `divisor` pixels, with zeros on both sides; where they cannot
+    be as many on each, one more below or on the right."""
+
+    divisor: int
+    op: Literal["pad-around"] = "pad-around"
+
+
+@dataclass(frozen=True, slots=True)
+class PadMirrored:
+    """Each edge of the numbers up to a multiple of `divisor` pixels that is larger than it, with what is on the other
+    side of the lower and the right edge, as if they were mirrors: the last row first."""
+
+    divisor: int
+    op: Literal["pad-mirrored"] = "pad-mirrored"
+
+
+PicturePad = PadToSize | PadToMultiple | PadAround | PadMirrored
 
 
 @dataclass(frozen=True, slots=True)
