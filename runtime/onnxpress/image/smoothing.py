@@ -33,7 +33,7 @@ def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Of which old pixels each new one is made, and how much of each: both (new, taps)."""
     factor = old / new
     bell = _bell(max(0.0, (factor - 1) / 2))
-    middles = _mirrored_middles((np.arange(new) + 0.5) * factor - 0.5, old)
+    middles = _mirrored_middles((np.arange(new, dtype=np.float64) + 0.5) * factor - 0.5, old)
     below = np.floor(middles)
     share = (middles - below)[:, None]
     none = np.zeros(1)
@@ -49,7 +49,7 @@ def _bell(deviation: float) -> NDArray[np.float64]:
     if not reach:
         return np.ones(1)
     weights: NDArray[np.float64] = np.exp(-0.5 / deviation**2 * np.arange(-reach, reach + 1) ** 2)
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 def _mirrored_middles(middles: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -64,4 +64,4 @@ def _mirrored(places: NDArray[np.intp], count: int) -> NDArray[np.intp]:
         return np.zeros_like(places)
     period = 2 * (count - 1)
     within = np.abs(places) % period
-    return np.minimum(within, period - within)
+    return np.asarray(np.minimum(within, period - within))
