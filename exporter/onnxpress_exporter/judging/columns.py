@@ -13,6 +13,7 @@ from onnxpress_exporter.judging.data import Table
 #: Names of the labels of a text, in the datasets of the Hub.
 LABELS = ("label", "labels", "class", "category", "score", "stars", "rating", "target", "coarse_label", "intent")
 PICTURES = ("image", "img", "picture", "file", "path")
+SOUNDS = ("audio", "sound", "speech", "file", "path")
 TEXTS = ("text", "sentence", "content", "review", "comment", "tweet", "document", "query")
 
 #: Name of the first text of a pair -> the second one's beside it.

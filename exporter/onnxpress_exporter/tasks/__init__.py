@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxpress_exporter.tasks.audio_classification import AUDIO_CLASSIFICATION
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
 from onnxpress_exporter.tasks.image_classification import IMAGE_CLASSIFICATION
@@ -39,6 +40,7 @@ ROWS: tuple[ExportTask, ...] = (
     TEXT_GENERATION,
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
+    AUDIO_CLASSIFICATION,
     IMAGE_CLASSIFICATION,
     IMAGE_FEATURE_EXTRACTION,
     ZERO_SHOT_IMAGE_CLASSIFICATION,
