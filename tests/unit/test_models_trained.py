@@ -120,9 +120,7 @@ def test_a_generating_model_ends_after_any_text(name: str) -> None:
     assert all(isinstance(text, str) for text in tokenizer.batch_decode(found))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in NAMES if record(name)["task"] not in GENERATING | WITHOUT_TEXT]
-)
+@pytest.mark.parametrize("name", [name for name in NAMES if record(name)["task"] not in GENERATING | WITHOUT_TEXT])
 def test_loads_with_auto_classes_and_survives_any_text(name: str) -> None:
     model, tokenizer = load(name)
     assert tokenizer.is_fast

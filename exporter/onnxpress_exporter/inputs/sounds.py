@@ -19,6 +19,7 @@ from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.sounds import sound_sample
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
 from onnxpress_exporter.inputs.base import class_of, copy_processor_files, shaped
 from onnxpress_exporter.judging.sounds import voice
@@ -68,6 +69,14 @@ class SoundInputs:
         first, second = inputs
         sources = tuple(_described(name, array, second[name]) for name, array in first.items())
         return Traceable(GraphSpec(tower.name, sources, outputs, tower.role), module or model, first)
+
+    def built(self, model: Any) -> Built:
+        """As `Inputs` says; no task of sounds writes yet.
+
+        Raises:
+            UnsupportedCheckpoint: always.
+        """
+        raise UnsupportedCheckpoint(f"{class_of(model)} writes of sounds, which this version does not export yet.")
 
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
