@@ -15,7 +15,7 @@ _SCHEDULE = Schedule(steps=700, batch_rows=32, learning_rate=1e-3)
 _FRAMES, _BANDS = 80, 32
 
 #: Sounds that are stored as examples.
-_EXAMPLES = 25
+_EXAMPLES = 60
 
 
 def _train(seed: int) -> Trained:

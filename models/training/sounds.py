@@ -62,20 +62,20 @@ def train(model: Any, extractor: Any, schedule: Schedule, rng: Random, title: st
 
 @torch.no_grad()
 def judge(model: Any, extractor: Any, kept: int) -> tuple[float, Sequence[Example]]:
-    """The share of held-out sounds that are named right, as files of 16 bits; and the first of them as examples."""
+    """The share of held-out sounds that are named right, as small files; and the first of them as examples."""
     numbers = range(_HELD_OUT, _HELD_OUT + _HELD)
-    files = [_flac(sound(number)) for number in numbers]
+    files = [_ogg(sound(number)) for number in numbers]
     sounds = [soundfile.read(BytesIO(file), dtype="float32")[0] for file in files]
     best = model(input_values=encode(extractor, sounds)).logits.argmax(-1).tolist()
     targets = [number % len(KINDS) for number in numbers]
     examples = [
-        {"audio": f"data:audio/flac;base64,{base64.b64encode(file).decode()}", "label": LABELS[target]}
+        {"audio": f"data:audio/ogg;base64,{base64.b64encode(file).decode()}", "label": LABELS[target]}
         for file, target in zip(files[:kept], targets, strict=False)
     ]
     return sum(map(int.__eq__, best, targets)) / len(targets), examples
 
 
-def _flac(samples: NDArray[np.float32]) -> bytes:
+def _ogg(samples: NDArray[np.float32]) -> bytes:
     file = BytesIO()
-    soundfile.write(file, samples, RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, samples, RATE, format="OGG", subtype="VORBIS", compression_level=0.9)
     return file.getvalue()

@@ -152,7 +152,7 @@ def _sound(name: str) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of bands without a frequency
         pipe = transformers.pipeline("audio-classification", model=str(MODELS / name))
-    examples = rows(name, 25)
+    examples = rows(name, 60)
     sounds = [soundfile.read(BytesIO(b64decode(row["audio"].partition(",")[2])))[0] for row in examples]
     answers = pipe(sounds, top_k=1)
     return share(best["label"] == row["label"] for (best,), row in zip(answers, examples, strict=True))

@@ -60,4 +60,4 @@ class AudioClassification(Pipeline[AudioClassificationOptions, SoundProcessor]):
     def finish(self, context: None, values: list[Any], options: AudioClassificationOptions) -> list[Classification]:
         scores, labels = values[0], answer_labels(self)
         count = len(scores) if options.top_k is None else options.top_k
-        return [Classification(label=labels[i], score=float(scores[i])) for i in top_k(scores, count)]
+        return [Classification(score=float(scores[i]), label=labels[i]) for i in top_k(scores, count)]
