@@ -12,6 +12,7 @@ import pytest
 import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
+from tests.fixtures.tiny_detectors import tiny_detector
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -37,12 +38,15 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
+    "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
 }
 
 
 @pytest.fixture(scope="module")
-def opened(tiny: Callable[..., Path], trained: Callable[[str], Path], ours: Callable[..., Any]) -> Callable[..., Any]:
+def opened(
+    tiny: Callable[..., Path], trained: Callable[[str], Path], shared: Path, ours: Callable[..., Any]
+) -> Callable[..., Any]:
     """`opened(task)` -> a pipeline for it."""
 
     def make(task: str) -> Any:
@@ -55,6 +59,8 @@ def opened(tiny: Callable[..., Path], trained: Callable[[str], Path], ours: Call
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
+            case "object-detection":
+                return ours(tiny_detector("yolos", shared / "yolos"), task)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":

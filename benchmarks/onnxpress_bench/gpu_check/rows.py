@@ -53,6 +53,7 @@ PARITY: tuple[ParityRow, ...] = (
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.
 COVERED = {
     "image-feature-extraction": "the graph of image-classification without its head",
+    "object-detection": "the pictures and the gate of image-classification",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",
     "multiple-choice": "no trained checkpoint in the repository; the graph is text-classification's with one label",

@@ -140,9 +140,9 @@ def _traceable(model: Any, inputs: Mapping[str, torch.Tensor]) -> Iterator[None]
     from onnxpress_exporter.graphs.sliding_windows import one_graph_for_all_lengths, slides  # imports torch
 
     with ExitStack() as restored:
-        attention = getattr(getattr(model, "config", None), "_attn_implementation", None)
-        if attention is not None and hasattr(model, "set_attn_implementation"):
-            restored.callback(model.set_attn_implementation, attention)
+        config = getattr(model, "config", None)
+        if getattr(config, "_attn_implementation", None) is not None and hasattr(model, "set_attn_implementation"):
+            restored.callback(model.set_attn_implementation, _attention_of(config))
             model.set_attn_implementation("eager")
         for part in _with_experts(model):
             restored.callback(part.set_experts_implementation, part.get_experts_implementation())
@@ -151,6 +151,12 @@ def _traceable(model: Any, inputs: Mapping[str, torch.Tensor]) -> Iterator[None]
         if slides(model):
             restored.enter_context(one_graph_for_all_lengths(model, inputs))
         yield
+
+
+def _attention_of(config: Any) -> dict[str, Any]:
+    """The attention of a model and of those within it, as transformers sets it: parts may have another."""
+    parts = ((name, getattr(config, name, None)) for name in getattr(config, "sub_configs", {}))
+    return {"": config._attn_implementation, **{name: _attention_of(part) for name, part in parts if part is not None}}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from onnxpress_exporter.tasks.fill_mask import FILL_MASK
 from onnxpress_exporter.tasks.image_classification import IMAGE_CLASSIFICATION
 from onnxpress_exporter.tasks.image_feature_extraction import IMAGE_FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
+from onnxpress_exporter.tasks.object_detection import OBJECT_DETECTION
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
 from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from onnxpress_exporter.tasks.row import ExportTask
@@ -40,6 +41,7 @@ ROWS: tuple[ExportTask, ...] = (
     SENTENCE_SIMILARITY,
     IMAGE_CLASSIFICATION,
     IMAGE_FEATURE_EXTRACTION,
+    OBJECT_DETECTION,
 )
 
 #: The Hub's name -> row.

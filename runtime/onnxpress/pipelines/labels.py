@@ -21,7 +21,9 @@ def class_labels(pipe: Pipeline[Any, Any]) -> tuple[str, ...]:
     """
     labels = pipe.manifest.postprocessing.labels
     width = pipe.graph.outputs[0].axes[-1]
-    if not labels or (isinstance(width, int) and width != len(labels)):
+    detection = pipe.manifest.postprocessing.detection
+    nothing = detection is not None and detection.scores == "softmax"  # the last score is that of no class
+    if not labels or (isinstance(width, int) and width != len(labels) + nothing):
         raise InvalidManifest(
             f"{pipe.artifact.folder}: {len(labels)} labels, but the graph returns {width} scores. Export again."
         )
