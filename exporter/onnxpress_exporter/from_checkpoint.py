@@ -92,7 +92,7 @@ def plan_from_checkpoint(
     parts_to_trace = (
         [] if row.writes else traceable(row, checkpoint, model, inputs, allow_pickled_weights=allow_pickled_weights)
     )
-    processors = inputs.write(checkpoint, folder, model, writes=row.writes)
+    processors = inputs.write(row, checkpoint, folder, model)
     say("trace")
     graphs = _built(model, layout) if row.writes else _traced(parts_to_trace)
     say("save")
@@ -149,7 +149,7 @@ def traceable(
     row: ExportTask, checkpoint: Checkpoint, model: Any, inputs: Inputs, *, allow_pickled_weights: bool
 ) -> list[Traceable]:
     """Prepare a model that reads for tracing, with the graphs that follow it."""
-    return [inputs.traceable(row, model), *row.graphs_after(checkpoint, model, allow_pickled_weights)]
+    return [*inputs.traceable(row, model), *row.graphs_after(checkpoint, model, allow_pickled_weights)]
 
 
 def _traced(traceable: Sequence[Traceable]) -> _Graphs:

@@ -67,8 +67,9 @@ def test_a_head_is_of_transformers(row: ExportTask) -> None:
 
 @each_row
 def test_outputs_are_named_floats_for_each_row_of_a_batch(row: ExportTask) -> None:
+    assert (row.towers is not None) <= (row.outputs is None), "a model with towers has their outputs"
     if row.outputs is None:
-        assert row.writes
+        assert row.writes is (row.towers is None)
         return
     for tensor in row.outputs(model()):
         assert tensor.dtype == "float32" and tensor.axes[0] == "batch"

@@ -100,6 +100,71 @@ def test_a_mask_whose_shape_is_read_keeps_it() -> None:
     assert run(model, mask=mask, scores=scores).tolist() == [2, 1, 4, 3]
 
 
+UNMASKED = """
+model (float[batch, 2, queries, keys] scores, int64[4] shape) => (float[batch, 2, queries, keys] y)
+<bool[batch, 1, queries, keys] seen, float[batch, 1, queries, keys] bias>
+{
+    seen = Expand (true, shape)
+    bias = Where (seen, nothing, lowest)
+    y = Add (scores, bias)
+}
+"""
+COMPUTED = """
+model (float[batch, 2, queries, keys] scores, int64[4] shape) => (float[batch, 2, queries, keys] y)
+<int64[1, 1, queries, 1] places, bool[1, 1, queries, 1] all, bool[batch, 1, queries, keys] seen,
+ float[batch, 1, queries, keys] bias>
+{
+    q = Shape <start = 2, end = 3> (scores)
+    q0 = Squeeze (q)
+    range_q = Range (zero, q0, one)
+    places = Unsqueeze (range_q, axes_013)
+    all = GreaterOrEqual (places, zero)
+    seen = Expand (all, shape)
+    bias = Where (seen, nothing, lowest)
+    y = Add (bias, scores)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "constants"),
+    [
+        (UNMASKED, {"true": np.ones((1, 1, 3, 1), bool)}),
+        (COMPUTED, {"zero": np.array(0), "one": np.array(1), "axes_013": np.array([0, 1, 3])}),
+    ],
+)
+def test_a_mask_that_hides_nothing_is_not_added(text: str, constants: dict[str, Any]) -> None:
+    numbers = {name: GATHERED_CONSTANTS[name] for name in ("nothing", "lowest")}
+    model = graph(text, **numbers, **constants)
+    assert simplify_mask(model)
+    assert not any(node.op_type in ("Add", "Where", "Expand") for node in model.graph)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"true": np.array([[[[True], [True], [False]]]])}, {"nothing": np.array(0.5, np.float32)}],
+    ids=["hides", "adds"],
+)
+def test_a_mask_that_hides_or_adds_something_stays(changed: dict[str, Any]) -> None:
+    numbers = {name: GATHERED_CONSTANTS[name] for name in ("nothing", "lowest")}
+    model = graph(UNMASKED, **{"true": np.ones((1, 1, 3, 1), bool), **numbers, **changed})
+    scores, shape = normal(2, 2, 3, 3), np.array([2, 1, 3, 3])
+    before = run(model, scores=scores, shape=shape)
+    simplify_mask(model)
+    assert "Add" in kinds(model)
+    after = run(model, scores=scores, shape=shape)
+    seen = before > LOWEST / 2
+    np.testing.assert_array_equal(after[seen], before[seen])
+
+
+def test_a_mask_that_widens_the_scores_stays() -> None:
+    numbers = {name: GATHERED_CONSTANTS[name] for name in ("nothing", "lowest")}
+    wider = UNMASKED.replace("float[batch, 2, queries, keys] scores", "float[1, 2, queries, keys] scores")
+    model = graph(wider, **numbers, true=np.ones((1, 1, 3, 1), bool))
+    simplify_mask(model)
+    assert "Add" in kinds(model)
+
+
 def test_numbers_that_are_not_the_lowest_stay() -> None:
     text = "m (bool[n] c) => (float[n] y) { y = Where (c, zero, low) }"
     model = graph(text, zero=np.float32(0), low=np.float32(-5e4))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils.data import Dataset
+from transformers.pipelines.pt_utils import KeyDataset
 
 from onnxpress import InputError, pipeline
 from tests.fixtures.store import Store
@@ -59,20 +64,74 @@ def test_options(classifiers: tuple[Any, Any], options: dict[str, Any]) -> None:
     assert_alike(ours(PICTURES, **options), theirs(PICTURES, **options))
 
 
+class _Rows(Dataset[Any]):
+    """It has a length and items, and no iterator."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._rows[index]
+
+
 def test_every_way_to_pass_a_picture(classifiers: tuple[Any, Any], tmp_path: Path) -> None:
+    """What transformers takes, it is asked for; what it does not take gives what the file gives."""
     ours, theirs = classifiers
     path = tmp_path / "a picture.png"
     PICTURES[0].save(path)
+    content, pixels = path.read_bytes(), np.asarray(PICTURES[0])
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
     expected = theirs(str(path))
+    for raw in (str(path), uri, PICTURES[0], pixels, np.moveaxis(pixels, -1, 0), torch.tensor(pixels)):
+        assert_alike(ours(raw), theirs(raw))
+        assert_alike(ours(raw), expected)
     with path.open("rb") as file:
-        for raw in (str(path), path, path.read_bytes(), file, np.asarray(PICTURES[0])):
+        for raw in (path, content, bytearray(content), memoryview(content), BytesIO(content), file, file):
             assert_alike(ours(raw), expected)
+            assert_alike(ours(images=[raw]), [expected])
     assert_alike(ours(images=str(path)), expected)
-    assert_alike(ours([str(path)]), theirs([str(path)]))
-    assert_alike(list(ours(image for image in PICTURES)), theirs(PICTURES))
+    assert_alike(ours(image=str(path)), expected)
+    grey = PICTURES[0].convert("L")
+    assert_alike(ours(np.asarray(grey)), theirs(grey))
+    with path.open(encoding="latin-1") as file, pytest.raises(InputError, match=r"Open it as binary: open\(path, 'rb'"):
+        ours(file)
 
 
-@pytest.mark.parametrize("kind", ["alpha", "palette", "grey", "turned", "animated", "cmyk"])
+def test_every_way_to_pass_several(classifiers: tuple[Any, Any], tmp_path: Path) -> None:
+    ours, theirs = classifiers
+    expected = theirs(PICTURES)
+    rows = [{"picture": image, "label": 0} for image in PICTURES]
+    assert_alike(ours(PICTURES), expected)
+    assert_alike(ours(tuple(PICTURES)), expected)
+    for make in (lambda images: (image for image in images), _Rows):
+        assert_alike(list(ours(make(PICTURES))), list(theirs(make(PICTURES))))
+    assert_alike(list(ours(iter(PICTURES))), expected)
+    dataset: Any = _Rows(rows)
+    assert_alike(list(ours(KeyDataset(dataset, "picture"))), list(theirs(KeyDataset(dataset, "picture"))))
+    assert ours([]) == theirs([]) == []
+    with pytest.raises(InputError, match=r"inputs\[0\]: A picture is expected: .* not list"):
+        ours([[]])
+    with pytest.raises(InputError, match=r"A picture is expected: .* not dict"):
+        ours(rows[0])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_turned(classifiers: tuple[Any, Any], orientation: int, tmp_path: Path) -> None:
+    """A file, and a Pillow image that knows it is turned."""
+    ours, theirs = classifiers
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for path in (tmp_path / "photo.jpg", tmp_path / "photo.png", tmp_path / "photo.webp"):
+        PICTURES[0].save(path, exif=exif.tobytes())
+        assert_alike(ours(str(path)), theirs(str(path)))
+        with Image.open(path) as image:
+            assert_alike(ours(image), theirs(image))
+
+
+@pytest.mark.parametrize("kind", ["alpha", "palette", "grey", "grey alpha", "two", "animated", "cmyk", "pages"])
 def test_pictures_that_are_not_plain(classifiers: tuple[Any, Any], kind: str, tmp_path: Path) -> None:
     ours, theirs = classifiers
     image, options, suffix = PICTURES[0], {}, ".png"
@@ -84,10 +143,12 @@ def test_pictures_that_are_not_plain(classifiers: tuple[Any, Any], kind: str, tm
             options = {"transparency": 3}
         case "grey":
             image = image.convert("L")
-        case "turned":
-            exif = Image.Exif()
-            exif[0x0112] = 8
-            options, suffix = {"exif": exif.tobytes()}, ".jpg"
+        case "grey alpha":
+            image = image.convert("LA")
+        case "two":
+            image = image.convert("1")
+        case "pages":
+            options, suffix = {"save_all": True, "append_images": PICTURES[2:3]}, ".tif"
         case "animated":
             options, suffix = {"save_all": True, "append_images": PICTURES[2:3]}, ".gif"
         case "cmyk":

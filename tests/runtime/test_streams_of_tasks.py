@@ -13,6 +13,7 @@ import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
 from tests.fixtures.tiny_detectors import tiny_detector
+from tests.fixtures.tiny_towers import tiny_tower_checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -39,13 +40,17 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
     "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
+    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
 }
 
 
 @pytest.fixture(scope="module")
 def opened(
-    tiny: Callable[..., Path], trained: Callable[[str], Path], shared: Path, ours: Callable[..., Any]
+    tiny: Callable[..., Path],
+    trained: Callable[[str], Path],
+    ours: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Any]:
     """`opened(task)` -> a pipeline for it."""
 
@@ -60,7 +65,9 @@ def opened(
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
             case "object-detection":
-                return ours(tiny_detector("yolos", shared / "yolos"), task)
+                return ours(tiny_detector("yolos", tmp_path_factory.mktemp("yolos")), task)
+            case "zero-shot-image-classification":
+                return ours(tiny_tower_checkpoint("clip", tmp_path_factory.mktemp("clip")), task)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":

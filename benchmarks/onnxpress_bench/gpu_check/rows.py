@@ -54,6 +54,7 @@ PARITY: tuple[ParityRow, ...] = (
 COVERED = {
     "image-feature-extraction": "the graph of image-classification without its head",
     "object-detection": "the pictures and the gate of image-classification",
+    "zero-shot-image-classification": "the graph of image-classification without its head, and one like fill-mask's",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",
     "multiple-choice": "no trained checkpoint in the repository; the graph is text-classification's with one label",

@@ -7,25 +7,28 @@ right. Knows nothing of graphs or of how a variant was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.format.manifest import GraphInfo, Quality, Speed
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import build_pipeline
 from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.text_tower import TEXT_ROLE, TextTower
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
-from onnxpress_exporter.gate.outputs import Runner, reference_answers, verify
-from onnxpress_exporter.gate.probe import Check, probe_of
-from onnxpress_exporter.judging.items import calibration_items, judged_items
+from onnxpress_exporter.gate.outputs import ReferenceAnswers, reference_answers, together, verify
+from onnxpress_exporter.gate.probe import Check, Probe, probe_of
+from onnxpress_exporter.judging.figures import compare_towers
+from onnxpress_exporter.judging.items import calibration_items, calibration_texts, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
@@ -33,6 +36,16 @@ from onnxpress_exporter.tasks import TASKS
 
 #: Largest error of a graph that takes vectors, as a fraction of its output's range.
 HEAD_ERROR = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A graph that reads texts or pictures, what it is asked, and what the reference answers."""
+
+    name: str
+    info: GraphInfo
+    probe: Probe
+    expected: ReferenceAnswers
 
 
 class AnswersGate:
@@ -55,44 +68,58 @@ class AnswersGate:
     ) -> None:
         manifest = artifact.manifest
         self.rows = None if evaluation is None else evaluation.name
-        self._graph = manifest.graph_name("encoder")
-        self._info = manifest.graphs[self._graph]
-        self._heads = {name: info for name, info in manifest.graphs.items() if name != self._graph}
+        self._heads = {name: info for name, info in manifest.graphs.items() if info.role == "head"}
         self._tokenizer = tokenizer
         self._task = TASKS[manifest.task]
         self._reference = reference
         self._evaluation = evaluation
-        self._probe = probe_of(artifact, self._task.probes, tokenizer, check)
-        self._expected = reference_answers(
-            lambda arrays: reference.run(arrays, self._graph),
-            self._probe.collate,
-            self._probe.samples,
-            self._info.outputs,
-            pads=self._probe.pads,
+        self._readers = tuple(
+            self._reader(name, info, probe_of(artifact, name, self._task.probes, tokenizer, check))
+            for name, info in manifest.graphs.items()
+            if name not in self._heads
         )
         self._artifact = Artifact(artifact.folder, replace(manifest, padding=manifest.padding and self.padding))
         self._items: list[Any] = []
         self._answers: list[Any] = []
+        self._vectors: Mapping[str, NDArray[Any]] = {}
         self._reference_score: Figures = {}
 
     @property
     def padding(self) -> bool:
         """Whether rows of different lengths may share a batch."""
-        return self._expected.padding
+        return all(reader.expected.padding for reader in self._readers)
+
+    def _reader(self, name: str, info: GraphInfo, probe: Probe) -> _Reader:
+        expected = reference_answers(
+            lambda arrays: self._reference.run(arrays, name),
+            probe.collate,
+            probe.samples,
+            info.outputs,
+            pads=probe.pads,
+        )
+        return _Reader(name, info, probe, expected)
+
+    @property
+    def _main(self) -> _Reader:
+        """What reads the task's inputs: the only one, or of towers that of the pictures."""
+        return next((reader for reader in self._readers if reader.info.role != TEXT_ROLE), self._readers[0])
 
     def verify(self, precision: str, session: Runs) -> Quality:
         """As `Gate` says."""
         for name, info in self._heads.items():
             self._verify_head(precision, name, info, session)
-        quality = verify(
-            precision,
-            self._expected,
-            lambda arrays: session.run(arrays, self._graph),
-            self._probe.collate,
-            self._probe.samples,
-            self._info.outputs,
-        )
-        return replace(quality, reference=self._reference.name)
+        qualities = [
+            verify(
+                precision,
+                reader.expected,
+                partial(session.run, graph=reader.name),
+                reader.probe.collate,
+                reader.probe.samples,
+                reader.info.outputs,
+            )
+            for reader in self._readers
+        ]
+        return replace(together(qualities), reference=self._reference.name)
 
     def _verify_head(self, precision: str, name: str, info: GraphInfo, session: Runs) -> None:
         """A head takes vectors, not tokens: compare it on fixed pseudo-random ones, batch 1 and 5."""
@@ -114,40 +141,53 @@ class AnswersGate:
         self._items = self._that_fit(judged_items(self._task.items, self._artifact.manifest))
         pipe = self._pipeline(self._reference)
         self._answers = list(pipe(list(self._items)))
+        self._vectors = self._task.vectors(pipe, self._items)
         self._reference_score = self._score(pipe)
 
     def judge(self, session: Runs, thresholds: Thresholds) -> Verdict:
         """As `Gate` says, once it is prepared."""
         pipe = self._pipeline(session)
-        together = list(pipe(list(self._items)))
+        batched = list(pipe(list(self._items)))
         # Through a stream of one: some tasks give a single input's answer in another form.
         alone = [answer for item in self._items for answer in pipe(iter([item]))]
         figures = self._task.compare(self._answers, alone)
-        figures |= self._task.beside_others(alone, together)
+        figures |= self._task.beside_others(alone, batched)
+        figures |= compare_towers(self._vectors, self._task.vectors(pipe, self._items))
         figures |= beside_reference(self._reference_score, self._score(pipe))
         return Verdict(figures, misses(figures, thresholds))
 
     def inputs(self, graph: str) -> Sequence[Arrays]:
         """As `Gate` says."""
-        pipe = self._pipeline(self._reference)
-        items = self._that_fit(calibration_items(self._task.items, self._artifact.manifest))
+        pipe, manifest = self._pipeline(self._reference), self._artifact.manifest
+        if manifest.graphs[graph].role == TEXT_ROLE:
+            texts = TextTower(pipe.loaded)
+            return [
+                texts.collate([sample]).arrays for sample in texts.samples(calibration_texts(manifest), truncation=True)
+            ]
+        items = self._that_fit(calibration_items(self._task.items, manifest))
         rows = [row for item in items for row in pipe.prepare(item, pipe.options).samples]
         return [pipe.processor.collator.collate([row]).arrays for row in rows]
 
     def speed(self, session: Runs, plain: Runs | None) -> Speed | None:
         """As `Gate` says, and beside PyTorch's where that is the reference."""
-        runners: dict[str, Runner] = {}
+        runners: dict[str, Runs] = {}
         if self._reference.timed is not None:
-            runners[self._reference.timed] = lambda arrays: self._reference.run(arrays, self._graph)
-        runners[timing.VARIANT] = lambda arrays: session.run(arrays, self._graph)
+            runners[self._reference.timed] = self._reference
+        runners[timing.VARIANT] = session
         if plain is not None:
-            runners[timing.PLAIN] = lambda arrays: plain.run(arrays, self._graph)
+            runners[timing.PLAIN] = plain
+        work = self.work(runners)
+        return timing.measure(work.calls, work.shapes)
 
-        def calls(batch: int, cost: int) -> Mapping[str, Callable[[], object]]:
-            arrays = self._probe.arrays(batch, cost)
-            return {name: partial(run, arrays) for name, run in runners.items()}
+    def work(self, sessions: Mapping[str, Runs]) -> timing.Work:
+        """As `Gate` says."""
+        probe, graph = self._main.probe, self._main.name
 
-        return timing.measure(calls, self._probe.shapes)
+        def calls(batch: int, cost: int) -> timing.Runs:
+            arrays = probe.arrays(batch, cost)
+            return {name: partial(session.run, arrays, graph) for name, session in sessions.items()}
+
+        return timing.Work(calls, probe.shapes)
 
     def _score(self, pipe: Pipeline[Any, Any]) -> Figures:
         """Measure the task's own metric; nothing without labelled rows."""

@@ -9,7 +9,7 @@ from arrays to arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,19 @@ def verify(
             compared.beside_reference(f"{where}, against PyTorch", obtained, reference.answers[index])
             compared.beside_alone(f"{where}, against the same input alone", obtained, alone[index])
     return compared.quality("PyTorch fp32, eager", len(samples))
+
+
+def together(qualities: Sequence[Quality]) -> Quality:
+    """What verification measured of several graphs, as of one: the largest errors of them all."""
+    return replace(
+        qualities[0],
+        inputs=sum(quality.inputs for quality in qualities),
+        comparisons=sum(quality.comparisons for quality in qualities),
+        max_error=max(quality.max_error for quality in qualities),
+        max_error_limit=max(quality.max_error_limit for quality in qualities),
+        batch_error=max(quality.batch_error for quality in qualities),
+        batch_error_limit=max(quality.batch_error_limit for quality in qualities),
+    )
 
 
 def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, list[int]]]:

@@ -14,7 +14,7 @@ from onnxpress.format.pictures import ImageSettings
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
+from onnxpress.pipelines.collators import PadTokens, size_of, token_ids, token_sample
 from onnxpress.pipelines.pictures import picture_collator, picture_sample
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
@@ -67,6 +67,7 @@ class TextProbe:
         self, probes: Probes, graph: GraphInfo, tokenizer: Tokenizer, far: int | None = None, check: Check | None = None
     ) -> None:
         self._tokenizer = tokenizer
+        self._size = size_of(graph.inputs[0])
         self._dtypes = {tensor.name: tensor.dtype for tensor in graph.inputs}
         self.limit = min(tokenizer.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
         mask = tokenizer.settings.special_tokens.get("mask") if probes.masked else None
@@ -108,6 +109,7 @@ class TextProbe:
             settings.pad_token_type_id,
             settings.padding_side,
             dtypes=self._dtypes,
+            size=self._size,
         )
         batch = collator.collate(rows)
         return Collated(batch.arrays, batch.spans)
@@ -143,20 +145,23 @@ class PictureProbe:
         return Collated(self._collator.collate(rows).arrays, (slice(None),) * len(rows))
 
 
-def probe_of(artifact: Artifact, probes: Probes, tokenizer: Tokenizer | None, check: Check | None = None) -> Probe:
-    """What the encoder of an artifact is asked.
+def probe_of(
+    artifact: Artifact, name: str, probes: Probes, tokenizer: Tokenizer | None, check: Check | None = None
+) -> Probe:
+    """What a graph of an artifact is asked.
 
     Args:
+        name: the graph's.
         check: called with each text, its encoding and the limit it was cut at.
 
     Raises:
         InputError: the artifact says of neither texts nor pictures how they are read.
     """
     manifest = artifact.manifest
-    if manifest.processors.image is not None:
-        return PictureProbe(manifest.processors.image)
+    graph, pictures = manifest.graphs[name], manifest.processors.image
+    if pictures is not None and any(tensor.name in pictures.input_names for tensor in graph.inputs):
+        return PictureProbe(pictures)
     if tokenizer is None:
         raise InputError(f"{artifact.folder}: it says of neither texts nor pictures how they are read.")
-    graph = manifest.graphs[manifest.graph_name("encoder")]
     far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))
     return TextProbe(probes, graph, tokenizer, far, check)

@@ -10,7 +10,6 @@ import numpy as np
 
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import Manifest, Quality, Speed
-from onnxpress.format.precisions import REFERENCE
 from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import build_pipeline
@@ -148,14 +147,17 @@ class WritingGate:
 
     def speed(self, session: Session, plain: Session | None) -> Speed | None:
         """As `Gate` says: of reading a prompt, and of one token after it."""
-        models = {timing.VARIANT: self._graphs(session, "variant")}
-        if plain is not None:
-            models[timing.PLAIN] = self._graphs(plain, REFERENCE)
-        case, limit = self._expected.longest, models[timing.VARIANT].limit
+        work = self.work({timing.VARIANT: session} | ({} if plain is None else {timing.PLAIN: plain}))
+        return timing.measure(work.calls, work.shapes)
+
+    def work(self, sessions: Mapping[str, Session]) -> timing.Work:
+        """As `Gate` says: a prompt, and one token after it."""
+        models = {name: self._graphs(session, name) for name, session in sessions.items()}
+        case, limit = self._expected.longest, next(iter(models.values())).limit
         timed = TIMED if case.source is None else TIMED_AFTER_ENCODER
-        shapes = [shape for shape in timed if limit is None or limit > TIMED[0][1]]
-        return timing.measure(
-            lambda batch, tokens: {name: _timed(graphs, case, batch, tokens) for name, graphs in models.items()}, shapes
+        return timing.Work(
+            lambda batch, tokens: {name: _timed(graphs, case, batch, tokens) for name, graphs in models.items()},
+            [shape for shape in timed if limit is None or limit > TIMED[0][1]],
         )
 
     def _graphs(self, session: Session, name: str) -> Graphs:

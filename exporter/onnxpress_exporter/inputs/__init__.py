@@ -1,17 +1,22 @@
-"""How a checkpoint's inputs become arrays, read from its files: of text, of pictures. A task's row says which."""
+"""How a checkpoint's inputs become arrays, read from its files: texts, pictures, both. A task's row says which."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from onnxpress_exporter.inputs.base import Inputs
+from onnxpress_exporter.inputs.both import read_both
 from onnxpress_exporter.inputs.pictures import read_pictures
 from onnxpress_exporter.inputs.text import read_text
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.load_arguments import LoadArguments
-from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.row import ExportTask, Takes
 
-_READERS: Mapping[str, Callable[[Checkpoint, LoadArguments], Inputs]] = {"text": read_text, "image": read_pictures}
+_READERS: Mapping[Takes, Callable[[Checkpoint, LoadArguments], Inputs]] = {
+    "text": read_text,
+    "image": read_pictures,
+    "text and image": read_both,
+}
 
 
 def read_inputs(row: ExportTask, checkpoint: Checkpoint, arguments: LoadArguments) -> Inputs:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.processors import Processors
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.spec import Traceable
@@ -17,16 +20,27 @@ class Inputs(Protocol):
 
     check: Check | None
 
-    def traceable(self, row: ExportTask, model: Any) -> Traceable:
-        """A model that reads, ready to be traced as the graph "model".
+    def traceable(self, row: ExportTask, model: Any) -> Sequence[Traceable]:
+        """A model that reads, ready to be traced: as the graph "model", or as a graph for each of its towers.
 
         Raises:
             UnsupportedCheckpoint: it does not take such inputs.
         """
 
-    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
-        """Write the files that the runtime and other libraries read them with, and say what the manifest does.
+    def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
+        """Write the files that the runtime and other libraries read them with, and say what the manifest does."""
 
-        Args:
-            writes: whether the model writes text.
-        """
+
+def shaped(tensor: TensorInfo, answers: Sequence[Mapping[str, Any]]) -> TensorInfo:
+    """An output whose axes after the batch are those of the answers, where the task's row does not name them: a number
+    where inputs of all sizes have the same, a name elsewhere."""
+    if len(tensor.axes) > 1:
+        return tensor
+    shapes = zip(*(answer[tensor.name].shape[1:] for answer in answers), strict=True)
+    axes = (int(a) if len({a, *b}) == 1 else f"{tensor.name}.{place}" for place, (a, *b) in enumerate(shapes, start=1))
+    return replace(tensor, axes=(*tensor.axes, *axes))
+
+
+def class_of(module: Any) -> str:
+    """The name of a model's class, of one of its towers too."""
+    return type(getattr(module, "checkpoint", module)).__name__

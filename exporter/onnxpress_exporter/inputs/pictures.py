@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from onnxpress.image.transform import output_size
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
+from onnxpress_exporter.inputs.base import class_of, shaped
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.source.image_processors import load_image_processor, read_image_processor
 from onnxpress_exporter.source.load_arguments import LoadArguments
-from onnxpress_exporter.tasks.row import ExportTask
+from onnxpress_exporter.tasks.row import ExportTask, Tower
 
 _BATCH = "batch"
 
@@ -45,27 +46,38 @@ class PictureInputs:
     def __init__(self, settings: ImageSettings) -> None:
         self._settings = settings
 
-    def traceable(self, row: ExportTask, model: Any) -> Traceable:
-        """float32 (batch, channels, height, width), of one size where the program makes all pictures of one; and the
-        mask of padding, where the model's answers need it."""
+    def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
+        """As `Inputs` says."""
         assert row.outputs is not None, f"{row.name} has graphs of its own"
+        return [self.traceable_tower(Tower("model", "encoder", "image", model, row.outputs(model)), row.by_rows(model))]
+
+    def traceable_tower(self, tower: Tower, module: Any = None) -> Traceable:
+        """float32 (batch, channels, height, width), of one size where the program makes all pictures of one; and the
+        mask of padding, where the model's answers need it.
+
+        Args:
+            module: what is traced in the place of the tower's own, which answers the same.
+
+        Raises:
+            UnsupportedCheckpoint: it does not take such pictures.
+        """
+        model = tower.module
         settings = self._of_graph(model)
         size = output_size(settings)
         sizes = _ANY_SIZES if size is None else (size,)
         answers = [_answers(model, settings, examples(settings, each)) for each in sizes]
-        wanted = row.outputs(model)
-        outputs = tuple(_shaped(tensor, answers) for tensor in wanted if answers[0].get(tensor.name) is not None)
-        if not outputs or outputs[0].name != wanted[0].name:
-            raise UnsupportedCheckpoint(f"{type(model).__name__} does not return {wanted[0].name}.")
+        outputs = tuple(shaped(tensor, answers) for tensor in tower.outputs if answers[0].get(tensor.name) is not None)
+        if not outputs or outputs[0].name != tower.outputs[0].name:
+            raise UnsupportedCheckpoint(f"{class_of(model)} does not return {tower.outputs[0].name}.")
         inputs = examples(settings, sizes[0])
         axes = size or ("height", "width")
         sources = tuple(
             TensorInfo(name, str(array.dtype).removeprefix("torch."), (_BATCH, *array.shape[1:-2], *axes))
             for name, array in inputs.items()
         )
-        return Traceable(GraphSpec("model", sources, outputs), row.by_rows(model), inputs)
+        return Traceable(GraphSpec(tower.name, sources, outputs, tower.role), module or model, inputs)
 
-    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+    def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
         for name in _FILES:
             if (source := checkpoint.model_folder / name).is_file():
@@ -110,7 +122,7 @@ def _answers(model: Any, settings: ImageSettings, inputs: Mapping[str, Any]) -> 
         size = output_size(settings)
         shape = " x ".join(map(str, size)) if size else "of any size"
         raise UnsupportedCheckpoint(
-            f"{type(model).__name__} does not run on pictures as its image processor makes them ({shape}): "
+            f"{class_of(model)} does not run on pictures as its image processor makes them ({shape}): "
             f"{first_line(error)}"
         ) from error
     return answers
@@ -129,16 +141,6 @@ def _heeds_mask(model: Any, settings: ImageSettings) -> bool:
     expected, padded = _answers(model, settings, alone), _answers(model, settings, beside)
     pairs = [(value, padded[name]) for name, value in expected.items() if isinstance(value, torch.Tensor)]
     return all(a.shape == b.shape and bool((a - b).abs().max() <= _SAME * a.abs().max()) for a, b in pairs)
-
-
-def _shaped(tensor: TensorInfo, answers: Sequence[Mapping[str, Any]]) -> TensorInfo:
-    """An output whose axes after the batch are those of the answers, where the task's row does not name them: a number
-    where pictures of all sizes have the same, a name elsewhere."""
-    if len(tensor.axes) > 1:
-        return tensor
-    shapes = zip(*(answer[tensor.name].shape[1:] for answer in answers), strict=True)
-    axes = (int(a) if len({a, *b}) == 1 else f"{tensor.name}.{place}" for place, (a, *b) in enumerate(shapes, start=1))
-    return replace(tensor, axes=(_BATCH, *axes))
 
 
 def read_pictures(checkpoint: Checkpoint, arguments: LoadArguments) -> PictureInputs:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from onnxpress.format.processors import Processors
+from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.text.tokenizer import Encoding
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.probe import Check
-from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
+from onnxpress_exporter.graphs.trace import check_runs
+from onnxpress_exporter.inputs.base import shaped
 from onnxpress_exporter.judging.samples import Sample
 from onnxpress_exporter.source.checkpoint import Checkpoint, load_tokenizer
 from onnxpress_exporter.source.load_arguments import LoadArguments
 from onnxpress_exporter.source.tables import find_tables
-from onnxpress_exporter.tasks.row import ExportTask
-from onnxpress_exporter.tasks.text_graph import example_inputs, takes_token_types, text_encoder_spec
+from onnxpress_exporter.tasks.row import ExportTask, Tower
+from onnxpress_exporter.tasks.text_graph import (
+    example_inputs,
+    takes_token_types,
+    text_encoder_spec,
+    text_graph_inputs,
+)
 from onnxpress_exporter.tasks.token_streams import read_streams
 from onnxpress_exporter.write.generation import write_chat_templates
 from onnxpress_exporter.write.tokenizer_files import copy_tokenizer_files
@@ -30,21 +38,51 @@ class TextInputs:
         self._tokenizer = tokenizer
         self.check: Check | None = partial(check_tokens, tokenizer)
 
-    def traceable(self, row: ExportTask, model: Any) -> Traceable:
+    def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
         """As `Inputs` says."""
         spec = text_encoder_spec(row, model, self._tokenizer)
         types = takes_token_types(model, self._tokenizer)
         module = read_streams(row.by_rows(model), model, self._tokenizer, types=types)
-        return Traceable(spec, module, example_inputs(spec, self._tokenizer))
+        return [Traceable(spec, module, example_inputs(spec, self._tokenizer))]
 
-    def write(self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool) -> Processors:
+    def traceable_tower(self, tower: Tower) -> Traceable:
+        """int64 (batch, sequence), or of the tower's one length: then what the tokenizer makes, with its padding.
+
+        Raises:
+            UnsupportedCheckpoint: it does not take tokens as the tokenizer makes them.
+        """
+        import torch
+
+        inputs = text_graph_inputs(tower.module, self._tokenizer, tower.tokens)
+        spec = GraphSpec(tower.name, inputs, tower.outputs, tower.role)
+        part = Traceable(spec, tower.module, example_inputs(spec, self._tokenizer))
+        check_runs(part)
+        with torch.no_grad():
+            answers = [tower.module(**part.inputs)]
+        outputs = tuple(shaped(tensor, answers) for tensor in tower.outputs)
+        return replace(part, spec=replace(spec, outputs=outputs))
+
+    def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says: tokenizer.json and what is beside it, and the chat templates of a model that writes."""
-        write_tokenizer(self._tokenizer, folder)
-        settings = tokenizer_settings(self._tokenizer, model.config, find_tables(model))
-        copy_tokenizer_files(checkpoint, self._tokenizer, folder, None if writes else settings.max_length)
-        if writes:
+        settings = self.write_for(checkpoint, folder, model, writes=row.writes)
+        if row.writes:
             write_chat_templates(self._tokenizer, folder)
         return Processors(text=settings)
+
+    def write_for(
+        self, checkpoint: Checkpoint, folder: Path, model: Any, *, writes: bool, tokens: int | None = None
+    ) -> TokenizerSettings:
+        """Write the tokenizer's files for the part of a model that reads text.
+
+        Args:
+            tokens: the most that it takes, where it has a length of its own.
+        """
+        write_tokenizer(self._tokenizer, folder)
+        settings = tokenizer_settings(self._tokenizer, model.config, find_tables(model))
+        if tokens is not None:
+            settings = replace(settings, max_length=tokens)
+        copy_tokenizer_files(checkpoint, self._tokenizer, folder, None if writes else settings.max_length)
+        return settings
 
 
 def read_text(checkpoint: Checkpoint, arguments: LoadArguments) -> TextInputs:

@@ -16,6 +16,9 @@ Answers = Sequence[Any]
 
 #: Nearest texts that are compared.
 NEIGHBOURS = 10
+
+#: What vectors of towers are called.
+TEXTS, PICTURES = "texts", "pictures"
 Figures = dict[str, float]
 
 #: The reference's answers and a variant's -> figures by name.
@@ -64,8 +67,31 @@ def _nearest(vectors: NDArray[Any], count: int) -> NDArray[np.int64]:
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
     similar = (vectors / lengths) @ (vectors / lengths).T
     np.fill_diagonal(similar, -np.inf)
-    nearest: NDArray[np.int64] = np.argpartition(-similar, count - 1, axis=1)[:, :count]
-    return nearest
+    return _best(similar, count)
+
+
+def compare_towers(reference: Mapping[str, NDArray[Any]], vectors: Mapping[str, NDArray[Any]]) -> Figures:
+    """Vectors of texts and of pictures, by name: each with the same one of the reference; and the share of each text's
+    nearest pictures that stay among the nearest."""
+    if not reference:
+        return {}
+    cosines = {name: compare_vectors(list(reference[name]), list(vectors[name])) for name in reference}
+    figures = {f"{name} cosine, worst": figures["cosine, worst"] for name, figures in cosines.items()}
+    figures |= {
+        "cosine, mean": min(figures["cosine, mean"] for figures in cosines.values()),
+        "cosine, worst": min(figures["cosine, worst"] for figures in cosines.values()),
+    }
+    if TEXTS in reference and len(reference.get(PICTURES, ())) > 2 * NEIGHBOURS:
+        near = [_best(side[TEXTS] @ side[PICTURES].T, NEIGHBOURS) for side in (reference, vectors)]
+        overlaps = [len(set(a) & set(b)) / NEIGHBOURS for a, b in zip(*near, strict=True)]
+        figures["retrieval overlap"] = float(np.mean(overlaps))
+    return figures
+
+
+def _best(scores: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """The places of the largest `count` of each row."""
+    places: NDArray[np.int64] = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    return places
 
 
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxpress.format.manifest import Manifest
+from onnxpress_exporter.judging import captions
 from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pictures
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
@@ -29,6 +30,9 @@ class Material:
 #: Sentences that make one longer text: inputs are not all of one length.
 PARAGRAPHS = (2, 5, 12)
 
+#: Sentences that pictures are compared with, cut to so many words.
+_SENTENCES, _CAPTION_WORDS = 40, 8
+
 #: Words of a paragraph where the model's limit would refuse more: tasks that do not cut.
 _LONGEST_WORDS = 200
 
@@ -36,6 +40,20 @@ _LONGEST_WORDS = 200
 def calibration_items(make: MakeItems, manifest: Manifest) -> list[Any]:
     """The inputs that the ranges of quantization are taken from."""
     return make(_material(manifest).calibration(manifest), manifest)
+
+
+def calibration_texts(manifest: Manifest) -> list[str]:
+    """The same, for a graph that reads the texts that pictures are compared with: of a few words."""
+    return [*map(captions.CAPTION.format, captions.CALIBRATION), *(_first_words(text) for text in CALIBRATION)]
+
+
+def judged_texts(manifest: Manifest) -> list[str]:
+    """The texts that pictures are compared with to judge a variant, none of which the calibration has."""
+    return [*map(captions.CAPTION.format, captions.JUDGED), *(_first_words(text) for text in JUDGED[:_SENTENCES])]
+
+
+def _first_words(text: str) -> str:
+    return " ".join(text.split()[:_CAPTION_WORDS])
 
 
 def judged_items(make: MakeItems, manifest: Manifest) -> list[Any]:

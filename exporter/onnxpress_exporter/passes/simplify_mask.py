@@ -6,6 +6,8 @@
    And(GreaterOrEqual(range from 0, 0), mask) -> mask
 3. The lowest float in a mask -> MASKED, which softmax turns into the same zero, and which does not
    overflow when masks are added.
+4. A mask that hides nothing is not added, as attention over the patches of a picture has it:
+   Add(scores, Where(Expand(true), 0, lowest)) -> scores
 
 Fully masked rows (padding's own rows) may change; nothing that is not padding reads them.
 """
@@ -37,10 +39,11 @@ _LOWEST = -1e30
 
 
 def simplify_mask(model: onnx_ir.Model) -> int:
-    """Apply the three rewrites to `model`, in place; how many were made."""
+    """Apply the four rewrites to `model`, in place; how many were made."""
     count = sum(_gathered_mask(node, model.graph) for node in nodes(model, "GatherND"))
     count += sum(_always_true(node, model.graph) for node in nodes(model, "GreaterOrEqual"))
     count += sum(_and_true(node) for node in nodes(model, "And"))
+    count += sum(_hides_nothing(node) for node in nodes(model, "Add"))
     count += sum(_lowest_to_masked(node, model.graph) for node in nodes(model, "Where"))
     if count:
         remove_dead(model)
@@ -113,6 +116,32 @@ def _forget_queries(where: onnx_ir.Value, mask: onnx_ir.Value) -> None:
     node = where.producer()
     if node is not None and all(scalar(number) is not None for number in node.inputs[1:]):
         where.shape = mask.shape
+
+
+def _hides_nothing(node: onnx_ir.Node) -> bool:
+    """Attention without a mask goes through the keys block by block, which ONNX Runtime does not do with any."""
+    for mask, scores in (node.inputs, node.inputs[::-1]):
+        where = producer(mask, "Where")
+        if where is None or scores is None or scalar(where.inputs[1]) != 0 or not _is_true(where.inputs[0]):
+            continue
+        shape = axes(scores)
+        if shape is None or shape != axes(node.outputs[0]):  # the sum is broadcast
+            continue
+        replace(node.outputs[0], scores)
+        return True
+    return False
+
+
+def _is_true(condition: onnx_ir.Value | None) -> bool:
+    """Whether a condition holds everywhere, whatever the inputs are."""
+    expand = producer(condition, "Expand")
+    if expand is not None:
+        condition = expand.inputs[0]
+    array = constant(condition)
+    if array is not None:
+        return bool(array.all())
+    compared = producer(condition, "GreaterOrEqual")
+    return compared is not None and scalar(compared.inputs[1]) == 0 and _range_from_zero(compared.inputs[0])
 
 
 def _lowest_to_masked(node: onnx_ir.Node, graph: onnx_ir.Graph) -> bool:

@@ -26,6 +26,7 @@ INT8 = Precision(
         "cosine, mean": 0.999,
         "cosine, worst": 0.997,
         "neighbour overlap": 0.97,
+        "retrieval overlap": 0.97,
         "label agreement": 0.98,
         "span agreement": 0.95,
         "box agreement": 0.95,

@@ -27,6 +27,7 @@ Q4 = Precision(
         "cosine, mean": 0.985,
         "cosine, worst": 0.95,
         "neighbour overlap": 0.85,
+        "retrieval overlap": 0.85,
         "label agreement": 0.95,
         "span agreement": 0.85,
         "top token agreement": 0.85,

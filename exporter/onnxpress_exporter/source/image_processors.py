@@ -17,6 +17,7 @@ from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
     PIXEL_MASK,
     CenterCrop,
+    CropShare,
     ImageSettings,
     Normalization,
     PadToSize,
@@ -26,6 +27,7 @@ from onnxpress.format.pictures import (
     Resample,
     Resize,
     ResizeEdge,
+    ResizeEdgeUp,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -86,9 +88,9 @@ def read_image_processor(processor: Any) -> ImageSettings:
     name = type(processor).__name__.removesuffix("Pil")
     reader = READERS.get(name)
     if reader is None:
-        if overridden := sorted(_overridden(type(processor))):
+        if methods := sorted(overridden(type(processor))):
             raise UnsupportedCheckpoint(
-                f"{name} is not read by this version: it has its own {', '.join(overridden)}. No artifact was written."
+                f"{name} is not read by this version: it has its own {', '.join(methods)}. No artifact was written."
             )
         reader = _read_plainly
     settings = reader(processor)
@@ -96,7 +98,7 @@ def read_image_processor(processor: Any) -> ImageSettings:
     return settings
 
 
-def _overridden(kind: type) -> Iterator[str]:
+def overridden(kind: type) -> Iterator[str]:
     """The methods of the base class that a class or one between has its own of."""
     for parent in kind.__mro__:
         if parent.__module__.startswith("transformers.image_processing_"):
@@ -249,6 +251,27 @@ def _read_yolos(processor: Attributes) -> ImageSettings:
     return replace(plain, steps=tuple(steps))
 
 
+def _read_perceiver(processor: Attributes) -> ImageSettings:
+    """Cropped before it is resized, to a share of its shorter edge."""
+    size, crop = processor.size, processor.crop_size
+    steps: list[PictureStep] = []
+    if processor.do_center_crop:
+        steps.append(CropShare(size.height / crop.height, size.width / crop.width))
+    if processor.do_resize:
+        steps.append(_resize(processor, size))
+    return program(steps, _values(processor))
+
+
+def _read_textnet(processor: Attributes) -> ImageSettings:
+    """Each edge goes up to a multiple."""
+    edge, steps = processor.size.shortest_edge, list[PictureStep]()
+    if processor.do_resize:
+        if not edge:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} has no shortest_edge.")
+        steps.append(ResizeEdgeUp(edge, processor.size_divisor, resample_of(processor)))
+    return program([*steps, *_crop(processor)], _values(processor))
+
+
 #: Classes that override what the base class does, by name without "Pil". Those of BEiT and MobileNetV2 only add maps of
 #: segments to what they take.
 READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
@@ -262,9 +285,11 @@ READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "LevitImageProcessor": _read_levit,
     "MobileNetV2ImageProcessor": _read_plainly,
     "MobileViTImageProcessor": _read_mobilevit,
+    "PerceiverImageProcessor": _read_perceiver,
     "PoolFormerImageProcessor": _read_poolformer,
     "RTDetrImageProcessor": _read_detr,
     "SegformerImageProcessor": _read_segformer,
+    "TextNetImageProcessor": _read_textnet,
     "YolosImageProcessor": _read_yolos,
 }
 

@@ -22,6 +22,7 @@ from onnxpress_exporter.tasks.text_generation import TEXT_GENERATION
 from onnxpress_exporter.tasks.text_ranking import TEXT_RANKING
 from onnxpress_exporter.tasks.token_classification import TOKEN_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_classification import ZERO_SHOT_CLASSIFICATION
+from onnxpress_exporter.tasks.zero_shot_image_classification import ZERO_SHOT_IMAGE_CLASSIFICATION
 
 #: Where transformers' tables give a class to several heads, the first of these has it: BART's, which fills masks too,
 #: is made for rewriting. Of the tasks of one head, the first is the usual one.
@@ -42,6 +43,7 @@ ROWS: tuple[ExportTask, ...] = (
     IMAGE_CLASSIFICATION,
     IMAGE_FEATURE_EXTRACTION,
     OBJECT_DETECTION,
+    ZERO_SHOT_IMAGE_CLASSIFICATION,
 )
 
 #: The Hub's name -> row.

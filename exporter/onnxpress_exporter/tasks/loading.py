@@ -94,7 +94,7 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
         ) from error
     _check_loaded(checkpoint, row, info)
     _check_modality(checkpoint, row, model)
-    if row.takes != "text" and any(map(_UNUSED_WITHOUT_HEAD.search, info.get("missing_keys") or ())):
+    if row.takes == "image" and any(map(_UNUSED_WITHOUT_HEAD.search, info.get("missing_keys") or ())):
         model.pooler = None  # its weights would be random, and here its output is an answer
     if checkpoint.adapter is not None:
         model = merged(model, checkpoint.adapter)
@@ -141,9 +141,10 @@ def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> Non
     if task.takes == "text":
         suits = modalities == ("text",) or not any(map(_NO_TEXT.search, parameters))
     else:
-        suits = "pixel_values" in parameters and "input_ids" not in parameters
+        suits = "pixel_values" in parameters and ("input_ids" in parameters) is (task.takes != "image")
     if not suits:
+        alone = "" if " " in task.takes else " alone"
         raise UnsupportedCheckpoint(
             f"{checkpoint.source} ({type(model).__name__}) takes {' and '.join(modalities)}, and {task.name} of this "
-            f"version {task.takes} alone."
+            f"version {task.takes}{alone}."
         )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from onnxpress.format.manifest import Manifest, Postprocessing, TensorInfo
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.judging.cells import Cell
@@ -50,6 +52,27 @@ class Metric:
     evaluate: Evaluate
 
 
+#: What a model takes, as transformers names modalities.
+Takes = Literal["text", "image", "text and image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """A part of a model that is a graph of its own and reads one kind of input.
+
+    `name`, `role`: of the graph. `module`: what is traced; its `config` and the parameters of its `forward` say what it
+    takes. `outputs`: axes after the batch that are not named are found by running it. `tokens`: the only length of its
+    rows of tokens, which it reads with their padding; None: any.
+    """
+
+    name: str
+    role: str
+    takes: Literal["text", "image"]
+    module: Any
+    outputs: tuple[TensorInfo, ...]
+    tokens: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ExportTask:
     """One task. The runtime's row of the same name runs what this one describes.
@@ -57,8 +80,12 @@ class ExportTask:
     Args:
         name: the Hub's.
         head: what the checkpoint must have.
-        outputs: the graph's, of a loaded model; None: the model writes text, and its graphs are those of generation.
+        outputs: the graph's, of a loaded model; None: the model has towers, or it writes text, and its graphs are those
+            of generation.
         takes: what its inputs are, as transformers names modalities.
+        towers: the parts of a model that are graphs of their own, where there is more than one.
+        check_towers: compares what the towers' answers come to with the whole model's; takes the model and, as they are
+            traced, its towers.
         postprocessing: what the manifest says of labels, functions and embeddings.
         probes: what verification asks.
         items: texts to what the pipeline takes, for calibration and for judging.
@@ -66,6 +93,8 @@ class ExportTask:
         beside_others: answers alone with those in a batch.
         metric: of labelled rows; None: answers are not right or wrong.
         options: arguments of every judged call, so that answers tell as much as they can.
+        vectors: what is compared beside the answers: vectors by name, float32 (n, dimensions), that a pipeline makes
+            of the judged items.
         aliases: what people type, beside the runtime's names and optimum's synonyms.
         model_types: those whose checkpoints were made for this task, where their head serves several.
         claims: whether a checkpoint was made for this task, whatever its head.
@@ -88,8 +117,11 @@ class ExportTask:
     compare: Compare
     beside_others: Compare
     metric: Metric | None
-    takes: Literal["text", "image"] = "text"
+    takes: Takes = "text"
+    towers: Callable[[Any], tuple[Tower, ...]] | None = None
+    check_towers: Callable[[Any, Sequence[Traceable]], None] = lambda model, towers: None
     options: Mapping[str, Any] = field(default_factory=dict)
+    vectors: Callable[[Any, Sequence[Any]], Mapping[str, NDArray[Any]]] = lambda pipe, items: {}
     aliases: tuple[str, ...] = ()
     model_types: frozenset[str] = frozenset()
     claims: Callable[[Checkpoint], bool] = lambda checkpoint: False
@@ -102,4 +134,4 @@ class ExportTask:
     @property
     def writes(self) -> bool:
         """Whether its answers are text that the model writes."""
-        return self.outputs is None
+        return self.outputs is None and self.towers is None

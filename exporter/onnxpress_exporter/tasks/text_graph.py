@@ -41,6 +41,20 @@ def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTr
         UnsupportedCheckpoint: the model does not read token ids, or computes something else at another length.
     """
     assert task.outputs is not None, f"{task.name} has graphs of its own"
+    return GraphSpec(name="model", inputs=text_graph_inputs(model, tokenizer), outputs=task.outputs(model))
+
+
+def text_graph_inputs(
+    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, tokens: int | None = None
+) -> tuple[TensorInfo, ...]:
+    """What of token ids, mask and types `model` reads: int64 (batch, sequence).
+
+    Args:
+        tokens: the only length of its rows, which are read as the tokenizer fills them up; None: any, with a mask.
+
+    Raises:
+        UnsupportedCheckpoint: as of `text_encoder_spec`.
+    """
     refuse_length_dependent(model)
     parameters = _parameters(model)
     if "input_ids" not in parameters:
@@ -49,12 +63,10 @@ def text_encoder_spec(task: ExportTask, model: torch.nn.Module, tokenizer: PreTr
     needed = makes_streams(tokenizer) or takes_token_types(model, tokenizer)
     if "token_type_ids" in names and not needed:
         names.remove("token_type_ids")
-    axes = (_BATCH, _SEQUENCE)
-    return GraphSpec(
-        name="model",
-        inputs=tuple(TensorInfo(name, "int64", axes) for name in names),
-        outputs=task.outputs(model),
-    )
+    if tokens is not None:  # a tokenizer that makes no mask lets the model attend to padding
+        names = [name for name in names if name == _INPUTS[0] or name in tokenizer.model_input_names]
+    axes = (_BATCH, tokens or _SEQUENCE)
+    return tuple(TensorInfo(name, "int64", axes) for name in names)
 
 
 def _parameters(model: torch.nn.Module) -> frozenset[str]:
@@ -88,7 +100,8 @@ def example_inputs(spec: GraphSpec, tokenizer: PreTrainedTokenizerBase) -> dict[
     encoded = [tokenizer(text, pair, return_token_type_ids=True, truncation=False) for text, pair in _EXAMPLES]
     ids = [list(encoding["input_ids"]) for encoding in encoded]
     # 3 rows of 11 to 23 tokens: primes, far from each other and from the sizes inside a model.
-    length = min(23, max(11, *(len(row) for row in ids)))
+    only = spec.inputs[0].axes[1]
+    length = only if isinstance(only, int) else min(23, max(11, *(len(row) for row in ids)))
     counts = [min(len(row), length - index) for index, row in enumerate(ids)]
     rows: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "token_type_ids": []}
     for row, encoding, count in zip(ids, encoded, counts, strict=True):

@@ -146,6 +146,19 @@ def within(stop: Stop | None) -> Iterator[None]:
         _current.reset(token)
 
 
+def seconds_left() -> float:
+    """Seconds until the call that this thread works for has to end; infinitely many: nobody said when.
+
+    Raises:
+        Cancelled, TimeoutExceeded: it has to end now.
+    """
+    stop = _current.get()
+    if stop is None:
+        return _NEVER
+    stop.check()
+    return stop.deadline - time.monotonic()
+
+
 @contextmanager
 def run_options(options: RunOptions | None = None) -> Iterator[RunOptions | None]:
     """The options of a run, which ends with the call that it is part of. None: it needs none.

@@ -39,6 +39,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         "cosine, mean": Figure(0.999),
         "cosine, worst": Figure(0.999),
         "neighbour overlap": Figure(0.99),
+        "retrieval overlap": Figure(0.99),
         "label agreement": Figure(0.99),
         "span agreement": Figure(0.99),
         "box agreement": Figure(0.99),

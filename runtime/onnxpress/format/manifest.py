@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -20,7 +20,46 @@ from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings, Picture
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
+from onnxpress.format.sounds import faults_of
 from onnxpress.format.strict_json import parse_json
+from onnxpress.format.variants import (
+    DEFAULT_FORM,
+    FormTime,
+    GraphFiles,
+    Quality,
+    Speed,
+    Timing,
+    Tuning,
+    Variant,
+    VariantForm,
+    families_of,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "FORMAT",
+    "FORMAT_VERSION",
+    "MAX_MANIFEST_BYTES",
+    "EmbeddingSettings",
+    "FileInfo",
+    "FormTime",
+    "GenerationSettings",
+    "GraphFiles",
+    "GraphInfo",
+    "Manifest",
+    "Postprocessing",
+    "Provenance",
+    "Quality",
+    "Speed",
+    "TensorInfo",
+    "Timing",
+    "Tuning",
+    "Variant",
+    "VariantForm",
+    "dump",
+    "families_of",
+    "parse",
+]
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
@@ -44,8 +83,9 @@ class TensorInfo:
 class GraphInfo:
     """What every variant of one graph takes and returns, and what it does in the model: its role.
 
-    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); in other tools' exports also "keys"
-    (makes keys and values of a text) and "prompt" (reads the first tokens of a row, where the decoder goes on).
+    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); "text" and "vision" where texts and
+    pictures are read apart and compared; in other tools' exports also "keys" (makes keys and values of a text) and
+    "prompt" (reads the first tokens of a row, where the decoder goes on).
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -59,101 +99,6 @@ class FileInfo:
 
     bytes: int
     sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class GraphFiles:
-    """Where one variant keeps one graph: the `.onnx` file, its external data, and the operator sets it needs.
-
-    `precision`: of this graph, where it is not the variant's; None: the variant's.
-    """
-
-    file: str
-    external: tuple[str, ...] = ()
-    opsets: Mapping[str, int] = field(default_factory=dict)
-    precision: str | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its files, the graph first."""
-        return (self.file, *self.external)
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """What verification measured against PyTorch in fp32. Errors are fractions of the output's range.
-
-    `measures`: figures of the task's answers; `measure_limits`: what each of them had to reach.
-    """
-
-    reference: str
-    inputs: int
-    comparisons: int
-    max_error: float
-    max_error_limit: float
-    batch_error: float
-    batch_error_limit: float
-    measures: Mapping[str, float] = field(default_factory=dict)
-    measure_limits: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Median time of one forward pass on the exporting machine; this variant, PyTorch and the fp32 variant in turn.
-
-    None for those that were not there.
-    """
-
-    batch: int
-    sequence: int
-    milliseconds: float
-    pytorch_milliseconds: float | None = None
-    fp32_milliseconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """Times of one variant. `machine`: the processor's name; `features`: those of it that decide how fast products are
-    (`machine.FEATURES`), None in older artifacts."""
-
-    machine: str
-    threads: int
-    timings: tuple[Timing, ...]
-    features: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One precision of the artifact.
-
-    `targets` are the machines it suits: "cpu" (any processor), "cuda", or "cpu:FEATURE" for processors with one of
-    `machine.features`. `unverified_on`: families among them where its answers were never compared: "cuda" of a variant
-    for GPUs that was verified on a processor alone. `treatments`: product -> how its weights are stored, where that is
-    not the usual way of the precision. `repair`: what was done, round by round, until the variant passed.
-    """
-
-    graphs: Mapping[str, GraphFiles]
-    bytes: int
-    targets: tuple[str, ...] = ("cpu",)
-    quality: Quality | None = None
-    speed: Speed | None = None
-    treatments: Mapping[str, str] = field(default_factory=dict)
-    repair: tuple[str, ...] = ()
-    unverified_on: tuple[str, ...] = ()
-
-    def verified_on(self, family: str) -> bool:
-        """Whether its answers were compared on a device of this family."""
-        return family in families_of(self.targets) and family not in self.unverified_on
-
-    @property
-    def files(self) -> frozenset[str]:
-        """The files of its graphs."""
-        return frozenset(name for graph in self.graphs.values() for name in graph.names)
-
-
-def families_of(targets: Iterable[str]) -> tuple[str, ...]:
-    """The families of devices that a variant's targets are of, each once: "cpu" of "cpu:avx2"."""
-    return tuple(dict.fromkeys(target.partition(":")[0] for target in targets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +122,23 @@ class EmbeddingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PairScores:
+    """How the vectors of a text and of a picture become a score: cosine * `scale` + `bias`, and then `function`:
+    "softmax" over all texts, or "sigmoid" for each. `scale`: None where the graph of pictures gives one for each place.
+    `cuts`: texts are cut to the model's longest row; otherwise longer ones are refused."""
+
+    function: Literal["softmax", "sigmoid"]
+    scale: float | None = None
+    bias: float = 0.0
+    cuts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
-    the default one's name: texts put before a query that documents are ranked for. `detection`: of a detector."""
+    the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
+    compared, where each has a graph of its own. `detection`: of a detector."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -190,6 +148,7 @@ class Postprocessing:
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
     detection: DetectionSettings | None = None
+    pairs: PairScores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,8 +284,15 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
     value = encode(manifest)
-    if manifest.provenance.adopted is None:  # most are not: readers that do not know the field read those
+    # Most lack these: readers that do not know the field read those.
+    if manifest.provenance.adopted is None:
         del value["provenance"]["adopted"]
+    if manifest.postprocessing.pairs is None:
+        del value["postprocessing"]["pairs"]
+    for variant in value["variants"].values():
+        for name in ("forms", "tunings"):
+            if not variant[name]:
+                del variant[name]
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -347,7 +313,8 @@ def _validate(manifest: Manifest, where: str) -> None:
     for precision, variant in manifest.variants.items():
         _validate_variant(manifest, precision, variant, where)
     if (sound := manifest.processors.audio) is not None:
-        _require_listed(manifest, sound.file, where, "processors.audio.file")
+        for name, fault in faults_of(sound):
+            raise _contradiction(where, f"processors.audio.{name}", fault)
     if (picture := manifest.processors.image) is not None:
         _validate_image(picture, where)
     entailment = manifest.postprocessing.entailment
@@ -363,11 +330,22 @@ def _validate_variant(manifest: Manifest, precision: str, variant: Variant, wher
     _require_known(precision, where, at)
     if set(variant.graphs) != set(manifest.graphs):
         raise _contradiction(where, f"{at}.graphs", f"{sorted(variant.graphs)} instead of {sorted(manifest.graphs)}")
-    for graph, files in variant.graphs.items():
+    _validate_files(manifest, variant.graphs, where, f"{at}.graphs")
+    for form, row in variant.forms.items():
+        if form == DEFAULT_FORM or not set(row.graphs) <= set(manifest.graphs):
+            raise _contradiction(where, f"{at}.forms.{form}", "not another form of these graphs")
+        _validate_files(manifest, row.graphs, where, f"{at}.forms.{form}.graphs")
+    for place, tuning in enumerate(variant.tunings):
+        if tuning.form not in (DEFAULT_FORM, *variant.forms):
+            raise _contradiction(where, f"{at}.tunings[{place}].form", f"there is no form {tuning.form!r}")
+
+
+def _validate_files(manifest: Manifest, graphs: Mapping[str, GraphFiles], where: str, at: str) -> None:
+    for graph, files in graphs.items():
         if files.precision is not None:
-            _require_known(files.precision, where, f"{at}.graphs.{graph}.precision")
+            _require_known(files.precision, where, f"{at}.{graph}.precision")
         for name in files.names:
-            _require_listed(manifest, name, where, f"{at}.graphs.{graph}")
+            _require_listed(manifest, name, where, f"{at}.{graph}")
 
 
 def _validate_image(settings: ImageSettings, where: str) -> None:

@@ -44,6 +44,17 @@ class ResizeEdge:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeEdgeUp:
+    """The shorter edge to `shortest` pixels, the other in proportion, rounded down; then each edge up to the next
+    multiple of `divisor` pixels."""
+
+    shortest: int
+    divisor: int
+    resample: Resample
+    op: Literal["resize-edge-up"] = "resize-edge-up"
+
+
+@dataclass(frozen=True, slots=True)
 class ResizeWithin:
     """As large as fits into so many pixels, in proportion, rounded down."""
 
@@ -72,7 +83,16 @@ class CenterCrop:
     op: Literal["center-crop"] = "center-crop"
 
 
-PictureStep = Resize | ResizeEdge | ResizeWithin | ResizeToMultiple | CenterCrop
+@dataclass(frozen=True, slots=True)
+class CropShare:
+    """From the middle, these shares of the shorter edge, rounded down. Of what is smaller, as `CenterCrop`."""
+
+    height: float
+    width: float
+    op: Literal["crop-share"] = "crop-share"
+
+
+PictureStep = Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | CenterCrop | CropShare
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Opens a picture from what a caller has: a path, bytes, a file object, a data URI, a Pillow image or an array.
+"""Opens a picture from what a caller has: a path, bytes, a file object, a data URI, an address, a Pillow image or an
+array.
 
 What comes out is as transformers' pipelines open it (`transformers.image_utils.load_image`): turned as its EXIF says,
 three channels, alpha dropped, the first of several frames. What transformers turns black or white without a word
@@ -11,7 +12,7 @@ import base64
 import binascii
 import os
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,12 +20,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from onnxpress.errors import InputError, MissingDependency
+from onnxpress.image.fetching import FetchLimits, fetch
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Image  # for those who pass opened pictures on
 
 #: Of one picture: 50 million take 150 MB as three bytes each.
 MAX_PIXELS = 50_000_000
+
+#: Of one file: what so many pixels take where nothing is compressed, and more.
+MAX_BYTES = 256 * 2**20
 
 #: Pillow's names of the formats that are opened; the others are seldom met and their readers seldom tried.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -36,13 +41,14 @@ _DATA_URI = "data:"
 _URLS = ("http://", "https://", "ftp://")
 
 
-def open_picture(raw: Any, max_pixels: int = MAX_PIXELS) -> Image:
+def open_picture(raw: Any, max_pixels: int = MAX_PIXELS, urls: FetchLimits | None = None) -> Image:
     """A picture in mode "RGB".
 
     Args:
         raw: a path, bytes, a binary file object, a data URI, a Pillow image, or a uint8 array (height, width), (height,
-            width, channels) or (channels, height, width) with 1, 3 or 4 channels.
+            width, channels) or (channels, height, width) with 1, 3 or 4 channels; with `urls` also an address.
         max_pixels: a picture of more is refused before it is read.
+        urls: what fetching an address may take; None: nothing is fetched.
 
     Raises:
         InputError: it is none of these, damaged, empty, too large, or not of 8 bits a channel.
@@ -61,7 +67,7 @@ def open_picture(raw: Any, max_pixels: int = MAX_PIXELS) -> Image:
             name = "The array"
             image = Image.fromarray(_pixels(np.asarray(raw), max_pixels))
         else:
-            name, source = _source(raw)
+            name, source = _source(raw, urls)
             if isinstance(source, Path):
                 source = opened.enter_context(_file(source))
             image = _opened(name, source, max_pixels)
@@ -72,16 +78,23 @@ def open_picture(raw: Any, max_pixels: int = MAX_PIXELS) -> Image:
             raise _damaged(name, error) from error
 
 
-def _source(raw: Any) -> tuple[str, Any]:
+def _source(raw: Any, urls: FetchLimits | None) -> tuple[str, Any]:
     """What to call it, and what Pillow opens."""
     if isinstance(raw, (bytes, bytearray, memoryview)):
         return "The picture", BytesIO(raw)
-    if hasattr(raw, "read") and hasattr(raw, "seek"):
-        return f"The file {getattr(raw, 'name', '')!r:.80}".removesuffix(" ''"), raw
+    if hasattr(raw, "read"):
+        name = getattr(raw, "name", "")
+        name = f"The file {name!r:.80}" if isinstance(name, str) and name else "The file"
+        return name, BytesIO(_content(name, raw))
     if isinstance(raw, str) and raw.startswith(_DATA_URI):
         return "The data URI", BytesIO(_decoded(raw))
     if isinstance(raw, str) and raw.lower().startswith(_URLS):
-        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
+        if urls is None:
+            raise InputError(
+                f"{raw[:80]!r} is an address, and nothing is fetched unless you pass allow_urls=True. Or download it, "
+                "and pass its bytes."
+            )
+        return f"What {raw.partition('?')[0][:80]!r} holds", BytesIO(fetch(raw, urls))
     if not isinstance(raw, (str, os.PathLike)):
         raise InputError(
             f"A picture is expected: a path, bytes, a file object, a Pillow image or a uint8 array, not "
@@ -98,11 +111,34 @@ def _source(raw: Any) -> tuple[str, Any]:
     return str(path), path
 
 
-def _file(path: Path) -> BinaryIO:
+def _content(name: str, file: Any) -> bytes:
+    """What a file object holds, from its beginning where it can go back there, as Pillow reads it."""
     try:
+        if hasattr(file, "seek"):
+            with suppress(OSError):  # a pipe, an answer of a server
+                file.seek(0)
+        content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # UnicodeDecodeError, too; it was closed
+        raise InputError(f"{name} cannot be read ({str(error)[:80]}). Open it as binary: open(path, 'rb').") from error
+    if not isinstance(content, (bytes, bytearray)):
+        raise InputError(f"{name} is opened as text. Open it as binary: open(path, 'rb').")
+    if len(content) > MAX_BYTES:
+        raise _too_long(name)
+    return bytes(content)
+
+
+def _file(path: Path) -> BinaryIO:
+    """Opened; some of Pillow's readers take all of a file at once, so that its size is limited."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _too_long(str(path))
         return path.open("rb")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _too_long(name: str) -> InputError:
+    return InputError(f"{name} has more than the {MAX_BYTES} bytes that are read of a picture.")
 
 
 def _decoded(uri: str) -> bytes:

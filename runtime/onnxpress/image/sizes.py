@@ -60,3 +60,8 @@ def down_to_multiple(size: Pixels, divisor: int) -> Pixels:
 def up_to_multiple(size: Pixels, divisor: int) -> Pixels:
     """Each edge up to a multiple."""
     return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
+
+
+def share_of_shorter(size: Pixels, shares: tuple[float, float]) -> Pixels:
+    """Shares of the shorter edge, rounded down (`PerceiverImageProcessorPil.center_crop`)."""
+    return int(shares[0] * min(size)), int(shares[1] * min(size))

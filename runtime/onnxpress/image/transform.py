@@ -18,6 +18,7 @@ from onnxpress.format.pictures import (
     CHANNELS,
     PIXEL_MASK,
     CenterCrop,
+    CropShare,
     ImageSettings,
     PadToSize,
     PicturePad,
@@ -25,6 +26,7 @@ from onnxpress.format.pictures import (
     PixelValues,
     Resize,
     ResizeEdge,
+    ResizeEdgeUp,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -36,12 +38,15 @@ if TYPE_CHECKING:
 
     from onnxpress.image.sizes import Pixels
 
-#: What each step that resizes makes of a size.
+#: What each step makes of a size.
 _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     Resize: lambda step, size: (step.height, step.width),
     ResizeEdge: lambda step, size: _by_edges(step, size),
+    ResizeEdgeUp: lambda step, size: sizes.up_to_multiple(sizes.shortest_edge(size, step.shortest), step.divisor),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
+    CenterCrop: lambda step, size: (step.height, step.width),
+    CropShare: lambda step, size: sizes.share_of_shorter(size, (step.height, step.width)),
 }
 
 #: The numbers that a channel may have.
@@ -114,8 +119,6 @@ def apply(step: PictureStep, image: Image) -> Image:
     Raises:
         InputError: the step would leave no pixels, or too many.
     """
-    if isinstance(step, CenterCrop):
-        return _cropped(image, (step.height, step.width))
     size = (image.height, image.width)
     height, width = _SIZES[type(step)](step, size)
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
@@ -123,6 +126,8 @@ def apply(step: PictureStep, image: Image) -> Image:
             f"A picture of {size[1]}x{size[0]} pixels would become {width}x{height} for this model, which is "
             f"{'nothing' if height * width < 1 else f'more than {MAX_PIXELS} pixels'}: cut it to a less extreme shape."
         )
+    if isinstance(step, (CenterCrop, CropShare)):
+        return _cropped(image, (height, width))
     return image.resize((width, height), resample=_filter(step.resample))
 
 

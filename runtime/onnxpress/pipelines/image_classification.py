@@ -52,7 +52,7 @@ class ImageClassification(Pipeline[ImageClassificationOptions, PictureProcessor]
         return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: ImageClassificationOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels),), None)
+        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ImageClassificationOptions) -> Sequence[NDArray[Any]]:
         apply = FUNCTIONS[chosen_function(options.function_to_apply, self.manifest.postprocessing)]

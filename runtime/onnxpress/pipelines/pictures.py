@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.format.pictures import PIXEL_MASK, ImageSettings
+from onnxpress.image.fetching import FetchLimits
 from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack
@@ -27,15 +28,23 @@ NAMES = ("images", "image")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureOptions:
-    """What every task of pictures takes. `max_pixels`: a picture of more is refused before it is read. `timeout`, of
-    transformers, is for addresses, which are not fetched here: it has no effect."""
+    """What every task of pictures takes. `max_pixels`: a picture of more is refused before it is read. `allow_urls`:
+    whether http and https addresses are fetched, those of the public internet alone; one may take 10 seconds, and no
+    longer than the call's `timeout`."""
 
     max_pixels: int = MAX_PIXELS
-    timeout: float | None = None
+    allow_urls: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.max_pixels, int) or isinstance(self.max_pixels, bool) or self.max_pixels < 1:
             raise InputError(f"max_pixels is {self.max_pixels!r}; it must be a positive number of pixels.")
+        if not isinstance(self.allow_urls, bool):
+            raise InputError(f"allow_urls is {self.allow_urls!r}; it must be True or False.")
+
+    @property
+    def urls(self) -> FetchLimits | None:
+        """What fetching an address may take; None: nothing is fetched."""
+        return FetchLimits() if self.allow_urls else None
 
 
 class PictureProcessor:
@@ -52,13 +61,15 @@ class PictureProcessor:
         self.collator = picture_collator(settings, padding=model.artifact.manifest.padding)
         self._transform = Transform(settings)
 
-    def sample(self, raw: Any, context: Any = None, max_pixels: int = MAX_PIXELS) -> Sample:
-        """One picture.
+    def sample(
+        self, raw: Any, context: Any = None, max_pixels: int = MAX_PIXELS, urls: FetchLimits | None = None
+    ) -> Sample:
+        """One picture, opened as `open_picture` does it.
 
         Raises:
             InputError: it is none, damaged, too large, or of a shape that the model cannot take.
         """
-        return self.sample_of(open_picture(raw, max_pixels), context)
+        return self.sample_of(open_picture(raw, max_pixels, urls), context)
 
     def sample_of(self, image: Image, context: Any = None) -> Sample:
         """A picture that is open, in mode "RGB": of a task that asks it something else, such as its size.
@@ -92,5 +103,25 @@ def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:
     passed = [value for value in (inputs, *named) if value is not None]
     if len(passed) != 1:
         raise InputError("Pass one picture or several as the first argument." if not passed else "Pass pictures once.")
-    # An open file is one picture, not a stream of lines.
-    return passed[0].read() if hasattr(passed[0], "read") else passed[0]
+    return OpenFile(passed[0]) if hasattr(passed[0], "read") else passed[0]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file object, which is one picture, not a stream of lines."""
+
+    file: Any
+
+    @property
+    def name(self) -> Any:
+        """The file's."""
+        return getattr(self.file, "name", "")
+
+    def seek(self, place: int) -> None:
+        """As the file does it, if it can."""
+        if hasattr(self.file, "seek"):
+            self.file.seek(place)
+
+    def read(self, size: int = -1) -> Any:
+        """As the file does it."""
+        return self.file.read(size)

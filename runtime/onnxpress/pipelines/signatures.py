@@ -25,6 +25,7 @@ from onnxpress.pipelines.text_generation import TextGeneration
 from onnxpress.pipelines.text_ranking import TextRanking
 from onnxpress.pipelines.token_classification import TokenClassification
 from onnxpress.pipelines.zero_shot_classification import ZeroShotClassification
+from onnxpress.pipelines.zero_shot_image_classification import ZeroShotImageClassification
 
 Source = str | Path | Artifact | GraphModel | Pipeline[Any, Any]
 
@@ -139,6 +140,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ZeroShotClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["zero-shot-image-classification"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ZeroShotImageClassification: ...
 
     @overload
     def __call__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from onnxpress.format.manifest import Manifest, Postprocessing
+from onnxpress.format.manifest import Manifest, PairScores, Postprocessing
 from onnxpress.format.model import Adopted
 
 
@@ -30,6 +30,20 @@ def lacks_entailment(manifest: Manifest) -> str | None:
         f'no label starts with "entail" (there are: {", ".join(labels[:8])}), so this is not an NLI model and cannot '
         "judge labels it was not trained on. Use it for text-classification."
     )
+
+
+def lacks_pair_scores(manifest: Manifest) -> str | None:
+    """Why a model cannot compare texts with pictures: nothing says how."""
+    if manifest.postprocessing.pairs is not None:
+        return None
+    return "it does not say how a text and a picture are compared. Export again."
+
+
+def pair_scores(manifest: Manifest) -> PairScores:
+    """How a model that is not refused compares texts with pictures."""
+    pairs = manifest.postprocessing.pairs
+    assert pairs is not None, "a model without it is refused"
+    return pairs
 
 
 def says_how_to_pool(manifest: Manifest, adopted: Adopted) -> bool:

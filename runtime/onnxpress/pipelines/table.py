@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import UnknownTask
 from onnxpress.pipelines.payload import Payload
-from onnxpress.pipelines.suitable import lacks_entailment, lacks_one_score, says_how_to_pool, says_how_to_score
+from onnxpress.pipelines.suitable import (
+    lacks_entailment,
+    lacks_one_score,
+    lacks_pair_scores,
+    says_how_to_pool,
+    says_how_to_score,
+)
 from onnxpress.pipelines.task import Evidence, Task
 from onnxpress.suggestions import did_you_mean
 
@@ -165,6 +171,14 @@ _ROWS = (
         serves=("text-classification", "text-ranking"),
         refuses=lacks_entailment,
         payload=Payload(synonyms={"sequences": "inputs"}),
+        probe_options={"candidate_labels": ["place", "word"]},
+    ),
+    Task(
+        name="zero-shot-image-classification",
+        pipeline="onnxpress.pipelines.zero_shot_image_classification:ZeroShotImageClassification",
+        refuses=lacks_pair_scores,
+        payload=_PICTURES,
+        probe=_PICTURE,
         probe_options={"candidate_labels": ["place", "word"]},
     ),
 )

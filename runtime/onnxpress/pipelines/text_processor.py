@@ -21,7 +21,7 @@ from onnxpress.suggestions import did_you_mean
 from onnxpress.text.tokenizer import Encoding, Strategy, Tokenizer, Truncation
 
 #: The roles of graphs that read tokens, in the order in which they are looked for.
-_READERS = ("encoder", "decoder")
+_READERS = ("encoder", "text", "decoder")
 
 #: What they read, and its dtype unless the graph says another.
 _TOKENS, _IDS = ("input_ids", "attention_mask", "token_type_ids"), "int64"

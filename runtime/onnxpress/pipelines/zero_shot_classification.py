@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Number
 from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
@@ -14,6 +13,7 @@ from onnxpress.errors import InputError
 from onnxpress.math import softmax
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.candidates import check_labels, hypotheses_of, labels_of
 from onnxpress.pipelines.inputs import Texts
 from onnxpress.pipelines.known_arguments import OF_LABELS
 from onnxpress.pipelines.labels import class_labels
@@ -42,25 +42,16 @@ class ZeroShotOptions:
     multi_label: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "candidate_labels", _labels(self.candidate_labels))
+        object.__setattr__(self, "candidate_labels", labels_of(self.candidate_labels))
         self.hypotheses()
 
     def hypotheses(self) -> list[str]:
         """The template with each label.
 
         Raises:
-            InputError: the template has no place for a label, or more than one kind of place.
+            InputError: as of `hypotheses_of`.
         """
-        template = self.hypothesis_template
-        try:
-            if template.format("a") == template.format("b"):
-                raise ValueError("it has no {}")
-            return [template.format(label) for label in self.candidate_labels]
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"hypothesis_template {template!r:.80} cannot take a label ({error}). Write {{}} where the label goes, "
-                'as in "This text is about {}."'
-            ) from None
+        return hypotheses_of(self.hypothesis_template, self.candidate_labels, "This text is about {}.")
 
 
 class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
@@ -94,8 +85,7 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
         return super().__call__(sequences, **options)
 
     def check(self, options: ZeroShotOptions) -> None:
-        if not options.candidate_labels:
-            raise InputError("candidate_labels is empty: give at least one label.")
+        check_labels(options.candidate_labels)
 
     def prepare(self, item: Any, options: ZeroShotOptions) -> Prepared[str]:
         if not isinstance(item, str) or not item:
@@ -135,12 +125,3 @@ class ZeroShotClassification(Pipeline[ZeroShotOptions, TextProcessor]):
         place = entailment(self.manifest.postprocessing)
         assert place is not None, "a model without one is refused"
         return place
-
-
-def _labels(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, str):
-        return tuple(label.strip() for label in value.split(",") if label.strip())
-    labels = tuple(value) if isinstance(value, Iterable) else ()
-    if not isinstance(value, Iterable) or not all(isinstance(label, (str, Number)) for label in labels):
-        raise InputError(f"candidate_labels must be strings or numbers, or one string with commas, not {value!r:.60}.")
-    return labels

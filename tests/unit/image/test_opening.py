@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a folder": (lambda: "/", "it is not a file"),
     "a long text": (lambda: "x" * 10_000, r"'x{80}' is to be a picture"),
     "a null": (lambda: "a\0b", "is to be a picture"),
-    "an address": (lambda: "https://example.org/cat.png", "nothing is fetched here"),
+    "an address": (lambda: "https://example.org/cat.png", "pass allow_urls=True"),
     "a bare URI": (lambda: "data:image/png,abc", "no data URI of base64"),
     "no base64": (lambda: "data:image/png;base64,a*b", "no base64"),
     "a number": (lambda: 7, "A picture is expected: .* not int"),

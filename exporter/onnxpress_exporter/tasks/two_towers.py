@@ -1,0 +1,130 @@
+"""Models that read texts and pictures apart, into vectors of one space: a graph for each, and how two are compared."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from onnxpress.format.manifest import PairScores, TensorInfo
+from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
+from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.tasks.row import Tower
+
+#: What the graphs are called and what they give, as transformers.js does.
+TEXT, PICTURE = "text_model", "vision_model"
+_TEXT_VECTORS = TensorInfo("text_embeds", "float32", ("batch",))
+_PICTURE_VECTORS = TensorInfo("image_embeds", "float32", ("batch",))
+
+#: model_type -> tokens that transformers' pipeline fills up and cuts texts to, and lets the model attend to.
+_PADDED = {"siglip": 64, "siglip2": 64}
+
+#: Largest difference of a score from the whole model's, of scores that are 1 and more apart.
+_ERROR = 1e-3
+
+
+def text_length(model: Any) -> int | None:
+    """The only length of a text that the model is asked about; None: any."""
+    return next((tokens for kind, tokens in _PADDED.items() if kind in model.config.model_type), None)
+
+
+def two_towers(model: Any) -> tuple[Tower, ...]:
+    """The model's `get_text_features` and `get_image_features`.
+
+    Raises:
+        UnsupportedCheckpoint: it has no such methods: it reads both together.
+    """
+    if not hasattr(model, "get_text_features") or not hasattr(model, "get_image_features"):
+        raise UnsupportedCheckpoint(
+            f"{type(model).__name__} reads texts and pictures together, so that every label is asked about every "
+            "picture, which this version does not."
+        )
+    texts, pictures = _modules(model)
+    return (
+        Tower(TEXT, "text", "text", texts, (_TEXT_VECTORS,), text_length(model)),
+        Tower(PICTURE, "vision", "image", pictures, (_PICTURE_VECTORS,)),
+    )
+
+
+def pair_scores_of(model: Any) -> PairScores:
+    """The numbers that a model compares its vectors with."""
+    import torch
+
+    padded = text_length(model) is not None
+    with torch.no_grad():
+        if (temperature := getattr(model, "temperature", None)) is not None:
+            scale = 1 / float(torch.as_tensor(temperature))
+        else:
+            scale = float(model.logit_scale.exp())
+        bias = float(getattr(model, "logit_bias", None) or 0.0)
+    return PairScores("sigmoid" if padded else "softmax", scale, bias, cuts=padded)
+
+
+def check_pair_scores(model: Any, towers: Sequence[Traceable]) -> None:
+    """Compare the scores of the towers' vectors with those of the whole model, on the examples that are traced.
+
+    Raises:
+        VerificationFailed: they are others.
+        UnsupportedCheckpoint: the whole model does not run on them.
+    """
+    import torch
+
+    pairs = pair_scores_of(model)
+    with torch.no_grad():
+        texts, pictures = (
+            torch.nn.functional.normalize(part.module(**part.inputs)[part.spec.outputs[0].name], dim=-1)
+            for part in towers
+        )
+        obtained = pictures @ texts.T * (pairs.scale or 1.0) + pairs.bias
+        try:
+            expected = model(**{name: value for part in towers for name, value in part.inputs.items()}).logits_per_image
+        except Exception as error:
+            raise UnsupportedCheckpoint(f"{type(model).__name__} does not run: {error}") from error
+    if not float((obtained - expected).abs().max()) <= _ERROR * max(1.0, float(expected.abs().max())):
+        raise VerificationFailed(
+            f"{type(model).__name__} compares texts with pictures otherwise than by a scale and a bias: its first "
+            f"score is {float(expected[0, 0]):.6g}, that of the vectors {float(obtained[0, 0]):.6g}. No artifact was "
+            "written. Please report this checkpoint."
+        )
+
+
+def _modules(model: Any) -> tuple[Any, Any]:
+    import torch
+
+    typed = "token_type_ids" in inspect.signature(model.get_text_features).parameters
+
+    class Half(torch.nn.Module):
+        def __init__(self, config: Any) -> None:
+            super().__init__()
+            self.checkpoint, self.config = model, config
+            self.set_attn_implementation = model.set_attn_implementation
+
+    class Texts(Half):
+        def get_input_embeddings(self) -> Any:
+            return model.text_model.get_input_embeddings()
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> Any:
+            return _vectors(_TEXT_VECTORS, model.get_text_features(input_ids=input_ids, attention_mask=attention_mask))
+
+    class TypedTexts(Texts):
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor | None = None,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> Any:
+            features = model.get_text_features(
+                input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+            )
+            return _vectors(_TEXT_VECTORS, features)
+
+    class Pictures(Half):
+        def forward(self, pixel_values: torch.Tensor) -> Any:
+            return _vectors(_PICTURE_VECTORS, model.get_image_features(pixel_values=pixel_values))
+
+    kind = TypedTexts if typed else Texts
+    return kind(model.config.text_config).eval(), Pictures(model.config.vision_config).eval()
+
+
+def _vectors(tensor: TensorInfo, features: Any) -> dict[str, Any]:
+    return {tensor.name: getattr(features, "pooler_output", features)}

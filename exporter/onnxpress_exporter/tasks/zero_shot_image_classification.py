@@ -1,0 +1,61 @@
+"""zero-shot-image-classification: labels that the call names, by the vectors of texts and of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from onnxpress.format.manifest import Manifest, Postprocessing
+from onnxpress_exporter.judging import captions, cells
+from onnxpress_exporter.judging.cells import Cell
+from onnxpress_exporter.judging.columns import LABELS
+from onnxpress_exporter.judging.columns import PICTURES as PICTURE_COLUMNS
+from onnxpress_exporter.judging.figures import PICTURES, TEXTS, batch_disagreement, compare_labels
+from onnxpress_exporter.judging.items import judged_texts, plain_items
+from onnxpress_exporter.judging.metrics import LABEL, Evaluation
+from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
+from onnxpress_exporter.tasks.two_towers import check_pair_scores, pair_scores_of, two_towers
+
+#: The checkpoint brings no labels of its own to judge by.
+_JUDGED_LABELS = captions.JUDGED[:12]
+
+
+def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
+    return Postprocessing(pairs=pair_scores_of(model))
+
+
+def _vectors(pipe: Any, items: Sequence[Any]) -> Mapping[str, NDArray[Any]]:
+    return {
+        PICTURES: pipe.embed_images(list(items)),
+        TEXTS: pipe.embed_texts(judged_texts(pipe.manifest), truncation=True),
+    }
+
+
+def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
+    targets = [cells.class_name(row["label"]) for row in rows]
+    candidates = sorted(set(targets))
+    if len(candidates) < 2:
+        rows[0]["label"].fail("labels that differ from row to row; here, all are the same")
+    items = [cells.picture(row["image"]) for row in rows]
+    return Evaluation(name, LABEL, items, targets, {"candidate_labels": candidates})
+
+
+ZERO_SHOT_IMAGE_CLASSIFICATION = ExportTask(
+    name="zero-shot-image-classification",
+    head=Head("AutoModelForZeroShotImageClassification"),
+    takes="text and image",
+    outputs=None,
+    towers=two_towers,
+    check_towers=check_pair_scores,
+    postprocessing=_postprocessing,
+    probes=Probes(),
+    items=plain_items,
+    compare=compare_labels,
+    beside_others=batch_disagreement(compare_labels),
+    vectors=_vectors,
+    metric=Metric(({"image": PICTURE_COLUMNS, "label": LABELS},), _evaluation),
+    options={"candidate_labels": list(_JUDGED_LABELS)},
+)

@@ -1,0 +1,141 @@
+"""zero-shot-image-classification: any labels, by how near a picture is to a sentence with each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.math import normalize, top_k
+from onnxpress.pipelines.base import Outputs, Pipeline
+from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.candidates import check_labels, hypotheses_of, labels_of
+from onnxpress.pipelines.class_scores import FUNCTIONS, Classification
+from onnxpress.pipelines.inputs import is_stream, items_of, listed
+from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
+from onnxpress.pipelines.suitable import pair_scores
+from onnxpress.pipelines.text_tower import TextTower
+from onnxpress.samples import Batch
+
+Vectors = NDArray[np.float32]
+
+#: What the graph of pictures does in its model.
+_PICTURES = "vision"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroShotImageOptions(PictureOptions):
+    """`candidate_labels`: strings or numbers, or one string with commas between them (kept as a tuple).
+    `hypothesis_template`: a sentence with {} where the label goes."""
+
+    candidate_labels: Any = ()
+    hypothesis_template: str = "This is a photo of {}."
+
+    def __post_init__(self) -> None:
+        PictureOptions.__post_init__(self)
+        object.__setattr__(self, "candidate_labels", labels_of(self.candidate_labels))
+        self.hypotheses()
+
+    def hypotheses(self) -> list[str]:
+        """The template with each label.
+
+        Raises:
+            InputError: as of `hypotheses_of`.
+        """
+        return hypotheses_of(self.hypothesis_template, self.candidate_labels, "This is a photo of {}.")
+
+
+class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcessor]):
+    """`pipe(picture, labels)` -> [{"score", "label"}, ...] of all labels, best first; of a list of pictures, a list.
+    The labels' vectors are computed once: those of the texts that were asked for last are remembered.
+
+    `embed_images(pictures)` and `embed_texts(texts)` give the vectors themselves, for searches.
+    """
+
+    options_type = ZeroShotImageOptions
+    processor_type = PictureProcessor
+    role = _PICTURES
+
+    def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
+        super().__init__(model, options)
+        self._texts = TextTower(model)
+        self._pairs = pair_scores(self.manifest)
+
+    def __call__(  # type: ignore[override]  # `inputs` is `image` in transformers
+        self, image: Any = None, candidate_labels: Any = None, **options: Any
+    ) -> Any:
+        if candidate_labels is not None:
+            options["candidate_labels"] = candidate_labels
+        return super().__call__(pictures_of(image, options), **options)
+
+    def embed_images(self, pictures: Any, **options: Any) -> Vectors:
+        """float32 (pictures, dimensions): transformers' `get_image_features`, each divided by its length.
+
+        Args:
+            pictures: one or several, in any form that a call takes.
+            options: those of every call, such as `batch_size`, and `max_pixels`.
+
+        Raises:
+            InputError: one is no picture, damaged or too large.
+        """
+        answers = self._embedder(pictures_of(pictures, options), **options)
+        rows = [answers] if isinstance(answers, np.ndarray) else list(answers)
+        return np.array(rows, np.float32).reshape(len(rows), int(self.graph.outputs[0].axes[-1]))
+
+    def embed_texts(self, texts: Any, *, truncation: bool = False) -> Vectors:
+        """float32 (texts, dimensions): transformers' `get_text_features`, each divided by its length.
+
+        Args:
+            texts: one or several, as they are: `hypothesis_template` has no part in it.
+            truncation: cut texts that are longer than the model takes, which are refused otherwise.
+
+        Raises:
+            InputError: one is no text, or too long.
+        """
+        texts = listed(texts)
+        many = is_stream(texts) or isinstance(texts, (list, tuple))
+        return self._texts.embed(list(items_of(texts)) if many else [texts], truncation=truncation).copy()
+
+    def check(self, options: ZeroShotImageOptions) -> None:
+        check_labels(options.candidate_labels)
+
+    def prepare(self, item: Any, options: ZeroShotImageOptions) -> Prepared[Vectors]:
+        self.check(options)
+        labels = self._texts.embed(options.hypotheses())
+        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), labels)
+
+    def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotImageOptions) -> Sequence[Vectors]:
+        return list(normalize(outputs[self.answer_name]))
+
+    def finish(self, context: Vectors, values: list[Any], options: ZeroShotImageOptions) -> list[Classification]:
+        pairs = self._pairs
+        logits = context @ values[0] * np.float32(pairs.scale or 1.0) + np.float32(pairs.bias)
+        scores = FUNCTIONS[pairs.function](logits)
+        labels = options.candidate_labels
+        return [Classification(score=float(scores[i]), label=labels[i]) for i in top_k(scores, len(labels))]
+
+    @cached_property
+    def _embedder(self) -> PictureEmbedder:
+        return PictureEmbedder(self.loaded, {})
+
+
+class PictureEmbedder(Pipeline[PictureOptions, PictureProcessor]):
+    """`embedder(picture)` -> float32 (dimensions,), of length 1."""
+
+    options_type = PictureOptions
+    processor_type = PictureProcessor
+    role = _PICTURES
+
+    def prepare(self, item: Any, options: PictureOptions) -> Prepared[None]:
+        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
+
+    def reduce(self, batch: Batch, outputs: Outputs, options: PictureOptions) -> Sequence[Vectors]:
+        return list(normalize(outputs[self.answer_name]))
+
+    def finish(self, context: None, values: list[Any], options: PictureOptions) -> Vectors:
+        return np.asarray(values[0])
