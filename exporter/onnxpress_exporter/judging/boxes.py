@@ -60,12 +60,12 @@ def compare_boxes(reference: Sequence[Boxes], answers: Sequence[Boxes]) -> dict[
     for expected, obtained in zip(reference, answers, strict=True):
         wanted, others = _sure(expected) or _best(expected), _sure(obtained)
         matches = _matches(wanted, obtained)
-        found = {place for place in matches if place is not None}
-        extra = [entry for place, entry in enumerate(obtained) if entry in others and place not in found]
+        matched = {place for place in matches if place is not None}
+        extra = [entry for place, entry in enumerate(obtained) if entry in others and place not in matched]
         # What only the answer is sure of counts, too, unless the reference has it with a lower score.
         missing = sum(place is None for place in _matches(extra, expected))
         every += len(wanted) + missing
-        same += len(found)
+        same += len(matched)
         differences += [
             abs(float(entry["score"]) - float(obtained[place]["score"]))
             for entry, place in zip(wanted, matches, strict=True)
@@ -116,11 +116,13 @@ def _precisions(answers: Sequence[Boxes], targets: Sequence[Boxes], label: Any) 
     count = 0
     for boxes, right in zip(answers, targets, strict=True):
         wanted = [entry for entry in right if entry["label"] == label]
-        given = sorted((entry for entry in boxes if entry["label"] == label), key=lambda entry: -float(entry["score"]))
-        given = given[:_MOST]
+        answered = sorted(
+            (entry for entry in boxes if entry["label"] == label), key=lambda entry: -float(entry["score"])
+        )
+        answered = answered[:_MOST]
         count += len(wanted)
-        scores += [float(entry["score"]) for entry in given]
-        hits += list(_hits(shares(given, wanted)))
+        scores += [float(entry["score"]) for entry in answered]
+        hits += list(_hits(shares(answered, wanted)))
     order = np.argsort(-np.array(scores), kind="stable")
     right_so_far = np.cumsum(np.array(hits, bool).reshape(-1, len(_UNIONS))[order], axis=0)
     recalls = right_so_far / count

@@ -61,11 +61,11 @@ def detection_of(processor: Any) -> DetectionSettings:
     rows = SimpleNamespace(logits=torch.from_numpy(logits)[None], pred_boxes=torch.from_numpy(boxes)[None])
     (expected,) = processor.post_process_object_detection(rows, 0.0, [(1, 1)])
     for settings in _ways(len(expected["scores"])):
-        found = candidates(logits, boxes, settings)
-        pairs = ((found.scores, "scores"), (found.labels, "labels"), (found.edges, "boxes"))
+        ours = candidates(logits, boxes, settings)
+        pairs = ((ours.scores, "scores"), (ours.labels, "labels"), (ours.edges, "boxes"))
         if all(
-            ours.shape == (theirs := expected[key].numpy()).shape and np.allclose(ours, theirs, atol=1e-6)
-            for ours, key in pairs
+            array.shape == (theirs := expected[key].numpy()).shape and np.allclose(array, theirs, atol=1e-6)
+            for array, key in pairs
         ):
             return settings
     raise UnsupportedCheckpoint(

@@ -93,13 +93,13 @@ class Transform:
         for step in self._steps:
             image = apply(step, image)
         pixels = np.asarray(image)
-        own = (image.height, image.width)
-        size = own if self._pad is None else padded_size(self._pad, own)
-        padded = (np.empty if size == own else np.zeros)((CHANNELS, *size), dtype=np.float32)
-        for target, channel in zip(padded[:, : own[0], : own[1]], self._channels, strict=True):
+        bare = (image.height, image.width)
+        size = bare if self._pad is None else padded_size(self._pad, bare)
+        padded = (np.empty if size == bare else np.zeros)((CHANNELS, *size), dtype=np.float32)
+        for target, channel in zip(padded[:, : bare[0], : bare[1]], self._channels, strict=True):
             # "clip" lets numpy write into the target without a copy; no index is out of range.
             np.take(self._table[channel], pixels[:, :, channel], out=target, mode="clip")
-        return padded, own
+        return padded, bare
 
 
 def value_table(values: PixelValues) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ class Detection(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class ScoredBoxes:
     """What a detector found in a picture: float32 (n,), int64 (n,), and float32 (n, 4), edges as fractions of its."""
 
     scores: NDArray[np.float32]
@@ -38,7 +38,7 @@ class Candidates:
     edges: NDArray[np.float32]
 
 
-def candidates(logits: NDArray[Any], boxes: NDArray[Any], settings: DetectionSettings) -> Candidates:
+def candidates(logits: NDArray[Any], boxes: NDArray[Any], settings: DetectionSettings) -> ScoredBoxes:
     """All that a detector has to say of a picture, in transformers' order.
 
     Args:
@@ -48,11 +48,11 @@ def candidates(logits: NDArray[Any], boxes: NDArray[Any], settings: DetectionSet
     if settings.scores == "softmax":
         scores = softmax(logits)[:, :-1]
         labels = scores.argmax(axis=-1)
-        return Candidates(scores.max(axis=-1), labels, edges)
+        return ScoredBoxes(scores.max(axis=-1), labels, edges)
     scores = sigmoid(logits).ravel()
     places = top_k(scores, settings.most or len(logits))
     queries, labels = np.divmod(places, logits.shape[-1])
-    return Candidates(scores[places], labels, edges[queries])
+    return ScoredBoxes(scores[places], labels, edges[queries])
 
 
 def corners(boxes: NDArray[Any]) -> NDArray[Any]:
@@ -61,10 +61,10 @@ def corners(boxes: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([middles - halves, middles + halves], axis=1)
 
 
-def surer_than(threshold: float, found: Candidates) -> Candidates:
+def surer_than(threshold: float, every: ScoredBoxes) -> ScoredBoxes:
     """Those whose score is above a threshold."""
-    keep = found.scores > threshold
-    return Candidates(found.scores[keep], found.labels[keep], found.edges[keep])
+    sure = every.scores > threshold
+    return ScoredBoxes(every.scores[sure], every.labels[sure], every.edges[sure])
 
 
 def whole_pixels(edges: NDArray[Any], height: int, width: int) -> list[Box]:

@@ -12,7 +12,7 @@ from onnxpress.errors import InputError, UnsupportedFormat
 from onnxpress.image.opening import open_picture
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.boxes import Candidates, Detection, candidates, surer_than, whole_pixels
+from onnxpress.pipelines.boxes import Detection, ScoredBoxes, candidates, surer_than, whole_pixels
 from onnxpress.pipelines.labels import answer_labels
 from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
 from onnxpress.samples import Batch
@@ -49,10 +49,10 @@ class ObjectDetection(Pipeline[ObjectDetectionOptions, PictureProcessor]):
         return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: ObjectDetectionOptions) -> Prepared[tuple[int, int]]:
-        image = open_picture(item, options.max_pixels)
+        image = open_picture(item, options.max_pixels, options.urls)
         return Prepared((self.processor.sample_of(image),), (image.height, image.width))
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: ObjectDetectionOptions) -> Sequence[Candidates]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: ObjectDetectionOptions) -> Sequence[ScoredBoxes]:
         settings = self.manifest.postprocessing.detection
         if settings is None:
             raise UnsupportedFormat(
@@ -62,7 +62,7 @@ class ObjectDetection(Pipeline[ObjectDetectionOptions, PictureProcessor]):
         return [surer_than(options.threshold, candidates(logits, boxes, settings)) for logits, boxes in rows]
 
     def finish(self, context: tuple[int, int], values: list[Any], options: ObjectDetectionOptions) -> list[Detection]:
-        found: Candidates = values[0]
+        boxes: ScoredBoxes = values[0]
         labels = answer_labels(self)
-        rows = zip(found.scores.tolist(), found.labels.tolist(), whole_pixels(found.edges, *context), strict=True)
+        rows = zip(boxes.scores.tolist(), boxes.labels.tolist(), whole_pixels(boxes.edges, *context), strict=True)
         return [Detection(score=score, label=labels[label], box=box) for score, label, box in rows]
