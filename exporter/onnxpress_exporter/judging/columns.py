@@ -14,6 +14,9 @@ from onnxpress_exporter.judging.data import Table
 LABELS = ("label", "labels", "class", "category", "score", "stars", "rating", "target", "coarse_label", "intent")
 OBJECTS = ("objects", "annotations", "boxes", "detections")
 PICTURES = ("image", "img", "picture", "file", "path")
+#: Pictures that hold a number for each pixel of another.
+LABEL_MAPS = ("mask", "label", "labels", "annotation", "segmentation", "segmentation_mask", "semantic_segmentation")
+DEPTH_MAPS = ("depth", "depth_map", "target")
 TEXTS = ("text", "sentence", "content", "review", "comment", "tweet", "document", "query")
 
 #: Name of the first text of a pair -> the second one's beside it.

@@ -52,6 +52,12 @@ class ObjectDetection(Pipeline[ObjectDetectionOptions, PictureProcessor]):
         image = open_picture(item, options.max_pixels, options.urls)
         return Prepared((self.processor.sample_of(image),), (image.height, image.width))
 
+    @property
+    def _classes(self) -> int | str:
+        """How many labels there are scores for: of a softmax, all but the last, which is that of nothing."""
+        width, settings = self.graph.outputs[0].axes[-1], self.manifest.postprocessing.detection
+        return width - 1 if isinstance(width, int) and settings is not None and settings.scores == "softmax" else width
+
     def reduce(self, batch: Batch, outputs: Outputs, options: ObjectDetectionOptions) -> Sequence[ScoredBoxes]:
         settings = self.manifest.postprocessing.detection
         if settings is None:
@@ -63,6 +69,6 @@ class ObjectDetection(Pipeline[ObjectDetectionOptions, PictureProcessor]):
 
     def finish(self, context: tuple[int, int], values: list[Any], options: ObjectDetectionOptions) -> list[Detection]:
         boxes: ScoredBoxes = values[0]
-        labels = answer_labels(self)
+        labels = answer_labels(self, self._classes)
         rows = zip(boxes.scores.tolist(), boxes.labels.tolist(), whole_pixels(boxes.edges, *context), strict=True)
         return [Detection(score=score, label=labels[label], box=box) for score, label, box in rows]
