@@ -12,8 +12,8 @@ import pytest
 import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
-from tests.fixtures.tiny_detectors import tiny_detector
 from tests.fixtures.map_artifacts import write_map_artifact
+from tests.fixtures.tiny_detectors import tiny_detector
 from tests.fixtures.tiny_towers import tiny_tower_checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
