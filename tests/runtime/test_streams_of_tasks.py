@@ -41,7 +41,6 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
     "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
-    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
     "image-to-text": (PICTURES, b"no picture", NEW),
