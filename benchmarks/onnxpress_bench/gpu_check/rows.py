@@ -52,6 +52,7 @@ PARITY: tuple[ParityRow, ...] = (
 
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.
 COVERED = {
+    "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
     "depth-estimation": "no trained checkpoint in the repository; the products of image-classification",
     "image-feature-extraction": "the graph of image-classification without its head",
     "image-segmentation": "no trained checkpoint in the repository; the products of image-classification",

@@ -15,7 +15,15 @@ from typing import Literal
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.adopted import Adapter, Adopted
 from onnxpress.format.older import upgrade
-from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings, PicturePad, PictureStep, ResizeEdge
+from onnxpress.format.pictures import (
+    CHANNELS,
+    MAX_EDGE,
+    ImageSettings,
+    PicturePad,
+    PictureStep,
+    ResizeEdge,
+    SmoothResize,
+)
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
@@ -351,9 +359,13 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
     at = "processors.image"
     if not settings.input_names:
         raise _contradiction(where, f"{at}.input_names", "there is none")
-    operations: dict[str, PictureStep | PicturePad] = {f"steps[{i}]": step for i, step in enumerate(settings.steps)}
+    operations: dict[str, PictureStep | PicturePad | SmoothResize] = {
+        f"steps[{i}]": step for i, step in enumerate(settings.steps)
+    }
     if settings.pad is not None:
         operations["pad"] = settings.pad
+    if settings.smooth is not None:
+        operations["smooth"] = settings.smooth
     for name, operation in operations.items():
         sizes = [getattr(operation, field.name) for field in fields(operation)]
         if any(type(size) is int and not 1 <= size <= MAX_EDGE for size in sizes):

@@ -18,6 +18,7 @@ from onnxpress.pipelines.image_classification import ImageClassification
 from onnxpress.pipelines.image_feature_extraction import ImageFeatureExtraction
 from onnxpress.pipelines.image_segmentation import ImageSegmentation
 from onnxpress.pipelines.image_to_image import ImageToImage
+from onnxpress.pipelines.image_to_text import ImageToText
 from onnxpress.pipelines.multiple_choice import MultipleChoice
 from onnxpress.pipelines.question_answering import QuestionAnswering
 from onnxpress.pipelines.rewriting import Rewriting
@@ -94,6 +95,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> DepthEstimation: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["image-to-text"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ImageToText: ...
 
     @overload
     def __call__(

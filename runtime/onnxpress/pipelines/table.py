@@ -78,6 +78,13 @@ _ROWS = (
         probe=_PICTURE,
     ),
     Task(
+        name="image-to-text",
+        pipeline="onnxpress.pipelines.image_to_text:ImageToText",
+        payload=Payload(synonyms={**_PICTURES.synonyms, **_OF_GENERATION}),
+        probe=_PICTURE,
+        probe_options=_FEW,
+    ),
+    Task(
         name="image-segmentation",
         pipeline="onnxpress.pipelines.image_segmentation:ImageSegmentation",
         payload=_PICTURES,
