@@ -25,7 +25,7 @@ from onnxpress_exporter.tasks.row import ExportTask, Tower
 _BATCH = "batch"
 
 #: Pictures that are traced: a number unlike any size inside a model.
-_ROWS = 3
+_ROWS = 5
 
 #: Heights and widths where pictures keep their own: multiples of what processors round to, and unlike. The first is
 #: traced.
