@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxpress_exporter.tasks.audio_classification import AUDIO_CLASSIFICATION
 from onnxpress_exporter.tasks.depth_estimation import DEPTH_ESTIMATION
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
@@ -16,6 +17,7 @@ from onnxpress_exporter.tasks.image_segmentation import IMAGE_SEGMENTATION
 from onnxpress_exporter.tasks.image_to_image import IMAGE_TO_IMAGE
 from onnxpress_exporter.tasks.image_to_text import IMAGE_TO_TEXT
 from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
+from onnxpress_exporter.tasks.object_detection import OBJECT_DETECTION
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
 from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from onnxpress_exporter.tasks.row import ExportTask
@@ -46,8 +48,10 @@ ROWS: tuple[ExportTask, ...] = (
     TEXT_GENERATION,
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
+    AUDIO_CLASSIFICATION,
     IMAGE_CLASSIFICATION,
     IMAGE_FEATURE_EXTRACTION,
+    OBJECT_DETECTION,
     IMAGE_TO_TEXT,
     IMAGE_SEGMENTATION,
     DEPTH_ESTIMATION,
