@@ -215,6 +215,19 @@ def test_rouge_counts_the_longest_words_in_one_order() -> None:
     assert figures == pytest.approx({"exact match": 0.0, "ROUGE-L": (0.75 + 0.5) / 2})
 
 
+def test_read_texts_are_counted_by_letters_and_words() -> None:
+    answers = [[{"generated_text": " a red  box"}], [{"generated_text": "abx"}]]
+    figures = score(Evaluation("rows", metrics.READ, [], ["a red box", "abc"]), answers)
+    assert figures == pytest.approx({"exact match": 0.5, "character accuracy": 11 / 12, "word accuracy": 3 / 4})
+    nothing = score(Evaluation("rows", metrics.READ, [], ["a"]), [[{"generated_text": "b c d e"}]])
+    assert nothing == {"exact match": 0.0, "character accuracy": 0.0, "word accuracy": 0.0}
+
+
+def test_the_best_answer_counts() -> None:
+    answers = [[{"answer": "The Cat", "score": 0.2}, {"answer": "dog", "score": 0.1}], [{"answer": "no"}]]
+    assert score(Evaluation("rows", metrics.ANSWER, [], ["cat", "yes"]), answers) == {"accuracy": 0.5}
+
+
 def test_preferred_tokens_are_counted_over_all_rows() -> None:
     figures = score(Evaluation("rows", metrics.NEXT_TOKENS, [], ["a", "b", "c"]), [(1, 2), (5, 6), (0, 0)])
     assert figures == {"token accuracy": 0.75}
