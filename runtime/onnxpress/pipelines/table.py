@@ -46,7 +46,15 @@ _PICTURE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII="
 )
 
+#: Half a second of a tone.
+_SOUND = {"array": [0.0, 0.5, 0.0, -0.5] * 2_000, "sampling_rate": 16_000}
+
 _ROWS = (
+    Task(
+        name="audio-classification",
+        pipeline="onnxpress.pipelines.audio_classification:AudioClassification",
+        probe=_SOUND,
+    ),
     Task(
         name="depth-estimation",
         pipeline="onnxpress.pipelines.depth_estimation:DepthEstimation",
@@ -102,6 +110,12 @@ _ROWS = (
         payload=Payload(fields=("prompt", "choices"), text="choices", alone=False, together=True),
         probe={"prompt": "Ada lives in", "choices": ["Rome.", "a word."]},
         evidence=Evidence(frozenset({"classes"}), ("ForMultipleChoice",)),
+    ),
+    Task(
+        name="object-detection",
+        pipeline="onnxpress.pipelines.object_detection:ObjectDetection",
+        payload=_PICTURES,
+        probe=_PICTURE,
     ),
     Task(
         name="question-answering",
@@ -183,6 +197,13 @@ _ROWS = (
         settings={"result": "translation", "languages": True},
         alias_option="task_languages",
         evidence=Evidence(frozenset({"rewritten text"}), ("MarianMTModel",)),
+    ),
+    Task(
+        name="visual-question-answering",
+        pipeline="onnxpress.pipelines.visual_question_answering:VisualQuestionAnswering",
+        aliases=("vqa",),
+        payload=Payload(fields=("image", "question"), text="question", alone=False),
+        probe={"image": _PICTURE, "question": "Who?"},
     ),
     Task(
         name="zero-shot-classification",
