@@ -40,6 +40,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
+    "zero-shot-object-detection": (PICTURES, {"image": 7}, {"candidate_labels": "red,blue", "threshold": 0.0}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
     "image-to-text": (PICTURES, b"no picture", NEW),
     "image-segmentation": (PICTURES, b"no picture", {}),
@@ -75,7 +76,7 @@ def opened(
                 return onnxpress.pipeline(
                     model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
                 )
-            case "zero-shot-image-classification":
+            case "zero-shot-image-classification" | "zero-shot-object-detection":
                 folder = tmp_path_factory.mktemp(task) / "colours"
                 return onnxpress.pipeline(model=write_colours(folder, places="detection" in task), threads=1)
             case "zero-shot-classification":

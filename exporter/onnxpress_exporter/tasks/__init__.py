@@ -26,6 +26,7 @@ from onnxpress_exporter.tasks.text_ranking import TEXT_RANKING
 from onnxpress_exporter.tasks.token_classification import TOKEN_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_classification import ZERO_SHOT_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_image_classification import ZERO_SHOT_IMAGE_CLASSIFICATION
+from onnxpress_exporter.tasks.zero_shot_object_detection import ZERO_SHOT_OBJECT_DETECTION
 
 #: Where transformers' tables give a class to several heads, the first of these has it: BART's, which fills masks too,
 #: is made for rewriting. Of the tasks of one head, the first is the usual one.
@@ -44,6 +45,7 @@ ROWS: tuple[ExportTask, ...] = (
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
     IMAGE_CLASSIFICATION,
+    ZERO_SHOT_OBJECT_DETECTION,
     IMAGE_FEATURE_EXTRACTION,
     IMAGE_TO_TEXT,
     IMAGE_SEGMENTATION,

@@ -29,6 +29,7 @@ from onnxpress.pipelines.text_ranking import TextRanking
 from onnxpress.pipelines.token_classification import TokenClassification
 from onnxpress.pipelines.zero_shot_classification import ZeroShotClassification
 from onnxpress.pipelines.zero_shot_image_classification import ZeroShotImageClassification
+from onnxpress.pipelines.zero_shot_object_detection import ZeroShotObjectDetection
 
 Source = str | Path | Artifact | GraphModel | Pipeline[Any, Any]
 
@@ -191,6 +192,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ZeroShotImageClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["zero-shot-object-detection"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ZeroShotObjectDetection: ...
 
     @overload
     def __call__(
