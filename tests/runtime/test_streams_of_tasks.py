@@ -22,6 +22,7 @@ QUESTIONS = [{"question": "Who?", "context": text} for text in WORDS]
 CHOICES = [{"prompt": text, "choices": ["a cat", "a dog"]} for text in WORDS]
 QUERIES = [{"query": text, "documents": ["a cat", "a dog and a cat"]} for text in WORDS]
 PICTURES = [np.full((8 + n, 9, 3), 40 * n, np.uint8) for n in range(5)]
+SOUNDS = [np.random.default_rng(n).uniform(-0.5, 0.5, 5_000 + 900 * n).astype(np.float32) for n in range(5)]
 NEW = {"max_new_tokens": 3, "do_sample": False}
 
 #: task -> inputs, one that is none, and the options of a call.
@@ -39,6 +40,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "text2text-generation": ([*WORDS], None, NEW),
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
+    "audio-classification": (SOUNDS, b"no sound", {}),
     "image-classification": (PICTURES, b"no picture", {}),
     "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
@@ -69,6 +71,8 @@ def opened(
                 return onnxpress.pipeline(task, GOLDEN / "3-translator" / "artifact", threads=1)
             case "sentence-similarity":
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
+            case "audio-classification":
+                return ours(trained("tiny-sounds-ast"), task)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
             case "object-detection":

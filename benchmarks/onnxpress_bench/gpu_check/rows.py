@@ -48,6 +48,7 @@ PARITY: tuple[ParityRow, ...] = (
     ParityRow("tiny-topics-multilabel", "text-classification"),
     ParityRow("tiny-rating-regression", "text-classification"),
     ParityRow("tiny-digits-vit", "image-classification"),
+    ParityRow("tiny-sounds-ast", "audio-classification"),
 )
 
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.

@@ -8,14 +8,17 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
+from onnxpress.audio.transform import SoundTransform
 from onnxpress.errors import InputError
 from onnxpress.format.manifest import GraphInfo
 from onnxpress.format.pictures import ImageSettings
+from onnxpress.format.sounds import SoundSettings
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.collators import PadTokens, size_of, token_ids, token_sample
 from onnxpress.pipelines.pictures import picture_collator, picture_sample
+from onnxpress.pipelines.sounds import sound_collator, sound_sample
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Tokenizer, Truncation
 from onnxpress_exporter.gate import timing
@@ -25,6 +28,7 @@ from onnxpress_exporter.gate.outputs import Collated, Named
 from onnxpress_exporter.judging.pictures import verification_pictures
 from onnxpress_exporter.judging.samples import Sample as TextSample
 from onnxpress_exporter.judging.samples import far_text, samples
+from onnxpress_exporter.judging.sounds import verification_sounds
 from onnxpress_exporter.tasks.row import Probes
 
 Check = Callable[[TextSample, Encoding, int], None]
@@ -145,6 +149,35 @@ class PictureProbe:
         return Collated(self._collator.collate(rows).arrays, (slice(None),) * len(rows))
 
 
+class SoundProbe:
+    """As `Probe` says, of sounds: awkward ones, as the manifest's program makes them; those that are too short for it
+    are left out."""
+
+    def __init__(self, settings: SoundSettings) -> None:
+        transform = SoundTransform(settings)
+        self._collator = sound_collator(settings, padding=True)
+        self.samples: list[Named] = []
+        for title, sound in verification_sounds(settings.rate):
+            with suppress(InputError):
+                self.samples.append(Named(title, sound_sample(transform, sound)))
+        self.pads = len({self._collator.key(sample.row) for sample in self.samples}) == 1
+        self.samples = [replace(sample, short=self.pads) for sample in self.samples]
+
+    @property
+    def shapes(self) -> Sequence[tuple[int, int]]:
+        """(batch, cost) at which graphs are timed."""
+        cost = self.samples[-1].row.cost
+        return [(1, cost), (8, cost)]
+
+    def arrays(self, batch: int, cost: int) -> Arrays:
+        """A batch of one sound."""
+        return self.collate([self.samples[-1].row] * batch).arrays
+
+    def collate(self, rows: Sequence[Sample]) -> Collated:
+        """Sounds one above the other."""
+        return Collated(self._collator.collate(rows).arrays, (slice(None),) * len(rows))
+
+
 def probe_of(
     artifact: Artifact, name: str, probes: Probes, tokenizer: Tokenizer | None, check: Check | None = None
 ) -> Probe:
@@ -161,6 +194,8 @@ def probe_of(
     graph, pictures = manifest.graphs[name], manifest.processors.image
     if pictures is not None and any(tensor.name in pictures.input_names for tensor in graph.inputs):
         return PictureProbe(pictures)
+    if manifest.processors.audio is not None:
+        return SoundProbe(manifest.processors.audio)
     if tokenizer is None:
         raise InputError(f"{artifact.folder}: it says of neither texts nor pictures how they are read.")
     far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))

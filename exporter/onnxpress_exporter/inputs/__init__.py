@@ -8,6 +8,7 @@ from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.inputs.both import read_both
 from onnxpress_exporter.inputs.describing import read_describing
 from onnxpress_exporter.inputs.pictures import read_pictures
+from onnxpress_exporter.inputs.sounds import read_sounds
 from onnxpress_exporter.inputs.text import read_text
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.load_arguments import LoadArguments
@@ -17,6 +18,7 @@ _READERS: Mapping[Takes, Callable[[Checkpoint, LoadArguments], Inputs]] = {
     "text": read_text,
     "image": read_pictures,
     "text and image": read_both,
+    "audio": read_sounds,
 }
 
 

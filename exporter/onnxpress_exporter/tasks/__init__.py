@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxpress_exporter.tasks.audio_classification import AUDIO_CLASSIFICATION
 from onnxpress_exporter.tasks.depth_estimation import DEPTH_ESTIMATION
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
@@ -45,6 +46,7 @@ ROWS: tuple[ExportTask, ...] = (
     TEXT_GENERATION,
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
+    AUDIO_CLASSIFICATION,
     IMAGE_CLASSIFICATION,
     ZERO_SHOT_OBJECT_DETECTION,
     IMAGE_FEATURE_EXTRACTION,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, overload
 
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.audio_classification import AudioClassification
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.depth_estimation import DepthEstimation
 from onnxpress.pipelines.feature_extraction import FeatureExtraction
@@ -37,6 +38,18 @@ Source = str | Path | Artifact | GraphModel | Pipeline[Any, Any]
 
 class OpensPipelines(Protocol):
     """`onnxpress.pipeline`."""
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["audio-classification"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> AudioClassification: ...
 
     @overload
     def __call__(

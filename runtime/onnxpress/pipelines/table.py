@@ -46,7 +46,15 @@ _PICTURE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII="
 )
 
+#: Half a second of a tone.
+_SOUND = {"array": [0.0, 0.5, 0.0, -0.5] * 2_000, "sampling_rate": 16_000}
+
 _ROWS = (
+    Task(
+        name="audio-classification",
+        pipeline="onnxpress.pipelines.audio_classification:AudioClassification",
+        probe=_SOUND,
+    ),
     Task(
         name="depth-estimation",
         pipeline="onnxpress.pipelines.depth_estimation:DepthEstimation",
