@@ -199,6 +199,13 @@ _ROWS = (
         evidence=Evidence(frozenset({"rewritten text"}), ("MarianMTModel",)),
     ),
     Task(
+        name="visual-question-answering",
+        pipeline="onnxpress.pipelines.visual_question_answering:VisualQuestionAnswering",
+        aliases=("vqa",),
+        payload=Payload(fields=("image", "question"), text="question", alone=False),
+        probe={"image": _PICTURE, "question": "Who?"},
+    ),
+    Task(
         name="zero-shot-classification",
         pipeline="onnxpress.pipelines.zero_shot_classification:ZeroShotClassification",
         serves=("text-classification", "text-ranking"),
