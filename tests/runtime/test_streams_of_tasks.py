@@ -46,6 +46,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "image-classification": (PICTURES, b"no picture", {}),
     "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
+    "zero-shot-object-detection": (PICTURES, {"image": 7}, {"candidate_labels": "red,blue", "threshold": 0.0}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
     "image-to-text": (PICTURES, b"no picture", NEW),
     "visual-question-answering": (ASKED, {"image": b"no picture", "question": "what"}, {}),
@@ -88,7 +89,7 @@ def opened(
                 return onnxpress.pipeline(
                     model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
                 )
-            case "zero-shot-image-classification":
+            case "zero-shot-image-classification" | "zero-shot-object-detection":
                 folder = tmp_path_factory.mktemp(task) / "colours"
                 return onnxpress.pipeline(model=write_colours(folder, places="detection" in task), threads=1)
             case "zero-shot-classification":

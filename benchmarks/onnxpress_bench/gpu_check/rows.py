@@ -60,6 +60,7 @@ COVERED = {
     "object-detection": "the pictures and the gate of image-classification",
     "image-segmentation": "no trained checkpoint in the repository; the products of image-classification",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
+    "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",
     "zero-shot-image-classification": "the graph of image-classification without its head, and one like fill-mask's",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",

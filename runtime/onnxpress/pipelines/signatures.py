@@ -32,6 +32,7 @@ from onnxpress.pipelines.token_classification import TokenClassification
 from onnxpress.pipelines.visual_question_answering import VisualQuestionAnswering
 from onnxpress.pipelines.zero_shot_classification import ZeroShotClassification
 from onnxpress.pipelines.zero_shot_image_classification import ZeroShotImageClassification
+from onnxpress.pipelines.zero_shot_object_detection import ZeroShotObjectDetection
 
 Source = str | Path | Artifact | GraphModel | Pipeline[Any, Any]
 
@@ -230,6 +231,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ZeroShotImageClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["zero-shot-object-detection"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ZeroShotObjectDetection: ...
 
     @overload
     def __call__(

@@ -214,6 +214,13 @@ _ROWS = (
         probe_options={"candidate_labels": ["place", "word"]},
     ),
     Task(
+        name="zero-shot-object-detection",
+        pipeline="onnxpress.pipelines.zero_shot_object_detection:ZeroShotObjectDetection",
+        refuses=lacks_pair_scores,
+        payload=Payload(fields=("image", "candidate_labels"), text="image", synonyms={"images": "inputs"}),
+        probe={"image": _PICTURE, "candidate_labels": ["place", "word"]},
+    ),
+    Task(
         name="zero-shot-image-classification",
         pipeline="onnxpress.pipelines.zero_shot_image_classification:ZeroShotImageClassification",
         refuses=lacks_pair_scores,
