@@ -87,16 +87,34 @@ def tiny(shared: Path) -> Callable[..., Path]:
         from tests.fixtures.tiny import tiny_checkpoint
 
         folder = shared / "checkpoints" / _name(architecture, task, repr(sorted(config.items())))
-        with locked(folder):
-            if not folder.exists():
-                unfinished = folder.with_name(folder.name + ".unfinished")
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    tiny_checkpoint(architecture, task, unfinished, **config)
-                unfinished.rename(folder)
-        return folder
+        return _made_once(folder, lambda unfinished: tiny_checkpoint(architecture, task, unfinished, **config))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def describer(shared: Path) -> Callable[[str], Path]:
+    """`describer(name)` -> the folder of a checkpoint that writes about pictures, with random weights."""
+
+    @cache
+    def make(name: str) -> Path:
+        from tests.fixtures.tiny_describers import tiny_describer
+
+        return _made_once(shared / "checkpoints" / f"describer-{name}", lambda folder: tiny_describer(name, folder))
+
+    return make
+
+
+def _made_once(folder: Path, make: Callable[[Path], Any]) -> Path:
+    """A checkpoint that processes share: the first of them makes it."""
+    with locked(folder):
+        if not folder.exists():
+            unfinished = folder.with_name(folder.name + ".unfinished")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                make(unfinished)
+            unfinished.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ from onnxpress_exporter.quantize.quantizer import Made, Quantizer, remove
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.quiet import quiet
 from onnxpress_exporter.settle import Outcome, finish, refusal, remove_variant, settled
+from onnxpress_exporter.tuning.tuner import Tuner
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.foreign import kept_as
 from onnxpress_exporter.write.origin import public_name
@@ -127,7 +128,7 @@ def export(
                 allow_pickled_weights=allow_pickled_weights,
                 layout=written,
             )
-            refused = _carry_out(plan, wanted, say)
+            refused = _carry_out(plan, wanted, say, wanted if settings.tune else ())
         say("done")
     return _checked(target, refused)
 
@@ -147,7 +148,8 @@ def quantize(
 
     Args:
         artifact: its folder.
-        precision: of `precisions.QUANTIZED`.
+        precision: of `precisions.QUANTIZED`. With `settings.tune` variants that are there already, fp32 among them, are
+            tuned for this machine, and not made anew unless `force` is given.
         out: a folder for the artifact with the new variants; None: in its place.
         force: make variants anew that are there already, or replace `out`.
         command: what the manifest records beside the command that exported it; None: this call.
@@ -160,15 +162,17 @@ def quantize(
     """
     source, say, chosen = Path(artifact), progress or (lambda stage: None), settings or Settings()
     target = source if out is None else Path(out).expanduser()
-    wanted = precisions(precision)
+    wanted = precisions(precision, (REFERENCE, *QUANTIZED) if chosen.tune else QUANTIZED)
     original = Artifact.open(source)
-    check_request(original, wanted, force=force)
+    there = set(original.manifest.variants) if chosen.tune and not force else {REFERENCE}
+    missing = tuple(name for name in wanted if name not in there)
+    check_request(original, missing, force=force)
     if out is not None:
         check_target(target, force=force)
     recorded = command or f"onnxpress_exporter.flow.quantize({public_name(artifact)!r}, {wanted!r})"
     with quiet(log_file), staged_folder(target, force=force or out is None) as folder:
-        plan = plan_from_artifact(original, wanted, folder, recorded, chosen, say)
-        refused = _carry_out(plan, (REFERENCE, *wanted), say)
+        plan = plan_from_artifact(original, missing, folder, recorded, chosen, say)
+        refused = _carry_out(plan, (REFERENCE, *missing), say, wanted if chosen.tune else ())
     return _checked(target, refused)
 
 
@@ -229,7 +233,7 @@ def adopt(
     with quiet(log_file), staged_folder(target, force=force) as folder:
         adoption = adopt_into(theirs, source, named, folder, recorded, chosen, say, original)
         if adoption.plan is not None:
-            refused = _carry_out(adoption.plan, named, say)
+            refused = _carry_out(adoption.plan, named, say, named if chosen.tune else ())
         else:
             say("write")
             refused = _finished(folder, adoption.manifest, Outcome(), named, added=False)
@@ -261,8 +265,11 @@ def _checked(target: Path, refused: Mapping[str, str]) -> Artifact:
     return artifact
 
 
-def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]:
+def _carry_out(plan: Plan, wanted: Sequence[str], say: Say, tuned: Sequence[str] = ()) -> Mapping[str, str]:
     """Verify, add the variants, and write what is left to write; for each refused precision why.
+
+    Args:
+        tuned: the variants to tune for this machine, new ones or those that were there.
 
     Raises:
         VerificationFailed: the fp32 graphs' answers are not the reference's.
@@ -282,6 +289,12 @@ def _carry_out(plan: Plan, wanted: Sequence[str], say: Say) -> Mapping[str, str]
         outcome = Outcome()
         if asked := [name for name in wanted if name != REFERENCE]:
             outcome = add_variants(plan, asked, say)
+        if tuned:
+            if not asked:
+                plan.gate.prepare()
+            every = {**manifest.variants, **outcome.variants}
+            chosen = {name: every[name] for name in tuned if name in every}
+            outcome = replace(outcome, variants={**outcome.variants, **tune_variants(plan, chosen, say)})
     finally:
         plan.plain.close()
     say("write")
@@ -330,6 +343,17 @@ def _finished(
 
 def _without(variants: Mapping[str, Variant], names: Container[str]) -> dict[str, Variant]:
     return {name: variant for name, variant in variants.items() if name not in names}
+
+
+def tune_variants(plan: Plan, variants: Mapping[str, Variant], say: Say) -> dict[str, Variant]:
+    """Find the fastest form on this machine of each variant that suits its processor."""
+    rewritable = [part.name for part in plan.parts if part.quantizable]
+    tuner = Tuner(plan.folder, rewritable, plan.gate, plan.manifest.adapters)
+    return {
+        name: tuner.tune(name, variant, lambda what, name=name: say(f"{name}: {what}"))  # type: ignore[misc]
+        for name, variant in variants.items()
+        if suits(variant, "cpu", features())
+    }
 
 
 def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:

@@ -12,6 +12,7 @@ import pytest
 import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
+from tests.fixtures.map_artifacts import write_map_artifact
 from tests.fixtures.tiny_towers import tiny_tower_checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -40,6 +41,10 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "image-classification": (PICTURES, b"no picture", {}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
+    "image-to-text": (PICTURES, b"no picture", NEW),
+    "image-segmentation": (PICTURES, b"no picture", {}),
+    "depth-estimation": (PICTURES, 7, {}),
+    "image-to-image": (PICTURES, "no file", {}),
 }
 
 
@@ -47,6 +52,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
 def opened(
     tiny: Callable[..., Path],
     trained: Callable[[str], Path],
+    describer: Callable[[str], Path],
     ours: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Any]:
@@ -62,6 +68,13 @@ def opened(
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
+            case "image-to-text":
+                return ours(describer("vit-gpt2"), task)
+            case "image-segmentation" | "depth-estimation" | "image-to-image":
+                kind = {"image-segmentation": "classes", "depth-estimation": "depth"}.get(task, "larger")
+                return onnxpress.pipeline(
+                    model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
+                )
             case "zero-shot-image-classification":
                 return ours(tiny_tower_checkpoint("clip", tmp_path_factory.mktemp("clip")), task)
             case "zero-shot-classification":

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from onnxpress.format import manifest, processors
+from onnxpress.format import manifest, processors, variants
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.pipelines import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = [
     value
-    for module in (manifest, processors)
+    for module in (manifest, processors, variants)
     for value in vars(module).values()
     if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__
 ]

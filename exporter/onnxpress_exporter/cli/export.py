@@ -79,6 +79,7 @@ def export_command(
     thresholds: tuple[str, ...],
     repair_s: float,
     keep_slow: bool,
+    tune: bool,
     evaluation: EvalData | None,
     log_file: Path | None,
     as_json: bool,
@@ -91,7 +92,7 @@ def export_command(
     beside the manifest's fields says why, by precision.
     """
     require("export", NEEDS)
-    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
+    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation, tune=tune)
     target = out or Path(Path(model).absolute().name + "-onnx")
     with kept_log(log_file) as log, display(TITLES) as show:
         show("open")

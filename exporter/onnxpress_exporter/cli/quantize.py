@@ -29,7 +29,11 @@ NEEDS = ("onnx", "onnx_ir", "onnxruntime")
 
 @click.command("quantize")
 @click.argument("artifact", type=click.Path(path_type=Path))
-@click.option("--precision", required=True, help="Variants to add, separated by commas: int8, q8, q4, fp16, q4f16.")
+@click.option(
+    "--precision",
+    required=True,
+    help="Variants to add, separated by commas: int8, q8, q4, fp16, q4f16. With --tune also those that are there.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write a new artifact there (default: into ARTIFACT).")
 @click.option("--force", is_flag=True, help="Make variants anew that are there already; replace the folder of --out.")
 @quantization_options
@@ -43,6 +47,7 @@ def quantize_command(
     thresholds: tuple[str, ...],
     repair_s: float,
     keep_slow: bool,
+    tune: bool,
     evaluation: EvalData | None,
     log_file: Path | None,
     as_json: bool,
@@ -52,9 +57,12 @@ def quantize_command(
     Each is compared with fp32 on real texts by the figures of its task. One that misses a threshold is repaired, or
     refused with its figures; the others are written, and the exit code is 1. With --json, "x-refused" beside the
     manifest's fields says why, by precision.
+
+    With --tune, variants that are there already (fp32 among them) are not made anew, only tuned for this machine;
+    what was found on other machines is kept.
     """
     require("quantize", NEEDS)
-    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation)
+    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation, tune=tune)
     with kept_log(log_file) as log, display({}) as show:
         show("opening")
         from onnxpress_exporter.flow import quantize

@@ -46,6 +46,11 @@ def quantization_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Seconds that one variant may be repaired.",
         ),
         click.option("--keep-slow", is_flag=True, help="Keep variants that are neither smaller nor faster than fp32."),
+        click.option(
+            "--tune",
+            is_flag=True,
+            help="Try each variant's other forms on this machine, and keep the fastest where one is clearly faster.",
+        ),
     ):
         command = option(command)
     return command
@@ -121,7 +126,7 @@ def _evaluation(source: str | None, split: str | None, limit: int, columns: Sequ
 
 
 def quantization_settings(
-    thresholds: Sequence[str], repair_s: float, keep_slow: bool, evaluation: EvalData | None
+    thresholds: Sequence[str], repair_s: float, keep_slow: bool, evaluation: EvalData | None, *, tune: bool = False
 ) -> Settings:
     """Options as settings.
 
@@ -139,7 +144,7 @@ def quantization_settings(
             limits[name.strip()] = float(number)
         except ValueError:
             raise click.UsageError(f"--threshold takes FIGURE=NUMBER, not {text!r}.") from None
-    return Settings(parse_thresholds(limits), repair_s, keep_slow, evaluation)
+    return Settings(parse_thresholds(limits), repair_s, keep_slow, evaluation, tune)
 
 
 def require(command: str, modules: Sequence[str], extra: str | None = None) -> None:

@@ -7,7 +7,7 @@ right. Knows nothing of graphs or of how a variant was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
-from onnxpress_exporter.gate.outputs import ReferenceAnswers, Runner, reference_answers, together, verify
+from onnxpress_exporter.gate.outputs import ReferenceAnswers, reference_answers, together, verify
 from onnxpress_exporter.gate.probe import Check, Probe, probe_of
 from onnxpress_exporter.judging.figures import compare_towers
 from onnxpress_exporter.judging.items import calibration_items, calibration_texts, judged_items
@@ -170,19 +170,24 @@ class AnswersGate:
 
     def speed(self, session: Runs, plain: Runs | None) -> Speed | None:
         """As `Gate` says, and beside PyTorch's where that is the reference."""
-        runners: dict[str, Runner] = {}
-        graph = self._main.name
+        runners: dict[str, Runs] = {}
         if self._reference.timed is not None:
-            runners[self._reference.timed] = lambda arrays: self._reference.run(arrays, graph)
-        runners[timing.VARIANT] = lambda arrays: session.run(arrays, graph)
+            runners[self._reference.timed] = self._reference
+        runners[timing.VARIANT] = session
         if plain is not None:
-            runners[timing.PLAIN] = lambda arrays: plain.run(arrays, graph)
+            runners[timing.PLAIN] = plain
+        work = self.work(runners)
+        return timing.measure(work.calls, work.shapes)
 
-        def calls(batch: int, cost: int) -> Mapping[str, Callable[[], object]]:
-            arrays = self._main.probe.arrays(batch, cost)
-            return {name: partial(run, arrays) for name, run in runners.items()}
+    def work(self, sessions: Mapping[str, Runs]) -> timing.Work:
+        """As `Gate` says."""
+        probe, graph = self._main.probe, self._main.name
 
-        return timing.measure(calls, self._main.probe.shapes)
+        def calls(batch: int, cost: int) -> timing.Runs:
+            arrays = probe.arrays(batch, cost)
+            return {name: partial(session.run, arrays, graph) for name, session in sessions.items()}
+
+        return timing.Work(calls, probe.shapes)
 
     def _score(self, pipe: Pipeline[Any, Any]) -> Figures:
         """Measure the task's own metric; nothing without labelled rows."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import Quality, Speed
 from onnxpress.format.model import Trust
+from onnxpress_exporter.gate.timing import Work
 from onnxpress_exporter.quantize.quantizer import Judges
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -60,3 +61,6 @@ class Gate(Judges, Protocol):
 
     def speed(self, session: Session, plain: Session | None) -> Speed | None:
         """Times of a variant, beside the fp32 variant's where that is given; None on a busy machine."""
+
+    def work(self, sessions: Mapping[str, Session]) -> Work:
+        """What is timed of these sessions, by name."""

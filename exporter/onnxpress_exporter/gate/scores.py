@@ -8,6 +8,7 @@ on from the reference's. Knows neither torch nor a graph.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -181,6 +182,8 @@ def _groups(cases: Sequence[Case]) -> Iterator[list[int]]:
     """Rows that stand side by side: of very different length, and all kinds of text."""
     order = sorted(range(len(cases)), key=lambda i: len(cases[i].ids))
     order = [i for i in order if len(cases[i].ids) > STEPS + 1]
+    keys = Counter(cases[i].key for i in order)
+    order = [i for i in order if cases[i].key == keys.most_common(1)[0][0]]
     if len(order) > 1:
         yield [order[0], order[-1]]
         yield order[: 2 * ROWS : 2] or order[:1]

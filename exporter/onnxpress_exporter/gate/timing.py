@@ -11,6 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from onnxpress.engine.machine import features, processor_name, usable_cores
@@ -30,9 +31,19 @@ VARIANT, PYTORCH, PLAIN = "variant", "pytorch", REFERENCE
 BUSY_SHARE = 0.15
 
 
-def measure(
-    calls: Callable[[int, int], Mapping[str, Callable[[], object]]], shapes: Sequence[tuple[int, int]]
-) -> Speed | None:
+#: A forward pass of each runner, by its name.
+Runs = Mapping[str, Callable[[], object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is timed: `calls` makes the runs at one of `shapes`, a batch and the cost of a row."""
+
+    calls: Callable[[int, int], Runs]
+    shapes: Sequence[tuple[int, int]]
+
+
+def measure(calls: Callable[[int, int], Runs], shapes: Sequence[tuple[int, int]]) -> Speed | None:
     """Median milliseconds of each runner at each shape; None on a busy machine.
 
     Args:
@@ -58,20 +69,45 @@ def measure(
     return Speed(processor_name(), default_threads(), tuple(timings), features=tuple(sorted(features())))
 
 
-def _alternate(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+def _alternate(runs: Runs) -> dict[str, float]:
+    times = in_turn(runs, rounds=(ROUNDS, 10 * ROUNDS), budget_s=BUDGET_S, clock=time.perf_counter)
+    return {name: round(statistics.median(some) * 1000, 3) for name, some in times.items()}
+
+
+def in_turn(
+    runs: Runs,
+    *,
+    rounds: tuple[int, int],
+    budget_s: float,
+    clock: Callable[[], float],
+    least_of: int = 1,
+) -> dict[str, list[float]]:
+    """Seconds of each run in every round; in a round all have their turn, each round another one first.
+
+    Args:
+        rounds: the fewest, unless they take twice the budget, and the most.
+        budget_s: no new round begins after so long.
+        clock: seconds since any moment.
+        least_of: runs in one turn, whose shortest counts: others may interrupt some of them.
+    """
     for run in runs.values():
         run()  # all warm
     times: dict[str, list[float]] = {name: [] for name in runs}
-    rounds, deadline = 0, time.perf_counter() + BUDGET_S
-    while rounds < ROUNDS or (rounds < 10 * ROUNDS and time.perf_counter() < deadline):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append((time.perf_counter() - start) * 1000)
-        rounds += 1
-        if time.perf_counter() > deadline + BUDGET_S:
+    names, started = list(runs), clock()
+    for number in range(rounds[1]):
+        spent = clock() - started
+        if number and (spent > 2 * budget_s or (number >= rounds[0] and spent >= budget_s)):
             break
-    return {name: round(statistics.median(some), 3) for name, some in times.items()}
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            times[name].append(min(_seconds(runs[name], clock) for _ in range(least_of)))
+    return times
+
+
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
+    run()
+    return clock() - start
 
 
 def _others_s() -> float:

@@ -10,14 +10,13 @@ import numpy as np
 
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import Manifest, Quality, Speed
-from onnxpress.format.precisions import REFERENCE
 from onnxpress.generation.decoders.models import ENCODER, decoder_model, encoder_decoder_model
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import build_pipeline
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, fp32_in_words
-from onnxpress_exporter.gate.cases import Case, Ends, Reader
+from onnxpress_exporter.gate.cases import Case, Ends, Looker, MakesCases, Reader
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
 from onnxpress_exporter.gate.inputs import decoder_inputs, encoder_inputs, step_inputs
@@ -65,7 +64,12 @@ class WritingGate:
         self._manifest = manifest
         self._ends = ends
         self._encodes = ENCODER in manifest.graphs
-        self._reader = Reader(tokenizer, limit, ends.start if self._encodes else None)
+        settings = manifest.processors.image
+        self._reader: MakesCases = (
+            Reader(tokenizer, limit, ends.start if self._encodes else None)
+            if settings is None
+            else Looker(settings, limit, ends.start)
+        )
         self._session = plain
         self._plain = self._graphs(plain, fp32_in_words(artifact.trust))
         # Whether PyTorch would write what the graph writes is asked by `verify`.
@@ -148,14 +152,17 @@ class WritingGate:
 
     def speed(self, session: Session, plain: Session | None) -> Speed | None:
         """As `Gate` says: of reading a prompt, and of one token after it."""
-        models = {timing.VARIANT: self._graphs(session, "variant")}
-        if plain is not None:
-            models[timing.PLAIN] = self._graphs(plain, REFERENCE)
-        case, limit = self._expected.longest, models[timing.VARIANT].limit
+        work = self.work({timing.VARIANT: session} | ({} if plain is None else {timing.PLAIN: plain}))
+        return timing.measure(work.calls, work.shapes)
+
+    def work(self, sessions: Mapping[str, Session]) -> timing.Work:
+        """As `Gate` says: a prompt, and one token after it."""
+        models = {name: self._graphs(session, name) for name, session in sessions.items()}
+        case, limit = self._expected.longest, next(iter(models.values())).limit
         timed = TIMED if case.source is None else TIMED_AFTER_ENCODER
-        shapes = [shape for shape in timed if limit is None or limit > TIMED[0][1]]
-        return timing.measure(
-            lambda batch, tokens: {name: _timed(graphs, case, batch, tokens) for name, graphs in models.items()}, shapes
+        return timing.Work(
+            lambda batch, tokens: {name: _timed(graphs, case, batch, tokens) for name, graphs in models.items()},
+            [shape for shape in timed if limit is None or limit > TIMED[0][1]],
         )
 
     def _graphs(self, session: Session, name: str) -> Graphs:

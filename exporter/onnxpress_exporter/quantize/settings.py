@@ -16,9 +16,10 @@ Say = Callable[[str], None]
 class Settings:
     """`thresholds`: a user's own, over the precision's. `repair_s`: no new attempt to repair begins after so many
     seconds. `keep_slow`: keep a variant that is neither smaller nor faster than fp32. `evaluation`: labelled rows, by
-    whose metric variants are judged as well."""
+    whose metric variants are judged as well. `tune`: find the form of each variant that is fastest on this machine."""
 
     thresholds: Thresholds = field(default_factory=dict)
     repair_s: float = 600.0
     keep_slow: bool = False
     evaluation: EvalData | None = None
+    tune: bool = False

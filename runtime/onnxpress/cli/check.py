@@ -114,6 +114,8 @@ def _tried(step: Callable[[], str]) -> tuple[str | None, str]:
 
 
 def _graphs(artifact: Artifact, precision: str) -> str:
+    for form in artifact.manifest.variants[precision].forms:
+        artifact.graphs(precision, form)
     return f"graphs scanned: {', '.join(artifact.graphs(precision))}"
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from onnxpress.engine.choice import choose
+from onnxpress.engine.forms import choose_form, place_of
 from onnxpress.errors import UnsupportedFormat, printable
 from onnxpress.format.fidelity import answers_of
-from onnxpress.format.manifest import GraphInfo, Manifest, TensorInfo, Variant
+from onnxpress.format.manifest import FormTime, GraphInfo, Manifest, TensorInfo, Tuning, Variant
 from onnxpress.format.model import Adopted, trust_of
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.format.variants import DEFAULT_FORM
 from onnxpress.pipelines.figures import quality_and_batch, size, unverified, variant_row
 from onnxpress.pipelines.measuring import remembered_times
 from onnxpress.pipelines.table import served_tasks
@@ -62,6 +64,7 @@ def describe(manifest: Manifest, width: int = WIDTH, adopted: Adopted | None = N
         table(_SUMMARY, [_summary(name, variant, plain, understood) for name, variant in manifest.variants.items()]),
         "\n".join(_wrapped(line, width) for line in _figures(manifest)) if adopted is None else "",
         "\n".join(_wrapped(line, width) for line in _unquantized(manifest)),
+        "\n".join(_wrapped(line, width) for line in _forms(manifest)),
         table(_FILES, [(name, size(info.bytes), _digest(info.sha256)) for name, info in manifest.files.items()]),
         _wrapped(f"On this machine: {_chosen(manifest)}", width),
         _wrapped(_LEGEND, width, indent=""),
@@ -221,6 +224,35 @@ def _unquantized(manifest: Manifest) -> list[str]:
             for reason, count in reasons.items()
         ]
     return lines
+
+
+def _forms(manifest: Manifest) -> list[str]:
+    """Which form of each variant runs here, why, and what was measured where; of those that were ever tuned."""
+    lines = []
+    for name, variant in manifest.variants.items():
+        if not (variant.forms or variant.tunings):
+            continue
+        here = choose_form(variant)
+        lines.append(f"{name}, form here: {here.form} ({here.reason})")
+        lines += [f"{name}, {line}" for tuning in variant.tunings for line in _tuning(tuning)]
+    return lines
+
+
+def _tuning(tuning: Tuning) -> list[str]:
+    """What was measured on one machine: each form's times over the default form's, and what was refused."""
+    where = f"tuned on {place_of(tuning)}, {', '.join(tuning.features) or 'no known features'}"
+    lines = [f"{where}: {tuning.form}"]
+    for form, times in tuning.times.items():
+        if form != DEFAULT_FORM:
+            shares = ", ".join(f"{t.over_default:.2f} ({_spread(t)}) at {t.batch}x{t.sequence}" for t in times)
+            lines.append(f"{form} there takes of the default form's time {shares}")
+    return lines + [f"{form} there: {reason}" for form, reason in tuning.refused.items()]
+
+
+def _spread(time: FormTime) -> str:
+    if time.low is None or time.high is None:
+        return "too few rounds to be sure"
+    return f"{time.low:.2f} to {time.high:.2f}"
 
 
 def _chosen(manifest: Manifest) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from onnxpress.engine.forms import FormChoice, choose_form
 from onnxpress.engine.machine import features, processor_name
 from onnxpress.engine.providers import CPU, provider_of
 from onnxpress.errors import UnsupportedFormat
@@ -40,10 +41,11 @@ POLICIES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The precision to run, and the reason in one sentence."""
+    """The precision to run, and the reason in one sentence; and the form of its variant."""
 
     precision: str
     reason: str
+    form: FormChoice = field(default_factory=FormChoice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,11 @@ def choose(
     """
     family = device.partition(":")[0]
     choice = _chosen(manifest, precision, family, has, processor, measured)
-    if family == CPU.family or manifest.variants[choice.precision].verified_on(family):
+    variant = manifest.variants[choice.precision]
+    choice = replace(choice, form=choose_form(variant, family, has))
+    if family == CPU.family or variant.verified_on(family):
         return choice
-    return Choice(choice.precision, f"{choice.reason}; unverified on {provider_of(device).words}")
+    return replace(choice, reason=f"{choice.reason}; unverified on {provider_of(device).words}")
 
 
 def _chosen(

@@ -322,7 +322,8 @@ def _of_artifact(
 
     artifact = source if isinstance(source, Artifact) else Artifact.open(source)
     manifest = artifact.manifest
-    graphs = artifact.graphs(choose(manifest, None, device).precision)
+    choice = choose(manifest, None, device)
+    graphs = artifact.graphs(choice.precision, choice.form.form)
     roles = {graph.role: name for name, graph in manifest.graphs.items()}
     return graphs, roles, manifest.table_rows(), artifact.adapters
 

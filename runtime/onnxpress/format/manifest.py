@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -19,7 +19,47 @@ from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings, Picture
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
+from onnxpress.format.segmentation import SegmentationSettings
+from onnxpress.format.sounds import faults_of
 from onnxpress.format.strict_json import parse_json
+from onnxpress.format.variants import (
+    DEFAULT_FORM,
+    FormTime,
+    GraphFiles,
+    Quality,
+    Speed,
+    Timing,
+    Tuning,
+    Variant,
+    VariantForm,
+    families_of,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "FORMAT",
+    "FORMAT_VERSION",
+    "MAX_MANIFEST_BYTES",
+    "EmbeddingSettings",
+    "FileInfo",
+    "FormTime",
+    "GenerationSettings",
+    "GraphFiles",
+    "GraphInfo",
+    "Manifest",
+    "Postprocessing",
+    "Provenance",
+    "Quality",
+    "Speed",
+    "TensorInfo",
+    "Timing",
+    "Tuning",
+    "Variant",
+    "VariantForm",
+    "dump",
+    "families_of",
+    "parse",
+]
 
 FILE_NAME = "onnxpress.json"
 FORMAT = "onnxpress"
@@ -62,101 +102,6 @@ class FileInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class GraphFiles:
-    """Where one variant keeps one graph: the `.onnx` file, its external data, and the operator sets it needs.
-
-    `precision`: of this graph, where it is not the variant's; None: the variant's.
-    """
-
-    file: str
-    external: tuple[str, ...] = ()
-    opsets: Mapping[str, int] = field(default_factory=dict)
-    precision: str | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its files, the graph first."""
-        return (self.file, *self.external)
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """What verification measured against PyTorch in fp32. Errors are fractions of the output's range.
-
-    `measures`: figures of the task's answers; `measure_limits`: what each of them had to reach.
-    """
-
-    reference: str
-    inputs: int
-    comparisons: int
-    max_error: float
-    max_error_limit: float
-    batch_error: float
-    batch_error_limit: float
-    measures: Mapping[str, float] = field(default_factory=dict)
-    measure_limits: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Median time of one forward pass on the exporting machine; this variant, PyTorch and the fp32 variant in turn.
-
-    None for those that were not there.
-    """
-
-    batch: int
-    sequence: int
-    milliseconds: float
-    pytorch_milliseconds: float | None = None
-    fp32_milliseconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """Times of one variant. `machine`: the processor's name; `features`: those of it that decide how fast products are
-    (`machine.FEATURES`), None in older artifacts."""
-
-    machine: str
-    threads: int
-    timings: tuple[Timing, ...]
-    features: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One precision of the artifact.
-
-    `targets` are the machines it suits: "cpu" (any processor), "cuda", or "cpu:FEATURE" for processors with one of
-    `machine.features`. `unverified_on`: families among them where its answers were never compared: "cuda" of a variant
-    for GPUs that was verified on a processor alone. `treatments`: product -> how its weights are stored, where that is
-    not the usual way of the precision. `repair`: what was done, round by round, until the variant passed.
-    """
-
-    graphs: Mapping[str, GraphFiles]
-    bytes: int
-    targets: tuple[str, ...] = ("cpu",)
-    quality: Quality | None = None
-    speed: Speed | None = None
-    treatments: Mapping[str, str] = field(default_factory=dict)
-    repair: tuple[str, ...] = ()
-    unverified_on: tuple[str, ...] = ()
-
-    def verified_on(self, family: str) -> bool:
-        """Whether its answers were compared on a device of this family."""
-        return family in families_of(self.targets) and family not in self.unverified_on
-
-    @property
-    def files(self) -> frozenset[str]:
-        """The files of its graphs."""
-        return frozenset(name for graph in self.graphs.values() for name in graph.names)
-
-
-def families_of(targets: Iterable[str]) -> tuple[str, ...]:
-    """The families of devices that a variant's targets are of, each once: "cpu" of "cpu:avx2"."""
-    return tuple(dict.fromkeys(target.partition(":")[0] for target in targets))
-
-
-@dataclass(frozen=True, slots=True)
 class EmbeddingSettings:
     """How a sentence embedding is made from `last_hidden_state`, as the sentence-transformers files say.
 
@@ -193,7 +138,7 @@ class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
     the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
-    compared, where each has a graph of its own."""
+    compared, where each has a graph of its own. `segmentation`: how segments of a picture are made."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -202,6 +147,7 @@ class Postprocessing:
     entailment: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
+    segmentation: SegmentationSettings | None = None
     pairs: PairScores | None = None
 
 
@@ -338,11 +284,15 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
 def dump(manifest: Manifest) -> str:
     """The manifest as indented JSON with a final newline; `parse` reads it back equal."""
     value = encode(manifest)
-    # Most have neither: readers that do not know the field read those.
+    # Most lack these: readers that do not know the field read those.
     if manifest.provenance.adopted is None:
         del value["provenance"]["adopted"]
     if manifest.postprocessing.pairs is None:
         del value["postprocessing"]["pairs"]
+    for variant in value["variants"].values():
+        for name in ("forms", "tunings"):
+            if not variant[name]:
+                del variant[name]
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -363,12 +313,14 @@ def _validate(manifest: Manifest, where: str) -> None:
     for precision, variant in manifest.variants.items():
         _validate_variant(manifest, precision, variant, where)
     if (sound := manifest.processors.audio) is not None:
-        _require_listed(manifest, sound.file, where, "processors.audio.file")
+        for name, fault in faults_of(sound):
+            raise _contradiction(where, f"processors.audio.{name}", fault)
     if (picture := manifest.processors.image) is not None:
         _validate_image(picture, where)
     entailment = manifest.postprocessing.entailment
     if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
+    _validate_segmentation(manifest, where)
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
 
 
@@ -377,11 +329,22 @@ def _validate_variant(manifest: Manifest, precision: str, variant: Variant, wher
     _require_known(precision, where, at)
     if set(variant.graphs) != set(manifest.graphs):
         raise _contradiction(where, f"{at}.graphs", f"{sorted(variant.graphs)} instead of {sorted(manifest.graphs)}")
-    for graph, files in variant.graphs.items():
+    _validate_files(manifest, variant.graphs, where, f"{at}.graphs")
+    for form, row in variant.forms.items():
+        if form == DEFAULT_FORM or not set(row.graphs) <= set(manifest.graphs):
+            raise _contradiction(where, f"{at}.forms.{form}", "not another form of these graphs")
+        _validate_files(manifest, row.graphs, where, f"{at}.forms.{form}.graphs")
+    for place, tuning in enumerate(variant.tunings):
+        if tuning.form not in (DEFAULT_FORM, *variant.forms):
+            raise _contradiction(where, f"{at}.tunings[{place}].form", f"there is no form {tuning.form!r}")
+
+
+def _validate_files(manifest: Manifest, graphs: Mapping[str, GraphFiles], where: str, at: str) -> None:
+    for graph, files in graphs.items():
         if files.precision is not None:
-            _require_known(files.precision, where, f"{at}.graphs.{graph}.precision")
+            _require_known(files.precision, where, f"{at}.{graph}.precision")
         for name in files.names:
-            _require_listed(manifest, name, where, f"{at}.graphs.{graph}")
+            _require_listed(manifest, name, where, f"{at}.{graph}")
 
 
 def _validate_image(settings: ImageSettings, where: str) -> None:
@@ -393,7 +356,7 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
         operations["pad"] = settings.pad
     for name, operation in operations.items():
         sizes = [getattr(operation, field.name) for field in fields(operation)]
-        if any(isinstance(size, int) and not 1 <= size <= MAX_EDGE for size in sizes):
+        if any(type(size) is int and not 1 <= size <= MAX_EDGE for size in sizes):
             raise _contradiction(where, f"{at}.{name}", f"not a size from 1 to {MAX_EDGE} pixels")
         if isinstance(operation, ResizeEdge) and operation.divisor is not None and operation.longest is None:
             raise _contradiction(where, f"{at}.{name}.divisor", "without longest")
@@ -403,6 +366,20 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
             raise _contradiction(where, row, f"not {CHANNELS} numbers each")
         if 0 in normalization.std:
             raise _contradiction(where, f"{row}.std", "zero")
+
+
+def _validate_segmentation(manifest: Manifest, where: str) -> None:
+    settings, at = manifest.postprocessing.segmentation, "postprocessing.segmentation"
+    if settings is None:
+        return
+    if not settings.subtasks:
+        raise _contradiction(where, f"{at}.subtasks", "there is none")
+    outputs = len(manifest.graphs[manifest.graph_name("encoder")].outputs)
+    if outputs < (2 if settings.answers == "queries" else 1):
+        raise _contradiction(where, f"{at}.answers", f"{settings.answers!r}, of a graph with {outputs} output(s)")
+    size = settings.mask_size
+    if size is not None and (len(size) != 2 or not all(1 <= edge <= MAX_EDGE for edge in size)):
+        raise _contradiction(where, f"{at}.mask_size", f"not two sizes from 1 to {MAX_EDGE}")
 
 
 def _validate_tokenizer(manifest: Manifest, tokenizer: TokenizerSettings | None, where: str, at: str) -> None:

@@ -45,12 +45,13 @@ class ResizeEdge:
 
 @dataclass(frozen=True, slots=True)
 class ResizeEdgeUp:
-    """The shorter edge to `shortest` pixels, the other in proportion, rounded down; then each edge up to the next
-    multiple of `divisor` pixels."""
+    """The shorter edge to `shortest` pixels, the other in proportion, rounded down, with `longest` as in `ResizeEdge`;
+    then each edge up to the next multiple of `divisor` pixels."""
 
     shortest: int
     divisor: int
     resample: Resample
+    longest: int | None = None
     op: Literal["resize-edge-up"] = "resize-edge-up"
 
 
@@ -74,6 +75,20 @@ class ResizeToMultiple:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeNear:
+    """Near to one size in pixels: both edges are scaled alike, as that edge is whose length changes by the smaller
+    share; then each goes to the nearest multiple of `multiple`, of two as near to the even one. `proportional` false:
+    each edge is scaled for itself."""
+
+    height: int
+    width: int
+    resample: Resample
+    multiple: int = 1
+    proportional: bool = True
+    op: Literal["resize-near"] = "resize-near"
+
+
+@dataclass(frozen=True, slots=True)
 class CenterCrop:
     """So many pixels from the middle. A picture that is smaller is set into a black one, half a pixel right of and
     below the middle where it cannot be in it."""
@@ -92,7 +107,7 @@ class CropShare:
     op: Literal["crop-share"] = "crop-share"
 
 
-PictureStep = Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | CenterCrop | CropShare
+PictureStep = Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | ResizeNear | CenterCrop | CropShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +147,25 @@ class PadToMultiple:
     op: Literal["pad-to-multiple"] = "pad-to-multiple"
 
 
-PicturePad = PadToSize | PadToMultiple
+@dataclass(frozen=True, slots=True)
+class PadAround:
+    """Each edge of the numbers up to the next multiple of `divisor` pixels, with zeros on both sides; where they cannot
+    be as many on each, one more below or on the right."""
+
+    divisor: int
+    op: Literal["pad-around"] = "pad-around"
+
+
+@dataclass(frozen=True, slots=True)
+class PadMirrored:
+    """Each edge of the numbers up to a multiple of `divisor` pixels that is larger than it, with what is on the other
+    side of the lower and the right edge, as if they were mirrors: the last row first."""
+
+    divisor: int
+    op: Literal["pad-mirrored"] = "pad-mirrored"
+
+
+PicturePad = PadToSize | PadToMultiple | PadAround | PadMirrored
 
 #: The graph's input, by name, that says which pixels are a picture's own: int64 (height, width), 1 there, 0 elsewhere.
 PIXEL_MASK = "pixel_mask"

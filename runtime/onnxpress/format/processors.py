@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from onnxpress.format.pictures import ImageSettings
+from onnxpress.format.sounds import SoundSettings
 
 Side = Literal["left", "right"]
 
@@ -95,17 +96,9 @@ class TokenizerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessorSettings:
-    """How sound becomes arrays: the checkpoint's own settings file, and the graph inputs that are made."""
-
-    file: str
-    input_names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Processors:
     """One processor for each kind of input; None: the model takes no such input."""
 
     text: TokenizerSettings | None = None
     image: ImageSettings | None = None
-    audio: ProcessorSettings | None = None
+    audio: SoundSettings | None = None

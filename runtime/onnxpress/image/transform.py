@@ -20,6 +20,8 @@ from onnxpress.format.pictures import (
     CenterCrop,
     CropShare,
     ImageSettings,
+    PadAround,
+    PadMirrored,
     PadToSize,
     PicturePad,
     PictureStep,
@@ -27,6 +29,7 @@ from onnxpress.format.pictures import (
     Resize,
     ResizeEdge,
     ResizeEdgeUp,
+    ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -42,9 +45,14 @@ if TYPE_CHECKING:
 _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     Resize: lambda step, size: (step.height, step.width),
     ResizeEdge: lambda step, size: _by_edges(step, size),
-    ResizeEdgeUp: lambda step, size: sizes.up_to_multiple(sizes.shortest_edge(size, step.shortest), step.divisor),
+    ResizeEdgeUp: lambda step, size: sizes.up_to_multiple(
+        _by_edges(ResizeEdge(step.shortest, step.resample, step.longest), size), step.divisor
+    ),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
+    ResizeNear: lambda step, size: sizes.near(
+        size, (step.height, step.width), step.multiple, proportional=step.proportional
+    ),
     CenterCrop: lambda step, size: (step.height, step.width),
     CropShare: lambda step, size: sizes.share_of_shorter(size, (step.height, step.width)),
 }
@@ -93,13 +101,18 @@ class Transform:
         for step in self._steps:
             image = apply(step, image)
         pixels = np.asarray(image)
-        own = (image.height, image.width)
-        size = own if self._pad is None else padded_size(self._pad, own)
-        padded = (np.empty if size == own else np.zeros)((CHANNELS, *size), dtype=np.float32)
-        for target, channel in zip(padded[:, : own[0], : own[1]], self._channels, strict=True):
+        before = (image.height, image.width)
+        size = before if self._pad is None else padded_size(self._pad, before)
+        missing = (size[0] - before[0], size[1] - before[1])
+        if isinstance(self._pad, PadMirrored):
+            pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+        top, left = (missing[0] // 2, missing[1] // 2) if isinstance(self._pad, PadAround) else (0, 0)
+        height, width = pixels.shape[:2]
+        padded = (np.empty if size == (height, width) else np.zeros)((CHANNELS, *size), dtype=np.float32)
+        for target, channel in zip(padded[:, top : top + height, left : left + width], self._channels, strict=True):
             # "clip" lets numpy write into the target without a copy; no index is out of range.
             np.take(self._table[channel], pixels[:, :, channel], out=target, mode="clip")
-        return padded, own
+        return padded, before
 
 
 def value_table(values: PixelValues) -> NDArray[np.float32]:
@@ -159,7 +172,8 @@ def padded_size(pad: PicturePad, size: Pixels) -> Pixels:
         InputError: it is larger than all pictures are padded to, or would be too large.
     """
     if not isinstance(pad, PadToSize):
-        height, width = sizes.up_to_multiple(size, pad.divisor)
+        more = 1 if isinstance(pad, PadMirrored) else 0
+        height, width = sizes.up_to_multiple((size[0] + more, size[1] + more), pad.divisor)
         if height * width > MAX_PIXELS:
             raise InputError(
                 f"A picture of {size[1]}x{size[0]} pixels would be padded to {width}x{height} for this model, which is "

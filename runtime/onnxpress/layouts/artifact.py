@@ -20,6 +20,7 @@ from onnxpress.format.contents import checked_file, contained, other_files, vari
 from onnxpress.format.manifest import GraphFiles, Manifest
 from onnxpress.format.model import Adapter, Adopted, Trust
 from onnxpress.format.precisions import BATCH_LOSS, suffix_of
+from onnxpress.format.variants import DEFAULT_FORM
 from onnxpress.graphcheck.scan import external_files, scan
 from onnxpress.layouts.layout import Asked
 from onnxpress.layouts.places import Place, find_place, link_roots, tokenizer_place
@@ -174,16 +175,19 @@ class Artifact:
             self._checked[name] = checked_file(self.folder, self.manifest, name, link_roots(self.folder), hashed=hashed)
         return self._checked[name]
 
-    def graphs(self, precision: str) -> dict[str, Path]:
-        """The checked `.onnx` files of one variant, by graph name.
+    def graphs(self, precision: str, form: str = DEFAULT_FORM) -> dict[str, Path]:
+        """The checked `.onnx` files of one variant in one of its forms, by graph name.
 
         Raises:
-            UnsupportedFormat: there is no such variant, or a graph that this onnxpress does not run.
+            UnsupportedFormat: there is no such variant or form, or a graph that this onnxpress does not run.
             MissingFile, CorruptFile, HubError: as `file`.
         """
         self.fetch([precision])
         variant = self.manifest.variants[precision]
-        return {name: self._graph(precision, name, files) for name, files in variant.graphs.items()}
+        if form != DEFAULT_FORM and form not in variant.forms:
+            there_are = ", ".join((DEFAULT_FORM, *variant.forms))
+            raise UnsupportedFormat(f"{self.folder}: {precision} has no form {form!r}; there is {there_are}.")
+        return {name: self._graph(precision, name, files) for name, files in variant.graphs_in(form).items()}
 
     @property
     def _other_sides(self) -> tuple[bool, ...]:

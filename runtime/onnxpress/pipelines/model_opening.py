@@ -82,13 +82,15 @@ def open_model(asked: Opening, model: Any, wanted: Task | None, *, any_task: boo
 def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice:
     """Which variant to open; where the fastest is wanted, by what was timed on this machine, too."""
     from onnxpress.engine.choice import FASTEST, Choice, choose
+    from onnxpress.engine.forms import choose_form
     from onnxpress.pipelines.measuring import times_here
 
     measured: Measured = {}
     if asked.precision is None or asked.precision == FASTEST:
 
         def opened(name: str) -> Pipeline[Any, Any]:
-            return row.load()(_load(row, artifact, Choice(name, "it is timed"), place, asked), {})
+            form = choose_form(artifact.manifest.variants[name], provider_of(place).family)
+            return row.load()(_load(row, artifact, Choice(name, "it is timed", form), place, asked), {})
 
         measured = times_here(row, artifact.manifest, place, asked.threads, opened)
     return choose(artifact.manifest, asked.precision, place, measured=measured)
@@ -104,7 +106,7 @@ def _load(
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=1) as helper:
-        graphs = helper.submit(artifact.graphs, choice.precision)
+        graphs = helper.submit(artifact.graphs, choice.precision, choice.form.form)
         row.load()
         import_onnxruntime()
         from onnxpress.pipelines.loaded import LoadedModel

@@ -1,0 +1,34 @@
+"""The formulations that a tuner tries: one row each, which names passes over a variant's own graph.
+
+A formulation computes the same in other nodes, and reads the same weights. Where its passes find nothing to rewrite, it
+does not apply. To try another one, write a pass and add a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Formulation:
+    """`name`: as the manifest has it; `about`: what is other than in the default form, in words; `passes`: rewrites by
+    their modules' names in `onnxpress_exporter.passes`, in order."""
+
+    name: str
+    about: str
+    passes: tuple[str, ...]
+
+
+FORMULATIONS: tuple[Formulation, ...] = (
+    Formulation(
+        "blocks-unpacked",
+        "weights in blocks become fp32 when the graph is loaded: faster for long inputs, and more memory",
+        ("unpack_blocks",),
+    ),
+    Formulation("extremes", "a row's range comes from its largest and its smallest value", ("row_extremes",)),
+    Formulation("signed", "activations are signed integers", ("signed_activations",)),
+    Formulation("attention-in-products", "attention is plain products and a softmax", ("plain_attention",)),
+    Formulation("maskless", "attention reads no mask where nothing is padded", ("maskless_attention",)),
+    Formulation("norms-fused", "a residual connection and its normalization are one node", ("skip_norms",)),
+    Formulation("gelu-approximated", "GELU is computed by its approximation with tanh", ("fast_gelu",)),
+)

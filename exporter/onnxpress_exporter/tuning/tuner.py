@@ -1,0 +1,258 @@
+"""Tunes a variant for this machine: makes its forms, times them in turn, and keeps the fastest that the gate passes.
+
+What is written beside the variant's graphs is one form's graphs at most for each machine that it was tuned on; the
+weights stay where they are. What was measured, and where, is kept whatever comes out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx_ir
+
+from onnxpress.engine.machine import features, processor_name, usable_cores
+from onnxpress.engine.session import Session
+from onnxpress.errors import OnnxpressError
+from onnxpress.format.fidelity import answers_of
+from onnxpress.format.manifest import FormTime, GraphFiles, Quality, Tuning, Variant, VariantForm
+from onnxpress.format.model import Adapter
+from onnxpress.format.variants import DEFAULT_FORM
+from onnxpress_exporter.errors import VariantRefused
+from onnxpress_exporter.gate.base import Gate
+from onnxpress_exporter.gate.timing import in_turn
+from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.quantize.settings import Say
+from onnxpress_exporter.tuning.contest import CONTROL, Rounds, compared, winners
+from onnxpress_exporter.tuning.formulations import FORMULATIONS, Formulation
+from onnxpress_exporter.write import describe
+from onnxpress_exporter.write.save import save, save_beside
+
+#: Rounds at one shape, at least and at most; seconds after which no new one begins; runs in a turn, the least counts.
+ROUNDS, BUDGET_S, LEAST_OF = (15, 60), 6.0, 3
+#: Forms whose graphs are open at once, beside the default one's.
+AT_ONCE = 4
+
+#: Graphs of one form, by name.
+Graphs = Mapping[str, GraphFiles]
+
+#: Times all forms at every shape of the gate's work: shape -> form -> seconds by round.
+Timer = Callable[[Gate, Mapping[str, Session]], Mapping[tuple[int, int], Rounds]]
+
+
+def time_in_turn(gate: Gate, sessions: Mapping[str, Session]) -> Mapping[tuple[int, int], Rounds]:
+    """The usual `Timer`."""
+    work = gate.work(sessions)
+    return {
+        shape: in_turn(work.calls(*shape), rounds=ROUNDS, budget_s=BUDGET_S, least_of=LEAST_OF, clock=time.perf_counter)
+        for shape in work.shapes
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Tuner:
+    """Finds forms for the variants of one artifact.
+
+    Attributes:
+        folder: where the artifact is made; the files of its variants are there.
+        rewritable: the names of the graphs that may be rewritten.
+        adapters: what stands between graphs of another tool and those who call them.
+        gate: prepared.
+        formulations: what is tried.
+        timer: takes the times.
+    """
+
+    folder: Path
+    rewritable: Collection[str]
+    gate: Gate
+    adapters: Mapping[str, Adapter]
+    formulations: Sequence[Formulation] = FORMULATIONS
+    timer: Timer = time_in_turn
+
+    def tune(self, precision: str, variant: Variant, say: Say) -> Variant:
+        """The variant with what was found on this machine, and the form that won, if one did."""
+        written: dict[str, Graphs] = {}
+        refused: dict[str, str] = {}
+        try:
+            for number, row in enumerate(self.formulations):
+                say(f"writing other forms, {number + 1} of {len(self.formulations)}")
+                self._try((row,), variant, written, refused)
+            times = self._times(variant, written, refused, say)
+            ranked = winners(times)
+            if len(ranked) > 1:
+                together = tuple(row for row in self.formulations if row.name in ranked)
+                name = self._try(together, variant, written, refused)
+                times |= self._times(variant, {name: written[name]} if name in written else {}, refused, say)
+                ranked = winners(times)
+            form = self._first_that_passes(precision, variant, ranked, written, refused, say)
+            tuned = self._with(variant, form, times, refused)
+        except BaseException:
+            self._remove(written, variant)
+            raise
+        self._remove(written, tuned)
+        return tuned
+
+    def _try(
+        self,
+        rows: Sequence[Formulation],
+        variant: Variant,
+        written: dict[str, Graphs],
+        refused: dict[str, str],
+    ) -> str:
+        """Write the graphs of a form, if anything in them is other than in the default form; its name."""
+        name = "+".join(row.name for row in rows)
+        try:
+            if graphs := self._write(name, rows, variant):
+                written[name] = graphs
+        except OnnxpressError as error:
+            refused[name] = str(error)
+        return name
+
+    def _write(self, name: str, rows: Sequence[Formulation], variant: Variant) -> Graphs:
+        graphs = {}
+        for graph, files in variant.graphs.items():
+            if graph not in self.rewritable:
+                continue
+            path = self.folder / files.file
+            model = onnx_ir.load(path)
+            applied = [sum(apply_passes(model, row.passes).values()) for row in rows]
+            if all(applied):
+                target = path.with_name(f"{path.stem}.{name.replace('+', '-')}.onnx")
+                graphs[graph] = describe.graph_files(model, save_beside(model, target), self.folder)
+        return graphs
+
+    def _times(
+        self, variant: Variant, written: dict[str, Graphs], refused: dict[str, str], say: Say
+    ) -> dict[str, tuple[FormTime, ...]]:
+        """Each form's times, and the default form's, which runs twice; forms that cannot run are told in `refused`."""
+        times: dict[str, tuple[FormTime, ...]] = {}
+        forms = list(written)
+        for start in range(0, len(forms), AT_ONCE):
+            say(f"timing other forms, {start / len(forms):.0%}")
+            with ExitStack() as opened:
+                sessions = {
+                    name: opened.enter_context(closing(self._session(variant.graphs)))
+                    for name in (DEFAULT_FORM, CONTROL)
+                }
+                for name in forms[start : start + AT_ONCE]:
+                    session = opened.enter_context(closing(self._session({**variant.graphs, **written[name]})))
+                    if (why := self._fails(session)) is None:
+                        sessions[name] = session
+                    else:
+                        refused[name] = f"it does not run here: {why}"
+                if len(sessions) > 2:
+                    by_shape = [compared(rounds, *shape) for shape, rounds in self.timer(self.gate, sessions).items()]
+                    times |= {name: tuple(shape[name] for shape in by_shape) for name in sessions if name not in times}
+        return times
+
+    def _session(self, graphs: Graphs) -> Session:
+        return Session(
+            {name: self.folder / files.file for name, files in graphs.items()},
+            adapters=self.adapters,
+        )
+
+    def _fails(self, session: Session) -> str | None:
+        """Why a form cannot run on this machine; None: it can."""
+        try:
+            work = self.gate.work({DEFAULT_FORM: session})
+            work.calls(*work.shapes[0])[DEFAULT_FORM]()
+        except OnnxpressError as error:
+            return str(error)
+        return None
+
+    def _first_that_passes(
+        self,
+        precision: str,
+        variant: Variant,
+        ranked: Sequence[str],
+        written: Mapping[str, Graphs],
+        refused: dict[str, str],
+        say: Say,
+    ) -> tuple[str, VariantForm] | None:
+        """The fastest of the forms whose answers the gate passes, as it judged the variant; None: there is none."""
+        about = {row.name: row.about for row in self.formulations}
+        for name in ranked:
+            say(f"judging the form {name}")
+            try:
+                with closing(self._session({**variant.graphs, **written[name]})) as session:
+                    quality = self._judge(precision, variant, session)
+            except OnnxpressError as error:
+                refused[name] = str(error)
+                continue
+            return name, VariantForm("; ".join(about[part] for part in name.split("+")), written[name], quality)
+        return None
+
+    def _judge(self, precision: str, variant: Variant, session: Session) -> Quality:
+        """What the gate measures of a form.
+
+        Raises:
+            VerificationFailed: its raw outputs are not the reference's.
+            VariantRefused: it misses a threshold of its variant, or its answers are close where the variant's are the
+                same.
+        """
+        quality = self.gate.verify(precision, session)
+        known = variant.quality
+        if known is None or not known.measure_limits:
+            return quality
+        verdict = self.gate.judge(session, known.measure_limits)
+        if not verdict.passed:
+            raise VariantRefused("; ".join(verdict.missed))
+        figures = {name: float(f"{value:.6g}") for name, value in verdict.figures.items()}
+        quality = replace(quality, measures=figures, measure_limits=known.measure_limits)
+        if (answers_of(precision, variant), answers_of(precision, replace(variant, quality=quality))) == (
+            "same",
+            "close",
+        ):
+            raise VariantRefused("its answers are close, and the default form's are the same")
+        return quality
+
+    def _with(
+        self,
+        variant: Variant,
+        form: tuple[str, VariantForm] | None,
+        times: Mapping[str, tuple[FormTime, ...]],
+        refused: Mapping[str, str],
+    ) -> Variant:
+        """The variant with this machine's tuning, in the place of an earlier one of such a machine."""
+        tuning = Tuning(
+            processor_name(),
+            tuple(sorted(features())),
+            usable_cores(),
+            DEFAULT_FORM if form is None else form[0],
+            times,
+            refused,
+        )
+        others = [
+            known for known in variant.tunings if (known.features, known.cores) != (tuning.features, tuning.cores)
+        ]
+        forms = dict(variant.forms)
+        if form is not None:
+            variant, graphs = self._sharing(variant, form[0], form[1].graphs)
+            forms[form[0]] = replace(form[1], graphs=graphs)
+        used = {known.form for known in (*others, tuning)}
+        forms = {name: row for name, row in forms.items() if name in used or row.device != "cpu"}
+        tuned = replace(variant, forms=forms, tunings=(*others, tuning))
+        self._remove({name: row.graphs for name, row in variant.forms.items()}, tuned)
+        return tuned
+
+    def _sharing(self, variant: Variant, name: str, graphs: Graphs) -> tuple[Variant, Graphs]:
+        """Move weights that lie inside the default form's graphs beside them, so that this form reads the same."""
+        defaults, forms = dict(variant.graphs), dict(graphs)
+        by_name = {row.name: row for row in self.formulations}
+        for graph in graphs:
+            if not defaults[graph].external:
+                path = self.folder / defaults[graph].file
+                model = onnx_ir.load(path)
+                defaults[graph] = describe.graph_files(model, save(model, path, inside_bytes=0), self.folder)
+        variant = replace(variant, graphs=defaults)
+        if any(not files.external for files in graphs.values()):
+            forms = dict(self._write(name, [by_name[part] for part in name.split("+")], variant))
+        return variant, forms
+
+    def _remove(self, forms: Mapping[str, Graphs], variant: Variant) -> None:
+        """Delete the graphs of forms that the variant does not have."""
+        for file in {files.file for graphs in forms.values() for files in graphs.values()} - variant.files:
+            (self.folder / file).unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""Chooses the form of a variant that runs on this machine, and says why. Pure: reads a variant and the features here.
+
+Which nodes compute a variant fastest differs by processor. Where a tuner measured it, on a processor with the features
+of this one, its choice runs here; elsewhere the default form, which every variant has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxpress.engine.machine import features, usable_cores
+from onnxpress.engine.providers import CPU
+from onnxpress.format.manifest import Tuning, Variant
+from onnxpress.format.variants import DEFAULT_FORM
+
+
+@dataclass(frozen=True, slots=True)
+class FormChoice:
+    """The form to run, and the reason in a few words."""
+
+    form: str = DEFAULT_FORM
+    reason: str = "it was never tuned"
+
+
+def choose_form(
+    variant: Variant, family: str = CPU.family, has: frozenset[str] | None = None, cores: int | None = None
+) -> FormChoice:
+    """The form that a tuner chose on a processor like this one, else the default form.
+
+    Args:
+        family: of the device: what was tuned on a processor tells nothing of other devices.
+        has: the processor's features; None: this machine's.
+        cores: that may be used; None: this machine's. Of several machines of these features the one counts that had as
+            many, and of those the last.
+    """
+    for name, form in variant.forms.items():
+        if form.device == family != CPU.family:
+            return FormChoice(name, f"it is made for {family}: {form.about}")
+    if not variant.tunings or family != CPU.family:
+        return FormChoice()
+    here = features() if has is None else has
+    count = usable_cores() if cores is None else cores
+    alike = [tuning for tuning in variant.tunings if frozenset(tuning.features) == here]
+    if not alike:
+        return FormChoice(reason="not tuned on such a processor")
+    tuning = next((tuning for tuning in reversed(alike) if tuning.cores == count), alike[-1])
+    where = f"tuned on {place_of(tuning)}, same features"
+    if tuning.form == DEFAULT_FORM:
+        return FormChoice(reason=f"{where}: no other form was clearly faster")
+    return FormChoice(tuning.form, f"{variant.forms[tuning.form].about}; {where}")
+
+
+def place_of(tuning: Tuning) -> str:
+    """A machine in words: its processor and how much of it was used."""
+    return f"{tuning.machine} ({tuning.cores} core{'s' * (tuning.cores != 1)})"

@@ -1,0 +1,159 @@
+"""Rewrites that a tuner tries, on graphs of a few nodes: the same answers from other nodes; what is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir
+import pytest
+
+from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.passes.fast_gelu import fast_gelu
+from onnxpress_exporter.passes.maskless_attention import maskless_attention
+from onnxpress_exporter.passes.plain_attention import plain_attention
+from onnxpress_exporter.passes.row_extremes import row_extremes
+from onnxpress_exporter.passes.signed_activations import signed_activations
+from onnxpress_exporter.passes.simplify_mask import MASKED
+from onnxpress_exporter.passes.unpack_blocks import unpack_blocks
+from onnxpress_exporter.passes.weight_only import weight_only
+from onnxpress_exporter.precisions.row import Blocks
+from onnxpress_exporter.quantize.plan import block_weights
+from onnxpress_exporter.tuning.formulations import FORMULATIONS
+from tests.fixtures.graphs import graph, kinds, normal, run
+
+WIDTH = 32
+ATTENTION = """
+model (float[b, s, 32] x, int32[b, s] mask, float[b, 2, s, s] extra) => (float[b, s, 32] y)
+<float[b, s, 32] q, float[b, s, 32] k, float[b, s, 32] v>
+{
+    q = MatMul (x, wq)
+    k = MatMul (x, wk)
+    v = MatMul (x, wv)
+    y = com.microsoft.MultiHeadAttention <num_heads = 2, mask_filter_value = -1e9> (q, k, v, BIASES, mask, extra)
+}
+"""
+CONSTANTS = {**{f"w{name}": normal(WIDTH, WIDTH, seed=seed) for seed, name in enumerate("qkv")}, "biases": normal(96)}
+PRODUCT = "model (float[b, s, 64] x) => (float[b, s, 24] y)\n{\n    y = MatMul (x, w)\n}"
+INTEGERS = """
+model (float[b, s, 32] x) => (float[b, s, 8] y)
+<float[b, s, 32] sizes, float[b, s, 1] most, float[b, s, 1] largest, float[b, s, 32] even, uint8[b, s, 32] q,
+ float[b, s, 8] product>
+{
+    sizes = Abs (x)
+    most = ReduceMax (sizes, last)
+    largest = Max (most, floor)
+    even = Div (x, largest)
+    q = QuantizeLinear (even, unit, zero)
+    product = com.microsoft.MatMulIntegerToFloat (q, w, unit, scales, zero, none)
+    y = Mul (product, largest)
+}
+"""
+OF_INTEGERS = {
+    "last": np.array([-1]),
+    "floor": np.float32(1e-12),
+    "unit": np.float32(1 / 127),
+    "zero": np.uint8(128),
+    "none": np.int8(0),
+    "w": np.random.default_rng(0).integers(-60, 60, (WIDTH, 8)).astype(np.int8),
+    "scales": np.abs(normal(8)),
+}
+
+
+def attention(biases: str = "biases") -> tuple[onnx_ir.Model, dict[str, np.ndarray]]:
+    """A model, and rows of which one is padded."""
+    mask = np.ones((3, 7), np.int32)
+    mask[1, 4:] = 0
+    model = graph(ATTENTION.replace("BIASES", biases), **CONSTANTS)
+    return model, {"x": normal(3, 7, WIDTH), "mask": mask, "extra": normal(3, 2, 7, 7)}
+
+
+@pytest.mark.parametrize("biases", ["biases", ""])
+def test_attention_in_products_is_the_same(biases: str) -> None:
+    model, inputs = attention(biases)
+    expected = run(model, **inputs)
+    assert plain_attention(model) == 1
+    assert "MultiHeadAttention" not in kinds(model) and kinds(model).count("MatMul") == 5
+    assert run(model, **inputs) == pytest.approx(expected, abs=1e-5)
+
+
+def test_attention_without_a_mask_where_nothing_is_padded() -> None:
+    model, inputs = attention()
+    padded, whole = run(model, **inputs), run(model, **{**inputs, "mask": np.ones((3, 7), np.int32)})
+    assert maskless_attention(model) == 1
+    assert np.array_equal(run(model, **inputs), padded)
+    assert run(model, **{**inputs, "mask": np.ones((3, 7), np.int32)}) == pytest.approx(whole, abs=1e-5)
+    assert MASKED == -1e9
+
+
+def test_attention_with_a_past_is_left_alone() -> None:
+    text = """
+    model (float[b, s, 32] q, float[b, s, 32] k, float[b, s, 32] v, float[b, 2, p, 16] pk, float[b, 2, p, 16] pv)
+        => (float[b, s, 32] y)
+    {
+        y = com.microsoft.MultiHeadAttention <num_heads = 2> (q, k, v, , , , pk, pv)
+    }
+    """
+    model = graph(text)
+    assert plain_attention(model) == maskless_attention(model) == 0
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_blocks_become_a_product_of_the_same_weights(symmetric: bool) -> None:
+    weights = normal(64, 24)
+    rounded = block_weights(weights, None, Blocks(8, 32, symmetric=symmetric))
+    model = graph(PRODUCT, w=weights)
+    weight_only(model, {"y": rounded})
+    x = normal(2, 5, 64)
+    in_blocks = run(model, x=x)
+    assert unpack_blocks(model) == 1
+    assert kinds(model).count("MatMul") == 1 and "MatMulNBits" not in kinds(model)
+    unpacked = run(model, x=x)
+    exact = ((rounded.integers.reshape(2, 32, 24) - rounded.zeros[:, None]) * rounded.scales[:, None]).reshape(64, 24)
+    assert unpacked == pytest.approx(x @ exact.astype(np.float32), abs=1e-4)
+    # In blocks, activations are rounded to 8 bits.
+    assert unpacked == pytest.approx(in_blocks, abs=0.2)
+
+
+def test_blocks_of_four_bits_are_left_alone() -> None:
+    model = graph(PRODUCT, w=normal(64, 24))
+    weight_only(model, {"y": block_weights(normal(64, 24), None, Blocks(4))})
+    assert unpack_blocks(model) == 0
+
+
+def test_a_range_from_both_ends_and_signed_activations_are_bit_for_bit_the_same() -> None:
+    model, x = graph(INTEGERS, **OF_INTEGERS), normal(2, 5, WIDTH)
+    expected = run(model, x=x)
+    assert row_extremes(model) == 1 and "Abs" not in kinds(model)
+    assert np.array_equal(run(model, x=x), expected)
+    assert signed_activations(model) == 1
+    assert np.array_equal(run(model, x=x), expected)
+
+
+def test_activations_that_something_else_reads_stay_as_they_are() -> None:
+    text = INTEGERS.replace("=> (float[b, s, 8] y)", "=> (float[b, s, 8] y, uint8[b, s, 32] q)").replace(
+        "uint8[b, s, 32] q,\n", ""
+    )
+    assert signed_activations(graph(text, **OF_INTEGERS)) == 0
+
+
+def test_gelu_is_approximated_with_its_bias() -> None:
+    text = """
+    model (float[b, s, 8] x) => (float[b, s, 8] y)
+    <float[b, s, 8] sum>
+    {
+        sum = Add (x, bias)
+        y = Gelu (sum)
+    }
+    """
+    model, x = graph(text, bias=normal(8)), normal(2, 5, 8)
+    expected = run(model, x=x)
+    assert fast_gelu(model) == 1 and kinds(model) == ["FastGelu"]
+    assert run(model, x=x) == pytest.approx(expected, abs=2e-3)
+    assert fast_gelu(model) == 0
+
+
+def test_every_formulation_names_passes_that_are_there() -> None:
+    names = [row.name for row in FORMULATIONS]
+    assert len(set(names)) == len(names) and not any("+" in name for name in names)
+    for row in FORMULATIONS:
+        empty = graph("model (float[b] x) => (float[b] y)\n{\n    y = Neg (x)\n}")
+        assert set(apply_passes(empty, row.passes).values()) == {0}

@@ -1,0 +1,238 @@
+"""Variants are tuned: what is faster and passes is kept beside the weights that are there, and everything is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir
+import pytest
+
+import onnxpress
+from onnxpress.engine.session import Session
+from onnxpress.format.manifest import GraphFiles, Quality, Speed, Tuning, Variant
+from onnxpress.format.variants import DEFAULT_FORM
+from onnxpress_exporter import flow
+from onnxpress_exporter.errors import VerificationFailed
+from onnxpress_exporter.flow import quantize
+from onnxpress_exporter.gate.timing import Work
+from onnxpress_exporter.quantize.settings import Settings
+from onnxpress_exporter.quantize.thresholds import Verdict
+from onnxpress_exporter.tuning import tuner as tuning_module
+from onnxpress_exporter.tuning.contest import CONTROL
+from onnxpress_exporter.tuning.formulations import Formulation
+from onnxpress_exporter.tuning.tuner import Tuner
+from onnxpress_exporter.write.save import save
+from tests.exporter.test_form_passes import ATTENTION, CONSTANTS
+from tests.fixtures.graphs import graph, normal
+from tests.fixtures.store import Store
+
+SHAPE = (1, 16)
+MODELS = Path(__file__).parents[2] / "models"
+ROWS = (
+    Formulation("products", "attention is products", ("plain_attention",)),
+    Formulation("maskless", "no mask", ("maskless_attention",)),
+    Formulation("gelu", "another GELU", ("fast_gelu",)),
+)
+QUALITY = Quality("fp32", 1, 1, 0.0, 1.0, 0.0, 1.0, {"cosine, mean": 1.0}, {"cosine, mean": 0.999})
+
+
+@dataclass
+class StandIn:
+    """A gate that knows what it will say: `refuses`: graphs with such a node; `cosine`: of all others."""
+
+    refuses: str = ""
+    cosine: float = 1.0
+    judged: list[str] = field(default_factory=list)
+    rows: str | None = None
+
+    def verify(self, precision: str, session: Session) -> Quality:
+        path = str(next(iter(session.graphs.values())))
+        self.judged.append(path)
+        if self.refuses and any(node.op_type == self.refuses for node in onnx_ir.load(path).graph):
+            raise VerificationFailed("its answers are others")
+        return replace(QUALITY, measures={}, measure_limits={})
+
+    def judge(self, session: Session, thresholds: Mapping[str, float]) -> Verdict:
+        missed = ("cosine",) if self.cosine < thresholds["cosine, mean"] else ()
+        return Verdict({"cosine, mean": self.cosine}, missed)
+
+    def work(self, sessions: Mapping[str, Session]) -> Work:
+        inputs = {"x": normal(1, 3, 32), "mask": np.ones((1, 3), np.int32), "extra": normal(1, 2, 3, 3)}
+        runs = {name: partial(session.run, inputs) for name, session in sessions.items()}
+        return Work(lambda batch, sequence: runs, [SHAPE])
+
+    def prepare(self) -> None: ...
+
+    def inputs(self, graph: str) -> Any: ...
+
+    def speed(self, session: Session, plain: Session | None) -> Speed | None: ...
+
+
+def timer(**shares: float) -> tuning_module.Timer:
+    """Says that forms take these shares of the default's time; without a look at any clock."""
+
+    def times(gate: object, sessions: Mapping[str, Session]) -> Any:
+        return {SHAPE: {name: [shares.get(name.replace("+", "_and_"), 1.0)] * 15 for name in sessions}}
+
+    return times
+
+
+def attention(folder: Path, *, beside: bool = True) -> Variant:
+    files = save(
+        graph(ATTENTION.replace("BIASES", "biases"), **CONSTANTS),
+        folder / "model.onnx",
+        inside_bytes=0 if beside else 10**9,
+    )
+    names = [path.name for path in files]
+    return Variant({"model": GraphFiles(names[0], tuple(names[1:]))}, 1, quality=QUALITY)  # fmt: skip
+
+
+def tuned(folder: Path, variant: Variant, gate: StandIn | None = None, **shares: float) -> Variant:
+    chosen = Tuner(folder, ["model"], gate or StandIn(), {}, ROWS, timer(**shares))
+    return chosen.tune("fp32", variant, lambda what: None)
+
+
+def test_a_clear_winner_is_kept_and_reads_the_weights_that_are_there(tmp_path: Path) -> None:
+    variant = tuned(tmp_path, attention(tmp_path), products=0.8)
+    (tuning,) = variant.tunings
+    assert tuning.form == "products" and variant.forms["products"].about == "attention is products"
+    files = variant.forms["products"].graphs["model"]
+    assert (files.file, files.external) == ("model.products.onnx", ("model.onnx_data",))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
+    assert (tmp_path / "model.products.onnx").stat().st_size < (tmp_path / "model.onnx_data").stat().st_size
+    assert set(tuning.times) == {DEFAULT_FORM, CONTROL, "products", "maskless"}
+    (time,) = tuning.times["products"]
+    assert (time.batch, time.sequence, time.over_default, time.low, time.high) == (1, 16, 0.8, 0.8, 0.8)
+
+
+@pytest.mark.parametrize("shares", [{}, {"products": 0.98}, {"products": 1.5}, {"products": 0.5, CONTROL: 1.2}])
+def test_without_a_clear_winner_the_default_form_stays_alone(tmp_path: Path, shares: dict[str, float]) -> None:
+    gate = StandIn()
+    variant = tuned(tmp_path, before := attention(tmp_path), gate, **shares)
+    assert (variant.forms, variant.tunings[0].form) == ({}, DEFAULT_FORM)
+    assert variant.graphs == before.graphs and not gate.judged
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx_data"]
+
+
+def test_weights_inside_the_graph_are_moved_beside_it(tmp_path: Path) -> None:
+    variant = tuned(tmp_path, attention(tmp_path, beside=False), products=0.8)
+    external = {files.external for files in (variant.graphs["model"], variant.forms["products"].graphs["model"])}
+    assert external == {("model.onnx_data",)}
+    inputs = {"x": normal(1, 3, 32), "mask": np.ones((1, 3), np.int32), "extra": normal(1, 2, 3, 3)}
+    results = []
+    for form in (DEFAULT_FORM, "products"):
+        session = Session({"model": tmp_path / variant.graphs_in(form)["model"].file})
+        results.append(session.run(inputs)["y"])
+    assert results[0] == pytest.approx(results[1], abs=1e-5)
+
+
+def test_a_form_that_the_gate_refuses_makes_room_for_the_next(tmp_path: Path) -> None:
+    gate = StandIn(refuses="Softmax")
+    variant = tuned(tmp_path, attention(tmp_path), gate, products=0.5, maskless=0.8)
+    assert variant.tunings[0].form == "maskless"
+    assert variant.tunings[0].refused == {"products": "its answers are others"}
+    assert len(gate.judged) == 2
+
+
+@pytest.mark.parametrize(("cosine", "says"), [(0.99, "cosine"), (0.9992, "close")])
+def test_a_form_is_held_to_the_thresholds_and_the_class_of_its_variant(
+    tmp_path: Path, cosine: float, says: str
+) -> None:
+    limits = {"cosine, mean": 0.9991} if says == "cosine" else {"cosine, mean": 0.9}
+    same = {"cosine, mean": 1.0, "largest score difference": 0.0}
+    before = replace(attention(tmp_path), quality=replace(QUALITY, measures=same, measure_limits=limits))
+
+    class Close(StandIn):
+        def judge(self, session: Session, thresholds: Mapping[str, float]) -> Verdict:
+            figures = {"cosine, mean": cosine, "largest score difference": 0.1}
+            return Verdict(figures, ("cosine",) if cosine < thresholds["cosine, mean"] else ())
+
+    chosen = Tuner(tmp_path, ["model"], Close(), {}, ROWS, timer(products=0.5))
+    variant = chosen.tune("int8", before, lambda what: None)
+    assert variant.tunings[0].form == DEFAULT_FORM and says in variant.tunings[0].refused["products"]
+
+
+def test_winners_are_tried_together(tmp_path: Path) -> None:
+    rows = (ROWS[0], Formulation("sum", "sums are sums", ("plain_attention",)))
+    # The second finds nothing where the first was: together they are no other form.
+    chosen = Tuner(tmp_path, ["model"], StandIn(), {}, rows, timer(products=0.8, sum=0.9))
+    assert chosen.tune("fp32", attention(tmp_path), lambda what: None).tunings[0].form == "products"
+    text = ATTENTION.replace("BIASES", "biases").replace("    y =", "    z =").replace("}", "    y = Gelu (z)\n}")
+    (tmp_path / "both").mkdir()
+    save(graph(text, **CONSTANTS), tmp_path / "both" / "model.onnx", inside_bytes=0)
+    before = Variant({"model": GraphFiles("model.onnx", ("model.onnx_data",))}, 1)
+    variant = tuned(tmp_path / "both", before, products=0.8, gelu=0.9, products_and_gelu=0.7)
+    assert variant.tunings[0].form == "products+gelu"
+    assert variant.forms["products+gelu"].about == "attention is products; another GELU"
+    assert variant.forms["products+gelu"].graphs["model"].file == "model.products-gelu.onnx"
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == sorted(variant.files)
+
+
+def test_each_machine_has_its_own_and_an_earlier_one_of_its_kind_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on(feature: str) -> None:
+        monkeypatch.setattr(tuning_module, "features", lambda: frozenset({feature}))
+
+    on("avx2")
+    variant = tuned(tmp_path, attention(tmp_path), products=0.8)
+    on("avx512_vnni")
+    variant = tuned(tmp_path, variant, maskless=0.7)
+    assert {known.features: known.form for known in variant.tunings} == {
+        ("avx2",): "products",
+        ("avx512_vnni",): "maskless",
+    }
+    assert set(variant.forms) == {"products", "maskless"}
+    on("avx2")
+    variant = tuned(tmp_path, variant)
+    assert [known.form for known in variant.tunings] == ["maskless", DEFAULT_FORM]
+    assert set(variant.forms) == {"maskless"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
+
+
+def test_an_error_leaves_no_graph_of_a_form_behind(tmp_path: Path) -> None:
+    def broken(gate: object, sessions: object) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Tuner(tmp_path, ["model"], StandIn(), {}, ROWS, broken).tune("fp32", attention(tmp_path), lambda what: None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx_data"]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`told(products=0.5)`: what the tuner's clock will have said."""
+
+    def say(**shares: float) -> None:
+        monkeypatch.setattr(
+            flow, "Tuner", partial(Tuner, timer=timer(**{k.replace("_", "-"): v for k, v in shares.items()}))
+        )
+
+    return say
+
+
+def test_a_variant_that_is_there_is_tuned_and_not_made_anew(
+    store: Store, tmp_path: Path, told: Callable[..., None]
+) -> None:
+    plain = store.artifact(MODELS / "tiny-sentiment")
+    told(attention_in_products=0.5)
+    made = quantize(plain.folder, "fp32", tmp_path / "out", settings=Settings(tune=True))
+    variant = made.manifest.variants["fp32"]
+    (tuning,) = variant.tunings
+    assert isinstance(tuning, Tuning) and tuning.form == "attention-in-products"
+    assert variant.quality == plain.manifest.variants["fp32"].quality
+    with onnxpress.pipeline(model=made) as pipe, onnxpress.pipeline(model=plain) as before:
+        assert pipe.choice.form.form == "attention-in-products" and "same features" in pipe.choice.form.reason
+        assert next(iter(pipe.session.graphs.values())).name == "model.attention-in-products.onnx"
+        texts = ["It was wonderful.", "I would not watch it again, not even for money."]
+        for ours, theirs in zip(pipe(texts), before(texts), strict=True):
+            assert ours["label"] == theirs["label"] and ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
+    told()
+    again = quantize(made.folder, "fp32", settings=Settings(tune=True))
+    assert again.manifest.variants["fp32"].tunings[0].form == DEFAULT_FORM
+    assert not list(again.folder.rglob("*attention-in-products*"))
