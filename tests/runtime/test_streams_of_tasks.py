@@ -12,8 +12,9 @@ import pytest
 import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
+from tests.fixtures.colours import write_colours
 from tests.fixtures.map_artifacts import write_map_artifact
-from tests.fixtures.tiny_towers import tiny_tower_checkpoint
+from tests.fixtures.tiny_detectors import tiny_detector
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -39,7 +40,8 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
-    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
+    "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
+    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
     "image-to-text": (PICTURES, b"no picture", NEW),
     "image-segmentation": (PICTURES, b"no picture", {}),
@@ -68,6 +70,8 @@ def opened(
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
+            case "object-detection":
+                return ours(tiny_detector("yolos", tmp_path_factory.mktemp("yolos")), task)
             case "image-to-text":
                 return ours(describer("vit-gpt2"), task)
             case "image-segmentation" | "depth-estimation" | "image-to-image":
@@ -76,7 +80,8 @@ def opened(
                     model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
                 )
             case "zero-shot-image-classification":
-                return ours(tiny_tower_checkpoint("clip", tmp_path_factory.mktemp("clip")), task)
+                folder = tmp_path_factory.mktemp(task) / "colours"
+                return onnxpress.pipeline(model=write_colours(folder, places="detection" in task), threads=1)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":

@@ -55,6 +55,7 @@ COVERED = {
     "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
     "depth-estimation": "no trained checkpoint in the repository; the products of image-classification",
     "image-feature-extraction": "the graph of image-classification without its head",
+    "object-detection": "the pictures and the gate of image-classification",
     "image-segmentation": "no trained checkpoint in the repository; the products of image-classification",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-image-classification": "the graph of image-classification without its head, and one like fill-mask's",

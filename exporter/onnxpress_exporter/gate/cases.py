@@ -25,10 +25,8 @@ from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pic
 from onnxpress_exporter.judging.samples import SINGLES, far_text
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
-#: Tokens of one text that variants are judged on, and of all together.
-PASSAGE_TOKENS, JUDGED_TOKENS = 192, 3072
-#: Texts that quantization watches.
-CALIBRATION_TOKENS = 4096
+#: Tokens of one text that variants are judged on, or that quantization watches.
+PASSAGE_TOKENS = 192
 #: Tokens that the model writes of each text an encoder has read.
 WRITTEN_TOKENS = 24
 #: Sentences that make one passage.
@@ -112,11 +110,11 @@ class MakesCases(Protocol):
     def far(self, weights: int, vocabulary: int, write: Write) -> Case | None:
         """An input as long as the model takes; None: the usual ones are."""
 
-    def judged(self, write: Write) -> list[Case]:
-        """Inputs that calibration does not see."""
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Inputs of so many tokens together that calibration does not see."""
 
-    def calibration(self, write: Write) -> list[Case]:
-        """Inputs that rounding may look at."""
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Inputs of so many tokens together that rounding may look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +132,13 @@ class Looker:
     def far(self, weights: int, vocabulary: int, write: Write) -> None:
         """Of pictures the usual ones are as large as they get."""
 
-    def judged(self, write: Write) -> list[Case]:
-        """Pictures, none of which calibration sees."""
-        return _within(self._cases(_numbered(judged_pictures()), write), JUDGED_TOKENS)
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Pictures, none of which calibration sees, with so many tokens written of them together."""
+        return _within(self._cases(_numbered(judged_pictures()), write), tokens)
 
-    def calibration(self, write: Write) -> list[Case]:
-        """Pictures that rounding may look at."""
-        return _within(self._cases(_numbered(calibration_pictures()), write), CALIBRATION_TOKENS)
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Pictures that rounding may look at, with so many tokens written of them together."""
+        return _within(self._cases(_numbered(calibration_pictures()), write), tokens)
 
     def _cases(self, pictures: Iterable[tuple[str, NDArray[np.uint8]]], write: Write) -> Iterator[Case]:
         transform, most = Transform(self.settings), min(LONGEST_TOKENS, self.limit or LONGEST_TOKENS)
@@ -181,13 +179,13 @@ class Reader:
         name = f"{tokens} tokens, as many as are verified"
         return next(self._cases([(name, far_text(tokens))], tokens, write), None)
 
-    def judged(self, write: Write) -> list[Case]:
-        """Real texts, none of which calibration sees."""
-        return _within(self._cases(self._passages(JUDGED), PASSAGE_TOKENS, write), JUDGED_TOKENS)
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Real texts of so many tokens together, none of which calibration sees."""
+        return _within(self._cases(self._passages(JUDGED), PASSAGE_TOKENS, write), tokens)
 
-    def calibration(self, write: Write) -> list[Case]:
-        """Real texts that rounding may look at."""
-        return _within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), CALIBRATION_TOKENS)
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Real texts of so many tokens together that rounding may look at."""
+        return _within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), tokens)
 
     def _passages(self, sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Sentences alone for an encoder, which reads one at a time; passages of several for the rest."""

@@ -29,7 +29,7 @@ _BATCH = "batch"
 _FILES = ("preprocessor_config.json", "processor_config.json")
 
 #: Pictures that are traced: a number unlike any size inside a model.
-_ROWS = 3
+_ROWS = 5
 
 #: Heights and widths where pictures keep their own: multiples of what processors round to, and unlike. The first is
 #: traced.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.fidelity import LOSS
+from onnxpress_exporter.judging.boxes import average_precision
 from onnxpress_exporter.judging.figures import edit_distance
 from onnxpress_exporter.judging.maps import score_depths, score_segments
 
@@ -248,6 +249,8 @@ def _next_tokens(answers: Sequence[tuple[int, int]], targets: Sequence[Any]) -> 
 
 ANSWERS = Scorer(("exact match", "answer F1"), _answers)
 BEST_LABEL = Scorer(("accuracy", "F1 macro"), _best_label)
+#: Boxes of a picture, with all candidates in the answers.
+FOUND = Scorer(("mAP", "mAP@.5"), average_precision)
 DEPTHS = Scorer(("1 - abs-rel", "within 1.25"), score_depths)
 ENTITIES = Scorer(("entity F1",), _entities)
 LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
@@ -263,7 +266,7 @@ WORD = Scorer(("accuracy",), _words)
 WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
 SCORERS = (
-    *(ANSWERS, BEST_LABEL, ENTITIES, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
+    *(ANSWERS, BEST_LABEL, ENTITIES, FOUND, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
     *(DEPTHS, READ, SEGMENTS, WRITTEN),
 )
 

@@ -23,6 +23,7 @@ from onnxpress.format.pictures import (
     PadAround,
     PadMirrored,
     PadToSize,
+    PadToSquare,
     PicturePad,
     PictureStep,
     PixelValues,
@@ -33,6 +34,7 @@ from onnxpress.format.pictures import (
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
+    SmoothResize,
 )
 from onnxpress.image.sizes import near, up_to_multiple
 from onnxpress.image.transform import Transform
@@ -317,6 +319,14 @@ def _read_textnet(processor: Attributes) -> ImageSettings:
     return program([*steps, *_crop(processor)], _values(processor))
 
 
+def _read_owlv2(processor: Attributes) -> ImageSettings:
+    """Scaled, set into a square, resized as numbers, normalized."""
+    size = processor.size
+    smooth = SmoothResize(size.height, size.width) if processor.do_resize else None
+    settings = program([PadToSquare()] if processor.do_pad else [], _values(processor))
+    return replace(settings, smooth=smooth)
+
+
 #: Classes that override what the base class does, by name without "Pil". Those of BEiT and MobileNetV2 only add maps of
 #: segments to what they take.
 READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
@@ -333,6 +343,7 @@ READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "MaskFormerImageProcessor": _read_maskformer,
     "MobileNetV2ImageProcessor": _read_plainly,
     "MobileViTImageProcessor": _read_mobilevit,
+    "Owlv2ImageProcessor": _read_owlv2,
     "PerceiverImageProcessor": _read_perceiver,
     "PoolFormerImageProcessor": _read_poolformer,
     "RTDetrImageProcessor": _read_detr,

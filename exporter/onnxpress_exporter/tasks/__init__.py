@@ -16,6 +16,7 @@ from onnxpress_exporter.tasks.image_segmentation import IMAGE_SEGMENTATION
 from onnxpress_exporter.tasks.image_to_image import IMAGE_TO_IMAGE
 from onnxpress_exporter.tasks.image_to_text import IMAGE_TO_TEXT
 from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
+from onnxpress_exporter.tasks.object_detection import OBJECT_DETECTION
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
 from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from onnxpress_exporter.tasks.row import ExportTask
@@ -45,6 +46,7 @@ ROWS: tuple[ExportTask, ...] = (
     SENTENCE_SIMILARITY,
     IMAGE_CLASSIFICATION,
     IMAGE_FEATURE_EXTRACTION,
+    OBJECT_DETECTION,
     IMAGE_TO_TEXT,
     IMAGE_SEGMENTATION,
     DEPTH_ESTIMATION,

@@ -20,6 +20,7 @@ from onnxpress.pipelines.image_segmentation import ImageSegmentation
 from onnxpress.pipelines.image_to_image import ImageToImage
 from onnxpress.pipelines.image_to_text import ImageToText
 from onnxpress.pipelines.multiple_choice import MultipleChoice
+from onnxpress.pipelines.object_detection import ObjectDetection
 from onnxpress.pipelines.question_answering import QuestionAnswering
 from onnxpress.pipelines.rewriting import Rewriting
 from onnxpress.pipelines.sentence_similarity import SentenceSimilarity
@@ -59,6 +60,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ImageFeatureExtraction: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["object-detection"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ObjectDetection: ...
 
     @overload
     def __call__(

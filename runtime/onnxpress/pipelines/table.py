@@ -104,6 +104,12 @@ _ROWS = (
         evidence=Evidence(frozenset({"classes"}), ("ForMultipleChoice",)),
     ),
     Task(
+        name="object-detection",
+        pipeline="onnxpress.pipelines.object_detection:ObjectDetection",
+        payload=_PICTURES,
+        probe=_PICTURE,
+    ),
+    Task(
         name="question-answering",
         pipeline="onnxpress.pipelines.question_answering:QuestionAnswering",
         payload=Payload(fields=("question", "context"), text="question", alone=False),
