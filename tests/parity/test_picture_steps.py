@@ -39,6 +39,7 @@ from onnxpress.format.pictures import (
     PadMirrored,
     PadToMultiple,
     PadToSize,
+    PadToSquare,
     PicturePad,
     PictureStep,
     PixelValues,
@@ -111,6 +112,10 @@ ROWS: Mapping[type[Any], Row] = {
         lambda s, pixels: GLPNImageProcessorPil().resize(
             pixels, SizeDict(height=s.divisor, width=s.divisor), FILTERS.index(s.resample), size_divisor=s.divisor
         ),
+    ),
+    PadToSquare: Row(
+        st.builds(PadToSquare),
+        lambda s, pixels: PLAIN.pad([pixels], SizeDict(height=max(pixels.shape[1:]), width=max(pixels.shape[1:])))[0],
     ),
     ResizeNear: Row(
         st.builds(ResizeNear, _edges, _edges, _filters, st.integers(1, 40), st.booleans()),
