@@ -28,7 +28,7 @@ def test_torch_has_as_many_threads_after_an_export_as_before(tmp_path: Path) -> 
     before = torch.get_num_threads()
     torch.set_num_threads(before + 3)
     try:
-        export(MODELS / "tiny-sentiment", tmp_path / "out")
+        export(MODELS / "tiny-lm", tmp_path / "out")
         assert torch.get_num_threads() == before + 3
     finally:
         torch.set_num_threads(before)
@@ -40,7 +40,7 @@ def test_two_threads_export_to_one_target(tmp_path: Path) -> None:
 
     def run() -> None:
         try:
-            results.append(export(MODELS / "tiny-sentiment", tmp_path / "out"))
+            results.append(export(MODELS / "tiny-lm", tmp_path / "out"))
         except InputError as error:
             results.append(error)
 
@@ -54,20 +54,14 @@ def test_two_threads_export_to_one_target(tmp_path: Path) -> None:
     assert "exists already" in str(refused)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     with onnxpress.pipeline(model=made) as pipe:
-        assert pipe("What a wonderful little restaurant!")
+        assert pipe("The horse", max_new_tokens=2)
 
 
-@pytest.fixture(scope="module")
-def sentiment(tmp_path_factory: pytest.TempPathFactory) -> onnxpress.Artifact:
-    return export(
-        MODELS / "tiny-sentiment", tmp_path_factory.mktemp("flow") / "sentiment", command="how it was exported"
-    )
-
-
-def test_quantize_records_its_command(sentiment: onnxpress.Artifact, tmp_path: Path) -> None:
-    made = quantize(sentiment.folder, "fp16", tmp_path / "out", command="onnxpress quantize sentiment")
-    assert made.manifest.provenance.command == "how it was exported && onnxpress quantize sentiment"
-    assert sentiment.manifest.provenance.command == "how it was exported"
+def test_quantize_records_its_command(tmp_path: Path) -> None:
+    prose = export(MODELS / "tiny-lm", tmp_path / "prose", command="how it was exported")
+    made = quantize(prose.folder, "fp16", tmp_path / "out", command="onnxpress quantize prose")
+    assert made.manifest.provenance.command == "how it was exported && onnxpress quantize prose"
+    assert prose.manifest.provenance.command == "how it was exported"
 
 
 def test_what_is_not_quantized_is_told_by_its_graph(exported: Exported, tmp_path: Path) -> None:

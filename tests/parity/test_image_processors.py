@@ -74,6 +74,17 @@ ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("RTDetr", {}),
     ("RTDetr", {"size": _FLAT, "do_normalize": True, "do_pad": True}),
     ("Yolos", {"size": {"shortest_edge": 60, "longest_edge": 90}}),
+    ("DPT", {}),
+    ("DPT", {"size": {"height": 70, "width": 84}, "keep_aspect_ratio": True, "ensure_multiple_of": 14}),
+    ("DPT", {"size": _FLAT, "ensure_multiple_of": 16, "do_reduce_labels": True}),
+    ("DPT", {"size": _FLAT, "keep_aspect_ratio": True, "do_pad": True, "size_divisor": 14}),
+    ("MaskFormer", {"size": {"shortest_edge": 60, "longest_edge": 90}}),
+    ("MaskFormer", {"size": _FLAT, "size_divisor": 24, "pad_size": {"height": 60, "width": 90}}),
+    ("Mask2Former", {"size": _FLAT}),
+    ("Mask2Former", {"size": {"shortest_edge": 33, "longest_edge": 50}, "size_divisor": 0, "do_normalize": False}),
+    ("Swin2SR", {}),
+    ("Swin2SR", {"size_divisor": 20, "do_normalize": True}),
+    ("Swin2SR", {"do_pad": False, "do_rescale": False}),
     ("Yolos", {"size": {"max_height": 50, "max_width": 70}, "do_rescale": False}),
 )
 

@@ -25,18 +25,18 @@ LABELS = ["cat", "the quick brown fox", "two dogs and more words in Paris", "x",
 @pytest.fixture(scope="module")
 def pair(
     tmp_path_factory: pytest.TempPathFactory, store: Store, reference: Callable[..., Any]
-) -> Callable[[str], tuple[Any, Any]]:
+) -> Callable[..., tuple[Any, Any]]:
     """`pair(architecture)` -> our pipeline and transformers'."""
 
-    def open_both(name: str) -> tuple[Any, Any]:
+    def open_both(name: str, task: str = TASK) -> tuple[Any, Any]:
         checkpoint = tiny_tower_checkpoint(name, tmp_path_factory.mktemp("towers") / name)
-        return pipeline(model=store.artifact(checkpoint)), reference(checkpoint, TASK)
+        return pipeline(model=store.artifact(checkpoint)), reference(checkpoint, task)
 
     return open_both
 
 
 @pytest.fixture(scope="module")
-def clips(pair: Callable[[str], tuple[Any, Any]]) -> tuple[Any, Any]:
+def clips(pair: Callable[..., tuple[Any, Any]]) -> tuple[Any, Any]:
     return pair("clip")
 
 
@@ -120,7 +120,7 @@ def test_wrong_calls_say_what_to_pass(clips: tuple[Any, Any]) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", TOWERS)
-def test_every_architecture(name: str, pair: Callable[[str], tuple[Any, Any]]) -> None:
+def test_every_architecture(name: str, pair: Callable[..., tuple[Any, Any]]) -> None:
     ours, theirs = pair(name)
     expected = theirs(PICTURES, candidate_labels=LABELS)
     assert_alike(_by_label(ours(PICTURES, LABELS)), _by_label(expected))

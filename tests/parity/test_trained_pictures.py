@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from onnxpress import pipeline
+from onnxpress.cli.main import program
+from onnxpress.image.opening import open_picture
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import VariantRefused
 from tests.fixtures.store import Store
@@ -39,6 +42,33 @@ def test_digits(
                 assert_alike(answers[:40], reference(checkpoint, pipe.task)(pictures[:40]))
         right = [best["label"] == row["label"] for (best, *_), row in zip(answers, examples, strict=True)]
         assert sum(right) / len(right) >= 0.95
+
+
+def test_a_folder_on_the_command_line_is_answered_and_drawn(
+    trained: Callable[[str], Path], store: Store, tmp_path: Path
+) -> None:
+    checkpoint = trained("tiny-digits-vit")
+    artifact, photos = store.artifact(checkpoint, precision=("fp32", "q8")).folder, tmp_path / "photos"
+    photos.mkdir()
+    with (checkpoint / "examples.jsonl").open(encoding="utf-8") as lines:
+        examples = [json.loads(line) for line, _ in zip(lines, "ab", strict=False)]
+    for place, row in enumerate(examples):
+        open_picture(row["image"]).save(photos / f"{place}.png")
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(program, ["run", str(artifact), str(photos), *arguments])
+
+    drawn = call("--draw", str(tmp_path / "drawn"))
+    assert drawn.exit_code == 0, drawn.exception
+    shown = drawn.output.splitlines()
+    assert [shown[0], shown[7]] == [str(photos / "0.png"), str(photos / "1.png")]
+    assert [shown[1].split()[1], shown[8].split()[1]] == [row["label"] for row in examples]
+    assert [open_picture(tmp_path / "drawn" / f"{place}.png").size[0] for place in (0, 1)] == [384, 384]
+    assert [json.loads(line)[0]["label"] for line in call("--json").stdout.splitlines()] == [
+        row["label"] for row in examples
+    ]
+    refused = call("--draw", str(tmp_path / "out.png"))
+    assert refused.exit_code != 0 and "name a folder" in str(refused.exception)
 
 
 def test_a_precision_that_changes_no_product_is_refused(trained: Callable[[str], Path], tmp_path: Path) -> None:

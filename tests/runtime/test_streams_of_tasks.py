@@ -12,7 +12,8 @@ import pytest
 import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
-from tests.fixtures.tiny_towers import tiny_tower_checkpoint
+from tests.fixtures.colours import write_colours
+from tests.fixtures.map_artifacts import write_map_artifact
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -38,8 +39,12 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
     "image-classification": (PICTURES, b"no picture", {}),
-    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "good, bad"}),
+    "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
+    "image-to-text": (PICTURES, b"no picture", NEW),
+    "image-segmentation": (PICTURES, b"no picture", {}),
+    "depth-estimation": (PICTURES, 7, {}),
+    "image-to-image": (PICTURES, "no file", {}),
 }
 
 
@@ -47,6 +52,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
 def opened(
     tiny: Callable[..., Path],
     trained: Callable[[str], Path],
+    describer: Callable[[str], Path],
     ours: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Any]:
@@ -62,8 +68,16 @@ def opened(
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
+            case "image-to-text":
+                return ours(describer("vit-gpt2"), task)
+            case "image-segmentation" | "depth-estimation" | "image-to-image":
+                kind = {"image-segmentation": "classes", "depth-estimation": "depth"}.get(task, "larger")
+                return onnxpress.pipeline(
+                    model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
+                )
             case "zero-shot-image-classification":
-                return ours(tiny_tower_checkpoint("clip", tmp_path_factory.mktemp("clip")), task)
+                folder = tmp_path_factory.mktemp(task) / "colours"
+                return onnxpress.pipeline(model=write_colours(folder, places="detection" in task), threads=1)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":

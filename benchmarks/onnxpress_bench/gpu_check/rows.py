@@ -52,7 +52,11 @@ PARITY: tuple[ParityRow, ...] = (
 
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.
 COVERED = {
+    "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
+    "depth-estimation": "no trained checkpoint in the repository; the products of image-classification",
     "image-feature-extraction": "the graph of image-classification without its head",
+    "image-segmentation": "no trained checkpoint in the repository; the products of image-classification",
+    "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-image-classification": "the graph of image-classification without its head, and one like fill-mask's",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",

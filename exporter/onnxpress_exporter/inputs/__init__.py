@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.inputs.both import read_both
+from onnxpress_exporter.inputs.describing import read_describing
 from onnxpress_exporter.inputs.pictures import read_pictures
 from onnxpress_exporter.inputs.text import read_text
 from onnxpress_exporter.source.checkpoint import Checkpoint
@@ -25,4 +26,5 @@ def read_inputs(row: ExportTask, checkpoint: Checkpoint, arguments: LoadArgument
     Raises:
         UnsupportedCheckpoint: they cannot be read as transformers reads them.
     """
-    return _READERS[row.takes](checkpoint, arguments)
+    reader = read_describing if row.writes and row.takes == "image" else _READERS[row.takes]
+    return reader(checkpoint, arguments)

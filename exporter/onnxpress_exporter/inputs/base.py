@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.processors import Processors
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.tasks.row import ExportTask
@@ -25,6 +26,13 @@ class Inputs(Protocol):
 
         Raises:
             UnsupportedCheckpoint: it does not take such inputs.
+        """
+
+    def built(self, model: Any) -> Built:
+        """The graphs of a model that writes.
+
+        Raises:
+            UnsupportedCheckpoint: it cannot be exported.
         """
 
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:

@@ -13,6 +13,9 @@ from onnxpress_exporter.judging.data import Table
 #: Names of the labels of a text, in the datasets of the Hub.
 LABELS = ("label", "labels", "class", "category", "score", "stars", "rating", "target", "coarse_label", "intent")
 PICTURES = ("image", "img", "picture", "file", "path")
+#: Pictures that hold a number for each pixel of another.
+LABEL_MAPS = ("mask", "label", "labels", "annotation", "segmentation", "segmentation_mask", "semantic_segmentation")
+DEPTH_MAPS = ("depth", "depth_map", "target")
 TEXTS = ("text", "sentence", "content", "review", "comment", "tweet", "document", "query")
 
 #: Name of the first text of a pair -> the second one's beside it.

@@ -33,6 +33,11 @@ Q4 = Precision(
         "top token agreement": 0.85,
         "pairs in order": 0.92,
         "largest score difference": 0.3,
+        "pixel agreement": 0.93,
+        "mask IoU": 0.8,
+        "depth error": 0.1,
+        "depth error, worst": 0.2,
+        "picture error, worst": 0.04,
         "word error": 0.05,
         **SAME_IN_A_BATCH,
         # Of 24 tokens written in a row, a model of this agreement has changed its mind two or three times: less is

@@ -20,7 +20,10 @@ from onnxpress.format.pictures import (
     CropShare,
     ImageSettings,
     Normalization,
+    PadAround,
+    PadMirrored,
     PadToSize,
+    PadToSquare,
     PicturePad,
     PictureStep,
     PixelValues,
@@ -28,9 +31,12 @@ from onnxpress.format.pictures import (
     Resize,
     ResizeEdge,
     ResizeEdgeUp,
+    ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
+    SmoothResize,
 )
+from onnxpress.image.sizes import near, up_to_multiple
 from onnxpress.image.transform import Transform
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
@@ -251,6 +257,47 @@ def _read_yolos(processor: Attributes) -> ImageSettings:
     return replace(plain, steps=tuple(steps))
 
 
+def _read_maskformer(processor: Attributes) -> ImageSettings:
+    """Both edges go up to a multiple of `size_divisor`. Its models do not look at the mask that it makes."""
+    steps: list[PictureStep] = []
+    divisor = processor.size_divisor or 1
+    if processor.do_resize:
+        step: PictureStep = _resize(processor, processor.size)
+        if isinstance(step, Resize):
+            height, width = up_to_multiple((step.height, step.width), divisor)
+            step = replace(step, height=height, width=width)
+        elif isinstance(step, ResizeEdge) and step.longest is not None:
+            step = ResizeEdgeUp(step.shortest, divisor, step.resample, step.longest)
+        else:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} is not read.")
+        steps.append(step)
+    size = processor.pad_size
+    return program(steps, _values(processor), PadToSize(size.height, size.width) if size else None)
+
+
+def _read_dpt(processor: Attributes) -> ImageSettings:
+    """Scaled as little as possible, to multiples of `ensure_multiple_of`; padded on all sides."""
+    steps: list[PictureStep] = []
+    size, resample = processor.size, resample_of(processor)
+    if processor.do_resize:
+        if not size.height or not size.width:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {size} has no height and width.")
+        step = ResizeNear(
+            size.height, size.width, resample, processor.ensure_multiple_of or 1, bool(processor.keep_aspect_ratio)
+        )
+        # Where each edge is scaled for itself, every picture becomes of one size, unless rounding decides.
+        fixed = {near(tried, (size.height, size.width), step.multiple, proportional=False) for tried in _SIZES}
+        steps.append(step if step.proportional or len(fixed) > 1 else Resize(*fixed.pop(), resample))
+    divisor = getattr(processor, "size_divisor", None)
+    return program(steps, _values(processor), PadAround(divisor) if processor.do_pad and divisor else None)
+
+
+def _read_swin2sr(processor: Attributes) -> ImageSettings:
+    """Rescaled and padded, and nothing else, whatever its file says."""
+    pad = PadMirrored(processor.size_divisor) if processor.do_pad else None
+    return program([], _values(processor, normalizations=()), pad)
+
+
 def _read_perceiver(processor: Attributes) -> ImageSettings:
     """Cropped before it is resized, to a share of its shorter edge."""
     size, crop = processor.size, processor.crop_size
@@ -272,6 +319,14 @@ def _read_textnet(processor: Attributes) -> ImageSettings:
     return program([*steps, *_crop(processor)], _values(processor))
 
 
+def _read_owlv2(processor: Attributes) -> ImageSettings:
+    """Scaled, set into a square, resized as numbers, normalized."""
+    size = processor.size
+    smooth = SmoothResize(size.height, size.width) if processor.do_resize else None
+    settings = program([PadToSquare()] if processor.do_pad else [], _values(processor))
+    return replace(settings, smooth=smooth)
+
+
 #: Classes that override what the base class does, by name without "Pil". Those of BEiT and MobileNetV2 only add maps of
 #: segments to what they take.
 READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
@@ -279,16 +334,21 @@ READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "ConditionalDetrImageProcessor": _read_detr,
     "ConvNextImageProcessor": _read_convnext,
     "DeformableDetrImageProcessor": _read_detr,
+    "DPTImageProcessor": _read_dpt,
     "DetrImageProcessor": _read_detr,
     "EfficientNetImageProcessor": _read_efficientnet,
     "GLPNImageProcessor": _read_glpn,
     "LevitImageProcessor": _read_levit,
+    "Mask2FormerImageProcessor": _read_maskformer,
+    "MaskFormerImageProcessor": _read_maskformer,
     "MobileNetV2ImageProcessor": _read_plainly,
     "MobileViTImageProcessor": _read_mobilevit,
+    "Owlv2ImageProcessor": _read_owlv2,
     "PerceiverImageProcessor": _read_perceiver,
     "PoolFormerImageProcessor": _read_poolformer,
     "RTDetrImageProcessor": _read_detr,
     "SegformerImageProcessor": _read_segformer,
+    "Swin2SRImageProcessor": _read_swin2sr,
     "TextNetImageProcessor": _read_textnet,
     "YolosImageProcessor": _read_yolos,
 }

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxpress_exporter.tasks.depth_estimation import DEPTH_ESTIMATION
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
 from onnxpress_exporter.tasks.image_classification import IMAGE_CLASSIFICATION
 from onnxpress_exporter.tasks.image_feature_extraction import IMAGE_FEATURE_EXTRACTION
+from onnxpress_exporter.tasks.image_segmentation import IMAGE_SEGMENTATION
+from onnxpress_exporter.tasks.image_to_image import IMAGE_TO_IMAGE
+from onnxpress_exporter.tasks.image_to_text import IMAGE_TO_TEXT
 from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
 from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
@@ -41,6 +45,10 @@ ROWS: tuple[ExportTask, ...] = (
     SENTENCE_SIMILARITY,
     IMAGE_CLASSIFICATION,
     IMAGE_FEATURE_EXTRACTION,
+    IMAGE_TO_TEXT,
+    IMAGE_SEGMENTATION,
+    DEPTH_ESTIMATION,
+    IMAGE_TO_IMAGE,
     ZERO_SHOT_IMAGE_CLASSIFICATION,
 )
 

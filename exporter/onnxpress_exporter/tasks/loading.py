@@ -100,8 +100,18 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
         model = merged(model, checkpoint.adapter)
     if hasattr(model.config, "use_cache") and not row.writes:
         model.config.use_cache = False
+    _fill_tables(model)
     model.requires_grad_(False)
     return model.eval()  # type: ignore[no-any-return]
+
+
+def _fill_tables(model: torch.nn.Module) -> None:
+    """Compute the tables of positions that a class makes itself, and that transformers leaves empty when it loads
+    weights, where they are no buffers (TrOCR's sinusoidal ones)."""
+    for part in model.modules():
+        table, compute = getattr(part, "weights", None), getattr(part, "get_embedding", None)
+        if getattr(table, "is_meta", False) and compute is not None:
+            part.weights = compute(table.shape[0], part.embedding_dim, part.padding_idx)  # type: ignore[union-attr]
 
 
 def _check_loaded(checkpoint: Checkpoint, task: ExportTask, info: Mapping[str, Any]) -> None:
@@ -141,7 +151,8 @@ def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> Non
     if task.takes == "text":
         suits = modalities == ("text",) or not any(map(_NO_TEXT.search, parameters))
     else:
-        suits = "pixel_values" in parameters and ("input_ids" in parameters) is (task.takes != "image")
+        reads_both = task.writes or ("input_ids" in parameters) is (task.takes != "image")
+        suits = "pixel_values" in parameters and reads_both
     if not suits:
         alone = "" if " " in task.takes else " alone"
         raise UnsupportedCheckpoint(

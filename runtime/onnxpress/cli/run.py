@@ -32,7 +32,6 @@ class Failure:
     epilog="""\b
   onnxpress run qa '{"question": "Who?", "context": "It was Ada."}' -s top_k=2
   cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
-More, and what INPUT may be: docs/usage.md
 """
 )
 @click.argument("artifact")
@@ -65,6 +64,12 @@ More, and what INPUT may be: docs/usage.md
     help="At a bad row: stop, or continue.",
 )
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each input.")
+@click.option(
+    "--draw",
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="Draw what is seen: a picture, or a folder of them.",
+)
 def run(
     artifact: str,
     inputs: tuple[str, ...],
@@ -79,10 +84,11 @@ def run(
     names: tuple[str, ...],
     on_error: str,
     as_json: bool,
+    draw: Path | None,
     said: dict[str, Any],
 ) -> None:
-    """Answer each INPUT with ARTIFACT, or else each line of standard input (-)."""
-    from onnxpress.cli import rows
+    """Answer each INPUT (docs/usage.md), or else each line of standard input (-)."""
+    from onnxpress.cli import pictures, rows
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits
     from onnxpress.errors import InputError, OnnxpressError
@@ -95,7 +101,16 @@ def run(
     with pipeline(task, artifact, **opened) as pipe:
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
-        if not (as_json or names or goes_on) and isinstance(pipe, ShowsText) and pipe.streams(options):
+        sees, drawings = pictures.reads_pictures(pipe), None if draw is None else pictures.Drawings(draw)
+        if sees:
+            asked = pictures.with_folders(asked)
+        if drawings is not None:
+            if not sees:
+                raise click.UsageError(f"--draw is for pictures, and {pipe.task} does not read any.")
+            known = list(asked) if inputs and STANDARD_INPUT not in inputs else []
+            drawings.check(len(known))
+            asked = iter(known or asked)
+        if not (as_json or names or goes_on or sees) and isinstance(pipe, ShowsText) and pipe.streams(options):
             for row in asked:
                 try:
                     call = TASKS[pipe.task].call(body_of(row), options)
@@ -109,7 +124,10 @@ def run(
             if isinstance(result, OnnxpressError):
                 failures += 1
                 result = Failure(in_words_of(click.get_current_context().command, str(result)))
-            click.echo(_shown(row, result, as_json=as_json or bool(names)))
+            click.echo(_shown(row, result, as_json=as_json or bool(names), sees=sees))
+            if drawings is not None and not isinstance(result, Failure):
+                for file in drawings.write(row.body, result):
+                    click.echo(f"  drawn: {file}", err=as_json or bool(names))
     if failures:
         raise InputError(f"{failures} of the inputs could not be answered; each says why in its place.")
 
@@ -139,12 +157,15 @@ def _never() -> bool:
     return False
 
 
-def _shown(row: InputRow, result: Any, *, as_json: bool) -> str:
-    """A row's answer as a line of JSON, beside the fields that it came with; or for people."""
+def _shown(row: InputRow, result: Any, *, as_json: bool, sees: bool = False) -> str:
+    """A row's answer as a line of JSON, beside the fields that it came with; or for people. `sees`: of a picture."""
+    from onnxpress.cli.pictures import describe
     from onnxpress.cli.results import present
 
     failed = isinstance(result, Failure)
     if not as_json:
+        if sees and not failed and (told := describe(result)) is not None:
+            return present(row.body, told)
         return present(row.body, f"error: {result.message}" if failed else result)
     value = _plain(result)
     if row.fields is not None:
@@ -178,6 +199,10 @@ def _plain(value: Any) -> Any:
         return {"error": str(value)}
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
+    if hasattr(value, "save") and hasattr(value, "mode"):  # a mask, or another picture that a model made
+        from onnxpress.image.seen import data_uri
+
+        return data_uri(value)
     if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
         return None
     if isinstance(value, dict):

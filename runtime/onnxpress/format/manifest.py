@@ -15,10 +15,20 @@ from typing import Literal
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.adopted import Adapter, Adopted
 from onnxpress.format.older import upgrade
-from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings, PicturePad, PictureStep, ResizeEdge
+from onnxpress.format.pictures import (
+    CHANNELS,
+    MAX_EDGE,
+    ImageSettings,
+    PicturePad,
+    PictureStep,
+    ResizeEdge,
+    SmoothResize,
+)
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
+from onnxpress.format.segmentation import SegmentationSettings
+from onnxpress.format.sounds import faults_of
 from onnxpress.format.strict_json import parse_json
 from onnxpress.format.variants import (
     DEFAULT_FORM,
@@ -136,7 +146,7 @@ class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
     the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
-    compared, where each has a graph of its own."""
+    compared, where each has a graph of its own. `segmentation`: how segments of a picture are made."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -145,6 +155,7 @@ class Postprocessing:
     entailment: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
+    segmentation: SegmentationSettings | None = None
     pairs: PairScores | None = None
 
 
@@ -310,12 +321,14 @@ def _validate(manifest: Manifest, where: str) -> None:
     for precision, variant in manifest.variants.items():
         _validate_variant(manifest, precision, variant, where)
     if (sound := manifest.processors.audio) is not None:
-        _require_listed(manifest, sound.file, where, "processors.audio.file")
+        for name, fault in faults_of(sound):
+            raise _contradiction(where, f"processors.audio.{name}", fault)
     if (picture := manifest.processors.image) is not None:
         _validate_image(picture, where)
     entailment = manifest.postprocessing.entailment
     if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
+    _validate_segmentation(manifest, where)
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
 
 
@@ -346,12 +359,16 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
     at = "processors.image"
     if not settings.input_names:
         raise _contradiction(where, f"{at}.input_names", "there is none")
-    operations: dict[str, PictureStep | PicturePad] = {f"steps[{i}]": step for i, step in enumerate(settings.steps)}
+    operations: dict[str, PictureStep | PicturePad | SmoothResize] = {
+        f"steps[{i}]": step for i, step in enumerate(settings.steps)
+    }
     if settings.pad is not None:
         operations["pad"] = settings.pad
+    if settings.smooth is not None:
+        operations["smooth"] = settings.smooth
     for name, operation in operations.items():
         sizes = [getattr(operation, field.name) for field in fields(operation)]
-        if any(isinstance(size, int) and not 1 <= size <= MAX_EDGE for size in sizes):
+        if any(type(size) is int and not 1 <= size <= MAX_EDGE for size in sizes):
             raise _contradiction(where, f"{at}.{name}", f"not a size from 1 to {MAX_EDGE} pixels")
         if isinstance(operation, ResizeEdge) and operation.divisor is not None and operation.longest is None:
             raise _contradiction(where, f"{at}.{name}.divisor", "without longest")
@@ -361,6 +378,20 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
             raise _contradiction(where, row, f"not {CHANNELS} numbers each")
         if 0 in normalization.std:
             raise _contradiction(where, f"{row}.std", "zero")
+
+
+def _validate_segmentation(manifest: Manifest, where: str) -> None:
+    settings, at = manifest.postprocessing.segmentation, "postprocessing.segmentation"
+    if settings is None:
+        return
+    if not settings.subtasks:
+        raise _contradiction(where, f"{at}.subtasks", "there is none")
+    outputs = len(manifest.graphs[manifest.graph_name("encoder")].outputs)
+    if outputs < (2 if settings.answers == "queries" else 1):
+        raise _contradiction(where, f"{at}.answers", f"{settings.answers!r}, of a graph with {outputs} output(s)")
+    size = settings.mask_size
+    if size is not None and (len(size) != 2 or not all(1 <= edge <= MAX_EDGE for edge in size)):
+        raise _contradiction(where, f"{at}.mask_size", f"not two sizes from 1 to {MAX_EDGE}")
 
 
 def _validate_tokenizer(manifest: Manifest, tokenizer: TokenizerSettings | None, where: str, at: str) -> None:

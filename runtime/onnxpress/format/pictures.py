@@ -45,12 +45,13 @@ class ResizeEdge:
 
 @dataclass(frozen=True, slots=True)
 class ResizeEdgeUp:
-    """The shorter edge to `shortest` pixels, the other in proportion, rounded down; then each edge up to the next
-    multiple of `divisor` pixels."""
+    """The shorter edge to `shortest` pixels, the other in proportion, rounded down, with `longest` as in `ResizeEdge`;
+    then each edge up to the next multiple of `divisor` pixels."""
 
     shortest: int
     divisor: int
     resample: Resample
+    longest: int | None = None
     op: Literal["resize-edge-up"] = "resize-edge-up"
 
 
@@ -74,6 +75,20 @@ class ResizeToMultiple:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeNear:
+    """Near to one size in pixels: both edges are scaled alike, as that edge is whose length changes by the smaller
+    share; then each goes to the nearest multiple of `multiple`, of two as near to the even one. `proportional` false:
+    each edge is scaled for itself."""
+
+    height: int
+    width: int
+    resample: Resample
+    multiple: int = 1
+    proportional: bool = True
+    op: Literal["resize-near"] = "resize-near"
+
+
+@dataclass(frozen=True, slots=True)
 class CenterCrop:
     """So many pixels from the middle. A picture that is smaller is set into a black one, half a pixel right of and
     below the middle where it cannot be in it."""
@@ -92,7 +107,24 @@ class CropShare:
     op: Literal["crop-share"] = "crop-share"
 
 
-PictureStep = Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | CenterCrop | CropShare
+@dataclass(frozen=True, slots=True)
+class PadToSquare:
+    """To a square, with black below or on the right."""
+
+    op: Literal["pad-to-square"] = "pad-to-square"
+
+
+PictureStep = (
+    PadToSquare
+    | Resize
+    | ResizeEdge
+    | ResizeEdgeUp
+    | ResizeWithin
+    | ResizeToMultiple
+    | ResizeNear
+    | CenterCrop
+    | CropShare
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +164,36 @@ class PadToMultiple:
     op: Literal["pad-to-multiple"] = "pad-to-multiple"
 
 
-PicturePad = PadToSize | PadToMultiple
+@dataclass(frozen=True, slots=True)
+class PadAround:
+    """Each edge of the numbers up to the next multiple of `divisor` pixels, with zeros on both sides; where they cannot
+    be as many on each, one more below or on the right."""
+
+    divisor: int
+    op: Literal["pad-around"] = "pad-around"
+
+
+@dataclass(frozen=True, slots=True)
+class PadMirrored:
+    """Each edge of the numbers up to a multiple of `divisor` pixels that is larger than it, with what is on the other
+    side of the lower and the right edge, as if they were mirrors: the last row first."""
+
+    divisor: int
+    op: Literal["pad-mirrored"] = "pad-mirrored"
+
+
+PicturePad = PadToSize | PadToMultiple | PadAround | PadMirrored
+
+
+@dataclass(frozen=True, slots=True)
+class SmoothResize:
+    """The scaled numbers, before they are normalized, to one size in pixels: smoothed along each edge that gets
+    shorter, then interpolated linearly, and kept within the least and the largest number that the picture had."""
+
+    height: int
+    width: int
+    op: Literal["smooth-resize"] = "smooth-resize"
+
 
 #: The graph's input, by name, that says which pixels are a picture's own: int64 (height, width), 1 there, 0 elsewhere.
 PIXEL_MASK = "pixel_mask"
@@ -141,9 +202,11 @@ PIXEL_MASK = "pixel_mask"
 @dataclass(frozen=True, slots=True)
 class ImageSettings:
     """How a picture becomes float32 (channels, height, width), the graph's input `input_names[0]`. With PIXEL_MASK
-    among the names, the graph is told which pixels are padding."""
+    among the names, the graph is told which pixels are padding. `smooth`: how its numbers are resized, of a processor
+    that resizes no 8-bit pixels."""
 
     input_names: tuple[str, ...]
     steps: tuple[PictureStep, ...] = ()
     values: PixelValues = PixelValues()
     pad: PicturePad | None = None
+    smooth: SmoothResize | None = None

@@ -62,6 +62,15 @@ def up_to_multiple(size: Pixels, divisor: int) -> Pixels:
     return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
 
 
+def near(size: Pixels, wanted: Pixels, multiple: int, *, proportional: bool) -> Pixels:
+    """Near to a size (`transformers.models.dpt.image_processing_dpt.get_resize_output_image_size`)."""
+    height, width = size
+    down, across = wanted[0] / height, wanted[1] / width
+    if proportional:
+        down = across = across if abs(1 - across) < abs(1 - down) else down
+    return round(down * height / multiple) * multiple, round(across * width / multiple) * multiple
+
+
 def share_of_shorter(size: Pixels, shares: tuple[float, float]) -> Pixels:
     """Shares of the shorter edge, rounded down (`PerceiverImageProcessorPil.center_crop`)."""
     return int(shares[0] * min(size)), int(shares[1] * min(size))

@@ -10,11 +10,15 @@ from typing import Any, Literal, Protocol, overload
 
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.depth_estimation import DepthEstimation
 from onnxpress.pipelines.feature_extraction import FeatureExtraction
 from onnxpress.pipelines.fill_mask import FillMask
 from onnxpress.pipelines.graph_model import GraphModel
 from onnxpress.pipelines.image_classification import ImageClassification
 from onnxpress.pipelines.image_feature_extraction import ImageFeatureExtraction
+from onnxpress.pipelines.image_segmentation import ImageSegmentation
+from onnxpress.pipelines.image_to_image import ImageToImage
+from onnxpress.pipelines.image_to_text import ImageToText
 from onnxpress.pipelines.multiple_choice import MultipleChoice
 from onnxpress.pipelines.question_answering import QuestionAnswering
 from onnxpress.pipelines.rewriting import Rewriting
@@ -55,6 +59,54 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ImageFeatureExtraction: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["image-segmentation"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ImageSegmentation: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["image-to-image"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ImageToImage: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["depth-estimation"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> DepthEstimation: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["image-to-text"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ImageToText: ...
 
     @overload
     def __call__(

@@ -48,6 +48,12 @@ _PICTURE = (
 
 _ROWS = (
     Task(
+        name="depth-estimation",
+        pipeline="onnxpress.pipelines.depth_estimation:DepthEstimation",
+        payload=_PICTURES,
+        probe=_PICTURE,
+    ),
+    Task(
         name="feature-extraction",
         pipeline="onnxpress.pipelines.feature_extraction:FeatureExtraction",
         evidence=Evidence(frozenset({"states", "vector"})),
@@ -68,6 +74,25 @@ _ROWS = (
     Task(
         name="image-feature-extraction",
         pipeline="onnxpress.pipelines.image_feature_extraction:ImageFeatureExtraction",
+        payload=_PICTURES,
+        probe=_PICTURE,
+    ),
+    Task(
+        name="image-to-text",
+        pipeline="onnxpress.pipelines.image_to_text:ImageToText",
+        payload=Payload(synonyms={**_PICTURES.synonyms, **_OF_GENERATION}),
+        probe=_PICTURE,
+        probe_options=_FEW,
+    ),
+    Task(
+        name="image-segmentation",
+        pipeline="onnxpress.pipelines.image_segmentation:ImageSegmentation",
+        payload=_PICTURES,
+        probe=_PICTURE,
+    ),
+    Task(
+        name="image-to-image",
+        pipeline="onnxpress.pipelines.image_to_image:ImageToImage",
         payload=_PICTURES,
         probe=_PICTURE,
     ),

@@ -51,10 +51,21 @@ from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import (
     LanguageSettings,
     Processors,
-    ProcessorSettings,
     Segmentation,
     SpecialToken,
     TokenizerSettings,
+)
+from onnxpress.format.sounds import (
+    RATES,
+    CopyFrames,
+    FitSamples,
+    MelBank,
+    MelScale,
+    SoundSettings,
+    Spectrum,
+    StandardizeBands,
+    StandardizeSamples,
+    Window,
 )
 
 from ...fixtures.manifests import manifest
@@ -83,7 +94,25 @@ VARIANT = st.builds(
         st.lists(st.builds(Timing, st.integers(), st.integers(), NUMBER, NUMBER)).map(tuple),
     ),
 )
-PROCESSOR = st.none() | st.builds(ProcessorSettings, st.just("tokenizer.json"), st.lists(TEXT).map(tuple))
+SOUND = st.none() | st.builds(
+    SoundSettings,
+    st.lists(TEXT, min_size=1, max_size=2).map(tuple),
+    st.integers(RATES.start, RATES.stop - 1),
+    st.tuples(
+        st.builds(StandardizeSamples, NUMBER) | st.builds(FitSamples, st.integers(1, 9000), st.booleans()),
+        st.builds(
+            Spectrum,
+            st.integers(2, 400),
+            st.integers(1, 400),
+            st.integers(400, 512),
+            st.sampled_from(get_args(Window)),
+            st.builds(MelBank, st.integers(1, 128), st.just(0.0), st.just(500.0), st.sampled_from(get_args(MelScale))),
+            base=st.sampled_from(["e", "10"]),
+        ),
+        st.builds(StandardizeBands, freedom=st.integers(0, 1)) | st.builds(CopyFrames, st.integers(1, 9)),
+    ),
+    st.booleans(),
+)
 TOKENIZER = st.none() | st.builds(
     TokenizerSettings,
     file=st.just("tokenizer.json"),
@@ -116,7 +145,7 @@ IMAGE = st.none() | st.builds(
     ),
     st.none() | st.builds(PadToSize, EDGE, EDGE) | st.builds(PadToMultiple, EDGE),
 )
-PROCESSORS = st.builds(Processors, TOKENIZER, IMAGE, PROCESSOR)
+PROCESSORS = st.builds(Processors, TOKENIZER, IMAGE, SOUND)
 POSTPROCESSING = st.builds(
     Postprocessing,
     labels=st.lists(TEXT).map(tuple),
@@ -204,10 +233,103 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], type[ArtifactError], st
         UnsupportedFormat,
         "unknown field 'tokenizer'",
     ),
-    "a processor's file is not listed": (
-        lambda m: m["processors"].update(audio={"file": "preprocessor_config.json", "input_names": ["input_values"]}),
+    "a sound's step is unknown": (
+        lambda m: m["processors"].update(audio={"input_names": ["x"], "rate": 16000, "steps": [{"op": "rotate"}]}),
+        UnsupportedFormat,
+        r"processors\.audio\.steps\[0\]: op is 'rotate'; this onnxpress knows scale-samples, .* Upgrade",
+    ),
+    "a sound of no rate": (
+        lambda m: m["processors"].update(audio={"input_names": ["x"], "rate": 0, "steps": []}),
         InvalidManifest,
-        r"processors\.audio\.file: 'preprocessor_config\.json' is not listed",
+        r"processors\.audio\.rate: not from 1000 to 384000",
+    ),
+    "frames before the spectrum": (
+        lambda m: m["processors"].update(
+            audio={"input_names": ["x"], "rate": 16000, "steps": [{"op": "limit-range", "range": 8.0}]}
+        ),
+        InvalidManifest,
+        r"processors\.audio\.steps\[0\]: limit-range before the spectrum",
+    ),
+    "two spectra": (
+        lambda m: m["processors"].update(
+            audio={
+                "input_names": ["x"],
+                "rate": 16000,
+                "steps": [
+                    {
+                        "op": "spectrum",
+                        "frame": 400,
+                        "hop": 160,
+                        "fft": 400,
+                        "window": "hann",
+                        "mels": {"bands": 8, "lowest": 0, "highest": 8000, "scale": "htk"},
+                    },
+                    {
+                        "op": "spectrum",
+                        "frame": 400,
+                        "hop": 160,
+                        "fft": 400,
+                        "window": "hann",
+                        "mels": {"bands": 8, "lowest": 0, "highest": 8000, "scale": "htk"},
+                    },
+                ],
+            }
+        ),
+        InvalidManifest,
+        r"processors\.audio\.steps\[1\]: spectrum after the spectrum",
+    ),
+    "frames longer than the transform": (
+        lambda m: m["processors"].update(
+            audio={
+                "input_names": ["x"],
+                "rate": 16000,
+                "steps": [
+                    {
+                        "op": "spectrum",
+                        "frame": 400,
+                        "hop": 160,
+                        "fft": 256,
+                        "window": "hann",
+                        "mels": {"bands": 8, "lowest": 0, "highest": 8000, "scale": "htk"},
+                    }
+                ],
+            }
+        ),
+        InvalidManifest,
+        r"processors\.audio\.steps\[0\]\.frame: not from 2 to fft",
+    ),
+    "a divisor of zero": (
+        lambda m: m["processors"].update(
+            audio={
+                "input_names": ["x"],
+                "rate": 16000,
+                "steps": [
+                    {
+                        "op": "spectrum",
+                        "frame": 400,
+                        "hop": 160,
+                        "fft": 400,
+                        "window": "hann",
+                        "mels": {"bands": 8, "lowest": 0, "highest": 8000, "scale": "htk"},
+                    },
+                    {"op": "shift-scale", "offset": 0.0, "divisor": 0.0},
+                ],
+            }
+        ),
+        InvalidManifest,
+        r"processors\.audio\.steps\[1\]\.divisor: zero",
+    ),
+    "a sound of endless length": (
+        lambda m: m["processors"].update(
+            audio={"input_names": ["x"], "rate": 16000, "steps": [{"op": "fit-samples", "samples": 1000000000000}]}
+        ),
+        InvalidManifest,
+        r"processors\.audio\.steps\[0\]\.samples: not from 1 to",
+    ),
+    "three inputs of a sound": (
+        lambda m: m["processors"].update(audio={"input_names": ["x", "y", "z"], "rate": 16000}),
+        InvalidManifest,
+        r"processors\.audio\.input_names: not one name or two",
     ),
     "a picture's step is unknown": (
         lambda m: m["processors"].update(image={"input_names": ["pixel_values"], "steps": [{"op": "rotate"}]}),

@@ -1,0 +1,216 @@
+"""Opens a sound from what a caller has: a path, bytes, a file object, a data URI, an array, or a mapping with a rate.
+
+What comes out is as transformers opens files (`transformers.audio_utils.load_audio` with soundfile): the mean of the
+channels, resampled by soxr's `soxr_hq`. What it turns into noise without a word (arrays of integers, several channels
+taken for several sounds, numbers that are none) is scaled, mixed or refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from io import BytesIO
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import InputError, MissingDependency
+from onnxpress.format.sounds import RATES
+
+Samples = NDArray[np.float32]
+
+#: Of one sound, at its own rate: 12 hours at 16 kHz, which take 2.8 GB as float32.
+MAX_SAMPLES = 700_000_000
+
+MAX_CHANNELS = 64
+
+#: An axis of at most so many entries is that of the channels of an array.
+_FEW = 8
+
+#: Frames that are read from a file at a time.
+_BLOCK = 1 << 20
+
+_DATA_URI = "data:"
+_URLS = ("http://", "https://", "ftp://")
+_KINDS = "a path, bytes, a file object, a float array, or {'array': ..., 'sampling_rate': ...}"
+
+
+def open_sound(raw: Any, rate: int, channel: int | None = None) -> Samples:
+    """float32 (samples,) at `rate`, from -1 to 1.
+
+    Args:
+        raw: a path, bytes, a binary file object or a data URI of a file; an array at `rate`, (samples,), (samples,
+            channels) or (channels, samples), of floats or of integers, which are divided by the greatest of their
+            kind; or a mapping of "array" or "raw" and "sampling_rate", or of "path" or "bytes".
+        rate: samples a second.
+        channel: which channel is heard, from 0; None: the mean of all.
+
+    Raises:
+        InputError: it is none of these, damaged, empty, too long, or has numbers that are none.
+        MissingDependency: what reads it is not installed.
+    """
+    if channel is not None and (not isinstance(channel, int) or isinstance(channel, bool) or channel < 0):
+        raise InputError(f"channel is {channel!r}; it must be a number from 0, or None for the mean of all channels.")
+    if isinstance(raw, Mapping):
+        raw, of_array = _unwrapped(raw, rate)
+    else:
+        of_array = rate
+    if isinstance(raw, np.ndarray) or hasattr(raw, "__array__"):
+        name, samples, own_rate = "The array", _of_array(np.asarray(raw), channel), of_array
+    else:
+        name, samples, own_rate = _read(raw, channel)
+    if not len(samples):
+        raise InputError(f"{name} holds no sound.")
+    if not np.isfinite(samples).all():
+        raise InputError(f"{name} has samples that are no numbers (NaN or infinite): replace them first.")
+    return _resampled(samples, own_rate, rate)
+
+
+def _unwrapped(raw: Mapping[str, Any], rate: int) -> tuple[Any, int]:
+    """What a mapping holds, and the rate of its array; as transformers and datasets have them."""
+    for name in ("raw", "array"):
+        if raw.get(name) is not None:
+            if "sampling_rate" not in raw:
+                raise InputError(f"The mapping has {name!r} and no 'sampling_rate': add it, in samples a second.")
+            return np.asarray(raw[name]), _checked_rate(raw["sampling_rate"], "sampling_rate")
+    for name in ("bytes", "path"):
+        if raw.get(name) is not None:
+            return raw[name], rate
+    raise InputError(f"A sound is expected: {_KINDS}; the mapping has {', '.join(map(repr, raw)) or 'nothing'}.")
+
+
+def _checked_rate(rate: Any, name: str) -> int:
+    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or int(rate) not in RATES:
+        raise InputError(f"{name} is {rate!r:.40}; it must be from {RATES.start} to {RATES.stop - 1} samples a second.")
+    return int(rate)
+
+
+def _of_array(array: NDArray[Any], channel: int | None) -> Samples:
+    """float32 (samples,) of an array; its channels are on the axis with few entries."""
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"An array of samples must hold floats from -1 to 1, or integers, not {array.dtype}.")
+    if not array.size:
+        return np.empty(0, np.float32)
+    if array.ndim == 2:
+        if min(array.shape) > _FEW:
+            raise InputError(
+                f"An array of samples must be (samples,), (samples, channels) or (channels, samples), with at most "
+                f"{_FEW} channels, not {tuple(array.shape)}. Pass several sounds as a list."
+            )
+        array = array if array.shape[1] <= array.shape[0] else array.T
+    elif array.ndim != 1:
+        raise InputError(f"An array of samples must be (samples,) or (samples, channels), not {tuple(array.shape)}.")
+    if array.size > MAX_SAMPLES:
+        raise InputError(f"The array has {array.size} samples, more than the {MAX_SAMPLES} that are read: cut it.")
+    if array.dtype.kind in "iu":
+        info = np.iinfo(array.dtype)
+        middle = 0 if info.min < 0 else (info.max + 1) // 2
+        array = (array.astype(np.float64) - middle) / -float(info.min or -middle)
+    return _mixed(array.astype(np.float32, copy=False), channel, "The array")
+
+
+def _mixed(sound: NDArray[np.float32], channel: int | None, name: str) -> Samples:
+    """float32 (samples,) of (samples,) or (samples, channels): the mean of the channels, or one."""
+    channels = 1 if sound.ndim == 1 else sound.shape[1]
+    if channel is not None and channel >= channels:
+        raise InputError(f"channel={channel}: {name[0].lower()}{name[1:]} has {channels}, counted from 0.")
+    if sound.ndim == 1:
+        return sound
+    mixed: Samples = (
+        np.ascontiguousarray(sound[:, channel or 0]) if channels == 1 or channel is not None else (sound.mean(axis=1))
+    )
+    return mixed
+
+
+def _read(raw: Any, channel: int | None) -> tuple[str, Samples, int]:
+    """A file's name for messages, its samples and its rate."""
+    try:
+        import soundfile
+    except ImportError as error:
+        raise MissingDependency("Files of sound need soundfile: `pip install 'onnxpress[audio]'`.") from error
+
+    name, source = _source(raw)
+    with ExitStack() as opened:
+        if isinstance(source, Path):
+            try:
+                source = opened.enter_context(source.open("rb"))
+            except OSError as error:
+                raise InputError(f"{name} cannot be read ({error.strerror}).") from error
+        try:
+            file = opened.enter_context(soundfile.SoundFile(source))
+            _check(file, name)
+            blocks = []
+            while len(block := file.read(min(_BLOCK, MAX_SAMPLES // file.channels), "float32", always_2d=True)):
+                blocks.append(_mixed(block, channel, name))
+        except InputError:
+            raise
+        except Exception as error:  # soundfile raises its own kind, and TypeError of what it takes for raw samples
+            raise InputError(
+                f"{name} is damaged, or no sound of a format that is read (WAV, FLAC, OGG, Opus, MP3, AIFF and others "
+                f"of libsndfile): {str(error).splitlines()[0] if str(error) else type(error).__name__}"[:300]
+            ) from error
+        return name, np.concatenate(blocks) if blocks else np.empty(0, np.float32), file.samplerate
+
+
+def _check(file: Any, name: str) -> None:
+    if file.samplerate not in RATES:
+        raise InputError(f"{name} has {file.samplerate} samples a second; {RATES.start} to {RATES.stop - 1} are read.")
+    if file.channels > MAX_CHANNELS:
+        raise InputError(f"{name} has {file.channels} channels; at most {MAX_CHANNELS} are read.")
+    if file.frames > MAX_SAMPLES:
+        raise InputError(f"{name} has {file.frames} samples, more than the {MAX_SAMPLES} that are read: cut it.")
+
+
+def _source(raw: Any) -> tuple[str, Any]:
+    """What to call it, and what soundfile opens."""
+    if isinstance(raw, (bytes, bytearray, memoryview)):
+        return "The sound", BytesIO(raw)
+    if hasattr(raw, "read") and hasattr(raw, "seek"):
+        return f"The file {getattr(raw, 'name', '')!r:.80}".removesuffix(" ''"), raw
+    if isinstance(raw, str) and raw.startswith(_DATA_URI):
+        return "The data URI", BytesIO(_decoded(raw))
+    if isinstance(raw, str) and raw.lower().startswith(_URLS):
+        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
+    if not isinstance(raw, (str, os.PathLike)):
+        raise InputError(f"A sound is expected: {_KINDS}, not {type(raw).__name__}.")
+    try:
+        path = Path(raw)
+        is_file, there = path.is_file(), path.exists()
+    except (OSError, ValueError):  # a name that no system has, such as a text
+        is_file = there = False
+    if not is_file:
+        reason = "it is not a file" if there else "there is no such file"
+        raise InputError(f"{str(raw)[:80]!r} is to be a sound, and {reason}.")
+    return str(path), path
+
+
+def _decoded(uri: str) -> bytes:
+    head, comma, content = uri.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise InputError(f"{uri[:40]!r}... is no data URI of base64: data:audio/wav;base64,...")
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(f"{uri[:40]!r}... is no base64 ({error}).") from error
+
+
+def _resampled(samples: Samples, own_rate: int, rate: int) -> Samples:
+    """As `load_audio`: by soxr, to exactly as many samples as the duration has, rounded up."""
+    if own_rate == rate:
+        return np.ascontiguousarray(samples, np.float32)
+    try:
+        import soxr
+    except ImportError as error:
+        raise MissingDependency(
+            f"The sound has {own_rate} samples a second and the model reads {rate}: to resample it, soxr is needed: "
+            "`pip install 'onnxpress[audio]'`."
+        ) from error
+    wanted = ceil(len(samples) * rate / own_rate)
+    resampled = soxr.resample(samples, own_rate, rate, quality="soxr_hq")
+    return np.ascontiguousarray(np.pad(resampled, (0, max(0, wanted - len(resampled))))[:wanted], np.float32)
