@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 OPSET = 20
 
+#: The axis that inputs have whose pictures may be of any size.
+_HEIGHT = "height"
+
 #: How torch.export says that an axis which has to vary does not.
 _FIXED_AXIS = re.compile(r"static shape of (\d+) for dimension inputs\['(\w+)'\]\.shape\[(\d+)\]")
 
@@ -70,7 +73,7 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
         prefer_deferred_runtime_asserts_over_guards=True,
     )
     named_inputs = {_argument(tensor.name): inputs[tensor.name] for tensor in spec.inputs}
-    with _traceable(model, inputs), _uncollected(), torch.no_grad():
+    with _traceable(model, inputs, spec), _uncollected(), torch.no_grad():
         try:
             # Typed for transformers' own models; any module works.
             exporter: Any = OnnxExporter()  # type: ignore[no-untyped-call]
@@ -131,13 +134,15 @@ def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:
 
 
 @contextmanager
-def _traceable(model: Any, inputs: Mapping[str, torch.Tensor]) -> Iterator[None]:
+def _traceable(model: Any, inputs: Mapping[str, torch.Tensor], spec: GraphSpec) -> Iterator[None]:
     """Attention in plain operators, the form that graphs are optimized from, of windows in one form for all lengths,
-    and experts' products over the tokens that each expert gets, whose number is no size of Python's; restored on exit.
+    sizes of pictures that stay open, and experts' products over the tokens that each expert gets, whose number is no
+    size of Python's; restored on exit.
     """
     import torch
 
     from onnxpress_exporter.graphs.sliding_windows import one_graph_for_all_lengths, slides  # imports torch
+    from onnxpress_exporter.graphs.whole_numbers import sizes_left_open  # imports torch
 
     with ExitStack() as restored:
         attention = getattr(getattr(model, "config", None), "_attn_implementation", None)
@@ -150,6 +155,8 @@ def _traceable(model: Any, inputs: Mapping[str, torch.Tensor]) -> Iterator[None]
         restored.enter_context(_as_converted(torch.nn.Module.to))
         if slides(model):
             restored.enter_context(one_graph_for_all_lengths(model, inputs))
+        if any(_HEIGHT in tensor.axes for tensor in spec.inputs):
+            restored.enter_context(sizes_left_open(model))
         yield
 
 
