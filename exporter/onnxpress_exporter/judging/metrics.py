@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.fidelity import LOSS
+from onnxpress_exporter.judging.boxes import average_precision
 from onnxpress_exporter.judging.figures import edit_distance
 from onnxpress_exporter.judging.maps import score_depths, score_segments
 
@@ -225,6 +226,15 @@ def _read(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     }
 
 
+def _answered(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """[{"answer", ...}, ...] for each question, best first: the share that is the target, articles and case aside."""
+    right = [
+        normalized_answer(row[0]["answer"]) == normalized_answer(target)
+        for row, target in zip(answers, targets, strict=True)
+    ]
+    return {"accuracy": float(np.mean(right))}
+
+
 def words_of(text: str) -> list[str]:
     """Words in lower case; of scripts without spaces between words, each character."""
     return re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+", text.casefold())
@@ -246,8 +256,11 @@ def _next_tokens(answers: Sequence[tuple[int, int]], targets: Sequence[Any]) -> 
     return {"token accuracy": right / max(count, 1)}
 
 
+ANSWER = Scorer(("accuracy",), _answered)
 ANSWERS = Scorer(("exact match", "answer F1"), _answers)
 BEST_LABEL = Scorer(("accuracy", "F1 macro"), _best_label)
+#: Boxes of a picture, with all candidates in the answers.
+FOUND = Scorer(("mAP", "mAP@.5"), average_precision)
 DEPTHS = Scorer(("1 - abs-rel", "within 1.25"), score_depths)
 ENTITIES = Scorer(("entity F1",), _entities)
 LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
@@ -263,8 +276,8 @@ WORD = Scorer(("accuracy",), _words)
 WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
 SCORERS = (
-    *(ANSWERS, BEST_LABEL, ENTITIES, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
-    *(DEPTHS, READ, SEGMENTS, WRITTEN),
+    *(ANSWERS, BEST_LABEL, ENTITIES, FOUND, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
+    *(ANSWER, DEPTHS, READ, SEGMENTS, WRITTEN),
 )
 
 #: The names of all figures.

@@ -14,6 +14,7 @@ from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.adopted import Adapter, Adopted
+from onnxpress.format.boxes import DetectionSettings
 from onnxpress.format.older import upgrade
 from onnxpress.format.pictures import (
     CHANNELS,
@@ -146,7 +147,8 @@ class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
     the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
-    compared, where each has a graph of its own. `segmentation`: how segments of a picture are made."""
+    compared, where each has a graph of its own. `segmentation`: how segments of a picture are made. `detection`: how
+    boxes are."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -155,6 +157,7 @@ class Postprocessing:
     entailment: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
+    detection: DetectionSettings | None = None
     segmentation: SegmentationSettings | None = None
     pairs: PairScores | None = None
 
@@ -328,6 +331,8 @@ def _validate(manifest: Manifest, where: str) -> None:
     entailment = manifest.postprocessing.entailment
     if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
+    if (detection := manifest.postprocessing.detection) is not None and (detection.most or 1) < 1:
+        raise _contradiction(where, "postprocessing.detection.most", "not positive")
     _validate_segmentation(manifest, where)
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
 
