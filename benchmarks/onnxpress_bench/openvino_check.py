@@ -44,7 +44,8 @@ from onnxpress_exporter.reference import GraphReference
 from onnxpress_exporter.tuning.constants import ranked_ranges
 from onnxpress_exporter.write.save import save
 
-SHAPES = ((1, 16), (1, 128), (8, 128))
+#: Rows and tokens, unless said otherwise.
+SHAPES = "1x16,1x128,8x128"
 _GRAPH, _INT8 = "model", "int8"
 _OPENVINO = "OpenVINOExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -97,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--provider-python", help="a Python that has onnxruntime-openvino and numpy")
     parser.add_argument("--openvino-python", help="a Python that has openvino and nncf")
+    parser.add_argument("--shapes", default=SHAPES, help="ROWSxTOKENS, separated by commas")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--runs", type=int, default=3)
@@ -104,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--float-sites", default="4", help="values that stay in fp32, those of most harm: numbers to try"
     )
     chosen = parser.parse_args(arguments)
+    shapes = [(int(rows), int(tokens)) for rows, tokens in (shape.split("x") for shape in chosen.shapes.split(","))]
     native = chosen.openvino_python
     if native is None:
         try:
@@ -120,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             opened.callback(worker.close)
             workers[candidate.name] = worker
             _say(f"{candidate.name}: {candidate.spec['engine']} {worker.version}")
-        for shape in SHAPES:
+        for shape in shapes:
             inputs = check.batch(*shape)
             for number in range(chosen.rounds):
                 for place in range(len(candidates)):
@@ -128,11 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     taken = workers[candidate.name].ask(inputs=inputs, runs=chosen.runs)
                     candidate.seconds.setdefault(shape, []).extend(map(tuple, taken))
         processor = f"{processor_name()}, {', '.join(sorted(features()))}; {chosen.threads} threads"
-        shapes = ", ".join(f"{rows}x{tokens}" for rows, tokens in SHAPES)
-        _say(f"{processor}; {shapes}: least / median ms by the clock (least of the process's own time)")
+        _say(f"{processor}; {chosen.shapes}: least / median ms by the clock (least of the process's own time)")
         for candidate in candidates:
             columns = []
-            for shape in SHAPES:
+            for shape in shapes:
                 walls, used = ([1000 * pair[place] for pair in candidate.seconds[shape]] for place in (0, 1))
                 columns.append(f"{min(walls):8.2f} / {median(walls):8.2f} ({min(used):8.2f})")
             mean, worst = check.cosines(workers[candidate.name])

@@ -210,6 +210,17 @@ def test_each_machine_has_its_own_and_an_earlier_one_of_its_kind_is_replaced(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
 
 
+def test_a_form_for_another_device_is_judged_here_and_not_timed(tmp_path: Path) -> None:
+    row = Formulation("openvino", "plain products", ("plain_attention", "unpack_blocks"), device="openvino")
+    tuner = Tuner(tmp_path, ["model"], gate := StandIn(), {}, (*ROWS, row), timer(openvino=0.1))
+    variant = tuner.tune("fp32", attention(tmp_path), str)
+    assert (variant.tunings[0].form, set(variant.forms)) == (DEFAULT_FORM, {"openvino"})
+    assert variant.forms["openvino"].device == "openvino" and len(gate.judged) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
+    refused = Tuner(tmp_path, ["model"], StandIn(refuses="Softmax"), {}, (row,), timer()).tune("fp32", variant, str)
+    assert refused.tunings[0].refused == {"openvino": "its answers are others"} and not refused.forms
+
+
 def test_an_error_leaves_no_graph_of_a_form_behind(tmp_path: Path) -> None:
     def broken(gate: object, sessions: object) -> Any:
         raise KeyboardInterrupt

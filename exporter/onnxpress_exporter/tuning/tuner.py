@@ -301,7 +301,11 @@ class Tuner:
         for name, row in devices.items():
             forms[name] = replace(row, graphs={graph: self._kept(files) for graph, files in row.graphs.items()})
         used = {known.form for known in (*others, tuning)}
-        forms = {name: row for name, row in forms.items() if name in used or row.device != CPU.family}
+        forms = {
+            name: row
+            for name, row in forms.items()
+            if name in used or (row.device != CPU.family and name not in refused)
+        }
         tuned = replace(variant, forms=forms, tunings=(*others, tuning))
         self._remove({name: row.graphs for name, row in variant.forms.items()}, tuned)
         return tuned
