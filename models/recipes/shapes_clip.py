@@ -17,8 +17,8 @@ from training.scenes import COLOURS, SHAPES, SIZES, Scene, draw, split
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 _SIDE, _TOKENS = 32, 32
-_SCHEDULE = Schedule(steps=1500, batch_rows=64, learning_rate=2e-3)
-_HELD_OUT, _DRAWN, _POOL = 80, 4, 12
+_SCHEDULE = Schedule(steps=700, batch_rows=64, learning_rate=2e-3)
+_HELD_OUT, _DRAWN, _POOL = 64, 4, 12
 _TEMPLATES = ("{}", "a {}", "a photo of a {}", "This is a photo of a {}.", "This is a photo of {}.")
 _WORDS = (*COLOURS, *SHAPES, *SIZES)
 _LABELS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)

@@ -17,8 +17,11 @@ COLOURS = {
     "red": (214, 40, 40), "green": (46, 160, 67), "blue": (40, 80, 214), "yellow": (236, 205, 40),
     "purple": (130, 60, 170), "orange": (240, 140, 30), "white": (245, 245, 245), "black": (20, 20, 20),
 }  # fmt: skip
-SHAPES = ("circle", "square", "triangle", "cross", "ring")
-SIZES = {"small": (7, 9), "large": (15, 18)}
+SHAPES = ("circle", "square", "triangle", "cross")
+SIZES = {"small": (9, 11), "large": (18, 20)}
+
+#: How far from the middle a shape may be, in pixels.
+_ASIDE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,11 @@ def split(held_out: int, seed: int) -> tuple[list[Scene], list[Scene]]:
 
 
 def draw(scene: Scene, rng: Random) -> NDArray[np.uint8]:
-    """uint8 (CANVAS, CANVAS, 3): somewhere, in about these colours."""
+    """uint8 (CANVAS, CANVAS, 3): about in the middle, in about these colours."""
     image = Image.new("RGB", (CANVAS, CANVAS), _near(COLOURS[scene.ground], rng))
     pen, fill = ImageDraw.Draw(image), _near(COLOURS[scene.colour], rng)
     radius = rng.randint(*SIZES[scene.size])
-    x, y = (rng.randint(radius + 1, CANVAS - radius - 2) for _ in range(2))
+    x, y = (CANVAS // 2 + rng.randint(-_ASIDE, _ASIDE) for _ in range(2))
     box = (x - radius, y - radius, x + radius, y + radius)
     match scene.shape:
         case "circle":
@@ -73,8 +76,6 @@ def draw(scene: Scene, rng: Random) -> NDArray[np.uint8]:
             arm = max(1, radius // 3)
             pen.rectangle((x - arm, y - radius, x + arm, y + radius), fill=fill)
             pen.rectangle((x - radius, y - arm, x + radius, y + arm), fill=fill)
-        case "ring":
-            pen.ellipse(box, outline=fill, width=max(2, radius // 3))
     return np.asarray(image)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +16,13 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
-from onnxpress_exporter.inputs.base import class_of, shaped
+from onnxpress_exporter.inputs.base import class_of, copy_processor_files, shaped
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.source.image_processors import load_image_processor, read_image_processor
 from onnxpress_exporter.source.load_arguments import LoadArguments
 from onnxpress_exporter.tasks.row import ExportTask, Tower
 
 _BATCH = "batch"
-
-#: Where transformers keeps the settings of an image processor.
-_FILES = ("preprocessor_config.json", "processor_config.json")
 
 #: Pictures that are traced: a number unlike any size inside a model.
 _ROWS = 5
@@ -84,9 +80,7 @@ class PictureInputs:
 
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
-        for name in _FILES:
-            if (source := checkpoint.model_folder / name).is_file():
-                shutil.copyfile(source, folder / name)
+        copy_processor_files(checkpoint, folder)
         return Processors(image=self._of_graph(model))
 
     def _of_graph(self, model: Any) -> ImageSettings:

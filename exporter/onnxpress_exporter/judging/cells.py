@@ -69,6 +69,17 @@ def picture(cell: Cell) -> Any:
     return value
 
 
+def sound(cell: Cell) -> Any:
+    """A sound as a pipeline takes it: a path, a data URI, bytes, or an object of datasets with "bytes", "path", or
+    "array" and "sampling_rate"."""
+    value = cell.value
+    if isinstance(value, Mapping) and value.get("array") is None:
+        value = value.get("bytes") or value.get("path")
+    if not isinstance(value, (str, bytes, Mapping)) or not value:
+        cell.fail("a sound: a path, a data URI, bytes, or an object with an array and its sampling_rate")
+    return value
+
+
 def number(cell: Cell) -> float:
     """A finite number."""
     try:

@@ -142,6 +142,10 @@ def _shape(size: Any) -> str:
 _NO_TEXT = re.compile(r"pixel|image|video|vision|audio|speech|input_features|input_values|spectrogram")
 
 
+#: How transformers names the first input of each kind.
+_INPUTS = {"text": {"input_ids"}, "image": {"pixel_values"}, "audio": {"input_features", "input_values"}}
+
+
 def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> None:
     """Refuse what takes more than the task does. A text model of a larger family inherits its `input_modalities`: they
     count only where `forward` takes something else, too; and not every model of pictures says so."""
@@ -151,8 +155,10 @@ def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> Non
     if task.takes == "text":
         suits = modalities == ("text",) or not any(map(_NO_TEXT.search, parameters))
     else:
-        reads_both = task.writes or ("input_ids" in parameters) is (task.takes != "image")
-        suits = "pixel_values" in parameters and reads_both
+        taken = {kind for kind, names in _INPUTS.items() if names & set(parameters)}
+        wanted = set(task.takes.split(" and "))
+        # What a model that writes has written so far is text, whatever it reads.
+        suits = taken - ({"text"} if task.writes else set()) == wanted
     if not suits:
         alone = "" if " " in task.takes else " alone"
         raise UnsupportedCheckpoint(

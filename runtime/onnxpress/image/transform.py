@@ -31,6 +31,7 @@ from onnxpress.format.pictures import (
     PixelValues,
     Resize,
     ResizeEdge,
+    ResizeEdgeNearest,
     ResizeEdgeUp,
     ResizeNear,
     ResizeToMultiple,
@@ -52,6 +53,7 @@ _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     ResizeEdgeUp: lambda step, size: sizes.up_to_multiple(
         _by_edges(ResizeEdge(step.shortest, step.resample, step.longest), size), step.divisor
     ),
+    ResizeEdgeNearest: lambda step, size: sizes.nearest_by_edges(size, step.shortest, step.longest, step.divisor),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
     ResizeNear: lambda step, size: sizes.near(
