@@ -78,6 +78,7 @@ def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
                 settings,
                 backends=case.backends,
                 precisions=case.precisions,
+                sizes=Sizes(**case.inputs),
                 evaluation=rows,
             )
     if case.judged_docstrings:
