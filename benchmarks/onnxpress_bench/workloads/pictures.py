@@ -53,10 +53,11 @@ def answer(backend: Encodes, items: Sequence[Any]) -> Sequence[Any]:
 
 def load_processor(spec: BackendSpec) -> Any:
     """transformers' own image processor, on Pillow, which is what users of such backends have."""
-    from transformers import AutoImageProcessor
+    import transformers
 
-    load: Any = AutoImageProcessor.from_pretrained
-    return load(spec.folder, use_fast=False)
+    load: Any = transformers.AutoImageProcessor.from_pretrained
+    is_old = int(transformers.__version__.partition(".")[0]) < 5
+    return load(spec.folder, **({"use_fast": False} if is_old else {"backend": "pil"}))
 
 
 def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
