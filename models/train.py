@@ -29,6 +29,11 @@ MODELS = {
     "tiny-translator": "translator",
     "tiny-digits-vit": "digits_vit",
     "tiny-digits-convnet": "digits_convnet",
+    "tiny-sounds-ast": "sounds_ast",
+    "tiny-shapes-segmenter": "shapes_segmenter",
+    "tiny-shapes-clip": "shapes_clip",
+    "tiny-shapes-captioner": "shapes_captioner",
+    "tiny-words-ocr": "words_ocr",
 }
 
 

@@ -63,6 +63,38 @@ def hardly_timed() -> Iterator[None]:
         yield
 
 
+@cache
+def _list_conversions_once() -> None:
+    """torch.onnx lists its thousands of conversions anew for every graph: a tenth of the time that a tiny one takes."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    listed_for = cache(ONNXRegistry.from_torchlib)
+
+    def copied(opset_version: int) -> ONNXRegistry:
+        registry, listed = ONNXRegistry(), listed_for(opset_version)
+        registry.__dict__.update(listed.__dict__)
+        registry.functions = {target: list(conversions) for target, conversions in listed.functions.items()}
+        return registry
+
+    ONNXRegistry.from_torchlib = staticmethod(copied)  # type: ignore[method-assign, assignment]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traced_faster() -> Iterator[None]:
+    """Hundreds of graphs are traced in a run; PyTorch is imported where the first of them is."""
+    from onnxpress_exporter.graphs import trace
+
+    prepare = trace._traceable
+
+    def prepared(*arguments: Any) -> Any:
+        _list_conversions_once()
+        return prepare(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trace, "_traceable", prepared)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that lives as long as the run and is the same for all its workers."""
@@ -87,16 +119,34 @@ def tiny(shared: Path) -> Callable[..., Path]:
         from tests.fixtures.tiny import tiny_checkpoint
 
         folder = shared / "checkpoints" / _name(architecture, task, repr(sorted(config.items())))
-        with locked(folder):
-            if not folder.exists():
-                unfinished = folder.with_name(folder.name + ".unfinished")
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    tiny_checkpoint(architecture, task, unfinished, **config)
-                unfinished.rename(folder)
-        return folder
+        return _made_once(folder, lambda unfinished: tiny_checkpoint(architecture, task, unfinished, **config))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def describer(shared: Path) -> Callable[[str], Path]:
+    """`describer(name)` -> the folder of a checkpoint that writes about pictures, with random weights."""
+
+    @cache
+    def make(name: str) -> Path:
+        from tests.fixtures.tiny_describers import tiny_describer
+
+        return _made_once(shared / "checkpoints" / f"describer-{name}", lambda folder: tiny_describer(name, folder))
+
+    return make
+
+
+def _made_once(folder: Path, make: Callable[[Path], Any]) -> Path:
+    """A checkpoint that processes share: the first of them makes it."""
+    with locked(folder):
+        if not folder.exists():
+            unfinished = folder.with_name(folder.name + ".unfinished")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                make(unfinished)
+            unfinished.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

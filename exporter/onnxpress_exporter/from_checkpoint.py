@@ -30,7 +30,7 @@ from onnxpress_exporter.gate.lengths import LONGEST_TOKENS
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.gate.sizes import runs_at_any_size
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
-from onnxpress_exporter.graphs.generating import build, graph_info
+from onnxpress_exporter.graphs.generating import Built, graph_info
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.graphs.trace import check_runs, trace
 from onnxpress_exporter.inputs import read_inputs
@@ -94,7 +94,7 @@ def plan_from_checkpoint(
     )
     processors = inputs.write(row, checkpoint, folder, model)
     say("trace")
-    graphs = _built(model, layout) if row.writes else _traced(parts_to_trace)
+    graphs = _built(inputs.built(model), layout) if row.writes else _traced(parts_to_trace)
     say("save")
     files = _save(graphs.models, folder, folder / layout.folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
@@ -165,9 +165,10 @@ def _traced(traceable: Sequence[Traceable]) -> _Graphs:
     )
 
 
-def _built(model: Any, layout: WrittenLayout) -> _Graphs:
-    """Build the graphs of a model that writes."""
-    built = build(model)
+def _built(built: Built, layout: WrittenLayout) -> _Graphs:
+    """The graphs of a model that writes, as a layout has them."""
+    for name in built.seeing:
+        apply_passes(built.graphs[name], PRECISIONS[REFERENCE].passes)
     adapted = layout.adapt(built.graphs, built.settings)
     info = {name: graph_info(name, graph) for name, graph in adapted.graphs.items()}
     return _Graphs(adapted.graphs, info, {}, adapted.generation)

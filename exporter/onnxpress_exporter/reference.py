@@ -17,7 +17,7 @@ from onnxpress.engine.session import Session
 from onnxpress.engine.threads import default_threads
 from onnxpress.format.model import Trust
 from onnxpress_exporter.gate.base import fp32_in_words
-from onnxpress_exporter.gate.cases import Case
+from onnxpress_exporter.gate.cases import Case, Picture, encoded
 from onnxpress_exporter.gate.timing import PYTORCH
 
 if TYPE_CHECKING:
@@ -91,17 +91,21 @@ class TorchWriter:
 
         with torch.inference_mode():
             ids = torch.tensor([case.ids])
+            logits: Logits
             if case.source is None:
                 # Scores of every token of a long text are as large as a model.
                 keeps = last is not None and "logits_to_keep" in inspect.signature(self._model.forward).parameters
                 options = {"logits_to_keep": last} if keeps else {}
                 outputs = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **options)
+            elif isinstance(case.source, Picture):
+                logits = self._describer().logits(_tensors(case), ids)[0].float().numpy()
+                return logits if last is None else logits[-last:].copy()
             else:
                 source = torch.tensor([case.source])
                 outputs = self._model(
                     input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=ids, use_cache=False
                 )
-            logits: Logits = outputs.logits[0].float().numpy()
+            logits = outputs.logits[0].float().numpy()
         return logits if last is None else logits[-last:].copy()
 
     def step_logits(self, case: Case) -> Logits | None:
@@ -132,6 +136,10 @@ class TorchWriter:
 
         with torch.inference_mode(), self._plainly() as tokens:
             settings = GenerationConfig(max_new_tokens=count, num_beams=beams, do_sample=False, **tokens)  # type: ignore[no-untyped-call]
+            if isinstance(case.source, Picture):
+                begun = torch.tensor([case.ids])
+                rest: list[int] = self._describer().generate(_tensors(case), begun, settings)[0].tolist()
+                return rest[len(case.ids) :]
             ids = torch.tensor([case.ids if case.source is None else case.source])
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             if case.source is not None:
@@ -139,21 +147,39 @@ class TorchWriter:
             written: list[int] = self._model.generate(**inputs, generation_config=settings)[0].tolist()
         return written[len(case.ids) :]
 
+    def _describer(self) -> Any:
+        from onnxpress_exporter.graphs.describing import describer_of
+
+        return describer_of(self._model)
+
     @contextmanager
     def _plainly(self) -> Iterator[dict[str, Any]]:
         """Remove the checkpoint's defaults, which `generate` reads even where others are passed; yields its tokens."""
         from transformers import GenerationConfig
 
-        defaults = self._model.generation_config
+        writer = self._describer().writer if _looks(self._model) else self._model
+        defaults = writer.generation_config
         tokens = {name: getattr(defaults, name) for name in _TOKENS if getattr(defaults, name, None) is not None}
         if "pad_token_id" not in tokens:
             ends = tokens.get("eos_token_id", 0)
             tokens["pad_token_id"] = next(iter(ends), 0) if isinstance(ends, list) else ends
-        self._model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+        writer.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         try:
             yield tokens
         finally:
-            self._model.generation_config = defaults
+            writer.generation_config = defaults
+
+
+def _tensors(case: Case) -> dict[str, torch.Tensor]:
+    """What an encoder reads, (1, ...)."""
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in encoded([case])[0].items()}
+
+
+def _looks(model: Any) -> bool:
+    """Whether the model reads pictures."""
+    return getattr(model, "main_input_name", None) == "pixel_values"
 
 
 @contextmanager

@@ -12,8 +12,10 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from onnxpress_exporter.errors import NotBuildable, ReaderError
 from onnxpress_exporter.graphs import generating
-from onnxpress_exporter.graphs.build.reading import READERS
+from onnxpress_exporter.graphs.build import build_graphs
+from onnxpress_exporter.graphs.build.reading import READERS, read
 from onnxpress_exporter.graphs.generating import build
+from onnxpress_exporter.graphs.names import CROSS_DECODER
 from tests.fixtures import decoder_configs, decoders, encoder_decoder_configs, encoder_decoders
 
 #: Name -> model_type, its config.
@@ -38,10 +40,34 @@ UNKNOWN = {
     ("phi", "qk_layernorm"),
     ("stablelm", "qk_layernorm"),
 }
+#: Of model_types that look at what an encoder of another kind has read, and those that may, a config of a decoder.
+LOOKING: Mapping[str, dict[str, Any]] = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "add_cross_attention": True},
+    "mbart": {"d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "add_cross_attention": True},
+    "trocr": {"d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "add_cross_attention": True},
+}
 
 
 def test_every_reader_has_a_case() -> None:
-    assert {model_type.replace("-", "_") for model_type in TYPES} == READERS
+    assert {model_type.replace("-", "_") for model_type in (*TYPES, *LOOKING)} == READERS
+
+
+@pytest.mark.parametrize("model_type", LOOKING)
+def test_a_decoder_that_looks_is_built_with_what_it_looks_at_alone(model_type: str, no_tracing: None) -> None:
+    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    kind = CONFIG_MAPPING[model_type]
+    config = {**LOOKING[model_type], **ids, "vocab_size": 60}
+    for option, value in {**_booleans(kind(**config)), "is_decoder": True}.items():
+        turned = value if option in (*_USE, "add_cross_attention") else not value
+        model = decoders.tiny(kind(**{**config, "is_encoder_decoder": False, option: turned}))
+        graphs = build_graphs(read(model, looks=True))
+        assert list(graphs) == [CROSS_DECODER], option
+        with pytest.raises(NotBuildable, match="its layers look at what an encoder has read"):
+            read(model)
+
+
+def _booleans(config: Any) -> dict[str, bool]:
+    return {name: value for name, value in config.to_dict().items() if isinstance(value, bool)}
 
 
 def model_of(model_type: str, config: dict[str, Any]) -> torch.nn.Module:
@@ -68,7 +94,7 @@ def test_every_option_is_known_or_named(model_type: str, no_tracing: None) -> No
     """Each boolean of transformers' own config, turned over: built, or refused by the reader itself."""
     _, config = CASES[TYPES[model_type]]
     known = CONFIG_MAPPING[model_type](**config)
-    options = [name for name, value in known.to_dict().items() if isinstance(value, bool) and name not in _USE]
+    options = [name for name in _booleans(known) if name not in _USE]
     unknown = set()
     for option in options:
         changed = model_of(model_type, {**config, option: not getattr(known, option)})

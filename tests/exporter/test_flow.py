@@ -6,6 +6,7 @@ import json
 import threading
 from pathlib import Path
 
+import onnx_ir
 import pytest
 import torch
 
@@ -15,8 +16,10 @@ from onnxpress.format.fidelity import answers_of
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.flow import quantize
+from onnxpress_exporter.gate import lengths
 from onnxpress_exporter.judging.data import EvalData
 from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.quantize import quantizer
 from onnxpress_exporter.quantize.settings import Settings
 from tests.conftest import Exported
 from tests.fixtures.processes import HANG_S
@@ -28,7 +31,7 @@ def test_torch_has_as_many_threads_after_an_export_as_before(tmp_path: Path) -> 
     before = torch.get_num_threads()
     torch.set_num_threads(before + 3)
     try:
-        export(MODELS / "tiny-sentiment", tmp_path / "out")
+        export(MODELS / "tiny-lm", tmp_path / "out")
         assert torch.get_num_threads() == before + 3
     finally:
         torch.set_num_threads(before)
@@ -40,7 +43,7 @@ def test_two_threads_export_to_one_target(tmp_path: Path) -> None:
 
     def run() -> None:
         try:
-            results.append(export(MODELS / "tiny-sentiment", tmp_path / "out"))
+            results.append(export(MODELS / "tiny-lm", tmp_path / "out"))
         except InputError as error:
             results.append(error)
 
@@ -54,20 +57,14 @@ def test_two_threads_export_to_one_target(tmp_path: Path) -> None:
     assert "exists already" in str(refused)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     with onnxpress.pipeline(model=made) as pipe:
-        assert pipe("What a wonderful little restaurant!")
+        assert pipe("The horse", max_new_tokens=2)
 
 
-@pytest.fixture(scope="module")
-def sentiment(tmp_path_factory: pytest.TempPathFactory) -> onnxpress.Artifact:
-    return export(
-        MODELS / "tiny-sentiment", tmp_path_factory.mktemp("flow") / "sentiment", command="how it was exported"
-    )
-
-
-def test_quantize_records_its_command(sentiment: onnxpress.Artifact, tmp_path: Path) -> None:
-    made = quantize(sentiment.folder, "fp16", tmp_path / "out", command="onnxpress quantize sentiment")
-    assert made.manifest.provenance.command == "how it was exported && onnxpress quantize sentiment"
-    assert sentiment.manifest.provenance.command == "how it was exported"
+def test_quantize_records_its_command(tmp_path: Path) -> None:
+    prose = export(MODELS / "tiny-lm", tmp_path / "prose", command="how it was exported")
+    made = quantize(prose.folder, "fp16", tmp_path / "out", command="onnxpress quantize prose")
+    assert made.manifest.provenance.command == "how it was exported && onnxpress quantize prose"
+    assert prose.manifest.provenance.command == "how it was exported"
 
 
 def test_what_is_not_quantized_is_told_by_its_graph(exported: Exported, tmp_path: Path) -> None:
@@ -102,6 +99,23 @@ def test_a_language_model_is_judged_by_the_tokens_it_prefers(tmp_path: Path) -> 
     again = quantize(made.folder, "q4", settings=Settings({"token accuracy loss": 0.2}, evaluation=rows))
     other = again.manifest.variants["q4"].quality
     assert other is not None and other.measures["token accuracy of the reference"] == pytest.approx(reference, abs=1e-3)
+
+
+def test_of_a_large_model_less_is_asked_and_the_same_is_written(
+    monkeypatch: pytest.MonkeyPatch, exported: Exported, tmp_path: Path
+) -> None:
+    """A small model that counts as large: fewer texts, channels watched each for itself, weights rounded likewise."""
+    monkeypatch.setattr(lengths, "LARGE", 1)
+    monkeypatch.setattr(quantizer, "MOST_INTEGERS", 1)
+    plain = exported(MODELS / "tiny-lm")
+    variants = quantize(plain.folder, ("int8", "q8"), tmp_path / "out").manifest.variants
+    for name, agreement in (("int8", 0.96), ("q8", 0.98)):
+        quality = variants[name].quality
+        assert quality is not None and quality.measures["next-token agreement"] >= agreement
+        verified = plain.manifest.variants["fp32"].quality
+        assert verified is not None and 3 <= quality.inputs < verified.inputs
+    nodes = [node.op_type for node in onnx_ir.load(tmp_path / "out/onnx/model_int8.onnx").graph]
+    assert "MatMul" not in nodes and "MatMulIntegerToFloat" in nodes
 
 
 def test_a_translator_is_judged_by_what_it_writes(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "prophetnet": ("prophetnet", {}),
     "prophetnet-cased": ("prophetnet", {"do_lower_case": False}),
     "roc_bert": ("roc_bert", {}),
+    "siglip": ("siglip", {}),
+    "siglip-cased": ("siglip", {"do_lower_case": False}),
 }
 
 # Where tokenizers differ: composition, spaces, what sentencepiece escapes, ties, codes, special tokens, their variants.

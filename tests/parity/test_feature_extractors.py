@@ -18,7 +18,8 @@ from onnxpress.audio.transform import SoundTransform
 from onnxpress.errors import InputError
 from onnxpress.format.sounds import StandardizeBands
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
-from onnxpress_exporter.source.feature_extractors import READERS, read_feature_extractor, trial_sounds
+from onnxpress_exporter.judging.sounds import voice
+from onnxpress_exporter.source.feature_extractors import READERS, read_feature_extractor
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "whisper": ("WhisperFeatureExtractor", {}),
@@ -101,7 +102,7 @@ def test_what_is_at_random_is_refused() -> None:
 
 def test_longer_sounds_of_clap_are_cut_at_their_beginning() -> None:
     program = read_feature_extractor(built("clap, one piece"))
-    *_, sound = trial_sounds(48_000)
+    sound = voice(48_000, 11.1, 0)
     transform = SoundTransform(program)
     assert len(sound) > 480_000
     np.testing.assert_array_equal(transform(sound).values, transform(sound[:480_000]).values)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from onnxpress import InputError, pipeline
@@ -130,9 +130,11 @@ def test_any_text_against_the_model_itself(
 ) -> None:
     checkpoint = trained(name) if name.startswith("tiny-") else tiny(name, TASK)
     pipe, theirs = ours(checkpoint, TASK), direct(checkpoint)
+    # The trained one reads more at once, and takes ten times as long.
+    longest, share = (24, 3) if name == "tiny-qa" else (40, 1)
 
-    @parity
-    @given(question=texts(min_parts=1, max_parts=3), context=texts(min_parts=1, max_parts=40))
+    @settings(parity, max_examples=parity.max_examples // share)
+    @given(question=texts(min_parts=1, max_parts=3), context=texts(min_parts=1, max_parts=longest))
     def check(question: str, context: str) -> None:
         assume(question and context)
         room = pipe.processor.settings.max_length // 3
@@ -146,7 +148,10 @@ def test_any_text_against_the_model_itself(
             assert answers[obtained["answer"].lower()]["score"] == pytest.approx(best, abs=SCORE)
         impossible = pipe(question=question, context=context, handle_impossible_answer=True, top_k=1000)
         entries = impossible if isinstance(impossible, list) else [impossible]
-        assert any(one["answer"] == "" and one["score"] == pytest.approx(null, abs=SCORE) for one in entries)
+        # A long context may have a thousand answers that are all likelier than none.
+        least = min(one["score"] for one in entries) if len(entries) == 1000 else 0.0
+        empty = [one["score"] for one in entries if one["answer"] == ""]
+        assert pytest.approx(null, abs=SCORE) in empty or least >= null - SCORE > 0
         for one in entries:
             assert context[one["start"] : one["end"]] == one["answer"]
 

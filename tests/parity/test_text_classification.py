@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 import onnxpress
 from onnxpress import Artifact
@@ -149,7 +149,7 @@ def test_trained_on_pairs(
     checkpoint = trained(name)
     pipe, theirs = ours(checkpoint, TASK, "zero-shot-classification"), reference(checkpoint, TASK)
 
-    @parity
+    @settings(parity, max_examples=parity.max_examples // 3)
     @given(text=texts(), pair=texts(max_parts=4))
     def check(text: str, pair: str) -> None:
         inputs = {"text": text, "text_pair": pair}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnxpress import InputError, pipeline
 from tests.fixtures.store import Store
 from tests.fixtures.tiny_tokenizers import WORDS
-from tests.fixtures.tiny_towers import TOWERS, tiny_tower_checkpoint
+from tests.fixtures.tiny_towers import DETECTORS, TOWERS, tiny_tower_checkpoint
 from tests.parity.alike import assert_alike
 from tests.parity.test_pictures import PICTURES, picture
 
@@ -25,18 +25,18 @@ LABELS = ["cat", "the quick brown fox", "two dogs and more words in Paris", "x",
 @pytest.fixture(scope="module")
 def pair(
     tmp_path_factory: pytest.TempPathFactory, store: Store, reference: Callable[..., Any]
-) -> Callable[[str], tuple[Any, Any]]:
+) -> Callable[..., tuple[Any, Any]]:
     """`pair(architecture)` -> our pipeline and transformers'."""
 
-    def open_both(name: str) -> tuple[Any, Any]:
+    def open_both(name: str, task: str = TASK) -> tuple[Any, Any]:
         checkpoint = tiny_tower_checkpoint(name, tmp_path_factory.mktemp("towers") / name)
-        return pipeline(model=store.artifact(checkpoint)), reference(checkpoint, TASK)
+        return pipeline(model=store.artifact(checkpoint)), reference(checkpoint, task)
 
     return open_both
 
 
 @pytest.fixture(scope="module")
-def clips(pair: Callable[[str], tuple[Any, Any]]) -> tuple[Any, Any]:
+def clips(pair: Callable[..., tuple[Any, Any]]) -> tuple[Any, Any]:
     return pair("clip")
 
 
@@ -119,8 +119,21 @@ def test_wrong_calls_say_what_to_pass(clips: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector(name: str, pair: Callable[..., tuple[Any, Any]]) -> None:
+    ours, theirs = pair(name, "zero-shot-object-detection")
+    for options in ({}, {"threshold": 0.5}, {"threshold": 0.0, "top_k": 7}, {"top_k": 0}):
+        expected = theirs(PICTURES, candidate_labels=LABELS, **options)
+        assert_alike(ours(PICTURES, LABELS, **options), expected)
+        assert_alike([ours(image, LABELS, **options) for image in PICTURES], expected)
+    assert_alike(ours(PICTURES[0], "cat, x"), theirs(PICTURES[0], candidate_labels="cat, x"))
+    own = [LABELS[:1], LABELS[1:], *[["x"]] * (len(PICTURES) - 2)]
+    assert_alike(ours(PICTURES, own), theirs(PICTURES, candidate_labels=own))
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", TOWERS)
-def test_every_architecture(name: str, pair: Callable[[str], tuple[Any, Any]]) -> None:
+def test_every_architecture(name: str, pair: Callable[..., tuple[Any, Any]]) -> None:
     ours, theirs = pair(name)
     expected = theirs(PICTURES, candidate_labels=LABELS)
     assert_alike(_by_label(ours(PICTURES, LABELS)), _by_label(expected))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from onnxpress.format.fidelity import LOSS
 from onnxpress_exporter.judging import metrics
+from onnxpress_exporter.judging.maps import UNKNOWN, LabelMap
 from onnxpress_exporter.judging.metrics import (
     METRICS,
     OF_REFERENCE,
@@ -37,26 +38,45 @@ NUMBER = st.integers(-50, 50).map(lambda value: value / 10)
 KINDS = {
     "answers": metrics.ANSWERS,
     "best label": metrics.BEST_LABEL,
+    "depths": metrics.DEPTHS,
     "entities": metrics.ENTITIES,
     "label": metrics.LABEL,
     "next tokens": metrics.NEXT_TOKENS,
     "number": metrics.NUMBER,
     "ranking": metrics.RANKING,
+    "segments": metrics.SEGMENTS,
     "several labels": metrics.SEVERAL_LABELS,
     "similarity": metrics.SIMILARITY,
     "word": metrics.WORD,
     "written": metrics.WRITTEN,
 }
 
+
+def _grid(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    return np.array(values).reshape(2, 3)
+
+
+def _masks(target: LabelMap) -> list[dict[str, Any]]:
+    return [
+        {"label": label, "score": None, "mask": np.uint8(255) * (target.places == number)}
+        for number, label in enumerate(target.labels)
+        if (target.places == number).any()
+    ]
+
+
 #: kind -> a target at random.
 TARGETS: dict[str, st.SearchStrategy[Any]] = {
     "answers": st.lists(st.sampled_from(("Rome", "the old bridge", "52 people", "in May")), max_size=2).map(tuple),
     "best label": st.sampled_from(LABELS),
+    "depths": st.lists(st.sampled_from((0.0, 0.5, 2.0)), min_size=6, max_size=6).filter(any).map(_grid),
     "entities": st.frozensets(SPAN, max_size=3).map(lambda spans: (TEXT, spans)),
     "label": st.sampled_from(LABELS),
     "next tokens": st.integers(1, 40),
     "number": NUMBER,
     "ranking": st.lists(st.sampled_from((0.0, 1.0, 2.0)), min_size=2, max_size=14).map(tuple),
+    "segments": st.lists(st.sampled_from((UNKNOWN, 0, 1, 2)), min_size=6, max_size=6)
+    .filter(lambda places: set(places) != {UNKNOWN})
+    .map(lambda places: LabelMap(LABELS, _grid(places))),
     "several labels": st.frozensets(st.sampled_from(LABELS)),
     "similarity": st.integers(-10, 10).map(lambda value: value / 10),
     "word": st.sampled_from(("Film", "book", "song")),
@@ -72,6 +92,7 @@ def _vectors(cosine: float) -> list[np.ndarray[Any, Any]]:
 RIGHT: dict[str, Callable[[Any], list[Any]]] = {
     "answers": lambda right: [{"answer": right[0].upper() + "." if right else "", "score": 0.9}],
     "best label": lambda label: [{"labels": [label, "other"], "scores": [0.9, 0.1]}],
+    "depths": lambda depth: [{"predicted_depth": depth.astype(np.float32)}],
     "entities": lambda target: [
         [{"entity_group": group, "start": start - (start > 0), "end": end} for group, start, end in target[1]]
     ],
@@ -79,6 +100,7 @@ RIGHT: dict[str, Callable[[Any], list[Any]]] = {
     "next tokens": lambda count: [(count, count)],
     "number": lambda value: [[{"label": "score", "score": value}]],
     "ranking": lambda grades: [[{"index": int(i), "score": 0.0} for i in np.argsort(grades, kind="stable")[::-1]]],
+    "segments": lambda target: [_masks(target)],
     "several labels": lambda labels: [[{"label": one, "score": 0.5 if one in labels else 0.49} for one in LABELS]],
     "similarity": _vectors,
     "word": lambda word: [[{"token_str": f" {word.lower()}", "score": 0.9}]],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from onnxpress.errors import InputError
 from onnxpress.format.manifest import Manifest
@@ -156,6 +160,59 @@ def test_pictures_come_in_many_forms(cell: Any, item: Any) -> None:
         read(of("image-classification"), {"img": 7, "label": "yes"}, {"img": cell, "label": 0})
 
 
+def png(pixels: Any) -> bytes:
+    file = BytesIO()
+    Image.fromarray(np.array(pixels)).save(file, "PNG")
+    return file.getvalue()
+
+
+PICTURE = png(np.zeros((2, 3, 3), np.uint8))
+
+
+def segment_rows(mask: Any) -> Any:
+    row = {"image": PICTURE, "mask": mask}
+    return read(of("image-segmentation", ("ground", "sky")), row, row)
+
+
+def test_a_map_of_labels_belongs_to_each_picture(tmp_path: Path) -> None:
+    mask = png(np.array([[0, 1, 255], [1, 1, 0]], np.uint8))
+    evaluation = segment_rows(mask)
+    assert (evaluation.items, evaluation.options) == ([PICTURE] * 2, {"subtask": "semantic"})
+    assert evaluation.targets[0].places.tolist() == [[0, 1, -1], [1, 1, 0]]
+    (tmp_path / "mask.png").write_bytes(mask)
+    in_text = f"data:image/png;base64,{base64.b64encode(mask).decode()}"
+    for other in (str(tmp_path / "mask.png"), {"bytes": mask}, in_text):
+        assert np.array_equal(segment_rows(other).targets[1].places, evaluation.targets[1].places)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (png(np.zeros((3, 3), np.uint8)), r"row 1, column 'mask': the map has 3x3 pixels, and its picture 3x2"),
+        (png(np.full((2, 3), 7, np.uint8)), r"a pixel is 7, and the model's labels are 0 to 1 \(255: unknown\)"),
+        (png(np.full((2, 3), 255, np.uint8)), r"no pixel of the map is known"),
+        (PICTURE, r"expected a picture of one channel.*this has the shape \(2, 3, 3\)"),
+        (b"no picture", r"which cannot be read"),
+        ("no file.png", r"which cannot be read"),
+        (7, r"expected a picture: a path, a data URI or bytes"),
+    ],
+)
+def test_what_no_map_of_labels_is(mask: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        segment_rows(mask)
+
+
+def test_depths_are_pictures_or_arrays(tmp_path: Path) -> None:
+    depth = np.array([[0, 1, 500], [2, 3, 4]], np.uint16)
+    np.save(tmp_path / "depth.npy", depth / 2)
+    for cell, scale in ((png(depth), 1), (str(tmp_path / "depth.npy"), 2)):
+        row = {"image": PICTURE, "depth": cell}
+        assert np.array_equal(read(of("depth-estimation"), row, row).targets[0] * scale, depth)
+    row = {"image": PICTURE, "depth": png(np.zeros((2, 3), np.uint8))}
+    with pytest.raises(InputError, match=r"row 1, column 'depth': no depth of the map is above 0"):
+        read(of("depth-estimation"), row, row)
+
+
 def test_pairs_of_sentences_become_two_items_each() -> None:
     rows = [{"sentence1": f"a{i}", "sentence2": f"b{i}", "score": i} for i in range(2)]
     found = read(of("sentence-similarity"), *rows)
@@ -260,6 +317,7 @@ def test_what_a_task_cannot_be_measured_with(
 
 #: The rows that the trained checkpoints come with, as people find them: usual names, no options.
 SHIPPED = {
+    "tiny-sounds-ast": ("audio-classification", "examples.jsonl"),
     "tiny-digits-vit": ("image-classification", "examples.jsonl"),
     "tiny-mlm": ("fill-mask", "examples.jsonl"),
     "tiny-ner": ("token-classification", "examples.jsonl"),

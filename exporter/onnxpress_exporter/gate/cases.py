@@ -1,26 +1,51 @@
 """The texts, as token ids, that graphs which write text are compared on. Knows neither torch nor a graph.
 
-A decoder alone reads a text; after an encoder, it reads what the model itself writes about one.
+A decoder alone reads a text; after an encoder, it reads what the model itself writes about a text or a picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxpress.errors import InputError
+from onnxpress.format.pictures import ImageSettings
+from onnxpress.image.opening import open_picture
+from onnxpress.image.transform import Transform
+from onnxpress.pipelines.collators import Stack
+from onnxpress.pipelines.pictures import picture_sample
+from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate.lengths import LONGEST_TOKENS, far_tokens
+from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pictures, verification_pictures
 from onnxpress_exporter.judging.samples import SINGLES, far_text
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
-#: Tokens of one text that variants are judged on, and of all together.
-PASSAGE_TOKENS, JUDGED_TOKENS = 192, 3072
-#: Texts that quantization watches.
-CALIBRATION_TOKENS = 4096
+#: Tokens of one text that variants are judged on, or that quantization watches.
+PASSAGE_TOKENS = 192
 #: Tokens that the model writes of each text an encoder has read.
 WRITTEN_TOKENS = 24
 #: Sentences that make one passage.
 _SENTENCES = 6
+
+_STACK = Stack()
+
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """What an encoder reads of a picture, by input of its graph, without the axis of the batch; and what it costs."""
+
+    sample: Sample
+
+    def __len__(self) -> int:
+        return self.sample.cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +54,17 @@ class Case:
 
     name: str
     ids: tuple[int, ...]
-    source: tuple[int, ...] | None = None
+    source: tuple[int, ...] | Picture | None = None
+
+    @property
+    def text(self) -> tuple[int, ...] | None:
+        """The text that an encoder reads; None: there is none."""
+        return None if isinstance(self.source, Picture) else self.source
+
+    @property
+    def key(self) -> Hashable:
+        """Only cases of one key can be read together."""
+        return _STACK.key(self.source.sample) if isinstance(self.source, Picture) else None
 
     def followed_by(self, ids: Sequence[int]) -> Case:
         """The same text, with these tokens after it."""
@@ -44,13 +79,85 @@ class Ends:
     ends: tuple[int, ...]
 
 
+def encoded(cases: Sequence[Case]) -> tuple[Arrays, NDArray[np.int64] | None]:
+    """What an encoder's graph takes of cases of one key, and which places of it are no padding; None: all."""
+    if isinstance(cases[0].source, Picture):
+        samples = [case.source.sample for case in cases if isinstance(case.source, Picture)]
+        return dict(_STACK.collate(samples).arrays), None
+    texts = [case.text or () for case in cases]
+    ids, mask = np.zeros((2, len(texts), max(map(len, texts))), np.int64)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)], mask[row, : len(text)] = text, 1
+    return {"input_ids": ids, "attention_mask": mask}, mask
+
+
 #: Goes on after a case: the likeliest tokens, at most so many.
 Write = Callable[[Case, int], Sequence[int]]
 
 
+class MakesCases(Protocol):
+    """Where the cases of a model come from. `limit`: the most tokens of a row; `start`: the token that a decoder begins
+    with after an encoder, None without one."""
+
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def start(self) -> int | None: ...
+
+    def verification(self, write: Write) -> list[Case]:
+        """The awkward inputs of every export."""
+
+    def far(self, weights: int, vocabulary: int, write: Write) -> Case | None:
+        """An input as long as the model takes; None: the usual ones are."""
+
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Inputs of so many tokens together that calibration does not see."""
+
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Inputs of so many tokens together that rounding may look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """Converts pictures to cases: the decoder reads what the model writes about them. Implements `MakesCases`."""
+
+    settings: ImageSettings
+    limit: int | None
+    start: int
+
+    def verification(self, write: Write) -> list[Case]:
+        """Awkward pictures; those of a shape that the program refuses are left out."""
+        return list(self._cases(verification_pictures(), write))
+
+    def far(self, weights: int, vocabulary: int, write: Write) -> None:
+        """Of pictures the usual ones are as large as they get."""
+
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Pictures, none of which calibration sees, with so many tokens written of them together."""
+        return _within(self._cases(_numbered(judged_pictures()), write), tokens)
+
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Pictures that rounding may look at, with so many tokens written of them together."""
+        return _within(self._cases(_numbered(calibration_pictures()), write), tokens)
+
+    def _cases(self, pictures: Iterable[tuple[str, NDArray[np.uint8]]], write: Write) -> Iterator[Case]:
+        transform, most = Transform(self.settings), min(LONGEST_TOKENS, self.limit or LONGEST_TOKENS)
+        for name, pixels in pictures:
+            try:
+                sample = picture_sample(transform, open_picture(pixels))
+            except InputError:
+                continue
+            begun = Case(name, (self.start,), Picture(sample))
+            yield begun.followed_by(write(begun, min(WRITTEN_TOKENS, most - 1)))
+
+
+def _numbered(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    yield from ((f"picture {number}", pixels) for number, pixels in enumerate(pictures))
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Converts texts to cases.
+    """Converts texts to cases. Implements `MakesCases`.
 
     `limit`: the most tokens of a row; `start`: the token that a decoder begins with after an encoder, None without one.
     """
@@ -72,13 +179,13 @@ class Reader:
         name = f"{tokens} tokens, as many as are verified"
         return next(self._cases([(name, far_text(tokens))], tokens, write), None)
 
-    def judged(self, write: Write) -> list[Case]:
-        """Real texts, none of which calibration sees."""
-        return _within(self._cases(self._passages(JUDGED), PASSAGE_TOKENS, write), JUDGED_TOKENS)
+    def judged(self, write: Write, tokens: int) -> list[Case]:
+        """Real texts of so many tokens together, none of which calibration sees."""
+        return _within(self._cases(self._passages(JUDGED), PASSAGE_TOKENS, write), tokens)
 
-    def calibration(self, write: Write) -> list[Case]:
-        """Real texts that rounding may look at."""
-        return _within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), CALIBRATION_TOKENS)
+    def calibration(self, write: Write, tokens: int) -> list[Case]:
+        """Real texts of so many tokens together that rounding may look at."""
+        return _within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), tokens)
 
     def _passages(self, sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Sentences alone for an encoder, which reads one at a time; passages of several for the rest."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
-from onnxpress_exporter.gate.cases import Case
+from onnxpress_exporter.gate.cases import Case, encoded
 
 Logits = NDArray[np.float32]
 
@@ -42,13 +42,8 @@ class Graphs:
         room = max(len(case.ids) for case in cases) + more
         if self.start is None:
             return self._model.start(len(cases), room)  # type: ignore[union-attr]
-        longest = max(len(case.source or ()) for case in cases)
-        ids = np.zeros((len(cases), longest), np.int64)
-        mask = np.zeros((len(cases), longest), np.int64)
-        for row, case in enumerate(cases):
-            source = case.source or ()
-            ids[row, : len(source)], mask[row, : len(source)] = source, 1
-        return self._model.encode(ids, mask, room)  # type: ignore[union-attr]
+        arrays, mask = encoded(cases)
+        return self._model.read(arrays, room, mask)  # type: ignore[union-attr]
 
     def logits(self, case: Case, last: int | None = None) -> Logits:
         """float32 (tokens, vocabulary): what may follow each of the case's tokens, or of the `last` ones."""
@@ -77,7 +72,7 @@ class Graphs:
         """At most `count` tokens by the runtime's own search, without sampling and without rules."""
         decoder = self.opened([case], count)
         config = GenerationConfig(max_new_tokens=count, num_beams=beams, eos_token_id=self._ends)
-        texts = None if case.source is None else [case.source]
+        texts = None if case.text is None else [case.text]
         (completions,) = complete(decoder, [case.ids], config, texts=texts)
         decoder.close()
         return list(completions[0].ids)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxpress.format.manifest import GraphInfo
 from onnxpress.generation.decoders.graph import OF_PROMPT
-from onnxpress_exporter.gate.cases import Case
+from onnxpress_exporter.gate.cases import Case, encoded
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -25,19 +25,20 @@ STEPS = 48
 
 
 def encoder_inputs(case: Case) -> Arrays:
-    """The text that an encoder reads: int64 (1, tokens)."""
-    ids = np.array([case.source], np.int64)
-    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    """What an encoder reads: a text, int64 (1, tokens), or a picture."""
+    return encoded([case])[0]
 
 
-def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[str, NDArray[Any]]) -> Arrays:
+def decoder_inputs(info: GraphInfo, case: Case, shared: bool, read: Mapping[str, NDArray[Any]]) -> Arrays:
     """The whole text of a decoder, read at once, with an empty past.
 
     Args:
         shared: whether its cache is one that it writes in place.
-        encoded: the outputs of the encoder on the same case.
+        read: the outputs of the encoder on the same case.
     """
     count = len(case.ids)
+    # Keys and values (texts, heads, encoder_sequence, size), or states (texts, encoder_sequence, width).
+    seen = next((array.shape[-2] for array in read.values()), 0)
     known: Arrays = {
         "input_ids": np.array([case.ids], np.int64),
         "position_ids": np.arange(count, dtype=np.int64)[None],
@@ -46,16 +47,16 @@ def decoder_inputs(info: GraphInfo, case: Case, shared: bool, encoded: Mapping[s
         "total_sequence_length": np.array(count, np.int32),
         "logits_to_keep": np.arange(count, dtype=np.int64),
         "with_log_normalizer": np.array(False),
-        "encoder_attention_mask": np.ones((1, len(case.source or ())), np.int64),
+        "encoder_attention_mask": np.ones((1, seen), np.int64),
     }
-    if STATES in encoded:  # of which the decoder itself makes keys and values, in the call that has no past
-        known |= {"encoder_hidden_states": encoded[STATES], "use_cache_branch": np.zeros(1, bool)}
+    if STATES in read:  # of which the decoder itself makes keys and values, in the call that has no past
+        known |= {"encoder_hidden_states": read[STATES], "use_cache_branch": np.zeros(1, bool)}
     arrays: Arrays = {}
     for tensor in info.inputs:
         if tensor.name in known:
             arrays[tensor.name] = known[tensor.name]
-        elif (present := tensor.name.replace("past_key_values.", "present.", 1)) in encoded:
-            arrays[tensor.name] = encoded[present]
+        elif (present := tensor.name.replace("past_key_values.", "present.", 1)) in read:
+            arrays[tensor.name] = read[present]
         else:
             _, heads, _, size = tensor.axes
             arrays[tensor.name] = np.zeros((1, int(heads), count if shared else 0, int(size)), np.float32)

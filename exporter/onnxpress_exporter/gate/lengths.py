@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from onnxpress.format.precisions import REFERENCE
 from onnxpress.layouts.artifact import Artifact
 
@@ -18,6 +20,35 @@ MOST_OPERATIONS = 2e12
 MOST_SCORES = 256_000_000
 #: Tokens of that input where the model has no limit.
 UNLIMITED_TOKENS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much of a model that writes is compared.
+
+    Attributes:
+        judged: tokens of real texts that variants are judged on, all together.
+        calibration: those that quantization watches.
+        written: texts whose continuations are compared.
+        of_variants: tokens of the longest text that a variant's raw outputs are compared on; None: all that fp32's are.
+            Its answers are judged besides, and what it keeps of fp32's graph was verified there.
+    """
+
+    judged: int
+    calibration: int
+    written: int
+    of_variants: int | None
+
+
+#: More numbers make a model large: each token then takes a hundredth of a second and more, and fewer are asked for.
+LARGE = 200_000_000
+USUAL_EXTENT = Extent(judged=3072, calibration=4096, written=8, of_variants=None)
+EXTENT_OF_LARGE = Extent(judged=2048, calibration=2048, written=3, of_variants=128)
+
+
+def extent_of(weights: int) -> Extent:
+    """How much of a model with so many numbers is compared."""
+    return EXTENT_OF_LARGE if weights > LARGE else USUAL_EXTENT
 
 
 def far_tokens(limit: int | None, weights: int, vocabulary: int = 1) -> int | None:

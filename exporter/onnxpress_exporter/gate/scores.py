@@ -8,6 +8,7 @@ on from the reference's. Knows neither torch nor a graph.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,14 +22,15 @@ from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.comparison import Arrays, Comparison, failed
 from onnxpress_exporter.gate.graphs import Graphs
+from onnxpress_exporter.gate.lengths import USUAL_EXTENT, Extent
 from onnxpress_exporter.precisions import PRECISIONS
 
 Logits = NDArray[np.float32]
 
 _SCORES = "scores"
 
-#: Tokens that are written of each text, and texts of which they are.
-WRITTEN, WRITING = 24, 8
+#: Tokens that are written of each text.
+WRITTEN = 24
 #: Rows that are read side by side, and tokens that all of them then read one at a time.
 ROWS, STEPS = 4, 4
 #: Tokens at the end of the longest text whose scores are compared.
@@ -73,8 +75,11 @@ class _Named:
 class Expected:
     """The reference's scores of every case, kept for every variant; of the `far` one those of its end."""
 
-    def __init__(self, reference: Writes, cases: Sequence[Case], far: Case | None = None) -> None:
+    def __init__(
+        self, reference: Writes, cases: Sequence[Case], far: Case | None = None, extent: Extent = USUAL_EXTENT
+    ) -> None:
         self.reference = reference
+        self.extent = extent
         self.cases = cases
         self.logits = [reference.logits(case) for case in cases]
         self.far = far
@@ -84,6 +89,16 @@ class Expected:
     def forget_reference(self) -> None:
         """Let go of the reference, which may hold all weights: fp32 is verified, and its answers are here."""
         self.reference = _Named(self.reference.name)
+
+    def asked_of(self, precision: str) -> Sequence[Case]:
+        """The cases that a variant is compared on, the `far` one apart."""
+        most = None if precision == REFERENCE else self.extent.of_variants
+        chosen = [case for case in self.cases if most is None or len(case.ids) + len(case.text or ()) <= most]
+        return chosen or self.cases
+
+    def far_of(self, precision: str) -> Case | None:
+        """The `far` case where a variant is compared on it."""
+        return self.far if precision == REFERENCE or self.extent.of_variants is None else None
 
     @property
     def longest(self) -> Case:
@@ -113,11 +128,13 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
     Raises:
         VerificationFailed: an error is above its limit, or another token was written; names the text and the position.
     """
-    cases, limits = expected.cases, PRECISIONS[precision].limits
+    cases, far, limits = expected.asked_of(precision), expected.far_of(precision), PRECISIONS[precision].limits
+    scores = dict(zip(expected.cases, expected.logits, strict=True))
     # One token and many are products of other shapes, which add up in another order.
     between = max(limits.batch_error, 1e-4)
     compared = Comparison(precision, {_SCORES: expected.range}, limits.max_error, between, _place)
-    for case, logits in zip(cases, expected.logits, strict=True):
+    for case in cases:
+        logits = scores[case]
         compared.rounding = partial(expected.rounding, case)
         alone = graphs.logits(case)
         compared.beside_reference(f"{case.name!r} read at once, against the reference", _of(alone), _of(logits))
@@ -129,27 +146,25 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
             # such a step's error is no dependence on other rows, and is not counted as one.
             compared.check(f"{where} the same text read at once", _of(obtained), _of(alone[first:]), between)
     compared.rounding = float
-    if expected.far is not None and expected.far_logits is not None:
-        obtained = graphs.logits(expected.far, END)
-        compared.beside_reference(
-            f"{expected.far.name!r}, against the reference", _of(obtained), _of(expected.far_logits)
-        )
+    if far is not None and expected.far_logits is not None:
+        obtained = graphs.logits(far, END)
+        compared.beside_reference(f"{far.name!r}, against the reference", _of(obtained), _of(expected.far_logits))
     for group in _groups(cases):
         rows = _even([cases[i] for i in group]) if graphs.start is not None else [cases[i] for i in group]
         steps_alone = [{first: scores for _, scores, first in _together(graphs, [row])} for row in rows]
         for row, obtained, first in _together(graphs, rows):
             compared.rounding = partial(expected.rounding, cases[group[row]])
             where = f"{rows[row].name!r} beside {len(rows) - 1} others, against"
-            logits = expected.logits[group[row]][first : first + 1]
+            logits = scores[cases[group[row]]][first : first + 1]
             compared.beside_reference(f"{where} the reference", _of(obtained), _of(logits))
             compared.beside_alone(f"{where} the same text alone", _of(obtained), _of(steps_alone[row][first]))
     if precision == REFERENCE:
         margin = NEAR_TIE * limits.max_error * expected.range
-        for case in _short(cases)[:WRITING]:
+        for case in _short(cases)[: expected.extent.written]:
             _same_tokens(precision, expected.reference, graphs, case, margin)
         for case in _short(cases)[:BEAM_TEXTS] if graphs.start is not None else ():
             _same_beams(precision, expected.reference, graphs, case, margin)
-    return compared.quality(expected.reference.name, len(cases) + (expected.far is not None))
+    return compared.quality(expected.reference.name, len(cases) + (far is not None))
 
 
 def _of(logits: Logits) -> Arrays:
@@ -181,6 +196,8 @@ def _groups(cases: Sequence[Case]) -> Iterator[list[int]]:
     """Rows that stand side by side: of very different length, and all kinds of text."""
     order = sorted(range(len(cases)), key=lambda i: len(cases[i].ids))
     order = [i for i in order if len(cases[i].ids) > STEPS + 1]
+    keys = Counter(cases[i].key for i in order)
+    order = [i for i in order if cases[i].key == keys.most_common(1)[0][0]]
     if len(order) > 1:
         yield [order[0], order[-1]]
         yield order[: 2 * ROWS : 2] or order[:1]

@@ -16,11 +16,11 @@ from onnxpress.pipelines import build_pipeline
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, fp32_in_words
-from onnxpress_exporter.gate.cases import Case, Ends, Reader
+from onnxpress_exporter.gate.cases import Case, Ends, Looker, MakesCases, Reader
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
 from onnxpress_exporter.gate.inputs import decoder_inputs, encoder_inputs, step_inputs
-from onnxpress_exporter.gate.lengths import weights_of
+from onnxpress_exporter.gate.lengths import extent_of, weights_of
 from onnxpress_exporter.gate.scores import Expected, Writes, verify
 from onnxpress_exporter.judging.metrics import NEXT_TOKENS, Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.precisions.row import Thresholds
@@ -64,15 +64,22 @@ class WritingGate:
         self._manifest = manifest
         self._ends = ends
         self._encodes = ENCODER in manifest.graphs
-        self._reader = Reader(tokenizer, limit, ends.start if self._encodes else None)
+        settings = manifest.processors.image
+        self._reader: MakesCases = (
+            Reader(tokenizer, limit, ends.start if self._encodes else None)
+            if settings is None
+            else Looker(settings, limit, ends.start)
+        )
         self._session = plain
         self._plain = self._graphs(plain, fp32_in_words(artifact.trust))
         # Whether PyTorch would write what the graph writes is asked by `verify`.
-        write = self._plain.write
+        write, weights = self._plain.write, weights_of(artifact)
+        self._extent = extent_of(weights)
         self._expected = Expected(
             reference or self._plain,
             self._reader.verification(write),
-            self._reader.far(weights_of(artifact), _vocabulary(manifest), write),
+            self._reader.far(weights, _vocabulary(manifest), write),
+            self._extent,
         )
         self._artifact = artifact
         self._tokenizer = tokenizer
@@ -89,7 +96,9 @@ class WritingGate:
     def prepare(self) -> None:
         """As `Gate` says."""
         write = self._plain.write
-        self._judge = Judge(self._expected.reference, self._reader.judged(write), write if self._encodes else None)
+        self._judge = Judge(
+            self._expected.reference, self._reader.judged(write, self._extent.judged), write if self._encodes else None
+        )
         # Texts are written by the fp32 graphs, which write what PyTorch does: that was verified.
         reads_on = self._evaluation is not None and self._evaluation.scorer is NEXT_TOKENS
         self._reference_score = self._score(self._session, self._expected.reference if reads_on else self._plain)
@@ -131,7 +140,7 @@ class WritingGate:
     def inputs(self, graph: str) -> Sequence[Arrays]:
         """As `Gate` says."""
         if not self._calibration:
-            self._calibration = self._reader.calibration(self._plain.write)
+            self._calibration = self._reader.calibration(self._plain.write, self._extent.calibration)
         if graph == ENCODER:
             return [encoder_inputs(case) for case in self._calibration]
         cache = None if self._manifest.generation is None else self._manifest.generation.cache

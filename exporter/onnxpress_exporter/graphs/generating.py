@@ -12,19 +12,21 @@ from onnxpress.format.manifest import GenerationSettings, GraphInfo, TensorInfo
 from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheckpoint
 from onnxpress_exporter.graphs.build import build_graphs, read
 from onnxpress_exporter.graphs.lengths import attend_in_full, refuse_length_dependent
-from onnxpress_exporter.graphs.names import DECODER, ROLES
+from onnxpress_exporter.graphs.names import CROSS_DECODER, DECODER, ENCODER, ROLES
 
 Cache = Literal["shared", "growing", "state", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Graphs by name. `traced`: why they were not built; None: they were."""
+    """Graphs by name. `traced`: why they were not built; None: they were. `seeing`: those that read pictures, and are
+    as the tracer left them."""
 
     graphs: Mapping[str, onnx_ir.Model]
     cache: Cache
     limit: int | None
     traced: str | None = None
+    seeing: tuple[str, ...] = ()
 
     @property
     def settings(self) -> GenerationSettings:
@@ -47,6 +49,35 @@ def build(model: Any) -> Built:
     except NotBuildable as reason:
         return _traced(model, f"{reason}{attention}")
     return Built(build_graphs(architecture), "shared", architecture.decoder.limit)
+
+
+def build_describing(model: Any, pixels: TensorInfo, example: Any) -> Built:
+    """Graphs of a model that looks at a picture and writes about it; what sees is traced.
+
+    Args:
+        pixels: what it takes of pictures, and `example`, a tensor of some.
+
+    Raises:
+        UnsupportedCheckpoint: it is of an unknown kind, or cannot be traced.
+        ReaderError: a reader that knows its decoder failed.
+    """
+    from onnxpress_exporter.graphs import describing, traced_cache
+
+    describer, reason = describing.describer_of(model), None
+    try:
+        architecture = read(describer.decoder, looks=True)
+    except NotBuildable as why:
+        architecture, reason = None, str(why)
+    try:
+        seeing = {ENCODER: describing.trace_seeing(describer, pixels, example)}
+        if architecture is not None:
+            return Built(
+                {**seeing, **build_graphs(architecture)}, "shared", architecture.decoder.limit, seeing=(ENCODER,)
+            )
+        writing = {CROSS_DECODER: describing.trace_writing(describer, {pixels.name: example})}
+    except TraceError as error:
+        raise UnsupportedCheckpoint(f"{type(model).__name__} cannot be exported: {error}.") from error
+    return Built({**seeing, **writing}, "growing", traced_cache.traced_limit(describer.decoder), reason, (ENCODER,))
 
 
 def _traced(model: Any, reason: str) -> Built:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import gc
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import torch
 
 OPSET = 20
+
+#: The axis that inputs have whose pictures may be of any size.
+_HEIGHT = "height"
 
 #: How torch.export says that an axis which has to vary does not.
 _FIXED_AXIS = re.compile(r"static shape of (\d+) for dimension inputs\['(\w+)'\]\.shape\[(\d+)\]")
@@ -70,7 +74,7 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
         prefer_deferred_runtime_asserts_over_guards=True,
     )
     named_inputs = {_argument(tensor.name): inputs[tensor.name] for tensor in spec.inputs}
-    with _traceable(model, inputs), _uncollected(), torch.no_grad():
+    with _traceable(model, inputs, spec), _uncollected(), torch.no_grad():
         try:
             # Typed for transformers' own models; any module works.
             exporter: Any = OnnxExporter()  # type: ignore[no-untyped-call]
@@ -131,26 +135,44 @@ def _wrapped(model: torch.nn.Module, spec: GraphSpec) -> torch.nn.Module:
 
 
 @contextmanager
-def _traceable(model: Any, inputs: Mapping[str, torch.Tensor]) -> Iterator[None]:
+def _traceable(model: Any, inputs: Mapping[str, torch.Tensor], spec: GraphSpec) -> Iterator[None]:
     """Attention in plain operators, the form that graphs are optimized from, of windows in one form for all lengths,
-    and experts' products over the tokens that each expert gets, whose number is no size of Python's; restored on exit.
+    sizes of pictures that stay open, and experts' products over the tokens that each expert gets, whose number is no
+    size of Python's; restored on exit.
     """
     import torch
 
     from onnxpress_exporter.graphs.sliding_windows import one_graph_for_all_lengths, slides  # imports torch
+    from onnxpress_exporter.graphs.whole_numbers import sizes_left_open  # imports torch
 
     with ExitStack() as restored:
-        attention = getattr(getattr(model, "config", None), "_attn_implementation", None)
-        if attention is not None and hasattr(model, "set_attn_implementation"):
-            restored.callback(model.set_attn_implementation, attention)
+        config = getattr(model, "config", None)
+        if getattr(config, "_attn_implementation", None) is not None and hasattr(model, "set_attn_implementation"):
+            restored.callback(model.set_attn_implementation, _attention_of(config))
             model.set_attn_implementation("eager")
         for part in _with_experts(model):
             restored.callback(part.set_experts_implementation, part.get_experts_implementation())
             part.set_experts_implementation("grouped_mm")
         restored.enter_context(_as_converted(torch.nn.Module.to))
+        for name in {type(part).__module__ for part in model.modules()}:
+            # `len` of a tensor is a number of Python's; the size of its first axis may stay free.
+            restored.enter_context(patch.object(sys.modules[name], "len", _length, create=True))
         if slides(model):
             restored.enter_context(one_graph_for_all_lengths(model, inputs))
+        if any(_HEIGHT in tensor.axes for tensor in spec.inputs):
+            restored.enter_context(sizes_left_open(model))
         yield
+
+
+def _attention_of(config: Any) -> dict[str, Any]:
+    """The attention of a model and of those within it, as transformers sets it: parts may have another."""
+    parts = ((name, getattr(config, name, None)) for name in getattr(config, "sub_configs", {}))
+    return {"": config._attn_implementation, **{name: _attention_of(part) for name, part in parts if part is not None}}
+
+
+def _length(value: Any) -> Any:
+    """As `len`; of a tensor, the size of its first axis."""
+    return value.shape[0] if hasattr(value, "shape") and len(value.shape) else len(value)
 
 
 @contextmanager

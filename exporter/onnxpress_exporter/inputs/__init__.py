@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 
 from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.inputs.both import read_both
+from onnxpress_exporter.inputs.describing import read_describing
+from onnxpress_exporter.inputs.joint import read_joint
 from onnxpress_exporter.inputs.pictures import read_pictures
+from onnxpress_exporter.inputs.sounds import read_sounds
 from onnxpress_exporter.inputs.text import read_text
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.load_arguments import LoadArguments
@@ -16,6 +19,7 @@ _READERS: Mapping[Takes, Callable[[Checkpoint, LoadArguments], Inputs]] = {
     "text": read_text,
     "image": read_pictures,
     "text and image": read_both,
+    "audio": read_sounds,
 }
 
 
@@ -25,4 +29,8 @@ def read_inputs(row: ExportTask, checkpoint: Checkpoint, arguments: LoadArgument
     Raises:
         UnsupportedCheckpoint: they cannot be read as transformers reads them.
     """
+    if row.writes and row.takes == "image":
+        return read_describing(checkpoint, arguments)
+    if row.takes == "text and image" and row.towers is None:
+        return read_joint(checkpoint, arguments)
     return _READERS[row.takes](checkpoint, arguments)

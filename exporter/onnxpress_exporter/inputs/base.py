@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.processors import Processors
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.tasks.row import ExportTask
@@ -27,6 +29,13 @@ class Inputs(Protocol):
             UnsupportedCheckpoint: it does not take such inputs.
         """
 
+    def built(self, model: Any) -> Built:
+        """The graphs of a model that writes.
+
+        Raises:
+            UnsupportedCheckpoint: it cannot be exported.
+        """
+
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """Write the files that the runtime and other libraries read them with, and say what the manifest does."""
 
@@ -39,6 +48,17 @@ def shaped(tensor: TensorInfo, answers: Sequence[Mapping[str, Any]]) -> TensorIn
     shapes = zip(*(answer[tensor.name].shape[1:] for answer in answers), strict=True)
     axes = (int(a) if len({a, *b}) == 1 else f"{tensor.name}.{place}" for place, (a, *b) in enumerate(shapes, start=1))
     return replace(tensor, axes=(*tensor.axes, *axes))
+
+
+#: Where transformers keeps the settings of processors of pictures and of sounds.
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
+
+def copy_processor_files(checkpoint: Checkpoint, folder: Path) -> None:
+    """Copy what other libraries read the settings of a checkpoint's processor from."""
+    for name in _PROCESSOR_FILES:
+        if (source := checkpoint.model_folder / name).is_file():
+            shutil.copyfile(source, folder / name)
 
 
 def class_of(module: Any) -> str:

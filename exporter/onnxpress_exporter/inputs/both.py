@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.format.processors import Processors
+from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.inputs.pictures import PictureInputs, read_pictures
 from onnxpress_exporter.inputs.text import TextInputs, read_text
@@ -28,6 +29,9 @@ class TextAndPictureInputs:
         towers = [of[tower.takes](tower) for tower in row.towers(model)]
         row.check_towers(model, towers)
         return towers
+
+    def built(self, model: Any) -> Built:
+        raise AssertionError(f"{type(model).__name__} compares texts with pictures and writes nothing")
 
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +14,9 @@ from onnxpress.format.processors import Processors
 from onnxpress.image.transform import output_size
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
-from onnxpress_exporter.inputs.base import class_of, shaped
+from onnxpress_exporter.inputs.base import class_of, copy_processor_files, shaped
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.source.image_processors import load_image_processor, read_image_processor
 from onnxpress_exporter.source.load_arguments import LoadArguments
@@ -24,15 +24,12 @@ from onnxpress_exporter.tasks.row import ExportTask, Tower
 
 _BATCH = "batch"
 
-#: Where transformers keeps the settings of an image processor.
-_FILES = ("preprocessor_config.json", "processor_config.json")
-
 #: Pictures that are traced: a number unlike any size inside a model.
-_ROWS = 3
+_ROWS = 5
 
 #: Heights and widths where pictures keep their own: multiples of what processors round to, and unlike. The first is
 #: traced.
-_ANY_SIZES = ((96, 160), (128, 192))
+ANY_SIZES = ((96, 160), (128, 192))
 
 #: Answers that differ by less than this share of the largest number are the same.
 _SAME = 1e-4
@@ -44,7 +41,8 @@ class PictureInputs:
     check: Check | None = None
 
     def __init__(self, settings: ImageSettings) -> None:
-        self._settings = settings
+        #: The program.
+        self.settings = settings
 
     def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
         """As `Inputs` says."""
@@ -64,7 +62,7 @@ class PictureInputs:
         model = tower.module
         settings = self._of_graph(model)
         size = output_size(settings)
-        sizes = _ANY_SIZES if size is None else (size,)
+        sizes = ANY_SIZES if size is None else (size,)
         answers = [_answers(model, settings, examples(settings, each)) for each in sizes]
         outputs = tuple(shaped(tensor, answers) for tensor in tower.outputs if answers[0].get(tensor.name) is not None)
         if not outputs or outputs[0].name != tower.outputs[0].name:
@@ -77,17 +75,18 @@ class PictureInputs:
         )
         return Traceable(GraphSpec(tower.name, sources, outputs, tower.role), module or model, inputs)
 
+    def built(self, model: Any) -> Built:
+        raise AssertionError(f"{type(model).__name__} reads pictures and writes nothing")
+
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
-        for name in _FILES:
-            if (source := checkpoint.model_folder / name).is_file():
-                shutil.copyfile(source, folder / name)
+        copy_processor_files(checkpoint, folder)
         return Processors(image=self._of_graph(model))
 
     def _of_graph(self, model: Any) -> ImageSettings:
         """The program, with a mask only where the graph gains by one: where a picture has padding when it is alone, or
         the model answers beside larger pictures as it does without them."""
-        settings = self._settings
+        settings = self.settings
         if PIXEL_MASK not in settings.input_names:
             return settings
         takes = PIXEL_MASK in inspect.signature(model.forward).parameters
@@ -133,7 +132,7 @@ def _heeds_mask(model: Any, settings: ImageSettings) -> bool:
     overlap, as those of most convolutions do, the padding shows at the picture's border."""
     import torch
 
-    (height, width), larger = _ANY_SIZES[0], _ANY_SIZES[1]
+    (height, width), larger = ANY_SIZES[0], ANY_SIZES[1]
     alone = examples(settings, (height, width), 1)
     beside = {name: torch.zeros((1, *array.shape[1:-2], *larger), dtype=array.dtype) for name, array in alone.items()}
     for name, array in beside.items():

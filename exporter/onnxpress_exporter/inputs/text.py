@@ -11,6 +11,7 @@ from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.text.tokenizer import Encoding
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate.probe import Check
+from onnxpress_exporter.graphs.generating import Built, build
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
 from onnxpress_exporter.graphs.trace import check_runs
 from onnxpress_exporter.inputs.base import shaped
@@ -44,6 +45,10 @@ class TextInputs:
         types = takes_token_types(model, self._tokenizer)
         module = read_streams(row.by_rows(model), model, self._tokenizer, types=types)
         return [Traceable(spec, module, example_inputs(spec, self._tokenizer))]
+
+    def built(self, model: Any) -> Built:
+        """As `Inputs` says."""
+        return build(model)
 
     def traceable_tower(self, tower: Tower) -> Traceable:
         """int64 (batch, sequence), or of the tower's one length: then what the tokenizer makes, with its padding.

@@ -69,6 +69,17 @@ def picture(cell: Cell) -> Any:
     return value
 
 
+def sound(cell: Cell) -> Any:
+    """A sound as a pipeline takes it: a path, a data URI, bytes, or an object of datasets with "bytes", "path", or
+    "array" and "sampling_rate"."""
+    value = cell.value
+    if isinstance(value, Mapping) and value.get("array") is None:
+        value = value.get("bytes") or value.get("path")
+    if not isinstance(value, (str, bytes, Mapping)) or not value:
+        cell.fail("a sound: a path, a data URI, bytes, or an object with an array and its sampling_rate")
+    return value
+
+
 def number(cell: Cell) -> float:
     """A finite number."""
     try:
@@ -90,7 +101,7 @@ def spread(cells: Sequence[Cell]) -> list[float]:
 
 def several(cell: Cell, read: Callable[[Cell], Value], what: str) -> list[Value]:
     """Read a list. An error in an entry names the place of the cell."""
-    value = _json(cell.value)
+    value = parsed(cell.value)
     if not isinstance(value, (list, tuple)):
         cell.fail(f"a list of {what}")
     return [read(Cell(entry, f"{cell.place}, entry {place}", cell.classes)) for place, entry in enumerate(value, 1)]
@@ -131,7 +142,7 @@ def class_name(cell: Cell) -> str:
 def answers(cell: Cell) -> tuple[str, ...]:
     """The right answers to a question, none where it has none: {"text": [...]}, a list of texts or of {"text": ...},
     or one text."""
-    value = _json(cell.value)
+    value = parsed(cell.value)
     if isinstance(value, Mapping):
         if "text" not in value:
             cell.fail('{"text": [...]}')
@@ -170,7 +181,8 @@ def _choice(labels: Sequence[str]) -> str:
     return f"one of {', '.join(labels[:_LISTED])}{more}, or an id from 0 to {len(labels) - 1}"
 
 
-def _json(value: Any) -> Any:
+def parsed(value: Any) -> Any:
+    """What a text that begins like JSON says; anything else as it is."""
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
     try:

@@ -12,7 +12,9 @@ from onnxpress_exporter.judging.data import Table
 
 #: Names of the labels of a text, in the datasets of the Hub.
 LABELS = ("label", "labels", "class", "category", "score", "stars", "rating", "target", "coarse_label", "intent")
+OBJECTS = ("objects", "annotations", "boxes", "detections")
 PICTURES = ("image", "img", "picture", "file", "path")
+SOUNDS = ("audio", "sound", "speech", "file", "path")
 #: Pictures that hold a number for each pixel of another.
 LABEL_MAPS = ("mask", "label", "labels", "annotation", "segmentation", "segmentation_mask", "semantic_segmentation")
 DEPTH_MAPS = ("depth", "depth_map", "target")

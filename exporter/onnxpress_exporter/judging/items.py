@@ -13,6 +13,7 @@ from typing import Any
 from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import captions
 from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pictures
+from onnxpress_exporter.judging.sounds import calibration_sounds, judged_sounds
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
 #: Material and the artifact that it is for -> items of the task's pipeline.
@@ -62,13 +63,20 @@ def judged_items(make: MakeItems, manifest: Manifest) -> list[Any]:
 
 
 def plain_items(material: Sequence[Any], manifest: Manifest) -> list[Any]:
-    """The texts or pictures themselves."""
+    """The texts, pictures or sounds themselves."""
     return list(material)
 
 
 def _material(manifest: Manifest) -> Material:
     """By what the model takes."""
+    if manifest.processors.audio is not None:
+        return SOUNDS
     return PICTURES if manifest.processors.image is not None else TEXTS
+
+
+def _rate(manifest: Manifest) -> int:
+    assert manifest.processors.audio is not None, "its inputs are sounds"
+    return manifest.processors.audio.rate
 
 
 def _texts(sentences: Sequence[str], manifest: Manifest) -> list[str]:
@@ -85,3 +93,4 @@ def _paragraphs(sentences: Sequence[str], manifest: Manifest) -> Iterator[str]:
 
 TEXTS = Material(lambda manifest: _texts(CALIBRATION, manifest), lambda manifest: _texts(JUDGED, manifest))
 PICTURES = Material(lambda manifest: calibration_pictures(), lambda manifest: judged_pictures())
+SOUNDS = Material(lambda manifest: calibration_sounds(_rate(manifest)), lambda manifest: judged_sounds(_rate(manifest)))

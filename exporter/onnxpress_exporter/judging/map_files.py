@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def _values(cell: Cell, expected: str) -> NDArray[Any]:
 
     source = cells.picture(cell)
     try:
+        if isinstance(source, str) and source.startswith("data:"):
+            source = b64decode(source.partition(",")[2], validate=True)
         if isinstance(source, str) and source.endswith(".npy"):
             values = np.load(source, allow_pickle=False)
         else:

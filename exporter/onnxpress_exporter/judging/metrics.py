@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.format.fidelity import LOSS
+from onnxpress_exporter.judging.boxes import average_precision
+from onnxpress_exporter.judging.figures import edit_distance
 from onnxpress_exporter.judging.maps import score_depths, score_segments
 
 Figures = dict[str, float]
@@ -208,6 +210,31 @@ def _written(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     return {"exact match": float(np.mean(exact)), "ROUGE-L": float(np.mean(shared))}
 
 
+def _read(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """[{"generated_text": str}, ...] for each picture, the first of several. The share of texts that are the target,
+    spaces aside; and 1 less the letters, and the words, to insert, remove or replace over those of all targets, at
+    least 0: what is told of recognized text as character and word error rate."""
+    texts = [" ".join(str(answer[0]["generated_text"]).split()) for answer in answers]
+    wanted = [" ".join(target.split()) for target in targets]
+    pairs = list(zip(texts, wanted, strict=True))
+    letters = sum(edit_distance(text, right) for text, right in pairs) / max(sum(map(len, wanted)), 1)
+    words = sum(edit_distance(text.split(), right.split()) for text, right in pairs)
+    return {
+        "exact match": float(np.mean([text == right for text, right in pairs])),
+        "character accuracy": max(0.0, 1 - letters),
+        "word accuracy": max(0.0, 1 - words / max(sum(len(right.split()) for right in wanted), 1)),
+    }
+
+
+def _answered(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """[{"answer", ...}, ...] for each question, best first: the share that is the target, articles and case aside."""
+    right = [
+        normalized_answer(row[0]["answer"]) == normalized_answer(target)
+        for row, target in zip(answers, targets, strict=True)
+    ]
+    return {"accuracy": float(np.mean(right))}
+
+
 def words_of(text: str) -> list[str]:
     """Words in lower case; of scripts without spaces between words, each character."""
     return re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+", text.casefold())
@@ -229,8 +256,11 @@ def _next_tokens(answers: Sequence[tuple[int, int]], targets: Sequence[Any]) -> 
     return {"token accuracy": right / max(count, 1)}
 
 
+ANSWER = Scorer(("accuracy",), _answered)
 ANSWERS = Scorer(("exact match", "answer F1"), _answers)
 BEST_LABEL = Scorer(("accuracy", "F1 macro"), _best_label)
+#: Boxes of a picture, with all candidates in the answers.
+FOUND = Scorer(("mAP", "mAP@.5"), average_precision)
 DEPTHS = Scorer(("1 - abs-rel", "within 1.25"), score_depths)
 ENTITIES = Scorer(("entity F1",), _entities)
 LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
@@ -238,6 +268,7 @@ LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
 NEXT_TOKENS = Scorer(("token accuracy",), _next_tokens)
 NUMBER = Scorer(("Spearman", "Pearson"), _numbers)
 RANKING = Scorer((f"NDCG@{DEPTH}", f"MRR@{DEPTH}"), _rankings)
+READ = Scorer(("exact match", "character accuracy", "word accuracy"), _read)
 SEGMENTS = Scorer(("mean IoU", "pixel accuracy"), score_segments)
 SEVERAL_LABELS = Scorer(("F1 micro",), _several_labels)
 SIMILARITY = Scorer(("Spearman",), _similarity)
@@ -245,8 +276,8 @@ WORD = Scorer(("accuracy",), _words)
 WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
 SCORERS = (
-    *(ANSWERS, BEST_LABEL, ENTITIES, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
-    *(DEPTHS, SEGMENTS, WRITTEN),
+    *(ANSWERS, BEST_LABEL, ENTITIES, FOUND, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
+    *(ANSWER, DEPTHS, READ, SEGMENTS, WRITTEN),
 )
 
 #: The names of all figures.

@@ -10,6 +10,7 @@ integer. (Xiao, Lin, Seznec, Wu, Demouth, Han: SmoothQuant, ICML 2023.)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir
@@ -79,8 +80,20 @@ def _multiply(graph: onnx_ir.Graph, readers: Sequence[onnx_ir.Node], divisor: Fa
         weights = weights_of(node.inputs[1])
         if weights is None:
             raise ValueError(f"{node.outputs[0].name} has no constant weights")
-        array = (weights * divisor[:, None]).astype(np.float32)
-        node.replace_input_with(1, add_constant(graph, f"{node.outputs[0].name}_balanced", array))
+        node.replace_input_with(1, _multiplied(graph, f"{node.outputs[0].name}_balanced", weights, divisor))
+
+
+def _multiplied(graph: onnx_ir.Graph, name: str, weights: NDArray[Any], divisor: Factors) -> onnx_ir.Value:
+    """Weights that are multiplied once they are read: where integers replace them, they never are."""
+
+    def multiply() -> onnx_ir.TensorProtocol:
+        return onnx_ir.Tensor((weights * divisor[:, None]).astype(np.float32), name=name)
+
+    constant = add_constant(graph, name, np.zeros((), np.float32))
+    shape = onnx_ir.Shape(weights.shape)
+    constant.const_value = onnx_ir.LazyTensor(multiply, onnx_ir.DataType.FLOAT, shape, name=constant.name)
+    constant.shape = shape
+    return constant
 
 
 def _divide_projection(

@@ -29,6 +29,7 @@ INT8 = Precision(
         "retrieval overlap": 0.97,
         "label agreement": 0.98,
         "span agreement": 0.95,
+        "box agreement": 0.95,
         "top token agreement": 0.95,
         "pairs in order": 0.97,
         "largest score difference": 0.15,

@@ -30,6 +30,7 @@ Q4 = Precision(
         "retrieval overlap": 0.85,
         "label agreement": 0.95,
         "span agreement": 0.85,
+        "box agreement": 0.9,
         "top token agreement": 0.85,
         "pairs in order": 0.92,
         "largest score difference": 0.3,

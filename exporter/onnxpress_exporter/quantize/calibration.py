@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
+from onnxpress_exporter.quantize.rounding import diagonal
 from onnxpress_exporter.quantize.sites import Site
 from onnxpress_exporter.quantize.unsaved import opened
 
@@ -29,8 +30,8 @@ MEMORY_BYTES = 1_500_000_000
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of one site: `low` and `high` float32 (width) per channel; `hessian` float32 (width, width), the mean of x x^T;
-    `rows` float32 (sample, width), evenly taken; `count`: rows seen."""
+    """Of one site: `low` and `high` float32 (width) per channel; `hessian` float32 (width, width), the mean of x x^T,
+    or (width), its diagonal alone; `rows` float32 (sample, width), evenly taken; `count`: rows seen."""
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
@@ -44,16 +45,22 @@ class Statistics:
         sizes: NDArray[np.float32] = np.maximum(np.abs(self.low), np.abs(self.high))
         return sizes
 
+    @property
+    def energy(self) -> NDArray[np.float32]:
+        """The mean square of each channel."""
+        return diagonal(self.hessian)
+
     def apart(self) -> Statistics:
         """Drop the correlations between channels, so that each weight is rounded to its nearest."""
-        return replace(self, hessian=np.diag(np.diag(self.hessian)))
+        return replace(self, hessian=self.energy.copy())
 
     def divided(self, factors: NDArray[np.float32]) -> Statistics:
         """The statistics of the same rows with each channel divided by its factor."""
+        pairs: NDArray[Any] = np.outer(factors, factors) if self.hessian.ndim == 2 else np.square(factors)
         return Statistics(
             self.low / factors,
             self.high / factors,
-            self.hessian / np.outer(factors, factors),
+            self.hessian / pairs,
             self.rows / factors,
             self.count,
         )
@@ -79,18 +86,22 @@ def calibrate(
     sites: Sequence[Site],
     inputs: Sequence[Arrays],
     progress: Callable[[float], None] | None = None,
+    *,
+    correlated: bool = True,
 ) -> dict[str, Statistics]:
     """Statistics of every site, by its value's name.
 
     Args:
+        correlated: whether correlations of channels are wanted: they are as large as a model's weights.
         inputs: what the graph takes, one row without padding at a time.
         progress: called with the share of the work that is done.
     """
     statistics: dict[str, Statistics] = {}
-    parts = list(groups(sites))
+    parts = list(groups(sites)) if correlated else [list(sites)]
     for number, group in enumerate(parts):
-        collectors = {site.value: _Collector(site.width, len(inputs)) for site in group}
-        with opened("model", _tapped(model, list(collectors))) as session:
+        collectors = {site.value: _Collector(site.width, len(inputs), correlated) for site in group}
+        # The fp32 variant is open beside it, with a packed copy of these weights.
+        with opened("model", _tapped(model, list(collectors)), packed=False) as session:
             for index, arrays in enumerate(inputs):
                 outputs = session.run(arrays)
                 for name, collector in collectors.items():
@@ -128,10 +139,10 @@ def _tapped(model: onnx_ir.Model, names: Sequence[str]) -> onnx_ir.Model:
 
 
 class _Collector:
-    def __init__(self, width: int, inputs: int) -> None:
+    def __init__(self, width: int, inputs: int, correlated: bool) -> None:
         self._low = np.full(width, np.inf, np.float32)
         self._high = np.full(width, -np.inf, np.float32)
-        self._sum = np.zeros((width, width), np.float32)
+        self._sum = np.zeros((width, width) if correlated else width, np.float32)
         self._waiting: list[NDArray[np.float32]] = []
         self._rows: list[NDArray[np.float32]] = []
         self._count = 0
@@ -143,9 +154,12 @@ class _Collector:
             return
         self._low, self._high = np.minimum(self._low, rows.min(axis=0)), np.maximum(self._high, rows.max(axis=0))
         self._count += len(rows)
-        self._waiting.append(rows.copy())
-        if sum(map(len, self._waiting)) >= _ROWS_AT_ONCE:
-            self._correlate()
+        if self._sum.ndim == 1:
+            self._sum += np.square(rows).sum(axis=0)
+        else:
+            self._waiting.append(rows.copy())
+            if sum(map(len, self._waiting)) >= _ROWS_AT_ONCE:
+                self._correlate()
         # Evenly spread, ends included: the first and the last tokens are special ones, with ranges of their own.
         places = np.unique(np.linspace(0, len(rows) - 1, self._each).round().astype(int))
         self._rows.append(rows[places].copy())

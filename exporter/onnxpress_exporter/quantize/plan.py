@@ -129,12 +129,18 @@ class Balanced:
     @property
     def importance(self) -> Array:
         """float32 (channels): what an error in a channel counts."""
-        squares: Array = np.square(self.together).sum(axis=1)
+        squares: Array = np.sum([np.einsum("ij,ij->i", array, array) for array in self.weights.values()], axis=0)
         return squares
+
+
+#: Outputs whose weights are rounded at once where no channel makes up for another's error.
+_COLUMNS = 8192
 
 
 def integer_weights(site: Balanced) -> dict[str, IntegerWeights]:
     """Integer weights by product."""
+    if site.statistics.hessian.ndim == 1:
+        return {name: _each_for_itself(array, site.statistics.hessian) for name, array in site.weights.items()}
     rounded = round_weights(site.together, INT8, site.statistics.hessian)
     by_product, start = {}, 0
     for name, weights in site.weights.items():
@@ -142,6 +148,16 @@ def integer_weights(site: Balanced) -> dict[str, IntegerWeights]:
         by_product[name] = IntegerWeights(rounded.integers[:, start:end].astype(np.int8), rounded.scales[0, start:end])
         start = end
     return by_product
+
+
+def _each_for_itself(weights: Array, energy: Array) -> IntegerWeights:
+    """Round some outputs at a time: in between, weights are there four times over, in 32 bits."""
+    parts = [
+        round_weights(weights[:, start : start + _COLUMNS], INT8, energy)
+        for start in range(0, weights.shape[1], _COLUMNS)
+    ]
+    integers = np.concatenate([part.integers.astype(np.int8) for part in parts], axis=1)
+    return IntegerWeights(integers, np.concatenate([part.scales[0] for part in parts]))
 
 
 #: (bits, symmetric) -> the integers.

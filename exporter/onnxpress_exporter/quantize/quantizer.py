@@ -37,7 +37,8 @@ Arrays = Mapping[str, NDArray[Any]]
 #: Rows on which the harm of one site is measured: few, for it is done for every site; and numbers of all their outputs.
 HARM_ROWS, HARM_NUMBERS = 24, 50_000_000
 
-#: More weights of graphs that write are not rounded for integer products: that takes a second for every million.
+#: Where a graph that writes has more weights, integer products' are rounded each for itself: for channels that make up
+#: for each other's errors, correlations as large as the weights would have to be known and inverted.
 MOST_INTEGERS = 200_000_000
 
 
@@ -197,10 +198,9 @@ class Quantizer:
         return self._stores[name], self._calibration(name) if four else ()
 
     def _watch(self, name: str, say: Say) -> None:
-        weights = self._stores[name].weights
-        if self._writes and weights > MOST_INTEGERS:
-            raise PassError(f"{weights:,} weights are too many to round for integer products; q8 and q4 are for them.")
-        store = self._watched.setdefault(name, self._stores[name] if not self._writes else Storage(self._fp32[name]))
+        if name not in self._watched:
+            self._watched[name] = Storage(self._fp32[name], large=self._stores[name].weights > MOST_INTEGERS)
+        store = self._watched[name]
         store.watch(self._calibration(name), lambda share: say(f"watching real inputs, {share:.0%}"))
 
     def _calibration(self, name: str) -> Sequence[Arrays]:

@@ -80,7 +80,7 @@ def choose_balance(
         worth: the error must become less than this share of what it is without.
     """
     rows = statistics.rows[:: max(1, len(statistics.rows) // _ROWS)]
-    energy = np.diag(statistics.hessian)
+    energy = statistics.energy
     best: Array | None = None
     least = np.inf
     for factors in (None, *_balances(statistics, weights)):
@@ -102,7 +102,7 @@ def _balances(statistics: Statistics, weights: Array) -> Iterator[Array]:
     sizes = (
         statistics.largest,
         np.percentile(np.abs(statistics.rows), 99, axis=0),
-        np.sqrt(np.maximum(np.diag(statistics.hessian), 0)),
+        np.sqrt(np.maximum(statistics.energy, 0)),
     )
     heaviest = np.abs(weights).max(axis=1).astype(np.float64)
     for size in sizes:

@@ -44,6 +44,8 @@ BLOCK = 32
 COMPENSATION_S = 240.0
 #: Outputs that are rounded at once.
 _COLUMNS = 8192
+#: Outputs of a large graph's products by which the balance of their channels is chosen.
+SAMPLED_OUTPUTS = 512
 
 
 class Storage:
@@ -83,10 +85,13 @@ class Storage:
         return sum(array.size for array in self._weights.values())
 
     def watch(self, inputs: Sequence[Arrays], progress: Callable[[float], None] | None = None) -> None:
-        """Calibrate on these inputs, one row each, and balance the results of attention, which costs nothing; once."""
+        """Calibrate on these inputs, one row each, and balance the results of attention, which costs nothing; once.
+
+        Of a large graph each channel is watched for itself: correlations would be as large as its weights.
+        """
         if self._statistics:
             return
-        self._statistics = calibrate(self._base, self.sites, inputs, progress)
+        self._statistics = calibrate(self._base, self.sites, inputs, progress, correlated=not self._large)
         for shared in self._shared:
             together = merged([self._statistics[value] for value in shared])
             self._statistics |= dict.fromkeys(shared, together)
@@ -105,7 +110,11 @@ class Storage:
             self._balanced.add(site.value)
 
     def _together(self, site: Site) -> Array:
-        joined: Array = np.concatenate([self._weights[name] for name in site.products], axis=1)
+        """float32 (channels, outputs): the weights that read a value; of a large graph a sample of their outputs."""
+        weights = [self._weights[name] for name in site.products]
+        outputs = sum(array.shape[1] for array in weights)
+        every = max(1, outputs // SAMPLED_OUTPUTS) if self._large else 1
+        joined: Array = np.concatenate([array[:, ::every] for array in weights], axis=1)
         return joined
 
     def build(
@@ -181,6 +190,8 @@ class Storage:
         balanced = self._balance(site)
         if site.value not in self._integer_weights:
             self._integer_weights[site.value] = integer_weights(balanced)
+            if self._large:  # what was multiplied is as large as the weights
+                del self._balances[site.value]
         chosen = choose_range(balanced.statistics.rows, balanced.importance, each_row=treatment.each_row)
         return balanced.factors, IntegerSite(self._integer_weights[site.value], chosen)
 
@@ -245,7 +256,7 @@ class Storage:
                 continue
             outputs = sum(self._weights[name].shape[1] for name in site.products)
             # Measured on one core: an inverse, and an update for each channel.
-            spent_s += 1.35e-10 * site.width**3 + 2.2e-7 * site.width * outputs
+            spent_s += 4e-11 * site.width**3 + 8e-8 * site.width * outputs
             if spent_s > COMPENSATION_S:
                 break
             chosen.append(site)

@@ -5,11 +5,10 @@ that its file happens to hold. What was read is compared with the class itself o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxpress.audio.transform import SoundTransform
 from onnxpress.errors import InputError
@@ -31,6 +30,7 @@ from onnxpress.format.sounds import (
     Window,
 )
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
+from onnxpress_exporter.judging.sounds import voice
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 
 #: Largest difference of a number of features, which are about 1 in size.
@@ -227,24 +227,14 @@ READERS: Mapping[str, Callable[[Extractor], SoundSettings]] = {
 }
 
 
-def trial_sounds(rate: int) -> Iterator[NDArray[np.float32]]:
-    """float32 (samples,) each: voices of arithmetic, harmonics whose loudness rises and falls, in a little noise."""
-    generator = np.random.default_rng(0)
-    for seconds in _SECONDS:
-        time = np.arange(round(seconds * rate)) / rate
-        pitch = 2 * np.pi * (140 * time + 8 * np.sin(2 * np.pi * 1.3 * time))
-        voice = sum(np.sin(harmonic * pitch) / harmonic for harmonic in range(1, 20))
-        loudness = 0.5 + 0.5 * np.sin(2 * np.pi * 2.1 * time)
-        yield (0.1 * voice * loudness + 0.003 * generator.standard_normal(len(time))).astype(np.float32)
-
-
 def _compare(extractor: Extractor, settings: SoundSettings, name: str) -> None:
     """Raise VerificationFailed unless the program gives the extractor's own numbers."""
     transform, features = SoundTransform(settings), settings.input_names[0]
     standardized = any(isinstance(step, StandardizeBands) for step in settings.steps)
     limit = _OF_STANDARDIZED if standardized else _ERROR
     longest = min((step.samples for step in settings.steps if isinstance(step, FitSamples)), default=None)
-    for sound in trial_sounds(settings.rate):
+    for seed, seconds in enumerate(_SECONDS):
+        sound = voice(settings.rate, seconds, seed)
         if name in _AT_RANDOM and longest is not None and len(sound) > longest:
             continue
         try:

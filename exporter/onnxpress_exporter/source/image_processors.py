@@ -23,16 +23,19 @@ from onnxpress.format.pictures import (
     PadAround,
     PadMirrored,
     PadToSize,
+    PadToSquare,
     PicturePad,
     PictureStep,
     PixelValues,
     Resample,
     Resize,
     ResizeEdge,
+    ResizeEdgeNearest,
     ResizeEdgeUp,
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
+    SmoothResize,
 )
 from onnxpress.image.sizes import near, up_to_multiple
 from onnxpress.image.transform import Transform
@@ -56,6 +59,9 @@ _ERROR = 1e-6
 
 #: What `get_size_with_aspect_ratio_yolos` rounds to: an argument that nobody changes.
 _YOLOS_MULTIPLE = 16
+
+#: The longer edge over the shorter one, at most (`MAX_LONGER_EDGE / MAX_SHORTER_EDGE` of ViLT's module).
+_VILT_SHAPE = 1333 / 800
 
 Attributes = Any
 
@@ -248,6 +254,17 @@ def _read_detr(processor: Attributes) -> ImageSettings:
     return replace(plain, input_names=(PIXELS, PIXEL_MASK)) if processor.do_pad else plain
 
 
+def _read_vilt(processor: Attributes) -> ImageSettings:
+    """The longer edge's limit follows from the shorter one. Its model is given pictures of one size together, so that
+    the mask that it makes is all ones."""
+    edge, steps = processor.size.shortest_edge, []
+    if processor.do_resize:
+        if not edge:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} has no shortest_edge.")
+        steps = [ResizeEdgeNearest(edge, int(_VILT_SHAPE * edge), processor.size_divisor, resample_of(processor))]
+    return program(steps, _values(processor))
+
+
 def _read_yolos(processor: Attributes) -> ImageSettings:
     """As DETR's, and both edges become multiples of 16."""
     plain = _read_detr(processor)
@@ -317,6 +334,14 @@ def _read_textnet(processor: Attributes) -> ImageSettings:
     return program([*steps, *_crop(processor)], _values(processor))
 
 
+def _read_owlv2(processor: Attributes) -> ImageSettings:
+    """Scaled, set into a square, resized as numbers, normalized."""
+    size = processor.size
+    smooth = SmoothResize(size.height, size.width) if processor.do_resize else None
+    settings = program([PadToSquare()] if processor.do_pad else [], _values(processor))
+    return replace(settings, smooth=smooth)
+
+
 #: Classes that override what the base class does, by name without "Pil". Those of BEiT and MobileNetV2 only add maps of
 #: segments to what they take.
 READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
@@ -333,12 +358,14 @@ READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "MaskFormerImageProcessor": _read_maskformer,
     "MobileNetV2ImageProcessor": _read_plainly,
     "MobileViTImageProcessor": _read_mobilevit,
+    "Owlv2ImageProcessor": _read_owlv2,
     "PerceiverImageProcessor": _read_perceiver,
     "PoolFormerImageProcessor": _read_poolformer,
     "RTDetrImageProcessor": _read_detr,
     "SegformerImageProcessor": _read_segformer,
     "Swin2SRImageProcessor": _read_swin2sr,
     "TextNetImageProcessor": _read_textnet,
+    "ViltImageProcessor": _read_vilt,
     "YolosImageProcessor": _read_yolos,
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxpress_exporter.tasks.audio_classification import AUDIO_CLASSIFICATION
 from onnxpress_exporter.tasks.depth_estimation import DEPTH_ESTIMATION
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
@@ -14,7 +15,9 @@ from onnxpress_exporter.tasks.image_classification import IMAGE_CLASSIFICATION
 from onnxpress_exporter.tasks.image_feature_extraction import IMAGE_FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.image_segmentation import IMAGE_SEGMENTATION
 from onnxpress_exporter.tasks.image_to_image import IMAGE_TO_IMAGE
+from onnxpress_exporter.tasks.image_to_text import IMAGE_TO_TEXT
 from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
+from onnxpress_exporter.tasks.object_detection import OBJECT_DETECTION
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
 from onnxpress_exporter.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from onnxpress_exporter.tasks.row import ExportTask
@@ -23,11 +26,14 @@ from onnxpress_exporter.tasks.text_classification import TEXT_CLASSIFICATION
 from onnxpress_exporter.tasks.text_generation import TEXT_GENERATION
 from onnxpress_exporter.tasks.text_ranking import TEXT_RANKING
 from onnxpress_exporter.tasks.token_classification import TOKEN_CLASSIFICATION
+from onnxpress_exporter.tasks.visual_question_answering import VISUAL_QUESTION_ANSWERING
 from onnxpress_exporter.tasks.zero_shot_classification import ZERO_SHOT_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_image_classification import ZERO_SHOT_IMAGE_CLASSIFICATION
+from onnxpress_exporter.tasks.zero_shot_object_detection import ZERO_SHOT_OBJECT_DETECTION
 
 #: Where transformers' tables give a class to several heads, the first of these has it: BART's, which fills masks too,
-#: is made for rewriting. Of the tasks of one head, the first is the usual one.
+#: is made for rewriting; ViLT's name ends as those of question-answering do. Of the tasks of one head, the first is the
+#: usual one.
 ROWS: tuple[ExportTask, ...] = (
     TEXT2TEXT_GENERATION,
     SUMMARIZATION,
@@ -36,14 +42,19 @@ ROWS: tuple[ExportTask, ...] = (
     ZERO_SHOT_CLASSIFICATION,
     TEXT_RANKING,
     TOKEN_CLASSIFICATION,
+    VISUAL_QUESTION_ANSWERING,
     QUESTION_ANSWERING,
     MULTIPLE_CHOICE,
     FILL_MASK,
     TEXT_GENERATION,
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
+    AUDIO_CLASSIFICATION,
     IMAGE_CLASSIFICATION,
+    ZERO_SHOT_OBJECT_DETECTION,
     IMAGE_FEATURE_EXTRACTION,
+    OBJECT_DETECTION,
+    IMAGE_TO_TEXT,
     IMAGE_SEGMENTATION,
     DEPTH_ESTIMATION,
     IMAGE_TO_IMAGE,

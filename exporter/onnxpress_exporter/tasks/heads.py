@@ -67,9 +67,10 @@ def head_of(architecture: str | None) -> Head:
     """
     if architecture is None:
         return BARE
-    for head in HEADS:
-        if head.suffixes and architecture.endswith(head.suffixes):
-            return _pretraining_head(architecture, head) if "ForPreTraining" in architecture else head
+    endings = [(suffix, head) for head in HEADS for suffix in head.suffixes if architecture.endswith(suffix)]
+    if endings:
+        _, head = max(endings, key=lambda ending: len(ending[0]))
+        return _pretraining_head(architecture, head) if "ForPreTraining" in architecture else head
     if (loading := _head_of_class(architecture)) is not None:
         return loading
     task = _foreign_task(architecture)

@@ -100,8 +100,18 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
         model = merged(model, checkpoint.adapter)
     if hasattr(model.config, "use_cache") and not row.writes:
         model.config.use_cache = False
+    _fill_tables(model)
     model.requires_grad_(False)
     return model.eval()  # type: ignore[no-any-return]
+
+
+def _fill_tables(model: torch.nn.Module) -> None:
+    """Compute the tables of positions that a class makes itself, and that transformers leaves empty when it loads
+    weights, where they are no buffers (TrOCR's sinusoidal ones)."""
+    for part in model.modules():
+        table, compute = getattr(part, "weights", None), getattr(part, "get_embedding", None)
+        if getattr(table, "is_meta", False) and compute is not None:
+            part.weights = compute(table.shape[0], part.embedding_dim, part.padding_idx)  # type: ignore[union-attr]
 
 
 def _check_loaded(checkpoint: Checkpoint, task: ExportTask, info: Mapping[str, Any]) -> None:
@@ -132,6 +142,10 @@ def _shape(size: Any) -> str:
 _NO_TEXT = re.compile(r"pixel|image|video|vision|audio|speech|input_features|input_values|spectrogram")
 
 
+#: How transformers names the first input of each kind.
+_INPUTS = {"text": {"input_ids"}, "image": {"pixel_values"}, "audio": {"input_features", "input_values"}}
+
+
 def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> None:
     """Refuse what takes more than the task does. A text model of a larger family inherits its `input_modalities`: they
     count only where `forward` takes something else, too; and not every model of pictures says so."""
@@ -141,7 +155,10 @@ def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> Non
     if task.takes == "text":
         suits = modalities == ("text",) or not any(map(_NO_TEXT.search, parameters))
     else:
-        suits = "pixel_values" in parameters and ("input_ids" in parameters) is (task.takes != "image")
+        taken = {kind for kind, names in _INPUTS.items() if names & set(parameters)}
+        wanted = set(task.takes.split(" and "))
+        # What a model that writes has written so far is text, whatever it reads.
+        suits = taken - ({"text"} if task.writes else set()) == wanted
     if not suits:
         alone = "" if " " in task.takes else " alone"
         raise UnsupportedCheckpoint(

@@ -53,7 +53,7 @@ class Metric:
 
 
 #: What a model takes, as transformers names modalities.
-Takes = Literal["text", "image", "text and image"]
+Takes = Literal["text", "image", "text and image", "audio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Tower:
 
     name: str
     role: str
-    takes: Literal["text", "image"]
+    takes: Literal["text", "image", "audio"]
     module: Any
     outputs: tuple[TensorInfo, ...]
     tokens: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from onnxpress.format.manifest import PairScores, TensorInfo
@@ -13,7 +13,7 @@ from onnxpress_exporter.tasks.row import Tower
 
 #: What the graphs are called and what they give, as transformers.js does.
 TEXT, PICTURE = "text_model", "vision_model"
-_TEXT_VECTORS = TensorInfo("text_embeds", "float32", ("batch",))
+TEXT_VECTORS = TensorInfo("text_embeds", "float32", ("batch",))
 _PICTURE_VECTORS = TensorInfo("image_embeds", "float32", ("batch",))
 
 #: model_type -> tokens that transformers' pipeline fills up and cuts texts to, and lets the model attend to.
@@ -39,9 +39,13 @@ def two_towers(model: Any) -> tuple[Tower, ...]:
             f"{type(model).__name__} reads texts and pictures together, so that every label is asked about every "
             "picture, which this version does not."
         )
-    texts, pictures = _modules(model)
+
+    def vectors(pixels: Any) -> Mapping[str, Any]:
+        return _vectors(_PICTURE_VECTORS, model.get_image_features(pixel_values=pixels))
+
+    texts, pictures = text_module(model, model), picture_module(model, vectors)
     return (
-        Tower(TEXT, "text", "text", texts, (_TEXT_VECTORS,), text_length(model)),
+        Tower(TEXT, "text", "text", texts, (TEXT_VECTORS,), text_length(model)),
         Tower(PICTURE, "vision", "image", pictures, (_PICTURE_VECTORS,)),
     )
 
@@ -88,23 +92,23 @@ def check_pair_scores(model: Any, towers: Sequence[Traceable]) -> None:
         )
 
 
-def _modules(model: Any) -> tuple[Any, Any]:
+def text_module(model: Any, reader: Any) -> Any:
+    """What makes vectors of texts. `reader`: the part of the model whose `get_text_features` does."""
     import torch
 
-    typed = "token_type_ids" in inspect.signature(model.get_text_features).parameters
+    typed = "token_type_ids" in inspect.signature(reader.get_text_features).parameters
 
-    class Half(torch.nn.Module):
-        def __init__(self, config: Any) -> None:
+    class Texts(torch.nn.Module):
+        def __init__(self) -> None:
             super().__init__()
-            self.checkpoint, self.config = model, config
+            self.checkpoint, self.config = model, model.config.text_config
             self.set_attn_implementation = model.set_attn_implementation
 
-    class Texts(Half):
         def get_input_embeddings(self) -> Any:
-            return model.text_model.get_input_embeddings()
+            return reader.text_model.get_input_embeddings()
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> Any:
-            return _vectors(_TEXT_VECTORS, model.get_text_features(input_ids=input_ids, attention_mask=attention_mask))
+            return _vectors(TEXT_VECTORS, reader.get_text_features(input_ids=input_ids, attention_mask=attention_mask))
 
     class TypedTexts(Texts):
         def forward(
@@ -113,17 +117,28 @@ def _modules(model: Any) -> tuple[Any, Any]:
             attention_mask: torch.Tensor | None = None,
             token_type_ids: torch.Tensor | None = None,
         ) -> Any:
-            features = model.get_text_features(
+            features = reader.get_text_features(
                 input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
             )
-            return _vectors(_TEXT_VECTORS, features)
+            return _vectors(TEXT_VECTORS, features)
 
-    class Pictures(Half):
+    return (TypedTexts if typed else Texts)().eval()
+
+
+def picture_module(model: Any, read: Callable[[Any], Mapping[str, Any]]) -> Any:
+    """What makes vectors of pictures, and what else `read` makes of `pixel_values`."""
+    import torch
+
+    class Pictures(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.checkpoint, self.config = model, model.config.vision_config
+            self.set_attn_implementation = model.set_attn_implementation
+
         def forward(self, pixel_values: torch.Tensor) -> Any:
-            return _vectors(_PICTURE_VECTORS, model.get_image_features(pixel_values=pixel_values))
+            return read(pixel_values)
 
-    kind = TypedTexts if typed else Texts
-    return kind(model.config.text_config).eval(), Pictures(model.config.vision_config).eval()
+    return Pictures().eval()
 
 
 def _vectors(tensor: TensorInfo, features: Any) -> dict[str, Any]:

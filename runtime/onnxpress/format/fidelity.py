@@ -42,6 +42,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         "retrieval overlap": Figure(0.99),
         "label agreement": Figure(0.99),
         "span agreement": Figure(0.99),
+        "box agreement": Figure(0.99),
         "top token agreement": Figure(0.99),
         "pairs in order": Figure(0.99),
         "largest score difference": Figure(0.05, smaller_is_better=True),

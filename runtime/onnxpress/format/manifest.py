@@ -14,8 +14,17 @@ from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.adopted import Adapter, Adopted
+from onnxpress.format.boxes import DetectionSettings
 from onnxpress.format.older import upgrade
-from onnxpress.format.pictures import CHANNELS, MAX_EDGE, ImageSettings, PicturePad, PictureStep, ResizeEdge
+from onnxpress.format.pictures import (
+    CHANNELS,
+    MAX_EDGE,
+    ImageSettings,
+    PicturePad,
+    PictureStep,
+    ResizeEdge,
+    SmoothResize,
+)
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
@@ -138,7 +147,8 @@ class Postprocessing:
     """`labels[i]` names class i. `function_to_apply` and `problem_type` are as in the checkpoint's config.
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
     the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
-    compared, where each has a graph of its own. `segmentation`: how segments of a picture are made."""
+    compared, where each has a graph of its own. `segmentation`: how segments of a picture are made. `detection`: how
+    boxes are."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -147,6 +157,7 @@ class Postprocessing:
     entailment: int | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt_name: str | None = None
+    detection: DetectionSettings | None = None
     segmentation: SegmentationSettings | None = None
     pairs: PairScores | None = None
 
@@ -320,6 +331,8 @@ def _validate(manifest: Manifest, where: str) -> None:
     entailment = manifest.postprocessing.entailment
     if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
+    if (detection := manifest.postprocessing.detection) is not None and (detection.most or 1) < 1:
+        raise _contradiction(where, "postprocessing.detection.most", "not positive")
     _validate_segmentation(manifest, where)
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
 
@@ -351,9 +364,13 @@ def _validate_image(settings: ImageSettings, where: str) -> None:
     at = "processors.image"
     if not settings.input_names:
         raise _contradiction(where, f"{at}.input_names", "there is none")
-    operations: dict[str, PictureStep | PicturePad] = {f"steps[{i}]": step for i, step in enumerate(settings.steps)}
+    operations: dict[str, PictureStep | PicturePad | SmoothResize] = {
+        f"steps[{i}]": step for i, step in enumerate(settings.steps)
+    }
     if settings.pad is not None:
         operations["pad"] = settings.pad
+    if settings.smooth is not None:
+        operations["smooth"] = settings.smooth
     for name, operation in operations.items():
         sizes = [getattr(operation, field.name) for field in fields(operation)]
         if any(type(size) is int and not 1 <= size <= MAX_EDGE for size in sizes):

@@ -56,6 +56,18 @@ class ResizeEdgeUp:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeEdgeNearest:
+    """The shorter edge to `shortest` pixels, the other in proportion; where that would be longer than `longest`, both
+    are scaled down to it. Both are then rounded, halves up, and go down to the next multiple of `divisor`."""
+
+    shortest: int
+    longest: int
+    divisor: int
+    resample: Resample
+    op: Literal["resize-edge-nearest"] = "resize-edge-nearest"
+
+
+@dataclass(frozen=True, slots=True)
 class ResizeWithin:
     """As large as fits into so many pixels, in proportion, rounded down."""
 
@@ -107,7 +119,25 @@ class CropShare:
     op: Literal["crop-share"] = "crop-share"
 
 
-PictureStep = Resize | ResizeEdge | ResizeEdgeUp | ResizeWithin | ResizeToMultiple | ResizeNear | CenterCrop | CropShare
+@dataclass(frozen=True, slots=True)
+class PadToSquare:
+    """To a square, with black below or on the right."""
+
+    op: Literal["pad-to-square"] = "pad-to-square"
+
+
+PictureStep = (
+    PadToSquare
+    | Resize
+    | ResizeEdge
+    | ResizeEdgeUp
+    | ResizeEdgeNearest
+    | ResizeWithin
+    | ResizeToMultiple
+    | ResizeNear
+    | CenterCrop
+    | CropShare
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +197,17 @@ class PadMirrored:
 
 PicturePad = PadToSize | PadToMultiple | PadAround | PadMirrored
 
+
+@dataclass(frozen=True, slots=True)
+class SmoothResize:
+    """The scaled numbers, before they are normalized, to one size in pixels: smoothed along each edge that gets
+    shorter, then interpolated linearly, and kept within the least and the largest number that the picture had."""
+
+    height: int
+    width: int
+    op: Literal["smooth-resize"] = "smooth-resize"
+
+
 #: The graph's input, by name, that says which pixels are a picture's own: int64 (height, width), 1 there, 0 elsewhere.
 PIXEL_MASK = "pixel_mask"
 
@@ -174,9 +215,11 @@ PIXEL_MASK = "pixel_mask"
 @dataclass(frozen=True, slots=True)
 class ImageSettings:
     """How a picture becomes float32 (channels, height, width), the graph's input `input_names[0]`. With PIXEL_MASK
-    among the names, the graph is told which pixels are padding."""
+    among the names, the graph is told which pixels are padding. `smooth`: how its numbers are resized, of a processor
+    that resizes no 8-bit pixels."""
 
     input_names: tuple[str, ...]
     steps: tuple[PictureStep, ...] = ()
     values: PixelValues = PixelValues()
     pad: PicturePad | None = None
+    smooth: SmoothResize | None = None

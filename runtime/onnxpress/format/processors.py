@@ -46,6 +46,15 @@ SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes"]
 
 
 @dataclass(frozen=True, slots=True)
+class Canonical:
+    """What becomes of a text before it is cut: it gets one sign for a space in front and has none elsewhere. Of each
+    part the characters of `removed` are taken out, runs of white space become one space, and both ends are stripped."""
+
+    lower_case: bool
+    removed: str
+
+
+@dataclass(frozen=True, slots=True)
 class Segmentation:
     """How a text becomes tokens where the Rust library has no exact way. It stands in for the normalizer, the
     pre-tokenizer, the template and the decoder of `tokenizer.json`; docs/artifact.md says what each method does.
@@ -53,7 +62,9 @@ class Segmentation:
     Ids from `vocabulary` on are pieces that the model has no row for: they count as `unknown_id`. `prefix` and
     `suffix` surround a row. The rest is for "sentencepiece": the file with its normalization table, its settings,
     pieces without a text, whether `>>CODE<<` at the beginning is one token; in decoded text, what follows a special
-    token, and the names of others that are joined as special ones are.
+    token, and the names of others that are joined as special ones are; `canonical`: how a text is changed first, None:
+    it is not; in decoded text, what is put before the pieces that a special token ends. `ends_each_text`: `suffix` is
+    put after both texts of a pair, and only where a text does not end with it.
     """
 
     method: SegmentationMethod
@@ -68,6 +79,9 @@ class Segmentation:
     leading_code: bool = False
     after_special: str = ""
     apart: tuple[str, ...] = ()
+    canonical: Canonical | None = None
+    before_special: str = ""
+    ends_each_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ no sampling and no text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,7 +98,7 @@ class DecoderModel(Protocol):
 
 
 class EncoderDecoderModel(Protocol):
-    """A model that reads a text whole, and then writes."""
+    """A model that reads a text or a picture whole, and then writes."""
 
     @property
     def limit(self) -> int | None:
@@ -106,3 +106,9 @@ class EncoderDecoderModel(Protocol):
 
     def encode(self, input_ids: Ids, attention_mask: Ids, expected_tokens: int, **more: NDArray[Any]) -> Decoder:
         """Read texts, int64 (texts, encoder_sequence) both; one empty row for each, which `select` multiplies."""
+
+    def read(self, inputs: Mapping[str, NDArray[Any]], expected_tokens: int, mask: Ids | None = None) -> Decoder:
+        """The same of what the encoder's graph takes, by its names, such as pictures, (texts, ...) each.
+
+        `mask`: int64 (texts, encoder_sequence), what the decoder's rows see of it; None: all.
+        """

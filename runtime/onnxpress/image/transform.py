@@ -6,7 +6,8 @@ channel may have is computed once, and looked up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,17 @@ from onnxpress.format.pictures import (
     CenterCrop,
     CropShare,
     ImageSettings,
+    Normalization,
     PadAround,
     PadMirrored,
     PadToSize,
+    PadToSquare,
     PicturePad,
     PictureStep,
     PixelValues,
     Resize,
     ResizeEdge,
+    ResizeEdgeNearest,
     ResizeEdgeUp,
     ResizeNear,
     ResizeToMultiple,
@@ -35,6 +39,7 @@ from onnxpress.format.pictures import (
 )
 from onnxpress.image import sizes
 from onnxpress.image.opening import MAX_PIXELS
+from onnxpress.image.smoothing import smooth_resize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,12 +53,14 @@ _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     ResizeEdgeUp: lambda step, size: sizes.up_to_multiple(
         _by_edges(ResizeEdge(step.shortest, step.resample, step.longest), size), step.divisor
     ),
+    ResizeEdgeNearest: lambda step, size: sizes.nearest_by_edges(size, step.shortest, step.longest, step.divisor),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
     ResizeNear: lambda step, size: sizes.near(
         size, (step.height, step.width), step.multiple, proportional=step.proportional
     ),
     CenterCrop: lambda step, size: (step.height, step.width),
+    PadToSquare: lambda step, size: (max(size), max(size)),
     CropShare: lambda step, size: sizes.share_of_shorter(size, (step.height, step.width)),
 }
 
@@ -76,7 +83,9 @@ class Transform:
         self._names = settings.input_names
         self._steps = settings.steps
         self._pad = settings.pad
-        self._table = value_table(settings.values)
+        self._smooth = settings.smooth
+        self._normalizations = settings.values.normalizations if settings.smooth is not None else ()
+        self._table = value_table(replace(settings.values, normalizations=()) if self._smooth else settings.values)
         self._channels = range(CHANNELS)[:: -1 if settings.values.reversed_channels else 1]
 
     def arrays(self, image: Image) -> dict[str, NDArray[Any]]:
@@ -112,18 +121,28 @@ class Transform:
         for target, channel in zip(padded[:, top : top + height, left : left + width], self._channels, strict=True):
             # "clip" lets numpy write into the target without a copy; no index is out of range.
             np.take(self._table[channel], pixels[:, :, channel], out=target, mode="clip")
-        return padded, before
+        if self._smooth is None:
+            return padded, before
+        size = (self._smooth.height, self._smooth.width)
+        return normalized(smooth_resize(padded, size), self._normalizations), size
 
 
 def value_table(values: PixelValues) -> NDArray[np.float32]:
     """float32 (3, 256): what each channel's numbers become, computed as transformers computes them
     (`transformers.image_transforms.rescale`, `normalize`)."""
     row = (_LEVELS if values.scale is None else _LEVELS.astype(np.float64) * values.scale).astype(np.float32)
-    table = np.tile(row + np.float32(values.offset), (CHANNELS, 1))
-    for normalization in values.normalizations:
-        mean, std = (np.array(numbers, np.float32)[:, None] for numbers in (normalization.mean, normalization.std))
-        table = (table - mean) / std
-    return table
+    return normalized(np.tile(row + np.float32(values.offset), (CHANNELS, 1)), values.normalizations)
+
+
+def normalized(numbers: NDArray[np.float32], normalizations: Sequence[Normalization]) -> NDArray[np.float32]:
+    """float32 (channels, ...): each channel less its mean, divided by its deviation, one time after the other."""
+    for normalization in normalizations:
+        mean, std = (
+            np.array(row, np.float32).reshape(CHANNELS, *[1] * (numbers.ndim - 1))
+            for row in (normalization.mean, normalization.std)
+        )
+        numbers = (numbers - mean) / std
+    return numbers
 
 
 def apply(step: PictureStep, image: Image) -> Image:
@@ -141,6 +160,8 @@ def apply(step: PictureStep, image: Image) -> Image:
         )
     if isinstance(step, (CenterCrop, CropShare)):
         return _cropped(image, (height, width))
+    if isinstance(step, PadToSquare):
+        return _canvas(image, (height, width), (0, 0))
     return image.resize((width, height), resample=_filter(step.resample))
 
 
@@ -155,14 +176,19 @@ def _cropped(image: Image, size: Pixels) -> Image:
     (height, width), (crop_height, crop_width) = (image.height, image.width), size
     top, left = (height - crop_height) // 2, (width - crop_width) // 2
     if top < 0 or left < 0:
-        from PIL.Image import new
-
         full = (max(crop_height, height), max(crop_width, width))
         above, before = ceil((full[0] - height) / 2), ceil((full[1] - width) / 2)
-        canvas = new("RGB", (full[1], full[0]))
-        canvas.paste(image, (before, above))
-        image, top, left = canvas, top + above, left + before
+        image, top, left = _canvas(image, full, (above, before)), top + above, left + before
     return image.crop((left, top, left + crop_width, top + crop_height))
+
+
+def _canvas(image: Image, size: Pixels, place: Pixels) -> Image:
+    """A black picture of this size with another in it, so many pixels from its top and its left."""
+    from PIL.Image import new
+
+    canvas = new("RGB", size[::-1])
+    canvas.paste(image, place[::-1])
+    return canvas
 
 
 def padded_size(pad: PicturePad, size: Pixels) -> Pixels:
@@ -190,6 +216,8 @@ def padded_size(pad: PicturePad, size: Pixels) -> Pixels:
 
 def output_size(settings: ImageSettings) -> Pixels | None:
     """The size of what every picture becomes; None: it depends on the picture."""
+    if settings.smooth is not None:
+        return settings.smooth.height, settings.smooth.width
     if isinstance(settings.pad, PadToSize):
         return settings.pad.height, settings.pad.width
     last = settings.steps[-1] if settings.steps else None

@@ -125,7 +125,7 @@ FACTORY: Table = table(
         "taken if it gives the ids of the artifact's own tokenizer, which is used.",
         honour=lambda value: {"tokenizer": value},
     ),
-    Argument("feature_extractor", TRANSFORMERS, "there are no tasks of sound yet: leave it out."),
+    Argument("feature_extractor", TRANSFORMERS, "the artifact says how its sounds are read: leave it out."),
     Argument("image_processor", TRANSFORMERS, "the artifact says how its pictures are read: leave it out."),
     Argument("video_processor", TRANSFORMERS, "there are no tasks of films: leave it out."),
     Argument("processor", TRANSFORMERS, "the artifact says how its inputs are read: leave it out."),

@@ -14,7 +14,7 @@ from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.samples import Sample
+from onnxpress.samples import Collator, Sample
 
 if TYPE_CHECKING:
     from onnxpress.image.opening import Image
@@ -58,7 +58,7 @@ class PictureProcessor:
                 "Export again."
             )
         self.settings = settings
-        self.collator = picture_collator(settings, padding=model.artifact.manifest.padding)
+        self.collator: Collator = picture_collator(settings, padding=model.artifact.manifest.padding)
         self._transform = Transform(settings)
 
     def sample(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, overload
 
 from onnxpress.layouts.artifact import Artifact
+from onnxpress.pipelines.audio_classification import AudioClassification
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.depth_estimation import DepthEstimation
 from onnxpress.pipelines.feature_extraction import FeatureExtraction
@@ -18,7 +19,9 @@ from onnxpress.pipelines.image_classification import ImageClassification
 from onnxpress.pipelines.image_feature_extraction import ImageFeatureExtraction
 from onnxpress.pipelines.image_segmentation import ImageSegmentation
 from onnxpress.pipelines.image_to_image import ImageToImage
+from onnxpress.pipelines.image_to_text import ImageToText
 from onnxpress.pipelines.multiple_choice import MultipleChoice
+from onnxpress.pipelines.object_detection import ObjectDetection
 from onnxpress.pipelines.question_answering import QuestionAnswering
 from onnxpress.pipelines.rewriting import Rewriting
 from onnxpress.pipelines.sentence_similarity import SentenceSimilarity
@@ -26,14 +29,28 @@ from onnxpress.pipelines.text_classification import TextClassification
 from onnxpress.pipelines.text_generation import TextGeneration
 from onnxpress.pipelines.text_ranking import TextRanking
 from onnxpress.pipelines.token_classification import TokenClassification
+from onnxpress.pipelines.visual_question_answering import VisualQuestionAnswering
 from onnxpress.pipelines.zero_shot_classification import ZeroShotClassification
 from onnxpress.pipelines.zero_shot_image_classification import ZeroShotImageClassification
+from onnxpress.pipelines.zero_shot_object_detection import ZeroShotObjectDetection
 
 Source = str | Path | Artifact | GraphModel | Pipeline[Any, Any]
 
 
 class OpensPipelines(Protocol):
     """`onnxpress.pipeline`."""
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["audio-classification"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> AudioClassification: ...
 
     @overload
     def __call__(
@@ -58,6 +75,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ImageFeatureExtraction: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["object-detection"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ObjectDetection: ...
 
     @overload
     def __call__(
@@ -94,6 +123,30 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> DepthEstimation: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["image-to-text"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ImageToText: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["visual-question-answering", "vqa"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> VisualQuestionAnswering: ...
 
     @overload
     def __call__(
@@ -178,6 +231,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ZeroShotImageClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["zero-shot-object-detection"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ZeroShotObjectDetection: ...
 
     @overload
     def __call__(

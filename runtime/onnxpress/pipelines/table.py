@@ -46,7 +46,15 @@ _PICTURE = (
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII="
 )
 
+#: Half a second of a tone.
+_SOUND = {"array": [0.0, 0.5, 0.0, -0.5] * 2_000, "sampling_rate": 16_000}
+
 _ROWS = (
+    Task(
+        name="audio-classification",
+        pipeline="onnxpress.pipelines.audio_classification:AudioClassification",
+        probe=_SOUND,
+    ),
     Task(
         name="depth-estimation",
         pipeline="onnxpress.pipelines.depth_estimation:DepthEstimation",
@@ -78,6 +86,13 @@ _ROWS = (
         probe=_PICTURE,
     ),
     Task(
+        name="image-to-text",
+        pipeline="onnxpress.pipelines.image_to_text:ImageToText",
+        payload=Payload(synonyms={**_PICTURES.synonyms, **_OF_GENERATION}),
+        probe=_PICTURE,
+        probe_options=_FEW,
+    ),
+    Task(
         name="image-segmentation",
         pipeline="onnxpress.pipelines.image_segmentation:ImageSegmentation",
         payload=_PICTURES,
@@ -95,6 +110,12 @@ _ROWS = (
         payload=Payload(fields=("prompt", "choices"), text="choices", alone=False, together=True),
         probe={"prompt": "Ada lives in", "choices": ["Rome.", "a word."]},
         evidence=Evidence(frozenset({"classes"}), ("ForMultipleChoice",)),
+    ),
+    Task(
+        name="object-detection",
+        pipeline="onnxpress.pipelines.object_detection:ObjectDetection",
+        payload=_PICTURES,
+        probe=_PICTURE,
     ),
     Task(
         name="question-answering",
@@ -178,12 +199,26 @@ _ROWS = (
         evidence=Evidence(frozenset({"rewritten text"}), ("MarianMTModel",)),
     ),
     Task(
+        name="visual-question-answering",
+        pipeline="onnxpress.pipelines.visual_question_answering:VisualQuestionAnswering",
+        aliases=("vqa",),
+        payload=Payload(fields=("image", "question"), text="question", alone=False),
+        probe={"image": _PICTURE, "question": "Who?"},
+    ),
+    Task(
         name="zero-shot-classification",
         pipeline="onnxpress.pipelines.zero_shot_classification:ZeroShotClassification",
         serves=("text-classification", "text-ranking"),
         refuses=lacks_entailment,
         payload=Payload(synonyms={"sequences": "inputs"}),
         probe_options={"candidate_labels": ["place", "word"]},
+    ),
+    Task(
+        name="zero-shot-object-detection",
+        pipeline="onnxpress.pipelines.zero_shot_object_detection:ZeroShotObjectDetection",
+        refuses=lacks_pair_scores,
+        payload=Payload(fields=("image", "candidate_labels"), text="image", synonyms={"images": "inputs"}),
+        probe={"image": _PICTURE, "candidate_labels": ["place", "word"]},
     ),
     Task(
         name="zero-shot-image-classification",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -41,12 +41,19 @@ class ShowsText(Protocol):
 class TextStream:
     """An iterator of pieces of text that, joined, are the new text. Not for several threads, but for `cancel`.
 
-    After the last piece, `finish_reason` is "stop" (a token, a string or a grammar ended the text), "length" (no more
-    tokens were allowed) or "cancelled", and `usage` counts tokens. Also a context manager.
+    `begun`: tokens that stand before the new ones and are part of the text. After the last piece, `finish_reason` is
+    "stop" (a token, a string or a grammar ended the text), "length" (no more tokens were allowed) or "cancelled", and
+    `usage` counts tokens. Also a context manager.
     """
 
     def __init__(
-        self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder, stop: Stop | None = None
+        self,
+        writer: Writer,
+        sample: Sample,
+        call: WritingSettings,
+        text: StreamDecoder,
+        stop: Stop | None = None,
+        begun: Sequence[int] = (),
     ) -> None:
         config = call.config
         if config.num_beams > 1 or config.num_return_sequences > 1:
@@ -57,7 +64,7 @@ class TextStream:
         self.ids: list[int] = []
         self._cancelled = threading.Event()
         self._stop = stop
-        self._pieces = self._write(writer, sample, call, text)
+        self._pieces = self._write(writer, sample, call, text, begun)
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -87,9 +94,14 @@ class TextStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder) -> Generator[str]:
+    def _write(
+        self, writer: Writer, sample: Sample, call: WritingSettings, text: StreamDecoder, begun: Sequence[int]
+    ) -> Generator[str]:
         decoder, prompts, texts = writer.open([sample], call)
         try:
+            for token in begun:
+                if piece := text.step(token):
+                    yield piece
             hooks = writer.hooks(call, self._cancelled.is_set)
             for event in generate(decoder, prompts, call.config, texts=texts, hooks=hooks):
                 if event.finish is not None:
@@ -105,5 +117,5 @@ class TextStream:
             self.finish_reason = self.finish_reason or "cancelled"
             # Decoders that remember nothing have no such count.
             cached = getattr(decoder, "reused_tokens", 0)
-            self.usage = Usage(sample.cost, len(self.ids), cached)
+            self.usage = Usage(len((texts or prompts)[0]), len(self.ids), cached)
             decoder.close()

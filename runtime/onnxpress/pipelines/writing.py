@@ -25,8 +25,11 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
 from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.streamers import Streamer, streamed, within
-from onnxpress.samples import Sample
+from onnxpress.samples import Collator, Sample
 from onnxpress.text.tokenizer import Tokenizer
+
+#: What an encoder of texts reads.
+IDS, MASK = "input_ids", "attention_mask"
 
 #: Prompts that are continued together, unless a call says otherwise.
 ROWS = 8
@@ -49,13 +52,28 @@ class WritingSettings:
     grammar: Grammar | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The context of a sample that an encoder reads, where the decoder begins with more than its first token."""
+
+    ids: tuple[int, ...]
+
+
 class Writer:
     """The model of an artifact that writes text. Thread-safe; works after a fork and after pickling.
 
-    `usual`: what a call has that neither it nor the artifact sets.
+    `usual`: what a call has that neither it nor the artifact sets. `collator`: makes batches of what an encoder reads,
+    where that is not text alone.
     """
 
-    def __init__(self, artifact: Artifact, session: Session, tokenizer: Tokenizer, usual: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        session: Session,
+        tokenizer: Tokenizer,
+        usual: Mapping[str, Any],
+        collator: Collator | None = None,
+    ) -> None:
         self.artifact = artifact
         self.tokenizer = tokenizer
         self._usual = dict(usual)
@@ -64,7 +82,7 @@ class Writer:
         self._decoder: DecoderModel | None = None
         self._encoder_decoder: EncoderDecoderModel | None = None
         #: What an encoder reads is padded on the right, whatever the tokenizer's settings say.
-        self._pad = PadTokens(("input_ids", "attention_mask"), tokenizer.settings.pad_token_id)
+        self._collator = collator or PadTokens((IDS, MASK), tokenizer.settings.pad_token_id)
         if any(graph.role == "encoder" for graph in artifact.manifest.graphs.values()):
             self._encoder_decoder = encoder_decoder_model(artifact.manifest, session)
         else:
@@ -117,12 +135,11 @@ class Writer:
             prompts: list[Sequence[int]] = [token_ids(sample) for sample in samples]
             return self._decoder.start(len(samples), self._expected(prompts, call)), prompts, None
         assert self._encoder_decoder is not None
-        prompts = [self.begin(call) for _ in samples]
-        batch = self._pad.collate(samples)
-        decoder = self._encoder_decoder.encode(
-            batch.arrays["input_ids"], batch.arrays["attention_mask"], self._expected(prompts, call)
-        )
-        return decoder, prompts, [token_ids(sample) for sample in samples]
+        prompts = [self.prompt(sample, call) for sample in samples]
+        arrays = self._collator.collate(samples).arrays
+        decoder = self._encoder_decoder.read(arrays, self._expected(prompts, call), arrays.get(MASK))
+        texts: list[Sequence[int]] | None = [token_ids(sample) for sample in samples] if IDS in arrays else None
+        return decoder, prompts, texts
 
     def decoder(self, texts: Sequence[Sequence[int]], expected_tokens: int) -> Decoder:
         """A decoder with an empty row for each text; an encoder, where there is one, has read it. The caller closes it.
@@ -133,8 +150,8 @@ class Writer:
         if self._decoder is not None:
             return self._decoder.start(len(texts), expected_tokens)
         assert self._encoder_decoder is not None
-        arrays = self._pad.collate([token_sample(ids) for ids in texts]).arrays
-        return self._encoder_decoder.encode(arrays["input_ids"], arrays["attention_mask"], expected_tokens)
+        arrays = self._collator.collate([token_sample(ids) for ids in texts]).arrays
+        return self._encoder_decoder.encode(arrays[IDS], arrays[MASK], expected_tokens)
 
     def write(
         self, samples: Sequence[Sample], call: WritingSettings, streamer: Streamer | None = None
@@ -166,6 +183,14 @@ class Writer:
     def _constraint(self, call: WritingSettings) -> Constraint:
         assert call.grammar is not None
         return self._constrainer.constraint(call.grammar, call.config.ends)
+
+    def prompt(self, sample: Sample, call: WritingSettings) -> Sequence[int]:
+        """What the decoder reads before it writes about a sample that an encoder reads.
+
+        Raises:
+            ArtifactError: as `begin`.
+        """
+        return sample.context.ids if isinstance(sample.context, Prompt) else self.begin(call)
 
     def begin(self, call: WritingSettings) -> list[int]:
         """How a decoder begins that writes about what an encoder has read.

@@ -180,8 +180,14 @@ class LanguageHead:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A language model; with an encoder, whose text the decoder's layers look at."""
+    """A language model; with an encoder, whose text the decoder's layers look at. Where they look at something and
+    there is no `encoder`, it is one that is traced, such as of pictures."""
 
     decoder: Stack
     head: LanguageHead
     encoder: Stack | None = None
+
+    @property
+    def looks(self) -> bool:
+        """Whether the decoder's layers look at what an encoder has read."""
+        return bool(self.decoder.attentions("cross"))

@@ -44,7 +44,7 @@ _ROWS, _TEXTS = ("rows", "sequence"), ("texts", "encoder_sequence")
 def build_graphs(architecture: Architecture) -> dict[str, onnx_ir.Model]:
     """All graphs of a model, by name."""
     if architecture.encoder is None:
-        return {DECODER: decoder_graph(architecture)}
+        return {CROSS_DECODER if architecture.looks else DECODER: decoder_graph(architecture)}
     return {ENCODER: encoder_graph(architecture), CROSS_DECODER: decoder_graph(architecture)}
 
 
@@ -55,7 +55,7 @@ def decoder_graph(architecture: Architecture, *, takes_embeds: bool = False) -> 
         takes_embeds: it takes `inputs_embeds` float32 (rows, sequence, width) in the place of `input_ids`: what
             `embed_graph` returns, or, for some tokens, vectors of a picture or a sound.
     """
-    stack, encodes = architecture.decoder, architecture.encoder is not None
+    stack, encodes = architecture.decoder, architecture.looks
     graph, embedding, part = new_graph(CROSS_DECODER if encodes else DECODER), stack.embedding, "decoder." * encodes
     prefix = f"{stack.name}." if stack.name else ""
     if takes_embeds:

@@ -20,8 +20,11 @@ READERS = frozenset(module.name for module in pkgutil.iter_modules(readers.__pat
 _WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel")
 
 
-def read(model: torch.nn.Module) -> Architecture:
+def read(model: torch.nn.Module, *, looks: bool = False) -> Architecture:
     """The architecture of a transformers language model. Its weights are the model's, which has to stay as it is.
+
+    Args:
+        looks: whether it is the decoder of a larger model, and looks at what another part of it has read.
 
     Raises:
         NotBuildable: no reader knows the model_type, or the reader says what it does not know of the config or the
@@ -47,6 +50,8 @@ def read(model: torch.nn.Module) -> Architecture:
             f"transformers {version('transformers')}), not of the checkpoint: please report it, with its config.json."
         ) from error
     source.check_all_read()
+    if architecture.looks is not (looks or architecture.encoder is not None):
+        raise NotBuildable(f"its layers look at {'nothing' if looks else 'what an encoder has read, which it lacks'}")
     for attention in architecture.decoder.attentions("causal"):
         if attention.size % HEAD_SIZES:
             raise NotBuildable(f"its heads are {attention.size} wide, not a multiple of {HEAD_SIZES}")

@@ -80,9 +80,10 @@ class Source:
         factor: float = 1.0,
         softcap: float | None = None,
         projection: Linear | None = None,
+        name: str = "lm_head",
     ) -> LanguageHead:
-        """The head `lm_head`; tied where its weights are the words' table."""
-        head = self.linear("lm_head")
+        """The head of this name; tied where its weights are the words' table."""
+        head = self.linear(name)
         tied = head.weight.data_ptr() == table.data_ptr()
         return LanguageHead(head.weight, tied, head.bias, projection, factor, softcap)
 
@@ -98,10 +99,11 @@ class Source:
         factor = getattr(rotation, f"{prefix}attention_scaling")
         return Rope("rotary" if kind is None else f"rotary.{kind}", frequencies, factor, interleaved)
 
-    def with_encoder(self) -> None:
-        """Refuse a decoder that was taken from an encoder-decoder."""
-        if not self.config.is_encoder_decoder:
+    def with_encoder(self) -> bool:
+        """Whether there is an encoder; refuse a decoder that was taken from an encoder-decoder and looks at nothing."""
+        if not self.config.is_encoder_decoder and not getattr(self.config, "add_cross_attention", False):
             raise NotBuildable("it is read with its encoder only")
+        return bool(self.config.is_encoder_decoder)
 
     def windows(self) -> Sequence[int | None]:
         """Each layer's window, for families that read `layer_types`."""

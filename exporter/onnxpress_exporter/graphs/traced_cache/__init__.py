@@ -32,6 +32,7 @@ __all__ = [
     "trace_encoder_decoder",
     "trace_step",
     "trace_whole",
+    "traced",
     "traced_limit",
 ]
 
@@ -53,7 +54,7 @@ def trace_decoder(model: Any) -> onnx_ir.Model:
         masked = modules.hides_padding(model, layers)
         spec = decoder_spec(layers, modules.vocabulary(model), modules.positions(model), masked)
         first = modules.first_position(model)
-        return _traced([(modules.Decoder(model, len(layers), first), spec)])[DECODER]
+        return traced([(modules.Decoder(model, len(layers), first), spec)])[DECODER]
 
 
 def keeps_anything(model: Any) -> bool:
@@ -80,7 +81,7 @@ def trace_step(model: Any) -> onnx_ir.Model:
     with held(model), torch.no_grad():
         step = states.step_of(model)
         states.check_steps(step)
-        return _traced([(step, states.step_spec(model, step.entries))])[DECODER]
+        return traced([(step, states.step_spec(model, step.entries))])[DECODER]
 
 
 def trace_whole(model: Any) -> onnx_ir.Model:
@@ -91,7 +92,7 @@ def trace_whole(model: Any) -> onnx_ir.Model:
     """
     with torch.no_grad():
         states.check_whole(model)
-        return _traced([(states.Whole(model), states.whole_spec(model))])[DECODER]
+        return traced([(states.Whole(model), states.whole_spec(model))])[DECODER]
 
 
 def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
@@ -104,7 +105,7 @@ def trace_encoder_decoder(model: Any) -> dict[str, onnx_ir.Model]:
         written, text = kept_after_encoder(model)
         modules.check_cross(model, written, text)
         after = cross_decoder_spec(written, text, modules.vocabulary(model))
-        return _traced(
+        return traced(
             [
                 (modules.Encoder(model, len(text)), encoder_spec(text)),
                 (modules.CrossDecoder(model, len(written)), after),
@@ -123,7 +124,12 @@ def traced_limit(model: Any) -> int | None:
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
 
 
-def _traced(parts: Sequence[tuple[torch.nn.Module, GraphSpec]]) -> dict[str, onnx_ir.Model]:
+def traced(parts: Sequence[tuple[torch.nn.Module, GraphSpec]]) -> dict[str, onnx_ir.Model]:
+    """Graphs of modules, which are run first.
+
+    Raises:
+        TraceError: one does not run, or PyTorch cannot capture it.
+    """
     inputs = [examples.inputs(spec) for _, spec in parts]
     # All of them before any is traced, which takes long.
     for (module, _), tensors in zip(parts, inputs, strict=True):

@@ -23,7 +23,7 @@ Tensors = dict[str, torch.Tensor]
 _ROUNDING = 1e-4
 
 
-class _Wrapper(torch.nn.Module):
+class Wrapper(torch.nn.Module):
     """A model and how many layers keep something."""
 
     def __init__(self, model: Any, layers: int) -> None:
@@ -45,7 +45,7 @@ class _Wrapper(torch.nn.Module):
         return [(tensors.pop(key), tensors.pop(value)) for key, value in names]
 
 
-class Decoder(_Wrapper):
+class Decoder(Wrapper):
     """Takes and returns what `decoder_spec` says; a mask is not needed where no row has padding.
 
     `first`: the position of a text's first token, which the graph calls 0.
@@ -61,10 +61,10 @@ class Decoder(_Wrapper):
         cache = growing(self._past(tensors))
         with chosen_scores(self.checkpoint, tensors.pop("logits_to_keep")) as chosen:
             outputs = self.checkpoint(**tensors, past_key_values=cache, use_cache=True)
-        return {"logits": chosen(outputs.logits), **_present(cache)}
+        return {"logits": chosen(outputs.logits), **present(cache)}
 
 
-class Encoder(_Wrapper):
+class Encoder(Wrapper):
     """Takes and returns what `encoder_spec` says. The decoder reads a token, of which the graph keeps nothing."""
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Tensors:
@@ -77,7 +77,7 @@ class Encoder(_Wrapper):
             past_key_values=cache,
             use_cache=True,
         )
-        return _present(cache.cross_attention_cache, "encoder.")
+        return present(cache.cross_attention_cache, "encoder.")
 
 
 @dataclass
@@ -87,7 +87,7 @@ class _TextRead(BaseModelOutput):
     router_logits: tuple[torch.Tensor, ...] | None = None
 
 
-class CrossDecoder(_Wrapper):
+class CrossDecoder(Wrapper):
     """Takes and returns what `cross_decoder_spec` says."""
 
     def forward(self, **tensors: torch.Tensor) -> Tensors:
@@ -109,7 +109,7 @@ class CrossDecoder(_Wrapper):
                 past_key_values=cache,
                 use_cache=True,
             )
-        return {"logits": chosen(outputs.logits), **_present(cache.self_attention_cache, "decoder.")}
+        return {"logits": chosen(outputs.logits), **present(cache.self_attention_cache, "decoder.")}
 
 
 def vocabulary(model: Any) -> int:
@@ -212,7 +212,8 @@ def _named(pairs: Sequence[tuple[torch.Tensor, ...]], part: str = "") -> Tensors
     }
 
 
-def _present(cache: Cache, part: str = "") -> Tensors:
+def present(cache: Cache, part: str = "") -> Tensors:
+    """What a cache holds, as graphs return it."""
     tensors: Tensors = {}
     for layer, pair in enumerate(pairs_of(cache)):
         tensors |= dict(zip(present_names(layer, part), pair, strict=True))

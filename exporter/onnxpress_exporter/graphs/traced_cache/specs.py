@@ -40,7 +40,12 @@ def encoder_spec(layers: Sequence[Kept]) -> GraphSpec:
     """An encoder with what the decoder's `layers` keep of the text."""
     axes = ("texts", "encoder_sequence")
     inputs = (TensorInfo("input_ids", "int64", axes), TensorInfo("attention_mask", "int64", axes))
-    return GraphSpec(ENCODER, inputs, tuple(_present(layers, "encoder.", *axes)))
+    return GraphSpec(ENCODER, inputs, tuple(seen_outputs(layers)))
+
+
+def seen_outputs(layers: Sequence[Kept], length: str | int = "encoder_sequence") -> Iterator[TensorInfo]:
+    """What an encoder returns for the decoder's `layers`. `length`: of each text, or a picture's places."""
+    return _present(layers, "encoder.", "texts", length)
 
 
 def cross_decoder_spec(written: Sequence[Kept], text: Sequence[Kept], vocabulary: int) -> GraphSpec:
@@ -70,7 +75,7 @@ def _past(layers: Sequence[Kept], part: str, rows: str = "rows", length: str = "
             yield TensorInfo(name, "float32", (rows, layer.heads, length, size))
 
 
-def _present(layers: Sequence[Kept], part: str, rows: str, length: str) -> Iterator[TensorInfo]:
+def _present(layers: Sequence[Kept], part: str, rows: str, length: str | int) -> Iterator[TensorInfo]:
     for number, layer in enumerate(layers):
         for name, size in zip(present_names(number, part), (layer.key, layer.value), strict=True):
             yield TensorInfo(name, "float32", (rows, layer.heads, length, size))

@@ -1,10 +1,11 @@
-"""A model that reads a text whole, and then writes: an encoder's graph, run once, and a decoder's graph of rows.
+"""A model that reads a text or a picture whole, and then writes: an encoder's graph, run once, and a decoder's of rows.
 
-The decoder's keys and values of the text are the encoder's outputs, read by all rows of the text. Knows no search.
+The decoder's keys and values of what was read are the encoder's outputs, read by all rows of the text. Knows no search.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -63,20 +64,27 @@ class CrossModel:
             raise InputError(
                 f"Texts {input_ids.shape} and their mask {attention_mask.shape} must be (texts, sequence)."
             )
+        return self.read(
+            {"input_ids": input_ids, "attention_mask": attention_mask, **more}, expected_tokens, attention_mask
+        )
+
+    def read(self, inputs: Mapping[str, NDArray[Any]], expected_tokens: int, mask: Ids | None = None) -> Decoder:
+        """As `EncoderDecoderModel` says."""
         # What the encoder returns stays where the decoder reads it.
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **more}
         outputs = run_to_buffers(self._session, inputs, self._encoder)
+        first = next(iter(outputs.values()))
+        # Keys and values are (texts, heads, encoder_sequence, size), states (texts, encoder_sequence, width).
+        rows, places = first.shape[0], first.shape[-2]
+        seen = np.ones((rows, places), np.int64) if mask is None else np.ascontiguousarray(mask, np.int64).copy()
         arrays: dict[str, NDArray[Any] | Buffer]
         if self._keys is None:
             arrays = {name: outputs[present(name)] for name in self._graph.text}
         else:
-            states = next(iter(outputs.values()))
-            arrays = dict(self._keys.of(states.read(), attention_mask))
+            arrays = dict(self._keys.of(first.read(), seen))
             if TEXT_STATES in self._graph.inputs:
-                arrays[TEXT_STATES] = states
+                arrays[TEXT_STATES] = first
         if TEXT_MASK in self._graph.inputs:
-            arrays[TEXT_MASK] = np.ascontiguousarray(attention_mask, np.int64).copy()
-        rows = len(input_ids)
+            arrays[TEXT_MASK] = seen
         device, dtype = self._session.device, self._graph.dtype
         texts = Texts(arrays, device, by_row=self._keys is not None)
         if self._growing:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from onnxpress.errors import CorruptFile, InputError
-from onnxpress.format.processors import UNREACHABLE, Segmentation, TokenizerSettings
+from onnxpress.format.processors import PIECE_SPACE, UNREACHABLE, Segmentation, TokenizerSettings
 from onnxpress.text.encodings import Cut, Encoding, PlainEncoding, Truncation, check_characters, windows
 from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes
@@ -95,7 +95,8 @@ class PieceEncoder:
         """
         ids = self._ids(text)
         if pair is not None:
-            ids = [*ids, *(self._suffix(ids) if special_tokens and self._ends_each_text else ()), *self._ids(pair)]
+            ends, second = special_tokens and self._ends_each_text, self._ids(pair)
+            ids = [*ids, *(self._suffix(ids) if ends else ()), *(second or (self._suffix(()) if ends else ()))]
         if truncation is None:
             return self._row(ids, special_tokens)
         room = truncation.max_length - (self.special_count if special_tokens else 0)
@@ -130,6 +131,8 @@ class PieceEncoder:
     def _ids(self, text: str) -> list[int]:
         """The ids of a text alone."""
         check_characters([text])
+        if self._segmentation.canonical is not None:
+            text = PIECE_SPACE + text.replace(PIECE_SPACE, " ")
         ids: list[int] = []
         for part in self._parts(text):
             if isinstance(part, Added):
@@ -156,12 +159,12 @@ class PieceEncoder:
 
     @property
     def _ends_each_text(self) -> bool:
-        return self._segmentation.method == "bytes"
+        return self._segmentation.method == "bytes" or self._segmentation.ends_each_text
 
     def _suffix(self, ids: Sequence[int]) -> Sequence[int]:
-        """What follows these ids: ByT5 does not end a text twice."""
+        """What follows these ids: some do not end a text twice."""
         suffix = self._segmentation.suffix
-        return () if self._ends_each_text and suffix and ids[-1:] == [*suffix] else suffix
+        return () if self._ends_each_text and suffix and [*ids[-1:]] == [*suffix] else suffix
 
     def _row(self, ids: list[int], special_tokens: bool) -> PlainEncoding:
         before, after = (self._segmentation.prefix, self._suffix(ids)) if special_tokens else ((), ())

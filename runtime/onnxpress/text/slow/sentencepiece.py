@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from onnxpress.format.processors import PIECE_SPACE as SPACE
-from onnxpress.format.processors import UNREACHABLE, Segmentation
+from onnxpress.format.processors import UNREACHABLE, Canonical, Segmentation
 from onnxpress.text.slow.charsmap import Charsmap
 from onnxpress.text.slow.unigram import Unigram
 
 _CODE = re.compile(r">>.*?<<", re.DOTALL)
 _SPACES = re.compile(" {2,}")
+_WHITE = re.compile(r"\s+")
 
 
 class SentencePieces:
@@ -39,12 +40,18 @@ class SentencePieces:
     def segment(self, text: str) -> list[int]:
         """The ids of a text without special tokens. Runs that the model cannot cut are looked up as they are."""
         pieces: list[str] = []
+        if self._settings.canonical is not None:
+            text = self._canonical(text, self._settings.canonical)
         if self._settings.leading_code and (code := _CODE.match(text)):
             pieces.append(code[0])
             text = text[code.end() :]
         if text := self.normalize(text):
             pieces += self._pieces(text)
         return [self._rows.get(piece, self._settings.unknown_id) for piece in pieces]
+
+    def _canonical(self, text: str, settings: Canonical) -> str:
+        text = text.lower() if settings.lower_case else text
+        return _WHITE.sub(" ", text.translate(str.maketrans("", "", settings.removed))).strip()
 
     def _pieces(self, text: str) -> list[str]:
         if self._unigram is not None:
@@ -57,7 +64,9 @@ class SentencePieces:
             return ""
         text = text if self._charsmap is None else self._charsmap.apply(text)
         if self._settings.remove_extra_whitespaces:
-            text = _SPACES.sub(" ", text).lstrip(" ")
+            text = _SPACES.sub(" ", text)
+            if self._settings.canonical is None:  # to the model, something stands before such a text
+                text = text.lstrip(" ")
             if not text:
                 return ""
         text = (SPACE if self._settings.add_dummy_prefix else "") + text.replace(" ", SPACE)
@@ -67,10 +76,12 @@ class SentencePieces:
         """The text of tokens. Each run between special tokens is decoded on its own, as transformers does it."""
         parts: list[str] = []
         run: list[str] = []
+        after_special = False
         for name in names:
             if (token := name.removeprefix(UNREACHABLE)) in special:
-                parts += (self._join_run(run), token, self._settings.after_special)
-                run = []
+                before = "" if after_special and not run else self._settings.before_special
+                parts += (before, self._join_run(run), token, self._settings.after_special)
+                run, after_special = [], True
             else:
                 run.append(name)
         parts.append(self._join_run(run))

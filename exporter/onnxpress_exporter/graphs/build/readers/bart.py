@@ -25,20 +25,28 @@ from onnxpress_exporter.graphs.build.parts import causal, plain
 from onnxpress_exporter.graphs.build.source import Source
 
 ENCODER, DECODER = "model.encoder", "model.decoder"
+#: What the head is called; TrOCR has a name of its own.
+_HEADS = ("lm_head", "output_projection")
 
 
 def read(source: Source) -> Architecture:
-    """BART, mBART, M2M100 (NLLB), Pegasus, Blenderbot, PLBart or Marian, with its head."""
-    source.with_encoder()
+    """BART, mBART, M2M100 (NLLB), Pegasus, Blenderbot, PLBart or Marian, with its head; of mBART and TrOCR the decoder
+    alone, where it looks at what another encoder has read."""
+    encodes = source.with_encoder()
     if source.has("model.shared.weight"):
         # Where it is not tied to the stacks' own tables, nothing uses it.
         source.tensor("model.shared.weight")
     config, embedding = source.config, embedding_of(source, DECODER)
-    head, bias = source.head(embedding.table), getattr(source.module(""), "final_logits_bias", None)
+    name = next((name for name in _HEADS if source.has(f"{name}.weight")), _HEADS[0])
+    head = source.head(embedding.table, name=name)
+    bias = getattr(source.module(""), "final_logits_bias", None)
+    encoder = None
+    if encodes:
+        encoder = _stack(source, ENCODER, embedding_of(source, ENCODER), config.encoder_layers, _encoder_branches)
     return Architecture(
         _stack(source, DECODER, embedding, config.decoder_layers, _decoder_branches),
         replace(head, bias=bias[0] if bias is not None and bool(bias.any()) else None),
-        _stack(source, ENCODER, embedding_of(source, ENCODER), config.encoder_layers, _encoder_branches),
+        encoder,
     )
 
 

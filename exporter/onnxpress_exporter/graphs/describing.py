@@ -1,0 +1,198 @@
+"""Models that look at a picture and write about it, in parts: what sees, and a language model that looks at what it
+saw. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir
+import torch
+from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+
+from onnxpress.format.manifest import TensorInfo
+from onnxpress_exporter.errors import TraceError, UnsupportedCheckpoint
+from onnxpress_exporter.graphs.names import CROSS_DECODER, ENCODER, TEXT_MASK
+from onnxpress_exporter.graphs.spec import GraphSpec
+from onnxpress_exporter.graphs.trace import trace
+from onnxpress_exporter.graphs.traced_cache.cache import first_line, growing, pairs_of
+from onnxpress_exporter.graphs.traced_cache.modules import (
+    Tensors,
+    Wrapper,
+    chosen_scores,
+    present,
+    vocabulary,
+)
+from onnxpress_exporter.graphs.traced_cache.specs import Kept, cross_decoder_spec, seen_outputs
+
+#: Tokens that are tried.
+_PROBE = ((5, 6, 7), (8, 9, 10), (11, 12, 13))
+
+
+@dataclass(frozen=True, slots=True)
+class Describer:
+    """`model`: the whole; `decoder`: its language model. What it takes of pictures is `pixel_values`."""
+
+    model: Any
+    decoder: Any
+
+    def states(self, arrays: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """float32 (pictures, places, width): what the decoder looks at."""
+        if hasattr(self.model, "vision_model"):
+            return self.model.vision_model(**arrays)[0]  # type: ignore[no-any-return]
+        states: torch.Tensor = self.model.encoder(**arrays)[0]
+        return self.model.enc_to_dec_proj(states) if hasattr(self.model, "enc_to_dec_proj") else states
+
+    def logits(self, arrays: Mapping[str, torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
+        """float32 (rows, tokens, vocabulary): what may follow each token of a text about a picture."""
+        name = "input_ids" if hasattr(self.model, "vision_model") else "decoder_input_ids"
+        logits: torch.Tensor = self.model(**arrays, **{name: ids}).logits
+        return logits
+
+    def generate(self, arrays: Mapping[str, torch.Tensor], ids: torch.Tensor, settings: Any) -> torch.Tensor:
+        """int64 (rows, tokens): a text with what `generate` lets follow. BLIP's own takes no settings of its caller's,
+        but has its decoder generate."""
+        if not hasattr(self.model, "vision_model"):
+            whole: torch.Tensor = self.model.generate(**arrays, decoder_input_ids=ids, generation_config=settings)
+            return whole
+        states = self.states(arrays)
+        seen = torch.ones(states.shape[:-1], dtype=torch.int64)
+        written: torch.Tensor = self.decoder.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            encoder_hidden_states=states,
+            encoder_attention_mask=seen,
+            generation_config=settings,
+        )
+        return written
+
+    @property
+    def writer(self) -> Any:
+        """The module whose generation config `generate` reads."""
+        return self.decoder if hasattr(self.model, "vision_model") else self.model
+
+
+#: Class -> where its language model is.
+_DECODERS = {"VisionEncoderDecoderModel": "decoder", "BlipForConditionalGeneration": "text_decoder"}
+
+
+def describer_of(model: Any) -> Describer:
+    """The parts of a model.
+
+    Raises:
+        UnsupportedCheckpoint: it is no model that looks at a picture and writes about it, or one of an unknown kind.
+    """
+    name = type(model).__name__
+    if name not in _DECODERS:
+        raise UnsupportedCheckpoint(
+            f"{name} is not exported by this version, which exports {' and '.join(_DECODERS)} for image-to-text."
+        )
+    return Describer(model, getattr(model, _DECODERS[name]))
+
+
+class _Sees(Wrapper):
+    """Pictures to what each layer of the decoder keeps of them. The decoder reads a token, of which nothing is kept."""
+
+    def __init__(self, describer: Describer, layers: int) -> None:
+        super().__init__(describer.model, layers)
+        self.describer = describer
+
+    def forward(self, **arrays: torch.Tensor) -> Tensors:
+        states = self.describer.states(arrays)
+        cache = _empty()
+        ids = torch.zeros(states.shape[0], 1, dtype=torch.int64)
+        self.describer.decoder(input_ids=ids, encoder_hidden_states=states, past_key_values=cache, use_cache=True)
+        return present(cache.cross_attention_cache, "encoder.")
+
+
+class _Writes(Wrapper):
+    """Takes and returns what `cross_decoder_spec` says, as the decoder of a text's encoder does."""
+
+    def forward(self, **tensors: torch.Tensor) -> Tensors:
+        ids, mask = tensors["input_ids"], tensors[TEXT_MASK]
+        written, seen = self._past(tensors, "decoder."), self._past(tensors, "encoder.")
+        # The rows of a picture stand side by side.
+        of_row = torch.arange(ids.shape[0]) * mask.shape[0] // ids.shape[0]
+        seen = [(keys.index_select(0, of_row), values.index_select(0, of_row)) for keys, values in seen]
+        cache = EncoderDecoderCache(growing(written), growing(seen))
+        cache.is_updated = dict.fromkeys(range(self.layers), True)
+        # Only its shape is looked at: what the decoder would make of it is in the cache.
+        unread = torch.zeros(ids.shape[0], mask.shape[1], self.config.hidden_size)
+        with chosen_scores(self.checkpoint, tensors["logits_to_keep"]) as chosen:
+            outputs = self.checkpoint(
+                input_ids=ids,
+                encoder_hidden_states=unread,
+                encoder_attention_mask=mask.index_select(0, of_row),
+                past_key_values=cache,
+                use_cache=True,
+            )
+        return {"logits": chosen(outputs.logits), **present(cache.self_attention_cache, "decoder.")}
+
+
+def _empty() -> EncoderDecoderCache:
+    return EncoderDecoderCache(DynamicCache(), DynamicCache())
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What layers keep of the text and of the pictures, and how many places of a picture there are."""
+
+    written: tuple[Kept, ...]
+    seen: tuple[Kept, ...]
+    places: int
+
+
+def trace_seeing(describer: Describer, pixels: TensorInfo, example: torch.Tensor) -> onnx_ir.Model:
+    """The graph `encoder_model`: pictures -> keys and values of each layer of the decoder.
+
+    Args:
+        pixels: the graph's input (texts, channels, height, width), and pictures to trace it on.
+
+    Raises:
+        TraceError: PyTorch cannot capture it.
+        UnsupportedCheckpoint: it does not run on such pictures.
+    """
+    with torch.no_grad():
+        memory = _memory(describer, {pixels.name: example})
+        fixed = all(isinstance(axis, int) for axis in pixels.axes[1:])
+        spec = GraphSpec(
+            ENCODER, (pixels,), tuple(seen_outputs(memory.seen, memory.places if fixed else "encoder_sequence"))
+        )
+        return trace(_Sees(describer, len(memory.seen)), spec, {pixels.name: example})
+
+
+def trace_writing(describer: Describer, example: Mapping[str, torch.Tensor]) -> onnx_ir.Model:
+    """The graph `decoder_model_merged`, where no reader knows the decoder.
+
+    Raises:
+        TraceError: it keeps something else than keys and values, or PyTorch cannot capture it.
+    """
+    from onnxpress_exporter.graphs.traced_cache import traced
+
+    with torch.no_grad():
+        memory = _memory(describer, example)
+        spec = cross_decoder_spec(memory.written, memory.seen, vocabulary(describer.decoder))
+        return traced([(_Writes(describer.decoder, len(memory.written)), spec)])[CROSS_DECODER]
+
+
+def _memory(describer: Describer, example: Mapping[str, torch.Tensor]) -> _Memory:
+    name = type(describer.model).__name__
+    try:
+        states = describer.states(example)
+    except Exception as error:
+        raise UnsupportedCheckpoint(f"{name} does not run on its processor's pictures: {first_line(error)}") from error
+    cache = _empty()
+    ids = torch.tensor(_PROBE)[: len(states)]
+    try:
+        describer.decoder(input_ids=ids, encoder_hidden_states=states, past_key_values=cache, use_cache=True)
+    except Exception as error:
+        raise TraceError(f"its decoder cannot read three tokens: {first_line(error)}") from error
+    return _Memory(_kept(cache.self_attention_cache), _kept(cache.cross_attention_cache), int(states.shape[1]))
+
+
+def _kept(cache: Cache) -> tuple[Kept, ...]:
+    pairs = pairs_of(cache)
+    if not pairs or any(keys is None for keys, _ in pairs):
+        raise TraceError("its decoder does not keep keys and values of the picture")
+    return tuple(Kept(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3])) for keys, values in pairs)

@@ -1,0 +1,133 @@
+"""object-detection against transformers' pipelines: boxes, their order and every option, alone and in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from onnxpress import InputError, pipeline
+from onnxpress.pipelines.boxes import candidates, surer_than, whole_pixels
+from onnxpress_exporter import export
+from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.tasks.object_detection import detection_of
+from tests.fixtures.store import Store
+from tests.fixtures.tiny_detectors import DETECTORS, tiny_detector
+from tests.parity.alike import assert_alike
+
+TASK = "object-detection"
+PROCESSORS = ("Detr", "Yolos", "ConditionalDetr", "DeformableDetr", "RTDetr")
+
+
+def picture(height: int, width: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+PICTURES = [picture(60, 80), picture(200, 133), picture(64, 64), picture(37, 85), Image.new("RGB", (90, 70), "teal")]
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, store: Store, reference: Callable[..., Any]
+) -> Callable[[str], tuple[Any, Any]]:
+    """`pair(architecture)` -> our pipeline and transformers'."""
+
+    def open_both(name: str) -> tuple[Any, Any]:
+        checkpoint = tiny_detector(name, tmp_path_factory.mktemp("detector") / name)
+        return pipeline(model=store.artifact(checkpoint)), reference(checkpoint, TASK)
+
+    return open_both
+
+
+@pytest.fixture(scope="module")
+def detectors(pair: Callable[[str], tuple[Any, Any]]) -> tuple[Any, Any]:
+    return pair("yolos")
+
+
+@pytest.mark.parametrize("options", [{}, {"threshold": 0.0}, {"threshold": 0.9}, {"timeout": 3.0}], ids=str)
+def test_options(detectors: tuple[Any, Any], options: dict[str, Any]) -> None:
+    ours, theirs = detectors
+    assert_alike(ours(PICTURES[0], **options), theirs(PICTURES[0], **options))
+    assert_alike(ours(PICTURES, **options), [theirs(image, **options) for image in PICTURES])
+    assert_alike(ours(images=PICTURES[:2], **options), ours(PICTURES[:2], **options))
+
+
+@settings(max_examples=8)
+@given(st.lists(st.tuples(st.integers(30, 200), st.integers(30, 200)), min_size=1, max_size=5))
+def test_an_answer_does_not_depend_on_its_neighbours(detectors: tuple[Any, Any], shapes: list[tuple[int, int]]) -> None:
+    ours, theirs = detectors
+    images = [picture(*shape, seed) for seed, shape in enumerate(shapes)]
+    alone = [ours(image, threshold=0.1) for image in images]
+    assert_alike(ours(images, threshold=0.1), alone)
+    assert_alike(alone, [theirs(image, threshold=0.1) for image in images])
+
+
+def test_wrong_calls_say_what_to_pass(detectors: tuple[Any, Any]) -> None:
+    ours, _ = detectors
+    for threshold in ("0.5", None, True, float("nan")):
+        with pytest.raises(InputError, match=r"threshold is .*; it must be a number"):
+            ours(PICTURES[0], threshold=threshold)
+    with pytest.raises(InputError, match="A picture of 400x1 pixels would become 96x0"):
+        ours(picture(1, 400))
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+@settings(max_examples=25)
+@given(
+    st.integers(0, 999),
+    st.integers(1, 130),
+    st.integers(2, 7),
+    st.floats(0, 1),
+    st.tuples(st.integers(1, 999), st.integers(1, 999)),
+)
+def test_boxes_are_made_as_the_processor_makes_them(
+    name: str, seed: int, queries: int, labels: int, threshold: float, size: tuple[int, int]
+) -> None:
+    processor = getattr(transformers, f"{name}ImageProcessorPil")()
+    found = detection_of(processor)
+    generator = np.random.default_rng(seed)
+    # Of equal scores, and of those that rounding makes so, PyTorch does not say which comes first.
+    logits = generator.permutation(np.linspace(-6, 6, queries * labels, dtype=np.float32)).reshape(queries, labels)
+    boxes = generator.uniform(0, 1, (queries, 4)).astype(np.float32)
+    rows = SimpleNamespace(logits=torch.from_numpy(logits)[None], pred_boxes=torch.from_numpy(boxes)[None])
+    (expected,) = processor.post_process_object_detection(rows, threshold, torch.IntTensor([size]))
+    obtained = surer_than(threshold, candidates(logits, boxes, found))
+    assert obtained.labels.tolist() == expected["labels"].tolist()
+    assert np.allclose(obtained.scores, expected["scores"].numpy(), atol=1e-6)
+    pixels = [list(box.values()) for box in whole_pixels(obtained.edges, *size)]
+    assert pixels == expected["boxes"].int().tolist()
+
+
+def test_what_makes_no_boxes_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedCheckpoint, match="ViTImageProcessor does not make boxes"):
+        detection_of(transformers.ViTImageProcessorPil())
+
+
+def test_a_classifier_of_words_on_a_page_is_refused_by_name(tmp_path: Path) -> None:
+    """transformers' pipeline takes such a model, with words that it reads by itself."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.LayoutLMConfig(vocab_size=20, **sizes)
+    transformers.LayoutLMForTokenClassification(config).save_pretrained(tmp_path / "layoutlm")
+    with pytest.raises(
+        UnsupportedCheckpoint, match=r"LayoutLMForTokenClassification.* has no head for object-detection"
+    ):
+        export(tmp_path / "layoutlm", tmp_path / "out", task=TASK)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_architecture(name: str, pair: Callable[[str], tuple[Any, Any]]) -> None:
+    ours, theirs = pair(name)
+    for threshold in (0.5, 0.0):
+        alone = [ours(image, threshold=threshold) for image in PICTURES]
+        assert_alike(alone, [theirs(image, threshold=threshold) for image in PICTURES])
+        assert_alike(ours(PICTURES, threshold=threshold), alone)
