@@ -1,4 +1,4 @@
-"""The pictures that benchmarks are run on: the same for the same seed, of the size asked for, and opened by the runtime."""
+"""The pictures that benchmarks are run on: the same for the same seed, of the size asked for, opened by the runtime."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ def convert(spec: BackendSpec, file: Path) -> None:
     import torch
 
     model, names = load_model(spec), spec.settings["input_names"]
-    model.config.return_dict = False
+    if spec.task in PICTURES:
+        model.forward = _logits_alone(model.forward)
+    else:
+        model.config.return_dict = False
     examples, free = _pictures(spec) if spec.task in PICTURES else _texts()
     with torch.inference_mode():
         converted = openvino.convert_model(model, example_input={name: examples[name] for name in names})
@@ -31,6 +35,15 @@ def convert(spec: BackendSpec, file: Path) -> None:
     if spec.settings.get("quantization") == "int8":
         converted = _quantized(converted, spec)
     openvino.save_model(converted, file, compress_to_fp16=False)
+
+
+def _logits_alone(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """The forward pass of a classifier of pictures; some fail without their dictionaries, which cannot be traced."""
+
+    def traced(pixel_values: Any) -> Any:
+        return forward(pixel_values=pixel_values).logits
+
+    return traced
 
 
 def _texts() -> tuple[dict[str, Any], list[int]]:
