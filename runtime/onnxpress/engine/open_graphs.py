@@ -134,7 +134,7 @@ def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, c
             options.add_session_config_entry("session.disable_prepacking", "1")
     source = path.content if isinstance(path, Unsaved) else os.fspath(path)
     row = provider_of(device)
-    providers = [(row.name, row.options_of(index_of(device), chosen))]
+    providers = [(row.name, row.options_of(index_of(device), chosen, threads))]
     try:
         # Without this, a device that fails makes ONNX Runtime print to stdout and go on with the CPU.
         session = ort.InferenceSession(source, options, providers=providers, enable_fallback=False)
