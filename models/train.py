@@ -33,7 +33,6 @@ MODELS = {
     "tiny-shapes-segmenter": "shapes_segmenter",
     "tiny-shapes-clip": "shapes_clip",
     "tiny-shapes-captioner": "shapes_captioner",
-    "tiny-words-ocr": "words_ocr",
 }
 
 
