@@ -86,6 +86,7 @@ def _measure(case: Case, path: Path, blocks: int | None, place: str, *, tune: bo
                 settings,
                 backends=case.backends,
                 precisions=case.precisions,
+                sizes=Sizes(**case.inputs),
                 evaluation=rows,
             )
     if case.judged_docstrings:

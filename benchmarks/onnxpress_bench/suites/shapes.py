@@ -20,6 +20,7 @@ from onnxpress_bench.shapes import (
     t5_checkpoint,
     whisper_checkpoint,
 )
+from onnxpress_bench.shapes_of_pictures import resnet_checkpoint, vit_checkpoint
 from onnxpress_bench.suites import ROOT
 
 
@@ -49,6 +50,8 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "t5-small": t5_checkpoint,
     "marian": marian_checkpoint,
     "whisper-tiny": whisper_checkpoint,
+    "vit-base": vit_checkpoint,
+    "resnet-50": resnet_checkpoint,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.format.manifest import TensorInfo
+from onnxpress.format.pictures import PIXEL_MASK
 from onnxpress.format.processors import Processors
 from onnxpress.image.transform import output_size
 from onnxpress_exporter.graphs.generating import Built
@@ -53,4 +54,7 @@ def read_joint(checkpoint: Checkpoint, arguments: LoadArguments) -> JointInputs:
     Raises:
         UnsupportedCheckpoint, VerificationFailed: as of `read_text` and `read_pictures`.
     """
-    return JointInputs(read_text(checkpoint, arguments), read_pictures(checkpoint, arguments))
+    settings = read_pictures(checkpoint, arguments).settings
+    # Pictures of one size have no padding, and need no mask.
+    names = tuple(name for name in settings.input_names if name != PIXEL_MASK)
+    return JointInputs(read_text(checkpoint, arguments), PictureInputs(replace(settings, input_names=names)))

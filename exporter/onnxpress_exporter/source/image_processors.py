@@ -255,14 +255,14 @@ def _read_detr(processor: Attributes) -> ImageSettings:
 
 
 def _read_vilt(processor: Attributes) -> ImageSettings:
-    """The longer edge's limit follows from the shorter one. Its model is given pictures of one size together, so that
-    the mask that it makes is all ones."""
+    """The longer edge's limit follows from the shorter one; where it pads, it makes a mask."""
     edge, steps = processor.size.shortest_edge, []
     if processor.do_resize:
         if not edge:
             raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} has no shortest_edge.")
         steps = [ResizeEdgeNearest(edge, int(_VILT_SHAPE * edge), processor.size_divisor, resample_of(processor))]
-    return program(steps, _values(processor))
+    plain = program(steps, _values(processor))
+    return replace(plain, input_names=(PIXELS, PIXEL_MASK)) if processor.do_pad else plain
 
 
 def _read_yolos(processor: Attributes) -> ImageSettings:
