@@ -221,9 +221,9 @@ class _Check:
         int8 = onnx_ir.load(self.files[_INT8])
         ranked = ranked_ranges(_GRAPH, int8, self.calibration, lambda what: None)
         for number in floats:
-            kept = {name: chosen for name, chosen, _ in ranked[: len(ranked) - number]}
+            ranges = {name: chosen for name, chosen, _ in ranked[: len(ranked) - number]}
             model = int8.clone()
-            constant_ranges(model, kept)
+            constant_ranges(model, ranges)
             save(model, self.folder / f"constant-{number}.onnx")
             graphs.setdefault("constant", self.folder / f"constant-{number}.onnx")
             apply_passes(model, _FOR_OTHERS)
