@@ -22,6 +22,7 @@ from transformers import (
     PerceiverImageProcessorPil,
     Swin2SRImageProcessorPil,
     TextNetImageProcessorPil,
+    ViltImageProcessorPil,
     ViTImageProcessorPil,
     YolosImageProcessorPil,
 )
@@ -46,6 +47,7 @@ from onnxpress.format.pictures import (
     Resample,
     Resize,
     ResizeEdge,
+    ResizeEdgeNearest,
     ResizeEdgeUp,
     ResizeNear,
     ResizeToMultiple,
@@ -100,6 +102,17 @@ ROWS: Mapping[type[Any], Row] = {
     ResizeEdgeUp: Row(
         st.builds(ResizeEdgeUp, _edges, st.integers(1, 64), _filters),
         lambda s, pixels: TextNetImageProcessorPil().resize(
+            pixels, SizeDict(shortest_edge=s.shortest), FILTERS.index(s.resample), s.divisor
+        ),
+    ),
+    ResizeEdgeNearest: Row(
+        st.builds(
+            lambda edge, divisor, name: ResizeEdgeNearest(edge, int(1333 / 800 * edge), divisor, name),
+            st.integers(20, 600),
+            st.integers(1, 40),
+            _filters,
+        ),
+        lambda s, pixels: ViltImageProcessorPil().resize(
             pixels, SizeDict(shortest_edge=s.shortest), FILTERS.index(s.resample), s.divisor
         ),
     ),

@@ -31,7 +31,7 @@ class AskedProcessor(PictureProcessor):
         chosen = strategy(truncation)
         cut = None if chosen is None else self.texts.truncation(chosen)
         asked = self.texts.sample_of(self.texts.tokenizer.encode(question, truncation=cut))
-        picture = self.sample_of(open_picture(image, options.max_pixels))
+        picture = self.sample_of(open_picture(image, options.max_pixels, options.urls))
         return Sample({**asked.arrays, **picture.arrays}, asked.cost + picture.cost)
 
 
