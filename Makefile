@@ -39,8 +39,8 @@ nightly: check ## the long tests too, and many more examples of every property
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=30 tests
 
 # An hour or so on two cores, on a machine that does nothing else. Peers first: .venv/bin/onnxpress peers --install all
-bench: $(STAMP) ## measure every case of the suites, write benchmarks/results, regenerate the README's figures (CASE=name)
-	$(BIN)/python -m onnxpress_bench $(if $(CASE),--case $(CASE))
+bench: $(STAMP) ## measure every case of the suites, write benchmarks/results, regenerate the README's figures (CASE=name, SUITE=name, TUNE=1)
+	$(BIN)/python -m onnxpress_bench $(if $(CASE),--case $(CASE)) $(if $(SUITE),--suite $(SUITE)) $(if $(TUNE),--tune)
 
 bench-test: $(STAMP) ## whether the benchmark's method holds on this machine: A/A runs, a known slowdown, a known stall
 	$(BIN)/python -m pytest -q -s benchmarks/tests

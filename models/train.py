@@ -31,9 +31,7 @@ MODELS = {
     "tiny-digits-convnet": "digits_convnet",
     "tiny-sounds-ast": "sounds_ast",
     "tiny-shapes-segmenter": "shapes_segmenter",
-    "tiny-shapes-clip": "shapes_clip",
     "tiny-shapes-captioner": "shapes_captioner",
-    "tiny-words-ocr": "words_ocr",
 }
 
 

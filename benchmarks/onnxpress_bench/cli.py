@@ -71,7 +71,7 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--task",
-    type=OneOf(sorted(task for row in WORKLOADS for task in row.tasks)),
+    type=OneOf(sorted(task for row in WORKLOADS if row.reads_checkpoint for task in row.tasks)),
     help="For these, ARTIFACT may be a PyTorch checkpoint, a folder or a Hub id, which every backend converts.",
 )
 @click.option(
@@ -83,6 +83,13 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
     show_default=True,
     callback=options.numbers,
     help="Generation: what follows each prompt.",
+)
+@click.option(
+    "--pictures",
+    default="1x500,8x500",
+    show_default=True,
+    callback=options.names,
+    help="Pictures: ROWSxPIXELS of the longer edge.",
 )
 @click.option(
     "--audio-s", default="5", show_default=True, callback=options.numbers, help="Audio: seconds of each recording."

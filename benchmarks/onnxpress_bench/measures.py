@@ -113,6 +113,7 @@ def _series(comparison: Comparison, measures: Sequence[Measure], wanted: str | N
             if blocks:
                 tokens = comparison.tokens.get(shape, 0.0)
                 known = {**comparison.tokens, **groups, "tokens": tokens, "unit": comparison.unit}
+                known["measured"] = "pixels" if comparison.unit == "pictures" else "tokens"
                 yield Series(measure, name, measure.title.format(**known), measure.unit.format(**known), blocks)
 
 

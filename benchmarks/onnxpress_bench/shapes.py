@@ -61,6 +61,7 @@ def checkpoint(write: Callable[Concatenate[Path, P], ModelSpec]) -> Callable[Con
                 for layer in model.modules():
                     if isinstance(layer, torch.nn.Linear):
                         layer.weight.mul_(spec.factor)
+            _settle(model)
             if spec.settings is not None:
                 settings: Any = transformers.GenerationConfig
                 model.generation_config = settings(**spec.settings)
@@ -68,6 +69,19 @@ def checkpoint(write: Callable[Concatenate[Path, P], ModelSpec]) -> Callable[Con
         return folder
 
     return make
+
+
+def _settle(model: Any) -> None:
+    """Let layers that normalize over batches see some, without which the numbers behind them grow with every layer."""
+    import torch
+
+    if not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in model.modules()):
+        return
+    with torch.no_grad():
+        model.train()
+        for _ in range(3):
+            model(torch.randn(8, 3, 224, 224))
+        model.eval()
 
 
 @checkpoint

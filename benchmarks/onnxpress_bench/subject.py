@@ -19,9 +19,8 @@ from onnxpress.format.schema import encode
 from onnxpress_bench.backends import BACKENDS, BackendSpec, Kind, kind_of
 from onnxpress_bench.comparison import Settings
 from onnxpress_bench.origin import Origin, origin_of
-from onnxpress_bench.workloads import WORKLOADS, Inputs, Model, Sizes, Workload, workload_of
+from onnxpress_bench.workloads import WORKLOADS, Inputs, Model, Sizes, Workload, pictures, texts, workload_of
 from onnxpress_bench.workloads.prompts import read_config
-from onnxpress_bench.workloads.texts import OPTIONS
 from onnxpress_exporter.judging.metrics import Evaluation
 
 _EXTRAS: Mapping[str, str] = {
@@ -36,6 +35,9 @@ _EXTRAS: Mapping[str, str] = {
 }
 
 _MANIFEST = "onnxpress.json"
+
+#: task -> arguments of the call, for every backend.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {**texts.OPTIONS, **pictures.OPTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def of_artifact(
     specs: list[BackendSpec] = []
     for name, kind, rows in kinds:
         of_kind = {**known, **kind.settings} | ({"rows": rows} if rows else {})
-        options = OPTIONS.get(manifest.task, {})
+        options = _OPTIONS.get(manifest.task, {})
         spec = BackendSpec(name, name, manifest.task, source, settings.threads, settings.device, "", options, of_kind)
         shown = f"{name} batch {rows}" if rows else name.rpartition(":")[2]
         if kind.reads == "checkpoint":
@@ -148,7 +150,7 @@ def of_checkpoint(
     workload = workload_of(task)
     folder = _checkpoint_folder(source)
     if not workload.reads_checkpoint:
-        known = " or ".join(sorted(task for row in WORKLOADS for task in row.tasks))
+        known = " or ".join(sorted(task for row in WORKLOADS if row.reads_checkpoint for task in row.tasks))
         raise InputError(f"A checkpoint is measured for {known}, not {task}. Export it and measure the artifact.")
     _check_scenarios(task, workload, settings)
     for kind in backends:
@@ -261,6 +263,7 @@ def _of_manifest(artifact: Artifact, origin: Origin, trust: Trust) -> dict[str, 
         "pad_token_id": tokenizer and tokenizer.pad_token_id,
         "pad_token_type_id": tokenizer and tokenizer.pad_token_type_id,
         "padding_side": tokenizer and tokenizer.padding_side,
+        "input_shape": list(next(iter(manifest.graphs.values())).inputs[0].axes),
         "input_names": [tensor.name for tensor in next(iter(manifest.graphs.values())).inputs],
         **asdict(trust),
     }
@@ -269,7 +272,7 @@ def _of_manifest(artifact: Artifact, origin: Origin, trust: Trust) -> dict[str, 
 def _function(manifest: Manifest) -> str | None:
     """What transformers' pipeline applies to the scores of a classifier."""
     post = manifest.postprocessing
-    if manifest.task != "text-classification":
+    if manifest.task not in ("text-classification", "image-classification"):
         return post.function_to_apply
     if post.function_to_apply is not None:
         return post.function_to_apply

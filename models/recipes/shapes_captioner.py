@@ -21,10 +21,10 @@ from transformers import (
 )
 
 #: Width and height of pictures, and of what the model takes.
-_DRAWN, _SIDE = 64, 48
+_DRAWN, _SIDE = 48, 32
 _END = "<|endoftext|>"
 _LIMIT = 24
-_SCHEDULE = Schedule(steps=2400, batch_rows=32, learning_rate=2e-3)
+_SCHEDULE = Schedule(steps=1500, batch_rows=24, learning_rate=3e-3)
 
 
 def _train(seed: int) -> Trained:
@@ -56,7 +56,7 @@ def _model(tokenizer: GPT2Tokenizer) -> VisionEncoderDecoderModel:
     end = tokenizer.eos_token_id
     encoder = ViTConfig(
         hidden_size=64,
-        num_hidden_layers=3,
+        num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=160,
         image_size=_SIDE,

@@ -58,20 +58,6 @@ def describe(model: Any, processor: Any, tokenizer: Any, pictures: Sequence[Pict
     return texts
 
 
-def character_error(texts: Sequence[str], right: Sequence[str]) -> float:
-    """Letters to insert, remove or replace, over the letters of all right texts."""
-    return sum(map(_edits, texts, right)) / max(1, sum(map(len, right)))
-
-
-def _edits(first: str, second: str) -> int:
-    row = list(range(len(second) + 1))
-    for i, a in enumerate(first, start=1):
-        above, row = row, [i]
-        for j, b in enumerate(second, start=1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (a != b)))
-    return row[-1]
-
-
 def drawn(draw: Draw, count: int, seen: Callable[[str], bool] = lambda text: False) -> list[tuple[Picture, str]]:
     """So many pictures with their texts."""
     rows = [draw(1.0) for _ in range(count)]

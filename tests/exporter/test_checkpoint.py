@@ -146,6 +146,14 @@ def test_neither_a_folder_nor_a_hub_id(source: str, words: str) -> None:
         open_checkpoint(source)
 
 
+def test_a_checkpoint_of_timm(classifier: Path) -> None:
+    change_config(classifier, model_type=..., architecture="vit_tiny_patch16_224", pretrained_cfg={"crop_pct": 0.9})
+    with pytest.raises(
+        UnsupportedCheckpoint, match=r"'vit_tiny_patch16_224' as timm saves it, .* transformers' own class"
+    ):
+        open_checkpoint(classifier)
+
+
 def test_a_file_and_a_revision_of_a_folder(classifier: Path) -> None:
     with pytest.raises(UnsupportedCheckpoint, match="is a file"):
         open_checkpoint(classifier / "config.json")

@@ -6,6 +6,7 @@ import json
 import threading
 from pathlib import Path
 
+import onnx_ir
 import pytest
 import torch
 
@@ -15,8 +16,10 @@ from onnxpress.format.fidelity import answers_of
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.flow import quantize
+from onnxpress_exporter.gate import lengths
 from onnxpress_exporter.judging.data import EvalData
 from onnxpress_exporter.precisions import PRECISIONS
+from onnxpress_exporter.quantize import quantizer
 from onnxpress_exporter.quantize.settings import Settings
 from tests.conftest import Exported
 from tests.fixtures.processes import HANG_S
@@ -96,6 +99,23 @@ def test_a_language_model_is_judged_by_the_tokens_it_prefers(tmp_path: Path) -> 
     again = quantize(made.folder, "q4", settings=Settings({"token accuracy loss": 0.2}, evaluation=rows))
     other = again.manifest.variants["q4"].quality
     assert other is not None and other.measures["token accuracy of the reference"] == pytest.approx(reference, abs=1e-3)
+
+
+def test_of_a_large_model_less_is_asked_and_the_same_is_written(
+    monkeypatch: pytest.MonkeyPatch, exported: Exported, tmp_path: Path
+) -> None:
+    """A small model that counts as large: fewer texts, channels watched each for itself, weights rounded likewise."""
+    monkeypatch.setattr(lengths, "LARGE", 1)
+    monkeypatch.setattr(quantizer, "MOST_INTEGERS", 1)
+    plain = exported(MODELS / "tiny-lm")
+    variants = quantize(plain.folder, ("int8", "q8"), tmp_path / "out").manifest.variants
+    for name, agreement in (("int8", 0.96), ("q8", 0.98)):
+        quality = variants[name].quality
+        assert quality is not None and quality.measures["next-token agreement"] >= agreement
+        verified = plain.manifest.variants["fp32"].quality
+        assert verified is not None and 3 <= quality.inputs < verified.inputs
+    nodes = [node.op_type for node in onnx_ir.load(tmp_path / "out/onnx/model_int8.onnx").graph]
+    assert "MatMul" not in nodes and "MatMulIntegerToFloat" in nodes
 
 
 def test_a_translator_is_judged_by_what_it_writes(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ DECODERS = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.nightly if name in ("phi", "falcon") else ()) for name in DECODERS]
+    "name", [pytest.param(name, marks=pytest.mark.nightly if name != "mixtral" else ()) for name in DECODERS]
 )
 def test_a_decoder_writes_what_transformers_does(name: str, tmp_path: Path) -> None:
     precisions, reason, products = DECODERS[name]

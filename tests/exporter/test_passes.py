@@ -15,6 +15,7 @@ from onnxpress_exporter.passes.bfloat16_arithmetic import bfloat16_arithmetic
 from onnxpress_exporter.passes.first_token_only import first_token_only
 from onnxpress_exporter.passes.fuse_attention import fuse_attention
 from onnxpress_exporter.passes.graph import add_constant, constant, remove_dead
+from onnxpress_exporter.passes.keep_zero_padding import keep_zero_padding
 from onnxpress_exporter.passes.residual_sum import residual_sum
 from onnxpress_exporter.passes.simplify_mask import MASKED, simplify_mask
 from tests.fixtures.graphs import graph, kinds, normal, run
@@ -454,3 +455,24 @@ def test_arithmetic_in_bfloat16_is_rounded_as_pytorch_does() -> None:
     rounded = torch.from_numpy(x).bfloat16()
     np.testing.assert_array_equal(run(model, x=x), (rounded * rounded + rounded).float().numpy())
     assert bfloat16_arithmetic(model) == 0
+
+
+# Padding.
+
+
+@pytest.mark.parametrize(("value", "count"), [(0.0, 1), (-1.0, 0)])
+def test_zeros_around_a_picture_stay_zeros(value: float, count: int) -> None:
+    """Pooled with nothing else than numbers below them; ONNX Runtime would leave them out."""
+    text = """
+    model (float[1, 2, 5, 6] x) => (float[1, 2, rows, columns] y)
+    {
+        padded = Pad (x, pads, value)
+        y = MaxPool <kernel_shape = [3, 3], strides = [2, 2]> (padded)
+    }
+    """
+    pads = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    model = graph(text, pads=pads, value=np.array(value, np.float32))
+    x = -1 - np.abs(normal(1, 2, 5, 6, seed=1))
+    assert keep_zero_padding(model) == count and keep_zero_padding(model) == 0
+    padded = torch.nn.functional.pad(torch.from_numpy(x), (0, 1, 0, 1), value=value)
+    np.testing.assert_array_equal(run(model, x=x), torch.nn.functional.max_pool2d(padded, 3, 2).numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,25 @@ from onnxpress_exporter.tuning.contest import CONTROL
 from onnxpress_exporter.tuning.formulations import Formulation
 from onnxpress_exporter.tuning.tuner import Tuner
 from onnxpress_exporter.write.save import save
-from tests.exporter.test_form_passes import ATTENTION, CONSTANTS
+from tests.exporter.test_form_passes import ATTENTION, CONSTANTS, INTEGERS, OF_INTEGERS
 from tests.fixtures.graphs import graph, normal
 from tests.fixtures.store import Store
 
 SHAPE = (1, 16)
+#: Two values that are quantized by a range for each row.
+TWO_ROWS = INTEGERS.replace("=> (float[b, s, 8] y)", "=> (float[b, s, 8] y, float[b, s, 8] y2)").replace(
+    "    y = Mul (product, largest)\n",
+    """    y = Mul (product, largest)
+    x2 = Exp (x)
+    sizes2 = Abs (x2)
+    most2 = ReduceMax (sizes2, last)
+    largest2 = Max (most2, floor)
+    even2 = Div (x2, largest2)
+    q2 = QuantizeLinear (even2, unit, zero)
+    product2 = com.microsoft.MatMulIntegerToFloat (q2, w, unit, scales, zero, none)
+    y2 = Mul (product2, largest2)
+""",
+)
 MODELS = Path(__file__).parents[2] / "models"
 ROWS = (
     Formulation("products", "attention is products", ("plain_attention",)),
@@ -68,7 +82,8 @@ class StandIn:
 
     def prepare(self) -> None: ...
 
-    def inputs(self, graph: str) -> Any: ...
+    def inputs(self, graph: str) -> Sequence[Mapping[str, Any]]:
+        return [{"x": normal(1, 3, 32, seed=seed)} for seed in range(4)]
 
     def speed(self, session: Session, plain: Session | None) -> Speed | None: ...
 
@@ -195,6 +210,17 @@ def test_each_machine_has_its_own_and_an_earlier_one_of_its_kind_is_replaced(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
 
 
+def test_a_form_for_another_device_is_judged_here_and_not_timed(tmp_path: Path) -> None:
+    row = Formulation("openvino", "plain products", ("plain_attention", "unpack_blocks"), device="openvino")
+    tuner = Tuner(tmp_path, ["model"], gate := StandIn(), {}, (*ROWS, row), timer(openvino=0.1))
+    variant = tuner.tune("fp32", attention(tmp_path), str)
+    assert (variant.tunings[0].form, set(variant.forms)) == (DEFAULT_FORM, {"openvino"})
+    assert variant.forms["openvino"].device == "openvino" and len(gate.judged) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
+    refused = Tuner(tmp_path, ["model"], StandIn(refuses="Softmax"), {}, (row,), timer()).tune("fp32", variant, str)
+    assert refused.tunings[0].refused == {"openvino": "its answers are others"} and not refused.forms
+
+
 def test_an_error_leaves_no_graph_of_a_form_behind(tmp_path: Path) -> None:
     def broken(gate: object, sessions: object) -> Any:
         raise KeyboardInterrupt
@@ -202,6 +228,30 @@ def test_an_error_leaves_no_graph_of_a_form_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Tuner(tmp_path, ["model"], StandIn(), {}, ROWS, broken).tune("fp32", attention(tmp_path), lambda what: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx_data"]
+
+
+def test_as_many_values_get_a_constant_range_as_the_gate_passes(tmp_path: Path) -> None:
+    """Of two values with a range for each row one bears a constant one: where both have one, the gate refuses."""
+    (path,) = save(graph(TWO_ROWS, **OF_INTEGERS), tmp_path / "model.onnx")
+    before = Variant({"model": GraphFiles(path.name)}, 1)
+
+    class Strict(StandIn):
+        def verify(self, precision: str, session: Session) -> Quality:
+            (file,) = session.graphs.values()
+            if not any(node.op_type == "Div" for node in onnx_ir.load(str(file)).graph):
+                raise VerificationFailed("too coarse")
+            return QUALITY
+
+        def work(self, sessions: Mapping[str, Session]) -> Work:
+            runs = {name: partial(session.run, {"x": normal(1, 3, 32)}) for name, session in sessions.items()}
+            return Work(lambda batch, sequence: runs, [SHAPE])
+
+    row = Formulation("constants", "constant ranges", constants=True)
+    variant = Tuner(tmp_path, ["model"], Strict(), {}, (row,), timer(constants=0.8)).tune("int8", before, str)
+    assert variant.tunings[0].form == "constants"
+    model = onnx_ir.load(tmp_path / variant.forms["constants"].graphs["model"].file)
+    assert [node.op_type for node in model.graph].count("Div") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
 
 
 @pytest.fixture

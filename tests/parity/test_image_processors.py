@@ -85,6 +85,9 @@ ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("Swin2SR", {}),
     ("Swin2SR", {"size_divisor": 20, "do_normalize": True}),
     ("Swin2SR", {"do_pad": False, "do_rescale": False}),
+    ("Vilt", {"size": {"shortest_edge": 64}}),
+    ("Vilt", {"size": {"shortest_edge": 50}, "size_divisor": 7, "do_normalize": False}),
+    ("Vilt", {"do_resize": False, "do_pad": False}),
     ("Yolos", {"size": {"max_height": 50, "max_width": 70}, "do_rescale": False}),
 )
 

@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import (
+    DPTImageProcessorPil,
     EfficientNetImageProcessorPil,
     GLPNImageProcessorPil,
     MobileViTImageProcessorPil,
     PerceiverImageProcessorPil,
+    Swin2SRImageProcessorPil,
     TextNetImageProcessorPil,
+    ViltImageProcessorPil,
     ViTImageProcessorPil,
     YolosImageProcessorPil,
 )
@@ -33,15 +36,20 @@ from onnxpress.format.pictures import (
     CropShare,
     ImageSettings,
     Normalization,
+    PadAround,
+    PadMirrored,
     PadToMultiple,
     PadToSize,
+    PadToSquare,
     PicturePad,
     PictureStep,
     PixelValues,
     Resample,
     Resize,
     ResizeEdge,
+    ResizeEdgeNearest,
     ResizeEdgeUp,
+    ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -97,6 +105,17 @@ ROWS: Mapping[type[Any], Row] = {
             pixels, SizeDict(shortest_edge=s.shortest), FILTERS.index(s.resample), s.divisor
         ),
     ),
+    ResizeEdgeNearest: Row(
+        st.builds(
+            lambda edge, divisor, name: ResizeEdgeNearest(edge, int(1333 / 800 * edge), divisor, name),
+            st.integers(20, 600),
+            st.integers(1, 40),
+            _filters,
+        ),
+        lambda s, pixels: ViltImageProcessorPil().resize(
+            pixels, SizeDict(shortest_edge=s.shortest), FILTERS.index(s.resample), s.divisor
+        ),
+    ),
     ResizeWithin: Row(
         st.builds(ResizeWithin, _edges, _edges, _filters),
         _by(lambda s: {"max_height": s.height, "max_width": s.width}),
@@ -105,6 +124,20 @@ ROWS: Mapping[type[Any], Row] = {
         st.builds(ResizeToMultiple, st.integers(1, 64), _filters),
         lambda s, pixels: GLPNImageProcessorPil().resize(
             pixels, SizeDict(height=s.divisor, width=s.divisor), FILTERS.index(s.resample), size_divisor=s.divisor
+        ),
+    ),
+    PadToSquare: Row(
+        st.builds(PadToSquare),
+        lambda s, pixels: PLAIN.pad([pixels], SizeDict(height=max(pixels.shape[1:]), width=max(pixels.shape[1:])))[0],
+    ),
+    ResizeNear: Row(
+        st.builds(ResizeNear, _edges, _edges, _filters, st.integers(1, 40), st.booleans()),
+        lambda s, pixels: DPTImageProcessorPil().resize(
+            pixels,
+            SizeDict(height=s.height, width=s.width),
+            FILTERS.index(s.resample),
+            ensure_multiple_of=s.multiple,
+            keep_aspect_ratio=s.proportional,
         ),
     ),
     CenterCrop: Row(
@@ -133,6 +166,12 @@ PADS: Mapping[type[Any], Row] = {
         lambda pad, pixels: PLAIN.pad(
             [pixels], SizeDict(**{name: -(-edge // pad.divisor) * pad.divisor for name, edge in _sides(pixels)})
         )[0],
+    ),
+    PadAround: Row(
+        st.builds(PadAround, _divisors), lambda pad, pixels: DPTImageProcessorPil().pad_image(pixels, pad.divisor)
+    ),
+    PadMirrored: Row(
+        st.builds(PadMirrored, _divisors), lambda pad, pixels: Swin2SRImageProcessorPil().pad(pixels, None, pad.divisor)
     ),
 }
 
@@ -201,6 +240,8 @@ def test_padding_is_transformers(kind: type[Any], data: st.DataObject, seed: int
         assert shape[0] > getattr(pad, "height", EDGE) or shape[1] > getattr(pad, "width", EDGE)
         return
     assert np.array_equal(arrays["pixel_values"], PADS[kind].reference(pad, pixels))
+    if kind not in (PadToSize, PadToMultiple):
+        return  # no model that pads otherwise takes a mask
     mask = PLAIN.pad([pixels], SizeDict(**dict(_sides(arrays["pixel_values"]))), return_mask=True)[1][0]
     assert np.array_equal(arrays[PIXEL_MASK], mask) and arrays[PIXEL_MASK].dtype == mask.dtype
 

@@ -20,7 +20,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 from onnxpress import InputError, pipeline
 from tests.fixtures.store import Store
 from tests.fixtures.tiny_pictures import ARCHITECTURES, tiny_picture_checkpoint
-from tests.parity.alike import assert_alike
+from tests.parity.alike import SCORE, assert_alike
 
 CLASSES, FEATURES = "image-classification", "image-feature-extraction"
 HEADS = {CLASSES: "ForImageClassification", FEATURES: "Model"}
@@ -203,14 +203,18 @@ def test_every_architecture(name: str, task: str, pair: Callable[[str, str], tup
     if (name, task) in WITHOUT:
         pytest.skip(WITHOUT[name, task])
     ours, theirs = pair(name, task)
-    assert_alike(ours(PICTURES), theirs(PICTURES))
-    assert_alike([ours(image) for image in PICTURES], ours(PICTURES))
+    expected = theirs(PICTURES)
+    # Of states the rounding is that of their size, which is about 1 but in a few.
+    largest = 1.0 if task == CLASSES else max(float(np.abs(np.array(states)).max()) for states in expected)
+    assert_alike(ours(PICTURES), expected, tolerance=SCORE * max(largest, 1.0))
+    assert_alike([ours(image) for image in PICTURES], ours(PICTURES), tolerance=SCORE * max(largest, 1.0))
 
 
 #: What is not compared, and why.
-_REFUSED = "refused: its traced graph, whose weights are standardized in it, has other answers than PyTorch"
+_WITH_TEXT = "its body takes texts beside"
 WITHOUT = {
     ("pvt_v2", FEATURES): "transformers' AutoModel does not load it",
-    ("bit", CLASSES): _REFUSED,
-    ("bit", FEATURES): _REFUSED,
+    ("clip", FEATURES): _WITH_TEXT,
+    ("siglip", FEATURES): _WITH_TEXT,
+    ("pixio", CLASSES): "transformers has no such class",
 }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnxpress import InputError, pipeline
 from tests.fixtures.store import Store
 from tests.fixtures.tiny_tokenizers import WORDS
-from tests.fixtures.tiny_towers import TOWERS, tiny_tower_checkpoint
+from tests.fixtures.tiny_towers import DETECTORS, TOWERS, tiny_tower_checkpoint
 from tests.parity.alike import assert_alike
 from tests.parity.test_pictures import PICTURES, picture
 
@@ -116,6 +116,19 @@ def test_wrong_calls_say_what_to_pass(clips: tuple[Any, Any]) -> None:
     assert ours.embed_texts("x " * 90, truncation=True).shape == (1, 24)
     with pytest.raises(InputError):  # it was cut before because that was asked for
         ours.embed_texts("x " * 90)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector(name: str, pair: Callable[..., tuple[Any, Any]]) -> None:
+    ours, theirs = pair(name, "zero-shot-object-detection")
+    for options in ({}, {"threshold": 0.5}, {"threshold": 0.0, "top_k": 7}, {"top_k": 0}):
+        expected = theirs(PICTURES, candidate_labels=LABELS, **options)
+        assert_alike(ours(PICTURES, LABELS, **options), expected)
+        assert_alike([ours(image, LABELS, **options) for image in PICTURES], expected)
+    assert_alike(ours(PICTURES[0], "cat, x"), theirs(PICTURES[0], candidate_labels="cat, x"))
+    own = [LABELS[:1], LABELS[1:], *[["x"]] * (len(PICTURES) - 2)]
+    assert_alike(ours(PICTURES, own), theirs(PICTURES, candidate_labels=own))
 
 
 @pytest.mark.nightly

@@ -14,6 +14,7 @@ from onnxpress import InputError
 from onnxpress.pipelines import TASKS
 from tests.fixtures.colours import write_colours
 from tests.fixtures.map_artifacts import write_map_artifact
+from tests.fixtures.tiny_askers import tiny_vilt
 from tests.fixtures.tiny_detectors import tiny_detector
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -22,6 +23,7 @@ QUESTIONS = [{"question": "Who?", "context": text} for text in WORDS]
 CHOICES = [{"prompt": text, "choices": ["a cat", "a dog"]} for text in WORDS]
 QUERIES = [{"query": text, "documents": ["a cat", "a dog and a cat"]} for text in WORDS]
 PICTURES = [np.full((8 + n, 9, 3), 40 * n, np.uint8) for n in range(5)]
+ASKED = [{"image": picture, "question": text} for picture, text in zip(PICTURES, WORDS, strict=True)]
 SOUNDS = [np.random.default_rng(n).uniform(-0.5, 0.5, 5_000 + 900 * n).astype(np.float32) for n in range(5)]
 NEW = {"max_new_tokens": 3, "do_sample": False}
 
@@ -44,8 +46,10 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "image-classification": (PICTURES, b"no picture", {}),
     "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
+    "zero-shot-object-detection": (PICTURES, {"image": 7}, {"candidate_labels": "red,blue", "threshold": 0.0}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
     "image-to-text": (PICTURES, b"no picture", NEW),
+    "visual-question-answering": (ASKED, {"image": b"no picture", "question": "what"}, {}),
     "image-segmentation": (PICTURES, b"no picture", {}),
     "depth-estimation": (PICTURES, 7, {}),
     "image-to-image": (PICTURES, "no file", {}),
@@ -74,6 +78,8 @@ def opened(
                 return ours(trained("tiny-sounds-ast"), task)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
+            case "visual-question-answering":
+                return ours(tiny_vilt(tmp_path_factory.mktemp("vilt") / "checkpoint"), task)
             case "object-detection":
                 return ours(tiny_detector("yolos", tmp_path_factory.mktemp("yolos")), task)
             case "image-to-text":
@@ -83,7 +89,7 @@ def opened(
                 return onnxpress.pipeline(
                     model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
                 )
-            case "zero-shot-image-classification":
+            case "zero-shot-image-classification" | "zero-shot-object-detection":
                 folder = tmp_path_factory.mktemp(task) / "colours"
                 return onnxpress.pipeline(model=write_colours(folder, places="detection" in task), threads=1)
             case "zero-shot-classification":

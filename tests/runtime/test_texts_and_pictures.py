@@ -30,6 +30,11 @@ def colours(artifacts: dict[bool, Path]) -> Any:
     return pipeline(model=artifacts[False], threads=1)
 
 
+@pytest.fixture
+def places(artifacts: dict[bool, Path]) -> Any:
+    return pipeline(model=artifacts[True], threads=1)
+
+
 class Counting:
     """A session that counts which graphs run."""
 
@@ -68,6 +73,24 @@ def test_vectors_find_pictures(colours: Any) -> None:
     assert colours.embed_texts("red").tolist() == [[1, 0, 0]]
 
 
+def test_places_have_boxes(places: Any) -> None:
+    picture = np.concatenate([np.concatenate([RED, GREEN], 1), np.concatenate([GREEN, 0 * RED], 1)])
+    found = places(picture, ["green", "red"], threshold=0.5)
+    assert [entry["label"] for entry in found] == ["green", "green", "red"]
+    assert found[2] == {
+        "score": pytest.approx(1 / (1 + np.exp(-4))),
+        "label": "red",
+        "box": {"xmin": 0, "ymin": 0, "xmax": 7, "ymax": 5},
+    }
+    assert places(picture, text_queries=["red"], threshold=0.5, top_k=1) == [found[2]]
+    asked = [{"image": picture, "candidate_labels": ["red"]}, {"image": picture, "candidate_labels": "blue"}]
+    assert places(asked, threshold=0.5) == [[found[2]], []]
+    assert list(places(iter(asked), threshold=0.5)) == [[found[2]], []]
+    assert places([picture, picture], [["red"], ["blue"]], threshold=0.5) == [[found[2]], []]
+    assert places([picture, picture], "red", threshold=0.5) == [[found[2]]] * 2
+    assert [entry["label"] for entry in places(picture, "red,green", threshold=0.5)] == ["red", "green", "green"]
+
+
 def test_the_documents_search(
     artifacts: dict[bool, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,9 +105,17 @@ def test_the_documents_search(
     assert capsys.readouterr().out == "['bus.png', 'leaf.png']\n"
 
 
-def test_wrong_calls_say_what_to_pass(colours: Any) -> None:
-    for pipe in (colours,):
+def test_wrong_calls_say_what_to_pass(colours: Any, places: Any) -> None:
+    for pipe in (colours, places):
         with pytest.raises(InputError, match="candidate_labels is empty"):
             pipe(RED)
         with pytest.raises(InputError, match=r"has [0-9]+ tokens, and the model takes 16 at most"):
             pipe(RED, ["red", "red " * 20])
+    with pytest.raises(InputError, match="3 lists, and there are 2 pictures"):
+        places([RED, GREEN], [["red"]] * 3)
+    with pytest.raises(InputError, match="threshold is nan"):
+        places(RED, ["red"], threshold=float("nan"))
+    with pytest.raises(InputError, match="must be texts"):
+        places(RED, [1])
+    with pytest.raises(InputError, match="'imag'"):
+        places([{"imag": RED, "candidate_labels": ["red"]}])

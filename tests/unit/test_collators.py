@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.pipelines.collators import PadTokens, Stack, token_ids, token_sample
+from onnxpress.pipelines.collators import PadTokens, Stack, Together, token_ids, token_sample
 from onnxpress.samples import Sample
 
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -94,3 +94,17 @@ def test_only_arrays_of_one_shape_and_dtype_are_stacked(array: np.ndarray, alike
     collator = Stack()
     key = collator.key(Sample({"pixels": np.ones((3, 2, 2), np.float32)}, 12))
     assert (collator.key(Sample({"pixels": array}, 12)) == key) is alike
+
+
+def test_tokens_are_padded_beside_what_is_stacked() -> None:
+    collator = Together(PadTokens(NAMES, 0), Stack())
+    rows = [
+        Sample({**token_sample(ids).arrays, "pixel_values": np.full((3, 2, 2), n, np.float32)}, 9)
+        for n, ids in enumerate(([1, 2, 3], [4]))
+    ]
+    batch = collator.collate(rows)
+    assert batch.arrays["input_ids"].tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert batch.arrays["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch.arrays["pixel_values"][1].max() == 1 and batch.samples == tuple(rows)
+    wide = Sample({**token_sample([1]).arrays, "pixel_values": np.zeros((3, 2, 4), np.float32)}, 9)
+    assert collator.key(rows[0]) == collator.key(rows[1]) != collator.key(wide)

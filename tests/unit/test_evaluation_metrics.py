@@ -36,6 +36,7 @@ SPAN = st.tuples(st.sampled_from(("PER", "LOC")), st.sampled_from(WORDS)).map(la
 NUMBER = st.integers(-50, 50).map(lambda value: value / 10)
 
 KINDS = {
+    "answer": metrics.ANSWER,
     "answers": metrics.ANSWERS,
     "best label": metrics.BEST_LABEL,
     "depths": metrics.DEPTHS,
@@ -44,6 +45,7 @@ KINDS = {
     "next tokens": metrics.NEXT_TOKENS,
     "number": metrics.NUMBER,
     "ranking": metrics.RANKING,
+    "read": metrics.READ,
     "segments": metrics.SEGMENTS,
     "several labels": metrics.SEVERAL_LABELS,
     "similarity": metrics.SIMILARITY,
@@ -66,6 +68,7 @@ def _masks(target: LabelMap) -> list[dict[str, Any]]:
 
 #: kind -> a target at random.
 TARGETS: dict[str, st.SearchStrategy[Any]] = {
+    "answer": st.sampled_from(("yes", "two", "a cat")),
     "answers": st.lists(st.sampled_from(("Rome", "the old bridge", "52 people", "in May")), max_size=2).map(tuple),
     "best label": st.sampled_from(LABELS),
     "depths": st.lists(st.sampled_from((0.0, 0.5, 2.0)), min_size=6, max_size=6).filter(any).map(_grid),
@@ -74,6 +77,7 @@ TARGETS: dict[str, st.SearchStrategy[Any]] = {
     "next tokens": st.integers(1, 40),
     "number": NUMBER,
     "ranking": st.lists(st.sampled_from((0.0, 1.0, 2.0)), min_size=2, max_size=14).map(tuple),
+    "read": st.sampled_from(("A short line.", "INVOICE 12", "word")),
     "segments": st.lists(st.sampled_from((UNKNOWN, 0, 1, 2)), min_size=6, max_size=6)
     .filter(lambda places: set(places) != {UNKNOWN})
     .map(lambda places: LabelMap(LABELS, _grid(places))),
@@ -90,6 +94,7 @@ def _vectors(cosine: float) -> list[np.ndarray[Any, Any]]:
 
 #: kind -> the answers, one or two, that a target stands for.
 RIGHT: dict[str, Callable[[Any], list[Any]]] = {
+    "answer": lambda right: [[{"score": 0.9, "answer": right}, {"score": 0.1, "answer": "other"}]],
     "answers": lambda right: [{"answer": right[0].upper() + "." if right else "", "score": 0.9}],
     "best label": lambda label: [{"labels": [label, "other"], "scores": [0.9, 0.1]}],
     "depths": lambda depth: [{"predicted_depth": depth.astype(np.float32)}],
@@ -100,6 +105,7 @@ RIGHT: dict[str, Callable[[Any], list[Any]]] = {
     "next tokens": lambda count: [(count, count)],
     "number": lambda value: [[{"label": "score", "score": value}]],
     "ranking": lambda grades: [[{"index": int(i), "score": 0.0} for i in np.argsort(grades, kind="stable")[::-1]]],
+    "read": lambda text: [[{"generated_text": f" {text} "}]],
     "segments": lambda target: [_masks(target)],
     "several labels": lambda labels: [[{"label": one, "score": 0.5 if one in labels else 0.49} for one in LABELS]],
     "similarity": _vectors,
@@ -213,6 +219,19 @@ def test_rouge_counts_the_longest_words_in_one_order() -> None:
     answers = [{"summary_text": "Police kill the gunman."}, {"summary_text": "the gunman kill police"}]
     figures = score(Evaluation("rows", metrics.WRITTEN, [], targets), answers)
     assert figures == pytest.approx({"exact match": 0.0, "ROUGE-L": (0.75 + 0.5) / 2})
+
+
+def test_read_texts_are_counted_by_letters_and_words() -> None:
+    answers = [[{"generated_text": " a red  box"}], [{"generated_text": "abx"}]]
+    figures = score(Evaluation("rows", metrics.READ, [], ["a red box", "abc"]), answers)
+    assert figures == pytest.approx({"exact match": 0.5, "character accuracy": 11 / 12, "word accuracy": 3 / 4})
+    nothing = score(Evaluation("rows", metrics.READ, [], ["a"]), [[{"generated_text": "b c d e"}]])
+    assert nothing == {"exact match": 0.0, "character accuracy": 0.0, "word accuracy": 0.0}
+
+
+def test_the_best_answer_counts() -> None:
+    answers = [[{"answer": "The Cat", "score": 0.2}, {"answer": "dog", "score": 0.1}], [{"answer": "no"}]]
+    assert score(Evaluation("rows", metrics.ANSWER, [], ["cat", "yes"]), answers) == {"accuracy": 0.5}
 
 
 def test_preferred_tokens_are_counted_over_all_rows() -> None:

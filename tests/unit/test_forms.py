@@ -94,6 +94,15 @@ def test_a_choice_has_a_form() -> None:
     assert choose(whole, "fp32", has=frozenset(VNNI)).form.form == "default"
 
 
+def test_through_openvino_runs_what_is_made_for_processors_in_its_form() -> None:
+    variant = tuned(tuning("unpacked"))
+    whole = with_form(replace(variant, forms={**variant.forms, "qdq": replace(FORM, device="openvino")}))
+    choice = choose(whole, device="openvino", has=frozenset(AVX2))
+    assert choice.form.form == "qdq" and choice.form.reason == "it is made for openvino: products are unpacked"
+    assert choice.reason.endswith("unverified on a processor through OpenVINO")
+    assert choose(whole, has=frozenset(AVX2)).form.form == "unpacked"
+
+
 def test_inspect_says_which_form_runs_here_and_why() -> None:
     here = tuple(sorted(features()))
     text = " ".join(describe(with_form(tuned(tuning("unpacked", here, usable_cores())))).split())

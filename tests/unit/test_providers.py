@@ -9,6 +9,7 @@ import pytest
 from onnxpress.engine.providers import (
     CPU,
     CUDA,
+    OPENVINO,
     PROVIDERS,
     Provider,
     ProviderOption,
@@ -43,7 +44,7 @@ def test_cuda_asks_for_what_it_needs_and_answers_as_verified() -> None:
     }
 
 
-@pytest.mark.parametrize("option", CUDA.options, ids=lambda option: option.name)
+@pytest.mark.parametrize("option", (*CUDA.options, *OPENVINO.options), ids=lambda option: option.name)
 def test_every_option_says_what_it_is_and_stands_in_the_docs(option: ProviderOption) -> None:
     assert option.about.endswith(".")
     assert option.usual is None or option.read(option.usual) == option.usual
@@ -103,7 +104,17 @@ def test_other_names_are_refused(device: object) -> None:
         parse_device(device)
 
 
+def test_openvino_takes_the_threads_and_what_is_made_for_processors() -> None:
+    assert OPENVINO.options_of(0, {}, 2) == {"precision": "FP32", "num_of_threads": "2"}
+    assert OPENVINO.options_of(0, {"precision": "ACCURACY"}) == {"precision": "ACCURACY"}
+    assert CPU.options_of(0, {}, 2) == {}
+    assert [row.target for row in (CPU, CUDA, OPENVINO)] == ["cpu", "cuda", "cpu"]
+    assert parse_device("openvino") == "openvino"
+
+
 def test_a_device_that_is_not_here_says_what_to_install() -> None:
     require_device("cpu")
+    with pytest.raises(DeviceUnavailable, match=r"pip install onnxruntime-openvino.*Or pass device=\"cpu\""):
+        require_device("openvino")
     with pytest.raises(DeviceUnavailable, match=r"onnxpress\[gpu\]"):
         require_device("cuda:0")

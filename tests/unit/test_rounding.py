@@ -14,6 +14,7 @@ from onnxpress_exporter.quantize.rounding import (
     UINT8,
     UINT8_SYMMETRIC,
     Levels,
+    _inverse_of_triangle,
     round_weights,
 )
 
@@ -95,3 +96,23 @@ def test_the_same_input_gives_the_same_integers() -> None:
     weights, rows = np.random.default_rng(3).normal(size=(64, 8)).astype(np.float32), correlated(300, 64)
     first, second = (round_weights(weights, INT8, rows.T @ rows / 300) for _ in range(2))
     np.testing.assert_array_equal(first.integers, second.integers)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400))
+@settings(max_examples=15, deadline=None)
+def test_a_triangle_is_inverted_by_halves(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    upper = np.triu(rng.normal(size=(size, size)), 1) / size + np.diag(rng.uniform(0.5, 2, size))
+    inverse = _inverse_of_triangle(upper)
+    np.testing.assert_allclose(inverse @ upper, np.eye(size), atol=1e-9)
+    assert not np.tril(inverse, -1).any()
+
+
+@pytest.mark.parametrize("levels", ALL)
+def test_a_diagonal_rounds_each_weight_for_itself(levels: Levels) -> None:
+    rng = np.random.default_rng(3)
+    weights, energy = rng.normal(size=(40, 6)).astype(np.float32), rng.uniform(0.1, 3, 40).astype(np.float32)
+    alone, whole = round_weights(weights, levels, energy), round_weights(weights, levels, np.diag(energy))
+    assert (alone.scales == whole.scales).all()
+    # Of two neighbours with one limit the one of more energy comes first, here and there.
+    assert (alone.integers == whole.integers).mean() > (0.95 if levels.pair else 0.999)

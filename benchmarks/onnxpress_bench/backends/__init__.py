@@ -168,8 +168,10 @@ _PYTORCH = {
     **_all("pytorch_writing", "PyTorchWriting", (GENERATION, *REWRITING, SPEECH)),
 }
 _WRITES = _all("onnxpress_writing", "OnnxpressWriting", (GENERATION, *REWRITING))
+#: Models of pictures that peers run alone.
+_SEEN = ("image-classification",)
 _ONNXRUNTIME = _all("onnxruntime", "OnnxRuntime", _ENCODERS)
-_OPENVINO = _all("openvino", "OpenVINO", _ENCODERS)
+_OPENVINO = _all("openvino", "OpenVINO", (*_ENCODERS, *_SEEN))
 _CTRANSLATE2 = {
     **_all("ctranslate2", "CTranslate2", _ENCODERS),
     **_all("ctranslate2_rewriting", "CTranslate2Rewriting", REWRITING),
@@ -205,7 +207,7 @@ BACKENDS: Mapping[str, Kind] = {
     "openvino-int8": Kind("OpenVINO, int8 by NNCF", _OPENVINO, "openvino", settings=_INT8),
     "ctranslate2": Kind("CTranslate2, float32", _CTRANSLATE2, "ctranslate2"),
     "ctranslate2-int8": Kind("CTranslate2, int8", _CTRANSLATE2, "ctranslate2", settings=_INT8),
-    "optimum-onnx": Kind("optimum-onnx, float32", _all("optimum", "Optimum", _ENCODERS), "optimum-onnx"),
+    "optimum-onnx": Kind("optimum-onnx, float32", _all("optimum", "Optimum", (*_ENCODERS, *_SEEN)), "optimum-onnx"),
     "fastembed": Kind("fastembed, float32", _all("fastembed", "FastEmbed", ("sentence-similarity",)), "fastembed"),
     **{
         f"llama.cpp{end}": Kind(

@@ -11,7 +11,7 @@ from typing import Any
 
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import BATCHINGS, Runner
-from onnxpress_bench.workloads.encoding import load_tokenizer
+from onnxpress_bench.workloads.encoding import load_reader
 
 _GRAPH = "model.xml"
 
@@ -46,7 +46,7 @@ class OpenVINO(Runner):
 
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         options |= {"INFERENCE_NUM_THREADS": self.spec.threads, "CACHE_DIR": str(self.folder / "cache")}
-        self.tokenizer = load_tokenizer(self.spec)
+        self.tokenizer = load_reader(self.spec)
         self._compiled = openvino.Core().compile_model(self.folder / _GRAPH, "CPU", options)
 
     def forward(self, batch: Any) -> Any:

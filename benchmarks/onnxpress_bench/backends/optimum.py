@@ -11,7 +11,7 @@ from typing import Any
 from onnxpress_bench.backends.base import BATCHINGS, Runner
 from onnxpress_bench.backends.onnxruntime import session_options
 from onnxpress_bench.backends.optimum_conversion import TASKS, export_onnx
-from onnxpress_bench.workloads.encoding import load_tokenizer
+from onnxpress_bench.workloads.encoding import load_reader
 
 
 class Optimum(Runner):
@@ -32,7 +32,7 @@ class Optimum(Runner):
 
         torch.set_num_threads(self.spec.threads)
         _, name, self._output = TASKS[self.spec.task]
-        self.tokenizer = load_tokenizer(self.spec)
+        self.tokenizer = load_reader(self.spec)
         self._model = getattr(optimum.onnxruntime, name).from_pretrained(
             self.folder, session_options=session_options(self.spec), provider="CPUExecutionProvider"
         )

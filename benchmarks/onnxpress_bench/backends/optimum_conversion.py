@@ -13,6 +13,7 @@ _STATES = ("feature-extraction", "ORTModelForFeatureExtraction", "last_hidden_st
 TASKS: Mapping[str, tuple[str, str, str]] = {
     "feature-extraction": _STATES,
     "sentence-similarity": _STATES,
+    "image-classification": ("image-classification", "ORTModelForImageClassification", "logits"),
     "text-classification": ("text-classification", "ORTModelForSequenceClassification", "logits"),
 }
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from onnxpress_bench.backends import BackendSpec, pair_of, text_of
 from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.backends.pytorch_checkpoint import load, load_config, load_reader, without_gradients
+from onnxpress_bench.workloads import PICTURES
+from onnxpress_bench.workloads.pictures import open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +44,7 @@ def _pipeline(spec: BackendSpec, task: str | None = None) -> tuple[Any, Call]:
         device=spec.device,
         dtype=getattr(torch, spec.settings.get("dtype", "float32")),
         trust_remote_code=spec.settings["trust_remote_code"],
-        tokenizer=load_reader(spec),
+        **({"image_processor" if spec.task in PICTURES else "tokenizer": load_reader(spec)}),
         **load_config(spec),
     )
 
@@ -77,6 +79,19 @@ def _feature_extraction(spec: BackendSpec, tokenizer: Any, model: Any) -> Call:
         hidden = model(**inputs).last_hidden_state.float().cpu()
         masks = inputs["attention_mask"].bool().cpu()
         return [row[mask][None].numpy() for row, mask in zip(hidden, masks, strict=True)]
+
+    return call
+
+
+def _image_classification(spec: BackendSpec, processor: Any, model: Any) -> Call:
+    labels = model.config.id2label
+    sigmoid = spec.settings["function_to_apply"] == "sigmoid"
+
+    def call(items: list[Any]) -> Sequence[Any]:
+        inputs = processor([open_image(item) for item in items], return_tensors="pt").to(spec.device)
+        logits = model(**inputs).logits.float()
+        rows = (logits.sigmoid() if sigmoid else logits.softmax(dim=-1)).cpu()
+        return [[{"label": labels[i], "score": float(row[i])} for i in _best_first(row)] for row in rows]
 
     return call
 
@@ -237,6 +252,7 @@ def _question_answering(spec: BackendSpec, tokenizer: Any, model: Any) -> Call:
 #: task -> how its model is called directly. Others go through transformers' pipelines.
 _DIRECT: Mapping[str, Maker] = {
     "feature-extraction": _feature_extraction,
+    "image-classification": _image_classification,
     "multiple-choice": _multiple_choice,
     "question-answering": _question_answering,
     "sentence-similarity": _sentence_similarity,

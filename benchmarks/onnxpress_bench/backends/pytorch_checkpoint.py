@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import own_files
-from onnxpress_bench.workloads import GENERATION, REWRITING, SPEECH
+from onnxpress_bench.workloads import GENERATION, PICTURES, REWRITING, SPEECH
+from onnxpress_bench.workloads.pictures import load_processor
 
 if TYPE_CHECKING:
     from onnxpress_exporter.source.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 AUTO_CLASSES: Mapping[str, str] = {
     **dict.fromkeys(("feature-extraction", "sentence-similarity"), "AutoModel"),
     **dict.fromkeys(("text-classification", "text-ranking"), "AutoModelForSequenceClassification"),
+    "image-classification": "AutoModelForImageClassification",
     "question-answering": "AutoModelForQuestionAnswering",
     "multiple-choice": "AutoModelForMultipleChoice",
     GENERATION: "AutoModelForCausalLM",
@@ -130,9 +132,11 @@ def load_config(spec: BackendSpec) -> dict[str, Any]:
 
 
 def load_reader(spec: BackendSpec) -> Any:
-    """The tokenizer, or the processor of speech, that reads as the artifact's does."""
+    """The tokenizer, or the processor of speech or of pictures, that reads as the artifact's does."""
     import transformers
 
+    if spec.task in PICTURES:
+        return load_processor(spec)
     reader = transformers.AutoProcessor if spec.task == SPEECH else transformers.AutoTokenizer
     reading = spec.settings.get("reading", {})
     options = {"trust_remote_code": spec.settings["trust_remote_code"], **reading.get("tokenizer", {})}

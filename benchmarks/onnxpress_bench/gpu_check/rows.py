@@ -54,11 +54,13 @@ PARITY: tuple[ParityRow, ...] = (
 
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.
 COVERED = {
+    "visual-question-answering": "no trained checkpoint in the repository; the products of text-classification",
     "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
     "depth-estimation": "no trained checkpoint in the repository; the products of image-classification",
     "image-feature-extraction": "the graph of image-classification without its head",
     "object-detection": "the pictures and the gate of image-classification",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
+    "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",
     "zero-shot-image-classification": "the graph of image-classification without its head, and one like fill-mask's",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",

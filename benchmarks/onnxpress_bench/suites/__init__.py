@@ -27,7 +27,7 @@ class Case:
     `precisions`: variants of the artifact that are measured. `heldout`: measure the task's metric on labelled rows made
     for the model; `judged_docstrings`: compare answers on so many docstrings, in place of a few texts of the stream.
 
-    A `task` without an artifact takes the checkpoint, with `inputs` as `workloads.Sizes` names them.
+    `inputs`: as `workloads.Sizes` names them. A `task` without an artifact takes the checkpoint.
 
     In the file, a case or a target with `over` stands for many: one for each way to take an entry of each of its lists.
     An entry's texts fill the places with their names, its numbers are fields."""
@@ -50,6 +50,8 @@ SUITES: Mapping[str, str] = {
     "fp32": "Encoders in float32",
     "int8": "Encoders, quantized",
     "generation": "Models that write",
+    "vit": "Pictures, by transformers",
+    "resnet": "Pictures, by convolutions",
     "peers": "Every peer",
 }
 

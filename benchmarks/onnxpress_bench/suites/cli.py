@@ -25,13 +25,20 @@ STORE = ROOT / "models" / "artifacts"
 @click.option("--suite", type=OneOf(list(SUITES)), help="Only this one (default: all).")
 @click.option("--case", "names", multiple=True, help="Only these cases.")
 @click.option("--blocks", type=click.IntRange(min=1), help="Fresh processes per backend, in place of the suite's own.")
+@click.option("--tune", is_flag=True, help="Tune the variants of artifacts for this machine before they are measured.")
 @click.option("--list", "only_list", is_flag=True, help="Print suites and cases, and measure nothing.")
 @click.option("--readme", is_flag=True, help="Only put the figures of the records into the documents.")
 @click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, help="Where the records are kept."
 )
 def main(
-    suite: str | None, names: tuple[str, ...], blocks: int | None, only_list: bool, readme: bool, results: Path
+    suite: str | None,
+    names: tuple[str, ...],
+    blocks: int | None,
+    tune: bool,
+    only_list: bool,
+    readme: bool,
+    results: Path,
 ) -> None:
     """Measure every case of the suites, write benchmarks/results/, and regenerate the figures in the documents."""
     from onnxpress_bench.suites.results import write_documents
@@ -46,13 +53,13 @@ def main(
     for number, (name, case) in enumerate([] if readme else chosen, start=1):
         place = f"case {number} of {len(chosen)}, {name}/{case.name}"
         click.echo(f"\n=== {place}\n")
-        failed |= _measure(case, results / name / f"{case.name}.jsonl", blocks, place)
+        failed |= _measure(case, results / name / f"{case.name}.jsonl", blocks, place, tune=tune)
     if results == RESULTS:
         write_documents(ROOT, results)
     sys.exit(1 if failed else 0)
 
 
-def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
+def _measure(case: Case, path: Path, blocks: int | None, place: str, *, tune: bool) -> bool:
     """Whether a backend failed."""
     from onnxpress_bench.run import settings_for
     from onnxpress_bench.subject import of_artifact, of_checkpoint
@@ -69,7 +76,8 @@ def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
             folder, sizes = pool.submit(checkpoint_of, case.model, STORE).result(), Sizes(**case.inputs)
             subject = of_checkpoint(folder, case.task, settings, backends=case.backends, sizes=sizes)
         else:
-            folder, checkpoint = pool.submit(artifact_of, case.model, STORE, case.precisions, case.task).result()
+            prepared = pool.submit(artifact_of, case.model, STORE, case.precisions, case.task, tune=tune)
+            folder, checkpoint = prepared.result()
             artifact = Artifact.open(folder)
             rows = evaluation_of(heldout_rows(case.model), artifact.manifest) if case.heldout else None
             subject = of_artifact(
@@ -78,13 +86,14 @@ def _measure(case: Case, path: Path, blocks: int | None, place: str) -> bool:
                 settings,
                 backends=case.backends,
                 precisions=case.precisions,
+                sizes=Sizes(**case.inputs),
                 evaluation=rows,
             )
     if case.judged_docstrings:
         subject = replace(subject, inputs=replace(subject.inputs, judged=docstrings(case.judged_docstrings)))
     # What is committed names no folder of this machine.
     subject = replace(subject, model=case.model, checkpoint=f"{case.model} checkpoint")
-    command = shlex.join(["make", "bench", f"CASE={case.name}"])
+    command = shlex.join(["make", "bench", f"CASE={case.name}", *(["TUNE=1"] if tune else [])])
     pages = STORE / "reports"
     for folder in (path.parent, pages):
         folder.mkdir(parents=True, exist_ok=True)

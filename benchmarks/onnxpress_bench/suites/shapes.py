@@ -20,6 +20,7 @@ from onnxpress_bench.shapes import (
     t5_checkpoint,
     whisper_checkpoint,
 )
+from onnxpress_bench.shapes_of_pictures import resnet_checkpoint, vit_checkpoint
 from onnxpress_bench.suites import ROOT
 
 
@@ -49,6 +50,8 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "t5-small": t5_checkpoint,
     "marian": marian_checkpoint,
     "whisper-tiny": whisper_checkpoint,
+    "vit-base": vit_checkpoint,
+    "resnet-50": resnet_checkpoint,
 }
 
 
@@ -61,9 +64,18 @@ def checkpoint_of(model: str, store: Path) -> Path:
 
 
 def artifact_of(
-    model: str, store: Path, precisions: Sequence[str] = ("fp32",), task: str = "sentence-similarity"
+    model: str,
+    store: Path,
+    precisions: Sequence[str] = ("fp32",),
+    task: str = "sentence-similarity",
+    *,
+    tune: bool = False,
 ) -> tuple[Path, Path]:
-    """The artifact of a model with these variants, made if `store` has none by this exporter, and its checkpoint."""
+    """The artifact of a model with these variants, made if `store` has none by this exporter, and its checkpoint.
+
+    Args:
+        tune: find the forms of the variants that are fastest on this machine.
+    """
     from onnxpress import Artifact
 
     checkpoint = checkpoint_of(model, store)
@@ -78,4 +90,9 @@ def artifact_of(
         from onnxpress_exporter.flow import quantize
 
         quantize(folder, missing)
+    if tune:
+        from onnxpress_exporter.flow import quantize
+        from onnxpress_exporter.quantize.settings import Settings
+
+        quantize(folder, precisions, settings=Settings(tune=True))
     return folder, checkpoint

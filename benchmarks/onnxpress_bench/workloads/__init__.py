@@ -43,7 +43,8 @@ class Sizes:
     `prompt_tokens`, `new_tokens`: every prompt's length is continued by every number of new tokens; what is rewritten
     gets the largest number. `batches`, `beams`: so many texts at once, each of about `source_tokens` words, rewritten
     with every number of beams. `audio_s`: seconds of recordings, whole, at most 30; `transcript_tokens`: where a
-    transcript is cut; None: at the model's own limit.
+    transcript is cut; None: at the model's own limit. `pictures`: so many at once, with a longer edge of so many
+    pixels, as "8x500".
     """
 
     prompt_tokens: Sequence[int] = (128,)
@@ -53,6 +54,7 @@ class Sizes:
     source_tokens: int = 24
     audio_s: Sequence[int] = (5,)
     transcript_tokens: int | None = None
+    pictures: Sequence[str] = ("1x500", "8x500")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,24 @@ class Workload:
 
 GENERATION = "text-generation"
 SPEECH = "automatic-speech-recognition"
+#: Of pictures, those whose answers are JSON.
+PICTURES = (
+    *("image-classification", "image-feature-extraction", "zero-shot-image-classification"),
+    *("object-detection", "zero-shot-object-detection"),
+)
 REWRITING = ("translation", "summarization", "text2text-generation")
 
 WORKLOADS: tuple[Workload, ...] = (
     Workload("prompts", ("generation",), ("generation",), frozenset({GENERATION})),
     Workload("rewriting", ("translation",), ("translation",), frozenset(REWRITING)),
     Workload("speech", ("audio",), ("audio",), frozenset({SPEECH})),
+    Workload(
+        "pictures",
+        ("single-stream", "multi-stream", "offline", "mixed", "server"),
+        ("single-stream", "multi-stream"),
+        frozenset(PICTURES),
+        reads_checkpoint=False,
+    ),
     Workload(
         "texts",
         ("single-stream", "multi-stream", "offline", "mixed", "server"),

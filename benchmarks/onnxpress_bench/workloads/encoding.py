@@ -11,11 +11,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxpress_bench.backends import BackendSpec, Encodes, pair_of, text_of
+from onnxpress_bench.workloads import PICTURES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Arrays = Mapping[str, NDArray[Any]]
+
+
+def load_reader(spec: BackendSpec) -> Any:
+    """What reads a task's inputs: a tokenizer, or an image processor."""
+    if spec.task not in PICTURES:
+        return load_tokenizer(spec)
+    from onnxpress_bench.workloads.pictures import load_processor
+
+    return load_processor(spec)
 
 
 def load_tokenizer(spec: BackendSpec, *, pads: bool = True) -> Any:
@@ -77,7 +87,7 @@ def _finish(spec: BackendSpec, output: NDArray[Any], mask: NDArray[Any]) -> Sequ
     if spec.task == "sentence-similarity":
         return _vectors(spec.settings["embedding"], output, mask)
     if spec.task == "text-classification":
-        return _labels(spec, output)
+        return label_scores(spec, output)
     return [row[None, tokens.astype(bool)] for row, tokens in zip(output, mask, strict=True)]
 
 
@@ -96,7 +106,7 @@ def _vectors(settings: Mapping[str, Any], hidden: NDArray[Any], mask: NDArray[An
     return list(vectors)
 
 
-def _labels(spec: BackendSpec, logits: NDArray[Any]) -> Sequence[Any]:
+def label_scores(spec: BackendSpec, logits: NDArray[Any]) -> Sequence[Any]:
     """float32 (batch, labels) -> all labels, best first, as `top_k=None` gives them."""
     import numpy as np
 

@@ -3,7 +3,7 @@ neither torch nor a graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -144,9 +144,59 @@ class PictureProbe:
         """A batch of one picture."""
         return self.collate([self.samples[-1].row] * batch).arrays
 
+    def key(self, row: Sample) -> Hashable:
+        """Only pictures of one key meet."""
+        return self._collator.key(row)
+
     def collate(self, rows: Sequence[Sample]) -> Collated:
         """Pictures one above the other."""
         return Collated(self._collator.collate(rows).arrays, (slice(None),) * len(rows))
+
+
+class JointProbe:
+    """As `Probe` says, of texts and pictures that one graph reads together: every text with a picture of one size, and
+    every awkward picture with a short text."""
+
+    def __init__(self, texts: TextProbe, pictures: PictureProbe) -> None:
+        self._texts, self._pictures = texts, pictures
+        self.pads = True
+        sizes = [sample.row for sample in pictures.samples]
+        key = pictures.key(sizes[-1])
+        alike = [row for row in sizes if pictures.key(row) == key]
+        short = texts.samples[0].row
+        pairs = [(text, alike[place % len(alike)]) for place, text in enumerate(texts.samples)]
+        self.samples = [replace(text, row=_joined(text.row, picture)) for text, picture in pairs]
+        self.samples += [replace(each, row=_joined(short, each.row), alone=True) for each in pictures.samples]
+
+    @property
+    def shapes(self) -> Sequence[tuple[int, int]]:
+        """(batch, tokens of the question) at which graphs are timed."""
+        return [(batch, tokens) for batch, tokens in self._texts.shapes if tokens <= _QUESTION_TOKENS]
+
+    def arrays(self, batch: int, cost: int) -> Arrays:
+        """A batch of one picture with a question of so many tokens."""
+        pictures = self._pictures.collate([self._pictures.samples[-1].row] * batch).arrays
+        return {**self._texts.arrays(batch, cost), **pictures}
+
+    def collate(self, rows: Sequence[Sample]) -> Collated:
+        """Rows as the graph takes them."""
+        texts = [replace(row, cost=len(row.arrays["input_ids"])) for row in rows]
+        batch = self._texts.collate(texts)
+        return Collated({**batch.arrays, **self._pictures.collate([_picture(row) for row in rows]).arrays}, batch.spans)
+
+
+#: Tokens of a question that is timed with a picture.
+_QUESTION_TOKENS = 32
+
+_OF_TEXT = ("input_ids", "token_type_ids")
+
+
+def _joined(text: Sample, picture: Sample) -> Sample:
+    return Sample({**text.arrays, **picture.arrays}, text.cost + picture.cost)
+
+
+def _picture(row: Sample) -> Sample:
+    return replace(row, arrays={name: array for name, array in row.arrays.items() if name not in _OF_TEXT})
 
 
 class SoundProbe:
@@ -192,11 +242,14 @@ def probe_of(
     """
     manifest = artifact.manifest
     graph, pictures = manifest.graphs[name], manifest.processors.image
-    if pictures is not None and any(tensor.name in pictures.input_names for tensor in graph.inputs):
+    names = {tensor.name for tensor in graph.inputs}
+    sees = pictures is not None and not names.isdisjoint(pictures.input_names)
+    if pictures is not None and sees and "input_ids" not in names:
         return PictureProbe(pictures)
     if manifest.processors.audio is not None:
         return SoundProbe(manifest.processors.audio)
     if tokenizer is None:
         raise InputError(f"{artifact.folder}: it says of neither texts nor pictures how they are read.")
     far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))
-    return TextProbe(probes, graph, tokenizer, far, check)
+    texts = TextProbe(probes, graph, tokenizer, far, check)
+    return JointProbe(texts, PictureProbe(pictures)) if pictures is not None and sees else texts

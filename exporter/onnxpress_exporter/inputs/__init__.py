@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.inputs.both import read_both
 from onnxpress_exporter.inputs.describing import read_describing
+from onnxpress_exporter.inputs.joint import read_joint
 from onnxpress_exporter.inputs.pictures import read_pictures
 from onnxpress_exporter.inputs.sounds import read_sounds
 from onnxpress_exporter.inputs.text import read_text
@@ -28,5 +29,8 @@ def read_inputs(row: ExportTask, checkpoint: Checkpoint, arguments: LoadArgument
     Raises:
         UnsupportedCheckpoint: they cannot be read as transformers reads them.
     """
-    reader = read_describing if row.writes and row.takes == "image" else _READERS[row.takes]
-    return reader(checkpoint, arguments)
+    if row.writes and row.takes == "image":
+        return read_describing(checkpoint, arguments)
+    if row.takes == "text and image" and row.towers is None:
+        return read_joint(checkpoint, arguments)
+    return _READERS[row.takes](checkpoint, arguments)

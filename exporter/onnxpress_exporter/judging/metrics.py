@@ -226,6 +226,15 @@ def _read(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     }
 
 
+def _answered(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """[{"answer", ...}, ...] for each question, best first: the share that is the target, articles and case aside."""
+    right = [
+        normalized_answer(row[0]["answer"]) == normalized_answer(target)
+        for row, target in zip(answers, targets, strict=True)
+    ]
+    return {"accuracy": float(np.mean(right))}
+
+
 def words_of(text: str) -> list[str]:
     """Words in lower case; of scripts without spaces between words, each character."""
     return re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+", text.casefold())
@@ -247,6 +256,7 @@ def _next_tokens(answers: Sequence[tuple[int, int]], targets: Sequence[Any]) -> 
     return {"token accuracy": right / max(count, 1)}
 
 
+ANSWER = Scorer(("accuracy",), _answered)
 ANSWERS = Scorer(("exact match", "answer F1"), _answers)
 BEST_LABEL = Scorer(("accuracy", "F1 macro"), _best_label)
 #: Boxes of a picture, with all candidates in the answers.
@@ -267,7 +277,7 @@ WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
 SCORERS = (
     *(ANSWERS, BEST_LABEL, ENTITIES, FOUND, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
-    *(DEPTHS, READ, SEGMENTS, WRITTEN),
+    *(ANSWER, DEPTHS, READ, SEGMENTS, WRITTEN),
 )
 
 #: The names of all figures.

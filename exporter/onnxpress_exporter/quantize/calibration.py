@@ -100,7 +100,8 @@ def calibrate(
     parts = list(groups(sites)) if correlated else [list(sites)]
     for number, group in enumerate(parts):
         collectors = {site.value: _Collector(site.width, len(inputs), correlated) for site in group}
-        with opened("model", _tapped(model, list(collectors))) as session:
+        # The fp32 variant is open beside it, with a packed copy of these weights.
+        with opened("model", _tapped(model, list(collectors)), packed=False) as session:
             for index, arrays in enumerate(inputs):
                 outputs = session.run(arrays)
                 for name, collector in collectors.items():

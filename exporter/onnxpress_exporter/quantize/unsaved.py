@@ -24,14 +24,17 @@ _PLAIN = frozenset(map(np.dtype, (np.float32, np.float16, np.int8, np.uint8, np.
 
 
 @contextmanager
-def opened(name: str, model: onnx_ir.Model) -> Iterator[Session]:
+def opened(name: str, model: onnx_ir.Model, *, packed: bool = True) -> Iterator[Session]:
     """A session of one graph, which is not changed and not written, for as long as the context lasts."""
-    with closing(Session({name: unsaved(model)})) as session:
+    with closing(Session({name: unsaved(model, packed=packed)})) as session:
         yield session
 
 
-def unsaved(model: onnx_ir.Model) -> Unsaved:
+def unsaved(model: onnx_ir.Model, *, packed: bool = True) -> Unsaved:
     """The graph as ONNX Runtime reads it from memory.
+
+    Args:
+        packed: as of `Unsaved`.
 
     Raises:
         ValueError: its weights are in files of several folders.
@@ -52,4 +55,4 @@ def unsaved(model: onnx_ir.Model) -> Unsaved:
     if len(folders) > 1:
         raise ValueError(f"weights of one graph are in several folders: {', '.join(map(str, sorted(folders)))}")
     content: bytes = onnx_ir.to_proto(copy).SerializeToString()
-    return Unsaved(content, next(iter(folders), Path()), weights)
+    return Unsaved(content, next(iter(folders), Path()), weights, packed)

@@ -184,6 +184,12 @@ def _check_config(config: Mapping[str, Any], folder: Path, trust_remote_code: bo
     from transformers import CONFIG_MAPPING
 
     model_type = config.get("model_type")
+    if model_type == "timm_wrapper" or (not model_type and "pretrained_cfg" in config):
+        raise UnsupportedCheckpoint(
+            f"{folder} holds {config.get('architecture', 'a model')!r:.60} as timm saves it, which this version does "
+            "not export: its pictures are prepared by timm and torchvision. Export a checkpoint of the same "
+            "architecture that was saved by transformers' own class, such as ViTForImageClassification."
+        )
     if not isinstance(model_type, str) or not model_type:
         raise UnsupportedCheckpoint(
             f"{folder / 'config.json'} has no model_type, so transformers cannot tell what it is."

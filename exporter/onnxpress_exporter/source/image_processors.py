@@ -30,6 +30,7 @@ from onnxpress.format.pictures import (
     Resample,
     Resize,
     ResizeEdge,
+    ResizeEdgeNearest,
     ResizeEdgeUp,
     ResizeNear,
     ResizeToMultiple,
@@ -58,6 +59,9 @@ _ERROR = 1e-6
 
 #: What `get_size_with_aspect_ratio_yolos` rounds to: an argument that nobody changes.
 _YOLOS_MULTIPLE = 16
+
+#: The longer edge over the shorter one, at most (`MAX_LONGER_EDGE / MAX_SHORTER_EDGE` of ViLT's module).
+_VILT_SHAPE = 1333 / 800
 
 Attributes = Any
 
@@ -250,6 +254,17 @@ def _read_detr(processor: Attributes) -> ImageSettings:
     return replace(plain, input_names=(PIXELS, PIXEL_MASK)) if processor.do_pad else plain
 
 
+def _read_vilt(processor: Attributes) -> ImageSettings:
+    """The longer edge's limit follows from the shorter one; where it pads, it makes a mask."""
+    edge, steps = processor.size.shortest_edge, []
+    if processor.do_resize:
+        if not edge:
+            raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {processor.size} has no shortest_edge.")
+        steps = [ResizeEdgeNearest(edge, int(_VILT_SHAPE * edge), processor.size_divisor, resample_of(processor))]
+    plain = program(steps, _values(processor))
+    return replace(plain, input_names=(PIXELS, PIXEL_MASK)) if processor.do_pad else plain
+
+
 def _read_yolos(processor: Attributes) -> ImageSettings:
     """As DETR's, and both edges become multiples of 16."""
     plain = _read_detr(processor)
@@ -350,6 +365,7 @@ READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "SegformerImageProcessor": _read_segformer,
     "Swin2SRImageProcessor": _read_swin2sr,
     "TextNetImageProcessor": _read_textnet,
+    "ViltImageProcessor": _read_vilt,
     "YolosImageProcessor": _read_yolos,
 }
 

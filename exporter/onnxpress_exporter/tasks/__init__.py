@@ -26,11 +26,14 @@ from onnxpress_exporter.tasks.text_classification import TEXT_CLASSIFICATION
 from onnxpress_exporter.tasks.text_generation import TEXT_GENERATION
 from onnxpress_exporter.tasks.text_ranking import TEXT_RANKING
 from onnxpress_exporter.tasks.token_classification import TOKEN_CLASSIFICATION
+from onnxpress_exporter.tasks.visual_question_answering import VISUAL_QUESTION_ANSWERING
 from onnxpress_exporter.tasks.zero_shot_classification import ZERO_SHOT_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_image_classification import ZERO_SHOT_IMAGE_CLASSIFICATION
+from onnxpress_exporter.tasks.zero_shot_object_detection import ZERO_SHOT_OBJECT_DETECTION
 
 #: Where transformers' tables give a class to several heads, the first of these has it: BART's, which fills masks too,
-#: is made for rewriting. Of the tasks of one head, the first is the usual one.
+#: is made for rewriting; ViLT's name ends as those of question-answering do. Of the tasks of one head, the first is the
+#: usual one.
 ROWS: tuple[ExportTask, ...] = (
     TEXT2TEXT_GENERATION,
     SUMMARIZATION,
@@ -39,6 +42,7 @@ ROWS: tuple[ExportTask, ...] = (
     ZERO_SHOT_CLASSIFICATION,
     TEXT_RANKING,
     TOKEN_CLASSIFICATION,
+    VISUAL_QUESTION_ANSWERING,
     QUESTION_ANSWERING,
     MULTIPLE_CHOICE,
     FILL_MASK,
@@ -47,6 +51,7 @@ ROWS: tuple[ExportTask, ...] = (
     SENTENCE_SIMILARITY,
     AUDIO_CLASSIFICATION,
     IMAGE_CLASSIFICATION,
+    ZERO_SHOT_OBJECT_DETECTION,
     IMAGE_FEATURE_EXTRACTION,
     OBJECT_DETECTION,
     IMAGE_TO_TEXT,

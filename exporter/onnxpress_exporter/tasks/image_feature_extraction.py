@@ -21,10 +21,18 @@ def _states(model: Any) -> tuple[TensorInfo, ...]:
 
 
 def _reads_pictures(checkpoint: Checkpoint) -> bool:
-    """Whether the checkpoint is a body that takes pictures and nothing else."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_MAPPING_NAMES
+    """Whether the checkpoint is a body that takes pictures and nothing else. transformers' list of those for this task
+    lacks some: a body of a model_type that has an image processor and no tokenizer is one, too."""
+    from transformers.models.auto import image_processing_auto, modeling_auto, tokenization_auto
 
-    return checkpoint.architecture is not None and checkpoint.architecture in MODEL_FOR_IMAGE_MAPPING_NAMES.values()
+    images: Any = image_processing_auto  # which does not say what it exports, as the third does not
+    texts: Any = tokenization_auto
+    kind, name = checkpoint.model_type, checkpoint.architecture
+    if name is None:
+        return False
+    takes_no_text = kind in images.IMAGE_PROCESSOR_MAPPING_NAMES and kind not in texts.TOKENIZER_MAPPING_NAMES
+    listed = name in modeling_auto.MODEL_FOR_IMAGE_MAPPING_NAMES.values()
+    return listed or (takes_no_text and modeling_auto.MODEL_MAPPING_NAMES.get(kind) == name)
 
 
 IMAGE_FEATURE_EXTRACTION = ExportTask(

@@ -9,6 +9,7 @@ from typing import Any
 from onnxpress.format.manifest import PairScores, TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
 from onnxpress_exporter.graphs.spec import Traceable
+from onnxpress_exporter.source.checkpoint import first_line
 from onnxpress_exporter.tasks.row import Tower
 
 #: What the graphs are called and what they give, as transformers.js does.
@@ -79,11 +80,11 @@ def check_pair_scores(model: Any, towers: Sequence[Traceable]) -> None:
             torch.nn.functional.normalize(part.module(**part.inputs)[part.spec.outputs[0].name], dim=-1)
             for part in towers
         )
-        obtained = pictures @ texts.T * (pairs.scale or 1.0) + pairs.bias
         try:
+            obtained = pictures @ texts.T * (pairs.scale or 1.0) + pairs.bias
             expected = model(**{name: value for part in towers for name, value in part.inputs.items()}).logits_per_image
         except Exception as error:
-            raise UnsupportedCheckpoint(f"{type(model).__name__} does not run: {error}") from error
+            raise UnsupportedCheckpoint(f"{type(model).__name__} does not run: {first_line(error)}") from error
     if not float((obtained - expected).abs().max()) <= _ERROR * max(1.0, float(expected.abs().max())):
         raise VerificationFailed(
             f"{type(model).__name__} compares texts with pictures otherwise than by a scale and a bias: its first "

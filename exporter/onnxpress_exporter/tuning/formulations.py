@@ -12,11 +12,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Formulation:
     """`name`: as the manifest has it; `about`: what is other than in the default form, in words; `passes`: rewrites by
-    their modules' names in `onnxpress_exporter.passes`, in order."""
+    their modules' names in `onnxpress_exporter.passes`, in order. `constants`: whether values get constant ranges
+    first, as many as the gate passes (`constants.py`). `device`: the family of devices that it is for; one for others
+    than processors is judged here, and not timed."""
 
     name: str
     about: str
-    passes: tuple[str, ...]
+    passes: tuple[str, ...] = ()
+    constants: bool = False
+    device: str = "cpu"
 
 
 FORMULATIONS: tuple[Formulation, ...] = (
@@ -25,10 +29,18 @@ FORMULATIONS: tuple[Formulation, ...] = (
         "weights in blocks become fp32 when the graph is loaded: faster for long inputs, and more memory",
         ("unpack_blocks",),
     ),
+    Formulation("constants", "values that bear it have one constant range for all rows", constants=True),
     Formulation("extremes", "a row's range comes from its largest and its smallest value", ("row_extremes",)),
     Formulation("signed", "activations are signed integers", ("signed_activations",)),
     Formulation("attention-in-products", "attention is plain products and a softmax", ("plain_attention",)),
     Formulation("maskless", "attention reads no mask where nothing is padded", ("maskless_attention",)),
     Formulation("norms-fused", "a residual connection and its normalization are one node", ("skip_norms",)),
     Formulation("gelu-approximated", "GELU is computed by its approximation with tanh", ("fast_gelu",)),
+    Formulation(
+        "openvino",
+        "products between QuantizeLinear and DequantizeLinear, and attention in products, as OpenVINO reads them",
+        ("quantize_dequantize", "unpack_blocks", "plain_attention"),
+        constants=True,
+        device="openvino",
+    ),
 )

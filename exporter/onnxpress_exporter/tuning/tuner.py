@@ -15,6 +15,7 @@ from pathlib import Path
 import onnx_ir
 
 from onnxpress.engine.machine import features, processor_name, usable_cores
+from onnxpress.engine.providers import CPU
 from onnxpress.engine.session import Session
 from onnxpress.errors import OnnxpressError
 from onnxpress.format.fidelity import answers_of
@@ -25,7 +26,10 @@ from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.timing import in_turn
 from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.passes.constant_ranges import constant_ranges, row_ranges
+from onnxpress_exporter.passes.integer_products import Range
 from onnxpress_exporter.quantize.settings import Say
+from onnxpress_exporter.tuning.constants import Ranges, most_that_pass, ranked_ranges
 from onnxpress_exporter.tuning.contest import CONTROL, Rounds, compared, winners
 from onnxpress_exporter.tuning.formulations import FORMULATIONS, Formulation
 from onnxpress_exporter.write import describe
@@ -35,6 +39,9 @@ from onnxpress_exporter.write.save import save, save_beside
 ROUNDS, BUDGET_S, LEAST_OF = (15, 60), 6.0, 3
 #: Forms whose graphs are open at once, beside the default one's.
 AT_ONCE = 4
+
+#: How the graphs of forms end that are on trial.
+_TRIAL = ".trial.onnx"
 
 #: Graphs of one form, by name.
 Graphs = Mapping[str, GraphFiles]
@@ -77,50 +84,85 @@ class Tuner:
         written: dict[str, Graphs] = {}
         refused: dict[str, str] = {}
         try:
-            for number, row in enumerate(self.formulations):
-                say(f"writing other forms, {number + 1} of {len(self.formulations)}")
-                self._try((row,), variant, written, refused)
+            constants = self._constants(precision, variant, say)
+            rows = [row for row in self.formulations if row.device == CPU.family]
+            for number, row in enumerate(rows):
+                say(f"writing other forms, {number + 1} of {len(rows)}")
+                self._try((row,), variant, constants, written, refused)
             times = self._times(variant, written, refused, say)
             ranked = winners(times)
             if len(ranked) > 1:
-                together = tuple(row for row in self.formulations if row.name in ranked)
-                name = self._try(together, variant, written, refused)
+                together = tuple(row for row in rows if row.name in ranked)
+                name = self._try(together, variant, constants, written, refused)
                 times |= self._times(variant, {name: written[name]} if name in written else {}, refused, say)
                 ranked = winners(times)
             form = self._first_that_passes(precision, variant, ranked, written, refused, say)
-            tuned = self._with(variant, form, times, refused)
+            devices = self._for_devices(precision, variant, constants, written, refused, say)
+            tuned = self._with(variant, form, devices, constants, times, refused)
         except BaseException:
             self._remove(written, variant)
             raise
         self._remove(written, tuned)
         return tuned
 
+    def _constants(self, precision: str, variant: Variant, say: Say) -> Ranges:
+        """The values that bear a constant range, if a formulation asks for them: as many as the gate passes."""
+        row = next((row for row in self.formulations if row.constants), None)
+        if row is None:
+            return {}
+        ranked = []
+        for graph, files in variant.graphs.items():
+            model = onnx_ir.load(self.folder / files.file)
+            if graph in self.rewritable and row_ranges(model):
+                ranked += [(graph, *entry) for entry in ranked_ranges(graph, model, self.gate.inputs(graph), say)]
+        ranked.sort(key=lambda entry: entry[-1])
+
+        def passes(entries: Sequence[tuple[str, str, Range, float]]) -> bool:
+            say(f"judging constant ranges of {len(entries)}")
+            graphs = self._write(row.name, (row,), variant, _by_graph(entries))
+            try:
+                with closing(self._session({**variant.graphs, **graphs})) as session:
+                    self._judge(precision, variant, session)
+            except OnnxpressError:
+                return False
+            finally:
+                self._remove({row.name: graphs}, variant)
+            return True
+
+        return _by_graph(most_that_pass(ranked, passes))
+
     def _try(
         self,
         rows: Sequence[Formulation],
         variant: Variant,
+        constants: Ranges,
         written: dict[str, Graphs],
         refused: dict[str, str],
     ) -> str:
         """Write the graphs of a form, if anything in them is other than in the default form; its name."""
         name = "+".join(row.name for row in rows)
         try:
-            if graphs := self._write(name, rows, variant):
+            if graphs := self._write(name, rows, variant, constants):
                 written[name] = graphs
         except OnnxpressError as error:
             refused[name] = str(error)
         return name
 
-    def _write(self, name: str, rows: Sequence[Formulation], variant: Variant) -> Graphs:
+    def _write(self, name: str, rows: Sequence[Formulation], variant: Variant, constants: Ranges) -> Graphs:
+        """Write the graphs of a form, on trial: one of the same name may be there from another machine."""
         graphs = {}
         for graph, files in variant.graphs.items():
             if graph not in self.rewritable:
                 continue
             path = self.folder / files.file
             model = onnx_ir.load(path)
-            applied = [sum(apply_passes(model, row.passes).values()) for row in rows]
-            if all(applied):
-                target = path.with_name(f"{path.stem}.{name.replace('+', '-')}.onnx")
+            applied = [
+                (constant_ranges(model, constants.get(graph, {})) if row.constants else 0)
+                + sum(apply_passes(model, row.passes).values())
+                for row in rows
+            ]
+            if any(applied) if len(rows) == 1 else all(applied):
+                target = path.with_name(f"{path.stem}.{name.replace('+', '-')}{_TRIAL}")
                 graphs[graph] = describe.graph_files(model, save_beside(model, target), self.folder)
         return graphs
 
@@ -185,6 +227,28 @@ class Tuner:
             return name, VariantForm("; ".join(about[part] for part in name.split("+")), written[name], quality)
         return None
 
+    def _for_devices(
+        self,
+        precision: str,
+        variant: Variant,
+        constants: Ranges,
+        written: dict[str, Graphs],
+        refused: dict[str, str],
+        say: Say,
+    ) -> dict[str, VariantForm]:
+        """The forms for other devices that the gate passes here, of variants with weights in files of their own."""
+        forms = {}
+        for row in self.formulations:
+            if row.device == CPU.family or not all(files.external for files in variant.graphs.values()):
+                continue
+            self._try((row,), variant, constants, written, refused)
+            form = self._first_that_passes(
+                precision, variant, [row.name] if row.name in written else [], written, refused, say
+            )
+            if form is not None:
+                forms[row.name] = replace(form[1], device=row.device)
+        return forms
+
     def _judge(self, precision: str, variant: Variant, session: Session) -> Quality:
         """What the gate measures of a form.
 
@@ -213,6 +277,8 @@ class Tuner:
         self,
         variant: Variant,
         form: tuple[str, VariantForm] | None,
+        devices: Mapping[str, VariantForm],
+        constants: Ranges,
         times: Mapping[str, tuple[FormTime, ...]],
         refused: Mapping[str, str],
     ) -> Variant:
@@ -230,15 +296,27 @@ class Tuner:
         ]
         forms = dict(variant.forms)
         if form is not None:
-            variant, graphs = self._sharing(variant, form[0], form[1].graphs)
-            forms[form[0]] = replace(form[1], graphs=graphs)
+            variant, graphs = self._sharing(variant, form[0], form[1].graphs, constants)
+            forms[form[0]] = replace(form[1], graphs={graph: self._kept(files) for graph, files in graphs.items()})
+        for name, row in devices.items():
+            forms[name] = replace(row, graphs={graph: self._kept(files) for graph, files in row.graphs.items()})
         used = {known.form for known in (*others, tuning)}
-        forms = {name: row for name, row in forms.items() if name in used or row.device != "cpu"}
+        forms = {
+            name: row
+            for name, row in forms.items()
+            if name in used or (row.device != CPU.family and name not in refused)
+        }
         tuned = replace(variant, forms=forms, tunings=(*others, tuning))
         self._remove({name: row.graphs for name, row in variant.forms.items()}, tuned)
         return tuned
 
-    def _sharing(self, variant: Variant, name: str, graphs: Graphs) -> tuple[Variant, Graphs]:
+    def _kept(self, files: GraphFiles) -> GraphFiles:
+        """Where a graph that was written on trial stays."""
+        name = files.file.removesuffix(_TRIAL) + ".onnx"
+        (self.folder / files.file).replace(self.folder / name)
+        return replace(files, file=name)
+
+    def _sharing(self, variant: Variant, name: str, graphs: Graphs, constants: Ranges) -> tuple[Variant, Graphs]:
         """Move weights that lie inside the default form's graphs beside them, so that this form reads the same."""
         defaults, forms = dict(variant.graphs), dict(graphs)
         by_name = {row.name: row for row in self.formulations}
@@ -249,10 +327,18 @@ class Tuner:
                 defaults[graph] = describe.graph_files(model, save(model, path, inside_bytes=0), self.folder)
         variant = replace(variant, graphs=defaults)
         if any(not files.external for files in graphs.values()):
-            forms = dict(self._write(name, [by_name[part] for part in name.split("+")], variant))
+            forms = dict(self._write(name, [by_name[part] for part in name.split("+")], variant, constants))
         return variant, forms
 
     def _remove(self, forms: Mapping[str, Graphs], variant: Variant) -> None:
         """Delete the graphs of forms that the variant does not have."""
         for file in {files.file for graphs in forms.values() for files in graphs.values()} - variant.files:
             (self.folder / file).unlink(missing_ok=True)
+
+
+def _by_graph(entries: Sequence[tuple[str, str, Range, float]]) -> Ranges:
+    """Ranges by graph, then by value, of entries of graph, value, range and harm."""
+    ranges: dict[str, dict[str, Range]] = {}
+    for graph, value, chosen, _ in entries:
+        ranges.setdefault(graph, {})[value] = chosen
+    return ranges

@@ -35,7 +35,9 @@ lock_option = click.option(
     metavar="FILE",
     help="Lock: written if it is not there, else obeyed.",
 )
-device_option = click.option("--device", metavar="NAME", help="cpu, cuda or cuda:N.", default="cpu", show_default=True)
+device_option = click.option(
+    "--device", metavar="NAME", help="cpu, cuda, cuda:N or openvino.", default="cpu", show_default=True
+)
 
 
 def opening(command: Command) -> Command:

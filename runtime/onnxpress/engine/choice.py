@@ -56,6 +56,11 @@ class Machine:
     features: frozenset[str]
     processor: str
 
+    @property
+    def target(self) -> str:
+        """The family that variants for it are made for."""
+        return provider_of(self.family).target
+
 
 def choose(
     manifest: Manifest,
@@ -100,7 +105,7 @@ def _chosen(
         features() if has is None else has,
         processor_name() if processor is None else processor,
     )
-    suited = suited_variants(manifest, machine.family, machine.features)
+    suited = suited_variants(manifest, machine.target, machine.features)
     exact = most_exact(suited)
     if len(suited) == 1:
         return Choice(exact, f"no other variant suits {machine.family} here")
@@ -159,7 +164,7 @@ def unmeasured(manifest: Manifest, device: str) -> dict[str, Variant]:
     """The variants that would run here if they were known to be faster: the same answers, and no time of such a
     processor; with the most exact one, which they are compared with. Empty where there is nothing to measure."""
     machine = Machine(device.partition(":")[0], features(), processor_name())
-    suited = suited_variants(manifest, machine.family, machine.features)
+    suited = suited_variants(manifest, machine.target, machine.features)
     exact = most_exact(suited)
     unknown = {
         name: variant
@@ -226,7 +231,7 @@ def _fastest(manifest: Manifest, suited: Mapping[str, Variant], machine: Machine
     usual = usual_time(manifest)
     times = {
         name: _measured(name, variant, machine, measured)
-        or _Time(usual(like(name).usual[machine.family]), "as is usual; not measured on a processor like this one")
+        or _Time(usual(like(name).usual[machine.target]), "as is usual; not measured on a processor like this one")
         for name, variant in suited.items()
     }
     chosen, *others = sorted(suited, key=lambda name: (times[name].ratio, _place(name)))

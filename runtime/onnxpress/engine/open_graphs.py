@@ -40,11 +40,15 @@ class OpenGraph:
 @dataclass(frozen=True, slots=True, eq=False)
 class Unsaved:
     """A graph that lies in no file, and is not shared: `content`, a serialized ModelProto below 2 GB, whose external
-    weights are in `weights`, by name, or else are mapped from the files in `folder`."""
+    weights are in `weights`, by name, or else are mapped from the files in `folder`.
+
+    `packed`: whether weights are copied in the order in which products read them: faster, and as large once more.
+    """
 
     content: bytes
     folder: Path
     weights: Mapping[str, NDArray[Any]]
+    packed: bool = True
 
     def __str__(self) -> str:
         return f"a graph beside {self.folder}"
@@ -126,9 +130,11 @@ def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, c
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in path.weights.values()]
         options.add_external_initializers(list(path.weights), values)
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.folder))
+        if not path.packed:
+            options.add_session_config_entry("session.disable_prepacking", "1")
     source = path.content if isinstance(path, Unsaved) else os.fspath(path)
     row = provider_of(device)
-    providers = [(row.name, row.options_of(index_of(device), chosen))]
+    providers = [(row.name, row.options_of(index_of(device), chosen, threads))]
     try:
         # Without this, a device that fails makes ONNX Runtime print to stdout and go on with the CPU.
         session = ort.InferenceSession(source, options, providers=providers, enable_fallback=False)

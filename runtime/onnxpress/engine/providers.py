@@ -73,6 +73,8 @@ class Provider:
             faster; a GPU wants enough work to fill it.
         install: what a user does who lacks it.
         options: what may be said to it, for every device.
+        threads: its own option for the number of threads, where it does not heed ONNX Runtime's.
+        made_for: the family whose variants it runs, where that is another one's: what is made for processors.
     """
 
     family: str
@@ -84,6 +86,13 @@ class Provider:
     budget_tokens: int
     install: str
     options: tuple[ProviderOption, ...] = ()
+    threads: str | None = None
+    made_for: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The family of the variants that it runs, as manifests name it."""
+        return self.made_for or self.family
 
     def chosen(self, options: Mapping[str, object]) -> dict[str, str]:
         """What somebody says to it, as ONNX Runtime takes it.
@@ -101,9 +110,14 @@ class Provider:
                 )
         return {name: rows[name].read(value) for name, value in options.items()}
 
-    def options_of(self, index: int, chosen: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-        """The options for the device of this number. `chosen`: those that `chosen` made of somebody's."""
+    def options_of(
+        self, index: int, chosen: Mapping[str, str] = MappingProxyType({}), threads: int | None = None
+    ) -> dict[str, str]:
+        """The options for the device of this number. `chosen`: those that `chosen` made of somebody's; `threads`: of
+        one run."""
         usual = {option.name: option.usual for option in self.options if option.usual is not None}
+        if self.threads is not None and threads is not None:
+            usual[self.threads] = str(threads)
         return {**({"device_id": str(index)} if self.numbered else {}), **usual, **chosen}
 
 
@@ -158,12 +172,34 @@ CUDA = Provider(
     ),
 )
 
+OPENVINO = Provider(
+    family="openvino",
+    words="a processor through OpenVINO",
+    name="OpenVINOExecutionProvider",
+    numbered=False,
+    own_memory=False,
+    memory="cpu",
+    budget_tokens=512,
+    install="Install it: `pip uninstall onnxruntime`, then `pip install onnxruntime-openvino`: one excludes the other.",
+    options=(
+        ProviderOption(
+            "precision",
+            # Otherwise some processors compute in bfloat16, which is not what was verified.
+            "the numbers that it computes in: fp32 whatever the processor has, or those of the graph.",
+            ("FP32", "ACCURACY"),
+            "FP32",
+        ),
+    ),
+    threads="num_of_threads",
+    made_for="cpu",
+)
+
 #: family -> its row. The first is the default.
-PROVIDERS: Mapping[str, Provider] = MappingProxyType({row.family: row for row in (CPU, CUDA)})
+PROVIDERS: Mapping[str, Provider] = MappingProxyType({row.family: row for row in (CPU, CUDA, OPENVINO)})
 
 
 def parse_device(device: object) -> str:
-    """The canonical name of a device: "cpu" or "cuda:N".
+    """The canonical name of a device: "cpu", "cuda:N" or "openvino".
 
     Args:
         device: a name, None (the default), or as in transformers: -1 (the CPU), or the number of a GPU.

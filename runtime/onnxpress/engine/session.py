@@ -65,7 +65,7 @@ class Session:
     Args:
         graphs: graph name -> `.onnx` file. The files are trusted: `Artifact.graphs` checks them. Or graphs that
             were not written. Or an artifact, its folder or its Hub id, whose variant is chosen as a pipeline chooses.
-        device: "cpu", "cuda" or "cuda:N"; also what transformers takes: -1 (CPU) or the number of a GPU.
+        device: "cpu", "cuda", "cuda:N" or "openvino"; also what transformers takes: -1 (CPU) or the number of a GPU.
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
         crowded: whether other sessions of this process want the cores, too.

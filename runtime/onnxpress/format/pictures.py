@@ -56,6 +56,18 @@ class ResizeEdgeUp:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeEdgeNearest:
+    """The shorter edge to `shortest` pixels, the other in proportion; where that would be longer than `longest`, both
+    are scaled down to it. Both are then rounded, halves up, and go down to the next multiple of `divisor`."""
+
+    shortest: int
+    longest: int
+    divisor: int
+    resample: Resample
+    op: Literal["resize-edge-nearest"] = "resize-edge-nearest"
+
+
+@dataclass(frozen=True, slots=True)
 class ResizeWithin:
     """As large as fits into so many pixels, in proportion, rounded down."""
 
@@ -119,6 +131,7 @@ PictureStep = (
     | Resize
     | ResizeEdge
     | ResizeEdgeUp
+    | ResizeEdgeNearest
     | ResizeWithin
     | ResizeToMultiple
     | ResizeNear

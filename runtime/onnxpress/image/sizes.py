@@ -45,6 +45,18 @@ def multiples_by_edges(size: Pixels, shortest: int, longest: int, divisor: int) 
     return down_to_multiple((shortest, int(exact * width / height)), divisor)
 
 
+def nearest_by_edges(size: Pixels, shortest: int, longest: int, divisor: int) -> Pixels:
+    """The shorter edge as asked, or less where the other would be longer than `longest`; rounded, and down to multiples
+    (`transformers.models.vilt.image_processing_pil_vilt.get_resize_output_image_size`)."""
+    height, width = size
+    scale = shortest / min(height, width)
+    exact: tuple[float, float] = (shortest, scale * width) if height < width else (scale * height, shortest)
+    if max(exact) > longest:
+        scale = longest / max(exact)
+        exact = (scale * exact[0], scale * exact[1])
+    return down_to_multiple((int(exact[0] + 0.5), int(exact[1] + 0.5)), divisor)
+
+
 def within(size: Pixels, most: Pixels) -> Pixels:
     """As large as fits, rounded down (`get_image_size_for_max_height_width`)."""
     height, width = size

@@ -142,3 +142,28 @@ class Stack:
         for row, array in zip(stacked, arrays, strict=True):
             row[tuple(map(slice, array.shape))] = array
         return stacked
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Samples of tokens and of something else, such as a picture: each part as its own collator has it."""
+
+    tokens: PadTokens
+    others: Stack
+
+    def key(self, sample: Sample) -> Hashable:
+        """Samples whose tokens can be padded to one length, and whose other arrays can be stacked."""
+        return self.tokens.key(self._tokens(sample)), self.others.key(self._rest(sample))
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """Arrays of both; what is padded are the tokens."""
+        batch = self.tokens.collate([self._tokens(sample) for sample in samples])
+        stacked = self.others.collate([self._rest(sample) for sample in samples])
+        return replace(batch, samples=tuple(samples), arrays={**batch.arrays, **stacked.arrays})
+
+    def _tokens(self, sample: Sample) -> Sample:
+        arrays = {name: array for name, array in sample.arrays.items() if name in self.tokens.names}
+        return replace(sample, arrays=arrays, cost=len(arrays["input_ids"]))
+
+    def _rest(self, sample: Sample) -> Sample:
+        return replace(sample, arrays={n: array for n, array in sample.arrays.items() if n not in self.tokens.names})

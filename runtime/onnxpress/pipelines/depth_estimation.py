@@ -61,7 +61,7 @@ class DepthEstimation(Pipeline[DepthEstimationOptions, PictureProcessor]):
         return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: DepthEstimationOptions) -> Prepared[None]:
-        picture = open_picture(item, options.max_pixels)
+        picture = open_picture(item, options.max_pixels, options.urls)
         return Prepared((self.processor.sample_of(picture, (picture.height, picture.width)),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: DepthEstimationOptions) -> Sequence[NDArray[np.float32]]:

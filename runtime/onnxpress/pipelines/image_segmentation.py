@@ -73,7 +73,7 @@ class ImageSegmentation(Pipeline[ImageSegmentationOptions, PictureProcessor]):
 
     def prepare(self, item: Any, options: ImageSegmentationOptions) -> Prepared[None]:
         self.check(options)
-        picture = open_picture(item, options.max_pixels)
+        picture = open_picture(item, options.max_pixels, options.urls)
         return Prepared((self.processor.sample_of(picture, (picture.height, picture.width)),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ImageSegmentationOptions) -> Sequence[SegmentedPicture]:

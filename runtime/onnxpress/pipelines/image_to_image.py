@@ -31,7 +31,7 @@ class ImageToImage(Pipeline[PictureOptions, PictureProcessor]):
         return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: PictureOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels),), None)
+        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: PictureOptions) -> Sequence[NDArray[np.uint8]]:
         return [pixels(values) for values in outputs[self.answer_name]]

@@ -50,7 +50,7 @@ def pipeline(
             those that give the same answers and were measured on a processor like this one, else the most exact.
             `choice` of the pipeline tells which and why. With ONNXPRESS_MEASURE=1 in the environment, what was never
             measured is timed for a moment, once.
-        device: None or "cpu", "cuda", "cuda:1"; -1 and GPU numbers as in transformers.
+        device: None or "cpu", "cuda", "cuda:1", "openvino"; -1 and GPU numbers as in transformers.
         revision: branch, tag or commit on the Hub.
         threads: threads of one forward pass; None: ONNXPRESS_THREADS, OMP_NUM_THREADS, or the cores that this process
             may use.

@@ -29,8 +29,10 @@ from onnxpress.pipelines.text_classification import TextClassification
 from onnxpress.pipelines.text_generation import TextGeneration
 from onnxpress.pipelines.text_ranking import TextRanking
 from onnxpress.pipelines.token_classification import TokenClassification
+from onnxpress.pipelines.visual_question_answering import VisualQuestionAnswering
 from onnxpress.pipelines.zero_shot_classification import ZeroShotClassification
 from onnxpress.pipelines.zero_shot_image_classification import ZeroShotImageClassification
+from onnxpress.pipelines.zero_shot_object_detection import ZeroShotObjectDetection
 
 Source = str | Path | Artifact | GraphModel | Pipeline[Any, Any]
 
@@ -137,6 +139,18 @@ class OpensPipelines(Protocol):
     @overload
     def __call__(
         self,
+        task: Literal["visual-question-answering", "vqa"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> VisualQuestionAnswering: ...
+
+    @overload
+    def __call__(
+        self,
         task: Literal["text-classification", "sentiment-analysis"],
         model: Source,
         *,
@@ -217,6 +231,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ZeroShotImageClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["zero-shot-object-detection"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ZeroShotObjectDetection: ...
 
     @overload
     def __call__(

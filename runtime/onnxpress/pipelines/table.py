@@ -199,12 +199,26 @@ _ROWS = (
         evidence=Evidence(frozenset({"rewritten text"}), ("MarianMTModel",)),
     ),
     Task(
+        name="visual-question-answering",
+        pipeline="onnxpress.pipelines.visual_question_answering:VisualQuestionAnswering",
+        aliases=("vqa",),
+        payload=Payload(fields=("image", "question"), text="question", alone=False),
+        probe={"image": _PICTURE, "question": "Who?"},
+    ),
+    Task(
         name="zero-shot-classification",
         pipeline="onnxpress.pipelines.zero_shot_classification:ZeroShotClassification",
         serves=("text-classification", "text-ranking"),
         refuses=lacks_entailment,
         payload=Payload(synonyms={"sequences": "inputs"}),
         probe_options={"candidate_labels": ["place", "word"]},
+    ),
+    Task(
+        name="zero-shot-object-detection",
+        pipeline="onnxpress.pipelines.zero_shot_object_detection:ZeroShotObjectDetection",
+        refuses=lacks_pair_scores,
+        payload=Payload(fields=("image", "candidate_labels"), text="image", synonyms={"images": "inputs"}),
+        probe={"image": _PICTURE, "candidate_labels": ["place", "word"]},
     ),
     Task(
         name="zero-shot-image-classification",

@@ -1,0 +1,104 @@
+"""How fast pictures become arrays, against transformers' own processors: `python -m onnxpress_bench.preprocessing`.
+
+Each block is a fresh process of one thread, in which the two alternate on the same photographs; a class's gain is the
+median of its blocks' ratios, with its interval. `resize` is the share of our time that Pillow's resizing takes, which
+both sides have in common: where it is large, no other way to compute the rest makes much of a difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from onnxpress_bench.statistics import paired_gain
+
+#: Classes of transformers, each as it comes.
+CLASSES = (
+    "ViT", "DeiT", "Beit", "Bit", "CLIP", "Siglip", "Blip", "ConvNext", "EfficientNet", "MobileViT", "MobileNetV2",
+    "Levit", "PoolFormer", "Segformer", "Detr", "Perceiver", "DPT",
+)  # fmt: skip
+
+#: (width, height) of the photographs.
+SIZES = ((640, 427), (1920, 1281))
+
+#: Fresh processes, and rounds in each, of which the fastest counts.
+BLOCKS, ROUNDS = 5, 9
+
+
+def main() -> None:
+    """Print the table."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "from onnxpress_bench.preprocessing import measure; measure()"]
+    blocks = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+        for _ in range(BLOCKS)
+    ]
+    lines = [
+        "| class | photograph | transformers, ms | onnxpress, ms | times as fast | resize |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in blocks[0]:
+        theirs, ours, resizing = ([block[row][side] for block in blocks] for side in ("theirs", "ours", "resize"))
+        gain = paired_gain(theirs, ours, lower_is_better=True)
+        lines.append(
+            f"| {row.replace(' ', ' | ')} | {min(theirs):.1f} | {min(ours):.1f} | {gain.ratio:.2f} "
+            f"({gain.low:.2f} to {gain.high:.2f}) | {min(resizing) / min(ours):.0%} |"
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def measure() -> None:
+    """One block, as JSON: the milliseconds of each side by class and size."""
+    import transformers
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    from onnxpress.format.pictures import CenterCrop
+    from onnxpress.image.transform import Transform
+    from onnxpress_exporter.source.image_processors import read_image_processor
+
+    photograph = Image.fromarray(load_sample_images().images[0])
+    results = {}
+    for name in CLASSES:
+        processor = getattr(transformers, f"{name}ImageProcessorPil")()
+        settings = read_image_processor(processor)
+        transform, resizing = Transform(settings), [s for s in settings.steps if not isinstance(s, CenterCrop)]
+
+        for size in SIZES:
+            image = photograph.resize(size)
+            sides: dict[str, Callable[[], Any]] = {
+                "theirs": partial(processor, images=image, return_tensors="np"),
+                "ours": partial(transform, image),
+                "resize": partial(_resized, resizing, image),
+            }
+            results[f"{name} {size[0]}x{size[1]}"] = _alternated(sides)
+    sys.stdout.write(json.dumps(results))
+
+
+def _resized(steps: list[Any], image: Any) -> Any:
+    from onnxpress.image.transform import apply
+
+    for step in steps:
+        image = apply(step, image)
+    return image
+
+
+def _alternated(sides: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    """The least milliseconds of processor time of each."""
+    least = dict.fromkeys(sides, float("inf"))
+    for _ in range(ROUNDS):
+        for name, call in sides.items():
+            began = time.process_time()
+            call()
+            least[name] = min(least[name], (time.process_time() - began) * 1000)
+    return least
+
+
+if __name__ == "__main__":
+    main()
