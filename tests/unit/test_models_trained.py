@@ -15,10 +15,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 import transformers
+from PIL import Image
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NAMES = tuple(sorted(path.stem for path in MODELS.glob("*.toml")))
@@ -33,10 +35,11 @@ TASKS = {
     "text-generation",
     "translation",
     "image-classification",
+    "image-segmentation",
     "audio-classification",
     "image-to-text",
 }
-OF_PICTURES = {"image-classification"}
+OF_PICTURES = {"image-classification", "image-segmentation"}
 OF_SOUNDS = {"audio-classification"}
 WITHOUT_TEXT = OF_PICTURES | OF_SOUNDS
 DESCRIBING = {"image-to-text"}
@@ -158,6 +161,18 @@ def _sound(name: str) -> float:
     sounds = [soundfile.read(BytesIO(b64decode(row["audio"].partition(",")[2])))[0] for row in examples]
     answers = pipe(sounds, top_k=1)
     return share(best["label"] == row["label"] for (best,), row in zip(answers, examples, strict=True))
+
+
+def _shapes(name: str) -> float:
+    """The share of pixels that have the right label."""
+    pipe = transformers.pipeline("image-segmentation", model=str(MODELS / name))
+    labels, right = list(pipe.model.config.id2label.values()), []
+    for row in rows(name, 32):
+        places = np.asarray(Image.open(BytesIO(b64decode(row["mask"].partition(",")[2]))))
+        for segment in pipe(row["image"]):
+            inside = np.asarray(segment["mask"]) > 0
+            right.append((inside & (places == labels.index(segment["label"]))).sum() / places.size)
+    return float(sum(right)) / 32
 
 
 def _labels(name: str) -> float:
@@ -297,6 +312,7 @@ def _described(name: str) -> float:
         ("tiny-sentiment", _label, 0.9),
         ("tiny-digits-vit", _digit, 0.95),
         ("tiny-digits-convnet", _digit, 0.95),
+        ("tiny-shapes-segmenter", _shapes, 0.93),
         ("tiny-sounds-ast", _sound, 0.95),
         ("tiny-topics-multilabel", _labels, 0.9),
         ("tiny-rating-regression", _number, 0.85),
