@@ -54,7 +54,7 @@ _FOR_OTHERS = ("quantize_dequantize", "unpack_blocks", "plain_attention")
 
 
 @dataclass
-class Candidate:
+class EngineCase:
     """`name`: in the table; `spec`: of its worker; `python`: that runs it."""
 
     name: str
@@ -63,10 +63,10 @@ class Candidate:
     seconds: dict[tuple[int, int], list[tuple[float, float]]] = field(default_factory=dict)
 
 
-class Worker:
+class EngineProcess:
     """A process that runs one candidate when it is asked to."""
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: EngineCase) -> None:
         command = [candidate.python, engine_worker.__file__, json.dumps(candidate.spec)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.version = self._read()["version"]
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         candidates = check.candidates(chosen.provider_python, native, floats, chosen.threads)
         workers = {}
         for candidate in candidates:
-            worker = Worker(candidate)
+            worker = EngineProcess(candidate)
             opened.callback(worker.close)
             workers[candidate.name] = worker
             _say(f"{candidate.name}: {candidate.spec['engine']} {worker.version}")
@@ -174,7 +174,7 @@ class _Check:
         ids = np.random.default_rng(0).integers(1000, 20000, (rows, tokens))
         return self._saved(f"{rows}x{tokens}", ids)
 
-    def cosines(self, worker: Worker) -> tuple[float, float]:
+    def cosines(self, worker: EngineProcess) -> tuple[float, float]:
         """Mean and worst of mean-pooled answers to those of fp32."""
         target, cosines = self.folder / "answer.npy", []
         for inputs, expected in self.judged:
@@ -186,12 +186,12 @@ class _Check:
 
     def candidates(
         self, provider: str | None, native: str | None, floats: Sequence[int], threads: int
-    ) -> list[Candidate]:
+    ) -> list[EngineCase]:
         """What runs on this machine."""
         graphs = self._graphs(floats)
         here = {"engine": "onnxruntime", "provider": _CPU, "options": {}, "threads": threads, "quantize": None}
         rows = [
-            Candidate(f"ONNX Runtime, {name}", sys.executable, {**here, "graph": str(file)})
+            EngineCase(f"ONNX Runtime, {name}", sys.executable, {**here, "graph": str(file)})
             for name, file in {**self.files, "int8, constant ranges": graphs["constant"]}.items()
         ]
         of_openvino = {name: file for name, file in graphs.items() if name != "constant"}
@@ -199,17 +199,17 @@ class _Check:
             options = {"device_type": "CPU", "num_of_threads": str(threads)}
             theirs = {**here, "provider": _OPENVINO, "options": options}
             rows += [
-                Candidate(f"OpenVINO's provider, {name}", provider, {**theirs, "graph": str(file)})
+                EngineCase(f"OpenVINO's provider, {name}", provider, {**theirs, "graph": str(file)})
                 for name, file in of_openvino.items()
             ]
         if native is not None:
             theirs = {**here, "engine": "openvino"}
             rows += [
-                Candidate(f"OpenVINO, {name}", native, {**theirs, "graph": str(file)})
+                EngineCase(f"OpenVINO, {name}", native, {**theirs, "graph": str(file)})
                 for name, file in of_openvino.items()
             ]
             by_nncf = {**theirs, "graph": str(graphs["fp32"]), "quantize": str(self.folder / "calibration.npz")}
-            rows.append(Candidate("OpenVINO, int8 of NNCF", native, by_nncf))
+            rows.append(EngineCase("OpenVINO, int8 of NNCF", native, by_nncf))
         return rows
 
     def _graphs(self, floats: Sequence[int]) -> dict[str, Path]:
@@ -221,9 +221,9 @@ class _Check:
         int8 = onnx_ir.load(self.files[_INT8])
         ranked = ranked_ranges(_GRAPH, int8, self.calibration, lambda what: None)
         for number in floats:
-            kept = {name: chosen for name, chosen, _ in ranked[: len(ranked) - number]}
+            ranges = {name: chosen for name, chosen, _ in ranked[: len(ranked) - number]}
             model = int8.clone()
-            constant_ranges(model, kept)
+            constant_ranges(model, ranges)
             save(model, self.folder / f"constant-{number}.onnx")
             graphs.setdefault("constant", self.folder / f"constant-{number}.onnx")
             apply_passes(model, _FOR_OTHERS)

@@ -106,5 +106,10 @@ def _toml(recipe: Recipe, trained: Trained, size_bytes: int) -> str:
     for title, table in tables:
         if title:
             lines += ["", f"[{title}]"]
-        lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+        lines += [f"{_key(key)} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
     return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    """A name as TOML has it: with quotes where it is more than a word."""
+    return name if name.replace("_", "").isalnum() else json.dumps(name)

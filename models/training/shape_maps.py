@@ -1,4 +1,4 @@
-"""Maps of drawn shapes: which shape each pixel is of, and how segmenters are taught to tell."""
+"""Maps of drawn shapes: of which colour's shape each pixel is, and how segmenters are taught to tell."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from PIL import Image, ImageDraw
 
 from training.loop import Batch, Schedule, fit
 from training.recipe import Example
-from training.shapes import LABELS as SHAPES
-from training.shapes import Drawing, draw
+from training.shapes import COLOURS, Drawing, draw
 
 #: Names of the classes: what is not of a shape is ground.
-LABELS = ("ground", *SHAPES)
+LABELS = ("ground", *COLOURS)
 
 #: Width and height of what the models take, and of the drawings that they are taught by.
 SIDE = 64
@@ -28,7 +27,7 @@ SIDE = 64
 _JUDGED = ((64, 64), (64, 96), (96, 64), (80, 80))
 
 #: Drawings that are made once, and moved and mirrored from then on.
-_TAUGHT, _HELD_OUT = 2_000, 160
+_TAUGHT, _HELD_OUT = 1_000, 96
 
 #: Pixels of a drawing of edges for one of the map.
 _FINE = 4
@@ -49,7 +48,7 @@ def label_map(drawing: Drawing) -> NDArray[np.uint8]:
             case _:
                 canvas.polygon(((left + right) / 2, top, right, bottom, left, bottom), 255)
         covered = np.asarray(fine.resize((width, height), Image.Resampling.BOX)) >= 128
-        places[covered] = LABELS.index(shape.label)
+        places[covered] = LABELS.index(shape.colour)
     return places
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import onnxpress.pipelines
 from onnxpress.errors import InputError, UnknownTask
 from onnxpress.pipelines import TASKS, find_task, task_class
 from onnxpress.pipelines.base import Pipeline
@@ -84,3 +85,10 @@ def test_no_other_file_is_keyed_by_the_name_of_a_task(path: Path) -> None:
     strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
     # A result of translation is called translation_text; the word alone is no key.
     assert not strings & names
+
+
+def test_every_task_of_pictures_may_be_allowed_to_fetch_them() -> None:
+    """Wherever a limit of pixels is handed on, what may be fetched is, too."""
+    for path in Path(onnxpress.pipelines.__file__).parent.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("options.max_pixels") == text.count("options.urls"), path.name

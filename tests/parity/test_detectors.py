@@ -141,9 +141,17 @@ def test_a_classifier_of_words_on_a_page_is_refused_by_name(tmp_path: Path) -> N
         export(tmp_path / "layoutlm", tmp_path / "out", task=TASK)
 
 
+#: What is refused: sizes of the levels of features are numbers in its traced graph.
+OF_ONE_SIZE = ("deformable-detr", "deformable-detr-two-stage")
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", DETECTORS)
 def test_every_architecture(name: str, pair: Callable[[str], tuple[Any, Any]]) -> None:
+    if name in OF_ONE_SIZE:
+        with pytest.raises(UnsupportedCheckpoint, match="traced with inputs of one size"):
+            pair(name)
+        return
     ours, theirs = pair(name)
     for threshold in (0.5, 0.0):
         alone = [ours(image, threshold=threshold) for image in PICTURES]

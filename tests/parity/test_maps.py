@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ import pytest
 from PIL import Image
 
 from onnxpress import pipeline
+from onnxpress_exporter.judging.data import table_of
+from onnxpress_exporter.judging.metrics import score
+from onnxpress_exporter.tasks.evaluation import evaluation_of
 from tests.fixtures.store import Store
 from tests.fixtures.tiny_maps import MODELS, tiny_map_checkpoint
 
 SEGMENTS, DEPTH = "image-segmentation", "depth-estimation"
 
 #: In the tests of every day; the rest run nightly.
-DAILY = ("segformer", "depth-anything")
+DAILY = ("segformer", "dpt")
 
 #: Options of a call, where the task has any: models with random weights are sure of nothing.
 OPTIONS: dict[str, list[dict[str, Any]]] = {
@@ -87,6 +91,25 @@ def test_every_architecture(
                 same(answer, expected(image, **options))
             for answer, together in zip(alone, ours(PICTURES, **options), strict=True):
                 assert_same_alone(together, answer)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_trained_segmenter(
+    precision: str, trained: Callable[[str], Path], store: Store, reference: Callable[..., Any]
+) -> None:
+    checkpoint = trained("tiny-shapes-segmenter")
+    with (checkpoint / "examples.jsonl").open(encoding="utf-8") as lines:
+        examples = table_of("examples.jsonl", [json.loads(line) for line in lines][:60])
+    artifact = store.artifact(checkpoint, precision=("fp32", "int8") if precision == "int8" else ("fp32",))
+    rows = evaluation_of(examples, artifact.manifest)
+    with pipeline(model=artifact, precision=precision) as ours:
+        answers = ours(list(rows.items), **rows.options)
+        for answer, picture in zip(answers[:8], rows.items, strict=False):
+            assert_same_alone(answer, ours(picture))
+            if precision == "fp32":
+                assert_same_map(answer, reference(checkpoint, SEGMENTS)(picture))
+    assert score(rows, answers)["mean IoU"] >= 0.8
 
 
 def subtasks(pipe: Any) -> tuple[str, ...]:

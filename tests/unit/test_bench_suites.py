@@ -80,9 +80,16 @@ def test_the_readme_has_five_rows_and_a_chart_that_loads_nothing() -> None:
 
 def test_each_case_is_announced_with_its_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     measured: list[str] = []
-    monkeypatch.setattr(suites_cli, "_measure", lambda case, path, blocks, place: bool(measured.append(place)))
-    done = CliRunner().invoke(suites_cli.main, ["--suite", "int8", "--results", str(tmp_path)])
-    assert done.exit_code == 0, done.output
+    tuned: list[bool] = []
+
+    def measure(case: object, path: Path, blocks: int | None, place: str, *, tune: bool) -> bool:
+        measured.append(place)
+        tuned.append(tune)
+        return False
+
+    monkeypatch.setattr(suites_cli, "_measure", measure)
+    done = CliRunner().invoke(suites_cli.main, ["--suite", "int8", "--tune", "--results", str(tmp_path)])
+    assert done.exit_code == 0 and all(tuned), done.output
     assert measured == [f"case {i} of 5, int8/{case.name}" for i, case in enumerate(cases("int8"), start=1)]
     assert [line for line in done.output.splitlines() if line] == [f"=== {place}" for place in measured]
 

@@ -319,6 +319,8 @@ def test_what_a_task_cannot_be_measured_with(
 SHIPPED = {
     "tiny-sounds-ast": ("audio-classification", "examples.jsonl"),
     "tiny-digits-vit": ("image-classification", "examples.jsonl"),
+    "tiny-shapes-segmenter": ("image-segmentation", "examples.jsonl"),
+    "tiny-shapes-captioner": ("image-to-text", "examples.jsonl"),
     "tiny-mlm": ("fill-mask", "examples.jsonl"),
     "tiny-ner": ("token-classification", "examples.jsonl"),
     "tiny-nli": ("text-classification", "examples.jsonl"),

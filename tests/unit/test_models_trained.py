@@ -15,10 +15,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 import transformers
+from PIL import Image
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NAMES = tuple(sorted(path.stem for path in MODELS.glob("*.toml")))
@@ -33,12 +35,15 @@ TASKS = {
     "text-generation",
     "translation",
     "image-classification",
+    "image-segmentation",
     "audio-classification",
+    "image-to-text",
 }
-OF_PICTURES = {"image-classification"}
+OF_PICTURES = {"image-classification", "image-segmentation"}
 OF_SOUNDS = {"audio-classification"}
 WITHOUT_TEXT = OF_PICTURES | OF_SOUNDS
-GENERATING = {"text-generation", "translation"}
+DESCRIBING = {"image-to-text"}
+GENERATING = {"text-generation", "translation", *DESCRIBING}
 # What transformers' own Marian tokenizer says of a package that changes nothing in plain English.
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
 AWKWARD = ("", " ", "日本語のテキスト", "שלום עולם", "🤗👩‍👩‍👧 naïve café", "a\u0000b\n\tc", "x" * 2000)
@@ -107,7 +112,7 @@ def test_measured_metric_reaches_its_target(name: str) -> None:
     assert sign * heldout["measured"][heldout["metric"]] >= sign * heldout["target"]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if record(name)["task"] in GENERATING])
+@pytest.mark.parametrize("name", [name for name in NAMES if record(name)["task"] in GENERATING - DESCRIBING])
 def test_a_generating_model_ends_after_any_text(name: str) -> None:
     model, tokenizer = load(name)
     assert model.dtype == torch.float32
@@ -156,6 +161,18 @@ def _sound(name: str) -> float:
     sounds = [soundfile.read(BytesIO(b64decode(row["audio"].partition(",")[2])))[0] for row in examples]
     answers = pipe(sounds, top_k=1)
     return share(best["label"] == row["label"] for (best,), row in zip(answers, examples, strict=True))
+
+
+def _shapes(name: str) -> float:
+    """The share of pixels that have the right label."""
+    pipe = transformers.pipeline("image-segmentation", model=str(MODELS / name))
+    labels, right = list(pipe.model.config.id2label.values()), []
+    for row in rows(name, 32):
+        places = np.asarray(Image.open(BytesIO(b64decode(row["mask"].partition(",")[2]))))
+        for segment in pipe(row["image"]):
+            inside = np.asarray(segment["mask"]) > 0
+            right.append((inside & (places == labels.index(segment["label"]))).sum() / places.size)
+    return float(sum(right)) / 32
 
 
 def _labels(name: str) -> float:
@@ -278,12 +295,24 @@ def _written(name: str) -> float:
     return share(f == row["translation"] for f, row in zip(found, examples, strict=True))
 
 
+def _described(name: str) -> float:
+    """Right to the letter, as `_written`."""
+    model, tokenizer = load(name)
+    processor: Any = transformers.AutoImageProcessor.from_pretrained(MODELS / name, backend="pil")
+    examples = rows(name, 24)
+    images = [transformers.image_utils.load_image(row["image"]) for row in examples]
+    ids = model.generate(processor(images=images, return_tensors="pt").pixel_values)
+    texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return share(text == row["text"] for text, row in zip(texts, examples, strict=True))
+
+
 @pytest.mark.parametrize(
     ("name", "measure", "at_least"),
     [
         ("tiny-sentiment", _label, 0.9),
         ("tiny-digits-vit", _digit, 0.95),
         ("tiny-digits-convnet", _digit, 0.95),
+        ("tiny-shapes-segmenter", _shapes, 0.93),
         ("tiny-sounds-ast", _sound, 0.95),
         ("tiny-topics-multilabel", _labels, 0.9),
         ("tiny-rating-regression", _number, 0.85),
@@ -297,6 +326,7 @@ def _written(name: str) -> float:
         ("tiny-lm", _chat, 0.8),
         ("tiny-lm", _documentation, 0.4),
         ("tiny-translator", _written, 0.9),
+        ("tiny-shapes-captioner", _described, 0.9),
     ],
 )
 def test_heldout_examples_are_answered_right(name: str, measure: Callable[[str], float], at_least: float) -> None:

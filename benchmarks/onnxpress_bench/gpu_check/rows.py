@@ -48,6 +48,7 @@ PARITY: tuple[ParityRow, ...] = (
     ParityRow("tiny-topics-multilabel", "text-classification"),
     ParityRow("tiny-rating-regression", "text-classification"),
     ParityRow("tiny-digits-vit", "image-classification"),
+    ParityRow("tiny-shapes-segmenter", "image-segmentation"),
     ParityRow("tiny-sounds-ast", "audio-classification"),
 )
 
@@ -58,7 +59,6 @@ COVERED = {
     "depth-estimation": "no trained checkpoint in the repository; the products of image-classification",
     "image-feature-extraction": "the graph of image-classification without its head",
     "object-detection": "the pictures and the gate of image-classification",
-    "image-segmentation": "no trained checkpoint in the repository; the products of image-classification",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",
     "zero-shot-image-classification": "the graph of image-classification without its head, and one like fill-mask's",

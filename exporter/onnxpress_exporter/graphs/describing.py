@@ -27,7 +27,7 @@ from onnxpress_exporter.graphs.traced_cache.modules import (
 from onnxpress_exporter.graphs.traced_cache.specs import Kept, cross_decoder_spec, seen_outputs
 
 #: Tokens that are tried.
-_PROBE = ((5, 6, 7), (8, 9, 10), (11, 12, 13))
+_PROBE = (5, 6, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _memory(describer: Describer, example: Mapping[str, torch.Tensor]) -> _Memor
     except Exception as error:
         raise UnsupportedCheckpoint(f"{name} does not run on its processor's pictures: {first_line(error)}") from error
     cache = _empty()
-    ids = torch.tensor(_PROBE)[: len(states)]
+    ids = torch.tensor(_PROBE).expand(len(states), -1)
     try:
         describer.decoder(input_ids=ids, encoder_hidden_states=states, past_key_values=cache, use_cache=True)
     except Exception as error:

@@ -117,7 +117,7 @@ class ImageToText(Pipeline[ImageToTextOptions, PictureTextProcessor]):
 
     def _sample(self, item: Any, options: ImageToTextOptions, call: WritingSettings) -> Sample:
         prompt = self._beginnings.ids(options.prompt, self.processor.tokenizer, self.writer.begin(call))
-        return self.processor.begun(item, prompt, options.max_pixels)
+        return self.processor.begun(item, prompt, options.max_pixels, options.urls)
 
     def _result(
         self, prompt: Sequence[int], begun: Sequence[int], text: Generated, options: ImageToTextOptions

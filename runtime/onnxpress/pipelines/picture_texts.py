@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from onnxpress.image.limits import FetchLimits
 from onnxpress.image.opening import MAX_PIXELS
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.pictures import PictureProcessor
@@ -22,13 +23,19 @@ class PictureTextProcessor(PictureProcessor):
         self.tokenizer: Tokenizer = model.text_tokenizer()
         self.collator: Collator = WithPrompts(self.collator)
 
-    def begun(self, raw: Any, prompt: Sequence[int] | None, max_pixels: int = MAX_PIXELS) -> Sample:
+    def begun(
+        self,
+        raw: Any,
+        prompt: Sequence[int] | None,
+        max_pixels: int = MAX_PIXELS,
+        urls: FetchLimits | None = None,
+    ) -> Sample:
         """A picture about which a text begins with these tokens; None: as the model begins.
 
         Raises:
             InputError: as `PictureProcessor.sample`.
         """
-        sample = self.sample(raw, max_pixels=max_pixels)
+        sample = self.sample(raw, max_pixels=max_pixels, urls=urls)
         return sample if prompt is None else replace(sample, context=Prompt(tuple(prompt)))
 
 
