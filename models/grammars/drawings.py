@@ -1,12 +1,13 @@
-"""Pictures of two shapes, drawn by script, with what there is to say of each."""
+"""Pictures drawn by script: of two shapes, with what there is to say of them, and of printed words."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from grammars.core import Split, is_heldout, words
 
@@ -67,3 +68,34 @@ def _draw(draw: ImageDraw.ImageDraw, kind: str, x: float, y: float, radius: floa
         third = radius / 3
         draw.rectangle((x - radius, y - third, x + radius, y + third), fill=colour)
         draw.rectangle((x - third, y - radius, x + third, y + radius), fill=colour)
+
+
+#: Letters of printed words, and how many a word has: any letters in any order, so that none can be guessed.
+LETTERS = "abdeghknorst"
+_FEWEST, _MOST = 2, 4
+
+#: Height and width of a picture of a word, and the size of its letters.
+PRINTED = (32, 80)
+_PRINT = 22
+
+
+def word(rng: Random, split: Split) -> str:
+    """A word of training, or one that is never seen there."""
+    while True:
+        text = "".join(rng.choice(LETTERS) for _ in range(rng.randint(_FEWEST, _MOST)))
+        if is_heldout(text, _ONE_IN) == (split == "heldout"):
+            return text
+
+
+def printed(rng: Random, text: str) -> tuple[Picture, list[tuple[float, float]]]:
+    """uint8 (32, 80, 3): dark letters on light paper; and where each letter begins and ends, across, from 0 to 1."""
+    height, width = PRINTED
+    font = ImageFont.load_default(size=_PRINT)
+    paper, ink = (tuple(rng.randint(*levels) for _ in range(3)) for levels in ((205, 255), (0, 70)))
+    image = Image.new("RGB", (width, height), paper)
+    left, top = 3 + rng.random() * 8, rng.randint(-1, 4)
+    ImageDraw.Draw(image).text((left, top), text, fill=ink, font=font)
+    edges = [(left + font.getlength(text[:count])) / width for count in range(len(text) + 1)]
+    noise = np.random.default_rng(rng.getrandbits(32)).normal(0, 6, (height, width, 1))
+    picture = np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
+    return picture, list(pairwise(edges))

@@ -64,6 +64,21 @@ def drawn(draw: Draw, count: int, seen: Callable[[str], bool] = lambda text: Fal
     return [row for row in rows if not seen(row[1])]
 
 
+def character_error(texts: Sequence[str], right: Sequence[str]) -> float:
+    """Letters that are wrong, missing, or too many, for each letter of the right texts."""
+    return sum(map(_edits, texts, right)) / sum(map(len, right))
+
+
+def _edits(text: str, right: str) -> int:
+    """Levenshtein's distance."""
+    row = list(range(len(right) + 1))
+    for count, letter in enumerate(text, 1):
+        corner, row[0] = row[0], count
+        for place, other in enumerate(right, 1):
+            corner, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, corner + (letter != other))
+    return row[-1]
+
+
 def save(model: Any, processor: Any, tokenizer: Any, folder: Path) -> None:
     """The whole checkpoint, weights in float16."""
     save_half(model, folder)

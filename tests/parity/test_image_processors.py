@@ -88,6 +88,10 @@ ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("Vilt", {"size": {"shortest_edge": 64}}),
     ("Vilt", {"size": {"shortest_edge": 50}, "size_divisor": 7, "do_normalize": False}),
     ("Vilt", {"do_resize": False, "do_pad": False}),
+    ("Donut", {"size": [40, 56]}),
+    ("Donut", {"size": {"height": 40, "width": 56}, "do_align_long_axis": True, "resample": 0}),
+    ("Donut", {"size": [56, 40], "do_align_long_axis": True, "do_thumbnail": False, "do_pad": False, "resample": 3}),
+    ("Donut", {"size": [150, 200], "do_resize": False, "do_pad": False, "do_normalize": False}),
     ("Yolos", {"size": {"max_height": 50, "max_width": 70}, "do_rescale": False}),
 )
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import (
+    DonutImageProcessorPil,
     DPTImageProcessorPil,
     EfficientNetImageProcessorPil,
     GLPNImageProcessorPil,
@@ -38,6 +39,7 @@ from onnxpress.format.pictures import (
     Normalization,
     PadAround,
     PadMirrored,
+    PadToMiddle,
     PadToMultiple,
     PadToSize,
     PadToSquare,
@@ -52,6 +54,8 @@ from onnxpress.format.pictures import (
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
+    ShrinkInto,
+    TurnToLie,
 )
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform, apply
@@ -143,6 +147,20 @@ ROWS: Mapping[type[Any], Row] = {
     CenterCrop: Row(
         st.builds(CenterCrop, _edges, _edges),
         lambda s, pixels: PLAIN.center_crop(pixels, SizeDict(height=s.height, width=s.width)),
+    ),
+    PadToMiddle: Row(
+        st.builds(PadToMiddle, st.integers(1, 900), st.integers(1, 900)),
+        lambda s, pixels: DonutImageProcessorPil().pad_image(pixels, SizeDict(height=s.height, width=s.width)),
+    ),
+    TurnToLie: Row(
+        st.builds(TurnToLie, _edges, _edges),
+        lambda s, pixels: DonutImageProcessorPil().align_long_axis(pixels, SizeDict(height=s.height, width=s.width)),
+    ),
+    ShrinkInto: Row(
+        st.builds(ShrinkInto, _edges, _edges, st.sampled_from(FILTERS[1:])),
+        lambda s, pixels: DonutImageProcessorPil().thumbnail(
+            pixels, SizeDict(height=s.height, width=s.width), FILTERS.index(s.resample)
+        ),
     ),
     CropShare: Row(
         st.builds(lambda a, b, c, d: CropShare(a / c, b / d), _edges, _edges, _edges, _edges),

@@ -22,6 +22,7 @@ from onnxpress.format.pictures import (
     Normalization,
     PadAround,
     PadMirrored,
+    PadToMiddle,
     PadToSize,
     PadToSquare,
     PicturePad,
@@ -35,7 +36,9 @@ from onnxpress.format.pictures import (
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
+    ShrinkInto,
     SmoothResize,
+    TurnToLie,
 )
 from onnxpress.image.sizes import near, up_to_multiple
 from onnxpress.image.transform import Transform
@@ -174,7 +177,7 @@ def _crop(processor: Attributes) -> list[PictureStep]:
 
 def _values(processor: Attributes, **changes: Any) -> PixelValues:
     normalizations: tuple[Normalization, ...] = ()
-    if processor.do_normalize:
+    if processor.do_normalize and "normalizations" not in changes:
         normalizations = (Normalization(_row(processor.image_mean), _row(processor.image_std)),)
     scale = float(processor.rescale_factor) if processor.do_rescale else None
     return PixelValues(**{"scale": scale, "normalizations": normalizations, **changes})
@@ -334,6 +337,23 @@ def _read_textnet(processor: Attributes) -> ImageSettings:
     return program([*steps, *_crop(processor)], _values(processor))
 
 
+def _read_donut(processor: Attributes) -> ImageSettings:
+    """Turned to lie as its size does, then as large as fits, in the middle of black. Each step can be left out."""
+    size, resample = processor.size, resample_of(processor)
+    if not size.height or not size.width:
+        raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {size} has no height and width.")
+    height, width = size.height, size.width
+    # `thumbnail` takes "nearest" and none, which it cannot tell apart, for its own.
+    steps = {
+        "do_align_long_axis": TurnToLie(height, width),
+        "do_resize": ResizeEdge(min(height, width), resample),
+        "do_thumbnail": ShrinkInto(height, width, resample if processor.resample else "bicubic"),
+        "do_pad": PadToMiddle(height, width),
+    }
+    chosen = [step for name, step in steps.items() if getattr(processor, name)]
+    return program([*chosen, *_crop(processor)], _values(processor))
+
+
 def _read_owlv2(processor: Attributes) -> ImageSettings:
     """Scaled, set into a square, resized as numbers, normalized."""
     size = processor.size
@@ -351,6 +371,7 @@ READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "DeformableDetrImageProcessor": _read_detr,
     "DPTImageProcessor": _read_dpt,
     "DetrImageProcessor": _read_detr,
+    "DonutImageProcessor": _read_donut,
     "EfficientNetImageProcessor": _read_efficientnet,
     "GLPNImageProcessor": _read_glpn,
     "LevitImageProcessor": _read_levit,

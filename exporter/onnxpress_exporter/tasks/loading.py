@@ -101,6 +101,7 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     if hasattr(model.config, "use_cache") and not row.writes:
         model.config.use_cache = False
     _fill_tables(model)
+    _tell_ends(model)
     model.requires_grad_(False)
     return model.eval()  # type: ignore[no-any-return]
 
@@ -112,6 +113,22 @@ def _fill_tables(model: torch.nn.Module) -> None:
         table, compute = getattr(part, "weights", None), getattr(part, "get_embedding", None)
         if getattr(table, "is_meta", False) and compute is not None:
             part.weights = compute(table.shape[0], part.embedding_dim, part.padding_idx)  # type: ignore[union-attr]
+
+
+def _tell_ends(model: Any) -> None:
+    """Write down how BLIP's texts begin and end: its `generate` has its decoder generate with other tokens than the
+    generation config says."""
+    decoder = getattr(model, "text_decoder", None)
+    if decoder is None or not hasattr(decoder, "generation_config"):
+        return
+    config, defaults = model.config.text_config, model.generation_config
+    defaults.update(
+        bos_token_id=config.bos_token_id,
+        decoder_start_token_id=config.bos_token_id,
+        eos_token_id=config.sep_token_id,
+        pad_token_id=config.pad_token_id,
+    )
+    decoder.generation_config = defaults
 
 
 def _check_loaded(checkpoint: Checkpoint, task: ExportTask, info: Mapping[str, Any]) -> None:

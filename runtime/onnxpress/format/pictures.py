@@ -126,8 +126,41 @@ class PadToSquare:
     op: Literal["pad-to-square"] = "pad-to-square"
 
 
+@dataclass(frozen=True, slots=True)
+class TurnToLie:
+    """A quarter turned clockwise where the longer edge is not that which is the longer one of so many pixels."""
+
+    height: int
+    width: int
+    op: Literal["turn-to-lie"] = "turn-to-lie"
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkInto:
+    """Made smaller where an edge is longer than asked: to the longer edge's limit, the other in proportion, rounded
+    down; a square each edge to its own limit."""
+
+    height: int
+    width: int
+    resample: Resample
+    op: Literal["shrink-into"] = "shrink-into"
+
+
+@dataclass(frozen=True, slots=True)
+class PadToMiddle:
+    """To one size in pixels, with black on all sides, one pixel more below or on the right where there cannot be as
+    many on each; a larger picture is refused."""
+
+    height: int
+    width: int
+    op: Literal["pad-to-middle"] = "pad-to-middle"
+
+
 PictureStep = (
     PadToSquare
+    | PadToMiddle
+    | TurnToLie
+    | ShrinkInto
     | Resize
     | ResizeEdge
     | ResizeEdgeUp

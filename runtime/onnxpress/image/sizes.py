@@ -83,6 +83,22 @@ def near(size: Pixels, wanted: Pixels, multiple: int, *, proportional: bool) -> 
     return round(down * height / multiple) * multiple, round(across * width / multiple) * multiple
 
 
+def shrunk(size: Pixels, most: Pixels) -> Pixels:
+    """Where an edge is longer than in `most`: that, and the other in proportion to the longer one, rounded down
+    (`DonutImageProcessorPil.thumbnail`)."""
+    (height, width), fitting = size, (min(size[0], most[0]), min(size[1], most[1]))
+    if fitting == size or height == width:
+        return fitting
+    if height > width:
+        return fitting[0], int(width * fitting[0] / height)
+    return int(height * fitting[1] / width), fitting[1]
+
+
+def lies_across(size: Pixels, wanted: Pixels) -> bool:
+    """Whether one of them is wider than high, and the other higher than wide."""
+    return (size[0] - size[1]) * (wanted[0] - wanted[1]) < 0
+
+
 def share_of_shorter(size: Pixels, shares: tuple[float, float]) -> Pixels:
     """Shares of the shorter edge, rounded down (`PerceiverImageProcessorPil.center_crop`)."""
     return int(shares[0] * min(size)), int(shares[1] * min(size))

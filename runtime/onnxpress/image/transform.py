@@ -24,6 +24,7 @@ from onnxpress.format.pictures import (
     Normalization,
     PadAround,
     PadMirrored,
+    PadToMiddle,
     PadToSize,
     PadToSquare,
     PicturePad,
@@ -36,6 +37,8 @@ from onnxpress.format.pictures import (
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
+    ShrinkInto,
+    TurnToLie,
 )
 from onnxpress.image import sizes
 from onnxpress.image.opening import MAX_PIXELS
@@ -61,6 +64,9 @@ _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     ),
     CenterCrop: lambda step, size: (step.height, step.width),
     PadToSquare: lambda step, size: (max(size), max(size)),
+    PadToMiddle: lambda step, size: padded_size(PadToSize(step.height, step.width), size),
+    TurnToLie: lambda step, size: size[::-1] if sizes.lies_across(size, (step.height, step.width)) else size,
+    ShrinkInto: lambda step, size: sizes.shrunk(size, (step.height, step.width)),
     CropShare: lambda step, size: sizes.share_of_shorter(size, (step.height, step.width)),
 }
 
@@ -165,6 +171,10 @@ def apply(step: PictureStep, image: Image) -> Image:
         return _cropped(image, (height, width))
     if isinstance(step, PadToSquare):
         return _canvas(image, (height, width), (0, 0))
+    if isinstance(step, PadToMiddle):
+        return _canvas(image, (height, width), ((height - size[0]) // 2, (width - size[1]) // 2))
+    if isinstance(step, TurnToLie):
+        return image if (height, width) == size else _turned(image)
     return image.resize((width, height), resample=_filter(step.resample))
 
 
@@ -183,6 +193,13 @@ def _cropped(image: Image, size: Pixels) -> Image:
         above, before = ceil((full[0] - height) / 2), ceil((full[1] - width) / 2)
         image, top, left = _canvas(image, full, (above, before)), top + above, left + before
     return image.crop((left, top, left + crop_width, top + crop_height))
+
+
+def _turned(image: Image) -> Image:
+    """A quarter clockwise."""
+    from PIL.Image import Transpose
+
+    return image.transpose(Transpose.ROTATE_270)
 
 
 def _canvas(image: Image, size: Pixels, place: Pixels) -> Image:
@@ -224,6 +241,7 @@ def output_size(settings: ImageSettings) -> Pixels | None:
     if isinstance(settings.pad, PadToSize):
         return settings.pad.height, settings.pad.width
     last = settings.steps[-1] if settings.steps else None
-    if settings.pad is not None and isinstance(last, (Resize, CenterCrop)):
-        return padded_size(settings.pad, (last.height, last.width))
-    return (last.height, last.width) if isinstance(last, (Resize, CenterCrop)) else None
+    if not isinstance(last, (Resize, CenterCrop, PadToMiddle)):
+        return None
+    size = last.height, last.width
+    return size if settings.pad is None else padded_size(settings.pad, size)
