@@ -78,6 +78,7 @@ def test_a_precision_that_changes_no_product_is_refused(trained: Callable[[str],
         export(trained("tiny-digits-convnet"), tmp_path / "out", precision=("q8",))
 
 
+@pytest.mark.nightly
 def test_shapes_are_named_and_found_by_text(
     trained: Callable[[str], Path], store: Store, reference: Callable[..., Any]
 ) -> None:
