@@ -165,9 +165,13 @@ def _traceable(model: Any, inputs: Mapping[str, torch.Tensor], spec: GraphSpec) 
 
 
 def _attention_of(config: Any) -> dict[str, Any]:
-    """The attention of a model and of those within it, as transformers sets it: parts may have another."""
+    """The attention of a model and of those within it, as transformers sets it: parts may have another, or none, as the
+    backbone of a decoder's config that nobody makes."""
     parts = ((name, getattr(config, name, None)) for name in getattr(config, "sub_configs", {}))
-    return {"": config._attn_implementation, **{name: _attention_of(part) for name, part in parts if part is not None}}
+    return {
+        "": config._attn_implementation or "eager",
+        **{name: _attention_of(part) for name, part in parts if part is not None},
+    }
 
 
 def _length(value: Any) -> Any:
