@@ -164,8 +164,8 @@ def _shown(row: InputRow, result: Any, *, as_json: bool, sees: bool = False) -> 
 
     failed = isinstance(result, Failure)
     if not as_json:
-        if sees and not failed and (told := describe(result)) is not None:
-            return present(row.body, told)
+        if sees and not failed and (description := describe(result)) is not None:
+            return present(row.body, description)
         return present(row.body, f"error: {result.message}" if failed else result)
     value = _plain(result)
     if row.fields is not None:

@@ -39,6 +39,8 @@ MAX_DEPTH: Final = 16
 
 # Operators that make tensors of the size that a constant says, and the operator of constants.
 _SIZING: Final = frozenset({b"ConstantOfShape", b"Expand", b"Tile", b"Range"})
+#: Those of them whose first input is what they repeat.
+_REPEATING: Final = frozenset({b"Expand", b"Tile"})
 _CONSTANT: Final = b"Constant"
 
 _COPIED_BYTES: Final = 1 << 16  # smaller nodes are copied out of the map: bytes are faster to index
@@ -231,7 +233,8 @@ def _walk_node(data: Buffer, start: int, end: int, walk: Walk, body: Body, depth
         raise damaged("the name of a node or of a value is not UTF-8") from None
     body.calls[_normal(domain), operator] += 1
     if operator in _SIZING:
-        walk.sizing.update(names)
+        # Numbers that are repeated say no size: positions, such as 0 to 63, may be a constant.
+        walk.sizing.update(names[1:] if operator in _REPEATING else names)
     elif operator == _CONSTANT:
         for first, last in attributes:
             for key, begin, finish in fields(data, first, last, _ATTRIBUTE, walk.budget):

@@ -53,8 +53,8 @@ _LATIN, _SYSTEM_FONTS = 0x250, ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf
 def draw(picture: Image, sight: Sight) -> Image:
     """A new picture in mode "RGB", at least as large as `picture`, which is in mode "RGB" as well."""
     if sight.image is not None:
-        made: Image = sight.image.convert("RGB")
-        return made
+        enlarged: Image = sight.image.convert("RGB")
+        return enlarged
     canvas, factor = _enlarged(picture)
     size = max(12, min(40, min(canvas.size) // 22))
     if sight.depth is not None:

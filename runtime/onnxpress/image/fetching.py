@@ -21,6 +21,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from onnxpress.engine.stopping import seconds_left
 from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.image.limits import FetchLimits
 
 #: The schemes that are fetched, with their usual ports.
 _PORTS = {"http": 80, "https": 443}
@@ -38,15 +39,6 @@ _BLOCK = 65_536
 Address = IPv4Address | IPv6Address
 #: The numeric addresses of a host.
 Resolve = Callable[[str, int], Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class FetchLimits:
-    """What fetching one picture may take, redirects included."""
-
-    seconds: float = 10.0
-    bytes: int = 32 * 2**20
-    redirects: int = 3
 
 
 def fetch(url: str, limits: FetchLimits) -> bytes:

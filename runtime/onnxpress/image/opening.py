@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from onnxpress.errors import InputError, MissingDependency
-from onnxpress.image.fetching import FetchLimits, fetch
+from onnxpress.image.limits import FetchLimits
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Image  # for those who pass opened pictures on
@@ -94,6 +94,8 @@ def _source(raw: Any, urls: FetchLimits | None) -> tuple[str, Any]:
                 f"{raw[:80]!r} is an address, and nothing is fetched unless you pass allow_urls=True. Or download it, "
                 "and pass its bytes."
             )
+        from onnxpress.image.fetching import fetch  # with ssl and http, which are slow to import
+
         return f"What {raw.partition('?')[0][:80]!r} holds", BytesIO(fetch(raw, urls))
     if not isinstance(raw, (str, os.PathLike)):
         raise InputError(

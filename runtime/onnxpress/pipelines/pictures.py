@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.format.pictures import PIXEL_MASK, ImageSettings
-from onnxpress.image.fetching import FetchLimits
+from onnxpress.image.limits import FetchLimits
 from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack

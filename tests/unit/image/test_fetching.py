@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from onnxpress.engine.stopping import Stop, within
 from onnxpress.errors import InputError, TimeoutExceeded
 from onnxpress.image import fetching
-from onnxpress.image.fetching import FetchLimits, fetch, is_public
+from onnxpress.image.fetching import fetch, is_public
+from onnxpress.image.limits import FetchLimits
 from onnxpress.image.opening import open_picture
 
 HOST = "pictures.example"
