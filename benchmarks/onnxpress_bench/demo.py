@@ -132,7 +132,7 @@ def find(artifact: Path, folder: Path) -> None:
     import onnxpress
 
     paths = sorted(folder.glob("*.png"))
-    with onnxpress.pipeline(model=artifact) as pipe:
+    with onnxpress.pipeline("zero-shot-image-classification", artifact) as pipe:
         start = time.perf_counter()
         pictures = pipe.embed_images(paths)
         milliseconds = 1000 * (time.perf_counter() - start)
