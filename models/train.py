@@ -33,6 +33,7 @@ MODELS = {
     "tiny-shapes-segmenter": "shapes_segmenter",
     "tiny-shapes-captioner": "shapes_captioner",
     "tiny-words-ocr": "words_ocr",
+    "tiny-shapes-clip": "shapes_clip",
 }
 
 
