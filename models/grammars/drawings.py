@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Pictures drawn by script: of two shapes, with what there is to say of them, and of printed words."""
-=======
-"""Pictures of one shape or two, drawn by script, with what there is to say of each."""
->>>>>>> main
+"""Pictures drawn by script: of one shape or two, with what there is to say of each, and of printed words."""
 
 from __future__ import annotations
 

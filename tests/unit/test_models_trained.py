@@ -338,6 +338,7 @@ def _described(name: str) -> float:
         ("tiny-lm", _documentation, 0.4),
         ("tiny-translator", _written, 0.9),
         ("tiny-shapes-captioner", _described, 0.9),
+        ("tiny-words-ocr", _described, 0.9),
     ],
 )
 def test_heldout_examples_are_answered_right(name: str, measure: Callable[[str], float], at_least: float) -> None:

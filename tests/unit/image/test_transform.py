@@ -14,6 +14,7 @@ from onnxpress.format.pictures import (
     CenterCrop,
     ImageSettings,
     Normalization,
+    PadToMiddle,
     PadToMultiple,
     PadToSize,
     PicturePad,
@@ -22,6 +23,7 @@ from onnxpress.format.pictures import (
     ResizeEdge,
     ResizeToMultiple,
     ResizeWithin,
+    TurnToLie,
 )
 from onnxpress.image import sizes
 from onnxpress.image.transform import Transform, apply, output_size, padded_size, value_table
@@ -141,3 +143,25 @@ def test_a_program_runs_in_order_and_gives_one_size() -> None:
     assert output_size(ImageSettings(("x",), steps)) == (8, 10)
     for some in ((ResizeEdge(8, "box"),), (), (ResizeWithin(8, 8, "box"),)):
         assert output_size(ImageSettings(("x",), some)) is None
+
+
+@given(EDGES, EDGES, EDGES, EDGES)
+def test_what_is_shrunk_and_turned_lies_as_asked(height: int, width: int, tall: int, wide: int) -> None:
+    image, wanted = (height, width), (tall, wide)
+    turned = image[::-1] if sizes.lies_across(image, wanted) else image
+    assert not sizes.lies_across(turned, wanted)
+    new = sizes.shrunk(image, wanted)
+    assert new[0] <= height and new[1] <= width
+    assert new == image or new[0] <= tall or new[1] <= wide
+
+
+def test_a_picture_is_turned_clockwise_and_set_into_the_middle() -> None:
+    image = picture(2, 5)
+    turned = apply(TurnToLie(9, 8), image)
+    assert np.array_equal(np.asarray(turned), np.rot90(np.asarray(image), 3))
+    assert apply(TurnToLie(8, 8), image) is image
+    padded = np.asarray(apply(PadToMiddle(9, 5), turned))
+    assert np.array_equal(padded[2:7, 1:3], np.asarray(turned))
+    assert padded.sum() == np.asarray(turned).sum()
+    with pytest.raises(InputError, match="larger than the 4x9 that this model takes"):
+        apply(PadToMiddle(9, 4), image)
