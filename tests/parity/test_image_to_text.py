@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from PIL import Image
 
 import onnxpress
 from onnxpress import InputError
+from onnxpress.image.opening import open_picture
+from tests.fixtures.store import Store
 from tests.fixtures.tiny_describers import BLIP, DESCRIBERS, SIDE, tiny_describer
 
 Picture = NDArray[np.uint8]
@@ -141,3 +144,20 @@ def exported_anew(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def test_every_architecture(exported_anew: tuple[Any, Reference]) -> None:
     check_alike(*exported_anew)
     check_prompts(*exported_anew)
+
+
+@pytest.mark.nightly
+def test_words_are_read(trained: Callable[[str], Path], store: Store) -> None:
+    checkpoint = trained("tiny-words-ocr")
+    with (checkpoint / "examples.jsonl").open(encoding="utf-8") as lines:
+        examples = [json.loads(line) for line in lines]
+    reference, printed = Reference(checkpoint), [row["image"] for row in examples]
+    artifact = store.artifact(checkpoint, precision=("fp32", "int8", "q8"))
+    for precision in ("fp32", "int8", "q8"):
+        with onnxpress.pipeline(model=artifact, precision=precision, threads=1) as pipe:
+            read = [text["generated_text"] for (text,) in pipe(printed)]
+        right = [text == row["text"] for text, row in zip(read, examples, strict=True)]
+        assert sum(right) / len(right) >= 0.9
+        if precision == "fp32":
+            some = [np.asarray(open_picture(picture)) for picture in printed[:12]]
+            assert read[:12] == [reference.texts(picture)[0]["generated_text"] for picture in some]

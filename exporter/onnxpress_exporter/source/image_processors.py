@@ -344,7 +344,7 @@ def _read_donut(processor: Attributes) -> ImageSettings:
         raise UnsupportedCheckpoint(f"{type(processor).__name__}: size {size} has no height and width.")
     height, width = size.height, size.width
     # `thumbnail` takes "nearest" and none, which it cannot tell apart, for its own.
-    steps = {
+    steps: Mapping[str, PictureStep] = {
         "do_align_long_axis": TurnToLie(height, width),
         "do_resize": ResizeEdge(min(height, width), resample),
         "do_thumbnail": ShrinkInto(height, width, resample if processor.resample else "bicubic"),
