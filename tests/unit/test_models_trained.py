@@ -22,6 +22,8 @@ import torch
 import transformers
 from PIL import Image
 
+from onnxpress_exporter.judging.boxes import average_precision
+
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NAMES = tuple(sorted(path.stem for path in MODELS.glob("*.toml")))
 TASKS = {
@@ -36,10 +38,11 @@ TASKS = {
     "translation",
     "image-classification",
     "image-segmentation",
+    "object-detection",
     "audio-classification",
     "image-to-text",
 }
-OF_PICTURES = {"image-classification", "image-segmentation"}
+OF_PICTURES = {"image-classification", "image-segmentation", "object-detection"}
 OF_SOUNDS = {"audio-classification"}
 WITHOUT_TEXT = OF_PICTURES | OF_SOUNDS
 DESCRIBING = {"image-to-text"}
@@ -173,6 +176,14 @@ def _shapes(name: str) -> float:
             inside = np.asarray(segment["mask"]) > 0
             right.append((inside & (places == labels.index(segment["label"]))).sum() / places.size)
     return float(sum(right)) / 32
+
+
+def _boxes(name: str) -> float:
+    """Average precision at half of the union."""
+    pipe = transformers.pipeline("object-detection", model=str(MODELS / name))
+    examples = rows(name, 48)
+    answers = [pipe(row["image"], threshold=0.0) for row in examples]
+    return average_precision(answers, [row["objects"] for row in examples])["mAP@.5"]
 
 
 def _labels(name: str) -> float:
@@ -313,6 +324,7 @@ def _described(name: str) -> float:
         ("tiny-digits-vit", _digit, 0.95),
         ("tiny-digits-convnet", _digit, 0.95),
         ("tiny-shapes-segmenter", _shapes, 0.93),
+        ("tiny-shapes-detector", _boxes, 0.9),
         ("tiny-sounds-ast", _sound, 0.95),
         ("tiny-topics-multilabel", _labels, 0.9),
         ("tiny-rating-regression", _number, 0.85),

@@ -49,6 +49,7 @@ PARITY: tuple[ParityRow, ...] = (
     ParityRow("tiny-rating-regression", "text-classification"),
     ParityRow("tiny-digits-vit", "image-classification"),
     ParityRow("tiny-shapes-segmenter", "image-segmentation"),
+    ParityRow("tiny-shapes-detector", "object-detection"),
     ParityRow("tiny-sounds-ast", "audio-classification"),
 )
 
@@ -58,7 +59,6 @@ COVERED = {
     "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
     "depth-estimation": "no trained checkpoint in the repository; the products of image-classification",
     "image-feature-extraction": "the graph of image-classification without its head",
-    "object-detection": "the pictures and the gate of image-classification",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",
     "zero-shot-image-classification": "the graph of image-classification without its head, and one like fill-mask's",
