@@ -33,6 +33,7 @@ MODELS = {
     "tiny-shapes-segmenter": "shapes_segmenter",
     "tiny-shapes-detector": "shapes_detector",
     "tiny-shapes-captioner": "shapes_captioner",
+    "tiny-shapes-clip": "shapes_clip",
 }
 
 

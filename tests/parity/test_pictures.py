@@ -111,7 +111,7 @@ def test_every_way_to_pass_several(classifiers: tuple[Any, Any], tmp_path: Path)
     assert_alike(list(ours(iter(PICTURES))), expected)
     dataset: Any = _Rows(rows)
     assert_alike(list(ours(KeyDataset(dataset, "picture"))), list(theirs(KeyDataset(dataset, "picture"))))
-    assert ours([]) == theirs([]) == []
+    assert ours([]) == []  # transformers ends in an IndexError
     with pytest.raises(InputError, match=r"inputs\[0\]: A picture is expected: .* not list"):
         ours([[]])
     with pytest.raises(InputError, match=r"A picture is expected: .* not dict"):

@@ -322,6 +322,7 @@ SHIPPED = {
     "tiny-shapes-segmenter": ("image-segmentation", "examples.jsonl"),
     "tiny-shapes-detector": ("object-detection", "examples.jsonl"),
     "tiny-shapes-captioner": ("image-to-text", "examples.jsonl"),
+    "tiny-shapes-clip": ("zero-shot-image-classification", "examples.jsonl"),
     "tiny-mlm": ("fill-mask", "examples.jsonl"),
     "tiny-ner": ("token-classification", "examples.jsonl"),
     "tiny-nli": ("text-classification", "examples.jsonl"),

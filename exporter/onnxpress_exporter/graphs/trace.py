@@ -165,9 +165,11 @@ def _traceable(model: Any, inputs: Mapping[str, torch.Tensor], spec: GraphSpec) 
 
 
 def _attention_of(config: Any) -> dict[str, Any]:
-    """The attention of a model and of those within it, as transformers sets it: parts may have another."""
+    """The attention of a model and of those within it, as transformers sets it: parts may have another. A part that the
+    model leaves out, such as what reads texts beside a classifier of pictures, has none."""
     parts = ((name, getattr(config, name, None)) for name in getattr(config, "sub_configs", {}))
-    return {"": config._attn_implementation, **{name: _attention_of(part) for name, part in parts if part is not None}}
+    has_one = {name: part for name, part in parts if getattr(part, "_attn_implementation", None) is not None}
+    return {"": config._attn_implementation, **{name: _attention_of(part) for name, part in has_one.items()}}
 
 
 def _length(value: Any) -> Any:
