@@ -190,7 +190,9 @@ def _shapes(name: str) -> float:
 
 def _boxes(name: str) -> float:
     """Average precision at half of the union."""
-    pipe = transformers.pipeline("object-detection", model=str(MODELS / name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a width that an original's own kernel is slower with
+        pipe = transformers.pipeline("object-detection", model=str(MODELS / name))
     examples = rows(name, 48)
     answers = [pipe(row["image"], threshold=0.0) for row in examples]
     return average_precision(answers, [row["objects"] for row in examples])["mAP@.5"]
