@@ -128,7 +128,8 @@ def _of_texts(tokenizer: Any) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     names = [name for name in tokenizer.model_input_names if name != BOXES]
-    return PreTrainedTokenizerFast(
+    plain: Any = PreTrainedTokenizerFast  # its methods are not typed
+    return plain(
         tokenizer_object=Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
         model_max_length=tokenizer.model_max_length,
         padding_side=tokenizer.padding_side,
@@ -145,7 +146,7 @@ def read_documents(checkpoint: Checkpoint, arguments: LoadArguments) -> Document
     Raises:
         UnsupportedCheckpoint: there is none that has an exact version, or it fills rows on the left.
     """
-    tokenizer = load_tokenizer(checkpoint, arguments)
+    tokenizer = load_tokenizer(checkpoint, arguments, texts=False)
     if tokenizer.padding_side != "right":
         raise UnsupportedCheckpoint(
             f"{type(tokenizer).__name__} fills rows up on the left, with which transformers does not ask about "

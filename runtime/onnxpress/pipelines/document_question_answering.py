@@ -53,7 +53,7 @@ class DocumentQuestionAnsweringOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedDocument:
+class PageWindows:
     """The words of a document and its windows, in order."""
 
     words: tuple[str, ...]
@@ -83,15 +83,15 @@ class DocumentQuestionAnswering(Pipeline[DocumentQuestionAnsweringOptions, Docum
         if options.max_seq_len is not None and limit is not None and options.max_seq_len > limit:
             raise InputError(f"max_seq_len is {options.max_seq_len}, but the model takes at most {limit} tokens.")
 
-    def prepare(self, item: Any, options: DocumentQuestionAnsweringOptions) -> Prepared[AskedDocument]:
+    def prepare(self, item: Any, options: DocumentQuestionAnsweringOptions) -> Prepared[PageWindows]:
         document = read_document(item, self.task)
         pieces = self.processor.windows(document, options.max_seq_len, options.doc_stride)
         cls = self.processor.tokenizer.special("cls")
         windows = tuple(Window.of(piece, context_side=1, cls=cls) for piece, _ in pieces)
-        return Prepared(tuple(sample for _, sample in pieces), AskedDocument(document.words, windows))
+        return Prepared(tuple(sample for _, sample in pieces), PageWindows(document.words, windows))
 
     def finish(
-        self, context: AskedDocument, values: list[Any], options: DocumentQuestionAnsweringOptions
+        self, context: PageWindows, values: list[Any], options: DocumentQuestionAnsweringOptions
     ) -> list[DocumentAnswer]:
         answers: list[DocumentAnswer] = []
         null = 1e6

@@ -31,7 +31,7 @@ _BOX = "[x0, y0, x1, y1], whole numbers from 0 to 1000: thousandths of the page'
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class AskedPage:
     """`words`: of the page, in order; `boxes`: int64 (words, 4), x0, y0, x1, y1 in thousandths of the page's edges."""
 
     question: str
@@ -51,7 +51,7 @@ class DocumentProcessor(TextProcessor):
             )
         self._boxes = self.settings.boxes
 
-    def windows(self, document: Document, length: int | None, stride: int | None) -> list[tuple[Encoding, Sample]]:
+    def windows(self, document: AskedPage, length: int | None, stride: int | None) -> list[tuple[Encoding, Sample]]:
         """The document in windows of at most `length` tokens, of which two share `stride`; None: as many as the model
         takes, and half of that, or 256 if that is less.
 
@@ -68,7 +68,7 @@ class DocumentProcessor(TextProcessor):
         pieces: list[Encoding] = [encoding, *encoding.overflowing]
         return [(piece, self._sample(piece, document)) for piece in pieces]
 
-    def _sample(self, piece: Encoding, document: Document) -> Sample:
+    def _sample(self, piece: Encoding, document: AskedPage) -> Sample:
         tokens = self.sample_of(piece)
         boxes = token_boxes(piece, document.boxes, self._boxes, self.tokenizer.special("cls"))
         return replace(tokens, arrays={**tokens.arrays, BOXES: boxes})
@@ -107,7 +107,7 @@ def token_boxes(
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def read_document(item: Any, task: str) -> Document:
+def read_document(item: Any, task: str) -> AskedPage:
     """The parts of an input; its picture, if there is one, is not looked at.
 
     Raises:
@@ -133,7 +133,7 @@ def read_document(item: Any, task: str) -> Document:
             raise InputError(f"word_boxes[{place}] must be (word, box), not {entry!r:.60}.")
         words.append(entry[0])
         boxes.append(_box(entry[1], place))
-    return Document(question, tuple(words), np.array(boxes, dtype=np.int64).reshape(-1, 4))
+    return AskedPage(question, tuple(words), np.array(boxes, dtype=np.int64).reshape(-1, 4))
 
 
 def _box(value: Any, place: int) -> list[int]:
