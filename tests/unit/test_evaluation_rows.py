@@ -321,6 +321,7 @@ SHIPPED = {
     "tiny-digits-vit": ("image-classification", "examples.jsonl"),
     "tiny-shapes-segmenter": ("image-segmentation", "examples.jsonl"),
     "tiny-shapes-captioner": ("image-to-text", "examples.jsonl"),
+    "tiny-shapes-clip": ("zero-shot-image-classification", "examples.jsonl"),
     "tiny-mlm": ("fill-mask", "examples.jsonl"),
     "tiny-ner": ("token-classification", "examples.jsonl"),
     "tiny-nli": ("text-classification", "examples.jsonl"),

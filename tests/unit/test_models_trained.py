@@ -38,6 +38,7 @@ TASKS = {
     "image-segmentation",
     "audio-classification",
     "image-to-text",
+    "zero-shot-image-classification",
 }
 OF_PICTURES = {"image-classification", "image-segmentation"}
 OF_SOUNDS = {"audio-classification"}
@@ -128,6 +129,7 @@ def test_a_generating_model_ends_after_any_text(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if record(name)["task"] not in GENERATING | WITHOUT_TEXT])
 def test_loads_with_auto_classes_and_survives_any_text(name: str) -> None:
     model, tokenizer = load(name)
+    model = getattr(model, "text_model", model)
     assert tokenizer.is_fast
     assert tokenizer.backend_tokenizer is not None
     limit = tokenizer.model_max_length
@@ -151,6 +153,14 @@ def _digit(name: str) -> float:
     examples = rows(name, 160)
     answers = pipe([row["image"] for row in examples], top_k=1, batch_size=32)
     return share(best["label"] == row["label"] for (best,), row in zip(answers, examples, strict=True))
+
+
+def _named_shape(name: str) -> float:
+    pipe = transformers.pipeline("zero-shot-image-classification", model=str(MODELS / name))
+    examples = rows(name, 48)
+    labels = sorted({row["label"] for row in examples})
+    answers = pipe([row["image"] for row in examples], candidate_labels=labels)
+    return share(best["label"] == row["label"] for (best, *_), row in zip(answers, examples, strict=True))
 
 
 def _sound(name: str) -> float:
@@ -313,6 +323,7 @@ def _described(name: str) -> float:
         ("tiny-digits-vit", _digit, 0.95),
         ("tiny-digits-convnet", _digit, 0.95),
         ("tiny-shapes-segmenter", _shapes, 0.93),
+        ("tiny-shapes-clip", _named_shape, 0.9),
         ("tiny-sounds-ast", _sound, 0.95),
         ("tiny-topics-multilabel", _labels, 0.9),
         ("tiny-rating-regression", _number, 0.85),

@@ -49,6 +49,7 @@ PARITY: tuple[ParityRow, ...] = (
     ParityRow("tiny-rating-regression", "text-classification"),
     ParityRow("tiny-digits-vit", "image-classification"),
     ParityRow("tiny-shapes-segmenter", "image-segmentation"),
+    ParityRow("tiny-shapes-clip", "zero-shot-image-classification"),
     ParityRow("tiny-sounds-ast", "audio-classification"),
 )
 
@@ -62,7 +63,6 @@ COVERED = {
     "object-detection": "the pictures and the gate of image-classification",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",
-    "zero-shot-image-classification": "the graph of image-classification without its head, and one like fill-mask's",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",
     "multiple-choice": "no trained checkpoint in the repository; the graph is text-classification's with one label",

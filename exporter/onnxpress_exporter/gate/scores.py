@@ -87,12 +87,19 @@ class Expected:
         self._rounding: dict[Case, float] = {}
 
     def forget_reference(self) -> None:
-        """Let go of the reference, which may hold all weights: fp32 is verified, and its answers are here."""
+        """Let go of the reference, which may hold all weights, and of its scores that no variant is compared with: fp32
+        is verified, and the other answers are here."""
         self.reference = _Named(self.reference.name)
+        known = dict(zip(self.cases, self.logits, strict=True))
+        self.cases = self._of_variants()
+        self.logits = [known[case] for case in self.cases]
 
     def asked_of(self, precision: str) -> Sequence[Case]:
         """The cases that a variant is compared on, the `far` one apart."""
-        most = None if precision == REFERENCE else self.extent.of_variants
+        return self.cases if precision == REFERENCE else self._of_variants()
+
+    def _of_variants(self) -> Sequence[Case]:
+        most = self.extent.of_variants
         chosen = [case for case in self.cases if most is None or len(case.ids) + len(case.text or ()) <= most]
         return chosen or self.cases
 

@@ -25,9 +25,9 @@ INT8_ACTIVATIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class BlockWeights:
-    """`integers` int32 (inputs, outputs) of 0 .. 2**bits - 1; `scales` float32, `zeros` int32 (blocks, outputs)."""
+    """`integers` uint8 (inputs, outputs) of 0 .. 2**bits - 1; `scales` float32, `zeros` int32 (blocks, outputs)."""
 
-    integers: NDArray[np.int32]
+    integers: NDArray[np.uint8]
     scales: NDArray[np.float32]
     zeros: NDArray[np.int32]
     bits: int

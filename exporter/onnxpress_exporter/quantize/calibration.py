@@ -171,8 +171,9 @@ class _Collector:
             self._sum += rows.T @ rows
 
     def statistics(self) -> Statistics:
+        """What was seen; asked once."""
         self._correlate()
         count = max(1, self._count)
         low, high = (np.where(np.isfinite(end), end, 0).astype(np.float32) for end in (self._low, self._high))
-        hessian = (self._sum / count).astype(np.float32)
-        return Statistics(low, high, hessian, np.concatenate(self._rows), self._count)
+        self._sum /= np.float32(count)  # in place: all sums together are as large as a model
+        return Statistics(low, high, self._sum, np.concatenate(self._rows), self._count)

@@ -173,4 +173,6 @@ def block_weights(weights: Array, hessian: Array | None, treatment: Blocks) -> B
     """float32 (channels, outputs) in blocks. `hessian`: as `round_weights` takes it."""
     levels = _BLOCK_LEVELS[treatment.bits, treatment.symmetric]
     rounded = round_weights(weights, levels, hessian, group=treatment.block)
-    return BlockWeights(rounded.integers, rounded.scales, rounded.zeros, treatment.bits, treatment.block)
+    return BlockWeights(
+        rounded.integers.astype(np.uint8), rounded.scales, rounded.zeros, treatment.bits, treatment.block
+    )

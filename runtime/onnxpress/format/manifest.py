@@ -7,32 +7,20 @@ module parses, validates and prints the manifest. It knows nothing of files on d
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.adopted import Adapter, Adopted
 from onnxpress.format.boxes import DetectionSettings
 from onnxpress.format.older import upgrade
-from onnxpress.format.pictures import (
-    CHANNELS,
-    MAX_EDGE,
-    ImageSettings,
-    PicturePad,
-    PictureStep,
-    ResizeEdge,
-    SmoothResize,
-)
-from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
 from onnxpress.format.segmentation import SegmentationSettings
-from onnxpress.format.sounds import faults_of
 from onnxpress.format.strict_json import parse_json
+from onnxpress.format.validation import validate
 from onnxpress.format.variants import (
-    DEFAULT_FORM,
     FormTime,
     GraphFiles,
     Quality,
@@ -288,7 +276,7 @@ def parse(text: str | bytes, where: str = FILE_NAME) -> Manifest:
         manifest = decode(Manifest, upgrade(value, version, FORMAT_VERSION, where), where)
     except RecursionError:
         raise InvalidManifest(f"{where}: objects are nested too deeply. Export again.") from None
-    _validate(manifest, where)
+    validate(manifest, where)
     return manifest
 
 
@@ -305,130 +293,3 @@ def dump(manifest: Manifest) -> str:
             if not variant[name]:
                 del variant[name]
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def _validate(manifest: Manifest, where: str) -> None:
-    for name, info in manifest.files.items():
-        if info.bytes < 0:
-            raise _contradiction(where, f"files.{name}.bytes", "negative")
-        if not _SHA256.fullmatch(info.sha256):
-            raise _contradiction(where, f"files.{name}.sha256", "not 64 lower-case hexadecimal digits")
-    roles = [graph.role for graph in manifest.graphs.values()]
-    if len(set(roles)) != len(roles):
-        raise _contradiction(where, "graphs", f"two graphs have one role: {', '.join(sorted(roles))}")
-    if not manifest.variants:
-        raise _contradiction(where, "variants", "there is none")
-    for precision, variant in manifest.variants.items():
-        _validate_variant(manifest, precision, variant, where)
-    if (sound := manifest.processors.audio) is not None:
-        for name, fault in faults_of(sound):
-            raise _contradiction(where, f"processors.audio.{name}", fault)
-    if (picture := manifest.processors.image) is not None:
-        _validate_image(picture, where)
-    entailment = manifest.postprocessing.entailment
-    if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
-        raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
-    if (detection := manifest.postprocessing.detection) is not None and (detection.most or 1) < 1:
-        raise _contradiction(where, "postprocessing.detection.most", "not positive")
-    _validate_segmentation(manifest, where)
-    _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
-
-
-def _validate_variant(manifest: Manifest, precision: str, variant: Variant, where: str) -> None:
-    at = f"variants.{precision}"
-    _require_known(precision, where, at)
-    if set(variant.graphs) != set(manifest.graphs):
-        raise _contradiction(where, f"{at}.graphs", f"{sorted(variant.graphs)} instead of {sorted(manifest.graphs)}")
-    _validate_files(manifest, variant.graphs, where, f"{at}.graphs")
-    for form, row in variant.forms.items():
-        if form == DEFAULT_FORM or not set(row.graphs) <= set(manifest.graphs):
-            raise _contradiction(where, f"{at}.forms.{form}", "not another form of these graphs")
-        _validate_files(manifest, row.graphs, where, f"{at}.forms.{form}.graphs")
-    for place, tuning in enumerate(variant.tunings):
-        if tuning.form not in (DEFAULT_FORM, *variant.forms):
-            raise _contradiction(where, f"{at}.tunings[{place}].form", f"there is no form {tuning.form!r}")
-
-
-def _validate_files(manifest: Manifest, graphs: Mapping[str, GraphFiles], where: str, at: str) -> None:
-    for graph, files in graphs.items():
-        if files.precision is not None:
-            _require_known(files.precision, where, f"{at}.{graph}.precision")
-        for name in files.names:
-            _require_listed(manifest, name, where, f"{at}.{graph}")
-
-
-def _validate_image(settings: ImageSettings, where: str) -> None:
-    at = "processors.image"
-    if not settings.input_names:
-        raise _contradiction(where, f"{at}.input_names", "there is none")
-    operations: dict[str, PictureStep | PicturePad | SmoothResize] = {
-        f"steps[{i}]": step for i, step in enumerate(settings.steps)
-    }
-    if settings.pad is not None:
-        operations["pad"] = settings.pad
-    if settings.smooth is not None:
-        operations["smooth"] = settings.smooth
-    for name, operation in operations.items():
-        sizes = [getattr(operation, field.name) for field in fields(operation)]
-        if any(type(size) is int and not 1 <= size <= MAX_EDGE for size in sizes):
-            raise _contradiction(where, f"{at}.{name}", f"not a size from 1 to {MAX_EDGE} pixels")
-        if isinstance(operation, ResizeEdge) and operation.divisor is not None and operation.longest is None:
-            raise _contradiction(where, f"{at}.{name}.divisor", "without longest")
-    for place, normalization in enumerate(settings.values.normalizations):
-        row = f"{at}.values.normalizations[{place}]"
-        if len(normalization.mean) != CHANNELS or len(normalization.std) != CHANNELS:
-            raise _contradiction(where, row, f"not {CHANNELS} numbers each")
-        if 0 in normalization.std:
-            raise _contradiction(where, f"{row}.std", "zero")
-
-
-def _validate_segmentation(manifest: Manifest, where: str) -> None:
-    settings, at = manifest.postprocessing.segmentation, "postprocessing.segmentation"
-    if settings is None:
-        return
-    if not settings.subtasks:
-        raise _contradiction(where, f"{at}.subtasks", "there is none")
-    outputs = len(manifest.graphs[manifest.graph_name("encoder")].outputs)
-    if outputs < (2 if settings.answers == "queries" else 1):
-        raise _contradiction(where, f"{at}.answers", f"{settings.answers!r}, of a graph with {outputs} output(s)")
-    size = settings.mask_size
-    if size is not None and (len(size) != 2 or not all(1 <= edge <= MAX_EDGE for edge in size)):
-        raise _contradiction(where, f"{at}.mask_size", f"not two sizes from 1 to {MAX_EDGE}")
-
-
-def _validate_tokenizer(manifest: Manifest, tokenizer: TokenizerSettings | None, where: str, at: str) -> None:
-    if tokenizer is None:
-        return
-    _require_listed(manifest, tokenizer.file, where, f"{at}.file")
-    if tokenizer.segmentation is not None and tokenizer.segmentation.charsmap_file is not None:
-        _require_listed(manifest, tokenizer.segmentation.charsmap_file, where, f"{at}.segmentation.charsmap_file")
-    if tokenizer.max_length is not None and tokenizer.max_length < 1:
-        raise _contradiction(where, f"{at}.max_length", "not positive")
-    boxes = tokenizer.boxes
-    for box in () if boxes is None else (boxes.question, boxes.begin, boxes.others):
-        if len(box) != 4 or not all(0 <= corner <= 1000 for corner in box):
-            raise _contradiction(where, f"{at}.boxes", f"{box} is not four numbers from 0 to 1000")
-    target = tokenizer.target
-    if target is not None and target.target is not None:
-        raise _contradiction(where, f"{at}.target.target", "the target side of a target side")
-    _validate_tokenizer(manifest, target, where, f"{at}.target")
-
-
-def _require_known(precision: str, where: str, at: str) -> None:
-    if precision not in PRECISIONS:
-        raise UnsupportedFormat(
-            f"{where}: {at}: unknown precision {precision!r}; this onnxpress knows {', '.join(PRECISIONS)}. "
-            "Upgrade onnxpress."
-        )
-
-
-def _require_listed(manifest: Manifest, name: str, where: str, at: str) -> None:
-    if name not in manifest.files:
-        raise _contradiction(where, at, f"{name!r} is not listed in files")
-
-
-def _contradiction(where: str, field_name: str, reason: str) -> InvalidManifest:
-    return InvalidManifest(f"{where}: {field_name}: {reason}. Export again.")

@@ -7,7 +7,8 @@ readers of other languages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Literal
 
 #: Red, green and blue.
@@ -223,3 +224,28 @@ class ImageSettings:
     values: PixelValues = PixelValues()
     pad: PicturePad | None = None
     smooth: SmoothResize | None = None
+
+
+def faults_of(settings: ImageSettings) -> Iterator[tuple[str, str]]:
+    """The fields that contradict others or cannot be carried out, each with what is wrong with it."""
+    if not settings.input_names:
+        yield "input_names", "there is none"
+    operations: dict[str, PictureStep | PicturePad | SmoothResize] = {
+        f"steps[{place}]": step for place, step in enumerate(settings.steps)
+    }
+    if settings.pad is not None:
+        operations["pad"] = settings.pad
+    if settings.smooth is not None:
+        operations["smooth"] = settings.smooth
+    for name, operation in operations.items():
+        sizes = [getattr(operation, field.name) for field in fields(operation)]
+        if any(type(size) is int and not 1 <= size <= MAX_EDGE for size in sizes):
+            yield name, f"not a size from 1 to {MAX_EDGE} pixels"
+        if isinstance(operation, ResizeEdge) and operation.divisor is not None and operation.longest is None:
+            yield f"{name}.divisor", "without longest"
+    for place, normalization in enumerate(settings.values.normalizations):
+        row = f"values.normalizations[{place}]"
+        if len(normalization.mean) != CHANNELS or len(normalization.std) != CHANNELS:
+            yield row, f"not {CHANNELS} numbers each"
+        if 0 in normalization.std:
+            yield f"{row}.std", "zero"

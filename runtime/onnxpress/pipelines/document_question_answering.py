@@ -84,6 +84,7 @@ class DocumentQuestionAnswering(Pipeline[DocumentQuestionAnsweringOptions, Docum
             raise InputError(f"max_seq_len is {options.max_seq_len}, but the model takes at most {limit} tokens.")
 
     def prepare(self, item: Any, options: DocumentQuestionAnsweringOptions) -> Prepared[PageWindows]:
+        self.check(options)
         document = read_document(item, self.task)
         pieces = self.processor.windows(document, options.max_seq_len, options.doc_stride)
         cls = self.processor.tokenizer.special("cls")
