@@ -27,13 +27,17 @@ _FILLERS = {"attention_mask": 0, "token_type_ids": 0, "labels": -100}
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: steps of `batch_rows` rows, learning rate rising, then falling."""
+    """How long and how fast: steps of `batch_rows` rows, learning rate rising, then falling to nothing at the last.
+
+    `stop`: after so many steps already, where a model has learned enough before.
+    """
 
     steps: int
     batch_rows: int = 48
     learning_rate: float = 2e-3
     warmup: float = 0.08
     weight_decay: float = 0.01
+    stop: int | None = None
 
 
 def prepare(seed: int) -> Random:
@@ -101,8 +105,8 @@ def fit(
         optimizer, lambda step: min((step + 1) / rise, max(0.0, (schedule.steps - step) / fall))
     )
     smooth = 0.0
-    with tqdm(total=schedule.steps, desc=title, unit="step", mininterval=1.0) as bar:
-        for step, batch in zip(range(schedule.steps), source, strict=False):
+    with tqdm(total=schedule.stop or schedule.steps, desc=title, unit="step", mininterval=1.0) as bar:
+        for step, batch in zip(range(schedule.stop or schedule.steps), source, strict=False):
             value = loss(model, batch)
             optimizer.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]

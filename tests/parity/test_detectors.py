@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,9 @@ from onnxpress import InputError, pipeline
 from onnxpress.pipelines.boxes import candidates, surer_than, whole_pixels
 from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint
+from onnxpress_exporter.judging.data import table_of
+from onnxpress_exporter.judging.metrics import score
+from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.tasks.object_detection import detection_of
 from tests.fixtures.store import Store
 from tests.fixtures.tiny_detectors import DETECTORS, tiny_detector
@@ -87,6 +91,28 @@ def test_an_answer_does_not_depend_on_its_neighbours(detectors: tuple[Any, Any],
     alone = [ours(image, threshold=0.1) for image in images]
     assert_found_alike(ours(images, threshold=0.1), alone)
     assert_found_alike(alone, [theirs(image, threshold=0.1) for image in images])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_trained_detector(
+    precision: str, trained: Callable[[str], Path], store: Store, reference: Callable[..., Any]
+) -> None:
+    checkpoint = trained("tiny-shapes-detector")
+    with (checkpoint / "examples.jsonl").open(encoding="utf-8") as lines:
+        examples = table_of("examples.jsonl", [json.loads(line) for line in lines])
+    artifact = store.artifact(checkpoint, precision=("fp32", "int8") if precision == "int8" else ("fp32",))
+    rows = evaluation_of(examples, artifact.manifest)
+    pictures = list(rows.items)
+    with pipeline(model=artifact, precision=precision) as ours:
+        answers = ours(pictures, **rows.options)
+        assert_found_alike([ours(image, **rows.options) for image in pictures[:8]], answers[:8])
+        if precision == "fp32":
+            theirs = reference(checkpoint, TASK)
+            sure = [ours(image) for image in pictures]
+            assert sum(map(len, sure)) >= len(pictures)
+            assert_found_alike(sure, [theirs(image) for image in pictures])
+    assert score(rows, answers)["mAP@.5"] >= 0.9
 
 
 def test_wrong_calls_say_what_to_pass(detectors: tuple[Any, Any]) -> None:

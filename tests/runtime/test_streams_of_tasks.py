@@ -16,6 +16,7 @@ from tests.fixtures.colours import write_colours
 from tests.fixtures.map_artifacts import write_map_artifact
 from tests.fixtures.tiny_askers import tiny_vilt
 from tests.fixtures.tiny_detectors import tiny_detector
+from tests.fixtures.tiny_documents import tiny_layoutlm
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -24,6 +25,10 @@ CHOICES = [{"prompt": text, "choices": ["a cat", "a dog"]} for text in WORDS]
 QUERIES = [{"query": text, "documents": ["a cat", "a dog and a cat"]} for text in WORDS]
 PICTURES = [np.full((8 + n, 9, 3), 40 * n, np.uint8) for n in range(5)]
 ASKED = [{"image": picture, "question": text} for picture, text in zip(PICTURES, WORDS, strict=True)]
+PAGES = [
+    {"question": "Who?", "word_boxes": [(word, [9 * n, 0, 9 * n + 8, 9]) for n, word in enumerate(text.split())]}
+    for text in WORDS
+]
 SOUNDS = [np.random.default_rng(n).uniform(-0.5, 0.5, 5_000 + 900 * n).astype(np.float32) for n in range(5)]
 NEW = {"max_new_tokens": 3, "do_sample": False}
 
@@ -49,6 +54,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "zero-shot-object-detection": (PICTURES, {"image": 7}, {"candidate_labels": "red,blue", "threshold": 0.0}),
     "image-feature-extraction": (PICTURES, "no file", {"return_tensors": "np"}),
     "image-to-text": (PICTURES, b"no picture", NEW),
+    "document-question-answering": (PAGES, {"question": "Who?"}, {}),
     "visual-question-answering": (ASKED, {"image": b"no picture", "question": "what"}, {}),
     "image-segmentation": (PICTURES, b"no picture", {}),
     "depth-estimation": (PICTURES, 7, {}),
@@ -80,6 +86,8 @@ def opened(
                 return ours(trained("tiny-digits-vit"), task)
             case "visual-question-answering":
                 return ours(tiny_vilt(tmp_path_factory.mktemp("vilt") / "checkpoint"), task)
+            case "document-question-answering":
+                return ours(tiny_layoutlm(tmp_path_factory.mktemp("layoutlm") / "checkpoint"), task)
             case "object-detection":
                 return ours(tiny_detector("yolos", tmp_path_factory.mktemp("yolos")), task)
             case "image-to-text":

@@ -40,6 +40,7 @@ KINDS = {
     "answers": metrics.ANSWERS,
     "best label": metrics.BEST_LABEL,
     "depths": metrics.DEPTHS,
+    "document": metrics.DOCUMENT,
     "entities": metrics.ENTITIES,
     "label": metrics.LABEL,
     "next tokens": metrics.NEXT_TOKENS,
@@ -72,6 +73,7 @@ TARGETS: dict[str, st.SearchStrategy[Any]] = {
     "answers": st.lists(st.sampled_from(("Rome", "the old bridge", "52 people", "in May")), max_size=2).map(tuple),
     "best label": st.sampled_from(LABELS),
     "depths": st.lists(st.sampled_from((0.0, 0.5, 2.0)), min_size=6, max_size=6).filter(any).map(_grid),
+    "document": st.lists(st.sampled_from(("Rome", "No. 52", "12.50")), max_size=2).map(tuple),
     "entities": st.frozensets(SPAN, max_size=3).map(lambda spans: (TEXT, spans)),
     "label": st.sampled_from(LABELS),
     "next tokens": st.integers(1, 40),
@@ -98,6 +100,7 @@ RIGHT: dict[str, Callable[[Any], list[Any]]] = {
     "answers": lambda right: [{"answer": right[0].upper() + "." if right else "", "score": 0.9}],
     "best label": lambda label: [{"labels": [label, "other"], "scores": [0.9, 0.1]}],
     "depths": lambda depth: [{"predicted_depth": depth.astype(np.float32)}],
+    "document": lambda right: [[{"answer": f" {right[-1].upper()} " if right else "", "score": 0.9}]],
     "entities": lambda target: [
         [{"entity_group": group, "start": start - (start > 0), "end": end} for group, start, end in target[1]]
     ],

@@ -320,6 +320,7 @@ SHIPPED = {
     "tiny-sounds-ast": ("audio-classification", "examples.jsonl"),
     "tiny-digits-vit": ("image-classification", "examples.jsonl"),
     "tiny-shapes-segmenter": ("image-segmentation", "examples.jsonl"),
+    "tiny-shapes-detector": ("object-detection", "examples.jsonl"),
     "tiny-shapes-captioner": ("image-to-text", "examples.jsonl"),
     "tiny-words-ocr": ("image-to-text", "examples.jsonl"),
     "tiny-shapes-clip": ("zero-shot-image-classification", "examples.jsonl"),

@@ -22,6 +22,8 @@ import torch
 import transformers
 from PIL import Image
 
+from onnxpress_exporter.judging.boxes import average_precision
+
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NAMES = tuple(sorted(path.stem for path in MODELS.glob("*.toml")))
 TASKS = {
@@ -36,11 +38,12 @@ TASKS = {
     "translation",
     "image-classification",
     "image-segmentation",
+    "object-detection",
     "audio-classification",
     "image-to-text",
     "zero-shot-image-classification",
 }
-OF_PICTURES = {"image-classification", "image-segmentation"}
+OF_PICTURES = {"image-classification", "image-segmentation", "object-detection"}
 OF_SOUNDS = {"audio-classification"}
 WITHOUT_TEXT = OF_PICTURES | OF_SOUNDS
 DESCRIBING = {"image-to-text"}
@@ -185,6 +188,16 @@ def _shapes(name: str) -> float:
     return float(sum(right)) / 32
 
 
+def _boxes(name: str) -> float:
+    """Average precision at half of the union."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a width that an original's own kernel is slower with
+        pipe = transformers.pipeline("object-detection", model=str(MODELS / name))
+    examples = rows(name, 48)
+    answers = [pipe(row["image"], threshold=0.0) for row in examples]
+    return average_precision(answers, [row["objects"] for row in examples])["mAP@.5"]
+
+
 def _labels(name: str) -> float:
     model, tokenizer = load(name)
     examples = rows(name, 48)
@@ -323,6 +336,7 @@ def _described(name: str) -> float:
         ("tiny-digits-vit", _digit, 0.95),
         ("tiny-digits-convnet", _digit, 0.95),
         ("tiny-shapes-segmenter", _shapes, 0.93),
+        ("tiny-shapes-detector", _boxes, 0.9),
         ("tiny-shapes-clip", _named_shape, 0.9),
         ("tiny-sounds-ast", _sound, 0.95),
         ("tiny-topics-multilabel", _labels, 0.9),

@@ -49,17 +49,18 @@ PARITY: tuple[ParityRow, ...] = (
     ParityRow("tiny-rating-regression", "text-classification"),
     ParityRow("tiny-digits-vit", "image-classification"),
     ParityRow("tiny-shapes-segmenter", "image-segmentation"),
+    ParityRow("tiny-shapes-detector", "object-detection"),
     ParityRow("tiny-shapes-clip", "zero-shot-image-classification"),
     ParityRow("tiny-sounds-ast", "audio-classification"),
 )
 
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.
 COVERED = {
+    "document-question-answering": "no trained checkpoint in the repository; the graph of question-answering",
     "visual-question-answering": "no trained checkpoint in the repository; the products of text-classification",
     "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
     "depth-estimation": "no trained checkpoint in the repository; the products of image-classification",
     "image-feature-extraction": "the graph of image-classification without its head",
-    "object-detection": "the pictures and the gate of image-classification",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",
     "summarization": "the graphs and the gate of translation",

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from onnxpress.audio.transform import SoundTransform
 from onnxpress.errors import InputError
@@ -16,7 +18,7 @@ from onnxpress.format.sounds import SoundSettings
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.collators import PadTokens, size_of, token_ids, token_sample
+from onnxpress.pipelines.collators import BOXES, PadTokens, size_of, token_ids, token_sample
 from onnxpress.pipelines.pictures import picture_collator, picture_sample
 from onnxpress.pipelines.sounds import sound_collator, sound_sample
 from onnxpress.samples import Sample
@@ -73,16 +75,21 @@ class TextProbe:
         self._tokenizer = tokenizer
         self._size = size_of(graph.inputs[0])
         self._dtypes = {tensor.name: tensor.dtype for tensor in graph.inputs}
+        self._generator = np.random.default_rng(0)
         self.limit = min(tokenizer.settings.max_length or LONGEST_TOKENS, LONGEST_TOKENS)
         mask = tokenizer.settings.special_tokens.get("mask") if probes.masked else None
         self.samples: list[Named] = []
 
         def add(sample: TextSample, limit: int, *, alone: bool = False) -> None:
-            encoding = tokenizer.encode(sample.text, sample.pair, truncation=Truncation(limit))
+            texts: list[Any] = [sample.text, sample.pair]
+            if BOXES in self._dtypes:  # a box is a word's
+                texts = [text and (text.split() or None) for text in texts]
+                texts[0] = texts[0] or []
+            encoding = tokenizer.encode(*texts, truncation=Truncation(limit))
             if check is not None:
                 check(sample, encoding, limit)
             if encoding.ids:
-                row = token_sample(encoding.ids, encoding.type_ids)
+                row = self._boxed(token_sample(encoding.ids, encoding.type_ids))
                 self.samples.append(Named(sample.name, row, alone, short=row.cost <= SHORT_TOKENS))
 
         usual = samples(pairs=probes.pairs, mask_token=None if mask is None else mask.text)
@@ -101,8 +108,15 @@ class TextProbe:
     def arrays(self, batch: int, cost: int) -> Arrays:
         """Rows of so many tokens, of the ids of a real text."""
         ids = token_ids(max(self.samples, key=lambda sample: sample.row.cost).row)
-        row = token_sample([ids[i % len(ids)] for i in range(cost)])
+        row = self._boxed(token_sample([ids[i % len(ids)] for i in range(cost)]))
         return self.collate([row] * batch).arrays
+
+    def _boxed(self, row: Sample) -> Sample:
+        """With boxes at random, one for each token, where the graph takes boxes: int64 (tokens, 4)."""
+        if BOXES not in self._dtypes:
+            return row
+        corners = np.sort(self._generator.integers(0, 1001, (row.cost, 2, 2)), axis=1)
+        return replace(row, arrays={**row.arrays, BOXES: corners.reshape(-1, 4)})
 
     def collate(self, rows: Sequence[Sample]) -> Collated:
         """Rows as the graph takes them, padded as the tokenizer's settings say."""

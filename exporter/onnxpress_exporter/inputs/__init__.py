@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.inputs.both import read_both
 from onnxpress_exporter.inputs.describing import read_describing
+from onnxpress_exporter.inputs.documents import read_documents
 from onnxpress_exporter.inputs.joint import read_joint
 from onnxpress_exporter.inputs.pictures import read_pictures
 from onnxpress_exporter.inputs.sounds import read_sounds
@@ -20,6 +21,7 @@ _READERS: Mapping[Takes, Callable[[Checkpoint, LoadArguments], Inputs]] = {
     "image": read_pictures,
     "text and image": read_both,
     "audio": read_sounds,
+    "document": read_documents,
 }
 
 

@@ -235,6 +235,24 @@ def _answered(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     return {"accuracy": float(np.mean(right))}
 
 
+def _found_in_document(answers: Sequence[Any], targets: Sequence[Sequence[str]]) -> Figures:
+    """[{"answer", ...}, ...] for each question, best first; case and spaces aside, the best over the right answers,
+    where there are none the empty one. ANLS: 1 less the letters to change over those of the longer text, 0 from half on
+    (A. Biten et al., ICCV 2019)."""
+    exact, alike = [], []
+    for row, right in zip(answers, targets, strict=True):
+        text = _plain(row[0]["answer"] if row else "")
+        wanted = [_plain(target) for target in right or ("",)]
+        exact.append(float(text in wanted))
+        shares = [edit_distance(text, target) / max(len(text), len(target), 1) for target in wanted]
+        alike.append(max(1 - share if share < HALF else 0.0 for share in shares))
+    return {"exact match": float(np.mean(exact)), "ANLS": float(np.mean(alike))}
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
 def words_of(text: str) -> list[str]:
     """Words in lower case; of scripts without spaces between words, each character."""
     return re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+", text.casefold())
@@ -261,6 +279,7 @@ ANSWERS = Scorer(("exact match", "answer F1"), _answers)
 BEST_LABEL = Scorer(("accuracy", "F1 macro"), _best_label)
 #: Boxes of a picture, with all candidates in the answers.
 FOUND = Scorer(("mAP", "mAP@.5"), average_precision)
+DOCUMENT = Scorer(("exact match", "ANLS"), _found_in_document)
 DEPTHS = Scorer(("1 - abs-rel", "within 1.25"), score_depths)
 ENTITIES = Scorer(("entity F1",), _entities)
 LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
@@ -277,7 +296,7 @@ WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
 SCORERS = (
     *(ANSWERS, BEST_LABEL, ENTITIES, FOUND, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
-    *(ANSWER, DEPTHS, READ, SEGMENTS, WRITTEN),
+    *(ANSWER, DEPTHS, DOCUMENT, READ, SEGMENTS, WRITTEN),
 )
 
 #: The names of all figures.

@@ -254,8 +254,12 @@ def _read_text(tokenizer: Any, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-def load_tokenizer(checkpoint: Checkpoint, arguments: LoadArguments | None = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    checkpoint: Checkpoint, arguments: LoadArguments | None = None, *, texts: bool = True
+) -> PreTrainedTokenizerBase:
     """Load the checkpoint's tokenizer: one with a Rust backend, or one that `tokenizer_conversion` knows.
+
+    `texts`: it has to read a text by itself; one of documents may want boxes.
 
     Raises:
         UnsupportedCheckpoint: there is none, or none that has an exact version.
@@ -287,7 +291,8 @@ def load_tokenizer(checkpoint: Checkpoint, arguments: LoadArguments | None = Non
             f"{type(tokenizer).__name__} of {checkpoint.source} has no exact version in the Rust "
             "`tokenizers` library, which the runtime uses; this version cannot export it."
         )
-    _read_text(tokenizer, checkpoint)
+    if texts:
+        _read_text(tokenizer, checkpoint)
     if arguments.bounded and "model_max_length" not in arguments.tokenizer:
         positions = getattr(load_config(checkpoint, arguments), "max_position_embeddings", -1)
         if positions != -1:  # XLNet's way to say that there is no limit

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from onnxpress_exporter.tasks.audio_classification import AUDIO_CLASSIFICATION
 from onnxpress_exporter.tasks.depth_estimation import DEPTH_ESTIMATION
+from onnxpress_exporter.tasks.document_question_answering import DOCUMENT_QUESTION_ANSWERING
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
 from onnxpress_exporter.tasks.fill_mask import FILL_MASK
 from onnxpress_exporter.tasks.image_classification import IMAGE_CLASSIFICATION
@@ -32,7 +33,8 @@ from onnxpress_exporter.tasks.zero_shot_image_classification import ZERO_SHOT_IM
 from onnxpress_exporter.tasks.zero_shot_object_detection import ZERO_SHOT_OBJECT_DETECTION
 
 #: Where transformers' tables give a class to several heads, the first of these has it: BART's, which fills masks too,
-#: is made for rewriting; ViLT's name ends as those of question-answering do. Of the tasks of one head, the first is the
+#: is made for rewriting; ViLT's and LayoutLM's names end as those of
+#: question-answering do. Of the tasks of one head, the first is the
 #: usual one.
 ROWS: tuple[ExportTask, ...] = (
     TEXT2TEXT_GENERATION,
@@ -43,6 +45,7 @@ ROWS: tuple[ExportTask, ...] = (
     TEXT_RANKING,
     TOKEN_CLASSIFICATION,
     VISUAL_QUESTION_ANSWERING,
+    DOCUMENT_QUESTION_ANSWERING,
     QUESTION_ANSWERING,
     MULTIPLE_CHOICE,
     FILL_MASK,

@@ -172,6 +172,8 @@ def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> Non
     modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
     if task.takes == "text":
         suits = modalities == ("text",) or not any(map(_NO_TEXT.search, parameters))
+    elif task.takes == "document":
+        suits = "bbox" in parameters  # LayoutLMv3's picture may be left out, as transformers' pipeline does
     else:
         taken = {kind for kind, names in _INPUTS.items() if names & set(parameters)}
         wanted = set(task.takes.split(" and "))

@@ -52,8 +52,8 @@ class Metric:
     evaluate: Evaluate
 
 
-#: What a model takes, as transformers names modalities.
-Takes = Literal["text", "image", "text and image", "audio"]
+#: What a model takes, as transformers names modalities; "document": text, and where its words stand.
+Takes = Literal["text", "image", "text and image", "audio", "document"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,23 @@ class Segmentation:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenBoxes:
+    """The boxes of tokens that are no words of a document, of which each token has its word's: those of the question,
+    and special tokens, of which `begin` is that of "cls". Each is x0, y0, x1, y1 in thousandths of a page's edges."""
+
+    question: tuple[int, ...]
+    begin: tuple[int, ...]
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizerSettings:
     """What `tokenizer.json` does not say. `max_length` counts tokens, special ones included; None: unlimited.
 
     `target`: the tokenizer of the target side, which decodes, where that side has a vocabulary of its own.
     `named_tokens`: what chat templates know by other names than KIND_token, or as other texts. `vocabulary`: rows of
-    the model's table of tokens, so that ids from there on mean nothing to it; None: not known.
+    the model's table of tokens, so that ids from there on mean nothing to it; None: not known. `boxes`: of a model that
+    is told where words stand; None: it is not.
     """
 
     file: str
@@ -107,6 +118,7 @@ class TokenizerSettings:
     named_tokens: Mapping[str, str] = field(default_factory=dict)
     vocabulary: int | None = None
     target: TokenizerSettings | None = None
+    boxes: TokenBoxes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,10 @@ def _validate_tokenizer(manifest: Manifest, tokenizer: TokenizerSettings | None,
         _require_listed(manifest, tokenizer.segmentation.charsmap_file, where, f"{at}.segmentation.charsmap_file")
     if tokenizer.max_length is not None and tokenizer.max_length < 1:
         raise _contradiction(where, f"{at}.max_length", "not positive")
+    boxes = tokenizer.boxes
+    for box in () if boxes is None else (boxes.question, boxes.begin, boxes.others):
+        if len(box) != 4 or not all(0 <= corner <= 1000 for corner in box):
+            raise _contradiction(where, f"{at}.boxes", f"{box} is not four numbers from 0 to 1000")
     target = tokenizer.target
     if target is not None and target.target is not None:
         raise _contradiction(where, f"{at}.target.target", "the target side of a target side")

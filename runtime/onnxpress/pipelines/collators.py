@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.samples import Batch, Sample
 
+#: The input of a graph that is told where the words of tokens stand.
+BOXES = "bbox"
+
 #: The axis of token ids, as manifests name it.
 SEQUENCE = "sequence"
 
@@ -53,7 +56,7 @@ class PadTokens:
     """Rows of token ids, the shorter ones filled up with `pad_id`; the cost of a sample is its number of tokens.
 
     Args:
-        names: the inputs of the graph; of input_ids, attention_mask and token_type_ids, a batch has those in it.
+        names: the inputs of the graph; of input_ids, attention_mask, token_type_ids and bbox, a batch has those in it.
         pads: whether rows of different lengths may share a batch.
         dtypes: those of inputs that are not int64.
         size: of a batch, where the graph takes no other. Rows that are missing are repeated.
@@ -72,15 +75,16 @@ class PadTokens:
         return None if self.pads else sample.cost
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
-        """All arrays are (batch, sequence), int64 but for `dtypes`."""
+        """All arrays are (batch, sequence), of boxes (batch, sequence, 4), int64 but for `dtypes`."""
         if len(samples) == 1 and self.size == ANY_SIZE:
             return self._typed(self._alone(samples[0]))
         lengths = [sample.cost for sample in samples]
         width = self.size.width or max(lengths)
         spans = tuple(slice(0, n) if self.side == "right" else slice(width - n, width) for n in lengths)
-        fills = {"input_ids": self.pad_id, "attention_mask": 0, "token_type_ids": self.pad_type_id}
+        fills = {"input_ids": self.pad_id, "attention_mask": 0, "token_type_ids": self.pad_type_id, BOXES: 0}
+        corners = {BOXES: (4,)}
         arrays = {
-            name: np.full((self.size.rows or len(samples), width), fills[name], dtype=np.int64)
+            name: np.full((self.size.rows or len(samples), width, *corners.get(name, ())), fills[name], dtype=np.int64)
             for name in self.names
             if name in fills
         }

@@ -12,6 +12,7 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.audio_classification import AudioClassification
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.depth_estimation import DepthEstimation
+from onnxpress.pipelines.document_question_answering import DocumentQuestionAnswering
 from onnxpress.pipelines.feature_extraction import FeatureExtraction
 from onnxpress.pipelines.fill_mask import FillMask
 from onnxpress.pipelines.graph_model import GraphModel
@@ -135,6 +136,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ImageToText: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["document-question-answering", "docvqa"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> DocumentQuestionAnswering: ...
 
     @overload
     def __call__(

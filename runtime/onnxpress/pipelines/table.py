@@ -62,6 +62,13 @@ _ROWS = (
         probe=_PICTURE,
     ),
     Task(
+        name="document-question-answering",
+        pipeline="onnxpress.pipelines.document_question_answering:DocumentQuestionAnswering",
+        aliases=("docvqa",),
+        payload=Payload(fields=("question", "word_boxes"), optional=("image",), text="question", alone=False),
+        probe={"question": "Who?", "word_boxes": [["Ada", [0, 0, 100, 20]], ["Rome", [120, 0, 200, 20]]]},
+    ),
+    Task(
         name="feature-extraction",
         pipeline="onnxpress.pipelines.feature_extraction:FeatureExtraction",
         evidence=Evidence(frozenset({"states", "vector"})),

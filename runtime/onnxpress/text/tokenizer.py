@@ -65,14 +65,14 @@ class Tokenizer:
     def encode(
         self,
         text: str | Sequence[str],
-        pair: str | None = None,
+        pair: str | Sequence[str] | None = None,
         *,
         truncation: Truncation | None = None,
         special_tokens: bool = True,
         source_language: str | None = None,
         target_language: str | None = None,
     ) -> Encoding:
-        """Encode a text, a pair of texts, or a text already split into words (a sequence of strings).
+        """Encode a text or a pair of texts, each as it is, or both already split into words (a sequence of strings).
 
         The target language only matters to models that read it from the text; others are told by the first token that
         they generate (`language_id`). Without a source language, the checkpoint's default stands in the row.
@@ -85,7 +85,7 @@ class Tokenizer:
         _check_pair(first, pair)
         source_id = None if source_language is None else self.language_id(source_language)
         if self._pieces is None:
-            second = None if pair is None else self._stateless.raw(pair)
+            second = None if pair is None else self._stateless.raw(pair if isinstance(pair, str) else list(pair))
             encoding = self._finished(self._stateless.raw(first), second, truncation, special_tokens)
         else:
             encoding = self._in_pieces(first, pair, truncation, special_tokens)
@@ -158,10 +158,14 @@ class Tokenizer:
         return self._stateless.finish(parts.first, parts.second, special_tokens).overflowing
 
     def _in_pieces(
-        self, first: str | list[str], pair: str | None, truncation: Truncation | None, special_tokens: bool
+        self,
+        first: str | list[str],
+        pair: str | Sequence[str] | None,
+        truncation: Truncation | None,
+        special_tokens: bool,
     ) -> Encoding:
         assert self._pieces is not None
-        if not isinstance(first, str):
+        if not isinstance(first, str) or not (pair is None or isinstance(pair, str)):
             raise InputError("This tokenizer takes texts, not words. Join the words with spaces.")
         encoding = self._pieces.encode(first, pair, truncation, special_tokens)
         if truncation is not None and len(encoding.ids) > truncation.max_length:
@@ -305,10 +309,12 @@ def clean_up(text: str) -> str:
 
 
 def _check_pair(first: str | list[str], pair: object) -> None:
-    if pair is not None and not isinstance(pair, str):
-        raise InputError(f"Expected a text as second of the pair, got {_shown(pair)}.")
-    if pair is not None and not isinstance(first, str):
-        raise InputError("A pair is of two texts, not of words. Join the words with spaces.")
+    if pair is None or (isinstance(first, str) and isinstance(pair, str)):
+        return
+    if isinstance(first, str) or isinstance(pair, str):
+        raise InputError("A pair is of two texts, or of two lists of words. Split both into words, or join the words.")
+    if not isinstance(pair, Sequence) or not all(isinstance(word, str) for word in pair):
+        raise InputError(f"Expected a text or a list of words as second of the pair, got {_shown(pair)}.")
 
 
 def _shown(value: object) -> str:
