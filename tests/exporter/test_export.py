@@ -161,7 +161,7 @@ def test_an_existing_target_is_refused_before_any_work(artifact: onnxpress.Artif
 REFUSED: dict[str, tuple[dict[str, object], type[Exception], str]] = {
     "a task without a head": ({"task": "token-classification"}, UnsupportedCheckpoint, "offers: text-classification"),
     "no such task": ({"task": "text-clasification"}, UnknownTask, "Did you mean"),
-    "a task of a later version": ({"task": "image-to-text"}, UnsupportedCheckpoint, "not export image-to-text yet"),
+    "a task of a later version": ({"task": "text-to-audio"}, UnsupportedCheckpoint, "not export text-to-audio yet"),
     "an unknown precision": ({"precision": ("fp31",)}, InputError, "fp31"),
     "no precision": ({"precision": ()}, InputError, "fp32"),
     "a revision of a folder": ({"revision": "main"}, UnsupportedCheckpoint, "revision"),

@@ -193,7 +193,7 @@ def test_a_wrong_graph_is_refused_and_nothing_is_left(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = generating.build
-    monkeypatch.setattr("onnxpress_exporter.from_checkpoint.build", lambda model: _worsened(original(model)))
+    monkeypatch.setattr("onnxpress_exporter.inputs.text.build", lambda model: _worsened(original(model)))
     with pytest.raises(
         VerificationFailed, match=r"on the input '.*: the score of token \d+ .*: expected .*, obtained "
     ):

@@ -47,7 +47,7 @@ _PICTURE = (
 )
 
 #: Half a second of a tone.
-_SOUND = {"array": [0.0, 0.5, 0.0, -0.5] * 2_000, "sampling_rate": 16_000}
+_SOUND = {"inputs": {"array": [0.0, 0.5, 0.0, -0.5] * 2_000, "sampling_rate": 16_000}}
 
 _ROWS = (
     Task(
