@@ -404,8 +404,8 @@ def _compare(processor: Any, settings: ImageSettings, name: str) -> None:
             continue  # nothing would be left of it, or far too much be made, or it is larger than the padding
         try:
             answer = processor(images=image, return_tensors="np")
-        except ValueError as error:
-            raise UnsupportedCheckpoint(f"{name} takes no picture in transformers: {first_line(error)}") from error
+        except ValueError as refusal:
+            raise UnsupportedCheckpoint(f"{name} takes no picture in transformers: {first_line(refusal)}") from refusal
         for array, values in obtained.items():
             expected = np.asarray(answer[array][0], values.dtype)
             error = np.abs(expected - values).max() if expected.shape == values.shape else np.inf
