@@ -83,7 +83,7 @@ ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("Mask2Former", {"size": _FLAT}),
     ("Mask2Former", {"size": {"shortest_edge": 33, "longest_edge": 50}, "size_divisor": 0, "do_normalize": False}),
     ("Swin2SR", {}),
-    ("Swin2SR", {"size_divisor": 20, "do_normalize": True}),
+    ("Swin2SR", {"size_divisor": 20, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}),
     ("Swin2SR", {"do_pad": False, "do_rescale": False}),
     ("Vilt", {"size": {"shortest_edge": 64}}),
     ("Vilt", {"size": {"shortest_edge": 50}, "size_divisor": 7, "do_normalize": False}),

@@ -402,7 +402,10 @@ def _compare(processor: Any, settings: ImageSettings, name: str) -> None:
             obtained = transform.arrays(image)
         except InputError:
             continue  # nothing would be left of it, or far too much be made, or it is larger than the padding
-        answer = processor(images=image, return_tensors="np")
+        try:
+            answer = processor(images=image, return_tensors="np")
+        except ValueError as refusal:
+            raise UnsupportedCheckpoint(f"{name} takes no picture in transformers: {first_line(refusal)}") from refusal
         for array, values in obtained.items():
             expected = np.asarray(answer[array][0], values.dtype)
             error = np.abs(expected - values).max() if expected.shape == values.shape else np.inf
