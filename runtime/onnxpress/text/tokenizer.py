@@ -311,10 +311,10 @@ def clean_up(text: str) -> str:
 def _check_pair(first: str | list[str], pair: object) -> None:
     if pair is None or (isinstance(first, str) and isinstance(pair, str)):
         return
-    if isinstance(first, str) or isinstance(pair, str):
-        raise InputError("A pair is of two texts, or of two lists of words. Split both into words, or join the words.")
     if not isinstance(pair, Sequence) or not all(isinstance(word, str) for word in pair):
         raise InputError(f"Expected a text or a list of words as second of the pair, got {_shown(pair)}.")
+    if isinstance(first, str) or isinstance(pair, str):
+        raise InputError("A pair is of two texts, or of two lists of words. Split both into words, or join the words.")
 
 
 def _shown(value: object) -> str:

@@ -172,7 +172,7 @@ def test_a_bad_pair_in_a_list(folder: Path) -> None:
     tokenizer = ours("BERT", folder)
     with pytest.raises(InputError, match="second of the pair, got int 3"):
         tokenizer.encode_batch(["a", "b"], [None, cast("Any", 3)])
-    with pytest.raises(InputError, match="not of words"):
+    with pytest.raises(InputError, match="two texts, or of two lists of words"):
         tokenizer.encode_batch([["a"], "b"], ["c", None])
 
 
