@@ -201,7 +201,10 @@ def test_large_graphs_keep_their_weights_beside_them(tmp_path: Path, monkeypatch
     expected = outputs(model, tmp_path, inputs)["y"]
     # The limit is lowered instead of a graph past 2 GB made.
     monkeypatch.setattr(saving, "EXTERNAL_ABOVE_BYTES", 1_000)
-    assert [path.name for path in save(model, tmp_path / "graph.onnx")] == ["graph.onnx", "graph.onnx_data"]
+    assert [path.name for path in save(model, tmp_path / "graph.onnx", inside_bytes=1_000)] == [
+        "graph.onnx",
+        "graph.onnx_data",
+    ]
     loaded = onnx_ir.load(tmp_path / "graph.onnx")
     np.testing.assert_array_equal(outputs(loaded, tmp_path / "..", inputs)["y"], expected)
     found = outputs(variant(loaded, "q8", inputs), tmp_path, inputs)["y"]

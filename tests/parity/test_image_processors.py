@@ -125,7 +125,7 @@ def test_the_numbers_are_transformers(row: int, seed: int, height: int, width: i
     except InputError:
         return  # a side of it would be nothing, which transformers raises of
     answer = processor(images=load_image(image), return_tensors="np")
-    assert set(arrays) == set(answer)
+    assert set(answer) - set(arrays) <= {"pixel_mask"}  # of segmenters, whose models do not look at it
     for array, obtained in arrays.items():
         expected = answer[array][0]
         assert obtained.shape == expected.shape

@@ -303,9 +303,12 @@ def _read_dpt(processor: Attributes) -> ImageSettings:
         step = ResizeNear(
             size.height, size.width, resample, processor.ensure_multiple_of or 1, bool(processor.keep_aspect_ratio)
         )
-        # Where each edge is scaled for itself, every picture becomes of one size, unless rounding decides.
-        fixed = {near(tried, (size.height, size.width), step.multiple, proportional=False) for tried in _SIZES}
-        steps.append(step if step.proportional or len(fixed) > 1 else Resize(*fixed.pop(), resample))
+        # Where each edge is scaled for itself, every picture becomes of one size, unless an edge lies in the middle
+        # between two multiples: then rounding decides, picture by picture.
+        wanted = (size.height, size.width)
+        rounds = any(2 * (edge % step.multiple) == step.multiple for edge in wanted)
+        fixed = near(wanted, wanted, step.multiple, proportional=False)
+        steps.append(step if step.proportional or rounds else Resize(*fixed, resample))
     divisor = getattr(processor, "size_divisor", None)
     return program(steps, _values(processor), PadAround(divisor) if processor.do_pad and divisor else None)
 
