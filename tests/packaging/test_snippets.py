@@ -52,6 +52,9 @@ NOT_RUN = (
     "docs/artifact.md: onnxpress.json",
     "docs/production.md: ",
     "README.md: $ make demo",
+    # tests/runtime/test_cli.py runs such commands, and tests/runtime/test_texts_and_pictures.py the search.
+    "docs/usage.md: onnxpress run classifier-artifact",
+    "docs/usage.md: from pathlib import Path",
 )
 
 
