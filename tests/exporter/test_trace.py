@@ -135,7 +135,8 @@ def test_bert_answers_alike_after_the_recipe(bert: Traced) -> None:
     kinds = [node.op_type for node in bert.fused.graph]
     assert kinds.count("MultiHeadAttention") == 2 and kinds.count("Softmax") == 0
     assert len(kinds) < 45 < 90 < len(list(bert.plain.graph))
-    assert all(bert.counts.values())
+    # BERT has no pooling of pictures.
+    assert all(count for name, count in bert.counts.items() if name != "keep_zero_padding")
 
 
 def test_a_sliding_window_slides(modernbert: Traced) -> None:
