@@ -7,20 +7,16 @@ taken for several sounds, numbers that are none) is scaled, mixed or refused.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from io import BytesIO
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError, MissingDependency
+from onnxpress.format.callers_files import MediaKind, is_url, open_file
 from onnxpress.format.sounds import RATES
 
 Samples = NDArray[np.float32]
@@ -36,9 +32,8 @@ _FEW = 8
 #: Frames that are read from a file at a time.
 _BLOCK = 1 << 20
 
-_DATA_URI = "data:"
-_URLS = ("http://", "https://", "ftp://")
 _KINDS = "a path, bytes, a file object, a float array, or {'array': ..., 'sampling_rate': ...}"
+_SOUND = MediaKind("sound", _KINDS, "audio/wav")
 
 
 def open_sound(raw: Any, rate: int, channel: int | None = None) -> Samples:
@@ -135,13 +130,11 @@ def _read(raw: Any, channel: int | None) -> tuple[str, Samples, int]:
     except ImportError as error:
         raise MissingDependency("Files of sound need soundfile: `pip install 'onnxpress[audio]'`.") from error
 
-    name, source = _source(raw)
+    if is_url(raw):
+        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
+    name, source = open_file(raw, _SOUND)
     with ExitStack() as opened:
-        if isinstance(source, Path):
-            try:
-                source = opened.enter_context(source.open("rb"))
-            except OSError as error:
-                raise InputError(f"{name} cannot be read ({error.strerror}).") from error
+        opened.enter_context(source)
         try:
             file = opened.enter_context(soundfile.SoundFile(source))
             _check(file, name)
@@ -165,39 +158,6 @@ def _check(file: Any, name: str) -> None:
         raise InputError(f"{name} has {file.channels} channels; at most {MAX_CHANNELS} are read.")
     if file.frames > MAX_SAMPLES:
         raise InputError(f"{name} has {file.frames} samples, more than the {MAX_SAMPLES} that are read: cut it.")
-
-
-def _source(raw: Any) -> tuple[str, Any]:
-    """What to call it, and what soundfile opens."""
-    if isinstance(raw, (bytes, bytearray, memoryview)):
-        return "The sound", BytesIO(raw)
-    if hasattr(raw, "read") and hasattr(raw, "seek"):
-        return f"The file {getattr(raw, 'name', '')!r:.80}".removesuffix(" ''"), raw
-    if isinstance(raw, str) and raw.startswith(_DATA_URI):
-        return "The data URI", BytesIO(_decoded(raw))
-    if isinstance(raw, str) and raw.lower().startswith(_URLS):
-        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
-    if not isinstance(raw, (str, os.PathLike)):
-        raise InputError(f"A sound is expected: {_KINDS}, not {type(raw).__name__}.")
-    try:
-        path = Path(raw)
-        is_file, there = path.is_file(), path.exists()
-    except (OSError, ValueError):  # a name that no system has, such as a text
-        is_file = there = False
-    if not is_file:
-        reason = "it is not a file" if there else "there is no such file"
-        raise InputError(f"{str(raw)[:80]!r} is to be a sound, and {reason}.")
-    return str(path), path
-
-
-def _decoded(uri: str) -> bytes:
-    head, comma, content = uri.partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise InputError(f"{uri[:40]!r}... is no data URI of base64: data:audio/wav;base64,...")
-    try:
-        return base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(f"{uri[:40]!r}... is no base64 ({error}).") from error
 
 
 def _resampled(samples: Samples, own_rate: int, rate: int) -> Samples:

@@ -8,18 +8,15 @@ three channels, alpha dropped, the first of several frames. What transformers tu
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
 import warnings
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from onnxpress.errors import InputError, MissingDependency
+from onnxpress.format.callers_files import MediaKind, is_url, open_file
 from onnxpress.image.limits import FetchLimits
 
 if TYPE_CHECKING:
@@ -31,14 +28,15 @@ MAX_PIXELS = 50_000_000
 #: Of one file: what so many pixels take where nothing is compressed, and more.
 MAX_BYTES = 256 * 2**20
 
+_PICTURE = MediaKind(
+    "picture", "a path, bytes, a file object, a Pillow image or a uint8 array", "image/png", most=MAX_BYTES
+)
+
 #: Pillow's names of the formats that are opened; the others are seldom met and their readers seldom tried.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 #: The modes of Pillow whose pixels have more than 8 bits a channel: it cuts them off where it converts them.
 _WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
-
-_DATA_URI = "data:"
-_URLS = ("http://", "https://", "ftp://")
 
 
 def open_picture(raw: Any, max_pixels: int = MAX_PIXELS, urls: FetchLimits | None = None) -> Image:
@@ -68,9 +66,7 @@ def open_picture(raw: Any, max_pixels: int = MAX_PIXELS, urls: FetchLimits | Non
             image = Image.fromarray(_pixels(np.asarray(raw), max_pixels))
         else:
             name, source = _source(raw, urls)
-            if isinstance(source, Path):
-                source = opened.enter_context(_file(source))
-            image = _opened(name, source, max_pixels)
+            image = _opened(name, opened.enter_context(source), max_pixels)
         try:
             turned = ImageOps.exif_transpose(image)
             return turned if turned.mode == "RGB" else turned.convert("RGB")
@@ -78,79 +74,18 @@ def open_picture(raw: Any, max_pixels: int = MAX_PIXELS, urls: FetchLimits | Non
             raise _damaged(name, error) from error
 
 
-def _source(raw: Any, urls: FetchLimits | None) -> tuple[str, Any]:
+def _source(raw: Any, urls: FetchLimits | None) -> tuple[str, BinaryIO]:
     """What to call it, and what Pillow opens."""
-    if isinstance(raw, (bytes, bytearray, memoryview)):
-        return "The picture", BytesIO(raw)
-    if hasattr(raw, "read"):
-        name = getattr(raw, "name", "")
-        name = f"The file {name!r:.80}" if isinstance(name, str) and name else "The file"
-        return name, BytesIO(_content(name, raw))
-    if isinstance(raw, str) and raw.startswith(_DATA_URI):
-        return "The data URI", BytesIO(_decoded(raw))
-    if isinstance(raw, str) and raw.lower().startswith(_URLS):
-        if urls is None:
-            raise InputError(
-                f"{raw[:80]!r} is an address, and nothing is fetched unless you pass allow_urls=True. Or download it, "
-                "and pass its bytes."
-            )
-        from onnxpress.image.fetching import fetch  # with ssl and http, which are slow to import
-
-        return f"What {raw.partition('?')[0][:80]!r} holds", BytesIO(fetch(raw, urls))
-    if not isinstance(raw, (str, os.PathLike)):
+    if not is_url(raw):
+        return open_file(raw, _PICTURE)
+    if urls is None:
         raise InputError(
-            f"A picture is expected: a path, bytes, a file object, a Pillow image or a uint8 array, not "
-            f"{type(raw).__name__}."
+            f"{raw[:80]!r} is an address, and nothing is fetched unless you pass allow_urls=True. Or download it, "
+            "and pass its bytes."
         )
-    try:
-        path = Path(raw)
-        is_file, there = path.is_file(), path.exists()
-    except (OSError, ValueError):  # a name that no system has, such as a text
-        is_file = there = False
-    if not is_file:
-        reason = "it is not a file" if there else "there is no such file"
-        raise InputError(f"{str(raw)[:80]!r} is to be a picture, and {reason}.")
-    return str(path), path
+    from onnxpress.image.fetching import fetch  # with ssl and http, which are slow to import
 
-
-def _content(name: str, file: Any) -> bytes:
-    """What a file object holds, from its beginning where it can go back there, as Pillow reads it."""
-    try:
-        if hasattr(file, "seek"):
-            with suppress(OSError):  # a pipe, an answer of a server
-                file.seek(0)
-        content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # UnicodeDecodeError, too; it was closed
-        raise InputError(f"{name} cannot be read ({str(error)[:80]}). Open it as binary: open(path, 'rb').") from error
-    if not isinstance(content, (bytes, bytearray)):
-        raise InputError(f"{name} is opened as text. Open it as binary: open(path, 'rb').")
-    if len(content) > MAX_BYTES:
-        raise _too_long(name)
-    return bytes(content)
-
-
-def _file(path: Path) -> BinaryIO:
-    """Opened; some of Pillow's readers take all of a file at once, so that its size is limited."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _too_long(str(path))
-        return path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-
-
-def _too_long(name: str) -> InputError:
-    return InputError(f"{name} has more than the {MAX_BYTES} bytes that are read of a picture.")
-
-
-def _decoded(uri: str) -> bytes:
-    head, comma, content = uri.partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise InputError(f"{uri[:40]!r}... is no data URI of base64: data:image/png;base64,...")
-    try:
-        return base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(f"{uri[:40]!r}... is no base64 ({error}).") from error
+    return f"What {raw.partition('?')[0][:80]!r} holds", BytesIO(fetch(raw, urls))
 
 
 def _opened(name: str, source: Any, max_pixels: int) -> Image:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxpress.errors import ArtifactError, InputError
+from onnxpress.format.callers_files import as_input
 from onnxpress.format.pictures import PIXEL_MASK, ImageSettings
 from onnxpress.image.limits import FetchLimits
 from onnxpress.image.opening import MAX_PIXELS, open_picture
@@ -103,25 +104,4 @@ def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:
     passed = [value for value in (inputs, *named) if value is not None]
     if len(passed) != 1:
         raise InputError("Pass one picture or several as the first argument." if not passed else "Pass pictures once.")
-    return OpenFile(passed[0]) if hasattr(passed[0], "read") else passed[0]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """A file object, which is one picture, not a stream of lines."""
-
-    file: Any
-
-    @property
-    def name(self) -> Any:
-        """The file's."""
-        return getattr(self.file, "name", "")
-
-    def seek(self, place: int) -> None:
-        """As the file does it, if it can."""
-        if hasattr(self.file, "seek"):
-            self.file.seek(place)
-
-    def read(self, size: int = -1) -> Any:
-        """As the file does it."""
-        return self.file.read(size)
+    return as_input(passed[0])

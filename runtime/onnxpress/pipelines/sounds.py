@@ -10,6 +10,7 @@ import numpy as np
 from onnxpress.audio.opening import open_sound
 from onnxpress.audio.transform import Floats, SoundTransform
 from onnxpress.errors import ArtifactError, InputError
+from onnxpress.format.callers_files import as_input
 from onnxpress.format.sounds import SoundSettings
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.loaded import LoadedModel
@@ -79,4 +80,4 @@ def one_sound(inputs: Any) -> Any:
     """
     if inputs is None:
         raise InputError("Pass one sound or several as the first argument.")
-    return inputs.read() if hasattr(inputs, "read") else inputs
+    return as_input(inputs)
