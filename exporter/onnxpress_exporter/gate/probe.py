@@ -1,9 +1,9 @@
-"""The samples of verification as what graphs take, and the batches they make: rows of token ids, or pictures. Knows
+"""The samples of verification as what graphs take, and the batches they make: token ids, pictures, sounds. Knows
 neither torch nor a graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from onnxpress.format.sounds import SoundSettings
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.layouts.artifact import Artifact
-from onnxpress.pipelines.collators import BOXES, PadTokens, size_of, token_ids, token_sample
+from onnxpress.pipelines.collators import BOXES, PadTokens, Stack, size_of, token_ids, token_sample
 from onnxpress.pipelines.pictures import picture_collator, picture_sample
 from onnxpress.pipelines.sounds import sound_collator, sound_sample
 from onnxpress.samples import Sample
@@ -133,18 +133,22 @@ class TextProbe:
         return Collated(batch.arrays, batch.spans)
 
 
-class PictureProbe:
-    """As `Probe` says, of pictures: awkward ones, as the manifest's program makes them; those of a shape that it
-    refuses are left out."""
+class StackProbe:
+    """As `Probe` says, of pictures or of sounds: awkward ones, as the manifest's program makes them; those of a shape
+    that it refuses are left out.
 
-    def __init__(self, settings: ImageSettings) -> None:
-        transform = Transform(settings)
-        self._collator = picture_collator(settings, padding=True)
+    Args:
+        inputs: names and inputs.
+        read: an input as a sample. It raises InputError where the program refuses it.
+    """
+
+    def __init__(self, inputs: Iterable[tuple[str, Any]], read: Callable[[Any], Sample], collator: Stack) -> None:
+        self._collator = collator
         self.samples: list[Named] = []
-        for title, picture in verification_pictures():
+        for title, raw in inputs:
             with suppress(InputError):
-                self.samples.append(Named(title, picture_sample(transform, open_picture(picture))))
-        self.pads = len({self._collator.key(sample.row) for sample in self.samples}) == 1
+                self.samples.append(Named(title, read(raw)))
+        self.pads = len({collator.key(sample.row) for sample in self.samples}) == 1
         # Otherwise they meet only those of their own size.
         self.samples = [replace(sample, short=self.pads) for sample in self.samples]
 
@@ -155,23 +159,41 @@ class PictureProbe:
         return [(1, cost), (8, cost)]
 
     def arrays(self, batch: int, cost: int) -> Arrays:
-        """A batch of one picture."""
+        """A batch of one input."""
         return self.collate([self.samples[-1].row] * batch).arrays
 
     def key(self, row: Sample) -> Hashable:
-        """Only pictures of one key meet."""
+        """Only inputs of one key meet."""
         return self._collator.key(row)
 
     def collate(self, rows: Sequence[Sample]) -> Collated:
-        """Pictures one above the other."""
+        """Inputs one above the other."""
         return Collated(self._collator.collate(rows).arrays, (slice(None),) * len(rows))
+
+
+def _of_pictures(settings: ImageSettings) -> StackProbe:
+    transform = Transform(settings)
+    return StackProbe(
+        verification_pictures(),
+        lambda picture: picture_sample(transform, open_picture(picture)),
+        picture_collator(settings, padding=True),
+    )
+
+
+def _of_sounds(settings: SoundSettings) -> StackProbe:
+    transform = SoundTransform(settings)
+    return StackProbe(
+        verification_sounds(settings.rate),
+        lambda sound: sound_sample(transform, sound),
+        sound_collator(settings, padding=True),
+    )
 
 
 class JointProbe:
     """As `Probe` says, of texts and pictures that one graph reads together: every text with a picture of one size, and
     every awkward picture with a short text."""
 
-    def __init__(self, texts: TextProbe, pictures: PictureProbe) -> None:
+    def __init__(self, texts: TextProbe, pictures: StackProbe) -> None:
         self._texts, self._pictures = texts, pictures
         self.pads = True
         sizes = [sample.row for sample in pictures.samples]
@@ -213,35 +235,6 @@ def _picture(row: Sample) -> Sample:
     return replace(row, arrays={name: array for name, array in row.arrays.items() if name not in _OF_TEXT})
 
 
-class SoundProbe:
-    """As `Probe` says, of sounds: awkward ones, as the manifest's program makes them; those that are too short for it
-    are left out."""
-
-    def __init__(self, settings: SoundSettings) -> None:
-        transform = SoundTransform(settings)
-        self._collator = sound_collator(settings, padding=True)
-        self.samples: list[Named] = []
-        for title, sound in verification_sounds(settings.rate):
-            with suppress(InputError):
-                self.samples.append(Named(title, sound_sample(transform, sound)))
-        self.pads = len({self._collator.key(sample.row) for sample in self.samples}) == 1
-        self.samples = [replace(sample, short=self.pads) for sample in self.samples]
-
-    @property
-    def shapes(self) -> Sequence[tuple[int, int]]:
-        """(batch, cost) at which graphs are timed."""
-        cost = self.samples[-1].row.cost
-        return [(1, cost), (8, cost)]
-
-    def arrays(self, batch: int, cost: int) -> Arrays:
-        """A batch of one sound."""
-        return self.collate([self.samples[-1].row] * batch).arrays
-
-    def collate(self, rows: Sequence[Sample]) -> Collated:
-        """Sounds one above the other."""
-        return Collated(self._collator.collate(rows).arrays, (slice(None),) * len(rows))
-
-
 def probe_of(
     artifact: Artifact, name: str, probes: Probes, tokenizer: Tokenizer | None, check: Check | None = None
 ) -> Probe:
@@ -252,18 +245,18 @@ def probe_of(
         check: called with each text, its encoding and the limit it was cut at.
 
     Raises:
-        InputError: the artifact says of neither texts nor pictures how they are read.
+        InputError: the artifact says of neither texts, pictures nor sounds how they are read.
     """
     manifest = artifact.manifest
     graph, pictures = manifest.graphs[name], manifest.processors.image
     names = {tensor.name for tensor in graph.inputs}
     sees = pictures is not None and not names.isdisjoint(pictures.input_names)
     if pictures is not None and sees and "input_ids" not in names:
-        return PictureProbe(pictures)
+        return _of_pictures(pictures)
     if manifest.processors.audio is not None:
-        return SoundProbe(manifest.processors.audio)
+        return _of_sounds(manifest.processors.audio)
     if tokenizer is None:
-        raise InputError(f"{artifact.folder}: it says of neither texts nor pictures how they are read.")
+        raise InputError(f"{artifact.folder}: it says of neither texts, pictures nor sounds how they are read.")
     far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))
     texts = TextProbe(probes, graph, tokenizer, far, check)
-    return JointProbe(texts, PictureProbe(pictures)) if pictures is not None and sees else texts
+    return JointProbe(texts, _of_pictures(pictures)) if pictures is not None and sees else texts

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.processors import Processors
+from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import Traceable
-from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.tasks.row import ExportTask
 
 
@@ -59,6 +60,25 @@ def copy_processor_files(checkpoint: Checkpoint, folder: Path) -> None:
     for name in _PROCESSOR_FILES:
         if (source := checkpoint.model_folder / name).is_file():
             shutil.copyfile(source, folder / name)
+
+
+def answers_of(model: Any, inputs: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """What a model answers to tensors.
+
+    Args:
+        what: the inputs, for the message.
+
+    Raises:
+        UnsupportedCheckpoint: it does not.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            answers: Mapping[str, Any] = model(**inputs)
+    except Exception as error:
+        raise UnsupportedCheckpoint(f"{class_of(model)} does not run on {what}: {first_line(error)}") from error
+    return answers
 
 
 def class_of(module: Any) -> str:

@@ -16,10 +16,11 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
-from onnxpress_exporter.inputs.base import class_of, copy_processor_files, shaped
-from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
-from onnxpress_exporter.source.image_processors import load_image_processor, read_image_processor
+from onnxpress_exporter.inputs.base import answers_of, class_of, copy_processor_files, shaped
+from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.image_processors import read_image_processor
 from onnxpress_exporter.source.load_arguments import LoadArguments
+from onnxpress_exporter.source.processors import load_image_processor
 from onnxpress_exporter.tasks.row import ExportTask, Tower
 
 _BATCH = "batch"
@@ -107,24 +108,9 @@ def examples(settings: ImageSettings, size: tuple[int, int], rows: int = _ROWS) 
 
 
 def _answers(model: Any, settings: ImageSettings, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a model answers.
-
-    Raises:
-        UnsupportedCheckpoint: it does not.
-    """
-    import torch
-
-    try:
-        with torch.no_grad():
-            answers: Mapping[str, Any] = model(**inputs)
-    except Exception as error:
-        size = output_size(settings)
-        shape = " x ".join(map(str, size)) if size else "of any size"
-        raise UnsupportedCheckpoint(
-            f"{class_of(model)} does not run on pictures as its image processor makes them ({shape}): "
-            f"{first_line(error)}"
-        ) from error
-    return answers
+    size = output_size(settings)
+    shape = " x ".join(map(str, size)) if size else "of any size"
+    return answers_of(model, inputs, f"pictures as its image processor makes them ({shape})")
 
 
 def _heeds_mask(model: Any, settings: ImageSettings) -> bool:

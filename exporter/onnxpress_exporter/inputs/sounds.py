@@ -21,11 +21,12 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.gate.probe import Check
 from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
-from onnxpress_exporter.inputs.base import class_of, copy_processor_files, shaped
+from onnxpress_exporter.inputs.base import answers_of, class_of, copy_processor_files, shaped
 from onnxpress_exporter.judging.sounds import voice
-from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
-from onnxpress_exporter.source.feature_extractors import load_feature_extractor, read_feature_extractor
+from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.feature_extractors import read_feature_extractor
 from onnxpress_exporter.source.load_arguments import LoadArguments
+from onnxpress_exporter.source.processors import load_feature_extractor
 from onnxpress_exporter.tasks.row import ExportTask, Tower
 
 _BATCH, _TIME = "batch", "time"
@@ -130,23 +131,8 @@ def _arrays(settings: SoundSettings, sounds: list[Any]) -> dict[str, Any]:
 
 
 def _answers(model: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a model answers.
-
-    Raises:
-        UnsupportedCheckpoint: it does not.
-    """
-    import torch
-
-    try:
-        with torch.no_grad():
-            answers: Mapping[str, Any] = model(**inputs)
-    except Exception as error:
-        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in inputs.items())
-        raise UnsupportedCheckpoint(
-            f"{class_of(model)} does not run on sounds as its feature extractor makes them ({shapes}): "
-            f"{first_line(error)}"
-        ) from error
-    return answers
+    shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in inputs.items())
+    return answers_of(model, inputs, f"sounds as its feature extractor makes them ({shapes})")
 
 
 def read_sounds(checkpoint: Checkpoint, arguments: LoadArguments) -> SoundInputs:

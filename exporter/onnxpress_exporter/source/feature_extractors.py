@@ -4,7 +4,6 @@ that its file happens to hold. What was read is compared with the class itself o
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,7 +30,6 @@ from onnxpress.format.sounds import (
 )
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
 from onnxpress_exporter.judging.sounds import voice
-from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 
 #: Largest difference of a number of features, which are about 1 in size.
 _ERROR = 1e-4
@@ -49,27 +47,6 @@ _KALDI_FLOOR = 1.192092955078125e-07
 _AT_RANDOM = ("ClapFeatureExtractor",)
 
 Extractor = Any
-
-
-def load_feature_extractor(checkpoint: Checkpoint) -> Extractor:
-    """The checkpoint's feature extractor.
-
-    Raises:
-        UnsupportedCheckpoint: there is none that transformers can load.
-    """
-    from transformers import AutoFeatureExtractor
-
-    try:
-        loader: Any = AutoFeatureExtractor  # its methods are not typed
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of bands without a frequency, which its models were trained with
-            return loader.from_pretrained(
-                checkpoint.model_folder, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
-            )
-    except Exception as error:
-        raise UnsupportedCheckpoint(
-            f"transformers cannot load the feature extractor of {checkpoint.model_folder}: {first_line(error)}"
-        ) from error
 
 
 def read_feature_extractor(extractor: Extractor) -> SoundSettings:

@@ -43,7 +43,7 @@ from onnxpress.format.pictures import (
 from onnxpress.image.sizes import near, up_to_multiple
 from onnxpress.image.transform import Transform
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
-from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
+from onnxpress_exporter.source.checkpoint import first_line
 
 #: What a class may not override unless READERS knows it.
 _METHODS = (
@@ -67,28 +67,6 @@ _YOLOS_MULTIPLE = 16
 _VILT_SHAPE = 1333 / 800
 
 Attributes = Any
-
-
-def load_image_processor(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's processor, of the classes that are built on Pillow.
-
-    Raises:
-        UnsupportedCheckpoint: there is none, or transformers cannot load it without torchvision.
-    """
-    from transformers import AutoImageProcessor
-
-    try:
-        loader: Any = AutoImageProcessor  # its methods are not typed
-        return loader.from_pretrained(
-            checkpoint.model_folder,
-            backend="pil",
-            trust_remote_code=checkpoint.trust_remote_code,
-            local_files_only=True,
-        )
-    except Exception as error:
-        raise UnsupportedCheckpoint(
-            f"transformers cannot load the image processor of {checkpoint.model_folder}: {first_line(error)}"
-        ) from error
 
 
 def read_image_processor(processor: Any) -> ImageSettings:

@@ -17,7 +17,7 @@ from onnxpress_exporter.judging.map_files import label_map
 from onnxpress_exporter.judging.maps import compare_segments, segments_beside_others
 from onnxpress_exporter.judging.metrics import SEGMENTS, Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
-from onnxpress_exporter.source.image_processors import load_image_processor
+from onnxpress_exporter.source.processors import load_image_processor
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
 

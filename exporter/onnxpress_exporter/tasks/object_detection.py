@@ -23,7 +23,7 @@ from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.metrics import FOUND, Evaluation
 from onnxpress_exporter.judging.right_boxes import right_boxes
 from onnxpress_exporter.source.checkpoint import Checkpoint
-from onnxpress_exporter.source.image_processors import load_image_processor
+from onnxpress_exporter.source.processors import load_image_processor
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
 
