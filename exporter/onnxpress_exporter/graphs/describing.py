@@ -13,10 +13,10 @@ from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import TraceError, UnsupportedCheckpoint
-from onnxpress_exporter.graphs.names import CROSS_DECODER, ENCODER, TEXT_MASK
+from onnxpress_exporter.graphs.names import CROSS_DECODER, ENCODER
 from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.graphs.trace import trace
-from onnxpress_exporter.graphs.traced_cache.cache import first_line, growing, pairs_of
+from onnxpress_exporter.graphs.traced_cache.cache import first_line, pairs_of
 from onnxpress_exporter.graphs.traced_cache.modules import (
     Tensors,
     Wrapper,
@@ -110,20 +110,12 @@ class _Writes(Wrapper):
     """Takes and returns what `cross_decoder_spec` says, as the decoder of a text's encoder does."""
 
     def forward(self, **tensors: torch.Tensor) -> Tensors:
-        ids, mask = tensors["input_ids"], tensors[TEXT_MASK]
-        written, seen = self._past(tensors, "decoder."), self._past(tensors, "encoder.")
-        # The rows of a picture stand side by side.
-        of_row = torch.arange(ids.shape[0]) * mask.shape[0] // ids.shape[0]
-        seen = [(keys.index_select(0, of_row), values.index_select(0, of_row)) for keys, values in seen]
-        cache = EncoderDecoderCache(growing(written), growing(seen))
-        cache.is_updated = dict.fromkeys(range(self.layers), True)
-        # Only its shape is looked at: what the decoder would make of it is in the cache.
-        unread = torch.zeros(ids.shape[0], mask.shape[1], self.config.hidden_size)
+        cache, mask, unread = self._read_before(tensors, self.config.hidden_size)
         with chosen_scores(self.checkpoint, tensors["logits_to_keep"]) as chosen:
             outputs = self.checkpoint(
-                input_ids=ids,
+                input_ids=tensors["input_ids"],
                 encoder_hidden_states=unread,
-                encoder_attention_mask=mask.index_select(0, of_row),
+                encoder_attention_mask=mask,
                 past_key_values=cache,
                 use_cache=True,
             )

@@ -44,6 +44,19 @@ class Wrapper(torch.nn.Module):
         names = [past_names(layer, part) for layer in range(self.layers)]
         return [(tensors.pop(key), tensors.pop(value)) for key, value in names]
 
+    def _read_before(self, tensors: Tensors, width: int) -> tuple[EncoderDecoderCache, torch.Tensor, torch.Tensor]:
+        """What a step of rows goes on from: the cache; int64 (rows, places), the mask of what was read; and float32
+        (rows, places, width), of which only the shape is looked at: what the decoder would make of it is in the cache.
+        """
+        written, seen = self._past(tensors, "decoder."), self._past(tensors, "encoder.")
+        rows, mask = tensors["input_ids"].shape[0], tensors[TEXT_MASK]
+        # The rows of a text, or of a picture, stand side by side.
+        of_row = torch.arange(rows) * mask.shape[0] // rows
+        seen = [(keys.index_select(0, of_row), values.index_select(0, of_row)) for keys, values in seen]
+        cache = EncoderDecoderCache(growing(written), growing(seen))
+        cache.is_updated = dict.fromkeys(range(self.layers), True)
+        return cache, mask.index_select(0, of_row), torch.zeros(rows, mask.shape[1], width)
+
 
 class Decoder(Wrapper):
     """Takes and returns what `decoder_spec` says; a mask is not needed where no row has padding.
@@ -91,21 +104,13 @@ class CrossDecoder(Wrapper):
     """Takes and returns what `cross_decoder_spec` says."""
 
     def forward(self, **tensors: torch.Tensor) -> Tensors:
-        ids, mask = tensors["input_ids"], tensors[TEXT_MASK]
-        written, text = self._past(tensors, "decoder."), self._past(tensors, "encoder.")
-        # The rows of a text stand side by side.
-        of_row = torch.arange(ids.shape[0]) * mask.shape[0] // ids.shape[0]
-        text = [(keys.index_select(0, of_row), values.index_select(0, of_row)) for keys, values in text]
-        cache = EncoderDecoderCache(growing(written), growing(text))
-        cache.is_updated = dict.fromkeys(range(self.layers), True)
-        # Only its shape is looked at: what the decoder would make of it is in the cache.
         width = self.config.get_text_config(decoder=True).hidden_size
-        unread = torch.zeros(ids.shape[0], mask.shape[1], width)
+        cache, mask, unread = self._read_before(tensors, width)
         with chosen_scores(self.checkpoint, tensors["logits_to_keep"]) as chosen:
             outputs = self.checkpoint(
                 encoder_outputs=_TextRead(last_hidden_state=unread),
-                attention_mask=mask.index_select(0, of_row),
-                decoder_input_ids=ids,
+                attention_mask=mask,
+                decoder_input_ids=tensors["input_ids"],
                 past_key_values=cache,
                 use_cache=True,
             )
