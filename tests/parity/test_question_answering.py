@@ -142,18 +142,18 @@ def test_any_text_against_the_model_itself(
         answers, null = theirs(question, context)
         obtained = pipe(question=question, context=context)
         assert context[obtained["start"] : obtained["end"]] == obtained["answer"]
-        best = max((one["score"] for one in answers.values()), default=0.0)
+        best = max((entry["score"] for entry in answers.values()), default=0.0)
         assert obtained["score"] == pytest.approx(best, abs=SCORE)
         if answers:
             assert answers[obtained["answer"].lower()]["score"] == pytest.approx(best, abs=SCORE)
         impossible = pipe(question=question, context=context, handle_impossible_answer=True, top_k=1000)
         entries = impossible if isinstance(impossible, list) else [impossible]
         # A long context may have a thousand answers that are all likelier than none.
-        least = min(one["score"] for one in entries) if len(entries) == 1000 else 0.0
-        empty = [one["score"] for one in entries if one["answer"] == ""]
+        least = min(entry["score"] for entry in entries) if len(entries) == 1000 else 0.0
+        empty = [entry["score"] for entry in entries if entry["answer"] == ""]
         assert pytest.approx(null, abs=SCORE) in empty or least >= null - SCORE > 0
-        for one in entries:
-            assert context[one["start"] : one["end"]] == one["answer"]
+        for entry in entries:
+            assert context[entry["start"] : entry["end"]] == entry["answer"]
 
     check()
 
