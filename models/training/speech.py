@@ -67,9 +67,7 @@ class _Event(ctypes.Structure):
     )
 
 
-_CALLBACK = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 class Synthesizer:
@@ -83,7 +81,7 @@ class Synthesizer:
         self._callback = _CALLBACK(self._hear)  # kept: the library holds no reference
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _hear(self, wave: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]") -> int:
+    def _hear(self, wave: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
         if wave and count > 0:
             self._blocks.append(np.ctypeslib.as_array(wave, (count,)).copy())
         place = 0

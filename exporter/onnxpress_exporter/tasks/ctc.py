@@ -35,9 +35,10 @@ def _shown(checkpoint: Checkpoint, model: Any) -> int:
     import torch
 
     settings = read_feature_extractor(load_feature_extractor(checkpoint))
-    transform, counts = SoundTransform(settings), []
+    transform = SoundTransform(settings)
+    counts: list[int] = []
     for seconds in _SECONDS:
         sound = np.random.default_rng(0).normal(0, 0.1, seconds * settings.rate).astype(np.float32)
         with torch.no_grad():
-            counts.append(model(torch.from_numpy(transform(sound).values)[None]).logits.shape[1])
+            counts.append(int(model(torch.from_numpy(transform(sound).values)[None]).logits.shape[1]))
     return round((_SECONDS[1] - _SECONDS[0]) * settings.rate / (counts[1] - counts[0]))

@@ -37,6 +37,4 @@ def align(log_probabilities: NDArray[np.floating], ids: Sequence[int], blank: in
         path[moment] = state
         state -= int(steps[moment, state])
     places = 2 * np.arange(len(ids)) + 1
-    return Tokens(
-        np.array(ids, np.int64), np.searchsorted(path, places), np.searchsorted(path, places, side="right")
-    )
+    return Tokens(np.array(ids, np.int64), np.searchsorted(path, places), np.searchsorted(path, places, side="right"))

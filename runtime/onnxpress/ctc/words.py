@@ -1,4 +1,4 @@
-"""What may be written, and how likely words follow words: a list of words, and an n-gram model from a file in ARPA form.
+"""What may be written, and how likely words follow words: a list of words, and an n-gram model of a file in ARPA form.
 
 Files are a caller's: they are read without trust, and a fault in one is named with its line.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,12 +148,12 @@ def _lines(path: Path) -> Iterator[str]:
             first = file.read(len(_KENLM))
         if first == _KENLM:
             raise InputError(
-                f"{path} is a binary file of KenLM, which only that library reads. Pass the .arpa file that it was built "
-                "of, or write one with lmplz."
+                f"{path} is a binary file of KenLM, which only that library reads. Pass the .arpa file that it was "
+                "built of, or write one with lmplz."
             )
         zipped = first.startswith(b"\x1f\x8b")
         with gzip.open(path, "rt", encoding="utf-8") if zipped else path.open(encoding="utf-8") as lines:
             while line := lines.readline(_MAX_LINE):
                 yield line
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{path} cannot be read as text: {str(error)[:120]}") from error

@@ -112,9 +112,9 @@ class TokenizerSettings:
     `target`: the tokenizer of the target side, which decodes, where that side has a vocabulary of its own.
     `named_tokens`: what chat templates know by other names than KIND_token, or as other texts. `vocabulary`: rows of
     the model's table of tokens, so that ids from there on mean nothing to it; None: not known. `boxes`: of a model that
-    is told where words stand; None: it is not. `blank`: of a model that answers a token for each moment of a sound (CTC),
-    the id of the token that stands for none: neighbours of one id are one token, and blanks are left out; None: of other
-    models.
+    is told where words stand; None: it is not. `blank`: of a model that answers a token for each moment of a sound
+    (CTC), the id of the token that stands for none: neighbours of one id are one token, and blanks are left out; None:
+    of other models.
     """
 
     file: str

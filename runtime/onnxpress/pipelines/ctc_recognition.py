@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -21,7 +22,7 @@ from onnxpress.format.processors import PIECE_SPACE
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, one_sound
+from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
 from onnxpress.samples import Batch
 
 #: Longer sounds are heard in windows, unless a call says otherwise: attention takes the square of a length in memory.
@@ -177,7 +178,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
         self._samples_of_moment, self._blank = samples, blank
 
     def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        return super().__call__(one_sound(inputs), **options)
+        return super().__call__(sounds_of(inputs, options), **options)
 
     def check(self, options: CtcOptions) -> None:
         windows_of(int(1e9), self.processor.settings.rate, self._samples_of_moment, options)
@@ -217,10 +218,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
 
     def _chunks(self, tokens: Tokens, *, by_word: bool) -> Iterator[Chunk]:
         texts = [self._names[number] if number < len(self._names) else "" for number in tokens.ids.tolist()]
-        if by_word:
-            places = self._words(tokens)
-        else:
-            places = [slice(place, place + 1) for place in range(len(texts))]
+        places = self._words(tokens) if by_word else [slice(place, place + 1) for place in range(len(texts))]
         rate, samples = self.processor.settings.rate, self._samples_of_moment
         for place in places:
             start, end = int(tokens.starts[place][0]), int(tokens.ends[place][-1])
@@ -233,7 +231,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
             return words_of(np.isin(tokens.ids, sorted(alphabet.delimits)))
         begins = np.flatnonzero(np.isin(tokens.ids, sorted(alphabet.begins))).tolist()
         edges = sorted({0, *begins, len(tokens.ids)})
-        return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        return [slice(a, b) for a, b in pairwise(edges)]
 
     @cached_property
     def _names(self) -> list[str]:
@@ -258,7 +256,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
     @cached_property
     def _without_text(self) -> list[int]:
         """Tokens that beams do not write: special ones, and rows of scores without a token."""
-        tokens = next(axis for axis in self.graph.outputs[0].axes[::-1])
+        tokens = self.graph.outputs[0].axes[-1]
         rows = range(len(self._names), tokens) if isinstance(tokens, int) else ()
         special = self._text.special_ids() - {self._blank} - self._alphabet.delimits
         return sorted({*special, *rows})

@@ -90,7 +90,8 @@ def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice
 
         def opened(name: str) -> Pipeline[Any, Any]:
             form = choose_form(artifact.manifest.variants[name], provider_of(place).family)
-            return row.load(artifact.manifest)(_load(row, artifact, Choice(name, "it is timed", form), place, asked), {})
+            loaded = _load(row, artifact, Choice(name, "it is timed", form), place, asked)
+            return row.load(artifact.manifest)(loaded, {})
 
         measured = times_here(row, artifact.manifest, place, asked.threads, opened)
     return choose(artifact.manifest, asked.precision, place, measured=measured)

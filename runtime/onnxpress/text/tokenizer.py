@@ -202,7 +202,7 @@ class Tokenizer:
         if self.target is not self:
             return self.target.decode(ids, skip_special_tokens=skip_special_tokens, cleans_up=cleans_up)
         if (blank := self.settings.blank) is not None:
-            if self._pieces is not None:  # transformers leaves special tokens out of the moments, Rust out of the tokens
+            if self._pieces is not None:  # here transformers leaves special tokens out of the moments, not of the text
                 skipped = self.special_ids() if skip_special_tokens else ()
                 ids = [number for number in self._pieces.known(ids) if number not in skipped]
             ids = collapsed(ids, blank, group=group_tokens)

@@ -25,8 +25,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A slow tokenizer, ready to be written. `target`: the other side, where it has a vocabulary of its own. `blank`: the
-    id of CTC's blank, where it decodes moments."""
+    """A slow tokenizer, ready to be written. `target`: the other side, where it has a vocabulary of its own. `blank`:
+    the id of CTC's blank, where it decodes moments."""
 
     source: Side
     target: Side | None = None
