@@ -135,7 +135,7 @@ def speak(number: int) -> Spoken:
         _GAP: int(generator.choice([0, 0, 1, 4, 10])),
     }
     voice = VOICES[generator.integers(len(VOICES))]
-    spoken = _told(generator, settings, voice)
+    spoken = _with_times(generator, settings, voice)
     before, after = (int(count) * RATE // 10 for count in generator.integers(*_SILENCES, 2))
     samples = np.pad(spoken.samples, (before, after))
     noise = _noise(generator, len(samples)) * generator.uniform(*_NOISES) * spoken.samples.std() * 3
@@ -146,7 +146,7 @@ def speak(number: int) -> Spoken:
     return Spoken(mixed.astype(np.float32), spoken.text, times)
 
 
-def _told(generator: np.random.Generator, settings: Mapping[int, int], voice: str) -> Spoken:
+def _with_times(generator: np.random.Generator, settings: Mapping[int, int], voice: str) -> Spoken:
     """Words, all of which have their times: some that stand together espeak says as one."""
     while True:
         words = [WORDS[place] for place in generator.integers(0, len(WORDS), generator.integers(*_LENGTHS))]

@@ -86,8 +86,8 @@ def test_language_decides_between_words_that_sound_alike(tmp_path: Path) -> None
             "\n\\data\\\nngram 1=5\nngram 2=1\n\n\\1-grams:\n-99\t<s>\t-0.3\n-1\t</s>\n-2\t<unk>\n"
             f"-0.5\t{likely}\t-0.3\n-1.5\t{other}\n\n\\2-grams:\n-0.1\t<s> {likely}\n\n\\end\\\n"
         )
-        found = search(even, ALPHABET, Search(width=8, language=read_arpa(file)))
-        assert [ALPHABET.texts[token] for token in found] == [likely]
+        row = search(even, ALPHABET, Search(width=8, language=read_arpa(file)))
+        assert [ALPHABET.texts[token] for token in row] == [likely]
 
 
 def test_an_ngram_model_backs_off_as_arpa_says() -> None:

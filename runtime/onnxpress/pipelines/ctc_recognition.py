@@ -12,7 +12,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.audio.opening import open_sound
+from onnxpress.audio.opening import MAX_SAMPLES, open_sound
 from onnxpress.ctc.alignment import align
 from onnxpress.ctc.beams import Alphabet, Search, search
 from onnxpress.ctc.frames import Tokens, tokens_of, words_of
@@ -22,17 +22,9 @@ from onnxpress.format.processors import PIECE_SPACE
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.sound_windows import SoundWindow, check_lengths, windows_of
 from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
 from onnxpress.samples import Batch
-
-#: Longer sounds are heard in windows, unless a call says otherwise: attention takes the square of a length in memory.
-LONG_SECONDS = 60.0
-
-#: The windows of longer sounds; of each, this much at both ends is only heard for what is between.
-_WINDOW_SECONDS, _MARGIN_SECONDS = 30.0, 5.0
-
-#: Of the length of windows that a call asks for, what is a margin where it does not say; transformers' own.
-_MARGIN_OF_WINDOW = 6
 
 #: Rows that beams keep where there is a list of words or a language and the call does not say.
 _USUAL_WIDTH = 32
@@ -74,8 +66,7 @@ class CtcOptions(SoundOptions):
             raise InputError(
                 f"return_timestamps is {self.return_timestamps!r}; of a CTC model it may be 'char' or 'word'."
             )
-        if self.chunk_length_s is not None and not _seconds(self.chunk_length_s):
-            raise InputError(f"chunk_length_s is {self.chunk_length_s!r}; it must be a number of seconds, or None.")
+        check_lengths(self.chunk_length_s, self.stride_length_s)
         if self.beam_width is not None and not (type(self.beam_width) is int and 1 <= self.beam_width <= 10_000):
             raise InputError(f"beam_width is {self.beam_width!r}; it must be a number from 1 to 10000, or None.")
         if self.beam_width == 1 and (self.words is not None or self.language_model is not None):
@@ -84,78 +75,6 @@ class CtcOptions(SoundOptions):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
                 raise InputError(f"{name} is {value!r}; it must be a number.")
-
-    @property
-    def margins(self) -> tuple[float, float]:
-        """Seconds on the left and the right of a window."""
-        stride = self.stride_length_s
-        if stride is None:
-            stride = (self.chunk_length_s or 0.0) / _MARGIN_OF_WINDOW
-        left, right = (stride, stride) if _seconds(stride) else _pair(stride)
-        return float(left), float(right)
-
-
-def _seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
-
-
-def _pair(stride: Any) -> tuple[float, float]:
-    if isinstance(stride, (list, tuple)) and len(stride) == 2 and all(map(_seconds, stride)):
-        return stride[0], stride[1]
-    raise InputError(f"stride_length_s is {stride!r}; it must be a number of seconds, or two: (left, right).")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Samples [start, stop) of a sound, of which `left` and `right` are only heard for what is between."""
-
-    start: int
-    stop: int
-    left: int
-    right: int
-
-    def moments(self, samples_of_moment: int) -> slice:
-        """The moments that count, as transformers rounds them (`rescale_stride`)."""
-        length = self.stop - self.start
-        count = round(length * (1 / samples_of_moment))
-        left, right = (round(margin / length * count) for margin in (self.left, self.right))
-        return slice(left, count - right)
-
-
-def windows_of(samples: int, rate: int, step: int, options: CtcOptions) -> list[Window]:
-    """The windows that a sound is heard in, as transformers cuts it; one that is the whole sound, where it is not cut.
-
-    Args:
-        samples: of the sound.
-        rate: of them, a second.
-        step: what windows and margins are multiples of, in samples.
-
-    Raises:
-        InputError: the margins leave nothing of a window.
-    """
-    length, margins = options.chunk_length_s, options.margins
-    if length is None and samples > LONG_SECONDS * rate:
-        length = _WINDOW_SECONDS
-        margins = margins if options.stride_length_s is not None else (_MARGIN_SECONDS, _MARGIN_SECONDS)
-    if not length:
-        return [Window(0, samples, 0, 0)]
-    whole, left, right = (round(seconds * rate / step) * step for seconds in (length, *margins))
-    if whole <= left + right:
-        raise InputError(
-            f"stride_length_s leaves nothing of a window of {length:g} seconds: {margins[0]:g} and {margins[1]:g}."
-        )
-    return list(_windows(samples, whole, left, right))
-
-
-def _windows(samples: int, whole: int, left: int, right: int) -> Iterator[Window]:
-    for start in range(0, samples, whole - left - right):
-        stop = min(start + whole, samples)
-        last = start + whole >= samples
-        margin = 0 if start == 0 else left
-        if stop - start > margin:
-            yield Window(start, stop, margin, 0 if last else right)
-        if last:
-            break
 
 
 class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
@@ -181,13 +100,12 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
         return super().__call__(sounds_of(inputs, options), **options)
 
     def check(self, options: CtcOptions) -> None:
-        windows_of(int(1e9), self.processor.settings.rate, self._samples_of_moment, options)
+        self._windows(MAX_SAMPLES, options)
         self._search(options)
 
-    def prepare(self, item: Any, options: CtcOptions) -> Prepared[list[Window]]:
-        rate = self.processor.settings.rate
-        samples = open_sound(item, rate, options.channel)
-        windows = windows_of(len(samples), rate, self._samples_of_moment, options)
+    def prepare(self, item: Any, options: CtcOptions) -> Prepared[list[SoundWindow]]:
+        samples = open_sound(item, self.processor.settings.rate, options.channel)
+        windows = self._windows(len(samples), options)
         parts = tuple(self.processor.heard(samples[window.start : window.stop]) for window in windows)
         return Prepared(parts, windows)
 
@@ -198,7 +116,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
             return list(logits.argmax(axis=-1))
         return list(_log_softmax(logits))
 
-    def finish(self, context: list[Window], values: list[Any], options: CtcOptions) -> Transcript:
+    def finish(self, context: list[SoundWindow], values: list[Any], options: CtcOptions) -> Transcript:
         if len(context) > 1 or options.chunk_length_s:
             values = [
                 value[window.moments(self._samples_of_moment)] for window, value in zip(context, values, strict=True)
@@ -215,6 +133,10 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
         if not options.return_timestamps:
             return Transcript(text=text)
         return Transcript(text=text, chunks=list(self._chunks(tokens, by_word=options.return_timestamps == "word")))
+
+    def _windows(self, samples: int, options: CtcOptions) -> list[SoundWindow]:
+        rate = self.processor.settings.rate
+        return windows_of(samples, rate, self._samples_of_moment, options.chunk_length_s, options.stride_length_s)
 
     def _chunks(self, tokens: Tokens, *, by_word: bool) -> Iterator[Chunk]:
         texts = [self._names[number] if number < len(self._names) else "" for number in tokens.ids.tolist()]
