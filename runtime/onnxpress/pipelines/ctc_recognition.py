@@ -100,12 +100,12 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
         return super().__call__(sounds_of(inputs, options), **options)
 
     def check(self, options: CtcOptions) -> None:
-        self._windows(MAX_SAMPLES, options)
+        self._cut(MAX_SAMPLES, options)
         self._search(options)
 
     def prepare(self, item: Any, options: CtcOptions) -> Prepared[list[SoundWindow]]:
         samples = open_sound(item, self.processor.settings.rate, options.channel)
-        windows = self._windows(len(samples), options)
+        windows = self._cut(len(samples), options)
         parts = tuple(self.processor.heard(samples[window.start : window.stop]) for window in windows)
         return Prepared(parts, windows)
 
@@ -134,7 +134,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
             return Transcript(text=text)
         return Transcript(text=text, chunks=list(self._chunks(tokens, by_word=options.return_timestamps == "word")))
 
-    def _windows(self, samples: int, options: CtcOptions) -> list[SoundWindow]:
+    def _cut(self, samples: int, options: CtcOptions) -> list[SoundWindow]:
         rate = self.processor.settings.rate
         return windows_of(samples, rate, self._samples_of_moment, options.chunk_length_s, options.stride_length_s)
 
