@@ -32,7 +32,7 @@ from onnxpress_exporter.judging.items import calibration_items, calibration_text
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
 from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
-from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks import row_of
 
 #: Largest error of a graph that takes vectors, as a fraction of its output's range.
 HEAD_ERROR = 1e-4
@@ -70,7 +70,7 @@ class AnswersGate:
         self.rows = None if evaluation is None else evaluation.name
         self._heads = {name: info for name, info in manifest.graphs.items() if info.role == "head"}
         self._tokenizer = tokenizer
-        self._task = TASKS[manifest.task]
+        self._task = row_of(manifest)
         self._reference = reference
         self._evaluation = evaluation
         self._readers = tuple(

@@ -18,8 +18,6 @@ SOUNDS = ("audio", "sound", "speech", "file", "path")
 #: Pictures that hold a number for each pixel of another.
 LABEL_MAPS = ("mask", "label", "labels", "annotation", "segmentation", "segmentation_mask", "semantic_segmentation")
 DEPTH_MAPS = ("depth", "depth_map", "target")
-#: What is said in a recording.
-SAID = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription", "target", "label")
 TEXTS = ("text", "sentence", "content", "review", "comment", "tweet", "document", "query")
 
 #: Name of the first text of a pair -> the second one's beside it.

@@ -211,25 +211,20 @@ def _written(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
 
 
 def _read(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
-    """[{"generated_text": str}, ...] for each picture, the first of several."""
-    return _recognized([str(answer[0]["generated_text"]) for answer in answers], targets)
+    """[{"generated_text": str}, ...] for each picture, the first of several. The share of texts that are the target,
+    spaces aside; and 1 less the letters, and the words, to insert, remove or replace over those of all targets, at
+    least 0: what is told of recognized text as character and word error rate."""
+    texts = [" ".join(str(answer[0]["generated_text"]).split()) for answer in answers]
+    return _recognized(texts, [" ".join(target.split()) for target in targets])
 
 
-def _heard(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
-    """{"text": str} for each recording. Case and punctuation do not count, except for apostrophes: of many corpora the
-    right texts have neither."""
-    return _recognized([_spoken(answer["text"]) for answer in answers], [_spoken(target) for target in targets])
+def _transcribed(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """{"text": str} for each sound: as `_read`, of words alone, in lower case: who speaks says no comma."""
+    texts = [" ".join(words_of(str(answer["text"]))) for answer in answers]
+    return _recognized(texts, [" ".join(words_of(target)) for target in targets])
 
 
-def _spoken(text: str) -> str:
-    return " ".join(re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.casefold())).replace("’", "'")
-
-
-def _recognized(texts: Sequence[str], targets: Sequence[str]) -> Figures:
-    """The share of texts that are the target, spaces aside; and 1 less the letters, and the words, to insert, remove or
-    replace over those of all targets, at least 0: what is told of recognized text as character and word error rate."""
-    texts = [" ".join(text.split()) for text in texts]
-    wanted = [" ".join(target.split()) for target in targets]
+def _recognized(texts: Sequence[str], wanted: Sequence[str]) -> Figures:
     pairs = list(zip(texts, wanted, strict=True))
     letters = sum(edit_distance(text, right) for text, right in pairs) / max(sum(map(len, wanted)), 1)
     words = sum(edit_distance(text.split(), right.split()) for text, right in pairs)
@@ -296,7 +291,6 @@ FOUND = Scorer(("mAP", "mAP@.5"), average_precision)
 DOCUMENT = Scorer(("exact match", "ANLS"), _found_in_document)
 DEPTHS = Scorer(("1 - abs-rel", "within 1.25"), score_depths)
 ENTITIES = Scorer(("entity F1",), _entities)
-HEARD = Scorer(("exact match", "character accuracy", "word accuracy"), _heard)
 LABEL = Scorer(("accuracy", "F1 macro"), _one_label)
 #: Whose answers are not a pipeline's: which tokens of a given text a model would have written itself.
 NEXT_TOKENS = Scorer(("token accuracy",), _next_tokens)
@@ -306,12 +300,13 @@ READ = Scorer(("exact match", "character accuracy", "word accuracy"), _read)
 SEGMENTS = Scorer(("mean IoU", "pixel accuracy"), score_segments)
 SEVERAL_LABELS = Scorer(("F1 micro",), _several_labels)
 SIMILARITY = Scorer(("Spearman",), _similarity)
+TRANSCRIBED = Scorer(READ.names, _transcribed)
 WORD = Scorer(("accuracy",), _words)
 WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
 SCORERS = (
     *(ANSWERS, BEST_LABEL, ENTITIES, FOUND, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
-    *(ANSWER, DEPTHS, DOCUMENT, HEARD, READ, SEGMENTS, WRITTEN),
+    *(ANSWER, DEPTHS, DOCUMENT, READ, SEGMENTS, TRANSCRIBED, WRITTEN),
 )
 
 #: The names of all figures.

@@ -1,4 +1,4 @@
-"""automatic-speech-recognition: what is said in a recording."""
+"""automatic-speech-recognition: what is said in a sound."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ from collections.abc import Mapping, Sequence
 from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
-from onnxpress_exporter.judging.columns import SAID, SOUNDS
+from onnxpress_exporter.judging.columns import SOUNDS
 from onnxpress_exporter.judging.figures import batch_disagreement, compare_heard
 from onnxpress_exporter.judging.items import plain_items
-from onnxpress_exporter.judging.metrics import HEARD, Evaluation
+from onnxpress_exporter.judging.metrics import TRANSCRIBED, Evaluation
 from onnxpress_exporter.tasks.ctc import CTC, moment_logits, moments
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
 
+#: What is said in a sound, in the datasets of the Hub.
+SAID = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription", "target")
 
-def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
-    sounds, targets = [cells.sound(row["audio"]) for row in rows], [cells.text(row["text"], empty=True) for row in rows]
-    return Evaluation(name, HEARD, sounds, targets)
 
+def evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
+    """Evaluate what is heard against the right texts."""
+    sounds, targets = [cells.sound(row["audio"]) for row in rows], [cells.text(row["text"]) for row in rows]
+    greedy = {"generate_kwargs": {"num_beams": 1}} if manifest.generation is not None else {}
+    return Evaluation(name, TRANSCRIBED, sounds, targets, greedy)
+
+
+#: How labelled rows are laid out, of every head.
+METRIC = Metric(({"audio": SOUNDS, "text": SAID},), evaluation)
 
 AUTOMATIC_SPEECH_RECOGNITION = ExportTask(
     name="automatic-speech-recognition",
@@ -31,5 +39,5 @@ AUTOMATIC_SPEECH_RECOGNITION = ExportTask(
     items=plain_items,
     compare=compare_heard,
     beside_others=batch_disagreement(compare_heard),
-    metric=Metric(({"audio": SOUNDS, "text": SAID},), _evaluation),
+    metric=METRIC,
 )
