@@ -13,7 +13,7 @@ from training.transcribing import BLANK, TOKENS, Frames, judge, tokenizer, train
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertForCTC
 from transformers.pipelines import pipeline
 
-_SCHEDULE = Schedule(steps=1_000, batch_rows=24, learning_rate=2e-3)
+_SCHEDULE = Schedule(steps=1_000, batch_rows=22, learning_rate=2e-3)
 
 #: Bands of a frame of 10 ms, of which two are one.
 _BANDS = 80
