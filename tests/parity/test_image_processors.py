@@ -18,8 +18,9 @@ from transformers.image_utils import load_image
 from onnxpress.errors import InputError
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
+from onnxpress.layouts.picture_files.readers import READERS
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.source.image_processors import READERS, overridden, read_image_processor
+from onnxpress_exporter.source.image_processors import overridden, read_image_processor
 from tests.fixtures.image_processors import classes, page
 
 PAGE = Path(__file__).parents[2] / "docs/image-processors.md"

@@ -17,6 +17,7 @@ from onnxpress.pipelines.candidates import check_labels, hypotheses_of, labels_o
 from onnxpress.pipelines.class_scores import FUNCTIONS, Classification
 from onnxpress.pipelines.inputs import is_stream, items_of, listed
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.pair_measuring import compares, measured
 from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
 from onnxpress.pipelines.suitable import pair_scores
 from onnxpress.pipelines.text_tower import TextTower
@@ -65,6 +66,10 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
         super().__init__(model, options)
         self._texts = TextTower(model)
         self._pairs = pair_scores(self.manifest)
+        if self._pairs.scale is None and compares(self.graph):
+            self._pairs = measured(
+                *(self._pairs, self.session, self.graph_name, self.answer_name, self._texts, self.processor)
+            )
 
     def __call__(  # type: ignore[override]  # `inputs` is `image` in transformers
         self, image: Any = None, candidate_labels: Any = None, **options: Any
