@@ -85,9 +85,7 @@ def segmentation_of(files: Files, face: Face, config: Mapping[str, Any]) -> Segm
     return family.settings
 
 
-def labelled(
-    face: Face, detection: DetectionSettings | None, segmentation: SegmentationSettings | None
-) -> int | None:
+def labelled(face: Face, detection: DetectionSettings | None, segmentation: SegmentationSettings | None) -> int | None:
     """How many of a graph's scores are those of a label: where a softmax has one of nothing, all but that."""
     of_nothing = detection is not None and detection.scores == "softmax"
     of_nothing |= segmentation is not None and segmentation.answers == "queries"

@@ -65,10 +65,11 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
         self._texts = TextTower(model)
-        self._pairs = pair_scores(self.manifest)
-        if self._pairs.scale is None and compares(self.graph):
-            self._pairs = measured(
-                *(self._pairs, self.session, self.graph_name, self.answer_name, self._texts, self.processor)
+        #: How texts and pictures are compared; of a graph that compares them itself, as it was found to do.
+        self.pairs = pair_scores(self.manifest)
+        if self.pairs.scale is None and compares(self.graph):
+            self.pairs = measured(
+                *(self.pairs, self.session, self.graph_name, self.answer_name, self._texts, self.processor)
             )
 
     def __call__(  # type: ignore[override]  # `inputs` is `image` in transformers
@@ -118,7 +119,7 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
         return list(normalize(outputs[self.answer_name]))
 
     def finish(self, context: Vectors, values: list[Any], options: ZeroShotImageOptions) -> list[Classification]:
-        pairs = self._pairs
+        pairs = self.pairs
         logits = context @ values[0] * np.float32(pairs.scale or 1.0) + np.float32(pairs.bias)
         scores = FUNCTIONS[pairs.function](logits)
         labels = options.candidate_labels
