@@ -38,13 +38,22 @@ _SIZES = (
     frozenset({"max_height", "max_width"}),
 )
 
-#: DETR's longest edge, where a file has a size and does not say it.
+#: DETR's edges, where a file does not say them.
 _LONGEST = 1333
+_SHORTEST = 800
 
 _TRUTHS = (
     *("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_pad", "default_to_square", "keep_aspect_ratio"),
     *("do_flip_channel_order", "include_top", "rescale_offset", "do_thumbnail", "do_align_long_axis"),
 )
+#: What has to be known where something is to be done.
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "do_center_crop": ("crop_size",),
+    "do_rescale": ("rescale_factor",),
+    "do_normalize": ("image_mean", "image_std"),
+}
+#: What every class has, and most are not told.
+_ABSENT = ("crop_size", "pad_size", "do_pad", "do_center_crop", "image_mean", "image_std")
 _COUNTS = ("size_divisor", "ensure_multiple_of")
 _ROWS = ("image_mean", "image_std")
 
@@ -56,43 +65,45 @@ def values_of(name: str, saved: Mapping[str, Any], where: object) -> SimpleNames
         CorruptFile: a value is of another kind than it should be. `where`: the file, for the message.
         UnsupportedFormat: it names a size that no class has.
     """
-    saved = {key: value for key, value in saved.items() if value is not None}
-    for renew in (_OLDER.get(name), _renew_all):
-        if renew is not None:
-            saved = renew(saved)
-    resolved = {**CLASSES[name].values, **saved}
+    if (renew := _OLDER.get(name)) is not None:
+        saved = renew(dict(saved))
+    resolved = {**dict.fromkeys(_ABSENT), **CLASSES[name].values, **saved}  # what a file sets to null is null
     _check(resolved, where)
-    square = bool(resolved["default_to_square"])
-    for key, of_edge in (("size", not square), ("crop_size", False), ("pad_size", False)):
-        value = resolved.get(key)
-        resolved[key] = None if value is None else _size(value, of_edge, f"{where}: {key}")
+    of_edge = not resolved["default_to_square"]
+    for key in ("size", "crop_size", "pad_size"):
+        if (value := resolved.get(key)) is not None:
+            resolved[key] = _size(value, of_edge and key == "size", f"{where}: {key}")
+    if resolved.get("size") is None:
+        resolved["size"] = SizeValues()
+    for key, needed in _NEEDED.items():
+        for value in needed if resolved.get(key) else ():
+            if resolved.get(value) is None:
+                raise UnsupportedFormat(f"{where}: {key} is true, and {value} is missing.")
     return SimpleNamespace(class_name=f"{name}ImageProcessor", **resolved)
-
-
-def _renew_all(saved: Values) -> Values:
-    """What older files of all classes call otherwise."""
-    if isinstance(saved.get("resample"), bool):
-        return {key: value for key, value in saved.items() if key != "resample"}
-    return saved
 
 
 def _renew_detr(saved: Values) -> Values:
     """The longest edge is a value of its own, and so is the padding."""
-    renewed = dict(saved)
-    if "pad_and_return_pixel_mask" in renewed:
-        renewed.setdefault("do_pad", renewed["pad_and_return_pixel_mask"])
-    if isinstance(renewed.get("size"), int):
-        renewed["size"] = {"shortest_edge": renewed["size"], "longest_edge": renewed.get("max_size", _LONGEST)}
-    return renewed
+    if "pad_and_return_pixel_mask" in saved:
+        saved.setdefault("do_pad", saved["pad_and_return_pixel_mask"])
+    if saved.get("size", saved) is None:
+        del saved["size"]
+    if isinstance(saved.get("size"), int):
+        saved["size"] = _edges(saved["size"], saved.get("max_size", _LONGEST))
+    return saved
 
 
 def _renew_maskformer(saved: Values) -> Values:
     size, longest = saved.get("size"), saved.get("max_size")
     if isinstance(size, int):
-        return {**saved, "size": {"shortest_edge": size} | ({} if longest is None else {"longest_edge": longest})}
-    if size is None and longest is not None:
-        return {**saved, "size": {"shortest_edge": 800, "longest_edge": longest}}
+        saved["size"] = _edges(size, longest)
+    elif size is None:
+        saved["size"] = _edges(_SHORTEST, _LONGEST if longest is None else longest)
     return saved
+
+
+def _edges(shortest: int, longest: Any) -> dict[str, Any]:
+    return {"shortest_edge": shortest} | ({} if longest is None else {"longest_edge": longest})
 
 
 def _renew_donut(saved: Values) -> Values:
@@ -111,7 +122,7 @@ def _renew_owl(saved: Values) -> Values:
 
 
 def _renew_swin2sr(saved: Values) -> Values:
-    if "pad_size" not in saved:
+    if saved.get("pad_size") is None:
         return saved
     renewed = {"size_divisor": saved["pad_size"], **saved}
     del renewed["pad_size"]
