@@ -141,17 +141,17 @@ def adopt_into(
         return Adoption(manifest, _plan(manifest, models, originals, reference, folder, settings, say, checkpoint))
 
 
-def _apart(artifact: Artifact, found: Session) -> Artifact:
+def _apart(artifact: Artifact, session: Session) -> Artifact:
     """A graph that reads a text and a picture, each into a vector, as one for each: it returns one vector, takes
     nothing for the other, and how two are compared is asked of it.
 
     Args:
-        found: the graphs as they were found.
+        session: the graphs as they were found.
     """
     if not any(adapter.ones for adapter in artifact.adapters.values()) or artifact.adopted is None:
         return artifact
     manifest = artifact.manifest
-    pipe = build_pipeline(manifest.task, artifact, found, open_tokenizer(artifact), REFERENCE, {})
+    pipe = build_pipeline(manifest.task, artifact, session, open_tokenizer(artifact), REFERENCE, {})
     assert isinstance(pipe, ZeroShotImageClassification), "no other task has such graphs"
     adapters = {name: replace(adapter, ones={}) for name, adapter in artifact.adapters.items()}
     fact = Fact("scale", f"{pipe.pairs.scale:.6g}, and bias {pipe.pairs.bias:.6g}", "the graph's scores of some texts")

@@ -190,9 +190,9 @@ def _answering(
         floats = {output: floats[output]}
     for names, answers in _BY_NAMES:
         if set(names) <= set(floats):
-            kept = tuple(name for name in names if name not in _UNUSED.get(answers, ()))
+            telling = tuple(name for name in names if name not in _UNUSED.get(answers, ()))
             pooled = ("pooler_output",) if answers == "picture states" and "pooler_output" in floats else ()
-            return answers, kept + pooled
+            return answers, telling + pooled
     name = "logits" if "logits" in floats else next(iter(floats), None) if len(floats) == 1 else None
     if name is not None:
         value = floats[name]
