@@ -40,7 +40,7 @@ HEAD_ERROR = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """A graph that reads texts or pictures, what it is asked, and what the reference answers."""
+    """A graph that reads texts, pictures or sounds, what it is asked, and what the reference answers."""
 
     name: str
     info: GraphInfo
@@ -101,7 +101,7 @@ class AnswersGate:
 
     @property
     def _main(self) -> _Reader:
-        """What reads the task's inputs: the only one, or of towers that of the pictures."""
+        """What reads the task's inputs: the only one, or of towers the one beside that of the texts."""
         return next((reader for reader in self._readers if reader.info.role != TEXT_ROLE), self._readers[0])
 
     def verify(self, precision: str, session: Runs) -> Quality:

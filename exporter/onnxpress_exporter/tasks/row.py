@@ -53,7 +53,7 @@ class Metric:
 
 
 #: What a model takes, as transformers names modalities; "document": text, and where its words stand.
-Takes = Literal["text", "image", "text and image", "audio", "document"]
+Takes = Literal["text", "image", "text and image", "audio", "text and audio", "document"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,9 +80,9 @@ class TensorInfo:
 class GraphInfo:
     """What every variant of one graph takes and returns, and what it does in the model: its role.
 
-    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); "text" and "vision" where texts and
-    pictures are read apart and compared; in other tools' exports also "keys" (makes keys and values of a text) and
-    "prompt" (reads the first tokens of a row, where the decoder goes on).
+    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); "text" and "vision", or "audio",
+    where texts and pictures, or sounds, are read apart and compared; in other tools' exports also "keys" (makes keys
+    and values of a text) and "prompt" (reads the first tokens of a row, where the decoder goes on).
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -120,9 +120,9 @@ class EmbeddingSettings:
 
 @dataclass(frozen=True, slots=True)
 class PairScores:
-    """How the vectors of a text and of a picture become a score: cosine * `scale` + `bias`, and then `function`:
-    "softmax" over all texts, or "sigmoid" for each. `scale`: None where the graph of pictures gives one for each place.
-    `cuts`: texts are cut to the model's longest row; otherwise longer ones are refused."""
+    """How the vectors of a text and of a picture or a sound become a score: cosine * `scale` + `bias`, and then
+    `function`: "softmax" over all texts, or "sigmoid" for each. `scale`: None where the graph of pictures gives one for
+    each place. `cuts`: texts are cut to the model's longest row; otherwise longer ones are refused."""
 
     function: Literal["softmax", "sigmoid"]
     scale: float | None = None

@@ -40,6 +40,8 @@ _REWRITING = "onnxpress.pipelines.rewriting:Rewriting"
 #: On a command line a path, in a body a data URI.
 _PICTURES = Payload(synonyms={"images": "inputs", "image": "inputs"})
 
+_SOUNDS = Payload(synonyms={"audios": "inputs", "audio": "inputs"})
+
 #: A grey picture of 8x8 pixels.
 _PICTURE = (
     "data:image/png;base64,"
@@ -218,6 +220,14 @@ _ROWS = (
         aliases=("vqa",),
         payload=Payload(fields=("image", "question"), text="question", alone=False),
         probe={"image": _PICTURE, "question": "Who?"},
+    ),
+    Task(
+        name="zero-shot-audio-classification",
+        pipeline="onnxpress.pipelines.zero_shot_audio_classification:ZeroShotAudioClassification",
+        refuses=lacks_pair_scores,
+        payload=_SOUNDS,
+        probe=_SOUND,
+        probe_options={"candidate_labels": ["place", "word"]},
     ),
     Task(
         name="zero-shot-classification",
