@@ -198,6 +198,16 @@ class Pipeline(ABC, Generic[Options, P]):
                 raise
             return error
 
+    def asked(self, options: Mapping[str, Any]) -> tuple[Options, Limits]:
+        """The options of a call, and what a batch of it may hold: for who computes samples of several calls together.
+
+        Raises:
+            InputError: no such option, or one with which no input can be answered.
+        """
+        chosen, common = self._arguments(dict(options))
+        self.check(chosen)
+        return chosen, self._limits(common)
+
     def compute(self, samples: Sequence[Sample], options: Options) -> Sequence[Any]:
         """One batch: samples -> one value per sample, as `finish` takes them."""
         batch = self.processor.collator.collate(samples)
