@@ -34,7 +34,7 @@ from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.writing import WritingGate
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.passes import apply_passes
-from onnxpress_exporter.plan import Part, Plan
+from onnxpress_exporter.plan import KEPT_WHOLE, Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import GraphReference
@@ -201,7 +201,12 @@ def _plan(
         compared = compare_with(checkpoint.source, artifact, plain, rows, allow_pickled_weights=pickled)
         manifest, gate = compared.manifest, compared.gate
     parts = tuple(
-        Part(name, info, onnx_ir.load(folder / manifest.variants[REFERENCE].graphs[name].file), info.role != "head")
+        Part(
+            name,
+            info,
+            onnx_ir.load(folder / manifest.variants[REFERENCE].graphs[name].file),
+            info.role not in KEPT_WHOLE,
+        )
         for name, info in manifest.graphs.items()
     )
     return Plan(manifest, folder, parts, plain, gate, settings, compared=checkpoint is not None)

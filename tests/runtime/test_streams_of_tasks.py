@@ -14,6 +14,7 @@ from onnxpress import InputError
 from onnxpress.pipelines import TASKS
 from tests.fixtures.colours import write_colours
 from tests.fixtures.map_artifacts import write_map_artifact
+from tests.fixtures.speaking import write_speaker
 from tests.fixtures.tiny_askers import tiny_vilt
 from tests.fixtures.tiny_detectors import tiny_detector
 from tests.fixtures.tiny_documents import tiny_layoutlm
@@ -49,6 +50,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "translation": ([*WORDS], None, NEW),
     "audio-classification": (SOUNDS, b"no sound", {}),
     "zero-shot-audio-classification": (SOUNDS, b"no sound", {"candidate_labels": "red, blue"}),
+    "text-to-audio": ([*WORDS], 7, {}),
     "image-classification": (PICTURES, b"no picture", {}),
     "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
@@ -98,6 +100,8 @@ def opened(
                 return onnxpress.pipeline(
                     model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
                 )
+            case "text-to-audio":
+                return onnxpress.pipeline(model=write_speaker(tmp_path_factory.mktemp(task) / "a"), threads=1)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":

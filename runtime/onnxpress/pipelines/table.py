@@ -198,6 +198,12 @@ _ROWS = (
         evidence=Evidence(frozenset({"rewritten text"}), ("ForConditionalGeneration",)),
     ),
     Task(
+        name="text-to-audio",
+        pipeline="onnxpress.pipelines.text_to_audio:TextToAudio",
+        aliases=("text-to-speech",),
+        payload=Payload(synonyms={"text_inputs": "inputs"}),
+    ),
+    Task(
         name="token-classification",
         pipeline="onnxpress.pipelines.token_classification:TokenClassification",
         aliases=("ner",),
