@@ -14,6 +14,7 @@ from onnxpress import InputError
 from onnxpress.pipelines import TASKS
 from tests.fixtures.colours import write_colours
 from tests.fixtures.map_artifacts import write_map_artifact
+from tests.fixtures.speaking import write_speaker
 from tests.fixtures.tiny_askers import tiny_vilt
 from tests.fixtures.tiny_ctc import tiny_ctc_checkpoint
 from tests.fixtures.tiny_detectors import tiny_detector
@@ -51,6 +52,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "audio-classification": (SOUNDS, b"no sound", {}),
     "automatic-speech-recognition": (SOUNDS, b"no sound", {"return_timestamps": "char"}),
     "zero-shot-audio-classification": (SOUNDS, b"no sound", {"candidate_labels": "red, blue"}),
+    "text-to-audio": ([*WORDS], 7, {}),
     "image-classification": (PICTURES, b"no picture", {}),
     "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
@@ -102,6 +104,8 @@ def opened(
                 return onnxpress.pipeline(
                     model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
                 )
+            case "text-to-audio":
+                return onnxpress.pipeline(model=write_speaker(tmp_path_factory.mktemp(task) / "a"), threads=1)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":
