@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from onnxpress.cli.sounds import is_sound
+
 
 def present(asked: Any, result: Any) -> str:
     """One input and its result."""
@@ -42,7 +44,8 @@ def _indent(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A result as JSON's values: arrays as lists, pictures as data URIs, bytes in base64, no number as null."""
+    """A result as JSON's values: arrays as lists, pictures and sounds as data URIs, bytes in base64, what is no number
+    as null."""
     if isinstance(value, Exception):  # of one of several inputs that a row has
         return {"error": str(value)}
     if hasattr(value, "tolist"):
@@ -55,6 +58,10 @@ def plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
         return None
+    if is_sound(value):
+        from onnxpress.audio.writing import wav_data_uri
+
+        return {**value, "audio": wav_data_uri(value["audio"], int(value["sampling_rate"]))}
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
