@@ -39,7 +39,7 @@ from onnxpress_exporter.judging.data import Table
 from onnxpress_exporter.judging.samples import SINGLES
 from onnxpress_exporter.layouts import USUAL, WrittenLayout
 from onnxpress_exporter.passes import apply_passes
-from onnxpress_exporter.plan import Part, Plan
+from onnxpress_exporter.plan import KEPT_WHOLE, Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import TorchReference, TorchWriter
@@ -131,7 +131,7 @@ def plan_from_checkpoint(
         compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)
     # From the files: weights are mapped into memory and are not there twice.
     parts = tuple(
-        Part(name, info, onnx_ir.load(folder / files[name].file), info.role != "head")
+        Part(name, info, onnx_ir.load(folder / files[name].file), info.role not in KEPT_WHOLE)
         for name, info in graphs.info.items()
     )
     if graphs.generation is None:

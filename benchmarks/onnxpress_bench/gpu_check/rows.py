@@ -63,6 +63,8 @@ COVERED = {
     "image-feature-extraction": "the graph of image-classification without its head",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",
+    "zero-shot-audio-classification": "no trained checkpoint here; graphs as of zero-shot-image-classification",
+    "text-to-audio": "no trained checkpoint in the repository; graphs of convolutions, compared with PyTorch at export",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",
     "multiple-choice": "no trained checkpoint in the repository; the graph is text-classification's with one label",

@@ -44,7 +44,7 @@ def unanswered(folder: Path, precision: str) -> str | None:
         artifact = Artifact.open(folder)
         task = TASKS[artifact.manifest.task]
         with pipeline(model=artifact, precision=precision) as pipe:
-            options = {**task.options, **(_FEW if task.writes else {})}
+            options = {**task.options, **task.options_of(artifact.manifest), **(_FEW if task.writes else {})}
             list(pipe(iter([_short(artifact.manifest)]), **options))
     except OnnxpressError as error:
         return f"its own pipeline does not answer: {_without_folder(error, folder)}"

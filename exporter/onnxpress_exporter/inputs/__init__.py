@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from onnxpress_exporter.inputs.base import Inputs
-from onnxpress_exporter.inputs.both import read_both
+from onnxpress_exporter.inputs.both import read_text_and_pictures, read_text_and_sounds
 from onnxpress_exporter.inputs.describing import read_describing
 from onnxpress_exporter.inputs.documents import read_documents
 from onnxpress_exporter.inputs.joint import read_joint
@@ -19,7 +19,8 @@ from onnxpress_exporter.tasks.row import ExportTask, Takes
 _READERS: Mapping[Takes, Callable[[Checkpoint, LoadArguments], Inputs]] = {
     "text": read_text,
     "image": read_pictures,
-    "text and image": read_both,
+    "text and image": read_text_and_pictures,
+    "text and audio": read_text_and_sounds,
     "audio": read_sounds,
     "document": read_documents,
 }

@@ -26,8 +26,10 @@ from onnxpress_exporter.tasks.sentence_similarity import SENTENCE_SIMILARITY
 from onnxpress_exporter.tasks.text_classification import TEXT_CLASSIFICATION
 from onnxpress_exporter.tasks.text_generation import TEXT_GENERATION
 from onnxpress_exporter.tasks.text_ranking import TEXT_RANKING
+from onnxpress_exporter.tasks.text_to_audio import TEXT_TO_AUDIO
 from onnxpress_exporter.tasks.token_classification import TOKEN_CLASSIFICATION
 from onnxpress_exporter.tasks.visual_question_answering import VISUAL_QUESTION_ANSWERING
+from onnxpress_exporter.tasks.zero_shot_audio_classification import ZERO_SHOT_AUDIO_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_classification import ZERO_SHOT_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_image_classification import ZERO_SHOT_IMAGE_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_object_detection import ZERO_SHOT_OBJECT_DETECTION
@@ -53,6 +55,8 @@ ROWS: tuple[ExportTask, ...] = (
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
     AUDIO_CLASSIFICATION,
+    ZERO_SHOT_AUDIO_CLASSIFICATION,
+    TEXT_TO_AUDIO,
     IMAGE_CLASSIFICATION,
     ZERO_SHOT_OBJECT_DETECTION,
     IMAGE_FEATURE_EXTRACTION,

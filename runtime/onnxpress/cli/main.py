@@ -35,6 +35,7 @@ OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
         "push": "onnxpress.cli.push:push",
         "run": "onnxpress.cli.run:run",
         "search": "onnxpress.cli.search:search",
+        "serve": "onnxpress.serve.command:serve",
     }
 )
 

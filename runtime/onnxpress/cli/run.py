@@ -70,6 +70,12 @@ class Failure:
     metavar="OUT",
     help="Draw what is seen: a picture, or a folder of them.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="Write what is spoken: a .wav file, or a folder of them.",
+)
 def run(
     artifact: str,
     inputs: tuple[str, ...],
@@ -85,10 +91,11 @@ def run(
     on_error: str,
     as_json: bool,
     draw: Path | None,
+    out: Path | None,
     said: dict[str, Any],
 ) -> None:
     """Answer each INPUT (docs/usage.md), or else each line of standard input (-)."""
-    from onnxpress.cli import pictures, rows
+    from onnxpress.cli import pictures, rows, sounds
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits
     from onnxpress.errors import InputError, OnnxpressError
@@ -102,6 +109,7 @@ def run(
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
         sees, drawings = pictures.reads_pictures(pipe), None if draw is None else pictures.Drawings(draw)
+        recordings = None if out is None else sounds.Recordings(out)
         if sees:
             asked = pictures.with_folders(asked)
         if drawings is not None:
@@ -128,6 +136,9 @@ def run(
             if drawings is not None and not isinstance(result, Failure):
                 for file in drawings.write(row.body, result):
                     click.echo(f"  drawn: {file}", err=as_json or bool(names))
+            if recordings is not None and not isinstance(result, Failure):
+                for file in recordings.write(result):
+                    click.echo(f"  written: {file}", err=as_json or bool(names))
     if failures:
         raise InputError(f"{failures} of the inputs could not be answered; each says why in its place.")
 
@@ -161,10 +172,13 @@ def _shown(row: InputRow, result: Any, *, as_json: bool, sees: bool = False) -> 
     """A row's answer as a line of JSON, beside the fields that it came with; or for people. `sees`: of a picture."""
     from onnxpress.cli.pictures import describe
     from onnxpress.cli.results import present
+    from onnxpress.cli.sounds import describe_sound
 
     failed = isinstance(result, Failure)
     if not as_json:
         if sees and not failed and (description := describe(result)) is not None:
+            return present(row.body, description)
+        if not failed and (description := describe_sound(result)) is not None:
             return present(row.body, description)
         return present(row.body, f"error: {result.message}" if failed else result)
     value = _plain(result)
@@ -193,6 +207,8 @@ def _with_progress(rows: Iterable[InputRow]) -> Iterator[InputRow]:
 
 def _plain(value: Any) -> Any:
     """numpy values and errors as JSON's."""
+    from onnxpress.cli.sounds import is_sound
+
     if isinstance(value, Failure):
         return {"error": value.message}
     if isinstance(value, Exception):  # of one of several inputs that a row has
@@ -205,6 +221,10 @@ def _plain(value: Any) -> Any:
         return data_uri(value)
     if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
         return None
+    if is_sound(value):
+        from onnxpress.audio.writing import wav_data_uri
+
+        return {**value, "audio": wav_data_uri(value["audio"], int(value["sampling_rate"]))}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

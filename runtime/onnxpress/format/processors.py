@@ -42,7 +42,7 @@ PIECE_SPACE = "▁"
 #: Begins the name of a token that no text may become: pieces hold no space. It is not part of the token.
 UNREACHABLE = " "
 
-SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes"]
+SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes", "characters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,18 @@ class Canonical:
 
 
 @dataclass(frozen=True, slots=True)
+class CharacterRules:
+    """How a text becomes characters. `normalizes`: capitals that are no tokens become small letters; what is no token
+    of the `vocabulary` (ids below) is left out, as are spaces at both ends. `replaced`: characters that stand for
+    others. `blank`: the id that stands before, between and behind them; None: nothing does."""
+
+    normalizes: bool
+    vocabulary: int
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    blank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Segmentation:
     """How a text becomes tokens where the Rust library has no exact way. It stands in for the normalizer, the
     pre-tokenizer, the template and the decoder of `tokenizer.json`; docs/artifact.md says what each method does.
@@ -64,7 +76,8 @@ class Segmentation:
     pieces without a text, whether `>>CODE<<` at the beginning is one token; in decoded text, what follows a special
     token, and the names of others that are joined as special ones are; `canonical`: how a text is changed first, None:
     it is not; in decoded text, what is put before the pieces that a special token ends. `ends_each_text`: `suffix` is
-    put after both texts of a pair, and only where a text does not end with it.
+    put after both texts of a pair, and only where a text does not end with it. `characters`: of that method.
+    `joins_plainly`: decoded text is all tokens one after the other, special ones too.
     """
 
     method: SegmentationMethod
@@ -82,6 +95,8 @@ class Segmentation:
     canonical: Canonical | None = None
     before_special: str = ""
     ends_each_text: bool = False
+    characters: CharacterRules | None = None
+    joins_plainly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

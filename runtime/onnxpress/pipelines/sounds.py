@@ -19,6 +19,9 @@ from onnxpress.samples import Sample
 #: What a second of sound costs, in tokens of text: most models make a state of 20 ms.
 _TOKENS_OF_A_SECOND = 50
 
+#: What transformers calls the inputs of some tasks of sounds, beside `inputs`.
+NAMES = ("audios", "audio")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundOptions:
@@ -72,12 +75,15 @@ def sound_collator(settings: SoundSettings, *, padding: bool) -> Stack:
     return Stack(pads=padding and len(settings.input_names) > 1)
 
 
-def one_sound(inputs: Any) -> Any:
-    """The inputs of a call; an open file is one sound, not a stream of lines.
+def sounds_of(inputs: Any, options: dict[str, Any]) -> Any:
+    """The inputs of a call, which transformers lets be named `audios` or `audio`; those names leave `options`. An open
+    file is one sound, not a stream of lines.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or two.
     """
-    if inputs is None:
-        raise InputError("Pass one sound or several as the first argument.")
-    return as_input(inputs)
+    named = [options.pop(name) for name in NAMES if name in options]
+    passed = [value for value in (inputs, *named) if value is not None]
+    if len(passed) != 1:
+        raise InputError("Pass one sound or several as the first argument." if not passed else "Pass sounds once.")
+    return as_input(passed[0])

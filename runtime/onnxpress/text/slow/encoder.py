@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from onnxpress.errors import CorruptFile, InputError
-from onnxpress.format.processors import PIECE_SPACE, UNREACHABLE, Segmentation, TokenizerSettings
+from onnxpress.format.processors import PIECE_SPACE, UNREACHABLE, CharacterRules, Segmentation, TokenizerSettings
 from onnxpress.text.encodings import Cut, Encoding, PlainEncoding, Truncation, check_characters, windows
 from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes
+from onnxpress.text.slow.characters import Characters
 from onnxpress.text.slow.charsmap import Charsmap
 from onnxpress.text.slow.sentencepiece import SentencePieces
 
@@ -133,6 +134,8 @@ class PieceEncoder:
         check_characters([text])
         if self._segmentation.canonical is not None:
             text = PIECE_SPACE + text.replace(PIECE_SPACE, " ")
+        if isinstance(self._method, Characters):
+            text = self._method.prepare(text)
         ids: list[int] = []
         for part in self._parts(text):
             if isinstance(part, Added):
@@ -196,7 +199,14 @@ _METHODS: Mapping[str, Callable[[_Model], Method]] = {
     ),
     "blenderbot-small": lambda model: BlenderbotWords(model.merge),
     "bytes": lambda model: Bytes(),
+    "characters": lambda model: Characters(_rules(model.segmentation), model.names, model.segmentation.unknown_id),
 }
+
+
+def _rules(segmentation: Segmentation) -> CharacterRules:
+    if segmentation.characters is None:
+        raise ValueError("it has no rules for characters")
+    return segmentation.characters
 
 
 def _names(model: Mapping[str, Any]) -> dict[int, str]:
