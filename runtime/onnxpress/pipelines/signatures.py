@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, overload
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.audio_classification import AudioClassification
 from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.ctc_recognition import CtcRecognition
 from onnxpress.pipelines.depth_estimation import DepthEstimation
 from onnxpress.pipelines.document_question_answering import DocumentQuestionAnswering
 from onnxpress.pipelines.feature_extraction import FeatureExtraction
@@ -29,6 +30,7 @@ from onnxpress.pipelines.sentence_similarity import SentenceSimilarity
 from onnxpress.pipelines.text_classification import TextClassification
 from onnxpress.pipelines.text_generation import TextGeneration
 from onnxpress.pipelines.text_ranking import TextRanking
+from onnxpress.pipelines.text_to_audio import TextToAudio
 from onnxpress.pipelines.token_classification import TokenClassification
 from onnxpress.pipelines.visual_question_answering import VisualQuestionAnswering
 from onnxpress.pipelines.zero_shot_audio_classification import ZeroShotAudioClassification
@@ -53,6 +55,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> AudioClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["automatic-speech-recognition"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> CtcRecognition: ...
 
     @overload
     def __call__(
@@ -245,6 +259,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ZeroShotImageClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["text-to-audio", "text-to-speech"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> TextToAudio: ...
 
     @overload
     def __call__(
