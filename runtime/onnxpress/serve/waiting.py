@@ -17,7 +17,6 @@ from onnxpress.serve.costs import CostLine
 from onnxpress.serve.errors import Overloaded, TooLarge
 from onnxpress.serve.jobs import Job, Priority, QueuedRow
 
-
 #: So many of the most urgent rows are looked at for a batch: no queue is so long that choosing takes long.
 _LOOK_AHEAD = 1024
 
