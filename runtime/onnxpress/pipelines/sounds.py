@@ -50,7 +50,15 @@ class SoundProcessor:
         Raises:
             InputError: it is none, damaged, or too short for the model.
         """
-        return sound_sample(self._transform, open_sound(raw, self.settings.rate, channel), context)
+        return self.heard(open_sound(raw, self.settings.rate, channel), context)
+
+    def heard(self, samples: Floats, context: Any = None) -> Sample:
+        """Samples at the model's rate, opened before, as a sample.
+
+        Raises:
+            InputError: they are too few for the model.
+        """
+        return sound_sample(self._transform, samples, context)
 
 
 def sound_sample(transform: SoundTransform, samples: Floats, context: Any = None) -> Sample:
