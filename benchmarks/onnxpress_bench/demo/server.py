@@ -13,11 +13,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from onnxpress.errors import EngineError
+from onnxpress.errors import EngineError, MissingDependency
 
 QUESTION = "What is the capital of Italy?"
 #: Seconds until every model must be there.
@@ -26,6 +27,8 @@ _PATIENCE_S = 60.0
 
 def ask(embedder: Path, writer: Path, classifier: Path) -> None:
     """Serve three artifacts in a process without PyTorch, and ask each through a client that knows nothing of us."""
+    if find_spec("openai") is None:
+        raise MissingDependency("The demo asks the server through the package openai: `pip install 'onnxpress[dev]'`.")
     from openai import OpenAI
 
     with _served(embedder, writer, classifier) as (address, ready_s):
