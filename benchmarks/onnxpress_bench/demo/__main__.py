@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +27,7 @@ DRAWINGS = 96
 SHAPES = 3
 
 #: Parts that run in a process of their own, without PyTorch, by name.
-PARTS = {
+PARTS: Mapping[str, Callable[..., None]] = {
     "search": texts.search,
     "chat": texts.chat,
     "find": pictures.find,
