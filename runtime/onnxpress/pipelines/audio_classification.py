@@ -31,6 +31,7 @@ class AudioClassificationOptions(SoundOptions):
     function_to_apply: Any = None
 
     def __post_init__(self) -> None:
+        SoundOptions.__post_init__(self)
         if self.top_k is not None and (not isinstance(self.top_k, int) or self.top_k < 0):
             raise InputError(f"top_k is {self.top_k!r}; it must be a number of labels, or None for all.")
         if self.function_to_apply is not None:
@@ -50,7 +51,7 @@ class AudioClassification(Pipeline[AudioClassificationOptions, SoundProcessor]):
         return super().__call__(sounds_of(inputs, options), **options)
 
     def prepare(self, item: Any, options: AudioClassificationOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, channel=options.channel),), None)
+        return Prepared((self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: AudioClassificationOptions) -> Sequence[NDArray[Any]]:
         usual = _USUAL_FUNCTIONS.get(self.manifest.postprocessing.problem_type or "", "softmax")

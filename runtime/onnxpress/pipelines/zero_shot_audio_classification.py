@@ -31,6 +31,7 @@ class ZeroShotAudioOptions(SoundOptions):
     hypothesis_template: str = "This is a sound of {}."
 
     def __post_init__(self) -> None:
+        SoundOptions.__post_init__(self)
         object.__setattr__(self, "candidate_labels", labels_of(self.candidate_labels))
         self.hypotheses()
 
@@ -95,7 +96,9 @@ class ZeroShotAudioClassification(Pipeline[ZeroShotAudioOptions, SoundProcessor]
     def prepare(self, item: Any, options: ZeroShotAudioOptions) -> Prepared[Vectors]:
         self.check(options)
         labels = self._texts.of_hypotheses(options.hypotheses())
-        return Prepared((self.processor.sample(item, channel=options.channel),), labels)
+        return Prepared(
+            (self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), labels
+        )
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotAudioOptions) -> Sequence[Vectors]:
         return unit_vectors(self, outputs)
@@ -116,7 +119,7 @@ class SoundEmbedder(Pipeline[SoundOptions, SoundProcessor]):
     role = _SOUNDS
 
     def prepare(self, item: Any, options: SoundOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, channel=options.channel),), None)
+        return Prepared((self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: SoundOptions) -> Sequence[Vectors]:
         return unit_vectors(self, outputs)
