@@ -25,7 +25,8 @@ class ComparedTexts:
     def __init__(self, model: LoadedModel) -> None:
         #: What reads the texts.
         self.tower = TextTower(model)
-        self._pairs = pair_scores(model.artifact.manifest)
+        #: How they are compared with another's.
+        self.pairs = pair_scores(model.artifact.manifest)
 
     def of_hypotheses(self, texts: Sequence[str]) -> Vectors:
         """float32 (texts, dimensions), each of length 1, not to be written to.
@@ -47,7 +48,7 @@ class ComparedTexts:
 
     def classified(self, vectors: Vectors, other: Vectors, labels: Sequence[Any]) -> list[Classification]:
         """All labels, best first, by their vectors (labels, dimensions) and another's (dimensions,)."""
-        pairs = self._pairs
+        pairs = self.pairs
         logits = vectors @ other * np.float32(pairs.scale or 1.0) + np.float32(pairs.bias)
         scores = FUNCTIONS[pairs.function](logits)
         return [Classification(score=float(scores[i]), label=labels[i]) for i in top_k(scores, len(labels))]

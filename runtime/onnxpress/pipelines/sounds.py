@@ -29,8 +29,15 @@ NAMES = ("audios", "audio")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundOptions:
-    """What every task of sounds takes. `channel`: the one that is heard, from 0; None: the mean of all. `max_seconds`:
-    a sound that lasts longer is refused before it is read, by a model that is given all of it at once."""
+    """What every task of sounds takes. `channel`: the one that is heard, from 0; None: the mean of all."""
+
+    channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeSoundOptions:
+    """Of a task whose model is given a sound at once. `channel`: as of every task. `max_seconds`: a sound that lasts
+    longer is refused before it is read, unless the model takes no more than its beginning."""
 
     channel: int | None = None
     max_seconds: float = MAX_SECONDS
@@ -66,7 +73,15 @@ class SoundProcessor:
             InputError: it is none, damaged, too long, or too short for the model.
         """
         limits = SoundLimits(max_seconds, self._enough)
-        return sound_sample(self._transform, open_sound(raw, self.settings.rate, channel, limits), context)
+        return self.heard(open_sound(raw, self.settings.rate, channel, limits), context)
+
+    def heard(self, samples: Floats, context: Any = None) -> Sample:
+        """Samples at the model's rate, opened before, as a sample.
+
+        Raises:
+            InputError: they are too few for the model.
+        """
+        return sound_sample(self._transform, samples, context)
 
 
 def sound_sample(transform: SoundTransform, samples: Floats, context: Any = None) -> Sample:

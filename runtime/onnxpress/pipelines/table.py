@@ -58,10 +58,16 @@ _ROWS = (
         probe=_SOUND,
     ),
     Task(
+        name="automatic-speech-recognition",
+        pipeline="onnxpress.pipelines.ctc_recognition:CtcRecognition",
+        probe=_SOUND,
+    ),
+    Task(
         name="depth-estimation",
         pipeline="onnxpress.pipelines.depth_estimation:DepthEstimation",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"depths"})),
     ),
     Task(
         name="document-question-answering",
@@ -87,12 +93,14 @@ _ROWS = (
         pipeline="onnxpress.pipelines.image_classification:ImageClassification",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"picture classes"}), needs=("labels",)),
     ),
     Task(
         name="image-feature-extraction",
         pipeline="onnxpress.pipelines.image_feature_extraction:ImageFeatureExtraction",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"picture states"})),
     ),
     Task(
         name="image-to-text",
@@ -100,18 +108,21 @@ _ROWS = (
         payload=Payload(synonyms={**_PICTURES.synonyms, **_OF_GENERATION}),
         probe=_PICTURE,
         probe_options=_FEW,
+        evidence=Evidence(frozenset({"described picture"})),
     ),
     Task(
         name="image-segmentation",
         pipeline="onnxpress.pipelines.image_segmentation:ImageSegmentation",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"segments"})),
     ),
     Task(
         name="image-to-image",
         pipeline="onnxpress.pipelines.image_to_image:ImageToImage",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"picture"})),
     ),
     Task(
         name="multiple-choice",
@@ -125,6 +136,7 @@ _ROWS = (
         pipeline="onnxpress.pipelines.object_detection:ObjectDetection",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"boxes"})),
     ),
     Task(
         name="question-answering",
@@ -250,6 +262,7 @@ _ROWS = (
         payload=_PICTURES,
         probe=_PICTURE,
         probe_options={"candidate_labels": ["place", "word"]},
+        evidence=Evidence(frozenset({"vectors of both"}), needs=("scale",)),
     ),
 )
 

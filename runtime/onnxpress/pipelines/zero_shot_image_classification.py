@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.format.manifest import PairScores
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.candidates import check_labels, hypotheses_of, labels_of
 from onnxpress.pipelines.class_scores import Classification
 from onnxpress.pipelines.compared import ComparedTexts, Vectors, stacked, unit_vectors
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.pair_measuring import compares, measured
 from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
 from onnxpress.samples import Batch
 
@@ -58,6 +60,15 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
         self._texts = ComparedTexts(model)
+        if self.pairs.scale is None and compares(self.graph):
+            self._texts.pairs = measured(
+                *(self.pairs, self.session, self.graph_name, self.answer_name, self._texts.tower, self.processor)
+            )
+
+    @property
+    def pairs(self) -> PairScores:
+        """How texts and pictures are compared; of a graph that compares them itself, as it was found to do."""
+        return self._texts.pairs
 
     def __call__(  # type: ignore[override]  # `inputs` is `image` in transformers
         self, image: Any = None, candidate_labels: Any = None, **options: Any

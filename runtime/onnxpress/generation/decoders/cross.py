@@ -81,12 +81,12 @@ class CrossModel:
             arrays = {name: outputs[present(name)] for name in self._graph.text}
         else:
             arrays = dict(self._keys.of(first.read(), seen))
-            if TEXT_STATES in self._graph.inputs:
-                arrays[TEXT_STATES] = first
+        if TEXT_STATES in self._graph.inputs:
+            arrays[TEXT_STATES] = first
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = seen
         device, dtype = self._session.device, self._graph.dtype
-        texts = Texts(arrays, device, by_row=self._keys is not None)
+        texts = Texts(arrays, device, by_row=self._keys is not None or TEXT_STATES in arrays)
         if self._growing:
             return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=texts)
         room = capacity(expected_tokens, self._limit)
