@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from onnxpress_exporter.tasks.audio_classification import AUDIO_CLASSIFICATION
+from onnxpress_exporter.tasks.automatic_speech_recognition import AUTOMATIC_SPEECH_RECOGNITION
 from onnxpress_exporter.tasks.depth_estimation import DEPTH_ESTIMATION
 from onnxpress_exporter.tasks.document_question_answering import DOCUMENT_QUESTION_ANSWERING
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
@@ -53,6 +54,7 @@ ROWS: tuple[ExportTask, ...] = (
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
     AUDIO_CLASSIFICATION,
+    AUTOMATIC_SPEECH_RECOGNITION,
     IMAGE_CLASSIFICATION,
     ZERO_SHOT_OBJECT_DETECTION,
     IMAGE_FEATURE_EXTRACTION,

@@ -56,6 +56,14 @@ _ROWS = (
         probe=_SOUND,
     ),
     Task(
+        name="automatic-speech-recognition",
+        pipeline="onnxpress.pipelines.automatic_speech_recognition:AutomaticSpeechRecognition",
+        aliases=("asr",),
+        payload=Payload(synonyms={"audio": "inputs", **_OF_GENERATION}),
+        probe=_SOUND,
+        probe_options=_FEW,
+    ),
+    Task(
         name="depth-estimation",
         pipeline="onnxpress.pipelines.depth_estimation:DepthEstimation",
         payload=_PICTURES,
