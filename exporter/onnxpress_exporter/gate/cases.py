@@ -128,7 +128,7 @@ Named = Iterable[tuple[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Perceiver:
-    """Converts pictures or sounds to cases: the decoder reads what the model writes about them. Implements `MakesCases`.
+    """Converts pictures or sounds to cases: the decoder reads what the model writes about them. As `MakesCases` says.
 
     `read`: makes a sample of one; it raises InputError of what the program refuses, which is left out. `awkward`,
     `judging`, `watched`: make those of verification, of the judges and of calibration, with their names.

@@ -89,9 +89,8 @@ class Transcriber:
         from transformers import GenerationMixin
 
         (sounds,) = arrays.values()
-        written: torch.Tensor = GenerationMixin.generate(
-            self.model, sounds, decoder_input_ids=ids, generation_config=settings
-        )
+        generate: Any = GenerationMixin.generate
+        written: torch.Tensor = generate(self.model, sounds, decoder_input_ids=ids, generation_config=settings)
         return written
 
     @property

@@ -14,7 +14,7 @@ from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.recognizers import recognizer_of
 from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, one_sound
 from onnxpress.pipelines.writing import ROWS, SETTINGS
-from onnxpress.samples import Collator, Sample
+from onnxpress.samples import Sample
 from onnxpress.speech.settings import NAMES
 
 
@@ -55,13 +55,7 @@ class SpeechOptions(SoundOptions):
             raise InputError(f"chunk_length_s is {length!r:.60}; it must be a number of seconds.")
 
 
-class SpeechProcessor(SoundProcessor):
-    """Sounds to samples, which the recognizer makes."""
-
-    collator: Collator
-
-
-class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SpeechProcessor]):
+class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
     """`pipe(sound)` -> {"text"}; with `return_timestamps` also "chunks" of {"text", "timestamp": (start, end)}, in
     seconds. A list of sounds gives a list of these.
 
@@ -70,7 +64,7 @@ class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SpeechProcessor]):
     """
 
     options_type = SpeechOptions
-    processor_type = SpeechProcessor
+    processor_type = SoundProcessor
     collects: ClassVar[str | None] = "generate_kwargs"
     collected = SETTINGS | NAMES
     rows = ROWS

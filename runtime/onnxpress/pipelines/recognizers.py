@@ -1,4 +1,4 @@
-"""The kinds of models that hear speech: what each is to its task is a row of KINDS, and a class in a file of its own."""
+"""The kinds of models that hear speech: each is a row of KINDS, and a class in a file of its own."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from onnxpress.format.callers_files import as_input
 from onnxpress.format.sounds import SoundSettings
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.samples import Sample
+from onnxpress.samples import Collator, Sample
 
 #: What a second of sound costs, in tokens of text: most models make a state of 20 ms.
 _TOKENS_OF_A_SECOND = 50
@@ -38,7 +38,7 @@ class SoundProcessor:
                 "Export again."
             )
         self.settings = settings
-        self.collator = sound_collator(settings, padding=model.artifact.manifest.padding)
+        self.collator: Collator = sound_collator(settings, padding=model.artifact.manifest.padding)
         self._transform = SoundTransform(settings)
 
     def sample(self, raw: Any, context: Any = None, channel: int | None = None) -> Sample:

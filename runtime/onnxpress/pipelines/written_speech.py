@@ -1,4 +1,4 @@
-"""Models that hear a window of sound and write what is said, such as Whisper: a recognizer (`recognizers.Recognizer`)."""
+"""Models that hear a window of sound and write what is said, such as Whisper: as `Recognizer` says."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ class WrittenSpeech:
         encoder = manifest.graphs[manifest.graph_name("encoder")]
         frames = next((tensor.axes[-1] for tensor in encoder.inputs if tensor.name == takes), None)
         if not isinstance(frames, int):
-            raise ArtifactError(f"{model.artifact.folder}: its encoder does not say how long a window is. Export again.")
+            raise ArtifactError(
+                f"{model.artifact.folder}: its encoder does not say how long a window is. Export again."
+            )
         heads = self._file.get("alignment_heads")
         return Hearing(
             encoder_decoder_model(manifest, model.session),

@@ -1,4 +1,4 @@
-"""When each token was spoken, by what the decoder looked at when it was read. (OpenAI's Whisper; transformers.) Pure."""
+"""When each token was spoken, by what the decoder looked at when it was read; as OpenAI and transformers do it. Pure."""
 
 from __future__ import annotations
 

@@ -39,5 +39,5 @@ def code_of(language: str) -> str | None:
     written = language.strip().lower().removeprefix("<|").removesuffix("|>")
     if written in NAMES:
         return written
-    codes = {name: code for code, name in NAMES.items()} | _OTHER_NAMES
+    codes: dict[str, str] = {**{name: code for code, name in NAMES.items()}, **_OTHER_NAMES}
     return codes.get(written)

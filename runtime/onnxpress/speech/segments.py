@@ -43,11 +43,8 @@ def cut(
 
     if not pairs:
         return [segment(0, len(ids))], frames
-    if ends_with_one:
-        stops = [*pairs, len(ids)]
-    else:
-        # Both of the last pair: what follows them is not finished, and heard again.
-        stops = [*pairs[:-1], pairs[-1] + 1]
+    # Without a last time, both of the last pair end: what follows them is not finished, and heard again.
+    stops = [*pairs, len(ids)] if ends_with_one else [*pairs[:-1], pairs[-1] + 1]
     starts = [0, *stops[:-1]]
     segments = [segment(start, stop) for start, stop in zip(starts, stops, strict=True)]
     if ends_with_one:

@@ -97,7 +97,9 @@ def of_call(
     if "prompt_ids" in values:
         values["prompt_ids"] = _ids(values["prompt_ids"])
     settings = SpeechSettings(**values, temperatures=_temperatures(temperature))
-    single = not (settings.is_multilingual if settings.is_multilingual is not None else tokens.multilingual is not False)
+    single = not (
+        settings.is_multilingual if settings.is_multilingual is not None else tokens.multilingual is not False
+    )
     if single and (settings.language or settings.task):
         if {"language", "task"} & set(named):
             raise InputError("This model knows English alone: leave language and task out.")
@@ -125,5 +127,7 @@ def _temperatures(value: Any) -> tuple[float, ...]:
     values = (0.0,) if value is None else tuple(value) if isinstance(value, Sequence) else (value,)
     numbers = [not isinstance(number, bool) and isinstance(number, (int, float)) and number >= 0 for number in values]
     if not values or isinstance(value, str) or not all(numbers):
-        raise InputError(f"temperature is {value!r:.60}; it must be a number from 0, or several that are tried in turn.")
+        raise InputError(
+            f"temperature is {value!r:.60}; it must be a number from 0, or several that are tried in turn."
+        )
     return tuple(map(float, values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class SpeechTokens:
     @staticmethod
     def of_config(content: Mapping[str, Any]) -> SpeechTokens:
         """Read from a checkpoint's generation_config.json."""
-        ends = content.get("eos_token_id")
+        ends: Any = content.get("eos_token_id")
         suppressed = content.get("suppress_tokens") or ()
         before = content.get("prev_sot_token_id")
         if before is None and len(suppressed) >= 2:  # as transformers guesses it of old files
@@ -75,7 +75,7 @@ class SpeechTokens:
         start = content.get("decoder_start_token_id")
         return SpeechTokens(
             start=int(content.get("bos_token_id", 0) if start is None else start),
-            end=int(ends[0] if isinstance(ends, Sequence) else ends or 0),
+            end=int((ends[0] if isinstance(ends, list) else ends) or 0),
             no_times=content.get("no_timestamps_token_id"),
             languages={
                 str(name).removeprefix("<|").removesuffix("|>"): int(number)

@@ -1,4 +1,4 @@
-"""A model that reads a text, a picture or a sound whole, and then writes: an encoder's graph, run once, and a decoder's of rows.
+"""A model that reads a text, a picture or a sound whole, and then writes: an encoder's graph, run once, and a decoder's.
 
 The decoder's keys and values of what was read are the encoder's outputs, read by all rows of the text. Knows no search.
 """
