@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.format.adopted import Fact
-from onnxpress.format.manifest import GraphInfo, Manifest, Postprocessing
+from onnxpress.format.manifest import GraphInfo, Manifest, Postprocessing, TensorInfo
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.layouts.tokenizer_files import TYPES
 from onnxpress.text.opening import required_tokenizer
@@ -107,7 +107,7 @@ class _AsItsGraphs:
         """Named outputs of a graph, float32."""
         spec, info = self._specs[graph], self._graphs[graph]
         if info.role == "encoder":
-            arrays = {tensor.name: _ids(inputs, tensor.name) for tensor in spec.inputs}
+            arrays = {tensor.name: _taken(inputs, tensor) for tensor in spec.inputs}
         else:  # one vector, whatever it is called
             arrays = dict(zip((tensor.name for tensor in spec.inputs), inputs.values(), strict=True))
         outputs = self._reference.run(arrays, graph)
@@ -118,11 +118,11 @@ class _AsItsGraphs:
         """Nothing is open."""
 
 
-def _ids(inputs: Arrays, name: str) -> NDArray[np.int64]:
-    """An input of the checkpoint, int64 (batch, sequence); zeros or ones of one that the graph does not take."""
-    if name in inputs:
-        return inputs[name].astype(np.int64)
-    return np.full(inputs["input_ids"].shape, int(name != TYPES), np.int64)
+def _taken(inputs: Arrays, tensor: TensorInfo) -> NDArray[Any]:
+    """An input of the checkpoint; of texts, zeros or ones of one that the graph does not take."""
+    if tensor.name in inputs:
+        return inputs[tensor.name].astype(tensor.dtype)
+    return np.full(inputs["input_ids"].shape, int(tensor.name != TYPES), tensor.dtype)
 
 
 def _lacks_types(graph: GraphInfo, spec: GraphSpec) -> bool:

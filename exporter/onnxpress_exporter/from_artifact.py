@@ -22,7 +22,7 @@ from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.cases import Ends
 from onnxpress_exporter.gate.writing import WritingGate, ends_of
 from onnxpress_exporter.judging.data import read
-from onnxpress_exporter.plan import Part, Plan
+from onnxpress_exporter.plan import KEPT_WHOLE, Part, Plan
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import GraphReference
 from onnxpress_exporter.tasks.evaluation import evaluation_of
@@ -71,7 +71,8 @@ def plan_from_artifact(
         rows = evaluation_of(read(settings.evaluation), manifest, settings.evaluation.columns)
     _copy_files(artifact, folder, without=wanted)
     parts = tuple(
-        Part(name, info, onnx_ir.load(graphs[name]), info.role != "head") for name, info in manifest.graphs.items()
+        Part(name, info, onnx_ir.load(graphs[name]), info.role not in KEPT_WHOLE)
+        for name, info in manifest.graphs.items()
     )
     plain = Session(graphs, adapters=manifest.adapters)
     say("asking fp32")

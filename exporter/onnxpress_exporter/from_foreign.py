@@ -21,9 +21,11 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.layouts.card import BASE_MODEL
 from onnxpress.layouts.places import tokenizer_place
 from onnxpress.layouts.tokenizer_sources import UnbuiltTokenizer
+from onnxpress.pipelines import build_pipeline
 from onnxpress.pipelines.adoption import adopt, warn_of_assumptions
 from onnxpress.pipelines.collators import ANY_SIZE, size_of
 from onnxpress.pipelines.table import TASKS, find_task
+from onnxpress.pipelines.zero_shot_image_classification import ZeroShotImageClassification
 from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_exporter.errors import PassError, VerificationFailed
 from onnxpress_exporter.from_artifact import ends_in
@@ -32,13 +34,16 @@ from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.writing import WritingGate
 from onnxpress_exporter.judging.data import read
 from onnxpress_exporter.passes import apply_passes
-from onnxpress_exporter.plan import Part, Plan
+from onnxpress_exporter.plan import KEPT_WHOLE, Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import GraphReference
 from onnxpress_exporter.tasks.evaluation import evaluation_of
 from onnxpress_exporter.write import foreign
 from onnxpress_exporter.write.foreign_tokenizer import write_foreign_tokenizer
+
+#: Roles of graphs that are rewritten: those that write are left as they are.
+_READERS = ("encoder", "text", "vision")
 
 
 def open_foreign(source: str | Path, task: str | None, revision: str | None, pooling: str | None) -> Artifact:
@@ -120,6 +125,8 @@ def adopt_into(
     _check_request(artifact, precision, wanted, compared=checkpoint is not None)
     say("copy")
     with foreign.as_found(artifact, folder) as originals:
+        reference = Session(originals, adapters=artifact.adapters)
+        artifact = _apart(artifact, reference)
         models = {
             name: foreign.load_graph(path, artifact.manifest.graphs[name], artifact.adapters.get(name))
             for name, path in originals.items()
@@ -131,13 +138,34 @@ def adopt_into(
             return Adoption(manifest, None)
         if manifest.generation is not None and len(wanted) < 2 and checkpoint is None:
             return Adoption(manifest, None)  # asking a writer takes long, and nobody wants to know
-        return Adoption(manifest, _plan(manifest, models, originals, folder, settings, say, checkpoint))
+        return Adoption(manifest, _plan(manifest, models, originals, reference, folder, settings, say, checkpoint))
+
+
+def _apart(artifact: Artifact, session: Session) -> Artifact:
+    """A graph that reads a text and a picture, each into a vector, as one for each: it returns one vector, takes
+    nothing for the other, and how two are compared is asked of it.
+
+    Args:
+        session: the graphs as they were found.
+    """
+    if not any(adapter.ones for adapter in artifact.adapters.values()) or artifact.adopted is None:
+        return artifact
+    manifest = artifact.manifest
+    pipe = build_pipeline(manifest.task, artifact, session, open_tokenizer(artifact), REFERENCE, {})
+    assert isinstance(pipe, ZeroShotImageClassification), "no other task has such graphs"
+    adapters = {name: replace(adapter, ones={}) for name, adapter in artifact.adapters.items()}
+    fact = Fact("scale", f"{pipe.pairs.scale:.6g}, and bias {pipe.pairs.bias:.6g}", "the graph's scores of some texts")
+    adopted = replace(artifact.adopted, adapters=adapters, facts=(*artifact.adopted.facts, fact))
+    graphs = {name: replace(info, outputs=info.outputs[:1]) for name, info in manifest.graphs.items()}
+    postprocessing = replace(manifest.postprocessing, pairs=pipe.pairs)
+    return replace(artifact, manifest=replace(manifest, graphs=graphs, postprocessing=postprocessing), adopted=adopted)
 
 
 def _plan(
     manifest: Manifest,
     models: Mapping[str, onnx_ir.Model],
     originals: Mapping[str, Path],
+    reference: Session,
     folder: Path,
     settings: Settings,
     say: Say,
@@ -157,7 +185,7 @@ def _plan(
         answers = AnswersGate(
             artifact,
             open_tokenizer(artifact),
-            GraphReference(Session(originals, adapters=manifest.adapters), "hashed"),
+            GraphReference(reference, "hashed"),
             rows,
         )
         manifest = replace(manifest, padding=answers.padding)
@@ -173,7 +201,12 @@ def _plan(
         compared = compare_with(checkpoint.source, artifact, plain, rows, allow_pickled_weights=pickled)
         manifest, gate = compared.manifest, compared.gate
     parts = tuple(
-        Part(name, info, onnx_ir.load(folder / manifest.variants[REFERENCE].graphs[name].file), info.role != "head")
+        Part(
+            name,
+            info,
+            onnx_ir.load(folder / manifest.variants[REFERENCE].graphs[name].file),
+            info.role not in KEPT_WHOLE,
+        )
         for name, info in manifest.graphs.items()
     )
     return Plan(manifest, folder, parts, plain, gate, settings, compared=checkpoint is not None)
@@ -204,8 +237,10 @@ def _check_request(artifact: Artifact, precision: str, wanted: Sequence[str], *,
 
 
 def _any_size(manifest: Manifest) -> bool:
-    readers = [graph for graph in manifest.graphs.values() if graph.role == "encoder"]
-    return all(size_of(graph.inputs[0]) == ANY_SIZE for graph in readers)
+    readers = [graph for graph in manifest.graphs.values() if graph.role in _READERS]
+    return all(size_of(graph.inputs[0]).rows is None for graph in readers) and all(
+        size_of(graph.inputs[0]) == ANY_SIZE for graph in readers if graph.role == "encoder"
+    )
 
 
 def _rewritten(
@@ -219,13 +254,16 @@ def _rewritten(
     """The manifest of graphs that were rewritten, and saved over those that are there; or, where one has other answers
     then or nothing applies, of those as they were found."""
     say("rewriting the graph")
-    graph = manifest.graph_name("encoder")
+    readers = [name for name, info in manifest.graphs.items() if info.role in _READERS]
     try:
-        counts = apply_passes(models[graph], PRECISIONS[REFERENCE].passes)
-        applied = {name: count for name, count in counts.items() if count}
+        applied = dict[str, int]()
+        for name in readers:
+            for rewrite, count in apply_passes(models[name], PRECISIONS[REFERENCE].passes).items():
+                if count:
+                    applied[rewrite] = applied.get(rewrite, 0) + count
         if not applied:
             return _told(manifest, "as it was found", "the passes, none of which applies")
-        files = foreign.save_graphs({graph: models[graph]}, REFERENCE, folder)
+        files = foreign.save_graphs({name: models[name] for name in readers}, REFERENCE, folder)
         rewritten = _with_files(manifest, files)
         session = _session(rewritten, folder)
         try:
@@ -233,8 +271,11 @@ def _rewritten(
         finally:
             session.close()
     except (PassError, VerificationFailed, EngineError, ArtifactError, InputError):
-        plain = foreign.load_graph(originals[graph], manifest.graphs[graph], manifest.adapters.get(graph))
-        restored = _with_files(manifest, foreign.save_graphs({graph: plain}, REFERENCE, folder))
+        plain = {
+            name: foreign.load_graph(originals[name], manifest.graphs[name], manifest.adapters.get(name))
+            for name in readers
+        }
+        restored = _with_files(manifest, foreign.save_graphs(plain, REFERENCE, folder))
         return _told(restored, "as it was found", "its answers, which a rewrite would change")
     shown = ", ".join(f"{name} ({count})" for name, count in applied.items())
     return _told(rewritten, f"rewritten by {shown}", "its answers, compared before and after")

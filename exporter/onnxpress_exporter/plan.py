@@ -22,6 +22,10 @@ def no_files_beside(manifest: Manifest, folder: Path) -> None:
     """This project's own layout has none."""
 
 
+#: What graphs do whose weights stay as they are: they are small, or all convolutions.
+KEPT_WHOLE = ("head", "vocoder")
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One graph of a model: its name in the artifact, what it takes, returns and does, and whether it is quantized."""

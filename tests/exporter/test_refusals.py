@@ -96,7 +96,7 @@ def test_a_variant_that_does_not_answer_is_taken_out(tmp_path: Path, monkeypatch
     source = writer("gpt2", tmp_path / "gpt2")
     ask = finished.unanswered
     monkeypatch.setattr(
-        "onnxpress_exporter.flow.unanswered",
+        "onnxpress_exporter.carrying_out.unanswered",
         lambda folder, precision: "it does not answer" if precision == "fp16" else ask(folder, precision),
     )
     with pytest.raises(VariantRefused, match="fp16: it does not answer") as refused:

@@ -16,7 +16,7 @@ import onnxpress
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import GraphFiles, Quality, Speed, Tuning, Variant
 from onnxpress.format.variants import DEFAULT_FORM
-from onnxpress_exporter import flow
+from onnxpress_exporter import carrying_out
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.flow import quantize
 from onnxpress_exporter.gate.timing import Work
@@ -260,7 +260,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def say(**shares: float) -> None:
         monkeypatch.setattr(
-            flow, "Tuner", partial(Tuner, timer=timer(**{k.replace("_", "-"): v for k, v in shares.items()}))
+            carrying_out, "Tuner", partial(Tuner, timer=timer(**{k.replace("_", "-"): v for k, v in shares.items()}))
         )
 
     return say

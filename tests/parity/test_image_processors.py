@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,11 +17,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers.image_utils import load_image
 
-from onnxpress.errors import InputError
+from onnxpress.errors import ArtifactError, InputError
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
+from onnxpress.layouts.files import Files
+from onnxpress.layouts.picture_answers import DETECTIONS
+from onnxpress.layouts.picture_files.classes import CLASSES
+from onnxpress.layouts.picture_files.readers import READERS
+from onnxpress.layouts.picture_files.settings import read_pictures
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.source.image_processors import READERS, overridden, read_image_processor
+from onnxpress_exporter.source.image_processors import overridden, read_image_processor
+from onnxpress_exporter.tasks.object_detection import detection_of
 from tests.fixtures.image_processors import classes, page
 
 PAGE = Path(__file__).parents[2] / "docs/image-processors.md"
@@ -147,21 +155,106 @@ def test_sizes_at_the_edges(shape: tuple[int, int]) -> None:
         assert obtained.shape == expected.shape and np.abs(obtained - expected).max() <= 1e-6
 
 
-def test_every_class_of_transformers_is_read_or_refused_by_name() -> None:
+def test_every_class_of_transformers_is_read_or_refused_by_name(tmp_path: Path) -> None:
+    """What is read of a class is what is read where it is not installed: what counts where a file says nothing, and
+    which models have it."""
     read, expected = set(), set()
-    for name in sorted(classes()):
+    for name, types in sorted(classes().items()):
         kind, plain = getattr(transformers, name), name.removesuffix("Pil")
         if plain in READERS or not list(overridden(kind)):
             expected.add(plain)
         try:
-            read_image_processor(kind())
+            program = read_image_processor(kind())
         except UnsupportedCheckpoint as error:
             assert str(error).startswith(plain)
-        else:
-            read.add(plain)
+            continue
+        read.add(plain)
+        assert read_pictures(_files(tmp_path, {"image_processor_type": plain}), {}).image == program
+        row = CLASSES[plain.removesuffix("ImageProcessor")]
+        assert {model_type.replace("-", "_") for model_type in types} == row.types
+        assert read_pictures(_files(tmp_path, {"do_resize": True}), {"model_type": types[0]}).image == program
+    assert {f"{name}ImageProcessor" for name in CLASSES} == read
     assert read >= {f"{name}ImageProcessor" for name, _ in ROWS} and read == expected
 
 
 def test_the_page_of_image_processors_is_current() -> None:
     expected = "run python -m tests.fixtures.image_processors > docs/image-processors.md"
     assert PAGE.read_text(encoding="utf-8") == page(), expected
+
+
+def _files(folder: Path, saved: Mapping[str, Any]) -> Files:
+    folder.mkdir(exist_ok=True)
+    (folder / "preprocessor_config.json").write_text(json.dumps(saved))
+    return Files(folder)
+
+
+@pytest.mark.parametrize("row", range(len(ROWS)), ids=[f"{name}-{number}" for number, (name, _) in enumerate(ROWS)])
+def test_a_file_alone_is_read_as_the_class_is(row: int, tmp_path: Path) -> None:
+    """What the file of a published checkpoint holds, and all that transformers writes."""
+    name, changes = ROWS[row]
+    processor, _ = _read(row)
+    expected = read_image_processor(processor)
+    whole = json.loads(processor.to_json_string())
+    for number, (key, kind, saved) in enumerate(
+        [
+            ("image_processor_type", f"{name}ImageProcessor", changes),
+            ("image_processor_type", f"{name}ImageProcessorFast", whole),
+            ("feature_extractor_type", f"{name}FeatureExtractor", changes),
+        ]
+    ):
+        files = _files(tmp_path / str(number), {**saved, "image_processor_type": None, key: kind})
+        assert read_pictures(files, {}).image == expected
+
+
+#: Values as older files say them.
+OLDER: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("ViT", {"size": 40}),
+    ("CLIP", {"size": 50, "crop_size": 48}),
+    ("CLIP", {"use_square_size": True, "crop_size": [40, 30]}),
+    ("Detr", {"size": 60}),
+    ("Detr", {"max_size": 90, "pad_and_return_pixel_mask": False}),
+    ("Yolos", {"size": 60, "max_size": 70}),
+    ("MaskFormer", {"size": 60, "max_size": 80}),
+    ("Mask2Former", {"max_size": 900}),
+    ("Donut", {"size": [30, 50]}),
+    ("OwlViT", {"rescale": False}),
+    ("Swin2SR", {"pad_size": 16}),
+    ("ConvNext", {"size": 64}),
+    ("Beit", {"size": [40, 56], "do_resize": None, "resample": None}),
+    ("Segformer", {"size": 64, "reduce_labels": True}),
+    ("Siglip", {"size": 64, "image_mean": 0.5, "image_std": [0.5, 0.4, 0.3]}),
+)
+
+
+@pytest.mark.parametrize(("name", "saved"), OLDER, ids=[f"{name}-{number}" for number, (name, _) in enumerate(OLDER)])
+def test_older_files_are_read_as_the_class_reads_them(name: str, saved: dict[str, Any], tmp_path: Path) -> None:
+    expected = read_image_processor(getattr(transformers, f"{name}ImageProcessorPil")(**copy.deepcopy(saved)))
+    files = _files(tmp_path, {**saved, "image_processor_type": f"{name}ImageProcessor"})
+    assert read_pictures(files, {}).image == expected
+
+
+def test_the_table_of_detectors_is_transformers() -> None:
+    makes = {}
+    for name in CLASSES:
+        processor = getattr(transformers, f"{name}ImageProcessorPil")()
+        if hasattr(processor, "post_process_object_detection") and not name.startswith("Owl"):
+            makes[name] = detection_of(processor)
+    assert makes == DETECTIONS
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        ({"size": {"height": 1 << 20, "width": 3}}, "size should be numbers of pixels"),
+        ({"size": "large"}, "size should be numbers of pixels"),
+        ({"size": {"edge": 3}}, "which is not read by this version"),
+        ({"image_std": [1, 2]}, "image_std should be a number, or one for each channel"),
+        ({"image_std": 0}, "zero"),
+        ({"rescale_factor": "1/255"}, "rescale_factor should be a number"),
+        ({"resample": 9}, "is no filter of Pillow"),
+        ({"do_resize": "yes"}, "do_resize should be true or false"),
+    ],
+)
+def test_hostile_values_are_refused_by_name(saved: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        read_pictures(_files(tmp_path, {"image_processor_type": "ViTImageProcessor", **saved}), {})

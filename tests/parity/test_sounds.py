@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from onnxpress import InputError, pipeline
 from onnxpress_exporter.judging.sounds import judged_sounds, voice
 from tests.fixtures.store import Store
-from tests.fixtures.tiny_sounds import ARCHITECTURES, tiny_sound_checkpoint
+from tests.fixtures.tiny_sounds import ARCHITECTURES, tiny_clap, tiny_sound_checkpoint
 from tests.parity.alike import assert_alike
 
 TASK = "audio-classification"
@@ -112,3 +112,44 @@ def test_a_sound_that_is_shorter_than_the_model_reads(name: str, tmp_path: Path,
         least = pipe.manifest.processors.audio.least
         few = np.full(30, 0.2, np.float32)
         assert_alike(pipe(few), pipe(np.pad(few, (0, max(0, least - 30)))))
+
+
+LABELS = ["cat", "the quick brown fox", "two dogs and more words in Paris", "x", "Cat!"]
+
+
+@pytest.fixture(scope="module")
+def claps(
+    tmp_path_factory: pytest.TempPathFactory, store: Store, reference: Callable[..., Any]
+) -> Callable[..., tuple[Any, Any]]:
+    """`claps(fused=...)` -> our pipeline that compares texts with sounds, and transformers'."""
+
+    def open_both(*, fused: bool) -> tuple[Any, Any]:
+        checkpoint = tiny_clap(tmp_path_factory.mktemp("clap") / "checkpoint", fused=fused)
+        return pipeline(model=store.artifact(checkpoint)), reference(checkpoint, "zero-shot-audio-classification")
+
+    return open_both
+
+
+@pytest.mark.parametrize("fused", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_texts_beside_sounds(claps: Callable[..., tuple[Any, Any]], *, fused: bool) -> None:
+    import torch
+
+    ours, theirs = claps(fused=fused)
+    sounds = [sound[:RATE] for sound in SOUNDS]  # of longer ones transformers takes pieces at random
+    for options in ({}, {"hypothesis_template": "{} did it twice"}):
+        expected = [theirs(sound, candidate_labels=LABELS, **options) for sound in sounds]
+        assert_alike(ours(sounds, LABELS, **options), expected)
+        assert_alike(list(ours((sound for sound in sounds), candidate_labels=LABELS, **options)), expected)
+        assert_alike([ours(sound, LABELS, **options) for sound in sounds], expected)
+    assert_alike(ours(audios=sounds[0], candidate_labels="cat, x"), theirs(sounds[0], candidate_labels=["cat", "x"]))
+    assert_alike(ours(SOUNDS[2], LABELS), ours(SOUNDS[2][:RATE], LABELS))  # the beginning, always
+    with torch.no_grad():
+        features = theirs.pipe.feature_extractor(sounds[0], sampling_rate=RATE, return_tensors="pt")
+        heard = theirs.pipe.model.get_audio_features(**features).pooler_output.numpy()
+        tokens = theirs.pipe.tokenizer(LABELS, padding=True, return_tensors="pt")
+        words = theirs.pipe.model.get_text_features(**tokens).pooler_output.numpy()
+    assert np.allclose(ours.embed_audio(sounds[0]), heard, atol=1e-5)
+    assert np.allclose(ours.embed_texts(LABELS), words, atol=1e-5)
+    assert ours.embed_audio([]).shape == (0, 24) and ours.embed_audio(sounds, batch_size=2).shape == (5, 24)
+    with pytest.raises(InputError, match="candidate_labels is empty"):
+        ours(sounds[0])

@@ -14,7 +14,9 @@ from onnxpress import InputError
 from onnxpress.pipelines import TASKS
 from tests.fixtures.colours import write_colours
 from tests.fixtures.map_artifacts import write_map_artifact
+from tests.fixtures.speaking import write_speaker
 from tests.fixtures.tiny_askers import tiny_vilt
+from tests.fixtures.tiny_ctc import tiny_ctc_checkpoint
 from tests.fixtures.tiny_detectors import tiny_detector
 from tests.fixtures.tiny_documents import tiny_layoutlm
 
@@ -48,6 +50,9 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
     "audio-classification": (SOUNDS, b"no sound", {}),
+    "automatic-speech-recognition": (SOUNDS, b"no sound", {"return_timestamps": "char"}),
+    "zero-shot-audio-classification": (SOUNDS, b"no sound", {"candidate_labels": "red, blue"}),
+    "text-to-audio": ([*WORDS], 7, {}),
     "image-classification": (PICTURES, b"no picture", {}),
     "object-detection": (PICTURES, b"no picture", {"threshold": 0.0}),
     "zero-shot-image-classification": (PICTURES, b"no picture", {"candidate_labels": "red, blue"}),
@@ -82,6 +87,8 @@ def opened(
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "audio-classification":
                 return ours(trained("tiny-sounds-ast"), task)
+            case "automatic-speech-recognition":
+                return ours(tiny_ctc_checkpoint("wav2vec2", tmp_path_factory.mktemp("ctc") / "checkpoint"), task)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
             case "visual-question-answering":
@@ -97,13 +104,15 @@ def opened(
                 return onnxpress.pipeline(
                     model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
                 )
-            case "zero-shot-image-classification" | "zero-shot-object-detection":
-                folder = tmp_path_factory.mktemp(task) / "colours"
-                return onnxpress.pipeline(model=write_colours(folder, places="detection" in task), threads=1)
+            case "text-to-audio":
+                return onnxpress.pipeline(model=write_speaker(tmp_path_factory.mktemp(task) / "a"), threads=1)
             case "zero-shot-classification":
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":
                 return ours(trained("tiny-reranker"), task)
+        if task.startswith("zero-shot-"):
+            folder = write_colours(tmp_path_factory.mktemp(task) / "colours", task)
+            return onnxpress.pipeline(model=folder, threads=1)
         return ours(tiny("bert", task), task)
 
     return make

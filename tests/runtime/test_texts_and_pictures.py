@@ -22,7 +22,8 @@ LABELS = ["green", "red", "blue"]
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """Without places and with them."""
     folder = tmp_path_factory.mktemp("colours")
-    return {places: write_colours(folder / str(places), places=places) for places in (False, True)}
+    tasks = {False: "zero-shot-image-classification", True: "zero-shot-object-detection"}
+    return {places: write_colours(folder / str(places), task) for places, task in tasks.items()}
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_the_best_label_comes_first(colours: Any) -> None:
 
 def test_texts_are_read_once(colours: Any) -> None:
     counting = Counting(colours.session)
-    colours._texts._session = counting
+    colours._texts.tower._session = counting
     colours([RED, GREEN], LABELS)
     colours(GREEN, ["red", "yellow", "red"])
     assert counting.runs == [("text_model", 3), ("text_model", 1)]

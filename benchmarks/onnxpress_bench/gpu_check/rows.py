@@ -56,6 +56,7 @@ PARITY: tuple[ParityRow, ...] = (
 
 #: Tasks whose graphs and gates are those of another row's task, and why they have no row.
 COVERED = {
+    "automatic-speech-recognition": "no trained checkpoint in the repository; the products of audio-classification",
     "document-question-answering": "no trained checkpoint in the repository; the graph of question-answering",
     "visual-question-answering": "no trained checkpoint in the repository; the products of text-classification",
     "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
@@ -63,6 +64,8 @@ COVERED = {
     "image-feature-extraction": "the graph of image-classification without its head",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",
+    "zero-shot-audio-classification": "no trained checkpoint here; graphs as of zero-shot-image-classification",
+    "text-to-audio": "no trained checkpoint in the repository; graphs of convolutions, compared with PyTorch at export",
     "summarization": "the graphs and the gate of translation",
     "text2text-generation": "the graphs and the gate of translation",
     "multiple-choice": "no trained checkpoint in the repository; the graph is text-classification's with one label",

@@ -7,7 +7,8 @@ right. Knows nothing of graphs or of how a variant was made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,12 +28,17 @@ from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
 from onnxpress_exporter.gate.outputs import ReferenceAnswers, reference_answers, together, verify
 from onnxpress_exporter.gate.probe import Check, Probe, probe_of
+from onnxpress_exporter.gate.recording import RecordedProbe, Recording
 from onnxpress_exporter.judging.figures import compare_towers
 from onnxpress_exporter.judging.items import calibration_items, calibration_texts, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
+from onnxpress_exporter.judging.samples import SINGLES
 from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
-from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks import row_of
+
+#: Letters of the texts that a model speaks to be verified.
+_SPOKEN = 40
 
 #: Largest error of a graph that takes vectors, as a fraction of its output's range.
 HEAD_ERROR = 1e-4
@@ -40,7 +46,7 @@ HEAD_ERROR = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """A graph that reads texts or pictures, what it is asked, and what the reference answers."""
+    """A graph that reads texts, pictures or sounds, what it is asked, and what the reference answers."""
 
     name: str
     info: GraphInfo
@@ -70,19 +76,44 @@ class AnswersGate:
         self.rows = None if evaluation is None else evaluation.name
         self._heads = {name: info for name, info in manifest.graphs.items() if info.role == "head"}
         self._tokenizer = tokenizer
-        self._task = TASKS[manifest.task]
+        self._task = row_of(manifest)
         self._reference = reference
         self._evaluation = evaluation
-        self._readers = tuple(
-            self._reader(name, info, probe_of(artifact, name, self._task.probes, tokenizer, check))
-            for name, info in manifest.graphs.items()
-            if name not in self._heads
-        )
+        self._artifact = artifact
+        probes = self._recorded() if self._task.parts is not None else self._asked(check)
+        self._readers = tuple(self._reader(name, manifest.graphs[name], probe) for name, probe in probes.items())
         self._artifact = Artifact(artifact.folder, replace(manifest, padding=manifest.padding and self.padding))
         self._items: list[Any] = []
         self._answers: list[Any] = []
         self._vectors: Mapping[str, NDArray[Any]] = {}
         self._reference_score: Figures = {}
+
+    def _asked(self, check: Check | None) -> Mapping[str, Probe]:
+        """What each graph is asked that reads inputs itself."""
+        artifact = self._artifact
+        return {
+            name: probe_of(artifact, name, self._task.probes, self._tokenizer, check)
+            for name in artifact.manifest.graphs
+            if name not in self._heads
+        }
+
+    def _recorded(self) -> Mapping[str, Probe]:
+        """What each graph is given while the task answers the texts of verification."""
+        calls: dict[str, list[tuple[str, Arrays]]] = {name: [] for name in self._artifact.manifest.graphs}
+        for title, of_text in self._calls([(sample.name, sample.text[:_SPOKEN]) for sample in SINGLES]):
+            for name, some in of_text.items():
+                calls[name] += [(f"{title}, call {number}", arrays) for number, arrays in enumerate(some, start=1)]
+        return {name: RecordedProbe(some) for name, some in calls.items()}
+
+    def _calls(self, texts: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Mapping[str, Sequence[Arrays]]]]:
+        """Of each text that the model takes, its name and what each graph was given."""
+        session = Recording(self._reference)
+        pipe = self._pipeline(session)
+        for title, text in texts:
+            session.begin()
+            with suppress(InputError):
+                pipe(text)
+                yield title, session.calls
 
     @property
     def padding(self) -> bool:
@@ -101,7 +132,7 @@ class AnswersGate:
 
     @property
     def _main(self) -> _Reader:
-        """What reads the task's inputs: the only one, or of towers that of the pictures."""
+        """What reads the task's inputs: the only one, or of towers the one beside that of the texts."""
         return next((reader for reader in self._readers if reader.info.role != TEXT_ROLE), self._readers[0])
 
     def verify(self, precision: str, session: Runs) -> Quality:
@@ -165,6 +196,9 @@ class AnswersGate:
                 texts.collate([sample]).arrays for sample in texts.samples(calibration_texts(manifest), truncation=True)
             ]
         items = self._that_fit(calibration_items(self._task.items, manifest))
+        if self._task.parts is not None:
+            asked = [(str(number), item) for number, item in enumerate(items)]
+            return [arrays for _, of_text in self._calls(asked) for arrays in of_text.get(graph, ())]
         rows = [row for item in items for row in pipe.prepare(item, pipe.options).samples]
         return [pipe.processor.collator.collate([row]).arrays for row in rows]
 
@@ -213,4 +247,5 @@ class AnswersGate:
 
     def _pipeline(self, session: Runs) -> Pipeline[Any, Any]:
         task = self._task
-        return build_pipeline(task.name, self._artifact, session, self._tokenizer, "judged", task.options)  # type: ignore[arg-type]
+        options = {**task.options, **task.options_of(self._artifact.manifest)}
+        return build_pipeline(task.name, self._artifact, session, self._tokenizer, "judged", options)  # type: ignore[arg-type]

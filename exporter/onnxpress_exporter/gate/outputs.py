@@ -116,6 +116,8 @@ def together(qualities: Sequence[Quality]) -> Quality:
 def _batches(samples: Sequence[Named], *, padding: bool) -> Iterable[tuple[str, list[int]]]:
     by_length = sorted((i for i, sample in enumerate(samples) if not sample.alone), key=lambda i: samples[i].row.cost)
     short = _short(samples)
+    if not by_length:
+        return
     middle = by_length[len(by_length) // 2]
     yield "an unpadded batch of three", [middle] * 3
     if padding:

@@ -248,13 +248,13 @@ def probe_of(
         InputError: the artifact says of neither texts, pictures nor sounds how they are read.
     """
     manifest = artifact.manifest
-    graph, pictures = manifest.graphs[name], manifest.processors.image
+    graph, pictures, sounds = manifest.graphs[name], manifest.processors.image, manifest.processors.audio
     names = {tensor.name for tensor in graph.inputs}
     sees = pictures is not None and not names.isdisjoint(pictures.input_names)
     if pictures is not None and sees and "input_ids" not in names:
         return _of_pictures(pictures)
-    if manifest.processors.audio is not None:
-        return _of_sounds(manifest.processors.audio)
+    if sounds is not None and not names.isdisjoint(sounds.input_names):
+        return _of_sounds(sounds)
     if tokenizer is None:
         raise InputError(f"{artifact.folder}: it says of neither texts, pictures nor sounds how they are read.")
     far = far_tokens(tokenizer.settings.max_length, weights_of(artifact))

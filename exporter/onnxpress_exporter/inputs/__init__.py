@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from onnxpress_exporter.inputs.base import Inputs
-from onnxpress_exporter.inputs.both import read_both
+from onnxpress_exporter.inputs.both import read_text_and_pictures, read_text_and_sounds
 from onnxpress_exporter.inputs.describing import read_describing
 from onnxpress_exporter.inputs.documents import read_documents
+from onnxpress_exporter.inputs.heard import read_heard
 from onnxpress_exporter.inputs.hearing import read_hearing
 from onnxpress_exporter.inputs.joint import read_joint
 from onnxpress_exporter.inputs.pictures import read_pictures
@@ -20,7 +21,8 @@ from onnxpress_exporter.tasks.row import ExportTask, Takes
 _READERS: Mapping[Takes, Callable[[Checkpoint, LoadArguments], Inputs]] = {
     "text": read_text,
     "image": read_pictures,
-    "text and image": read_both,
+    "text and image": read_text_and_pictures,
+    "text and audio": read_text_and_sounds,
     "audio": read_sounds,
     "document": read_documents,
 }
@@ -34,6 +36,8 @@ def read_inputs(row: ExportTask, checkpoint: Checkpoint, arguments: LoadArgument
     """
     if row.writes and row.takes == "image":
         return read_describing(checkpoint, arguments)
+    if row.answers_tokens and row.takes == "audio":
+        return read_heard(checkpoint, arguments)
     if row.writes and row.takes == "audio":
         return read_hearing(checkpoint, arguments)
     if row.takes == "text and image" and row.towers is None:

@@ -41,6 +41,8 @@ class TextInputs:
 
     def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
         """As `Inputs` says."""
+        if row.parts is not None:
+            return list(row.parts(model))
         spec = text_encoder_spec(row, model, self._tokenizer)
         types = takes_token_types(model, self._tokenizer)
         module = read_streams(row.by_rows(model), model, self._tokenizer, types=types)
@@ -69,7 +71,8 @@ class TextInputs:
 
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says: tokenizer.json and what is beside it, and the chat templates of a model that writes."""
-        settings = self.write_for(checkpoint, folder, model, writes=row.writes)
+        places = getattr(model.config, "max_text_positions", None) if row.parts is not None else None
+        settings = self.write_for(checkpoint, folder, model, writes=row.writes, tokens=places)
         if row.writes:
             write_chat_templates(self._tokenizer, folder)
         return Processors(text=settings)

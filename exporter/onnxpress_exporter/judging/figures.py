@@ -18,7 +18,7 @@ Answers = Sequence[Any]
 NEIGHBOURS = 10
 
 #: What vectors of towers are called.
-TEXTS, PICTURES = "texts", "pictures"
+TEXTS, PICTURES, SOUNDS = "texts", "pictures", "sounds"
 Figures = dict[str, float]
 
 #: The reference's answers and a variant's -> figures by name.
@@ -71,8 +71,8 @@ def _nearest(vectors: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 
 def compare_towers(reference: Mapping[str, NDArray[Any]], vectors: Mapping[str, NDArray[Any]]) -> Figures:
-    """Vectors of texts and of pictures, by name: each with the same one of the reference; and the share of each text's
-    nearest pictures that stay among the nearest."""
+    """Vectors of texts and of pictures or sounds, by name: each with the same one of the reference; and the share of
+    each text's nearest of the others that stay among the nearest."""
     if not reference:
         return {}
     cosines = {name: compare_vectors(list(reference[name]), list(vectors[name])) for name in reference}
@@ -81,8 +81,9 @@ def compare_towers(reference: Mapping[str, NDArray[Any]], vectors: Mapping[str, 
         "cosine, mean": min(figures["cosine, mean"] for figures in cosines.values()),
         "cosine, worst": min(figures["cosine, worst"] for figures in cosines.values()),
     }
-    if TEXTS in reference and len(reference.get(PICTURES, ())) > 2 * NEIGHBOURS:
-        near = [_best(side[TEXTS] @ side[PICTURES].T, NEIGHBOURS) for side in (reference, vectors)]
+    others = next((name for name in reference if name != TEXTS), TEXTS)
+    if TEXTS in reference and others != TEXTS and len(reference[others]) > 2 * NEIGHBOURS:
+        near = [_best(side[TEXTS] @ side[others].T, NEIGHBOURS) for side in (reference, vectors)]
         overlaps = [len(set(a) & set(b)) / NEIGHBOURS for a, b in zip(*near, strict=True)]
         figures["retrieval overlap"] = float(np.mean(overlaps))
     return figures
@@ -192,6 +193,15 @@ def compare_transcripts(reference: Answers, answers: Answers) -> Figures:
     words = sum(len(expected) for expected, _ in pairs)
     edits = sum(edit_distance(expected, obtained) for expected, obtained in pairs)
     return {"word error": edits / words if words else float(edits > 0)}
+
+
+def compare_heard(reference: Answers, answers: Answers) -> Figures:
+    """{"text": ...} for each recording: 1 less the letters to insert, remove or replace, over those of all texts of
+    either, at least 0."""
+    pairs = [(a["text"], b["text"]) for a, b in zip(reference, answers, strict=True)]
+    letters = sum(max(len(first), len(second)) for first, second in pairs)
+    edits = sum(edit_distance(first, second) for first, second in pairs if first != second)
+    return {"letter agreement": 1 - edits / letters if letters else 1.0}
 
 
 def edit_distance(first: Sequence[str], second: Sequence[str]) -> int:

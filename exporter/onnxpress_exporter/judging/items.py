@@ -31,7 +31,7 @@ class Material:
 #: Sentences that make one longer text: inputs are not all of one length.
 PARAGRAPHS = (2, 5, 12)
 
-#: Sentences that pictures are compared with, cut to so many words.
+#: Sentences that pictures or sounds are compared with, cut to so many words.
 _SENTENCES, _CAPTION_WORDS = 40, 8
 
 #: Words of a paragraph where the model's limit would refuse more: tasks that do not cut.
@@ -44,13 +44,19 @@ def calibration_items(make: MakeItems, manifest: Manifest) -> list[Any]:
 
 
 def calibration_texts(manifest: Manifest) -> list[str]:
-    """The same, for a graph that reads the texts that pictures are compared with: of a few words."""
-    return [*map(captions.CAPTION.format, captions.CALIBRATION), *(_first_words(text) for text in CALIBRATION)]
+    """The same, for a graph that reads the texts that pictures or sounds are compared with: of a few words."""
+    said = _captions(manifest)
+    return [*map(said.sentence.format, said.calibration), *(_first_words(text) for text in CALIBRATION)]
 
 
 def judged_texts(manifest: Manifest) -> list[str]:
-    """The texts that pictures are compared with to judge a variant, none of which the calibration has."""
-    return [*map(captions.CAPTION.format, captions.JUDGED), *(_first_words(text) for text in JUDGED[:_SENTENCES])]
+    """The texts that pictures or sounds are compared with to judge a variant, none of which the calibration has."""
+    said = _captions(manifest)
+    return [*map(said.sentence.format, said.judged), *(_first_words(text) for text in JUDGED[:_SENTENCES])]
+
+
+def _captions(manifest: Manifest) -> captions.Captions:
+    return captions.OF_SOUNDS if manifest.processors.audio is not None else captions.OF_PICTURES
 
 
 def _first_words(text: str) -> str:

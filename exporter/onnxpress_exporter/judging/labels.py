@@ -25,6 +25,19 @@ def of_labels(name: str, items: Sequence[Any], targets: Sequence[Cell], manifest
     return Evaluation(name, LABEL, items, [cells.label(cell, labels) for cell in targets])
 
 
+def of_candidates(name: str, items: Sequence[Any], targets: Sequence[Cell]) -> Evaluation:
+    """The rows of a task whose call names the labels: all that occur are the candidates.
+
+    Raises:
+        InputError: all rows have the same label; it names the place.
+    """
+    labels = [cells.class_name(cell) for cell in targets]
+    candidates = sorted(set(labels))
+    if len(candidates) < 2:
+        targets[0].fail("labels that differ from row to row; here, all are the same")
+    return Evaluation(name, LABEL, items, labels, {"candidate_labels": candidates})
+
+
 def _label_sets(targets: Sequence[Cell], labels: Sequence[str]) -> list[frozenset[str]]:
     """Lists of names or ids; or, where every row has as many zeros and ones as there are labels, indicators."""
     lists = [cells.several(target, lambda cell: cell, "labels") for target in targets]

@@ -29,6 +29,7 @@ Q4 = Precision(
         "neighbour overlap": 0.85,
         "retrieval overlap": 0.85,
         "label agreement": 0.95,
+        "letter agreement": 0.85,
         "span agreement": 0.85,
         "box agreement": 0.9,
         "top token agreement": 0.85,
@@ -39,6 +40,7 @@ Q4 = Precision(
         "depth error": 0.1,
         "depth error, worst": 0.2,
         "picture error, worst": 0.04,
+        "spectral distance": 0.5,
         "word error": 0.05,
         **SAME_IN_A_BATCH,
         # Of 24 tokens written in a row, a model of this agreement has changed its mind two or three times: less is

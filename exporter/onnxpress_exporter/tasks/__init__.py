@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.tasks.audio_classification import AUDIO_CLASSIFICATION
 from onnxpress_exporter.tasks.automatic_speech_recognition import AUTOMATIC_SPEECH_RECOGNITION
 from onnxpress_exporter.tasks.depth_estimation import DEPTH_ESTIMATION
@@ -27,8 +28,10 @@ from onnxpress_exporter.tasks.sentence_similarity import SENTENCE_SIMILARITY
 from onnxpress_exporter.tasks.text_classification import TEXT_CLASSIFICATION
 from onnxpress_exporter.tasks.text_generation import TEXT_GENERATION
 from onnxpress_exporter.tasks.text_ranking import TEXT_RANKING
+from onnxpress_exporter.tasks.text_to_audio import TEXT_TO_AUDIO
 from onnxpress_exporter.tasks.token_classification import TOKEN_CLASSIFICATION
 from onnxpress_exporter.tasks.visual_question_answering import VISUAL_QUESTION_ANSWERING
+from onnxpress_exporter.tasks.zero_shot_audio_classification import ZERO_SHOT_AUDIO_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_classification import ZERO_SHOT_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_image_classification import ZERO_SHOT_IMAGE_CLASSIFICATION
 from onnxpress_exporter.tasks.zero_shot_object_detection import ZERO_SHOT_OBJECT_DETECTION
@@ -55,6 +58,8 @@ ROWS: tuple[ExportTask, ...] = (
     SENTENCE_SIMILARITY,
     AUDIO_CLASSIFICATION,
     AUTOMATIC_SPEECH_RECOGNITION,
+    ZERO_SHOT_AUDIO_CLASSIFICATION,
+    TEXT_TO_AUDIO,
     IMAGE_CLASSIFICATION,
     ZERO_SHOT_OBJECT_DETECTION,
     IMAGE_FEATURE_EXTRACTION,
@@ -68,3 +73,12 @@ ROWS: tuple[ExportTask, ...] = (
 
 #: The Hub's name -> row.
 TASKS: Mapping[str, ExportTask] = {row.name: row for row in ROWS}
+
+#: Rows, and those of their tasks for models with other heads.
+KINDS: tuple[ExportTask, ...] = tuple(kind for row in ROWS for kind in (row, *row.kinds))
+
+
+def row_of(manifest: Manifest) -> ExportTask:
+    """The row of an artifact's task, for models that write text or for those that do not, as the artifact's."""
+    row, writes = TASKS[manifest.task], manifest.generation is not None
+    return next((kind for kind in (row, *row.kinds) if kind.writes is writes), row)

@@ -1,4 +1,4 @@
-"""automatic-speech-recognition: what is said in a sound; of models that write it."""
+"""automatic-speech-recognition: what is said in a sound."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import SOUNDS
-from onnxpress_exporter.judging.figures import batch_disagreement, compare_batches_of_continuations
+from onnxpress_exporter.judging.figures import (
+    batch_disagreement,
+    compare_batches_of_continuations,
+    compare_heard,
+)
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.metrics import TRANSCRIBED, Evaluation
+from onnxpress_exporter.tasks.ctc import CTC, moment_logits, moments
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
 
@@ -28,8 +33,11 @@ def evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest
 #: How labelled rows are laid out, of every head.
 METRIC = Metric(({"audio": SOUNDS, "text": SAID},), evaluation)
 
-AUTOMATIC_SPEECH_RECOGNITION = ExportTask(
-    name="automatic-speech-recognition",
+_NAME = "automatic-speech-recognition"
+
+#: Of models that write what they hear.
+_WRITTEN = ExportTask(
+    name=_NAME,
     head=Head("AutoModelForSpeechSeq2Seq"),
     takes="audio",
     outputs=None,
@@ -39,4 +47,19 @@ AUTOMATIC_SPEECH_RECOGNITION = ExportTask(
     compare=compare_batches_of_continuations,
     beside_others=batch_disagreement(compare_batches_of_continuations),
     metric=METRIC,
+)
+
+AUTOMATIC_SPEECH_RECOGNITION = ExportTask(
+    name=_NAME,
+    head=CTC,
+    takes="audio",
+    outputs=moment_logits,
+    answers_tokens=True,
+    postprocessing=moments,
+    probes=Probes(),
+    items=plain_items,
+    compare=compare_heard,
+    beside_others=batch_disagreement(compare_heard),
+    metric=METRIC,
+    kinds=(_WRITTEN,),
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from onnxpress.format.manifest import Manifest, Postprocessing, TensorInfo
-from onnxpress.format.segmentation import SegmentationSettings, Subtask
+from onnxpress.layouts.picture_answers import CLASSES_AT_PLACES, SEGMENT_FAMILIES, SegmentFamily
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
@@ -21,28 +21,6 @@ from onnxpress_exporter.source.processors import load_image_processor
 from onnxpress_exporter.tasks.postprocessing import labelled
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
 
-
-@dataclass(frozen=True, slots=True)
-class _Family:
-    """The names of a model's outputs, and how its processor makes segments of them."""
-
-    outputs: tuple[str, ...]
-    settings: SegmentationSettings
-
-
-_ALL: tuple[Subtask, ...] = ("panoptic", "instance", "semantic")
-_QUERIES = ("class_queries_logits", "masks_queries_logits")
-
-#: A score of each class at each place.
-_CLASSES = _Family(("logits",), SegmentationSettings("classes", ("semantic",)))
-
-#: model_type -> what models with queries answer.
-_FAMILIES: Mapping[str, _Family] = {
-    "detr": _Family(("logits", "pred_masks"), SegmentationSettings("queries", _ALL)),
-    "maskformer": _Family(_QUERIES, SegmentationSettings("queries", _ALL, "pairs")),
-    "mask2former": _Family(_QUERIES, SegmentationSettings("queries", _ALL, "pairs", (384, 384))),
-}
-
 #: Classes that the auto class of semantic segmentation does not load. Those of the last two are refused with their
 #: image processors.
 _LOADED = {
@@ -54,8 +32,8 @@ _LOADED = {
 }
 
 
-def _family(model: Any) -> _Family:
-    return _FAMILIES.get(getattr(model.config, "model_type", ""), _CLASSES)
+def _family(model: Any) -> SegmentFamily:
+    return SEGMENT_FAMILIES.get(getattr(model.config, "model_type", ""), CLASSES_AT_PLACES)
 
 
 def _outputs(model: Any) -> tuple[TensorInfo, ...]:

@@ -53,7 +53,7 @@ class Metric:
 
 
 #: What a model takes, as transformers names modalities; "document": text, and where its words stand.
-Takes = Literal["text", "image", "text and image", "audio", "document"]
+Takes = Literal["text", "image", "text and image", "audio", "text and audio", "document"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,11 @@ class ExportTask:
     Args:
         name: the Hub's.
         head: what the checkpoint must have.
-        outputs: the graph's, of a loaded model; None: the model has towers, or it writes text, and its graphs are those
-            of generation.
+        outputs: the graph's, of a loaded model; None: the model has towers or parts, or it writes text, and its graphs
+            are those of generation.
         takes: what its inputs are, as transformers names modalities.
         towers: the parts of a model that are graphs of their own, where there is more than one.
+        parts: the graphs of a model that its task runs one after the other, each on what the one before gave.
         check_towers: compares what the towers' answers come to with the whole model's; takes the model and, as they are
             traced, its towers.
         postprocessing: what the manifest says of labels, functions and embeddings.
@@ -93,6 +94,7 @@ class ExportTask:
         beside_others: answers alone with those in a batch.
         metric: of labelled rows; None: answers are not right or wrong.
         options: arguments of every judged call, so that answers tell as much as they can.
+        options_of: the same, where they depend on the artifact.
         vectors: what is compared beside the answers: vectors by name, float32 (n, dimensions), that a pipeline makes
             of the judged items.
         aliases: what people type, beside the runtime's names and optimum's synonyms.
@@ -103,6 +105,8 @@ class ExportTask:
         compare_whole: the artifact's answers with those of the library that saved the checkpoint, where that is not
             transformers; takes the checkpoint, the artifact, its session and tokenizer, and says what it compared.
         graphs_after: what the answers of "model" go through.
+        answers_tokens: whether its answers are tokens of the checkpoint's tokenizer, whatever its inputs are.
+        kinds: rows of the same task for models with other heads.
         files_of_library: writes what the library that saved the checkpoint looks for beside the graphs, where that is
             not transformers; takes the checkpoint, the model, the artifact's folder with its config.json, and whether
             pickled weights may be read.
@@ -119,8 +123,10 @@ class ExportTask:
     metric: Metric | None
     takes: Takes = "text"
     towers: Callable[[Any], tuple[Tower, ...]] | None = None
+    parts: Callable[[Any], Sequence[Traceable]] | None = None
     check_towers: Callable[[Any, Sequence[Traceable]], None] = lambda model, towers: None
     options: Mapping[str, Any] = field(default_factory=dict)
+    options_of: Callable[[Manifest], Mapping[str, Any]] = lambda manifest: {}
     vectors: Callable[[Any, Sequence[Any]], Mapping[str, NDArray[Any]]] = lambda pipe, items: {}
     aliases: tuple[str, ...] = ()
     model_types: frozenset[str] = frozenset()
@@ -130,8 +136,10 @@ class ExportTask:
     compare_whole: Callable[[Checkpoint, Any, Any, Any], str] = lambda checkpoint, artifact, session, tokenizer: ""
     graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
     files_of_library: Callable[[Checkpoint, Any, Path, bool], None] = lambda checkpoint, model, folder, pickled: None
+    answers_tokens: bool = False
+    kinds: tuple[ExportTask, ...] = ()
 
     @property
     def writes(self) -> bool:
         """Whether its answers are text that the model writes."""
-        return self.outputs is None and self.towers is None
+        return self.outputs is None and self.towers is None and self.parts is None

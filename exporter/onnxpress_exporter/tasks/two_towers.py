@@ -1,4 +1,5 @@
-"""Models that read texts and pictures apart, into vectors of one space: a graph for each, and how two are compared."""
+"""Models that read texts apart from pictures or sounds, into vectors of one space: a graph for each, and how two are
+compared."""
 
 from __future__ import annotations
 
@@ -8,14 +9,16 @@ from typing import Any
 
 from onnxpress.format.manifest import PairScores, TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
+from onnxpress_exporter.graphs.clap import joining
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.source.checkpoint import first_line
 from onnxpress_exporter.tasks.row import Tower
 
 #: What the graphs are called and what they give, as transformers.js does.
-TEXT, PICTURE = "text_model", "vision_model"
+TEXT, PICTURE, SOUND = "text_model", "vision_model", "audio_model"
 TEXT_VECTORS = TensorInfo("text_embeds", "float32", ("batch",))
 _PICTURE_VECTORS = TensorInfo("image_embeds", "float32", ("batch",))
+_SOUND_VECTORS = TensorInfo("audio_embeds", "float32", ("batch",))
 
 #: model_type -> tokens that transformers' pipeline fills up and cuts texts to, and lets the model attend to.
 _PADDED = {"siglip": 64, "siglip2": 64}
@@ -29,7 +32,7 @@ def text_length(model: Any) -> int | None:
     return next((tokens for kind, tokens in _PADDED.items() if kind in model.config.model_type), None)
 
 
-def two_towers(model: Any) -> tuple[Tower, ...]:
+def text_and_picture_towers(model: Any) -> tuple[Tower, ...]:
     """The model's `get_text_features` and `get_image_features`.
 
     Raises:
@@ -51,6 +54,14 @@ def two_towers(model: Any) -> tuple[Tower, ...]:
     )
 
 
+def text_and_sound_towers(model: Any) -> tuple[Tower, ...]:
+    """The model's `get_text_features` and `get_audio_features`."""
+    return (
+        Tower(TEXT, "text", "text", text_module(model, model), (TEXT_VECTORS,)),
+        Tower(SOUND, "audio", "audio", _sound_module(model), (_SOUND_VECTORS,)),
+    )
+
+
 def pair_scores_of(model: Any) -> PairScores:
     """The numbers that a model compares its vectors with."""
     import torch
@@ -60,7 +71,7 @@ def pair_scores_of(model: Any) -> PairScores:
         if (temperature := getattr(model, "temperature", None)) is not None:
             scale = 1 / float(torch.as_tensor(temperature))
         else:
-            scale = float(model.logit_scale.exp())
+            scale = float(getattr(model, "logit_scale", getattr(model, "logit_scale_a", None)).exp())  # type: ignore[union-attr]
         bias = float(getattr(model, "logit_bias", None) or 0.0)
     return PairScores("sigmoid" if padded else "softmax", scale, bias, cuts=padded)
 
@@ -76,21 +87,59 @@ def check_pair_scores(model: Any, towers: Sequence[Traceable]) -> None:
 
     pairs = pair_scores_of(model)
     with torch.no_grad():
-        texts, pictures = (
+        texts, others = (
             torch.nn.functional.normalize(part.module(**part.inputs)[part.spec.outputs[0].name], dim=-1)
             for part in towers
         )
         try:
-            obtained = pictures @ texts.T * (pairs.scale or 1.0) + pairs.bias
-            expected = model(**{name: value for part in towers for name, value in part.inputs.items()}).logits_per_image
+            obtained = others @ texts.T * (pairs.scale or 1.0) + pairs.bias
+            inputs = {name: value for part in towers for name, value in part.inputs.items()}
+            expected = _scores_of_others(model(**inputs, **_as_one_sound(model, others)))
         except Exception as error:
             raise UnsupportedCheckpoint(f"{type(model).__name__} does not run: {first_line(error)}") from error
     if not float((obtained - expected).abs().max()) <= _ERROR * max(1.0, float(expected.abs().max())):
         raise VerificationFailed(
-            f"{type(model).__name__} compares texts with pictures otherwise than by a scale and a bias: its first "
+            f"{type(model).__name__} compares its vectors otherwise than by a scale and a bias: its first "
             f"score is {float(expected[0, 0]):.6g}, that of the vectors {float(obtained[0, 0]):.6g}. No artifact was "
             "written. Please report this checkpoint."
         )
+
+
+def _scores_of_others(answer: Any) -> Any:
+    """Of each picture or sound those of all texts, by transformers' names."""
+    return answer.logits_per_image if "logits_per_image" in answer else answer.logits_per_audio
+
+
+def _as_one_sound(model: Any, rows: Any) -> dict[str, Any]:
+    """What CLAP is told besides the features: of a sound that is alone in its call, its feature extractor says that it
+    is a long one, whether it is or not, where several spectra of it are joined ("fusion")."""
+    import torch
+
+    config = getattr(model.config, "audio_config", None)
+    return (
+        {"is_longer": torch.ones((len(rows), 1), dtype=torch.bool)} if getattr(config, "enable_fusion", False) else {}
+    )
+
+
+def _sound_module(model: Any) -> Any:
+    """What makes vectors of sounds."""
+    import torch
+
+    reader = joining(model)
+
+    class Sounds(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.checkpoint, self.config, self.reader = model, model.config.audio_config, reader
+            self.set_attn_implementation = model.set_attn_implementation
+
+        def forward(self, input_features: torch.Tensor) -> Any:
+            features = self.reader.get_audio_features(
+                input_features=input_features, **_as_one_sound(model, input_features)
+            )
+            return _vectors(_SOUND_VECTORS, features)
+
+    return Sounds().eval()
 
 
 def text_module(model: Any, reader: Any) -> Any:

@@ -14,13 +14,14 @@ from onnxpress_exporter.judging.columns import LABELS
 from onnxpress_exporter.judging.columns import PICTURES as PICTURE_COLUMNS
 from onnxpress_exporter.judging.figures import PICTURES, TEXTS, batch_disagreement, compare_labels
 from onnxpress_exporter.judging.items import judged_texts, plain_items
-from onnxpress_exporter.judging.metrics import LABEL, Evaluation
+from onnxpress_exporter.judging.labels import of_candidates
+from onnxpress_exporter.judging.metrics import Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
-from onnxpress_exporter.tasks.two_towers import check_pair_scores, pair_scores_of, two_towers
+from onnxpress_exporter.tasks.two_towers import check_pair_scores, pair_scores_of, text_and_picture_towers
 
 #: The checkpoint brings no labels of its own to judge by.
-_JUDGED_LABELS = captions.JUDGED[:12]
+_JUDGED_LABELS = captions.OF_PICTURES.judged[:12]
 
 
 def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
@@ -35,12 +36,7 @@ def _vectors(pipe: Any, items: Sequence[Any]) -> Mapping[str, NDArray[Any]]:
 
 
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
-    targets = [cells.class_name(row["label"]) for row in rows]
-    candidates = sorted(set(targets))
-    if len(candidates) < 2:
-        rows[0]["label"].fail("labels that differ from row to row; here, all are the same")
-    items = [cells.picture(row["image"]) for row in rows]
-    return Evaluation(name, LABEL, items, targets, {"candidate_labels": candidates})
+    return of_candidates(name, [cells.picture(row["image"]) for row in rows], [row["label"] for row in rows])
 
 
 ZERO_SHOT_IMAGE_CLASSIFICATION = ExportTask(
@@ -48,7 +44,7 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = ExportTask(
     head=Head("AutoModelForZeroShotImageClassification"),
     takes="text and image",
     outputs=None,
-    towers=two_towers,
+    towers=text_and_picture_towers,
     check_towers=check_pair_scores,
     postprocessing=_postprocessing,
     probes=Probes(),

@@ -93,5 +93,5 @@ ZERO_SHOT_OBJECT_DETECTION = ExportTask(
     compare=compare_boxes,
     beside_others=batch_disagreement(compare_boxes),
     metric=None,
-    options={"candidate_labels": list(captions.JUDGED[:4]), "threshold": 0.0},
+    options={"candidate_labels": list(captions.OF_PICTURES.judged[:4]), "threshold": 0.0},
 )

@@ -85,6 +85,10 @@ def load_graph(path: Path, info: GraphInfo, adapter: Adapter | None = None) -> o
         if list(outputs) != names:
             model.graph.outputs[:] = [outputs[name] for name in names]
             remove_dead(model)
+            taken = {theirs.get(tensor.name, tensor.name) for tensor in info.inputs}
+            taken |= set() if adapter is None else adapter.given
+            for value in [value for value in model.graph.inputs if value.name not in taken and not value.uses()]:
+                model.graph.inputs.remove(value)
         ShapeInferencePass(check_type=False, strict_mode=False)(model)
     except (ValueError, TypeError, KeyError, NotImplementedError, OSError) as error:
         raise UnsupportedFormat(

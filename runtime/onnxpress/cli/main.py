@@ -28,6 +28,7 @@ GROUP = "onnxpress.commands"
 #: The commands of this package, as "module:command"; imported when they are asked for.
 OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
     {
+        "batch": "onnxpress.cli.batch:batch",
         "chat": "onnxpress.cli.chat:chat",
         "check": "onnxpress.cli.check:check",
         "inspect": "onnxpress.cli.inspect_command:inspect",
@@ -35,6 +36,7 @@ OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
         "push": "onnxpress.cli.push:push",
         "run": "onnxpress.cli.run:run",
         "search": "onnxpress.cli.search:search",
+        "serve": "onnxpress.serve.command:serve",
     }
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -70,6 +69,12 @@ class Failure:
     metavar="OUT",
     help="Draw what is seen: a picture, or a folder of them.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="Write what is spoken: a .wav file, or a folder of them.",
+)
 def run(
     artifact: str,
     inputs: tuple[str, ...],
@@ -85,10 +90,11 @@ def run(
     on_error: str,
     as_json: bool,
     draw: Path | None,
+    out: Path | None,
     said: dict[str, Any],
 ) -> None:
     """Answer each INPUT (docs/usage.md), or else each line of standard input (-)."""
-    from onnxpress.cli import pictures, rows
+    from onnxpress.cli import pictures, rows, sounds
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits
     from onnxpress.errors import InputError, OnnxpressError
@@ -102,6 +108,7 @@ def run(
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
         sees, drawings = pictures.reads_pictures(pipe), None if draw is None else pictures.Drawings(draw)
+        recordings = None if out is None else sounds.Recordings(out)
         if sees:
             asked = pictures.with_folders(asked)
         if drawings is not None:
@@ -128,6 +135,9 @@ def run(
             if drawings is not None and not isinstance(result, Failure):
                 for file in drawings.write(row.body, result):
                     click.echo(f"  drawn: {file}", err=as_json or bool(names))
+            if recordings is not None and not isinstance(result, Failure):
+                for file in recordings.write(result):
+                    click.echo(f"  written: {file}", err=as_json or bool(names))
     if failures:
         raise InputError(f"{failures} of the inputs could not be answered; each says why in its place.")
 
@@ -160,19 +170,20 @@ def _never() -> bool:
 def _shown(row: InputRow, result: Any, *, as_json: bool, sees: bool = False) -> str:
     """A row's answer as a line of JSON, beside the fields that it came with; or for people. `sees`: of a picture."""
     from onnxpress.cli.pictures import describe
-    from onnxpress.cli.results import present
+    from onnxpress.cli.results import free_name, plain, present
+    from onnxpress.cli.sounds import describe_sound
 
     failed = isinstance(result, Failure)
     if not as_json:
         if sees and not failed and (description := describe(result)) is not None:
             return present(row.body, description)
+        if not failed and (description := describe_sound(result)) is not None:
+            return present(row.body, description)
         return present(row.body, f"error: {result.message}" if failed else result)
-    value = _plain(result)
+    value = {"error": result.message} if isinstance(result, Failure) else plain(result)
     if row.fields is not None:
-        name = "error" if failed else "result"
-        while name in row.fields:  # a field of the row's own stays as it is
-            name += "_"
-        value = {**_plain(dict(row.fields)), name: result.message if isinstance(result, Failure) else value}
+        name = free_name("error" if failed else "result", row.fields)
+        value = {**plain(dict(row.fields)), name: value["error"] if failed else value}
     return json.dumps(value, ensure_ascii=not writes_unicode(), default=str)
 
 
@@ -189,24 +200,3 @@ def _with_progress(rows: Iterable[InputRow]) -> Iterator[InputRow]:
 
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
     return iter(tqdm(rows, unit=" inputs", delay=2, disable=hidden, file=sys.stderr))
-
-
-def _plain(value: Any) -> Any:
-    """numpy values and errors as JSON's."""
-    if isinstance(value, Failure):
-        return {"error": value.message}
-    if isinstance(value, Exception):  # of one of several inputs that a row has
-        return {"error": str(value)}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if hasattr(value, "save") and hasattr(value, "mode"):  # a mask, or another picture that a model made
-        from onnxpress.image.seen import data_uri
-
-        return data_uri(value)
-    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
-        return None
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

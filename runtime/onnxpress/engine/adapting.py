@@ -23,6 +23,9 @@ def adapt_inputs(adapter: Adapter, inputs: Mapping[str, Array], dtypes: Mapping[
         dtypes: of the graph's inputs, by its own names.
     """
     feeds = {adapter.names.get(name, name): array for name, array in inputs.items()}
+    for name, axes in adapter.ones.items():
+        if name not in feeds:
+            feeds[name] = np.ones((1, *axes), dtypes.get(name, "float32"))
     ids = inputs.get(_IDS)
     if ids is None:
         return feeds

@@ -18,6 +18,7 @@ from onnxpress.format.older import upgrade
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
 from onnxpress.format.segmentation import SegmentationSettings
+from onnxpress.format.speech import SpeechSettings
 from onnxpress.format.strict_json import parse_json
 from onnxpress.format.validation import validate
 from onnxpress.format.variants import (
@@ -80,9 +81,10 @@ class TensorInfo:
 class GraphInfo:
     """What every variant of one graph takes and returns, and what it does in the model: its role.
 
-    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); "text" and "vision" where texts and
-    pictures are read apart and compared; in other tools' exports also "keys" (makes keys and values of a text) and
-    "prompt" (reads the first tokens of a row, where the decoder goes on).
+    Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); "text" and "vision", or "audio",
+    where texts and pictures, or sounds, are read apart and compared; "vocoder" makes samples of sound; in other tools'
+    exports also "keys" (makes keys and values of a text) and "prompt" (reads the first tokens of a row, where the
+    decoder goes on).
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -120,9 +122,9 @@ class EmbeddingSettings:
 
 @dataclass(frozen=True, slots=True)
 class PairScores:
-    """How the vectors of a text and of a picture become a score: cosine * `scale` + `bias`, and then `function`:
-    "softmax" over all texts, or "sigmoid" for each. `scale`: None where the graph of pictures gives one for each place.
-    `cuts`: texts are cut to the model's longest row; otherwise longer ones are refused."""
+    """How the vectors of a text and of a picture or a sound become a score: cosine * `scale` + `bias`, and then
+    `function`: "softmax" over all texts, or "sigmoid" for each. `scale`: None where the graph of pictures gives one for
+    each place. `cuts`: texts are cut to the model's longest row; otherwise longer ones are refused."""
 
     function: Literal["softmax", "sigmoid"]
     scale: float | None = None
@@ -136,7 +138,8 @@ class Postprocessing:
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
     the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
     compared, where each has a graph of its own. `segmentation`: how segments of a picture are made. `detection`: how
-    boxes are."""
+    boxes are. `speech`: how a text becomes sound. `samples_of_moment`: of a model that answers scores of tokens for
+    each moment of a sound (CTC), how many samples of the sound a moment has."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -148,6 +151,8 @@ class Postprocessing:
     detection: DetectionSettings | None = None
     segmentation: SegmentationSettings | None = None
     pairs: PairScores | None = None
+    samples_of_moment: int | None = None
+    speech: SpeechSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +291,9 @@ def dump(manifest: Manifest) -> str:
     # Most lack these: readers that do not know the field read those.
     if manifest.provenance.adopted is None:
         del value["provenance"]["adopted"]
-    if manifest.postprocessing.pairs is None:
-        del value["postprocessing"]["pairs"]
+    for name in ("pairs", "speech"):
+        if value["postprocessing"][name] is None:
+            del value["postprocessing"][name]
     for variant in value["variants"].values():
         for name in ("forms", "tunings"):
             if not variant[name]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
-from onnxpress.format import pictures, sounds
+from onnxpress.format import pictures, sounds, speech
 from onnxpress.format.pictures import MAX_EDGE
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.variants import DEFAULT_FORM, GraphFiles, Variant
@@ -43,11 +43,16 @@ def validate(manifest: Manifest, where: str) -> None:
         raise _contradiction(where, f"processors.audio.{name}", fault)
     for name, fault in () if processors.image is None else pictures.faults_of(processors.image):
         raise _contradiction(where, f"processors.image.{name}", fault)
+    voice = manifest.postprocessing.speech
+    for name, fault in () if voice is None else speech.faults_of_speech(voice):
+        raise _contradiction(where, f"postprocessing.speech.{name}", fault)
     entailment = manifest.postprocessing.entailment
     if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
     if (detection := manifest.postprocessing.detection) is not None and (detection.most or 1) < 1:
         raise _contradiction(where, "postprocessing.detection.most", "not positive")
+    if (manifest.postprocessing.samples_of_moment or 1) < 1:
+        raise _contradiction(where, "postprocessing.samples_of_moment", "not positive")
     _validate_segmentation(manifest, where)
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
 

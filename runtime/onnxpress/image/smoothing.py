@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.image.sizes import Pixels
+from onnxpress.format.picture_sizes import Pixels
 
 #: Deviations from the middle at which the bell is cut.
 _REACH = 4.0

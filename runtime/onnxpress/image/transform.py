@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
+from onnxpress.format import picture_sizes as sizes
 from onnxpress.format.pictures import (
     CHANNELS,
     PIXEL_MASK,
@@ -40,14 +41,13 @@ from onnxpress.format.pictures import (
     ShrinkInto,
     TurnToLie,
 )
-from onnxpress.image import sizes
 from onnxpress.image.opening import MAX_PIXELS
 from onnxpress.image.smoothing import smooth_resize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from onnxpress.image.sizes import Pixels
+    from onnxpress.format.picture_sizes import Pixels
 
 #: What each step makes of a size.
 _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {

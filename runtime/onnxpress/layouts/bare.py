@@ -8,7 +8,8 @@ from onnxpress.errors import MissingFile, UnsupportedFormat
 from onnxpress.format.model import Model
 from onnxpress.format.precisions import REFERENCE, SUFFIXES, suffix_of
 from onnxpress.layouts.files import Files
-from onnxpress.layouts.foreign import CONFIG, KINDS, MODEL, Variants, describe, find_variants
+from onnxpress.layouts.foreign import CONFIG, describe
+from onnxpress.layouts.graph_names import KINDS, MODEL, Variants, find_variants
 from onnxpress.layouts.head_files import HEAD_FILE
 from onnxpress.layouts.layout import Asked, Layout
 

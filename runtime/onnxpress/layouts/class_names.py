@@ -14,9 +14,13 @@ _GIVES: tuple[tuple[str, frozenset[Answers]], ...] = (
     ("ForQuestionAnswering", frozenset({"spans"})),
     ("ForCausalLM", frozenset({"text"})),
     ("LMHeadModel", frozenset({"text"})),
-    ("ForConditionalGeneration", frozenset({"rewritten text"})),
+    ("ForImageClassification", frozenset({"picture classes"})),
+    ("ForObjectDetection", frozenset({"boxes"})),
+    ("ForSemanticSegmentation", frozenset({"segments"})),
+    ("ForDepthEstimation", frozenset({"depths"})),
+    ("ForConditionalGeneration", frozenset({"rewritten text", "described picture"})),
     ("MTModel", frozenset({"rewritten text"})),
-    ("Model", frozenset({"states", "vector"})),
+    ("Model", frozenset({"states", "vector", "picture states", "vectors of both", "described picture"})),
 )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from onnxpress.errors import CorruptFile, UnsupportedFormat
 from onnxpress.format.model import Fact, Model
 from onnxpress.layouts.files import Files
-from onnxpress.layouts.foreign import CONFIG, MODEL, PROMPT, describe
+from onnxpress.layouts.foreign import CONFIG, describe
+from onnxpress.layouts.graph_names import MODEL, PROMPT
 from onnxpress.layouts.layout import Asked, Layout
 from onnxpress.layouts.weights import precision_of
 

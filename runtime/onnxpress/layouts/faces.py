@@ -24,8 +24,8 @@ _STATES = ("last_hidden_state", "token_embeddings", "hidden_states")
 _VECTORS = ("sentence_embedding", "sentence_embeddings", "text_embeds")
 _OF_ENCODER = "encoder_"
 #: What readers of texts are given.
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_NUMBERS = ("float32", "float16")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+NUMBERS = ("float32", "float16")
 _IDS = ("int64", "int32", "float32", "float16")
 #: What callers need not give.
 _POSITIONS = "position_ids"
@@ -60,7 +60,8 @@ def read_face(
     names = our_names(graph.takes, said, taken=True)
     if "input_ids" not in names.values():
         raise UnsupportedFormat(
-            f"it takes {', '.join(graph.inputs)}, and no input_ids: this version of onnxpress reads texts alone"
+            f"it takes {', '.join(graph.inputs)}, and neither input_ids nor a picture: of other tools' graphs this "
+            "version of onnxpress runs those that read texts or pictures"
         )
     pasts = [value for value in graph.takes if names[value.name].startswith(PAST)]
     if pasts and "logits" in our_names(graph.returns, said, taken=False).values():
@@ -69,17 +70,17 @@ def read_face(
         empty={value.name: _empty(axes_of(value, names[value.name], config), value) for value in pasts},
         positions=next((name for name in names if name == _POSITIONS), ""),
     )
-    if extra := [name for name in graph.inputs if name not in (*_INPUTS, *adapter.given)]:
+    if extra := [name for name in graph.inputs if name not in (*INPUTS, *adapter.given)]:
         raise UnsupportedFormat(
-            f"it takes {', '.join(extra)} beside {', '.join(_INPUTS)}, which nothing gives it; export the model without"
+            f"it takes {', '.join(extra)} beside {', '.join(INPUTS)}, which nothing gives it; export the model without"
         )
     asked_for = [value for value in graph.takes if value.name not in adapter.given]
     for value in asked_for:
         if value.dtype not in _IDS:
             raise UnsupportedFormat(f"its input {value.name} is {value.dtype}; it should be int64 or int32")
     answers, chosen = _answering(_named(graph.returns, output), config)
-    inputs = tuple(_tensor(value, _sizes(value)) for value in asked_for)
-    outputs = tuple(_tensor(value, _axes(answers, value)) for value in chosen)
+    inputs = tuple(described(value, _sizes(value)) for value in asked_for)
+    outputs = tuple(described(value, _axes(answers, value)) for value in chosen)
     width = outputs[0].axes[-1]
     if not isinstance(width, int) and answers == "vector":  # as wide as what it pools, where only that is told
         width = next((value.axes[-1] for value in graph.returns if value.axes and len(value.axes) == 3), width)
@@ -96,11 +97,11 @@ def read_writer(
     """
     takes, returns = our_names(graph.takes, said, taken=True), our_names(graph.returns, said, taken=False)
     inputs = tuple(
-        replace(_tensor(value, axes_of(value, name, config)), name=name)
+        replace(described(value, axes_of(value, name, config)), name=name)
         for value, name in zip(graph.takes, takes.values(), strict=True)
     )
     outputs = tuple(
-        replace(_tensor(value, width_of(value, config) if name == _SCORES[0] else value.axes or ()), name=name)
+        replace(described(value, width_of(value, config) if name == _SCORES[0] else value.axes or ()), name=name)
         for value, name in zip(graph.returns, returns.values(), strict=True)
     )
     logits = next((tensor for tensor in outputs if tensor.name == _SCORES[0]), None)
@@ -119,12 +120,12 @@ def _empty(axes: tuple[str | int, ...], value: Value) -> tuple[int, ...]:
     """The axes, but for the batch's, of a past of no tokens."""
     if len(axes) != 4 or not (isinstance(axes[1], int) and isinstance(axes[3], int)):
         raise UnsupportedFormat(f"its input {value.name} is a past of {value.axes}, whose sizes nothing tells")
-    return tuple(0 if isinstance(axis, str) else axis for axis in _tensor(value, axes).axes[1:])
+    return tuple(0 if isinstance(axis, str) else axis for axis in described(value, axes).axes[1:])
 
 
 def _answering(returns: Sequence[Value], config: Mapping[str, Any]) -> tuple[Answers, list[Value]]:
     """What the answers are, and the outputs that hold them."""
-    floats = {value.name: value for value in returns if value.dtype in _NUMBERS}
+    floats = {value.name: value for value in returns if value.dtype in NUMBERS}
     if set(_SPANS) <= set(floats):
         return "spans", [floats[name] for name in _SPANS]
     if name := next((name for name in _SCORES if name in floats), None):
@@ -141,8 +142,8 @@ def _named(returns: Sequence[Value], name: str | None) -> Sequence[Value]:
     if name is None:
         return returns
     chosen = [value for value in returns if value.name == name]
-    if not chosen or chosen[0].dtype not in _NUMBERS:
-        floats = ", ".join(repr(value.name) for value in returns if value.dtype in _NUMBERS)
+    if not chosen or chosen[0].dtype not in NUMBERS:
+        floats = ", ".join(repr(value.name) for value in returns if value.dtype in NUMBERS)
         raise UnsupportedFormat(f"output={name!r} is none of its outputs with numbers, which are {floats}")
     return chosen
 
@@ -215,7 +216,7 @@ def _axes(answers: Answers, value: Value) -> tuple[str | int, ...]:
     return ("batch", "sequence", last)
 
 
-def _tensor(value: Value, axes: Sequence[str | int]) -> TensorInfo:
+def described(value: Value, axes: Sequence[str | int]) -> TensorInfo:
     """An input or output for the manifest, of a size that memory holds: arrays are made as large as a graph says.
 
     Raises:

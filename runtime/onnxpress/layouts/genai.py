@@ -15,7 +15,8 @@ from onnxpress.format.model import Fact, Model
 from onnxpress.graphcheck.scan import GraphFile
 from onnxpress.layouts.caches import PAST, PRESENT
 from onnxpress.layouts.files import Files
-from onnxpress.layouts.foreign import CONFIG, GENERATION, MODEL, describe
+from onnxpress.layouts.foreign import CONFIG, GENERATION, describe
+from onnxpress.layouts.graph_names import MODEL
 from onnxpress.layouts.layout import Asked, Layout
 from onnxpress.layouts.weights import precision_of
 

@@ -12,7 +12,8 @@ from pathlib import PurePosixPath
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.model import Model
 from onnxpress.layouts.files import Files
-from onnxpress.layouts.foreign import CONFIG, MODEL, describe
+from onnxpress.layouts.foreign import CONFIG, describe
+from onnxpress.layouts.graph_names import MODEL
 from onnxpress.layouts.layout import Asked, Layout
 from onnxpress.layouts.weights import precision_of
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from onnxpress.layouts import bare, optimum, transformers_js
 from onnxpress.layouts.files import Files
-from onnxpress.layouts.foreign import CONFIG, Variants, find_variants
+from onnxpress.layouts.foreign import CONFIG
+from onnxpress.layouts.graph_names import Variants, find_variants
+from onnxpress.layouts.picture_files.settings import PREPROCESSOR
 from onnxpress.layouts.table import LAYOUTS
 from onnxpress.layouts.tokenizer_files import has_tokenizer
 
@@ -41,7 +43,7 @@ def survey(names: Collection[str]) -> Survey:
         lacks = "no ONNX graph"
     elif not variants and not marked:
         lacks = "no graph of a known name"
-    elif not has_tokenizer(files.names):
+    elif not has_tokenizer(files.names) and PREPROCESSOR not in files.names:
         lacks = "no tokenizer"
     return Survey(marked or layout, {name: _files(files, graphs) for name, graphs in variants.items()}, lacks)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from onnxpress.format.model import Model
 from onnxpress.layouts.files import Files
-from onnxpress.layouts.foreign import CONFIG, describe, find_variants
+from onnxpress.layouts.foreign import CONFIG, describe
+from onnxpress.layouts.graph_names import find_variants
 from onnxpress.layouts.layout import Asked, Layout
 
 

@@ -42,6 +42,10 @@ P = TypeVar("P", bound=Processor)
 Outputs = Mapping[str, NDArray[Any]]
 
 
+#: Roles of graphs that the samples of a task go to in batches.
+_READERS = ("encoder", "vision")
+
+
 class Pipeline(ABC, Generic[Options, P]):
     """A callable: processor -> batches -> session -> result.
 
@@ -85,7 +89,7 @@ class Pipeline(ABC, Generic[Options, P]):
         self.graph_name = self.manifest.graph_name(self.role)
         self.graph = self.manifest.graphs[self.graph_name]
         self.processor: P = self.processor_type(model)
-        self._size = size_of(self.graph.inputs[0]) if self.role == "encoder" else ANY_SIZE
+        self._size = size_of(self.graph.inputs[0]) if self.role in _READERS else ANY_SIZE
         usual = self.budget or provider_of(model.session.device).budget_tokens
         self._budget = budget_of(usual, self.graph.outputs if self.role == "encoder" else (), SEQUENCE)
         self._common = pop_common(Common(), call := self._translated(options))
@@ -198,6 +202,16 @@ class Pipeline(ABC, Generic[Options, P]):
                 raise
             return error
 
+    def asked(self, options: Mapping[str, Any]) -> tuple[Options, Limits]:
+        """The options of a call, and what a batch of it may hold: for who computes samples of several calls together.
+
+        Raises:
+            InputError: no such option, or one with which no input can be answered.
+        """
+        chosen, common = self._arguments(dict(options))
+        self.check(chosen)
+        return chosen, self._limits(common)
+
     def compute(self, samples: Sequence[Sample], options: Options) -> Sequence[Any]:
         """One batch: samples -> one value per sample, as `finish` takes them."""
         batch = self.processor.collator.collate(samples)
@@ -208,7 +222,7 @@ class Pipeline(ABC, Generic[Options, P]):
         """Of a graph with a fixed size of batches, the outputs of the samples and of their longest."""
         if self._size == ANY_SIZE:
             return outputs
-        longest = max(span.stop for span in batch.spans)
+        longest = max((span.stop for span in batch.spans), default=None)
         return {
             tensor.name: outputs[tensor.name][
                 (

@@ -45,10 +45,9 @@ ANY_SIZE = Size(None, None)
 
 
 def size_of(tensor: TensorInfo) -> Size:
-    """The only size of a batch that an input (batch, sequence) of a graph takes; any, of another input."""
-    if len(tensor.axes) != len(("batch", SEQUENCE)):
-        return ANY_SIZE
-    return Size(*(axis if isinstance(axis, int) else None for axis in tensor.axes))
+    """The only size of a batch that an input of a graph takes. The tokens of a row are axis 1 of (batch, sequence)."""
+    sizes = [axis if isinstance(axis, int) else None for axis in tensor.axes]
+    return Size(*sizes) if len(sizes) == len(("batch", SEQUENCE)) else Size(sizes[0] if sizes else None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +118,16 @@ class PadTokens:
 class Stack:
     """Arrays of one shape, such as pictures of one size, one above the other.
 
-    `pads`: smaller ones are filled up with zeros at the ends of their axes. Only for a graph that a mask among the
-    arrays tells what is filled up, and whose answers are then those of the sample alone.
+    Args:
+        pads: smaller ones are filled up with zeros at the ends of their axes. Only for a graph that a mask among the
+            arrays tells what is filled up, and whose answers are then those of the sample alone.
+        rows: of a batch, where the graph takes no other number. Those that are missing are repeated.
+        dtypes: those of inputs that the graph takes in another than they come in.
     """
 
     pads: bool = False
+    rows: int | None = None
+    dtypes: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, sample: Sample) -> Hashable:
         """Only arrays of equal shapes and dtypes can be stacked; where they are padded, all."""
@@ -133,10 +137,12 @@ class Stack:
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Each array of a sample (...) becomes one of (batch, ...)."""
-        names = samples[0].arrays
-        return Batch(
-            tuple(samples), {name: self._stacked([sample.arrays[name] for sample in samples]) for name in names}
-        )
+        all_rows = list(samples)
+        all_rows += all_rows[:1] * (0 if self.rows is None else self.rows - len(samples))
+        arrays = {name: self._stacked([sample.arrays[name] for sample in all_rows]) for name in samples[0].arrays}
+        for name, dtype in self.dtypes.items():
+            arrays[name] = arrays[name].astype(dtype)
+        return Batch(tuple(samples), arrays)
 
     def _stacked(self, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
         if not self.pads or len({array.shape for array in arrays}) == 1:

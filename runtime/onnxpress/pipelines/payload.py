@@ -18,7 +18,7 @@ from typing import Any
 
 from onnxpress.errors import InputError
 
-Body = str | Mapping[str, Any] | Sequence[Any]
+Body = str | bytes | Mapping[str, Any] | Sequence[Any]
 
 INPUTS, PARAMETERS = "inputs", "parameters"
 
@@ -69,7 +69,7 @@ class Payload:
         shared = {name: chosen.pop(name) for name in (*self.fields, *self.optional) if name in chosen}
         if self.together and shared and (texts := _texts(inputs)) is not None:
             return Call((self._object(task, {**shared, str(self.text): texts}),), chosen, parts=tuple(texts))
-        if isinstance(inputs, (str, Mapping)) or (self.chats and _is_chat(inputs)):
+        if isinstance(inputs, (str, bytes, Mapping)) or (self.chats and _is_chat(inputs)):
             return Call((self._input(task, inputs, shared),), chosen)
         if not isinstance(inputs, (list, tuple)) or not inputs:
             raise InputError(f"{task}: {INPUTS!r} must be {self._wanted()}, or a list of these, not {inputs!r:.60}.")

@@ -9,11 +9,12 @@ import numpy as np
 
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.format.callers_files import as_input
+from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.pictures import PIXEL_MASK, ImageSettings
 from onnxpress.image.limits import FetchLimits
 from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
-from onnxpress.pipelines.collators import Stack
+from onnxpress.pipelines.collators import Stack, size_of
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Collator, Sample
 
@@ -59,7 +60,10 @@ class PictureProcessor:
                 "Export again."
             )
         self.settings = settings
-        self.collator: Collator = picture_collator(settings, padding=model.artifact.manifest.padding)
+        manifest, name = model.artifact.manifest, settings.input_names[0]
+        taken = (tensor for graph in manifest.graphs.values() for tensor in graph.inputs)
+        pixels = next((tensor for tensor in taken if tensor.name == name), None)
+        self.collator: Collator = picture_collator(settings, pixels, padding=manifest.padding)
         self._transform = Transform(settings)
 
     def sample(
@@ -88,10 +92,17 @@ def picture_sample(transform: Transform, image: Image, context: Any = None) -> S
     return Sample(arrays, max(1, int(np.prod(values.shape[1:])) // _PIXELS_OF_A_TOKEN), context)
 
 
-def picture_collator(settings: ImageSettings, *, padding: bool) -> Stack:
+def picture_collator(settings: ImageSettings, pixels: TensorInfo | None = None, *, padding: bool) -> Stack:
     """What makes batches of pictures. Those of different sizes meet only where the graph is told what is padding, and
-    its answer does not depend on it (`padding`, as the manifest says)."""
-    return Stack(pads=padding and PIXEL_MASK in settings.input_names)
+    its answer does not depend on it (`padding`, as the manifest says).
+
+    Args:
+        pixels: the graph's input, where it may take another dtype than float32, or one number of pictures.
+    """
+    pads = padding and PIXEL_MASK in settings.input_names
+    if pixels is None:
+        return Stack(pads)
+    return Stack(pads, size_of(pixels).rows, {} if pixels.dtype == "float32" else {pixels.name: pixels.dtype})
 
 
 def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, overload
 
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.audio_classification import AudioClassification
+from onnxpress.pipelines.automatic_speech_recognition import AutomaticSpeechRecognition
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.depth_estimation import DepthEstimation
 from onnxpress.pipelines.document_question_answering import DocumentQuestionAnswering
@@ -29,8 +30,10 @@ from onnxpress.pipelines.sentence_similarity import SentenceSimilarity
 from onnxpress.pipelines.text_classification import TextClassification
 from onnxpress.pipelines.text_generation import TextGeneration
 from onnxpress.pipelines.text_ranking import TextRanking
+from onnxpress.pipelines.text_to_audio import TextToAudio
 from onnxpress.pipelines.token_classification import TokenClassification
 from onnxpress.pipelines.visual_question_answering import VisualQuestionAnswering
+from onnxpress.pipelines.zero_shot_audio_classification import ZeroShotAudioClassification
 from onnxpress.pipelines.zero_shot_classification import ZeroShotClassification
 from onnxpress.pipelines.zero_shot_image_classification import ZeroShotImageClassification
 from onnxpress.pipelines.zero_shot_object_detection import ZeroShotObjectDetection
@@ -52,6 +55,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> AudioClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["automatic-speech-recognition", "asr"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> AutomaticSpeechRecognition: ...
 
     @overload
     def __call__(
@@ -244,6 +259,30 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ZeroShotImageClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["text-to-audio", "text-to-speech"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> TextToAudio: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["zero-shot-audio-classification"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> ZeroShotAudioClassification: ...
 
     @overload
     def __call__(

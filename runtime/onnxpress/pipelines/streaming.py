@@ -138,7 +138,7 @@ def _answers(
     """The result of each request, or why it has none."""
     samples = [sample for entry in entries if isinstance(entry, Prepared) for sample in entry.samples]
     values = run_samples(
-        samples, lambda batch: _run_apart(work.run, batch), limits, lambda done: report(done, len(samples))
+        samples, lambda batch: run_apart(work.run, batch), limits, lambda done: report(done, len(samples))
     )
     start = 0
     for entry in entries:
@@ -164,7 +164,7 @@ def _finish(work: Work[Any, Context, Any], request: Prepared[Context], values: l
         return error
 
 
-def _run_apart(run: Run, batch: Sequence[Sample]) -> Sequence[Any]:
+def run_apart(run: Run, batch: Sequence[Sample]) -> Sequence[Any]:
     """The values of a batch; where it cannot be computed, of its halves, and so on. A sample that cannot be computed
     even alone has its error as its value."""
     try:
@@ -175,7 +175,7 @@ def _run_apart(run: Run, batch: Sequence[Sample]) -> Sequence[Any]:
         if len(batch) == 1:
             return [error]
     half = len(batch) // 2
-    return [*_run_apart(run, batch[:half]), *_run_apart(run, batch[half:])]
+    return [*run_apart(run, batch[:half]), *run_apart(run, batch[half:])]
 
 
 def _read(

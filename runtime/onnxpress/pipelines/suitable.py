@@ -33,14 +33,14 @@ def lacks_entailment(manifest: Manifest) -> str | None:
 
 
 def lacks_pair_scores(manifest: Manifest) -> str | None:
-    """Why a model cannot compare texts with pictures: nothing says how."""
+    """Why a model cannot compare texts with pictures or sounds: nothing says how."""
     if manifest.postprocessing.pairs is not None:
         return None
-    return "it does not say how a text and a picture are compared. Export again."
+    return "it does not say how a text is compared with what it stands beside. Export again."
 
 
 def pair_scores(manifest: Manifest) -> PairScores:
-    """How a model that is not refused compares texts with pictures."""
+    """How a model that is not refused compares texts with pictures or sounds."""
     pairs = manifest.postprocessing.pairs
     assert pairs is not None, "a model without it is refused"
     return pairs

@@ -40,6 +40,8 @@ _REWRITING = "onnxpress.pipelines.rewriting:Rewriting"
 #: On a command line a path, in a body a data URI.
 _PICTURES = Payload(synonyms={"images": "inputs", "image": "inputs"})
 
+_SOUNDS = Payload(synonyms={"audios": "inputs", "audio": "inputs"})
+
 #: A grey picture of 8x8 pixels.
 _PICTURE = (
     "data:image/png;base64,"
@@ -58,16 +60,17 @@ _ROWS = (
     Task(
         name="automatic-speech-recognition",
         pipeline="onnxpress.pipelines.automatic_speech_recognition:AutomaticSpeechRecognition",
+        reading="onnxpress.pipelines.ctc_recognition:CtcRecognition",
         aliases=("asr",),
         payload=Payload(synonyms={"audio": "inputs", **_OF_GENERATION}),
         probe=_SOUND,
-        probe_options=_FEW,
     ),
     Task(
         name="depth-estimation",
         pipeline="onnxpress.pipelines.depth_estimation:DepthEstimation",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"depths"})),
     ),
     Task(
         name="document-question-answering",
@@ -93,12 +96,14 @@ _ROWS = (
         pipeline="onnxpress.pipelines.image_classification:ImageClassification",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"picture classes"}), needs=("labels",)),
     ),
     Task(
         name="image-feature-extraction",
         pipeline="onnxpress.pipelines.image_feature_extraction:ImageFeatureExtraction",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"picture states"})),
     ),
     Task(
         name="image-to-text",
@@ -106,18 +111,21 @@ _ROWS = (
         payload=Payload(synonyms={**_PICTURES.synonyms, **_OF_GENERATION}),
         probe=_PICTURE,
         probe_options=_FEW,
+        evidence=Evidence(frozenset({"described picture"})),
     ),
     Task(
         name="image-segmentation",
         pipeline="onnxpress.pipelines.image_segmentation:ImageSegmentation",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"segments"})),
     ),
     Task(
         name="image-to-image",
         pipeline="onnxpress.pipelines.image_to_image:ImageToImage",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"picture"})),
     ),
     Task(
         name="multiple-choice",
@@ -131,6 +139,7 @@ _ROWS = (
         pipeline="onnxpress.pipelines.object_detection:ObjectDetection",
         payload=_PICTURES,
         probe=_PICTURE,
+        evidence=Evidence(frozenset({"boxes"})),
     ),
     Task(
         name="question-answering",
@@ -197,6 +206,12 @@ _ROWS = (
         evidence=Evidence(frozenset({"rewritten text"}), ("ForConditionalGeneration",)),
     ),
     Task(
+        name="text-to-audio",
+        pipeline="onnxpress.pipelines.text_to_audio:TextToAudio",
+        aliases=("text-to-speech",),
+        payload=Payload(synonyms={"text_inputs": "inputs"}),
+    ),
+    Task(
         name="token-classification",
         pipeline="onnxpress.pipelines.token_classification:TokenClassification",
         aliases=("ner",),
@@ -221,6 +236,14 @@ _ROWS = (
         probe={"image": _PICTURE, "question": "Who?"},
     ),
     Task(
+        name="zero-shot-audio-classification",
+        pipeline="onnxpress.pipelines.zero_shot_audio_classification:ZeroShotAudioClassification",
+        refuses=lacks_pair_scores,
+        payload=_SOUNDS,
+        probe=_SOUND,
+        probe_options={"candidate_labels": ["place", "word"]},
+    ),
+    Task(
         name="zero-shot-classification",
         pipeline="onnxpress.pipelines.zero_shot_classification:ZeroShotClassification",
         serves=("text-classification", "text-ranking"),
@@ -242,6 +265,7 @@ _ROWS = (
         payload=_PICTURES,
         probe=_PICTURE,
         probe_options={"candidate_labels": ["place", "word"]},
+        evidence=Evidence(frozenset({"vectors of both"}), needs=("scale",)),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Vectors of texts that pictures are compared with, from the graph that reads texts; those of late are remembered."""
+"""Vectors of texts beside pictures or sounds, from the graph that reads texts; those of late are remembered."""
 
 from __future__ import annotations
 

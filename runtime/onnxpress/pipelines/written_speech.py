@@ -1,4 +1,4 @@
-"""Models that hear a window of sound and write what is said, such as Whisper: as `Recognizer` says."""
+"""What a model that writes what it hears makes of sounds: of features windows, of windows segments, of them results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Heard:
 
 
 class WrittenSpeech:
-    """As `Recognizer` says. Thread-safe."""
+    """The model of an artifact, and its tokens. Thread-safe."""
 
     collator = _Any()
 
@@ -91,11 +91,19 @@ class WrittenSpeech:
         )
 
     def check(self, options: SpeechOptions) -> None:
-        """As `Recognizer` says."""
+        """Refuse options with which no sound can be answered.
+
+        Raises:
+            InputError: which.
+        """
         self._call(options, long=False)
 
     def prepare(self, item: Any, options: SpeechOptions) -> Prepared[None]:
-        """As `Recognizer` says: one sample, of all features of the sound."""
+        """One sound as a sample: all its features.
+
+        Raises:
+            InputError: it is no sound, or the options are wrong.
+        """
         self._call(options, long=False)
         samples = open_sound(item, self._settings.rate, options.channel)
         long = len(samples) > self._window_samples
@@ -103,7 +111,7 @@ class WrittenSpeech:
         return Prepared((sample,), None)
 
     def compute(self, samples: Sequence[Sample], options: SpeechOptions) -> Sequence[Any]:
-        """As `Recognizer` says."""
+        """Hear sounds side by side."""
         sounds = [self._sound(sample) for sample in samples]
         for long in (False, True):
             together = [sound for sound in sounds if (sound.frames > self._hearing.frames) is long]
@@ -113,14 +121,14 @@ class WrittenSpeech:
         return [_Heard(sound) for sound in sounds]
 
     def finish(self, context: None, values: list[Any], options: SpeechOptions) -> dict[str, Any]:
-        """As `Recognizer` says."""
+        """The result of one sound."""
         sound = values[0].sound
         chunks = Chunks(self._tokens, self._special)
         done = [chunk for segment in sound.segments for chunk in chunks.add(segment)]
         return transcript([*done, *chunks.rest()], self._form(options), self._decode, self._language(sound))
 
     def stream(self, item: Any, options: SpeechOptions) -> Iterator[dict[str, Any]]:
-        """As `Recognizer` says."""
+        """The chunks of one sound as they are known."""
         options = replace(options, return_timestamps=options.return_timestamps or True)
         (sample,) = self.prepare(item, options).samples
         sound, chunks = self._sound(sample), Chunks(self._tokens, self._special)
@@ -154,10 +162,6 @@ class WrittenSpeech:
         Raises:
             InputError: an option that this model has no use for, or a value that is not allowed.
         """
-        if options.return_timestamps == "char":
-            raise InputError("This model tells times of segments (return_timestamps=True) and of words ('word').")
-        if options.decoder_kwargs is not None:
-            raise InputError("decoder_kwargs are of models that search over letters: leave them out.")
         asked = dict(options.generate_kwargs)
         given = asked.pop("return_timestamps", None)
         settings, rest = of_call(asked, self._file, self._tokens)

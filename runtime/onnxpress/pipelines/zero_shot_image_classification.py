@@ -8,21 +8,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxpress.math import normalize, top_k
+from onnxpress.format.manifest import PairScores
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.candidates import check_labels, hypotheses_of, labels_of
-from onnxpress.pipelines.class_scores import FUNCTIONS, Classification
-from onnxpress.pipelines.inputs import is_stream, items_of, listed
+from onnxpress.pipelines.class_scores import Classification
+from onnxpress.pipelines.compared import ComparedTexts, Vectors, stacked, unit_vectors
 from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.pair_measuring import compares, measured
 from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
-from onnxpress.pipelines.suitable import pair_scores
-from onnxpress.pipelines.text_tower import TextTower
 from onnxpress.samples import Batch
-
-Vectors = NDArray[np.float32]
 
 #: What the graph of pictures does in its model.
 _PICTURES = "vision"
@@ -63,8 +59,16 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
-        self._texts = TextTower(model)
-        self._pairs = pair_scores(self.manifest)
+        self._texts = ComparedTexts(model)
+        if self.pairs.scale is None and compares(self.graph):
+            self._texts.pairs = measured(
+                *(self.pairs, self.session, self.graph_name, self.answer_name, self._texts.tower, self.processor)
+            )
+
+    @property
+    def pairs(self) -> PairScores:
+        """How texts and pictures are compared; of a graph that compares them itself, as it was found to do."""
+        return self._texts.pairs
 
     def __call__(  # type: ignore[override]  # `inputs` is `image` in transformers
         self, image: Any = None, candidate_labels: Any = None, **options: Any
@@ -83,9 +87,7 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
         Raises:
             InputError: one is no picture, damaged or too large.
         """
-        answers = self._embedder(pictures_of(pictures, options), **options)
-        rows = [answers] if isinstance(answers, np.ndarray) else list(answers)
-        return np.array(rows, np.float32).reshape(len(rows), int(self.graph.outputs[0].axes[-1]))
+        return stacked(self._embedder(pictures_of(pictures, options), **options), self)
 
     def embed_texts(self, texts: Any, *, truncation: bool = False) -> Vectors:
         """float32 (texts, dimensions): transformers' `get_text_features`, each divided by its length.
@@ -97,27 +99,21 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
         Raises:
             InputError: one is no text, or too long.
         """
-        texts = listed(texts)
-        many = is_stream(texts) or isinstance(texts, (list, tuple))
-        return self._texts.embed(list(items_of(texts)) if many else [texts], truncation=truncation).copy()
+        return self._texts.embed(texts, truncation=truncation)
 
     def check(self, options: ZeroShotImageOptions) -> None:
         check_labels(options.candidate_labels)
 
     def prepare(self, item: Any, options: ZeroShotImageOptions) -> Prepared[Vectors]:
         self.check(options)
-        labels = self._texts.embed(options.hypotheses())
+        labels = self._texts.of_hypotheses(options.hypotheses())
         return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), labels)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotImageOptions) -> Sequence[Vectors]:
-        return list(normalize(outputs[self.answer_name]))
+        return unit_vectors(self, outputs)
 
     def finish(self, context: Vectors, values: list[Any], options: ZeroShotImageOptions) -> list[Classification]:
-        pairs = self._pairs
-        logits = context @ values[0] * np.float32(pairs.scale or 1.0) + np.float32(pairs.bias)
-        scores = FUNCTIONS[pairs.function](logits)
-        labels = options.candidate_labels
-        return [Classification(score=float(scores[i]), label=labels[i]) for i in top_k(scores, len(labels))]
+        return self._texts.classified(context, values[0], options.candidate_labels)
 
     @cached_property
     def _embedder(self) -> PictureEmbedder:
@@ -135,7 +131,7 @@ class PictureEmbedder(Pipeline[PictureOptions, PictureProcessor]):
         return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: PictureOptions) -> Sequence[Vectors]:
-        return list(normalize(outputs[self.answer_name]))
+        return unit_vectors(self, outputs)
 
     def finish(self, context: None, values: list[Any], options: PictureOptions) -> Vectors:
         return np.asarray(values[0])

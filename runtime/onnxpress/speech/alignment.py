@@ -1,4 +1,4 @@
-"""When each token was spoken, by what the decoder looked at when it was read; as OpenAI and transformers do it. Pure."""
+"""When each token was spoken, by what the decoder looked at when it was read, as transformers does it. Pure."""
 
 from __future__ import annotations
 

@@ -67,15 +67,14 @@ class SpeechTokens:
     @staticmethod
     def of_config(content: Mapping[str, Any]) -> SpeechTokens:
         """Read from a checkpoint's generation_config.json."""
-        ends: Any = content.get("eos_token_id")
-        suppressed = content.get("suppress_tokens") or ()
+        suppressed: Any = content.get("suppress_tokens") or ()
         before = content.get("prev_sot_token_id")
         if before is None and len(suppressed) >= 2:  # as transformers guesses it of old files
             before = suppressed[-2]
         start = content.get("decoder_start_token_id")
         return SpeechTokens(
             start=int(content.get("bos_token_id", 0) if start is None else start),
-            end=int((ends[0] if isinstance(ends, list) else ends) or 0),
+            end=_first(content.get("eos_token_id")),
             no_times=content.get("no_timestamps_token_id"),
             languages={
                 str(name).removeprefix("<|").removesuffix("|>"): int(number)
@@ -86,3 +85,8 @@ class SpeechTokens:
             latest_start=content.get("max_initial_timestamp_index"),
             multilingual=content.get("is_multilingual"),
         )
+
+
+def _first(ends: Any) -> int:
+    """The first of the tokens that end a text."""
+    return int((ends[0] if isinstance(ends, list) else ends) or 0)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from onnxpress.errors import InputError
+from onnxpress.format import picture_sizes as sizes
 from onnxpress.format.pictures import (
     PIXEL_MASK,
     CenterCrop,
@@ -25,7 +26,6 @@ from onnxpress.format.pictures import (
     ResizeWithin,
     TurnToLie,
 )
-from onnxpress.image import sizes
 from onnxpress.image.transform import Transform, apply, output_size, padded_size, value_table
 
 EDGES = st.integers(1, 4_000)

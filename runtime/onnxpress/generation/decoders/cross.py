@@ -1,4 +1,4 @@
-"""A model that reads a text, a picture or a sound whole, and then writes: an encoder's graph, run once, and a decoder's.
+"""A model that reads a text, a picture or a sound whole, and then writes: an encoder's graph, and a decoder's.
 
 The decoder's keys and values of what was read are the encoder's outputs, read by all rows of the text. Knows no search.
 """
@@ -95,15 +95,15 @@ class CrossModel:
             arrays = {name: outputs[present(name)] for name in self._graph.text}
         else:
             arrays = dict(self._keys.of(first.read(), seen))
-            if TEXT_STATES in self._graph.inputs:
-                arrays[TEXT_STATES] = first
+        if TEXT_STATES in self._graph.inputs:
+            arrays[TEXT_STATES] = first
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = seen
         return placed(arrays, self._session.device)
 
     def _opened(self, arrays: Mapping[str, Buffer], expected_tokens: int, *, shared: bool = False) -> Decoder:
         device, dtype = self._session.device, self._graph.dtype
-        texts = Texts(arrays, device, by_row=self._keys is not None, shared=shared)
+        texts = Texts(arrays, device, by_row=self._keys is not None or TEXT_STATES in arrays, shared=shared)
         if self._growing:
             return GrowingDecoder(self._session, self._graph, texts.count, limit=self._limit, texts=texts)
         room = capacity(expected_tokens, self._limit)

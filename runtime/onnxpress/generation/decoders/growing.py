@@ -215,8 +215,8 @@ class GrowingDecoder:
             "attention_mask": self._padding.mask(lengths, count),
             "logits_to_keep": np.arange(count - keep, count),
             "cache_position": np.arange(longest, longest + count),
-            # A decoder after an encoder has keys of the text, so that it has a past, whatever it has written.
-            USE_CACHE: np.full(1, self._texts is not None or longest > 0),
+            # A decoder that has keys of the text has a past, whatever it has written.
+            USE_CACHE: np.full(1, bool(self._graph.text) or longest > 0),
             **{name: np.full(axes, keep) for name, axes in self._graph.counts.items()},
         }
         taken = {name: array for name, array in inputs.items() if name in wanted}

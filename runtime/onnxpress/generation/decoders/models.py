@@ -9,7 +9,7 @@ from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.manifest import Manifest
 from onnxpress.generation.decoder import DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.cross import CrossModel
-from onnxpress.generation.decoders.graph import DecoderGraph, FirstGraph, present, read
+from onnxpress.generation.decoders.graph import TEXT_STATES, DecoderGraph, FirstGraph, present, read
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.rows import RowsDecoder
 from onnxpress.generation.decoders.shared import SharedModel
@@ -54,15 +54,15 @@ def encoder_decoder_model(manifest: Manifest, session: Session) -> EncoderDecode
         UnsupportedFormat: the artifact has no such model, or one that this runtime cannot run.
     """
     graph, limit, cache = _decoder(manifest, CROSS_DECODER)
-    if ENCODER not in manifest.graphs or not graph.text:
+    if ENCODER not in manifest.graphs or not (graph.text or TEXT_STATES in graph.inputs):
         raise UnsupportedFormat(f"Graph {CROSS_DECODER!r} takes no keys and values of an encoder. Export again.")
     keys = _keys(manifest, session, graph)
     return CrossModel(session, ENCODER, as_stored(graph, session), limit, cache in _GROWING, keys)
 
 
 def _keys(manifest: Manifest, session: Session, graph: DecoderGraph) -> TextKeys | None:
-    """What makes keys and values of texts; None: the encoder returns them."""
-    if any(tensor.name == present(graph.text[0]) for tensor in manifest.graphs[ENCODER].outputs):
+    """What makes keys and values of texts; None: the encoder returns them, or the decoder makes them at each step."""
+    if not graph.text or any(tensor.name == present(graph.text[0]) for tensor in manifest.graphs[ENCODER].outputs):
         return None
     name = next((name for name, info in manifest.graphs.items() if info.role == KEYS_ROLE), CROSS_DECODER)
     return TextKeys(session, name, manifest.graphs[name], graph.text)

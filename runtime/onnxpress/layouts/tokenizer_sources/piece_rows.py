@@ -15,7 +15,13 @@ from typing import Any
 from onnxpress.errors import OnnxpressError
 from onnxpress.format.processors import PIECE_SPACE, UNREACHABLE, Segmentation
 from onnxpress.layouts.tokenizer_sources.parts import AddedToken, Json, Side, metaspace, precompiled, replaced, sequence
-from onnxpress.layouts.tokenizer_sources.sentencepiece_file import BYTE_PAIRS, UNIGRAM, PieceKind, SentencePieceFile
+from onnxpress.layouts.tokenizer_sources.sentencepiece_file import (
+    BYTE_PAIRS,
+    CHARACTERS,
+    UNIGRAM,
+    PieceKind,
+    SentencePieceFile,
+)
 
 #: Makes the error of a reason why there is no exact side.
 Refuse = Callable[[str], OnnxpressError]
@@ -59,7 +65,7 @@ def piece_side(model: SentencePieceFile, layout: PieceRows, refuse: Refuse) -> S
     named = [row if row in pieces or row in added else mark for row, mark in zip(layout.rows, marked, strict=True)]
     rows = set(layout.rows)
     named += [piece for piece in pieces if piece not in rows]
-    build = _unigram if model.model_type == UNIGRAM else _byte_pairs
+    build = _byte_pairs if model.model_type == BYTE_PAIRS else _unigram
     steps = [precompiled(model.charsmap)] if model.charsmap else []
     spaces = [replaced({"Regex": " {2,}"}, " "), {"type": "Strip", "strip_left": True, "strip_right": True}]
     content = {
@@ -97,7 +103,7 @@ def _check(model: SentencePieceFile, layout: PieceRows, added: set[str], refuse:
     normal = any(piece.kind == PieceKind.NORMAL and piece.text in added for piece in model.pieces)
     for condition, reason in (
         (layout.random, f"it cuts texts at random ({layout.random})"),
-        (model.model_type not in (UNIGRAM, BYTE_PAIRS), "its model is neither unigram nor byte-pair"),
+        (model.model_type not in (UNIGRAM, BYTE_PAIRS, CHARACTERS), "its model is neither unigram, byte-pair nor char"),
         (model.byte_fallback or kinds[PieceKind.BYTE], "its model falls back to bytes"),
         (kinds[PieceKind.UNUSED], "its model has unused pieces"),
         (free, f"its model has symbols of its own ({', '.join(free[:3])})"),

@@ -28,7 +28,7 @@ _MODEL_TYPE, _SUFFIXED, _BYTES, _UNKNOWN = tag(3, VARINT), tag(24, VARINT), tag(
 
 _FLOAT: Final = struct.Struct("<f")
 
-UNIGRAM, BYTE_PAIRS = 1, 2
+UNIGRAM, BYTE_PAIRS, CHARACTERS = 1, 2, 4
 
 
 class PieceKind(IntEnum):
@@ -53,7 +53,7 @@ class Piece:
 
 @dataclass(slots=True)
 class SentencePieceFile:
-    """What a model says. `model_type`: UNIGRAM, BYTE_PAIRS or another; `unknown`: the id of the unknown piece.
+    """What a model says. `model_type`: UNIGRAM, BYTE_PAIRS, CHARACTERS or another; `unknown`: the unknown piece's id.
 
     The last rows are settings of its normalizer, and whether decoded text is rewritten."""
 

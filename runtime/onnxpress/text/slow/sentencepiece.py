@@ -74,6 +74,8 @@ class SentencePieces:
 
     def join(self, names: Sequence[str], special: Collection[str]) -> str:
         """The text of tokens. Each run between special tokens is decoded on its own, as transformers does it."""
+        if self._settings.joins_plainly:
+            return "".join(name.removeprefix(UNREACHABLE) for name in names).replace(SPACE, " ").strip()
         parts: list[str] = []
         run: list[str] = []
         after_special = False

@@ -1,0 +1,202 @@
+"""From a call to its results: prepared, waited for, computed among others, finished; or left, if its client is gone.
+
+This is the way of every task and every protocol. What is quick is done on the event loop; pictures, sounds and long
+texts are prepared in a pool, so that /health answers meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from onnxpress.errors import Cancelled, OnnxpressError, TimeoutExceeded
+from onnxpress.pipelines.batching import Prepared
+from onnxpress.serve.jobs import NEVER, Job, Terms
+from onnxpress.serve.lengths import Shortened, check_lengths
+from onnxpress.serve.versions import AnyPipeline, Version
+
+Value = TypeVar("Value")
+
+#: Texts of so many characters together are encoded on the event loop: under a millisecond.
+_QUICK_CHARACTERS = 4_000
+
+#: Rows of a request whose results are finished there.
+_QUICK_ROWS = 8
+
+
+@dataclass(slots=True)
+class Figures:
+    """What an answer took: for its headers, its usage and the log."""
+
+    tokens: int = 0
+    rows: int = 0
+    batch_rows: int = 0
+    prepare_s: float = 0.0
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    model: str = ""
+    task: str = ""
+    variant: str = ""
+    cut: list[Shortened] = field(default_factory=list)
+
+    def add(self, job: Job, prepare_s: float) -> None:
+        """Count a job that ended."""
+        self.prepare_s += prepare_s
+        self.tokens += job.cost
+        self.rows += len(job.rows)
+        self.batch_rows = max(self.batch_rows, job.batch_rows)
+        self.queue_s += 0.0 if job.begun is None else job.begun - job.arrived
+        self.compute_s += job.computed_s
+
+
+class Answerer:
+    """Answers calls. `pool`: threads for what is not quick."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+
+    async def answer(
+        self,
+        version: Version,
+        task: str,
+        inputs: Sequence[Any],
+        options: Mapping[str, Any],
+        terms: Terms,
+        left: Callable[[], Awaitable[object]],
+        figures: Figures,
+        *,
+        truncate: bool = False,
+    ) -> list[Any]:
+        """A result for each input, as a stream of them through the task's pipeline gives it.
+
+        Args:
+            left: ends when the client is gone.
+            figures: what this takes is added to them.
+            truncate: whether a text beyond the model's limit is cut to it, where the task cuts texts at all; what was
+                cut is noted in `figures`.
+
+        Raises:
+            OnnxpressError: about an input, with its `index`; or about all.
+        """
+        pipe = version.pipelines[task]
+        figures.model, figures.task, figures.variant = version.name, task, pipe.precision
+        version.lane.check(terms.client)  # before anything is spent on it
+        started = time.perf_counter()
+        chosen, limits = pipe.asked(options)
+        quick = _characters(inputs) <= _QUICK_CHARACTERS
+
+        def prepared() -> list[Prepared[Any]]:
+            requests = _prepared(pipe, inputs, chosen)
+            figures.cut += check_lengths(pipe, inputs, requests, chosen, truncate=truncate)
+            return requests
+
+        requests = prepared() if quick else await self._in_pool(prepared)
+        prepare_s = time.perf_counter() - started
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        job = Job(
+            terms,
+            lambda samples: pipe.compute(samples, chosen),
+            limits,
+            lambda _: _tell(loop, ended),
+        )
+        job.add([sample for request in requests for sample in request.samples], _identity(pipe, task, chosen))
+        if job.rows:
+            version.lane.submit(job)
+            await self._wait(version, job, ended, left)
+        figures.add(job, prepare_s)
+
+        def finished() -> list[Any]:
+            results, place = [], 0
+            for index, request in enumerate(requests):
+                values = job.values[place : place + len(request.samples)]
+                place += len(request.samples)
+                error = next((value for value in values if isinstance(value, OnnxpressError)), None)
+                if error is not None:
+                    raise _placed(error, index, len(inputs))
+                results.append(pipe.finish(request.context, values, chosen))
+            return results
+
+        return finished() if quick and len(job.rows) <= _QUICK_ROWS else await self._in_pool(finished)
+
+    async def _wait(
+        self, version: Version, job: Job, ended: asyncio.Future[None], left: Callable[[], Awaitable[object]]
+    ) -> None:
+        gone = asyncio.ensure_future(left())
+        remaining = None if job.terms.deadline == NEVER else max(0.0, job.terms.deadline - time.monotonic())
+        try:
+            await asyncio.wait((ended, gone), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return
+            version.lane.leave(job)
+            if gone.done():
+                raise Cancelled("The client left.")
+            raise TimeoutExceeded("The request's time was up before it was computed.")
+        except asyncio.CancelledError:
+            version.lane.leave(job)
+            raise
+        finally:
+            gone.cancel()
+
+    async def _in_pool(self, work: Callable[[], Value]) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+    """From the computing thread: a request has all its values. The loop may be closed by then."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_resolve, ended)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _prepared(pipe: AnyPipeline, inputs: Sequence[Any], options: Any) -> list[Prepared[Any]]:
+    if len(inputs) > 1 and all(pipe.foresee(item, options) is not None for item in inputs):
+        try:
+            return list(pipe.prepare_many(inputs, options))
+        except OnnxpressError:  # of which input, each alone will tell
+            pass
+    requests = []
+    for index, item in enumerate(inputs):
+        try:
+            requests.append(pipe.prepare(item, options))
+        except OnnxpressError as error:
+            raise _placed(error, index, len(inputs)) from error
+    return requests
+
+
+def _placed(error: OnnxpressError, index: int, count: int) -> OnnxpressError:
+    """The error with the place of its input, where there are several."""
+    if error.of_input and count > 1:
+        error.index = index
+    return error
+
+
+def _identity(pipe: AnyPipeline, task: str, options: Any) -> tuple[str, str]:
+    """What rows must have in common to be reduced together: their task and their options."""
+    return task, "" if options is pipe.options else repr(options)
+
+
+def _characters(inputs: Sequence[Any]) -> int:
+    """How much text inputs hold; anything but text counts as much as is never quick."""
+    total = 0
+    waiting = list(inputs)
+    while waiting and total <= _QUICK_CHARACTERS:
+        item = waiting.pop()
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, Mapping):
+            waiting.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            waiting.extend(item)
+        elif isinstance(item, (bytes, bytearray)):
+            return _QUICK_CHARACTERS + 1
+    return total

@@ -1,0 +1,76 @@
+"""What is counted, for Prometheus. One registry for each server."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The counters of a server; those of a model have its name as `model`."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.requests = Counter(
+            "onnxpress_requests", "Requests answered, by route and status.", ("route", "status"), registry=registry
+        )
+        self.seconds = Histogram(
+            "onnxpress_request_seconds", "From a request's headers to the end of its answer.", ("route",),
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.in_flight = Gauge("onnxpress_requests_in_flight", "Requests that are being answered.", registry=registry)
+        self.refused = Counter(
+            "onnxpress_refused", "Requests that were not computed: overloaded, expired, left, and others.", ("reason",),
+            registry=registry,
+        )  # fmt: skip
+        self.waited = Histogram(
+            "onnxpress_wait_seconds", "From a request's place in the queue to its first batch.", ("model",),
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.batch_seconds = Histogram(
+            "onnxpress_batch_seconds", "What a batch took.", ("model",), buckets=_SECONDS, registry=registry
+        )
+        self.batch_rows = Histogram(
+            "onnxpress_batch_rows", "Rows of a batch.", ("model",), buckets=_ROWS, registry=registry
+        )
+        self.units = Counter(
+            "onnxpress_computed_tokens", "Tokens computed, or what costs as much; without padding.", ("model",),
+            registry=registry,
+        )  # fmt: skip
+        self.padded_units = Counter(
+            "onnxpress_padded_tokens", "Tokens computed, padding included.", ("model",), registry=registry
+        )
+        self.dropped_rows = Counter(
+            "onnxpress_dropped_rows", "Rows that left the queue because nobody waited for them.", ("model",),
+            registry=registry,
+        )  # fmt: skip
+        self.queue_seconds = Gauge(
+            "onnxpress_queue_seconds", "Work that waits, as estimated: scale on this.", ("model",), registry=registry
+        )
+        self.queue_rows = Gauge("onnxpress_queue_rows", "Rows that wait.", ("model",), registry=registry)
+        self.busy = Gauge(
+            "onnxpress_busy_seconds", "Seconds that the computing thread has computed; its rate is the utilization.",
+            registry=registry,
+        )  # fmt: skip
+        self.behind = Gauge(
+            "onnxpress_loop_behind_seconds", "How late the event loop comes to what is due.", registry=registry
+        )
+        self.loaded = Gauge("onnxpress_model_ready", "1: the model is open.", ("model",), registry=registry)
+        self.model_bytes = Gauge("onnxpress_model_bytes", "Memory that a model takes.", ("model",), registry=registry)
+
+    def batch(self, model: str, rows: int, units: int, padded: int, seconds: float) -> None:
+        """Count a batch that was computed."""
+        self.batch_seconds.labels(model).observe(seconds)
+        self.batch_rows.labels(model).observe(rows)
+        self.units.labels(model).inc(units)
+        self.padded_units.labels(model).inc(padded)
+
+    def text(self) -> bytes:
+        """All of them, as Prometheus reads them."""
+        content: bytes = generate_latest(self.registry)
+        return content

@@ -1,0 +1,60 @@
+"""The OpenAPI document, made of the table of routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnxpress
+from onnxpress.serve.routes import Route
+
+#: What every route may answer beside its own.
+_ERRORS = {
+    "400": "The request is none of this route.",
+    "401": "No API key, or one that is not known.",
+    "404": "No such model.",
+    "413": "More bytes, texts or tokens than are taken at once.",
+    "415": "A body of another kind.",
+    "421": "Another host's name.",
+    "422": "An input that the model cannot take.",
+    "429": "Enough work waits; Retry-After and retry-after-ms say for how long.",
+    "500": "The server failed.",
+    "503": "The model is being opened, or the server is going down.",
+    "504": "The request's time was up.",
+}
+
+
+def document(routes: Sequence[Route], *, keys: bool) -> Mapping[str, Any]:
+    """OpenAPI 3.1."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    content: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "onnxpress serve", "version": onnxpress.__version__},
+        "paths": paths,
+    }
+    if keys:
+        content["components"] = {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
+        content["security"] = [{"key": []}]
+    return content
+
+
+def _operation(route: Route) -> Mapping[str, Any]:
+    failed = {status: {"description": text} for status, text in _ERRORS.items()}
+    answered = {"description": "The answer.", "content": {route.reply_type: {"schema": dict(route.reply)}}}
+    operation: dict[str, Any] = {"summary": route.about, "responses": {"200": answered, **failed}}
+    if route.keyless:
+        operation["security"] = []
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", route.path)
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        content: dict[str, Any] = {"application/json": {"schema": dict(route.body)}}
+        content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in route.media_types}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation

@@ -1,0 +1,165 @@
+"""A model that is open: its pipelines, one for each task that it serves, and the lane in which its rows wait.
+
+Where an artifact changes there are two versions for a while: new requests go to the new one, and the old one is closed
+when the last of its own has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnxpress
+from onnxpress.errors import OnnxpressError
+from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.probe import probe_of
+from onnxpress.pipelines.table import find_task, served_tasks
+from onnxpress.samples import Sample
+from onnxpress.serve.batches import BatchLane
+from onnxpress.serve.compute import ComputeThread
+from onnxpress.serve.costs import CostLine
+from onnxpress.serve.metrics import Metrics
+from onnxpress.serve.settings import ModelSettings
+from onnxpress.serve.waiting import QueueLimits, WaitingRows
+
+_LOG = logging.getLogger("onnxpress.serve")
+
+#: Rows of the second of the two batches that are timed when a model is opened, and how often each is.
+_MANY_ROWS, _ROUNDS = 8, 3
+
+AnyPipeline = Pipeline[Any, Any]
+
+
+@dataclass(eq=False, slots=True)
+class Version:
+    """One opening of an artifact. `uses`: the requests that are being answered by it; the event loop's to count."""
+
+    name: str
+    pipelines: Mapping[str, AnyPipeline]
+    lane: BatchLane
+    opened_s: float
+    bytes: int
+    uses: int = 0
+    retired: bool = False
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def main(self) -> AnyPipeline:
+        """The pipeline of the task that the artifact was exported for, or was opened for."""
+        return next(iter(self.pipelines.values()))
+
+    def serves(self, task: str) -> bool:
+        """Whether there is a pipeline for a task."""
+        return task in self.pipelines
+
+    def close(self) -> None:
+        """Free its memory."""
+        for pipe in reversed(list(self.pipelines.values())):
+            pipe.close()
+
+
+def open_version(
+    name: str, asked: ModelSettings, thread: ComputeThread, limits: QueueLimits, metrics: Metrics
+) -> Version:
+    """Open an artifact, measure what a batch costs, and give it a lane. Takes seconds; runs beside the event loop.
+
+    Raises:
+        OnnxpressError: it cannot be opened.
+    """
+    started, before = time.perf_counter(), resident_bytes()
+    main: AnyPipeline = onnxpress.pipeline(
+        asked.task,
+        str(Path(asked.artifact).expanduser()) if asked.artifact.startswith("~") else asked.artifact,
+        precision=asked.precision,
+        device=asked.device,
+        revision=asked.revision,
+        threads=asked.threads,
+        **({"lock": asked.lock} if asked.lock else {}),
+        **asked.options,
+    )
+    try:
+        main.warm()
+        pipelines = {main.task: main, **_others(main, asked)}
+        costs = measure(main)
+    except BaseException:
+        main.close()
+        raise
+    grown = resident_bytes() - before
+    version = Version(
+        name,
+        pipelines,
+        BatchLane(name, thread, WaitingRows(costs, limits), metrics),
+        time.perf_counter() - started,
+        max(grown, file_bytes(main)),
+    )
+    thread.add(version.lane)
+    _LOG.info(
+        "model opened",
+        extra={
+            "model": name, "task": main.task, "variant": main.precision, "why": main.choice.reason,
+            "seconds": round(version.opened_s, 3), "bytes": version.bytes,
+            "batch_ms": round(costs.base_s * 1e3, 3), "token_us": round(costs.unit_s * 1e6, 3),
+        },
+    )  # fmt: skip
+    return version
+
+
+def measure(pipe: AnyPipeline) -> CostLine:
+    """What a batch costs: of one row, and of several, of the task's probe.
+
+    Raises:
+        OnnxpressError: the model does not answer its probe.
+    """
+    row, _ = find_task(pipe.task)
+    call = probe_of(row, pipe.manifest)
+    options, limits = pipe.asked(call.options)
+    sample = pipe.prepare(call.inputs[0], options).samples[0]
+    line = CostLine()
+
+    def seconds(samples: Sequence[Sample]) -> float:
+        started = time.perf_counter()
+        pipe.compute(samples, options)
+        return time.perf_counter() - started
+
+    first = seconds([sample])
+    if hasattr(pipe, "writer"):  # what is written costs most, and how much that is a call decides
+        line.base_s, line.unit_s = first, first / max(sample.cost, 1)
+        return line
+    many = min(_MANY_ROWS, limits.max_samples or _MANY_ROWS, max(limits.budget // max(sample.cost, 1), 1))
+    alone = min(seconds([sample]) for _ in range(_ROUNDS))
+    together = min(seconds([sample] * many) for _ in range(_ROUNDS)) if many > 1 else alone * 1.5
+    line.begin((sample.cost, alone), (sample.cost * max(many, 2), together))
+    return line
+
+
+def file_bytes(pipe: AnyPipeline) -> int:
+    """The bytes of the variant's files: what a model takes at least."""
+    graphs = [path for path in pipe.session.graphs.values() if isinstance(path, Path)]
+    beside = {path for graph in graphs for path in graph.parent.glob(f"{graph.name}_data*")}
+    return sum(path.stat().st_size for path in {*graphs, *beside} if path.is_file())
+
+
+def resident_bytes() -> int:
+    """The memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _others(main: AnyPipeline, asked: ModelSettings) -> dict[str, AnyPipeline]:
+    """The pipelines of other tasks that the artifact serves; they share the model."""
+    others: dict[str, AnyPipeline] = {}
+    for task in served_tasks(main.manifest):
+        if task != main.task and asked.task is None:
+            try:
+                others[task] = onnxpress.pipeline(task, main)
+            except OnnxpressError as error:
+                _LOG.info("task not served", extra={"model": asked.artifact, "task": task, "why": str(error)})
+    return others
