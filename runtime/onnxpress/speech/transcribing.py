@@ -34,6 +34,9 @@ Features = NDArray[np.float32]
 #: Of the tokens that a decoder may have, so many of earlier text at most; of the rest it writes.
 _SHARE = 2
 
+#: Tokens that are left for a window's own text, at least.
+_LEAST = 16
+
 #: From this temperature on a text is too random for the next one to go on from it.
 _RANDOM = 0.5
 
@@ -168,20 +171,21 @@ class _Prompt:
 
 def _prompt(hearing: Hearing, sound: Sound, call: Call) -> _Prompt:
     begin, settings, most = _beginning(hearing, sound, call), call.settings, hearing.limit // _SHARE - 1
-    asked = settings.prompt_ids
     before = [] if hearing.tokens.before is None else [hearing.tokens.before]
-    said = list(asked[1:] if asked[:1] == tuple(before) else asked)
+    asked = list(settings.prompt_ids)
+    said = asked[1:] if asked[:1] == before else asked
+    if len(said) > most:
+        # A prompt that leaves no room loses its beginning, as OpenAI's does; transformers refuses it.
+        said = said[-most:]
+        asked = [*before, *said]
+    earlier = asked
     if sound.goes_on:
         spoken = [token for segment in sound.segments for token in _without_double_end(segment, hearing.tokens)]
-        if not settings.prompts_all:
-            earlier = [*before, *[*said, *spoken][-most:]] if said or sound.segments else []
-        else:
-            earlier = [*(asked or before), *spoken[-most:]] if sound.segments else list(asked)
-    else:
-        earlier = list(asked)
-    # A prompt that leaves no room loses its beginning, as OpenAI's does; transformers refuses it.
-    if len(earlier) > most + 1:
-        earlier = [*before, *earlier[-most:]]
+        if settings.prompts_all and sound.segments:
+            room = hearing.limit - len(begin) - len(asked or before) - _LEAST
+            earlier = [*(asked or before), *spoken[-min(most, max(room, 1)) :]]
+        elif said or sound.segments:
+            earlier = [*before, *[*said, *spoken][-most:]]
     return _Prompt((*earlier, *begin), len(earlier))
 
 
