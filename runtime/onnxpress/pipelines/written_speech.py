@@ -21,8 +21,8 @@ from onnxpress.pipelines.writing import Writer
 from onnxpress.samples import Batch, Sample
 from onnxpress.speech.settings import SpeechSettings, of_call
 from onnxpress.speech.tokens import SpeechTokens
-from onnxpress.speech.transcribing import Alignment, Call, Hearing, Sound, transcribe
-from onnxpress.speech.transcripts import Chunks, Form, entries, transcript
+from onnxpress.speech.transcribing import Alignment, Hearing, Sound, SpeechCall, transcribe
+from onnxpress.speech.transcripts import Chunks, TranscriptForm, entries, transcript
 
 if TYPE_CHECKING:
     from onnxpress.pipelines.automatic_speech_recognition import SpeechOptions
@@ -145,10 +145,10 @@ class WrittenSpeech:
         hop = self._window_samples // self._hearing.frames
         return Sound(features, -(-sample.context // hop), features.shape[-1])
 
-    def _form(self, options: SpeechOptions) -> Form:
+    def _form(self, options: SpeechOptions) -> TranscriptForm:
         asked = options.return_timestamps or bool(self._file.get("return_timestamps"))
         times = "word" if asked == "word" else "segment" if asked else None
-        return Form(times, bool(options.return_language))
+        return TranscriptForm(times, bool(options.return_language))
 
     def _language(self, sound: Sound) -> str | None:
         return None if sound.language is None else self._tokens.code_of_id(sound.language)
@@ -156,21 +156,21 @@ class WrittenSpeech:
     def _decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids, cleans_up=False)
 
-    def _call(self, options: SpeechOptions, *, long: bool) -> Call:
+    def _call(self, options: SpeechOptions, *, long: bool) -> SpeechCall:
         """How a call is answered; `long`: whether times are needed to go on from window to window.
 
         Raises:
             InputError: an option that this model has no use for, or a value that is not allowed.
         """
         asked = dict(options.generate_kwargs)
-        given = asked.pop("return_timestamps", None)
+        wanted = asked.pop("return_timestamps", None)
         settings, rest = of_call(asked, self._file, self._tokens)
         if options.max_new_tokens is not None:
             rest["max_new_tokens"] = options.max_new_tokens
         config = self._writer.call(rest).config
         if config.num_return_sequences > 1:
             raise InputError("num_return_sequences is more than 1: a sound has one text here.")
-        times = bool(options.return_timestamps or given or self._file.get("return_timestamps") or long)
+        times = bool(options.return_timestamps or wanted or self._file.get("return_timestamps") or long)
         if times and self._tokens.no_times is None:
             raise InputError(
                 "This model tells no times (its generation_config.json has no no_timestamps_token_id), without which "
@@ -181,7 +181,7 @@ class WrittenSpeech:
             raise InputError(
                 "This model does not tell when words were spoken: its generation_config.json has no alignment_heads."
             )
-        return Call(config, self._prompted(settings, options), times, words)
+        return SpeechCall(config, self._prompted(settings, options), times, words)
 
     def _prompted(self, settings: SpeechSettings, options: SpeechOptions) -> SpeechSettings:
         if options.prompt is None:

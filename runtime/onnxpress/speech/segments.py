@@ -12,7 +12,7 @@ _FRAMES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class SpokenSegment:
     """`tokens`: with those of its times, without the one that ends a text. `offset`: seconds at which its window
     begins. `window`: the number of the window. `times`: seconds at which each token was spoken, where they are known.
     """
@@ -25,7 +25,7 @@ class Segment:
 
 def cut(
     ids: Sequence[int], tokens: SpeechTokens, frames: int, window: int, offset: float, times: Sequence[float] | None
-) -> tuple[list[Segment], int]:
+) -> tuple[list[SpokenSegment], int]:
     """The segments of a window, and by how many frames the next one begins later.
 
     Args:
@@ -37,9 +37,9 @@ def cut(
     pairs = [place + 1 for place in range(len(ids) - 1) if is_time[place] and is_time[place + 1]]
     ends_with_one = is_time[-2:] == [False, True]
 
-    def segment(start: int, stop: int) -> Segment:
-        own = None if times is None else tuple(offset + time for time in times[start:stop])
-        return Segment(tuple(ids[start:stop]), offset, window, own)
+    def segment(start: int, stop: int) -> SpokenSegment:
+        spoken = None if times is None else tuple(offset + time for time in times[start:stop])
+        return SpokenSegment(tuple(ids[start:stop]), offset, window, spoken)
 
     if not pairs:
         return [segment(0, len(ids))], frames

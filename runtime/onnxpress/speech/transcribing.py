@@ -25,7 +25,7 @@ from onnxpress.generation.settings import GenerationConfig
 from onnxpress.math import softmax
 from onnxpress.speech.alignment import attention_weights, times_of
 from onnxpress.speech.rules import times_rule
-from onnxpress.speech.segments import Segment, cut
+from onnxpress.speech.segments import SpokenSegment, cut
 from onnxpress.speech.settings import SpeechSettings
 from onnxpress.speech.tokens import SpeechTokens
 
@@ -73,7 +73,7 @@ class Hearing:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SpeechCall:
     """How a call wants it. `times`: whether times are written; `words`: whether each token's time is found."""
 
     config: GenerationConfig
@@ -97,7 +97,7 @@ class Sound:
     seek: int = 0
     window: int = 0
     language: int | None = None
-    segments: list[Segment] = field(default_factory=list)
+    segments: list[SpokenSegment] = field(default_factory=list)
     goes_on: bool = False
 
     @property
@@ -106,7 +106,9 @@ class Sound:
         return self.seek >= self.frames
 
 
-def transcribe(hearing: Hearing, sounds: Sequence[Sound], call: Call) -> Iterator[tuple[int, list[Segment]]]:
+def transcribe(
+    hearing: Hearing, sounds: Sequence[Sound], call: SpeechCall
+) -> Iterator[tuple[int, list[SpokenSegment]]]:
     """Hear sounds side by side: after each window, the number of its sound, and the segments that it adds."""
     while waiting := [number for number, sound in enumerate(sounds) if not sound.done]:
         windows = np.stack([_window(sounds[number], hearing.frames) for number in waiting])
@@ -126,7 +128,7 @@ def _window(sound: Sound, frames: int) -> Features:
     return np.pad(window, ((0, 0), (0, frames - window.shape[1])))
 
 
-def _language(hearing: Hearing, perceived: Perceived, row: int, call: Call) -> int | None:
+def _language(hearing: Hearing, perceived: Perceived, row: int, call: SpeechCall) -> int | None:
     """The token of the language: the caller's, or the likeliest; None: the model has none, or its file forces one."""
     tokens, settings = hearing.tokens, call.settings
     if settings.language is not None:
@@ -145,7 +147,7 @@ def _language(hearing: Hearing, perceived: Perceived, row: int, call: Call) -> i
     return int(known[scores[known].argmax()])
 
 
-def _beginning(hearing: Hearing, sound: Sound, call: Call) -> list[int]:
+def _beginning(hearing: Hearing, sound: Sound, call: SpeechCall) -> list[int]:
     """The tokens that say what is wanted: language, task, and whether times are."""
     tokens = hearing.tokens
     ids = [tokens.start]
@@ -169,7 +171,7 @@ class _Prompt:
     start: int
 
 
-def _prompt(hearing: Hearing, sound: Sound, call: Call) -> _Prompt:
+def _prompt(hearing: Hearing, sound: Sound, call: SpeechCall) -> _Prompt:
     begin, settings, most = _beginning(hearing, sound, call), call.settings, hearing.limit // _SHARE - 1
     before = [] if hearing.tokens.before is None else [hearing.tokens.before]
     asked = list(settings.prompt_ids)
@@ -189,7 +191,7 @@ def _prompt(hearing: Hearing, sound: Sound, call: Call) -> _Prompt:
     return _Prompt((*earlier, *begin), len(earlier))
 
 
-def _without_double_end(segment: Segment, tokens: SpeechTokens) -> Sequence[int]:
+def _without_double_end(segment: SpokenSegment, tokens: SpeechTokens) -> Sequence[int]:
     ids = segment.tokens
     return ids[:-1] if len(ids) > 2 and tokens.is_time(ids[-2]) else ids
 
@@ -204,7 +206,7 @@ class _Text:
     random: bool = False
 
 
-def _write(hearing: Hearing, perceived: Perceived, prompts: Sequence[_Prompt], call: Call) -> list[_Text]:
+def _write(hearing: Hearing, perceived: Perceived, prompts: Sequence[_Prompt], call: SpeechCall) -> list[_Text]:
     """The text of each window. Those whose prompts are of one length are written together."""
     texts: list[_Text | None] = [None] * len(prompts)
     lengths = sorted({len(prompt.ids) for prompt in prompts})
@@ -224,7 +226,7 @@ def _write(hearing: Hearing, perceived: Perceived, prompts: Sequence[_Prompt], c
     return [text for text in texts if text is not None]
 
 
-def _config(call: Call, hearing: Hearing, prompt: int, temperature: float) -> GenerationConfig:
+def _config(call: SpeechCall, hearing: Hearing, prompt: int, temperature: float) -> GenerationConfig:
     """The settings of one attempt: what is drawn follows no beams; a longest text does not count the prompt."""
     config = call.config
     if config.max_new_tokens is None and config.max_length is not None:
@@ -241,7 +243,7 @@ def _search(
     rows: Sequence[int],
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
-    call: Call,
+    call: SpeechCall,
 ) -> list[Generated]:
     most = config.most_new_tokens(len(prompts[0]), hearing.limit)
     decoder: Decoder = perceived.decoder(rows, len(prompts[0]) + min(most, _ROOM_TOKENS))
@@ -252,7 +254,7 @@ def _search(
     return [text[0] for text in texts]
 
 
-def _rules(hearing: Hearing, call: Call) -> list[Rule]:
+def _rules(hearing: Hearing, call: SpeechCall) -> list[Rule]:
     return [times_rule(hearing.tokens)] if call.times else []
 
 
@@ -263,7 +265,7 @@ def _judge(
     prompt: _Prompt,
     text: Generated,
     config: GenerationConfig,
-    call: Call,
+    call: SpeechCall,
 ) -> tuple[bool, bool]:
     """Whether a text falls short of the thresholds, and whether nothing is said in its window."""
     settings, short = call.settings, False
@@ -287,7 +289,7 @@ def _mean_logprob(
     text: Generated,
     config: GenerationConfig,
     hearing: Hearing,
-    call: Call,
+    call: SpeechCall,
 ) -> float:
     """Of the text's tokens, the one that ends it too, as the rules leave them."""
     ids, begun = np.array([*prompt.ids, *text.ids], np.int64), len(prompt.ids)
@@ -318,8 +320,8 @@ def _follow(perceived: Perceived, row: int, ids: Sequence[int], first: int) -> d
 
 
 def _heard(
-    hearing: Hearing, perceived: Perceived, row: int, sound: Sound, prompt: _Prompt, text: _Text, call: Call
-) -> list[Segment]:
+    hearing: Hearing, perceived: Perceived, row: int, sound: Sound, prompt: _Prompt, text: _Text, call: SpeechCall
+) -> list[SpokenSegment]:
     """The segments of a window; the sound goes on to the next one."""
     frames, offset = min(sound.frames - sound.seek, hearing.frames), sound.seek * FRAME
     sound.goes_on = call.settings.condition_on_prev_tokens and not text.random

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxpress.speech.languages import NAMES, WITHOUT_SPACES
-from onnxpress.speech.segments import Segment
+from onnxpress.speech.segments import SpokenSegment
 from onnxpress.speech.tokens import TIME_STEP, SpeechTokens
 from onnxpress.speech.words import words_of
 
@@ -19,7 +19,7 @@ Decode = Callable[[Sequence[int]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class SpokenChunk:
     """What was said from `start` to `end`, in seconds; None: not known. `spoken`: when each of the ids was."""
 
     ids: tuple[int, ...]
@@ -40,7 +40,7 @@ class Chunks:
     _window: int | None = None
     _before: float = 0.0
 
-    def add(self, segment: Segment) -> Iterable[Chunk]:
+    def add(self, segment: SpokenSegment) -> Iterable[SpokenChunk]:
         """The chunks that end in this segment."""
         if segment.window != self._window and not self._ids:
             self._start = None  # nothing was said since: what comes begins where it begins
@@ -63,25 +63,25 @@ class Chunks:
             self._before = self._before if now is None else now
         return done
 
-    def rest(self) -> Iterable[Chunk]:
+    def rest(self) -> Iterable[SpokenChunk]:
         """What has no end yet."""
         return [self._closed(None)] if self._ids else []
 
-    def _closed(self, end: float | None) -> Chunk:
-        chunk = Chunk(tuple(self._ids), self._start, end, tuple(self._spoken))
+    def _closed(self, end: float | None) -> SpokenChunk:
+        chunk = SpokenChunk(tuple(self._ids), self._start, end, tuple(self._spoken))
         self._ids, self._spoken, self._start = [], [], None
         return chunk
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class TranscriptForm:
     """How results are told: `times` None, "segment" or "word"; `languages`: whether each chunk says which it is."""
 
     times: str | None
     languages: bool
 
 
-def entries(chunk: Chunk, form: Form, decode: Decode, language: str | None) -> list[dict[str, Any]]:
+def entries(chunk: SpokenChunk, form: TranscriptForm, decode: Decode, language: str | None) -> list[dict[str, Any]]:
     """A chunk as entries of the result's "chunks": one, or one for each word."""
     named = {"language": NAMES.get(language or "")} if form.languages else {}
     if form.times == "word":
@@ -93,7 +93,9 @@ def entries(chunk: Chunk, form: Form, decode: Decode, language: str | None) -> l
     return [{**named, **times, "text": decode(chunk.ids)}]
 
 
-def transcript(chunks: Sequence[Chunk], form: Form, decode: Decode, language: str | None) -> dict[str, Any]:
+def transcript(
+    chunks: Sequence[SpokenChunk], form: TranscriptForm, decode: Decode, language: str | None
+) -> dict[str, Any]:
     """The result of one sound."""
     result: dict[str, Any] = {"text": "".join(decode(chunk.ids) for chunk in chunks)}
     if form.times or form.languages:

@@ -78,9 +78,9 @@ class CrossModel:
         """As `EncoderDecoderModel` says."""
         return self._opened(self._encoded(inputs, mask), expected_tokens)
 
-    def perceive(self, inputs: Mapping[str, NDArray[Any]]) -> Perceived:
+    def perceive(self, inputs: Mapping[str, NDArray[Any]]) -> PerceivedByGraphs:
         """As `EncoderDecoderModel` says."""
-        return Perceived(self, self._encoded(inputs, None))
+        return PerceivedByGraphs(self, self._encoded(inputs, None))
 
     def _encoded(self, inputs: Mapping[str, NDArray[Any]], mask: Ids | None) -> dict[str, Buffer]:
         """What the decoder's graph takes of what an encoder has read."""
@@ -129,7 +129,7 @@ class CrossModel:
         return self._session.run(inputs, graph.name)
 
 
-class Perceived:
+class PerceivedByGraphs:
     """What an encoder has read, which any number of decoders may write about. Implements `decoder.Perceived`."""
 
     def __init__(self, model: CrossModel, arrays: Mapping[str, Buffer]) -> None:
