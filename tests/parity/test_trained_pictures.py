@@ -21,7 +21,7 @@ from tests.parity.alike import assert_alike
 
 
 @pytest.mark.parametrize(
-    ("name", "precisions"), [("tiny-digits-vit", ("fp32", "q8")), ("tiny-digits-convnet", ("fp32",))]
+    ("name", "precisions"), [("tiny-digits-vit", ("fp32", "q8")), ("tiny-digits-convnet", ("fp32", "int8"))]
 )
 def test_digits(
     name: str,

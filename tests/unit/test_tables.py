@@ -82,7 +82,9 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, field
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingDependency, match=r"table\.parquet: Parquet files need pyarrow: `pip install pyarrow`"):
+    with pytest.raises(
+        MissingDependency, match=r"table\.parquet: Parquet files need pyarrow: `pip install 'onnxpress\[batch\]'`"
+    ):
         list(of_file(tmp_path / "table.parquet", ["text"]))
 
 

@@ -35,7 +35,7 @@ from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_refer
 from onnxpress_exporter.judging.samples import SINGLES
 from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
-from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks import row_of
 
 #: Letters of the texts that a model speaks to be verified.
 _SPOKEN = 40
@@ -76,7 +76,7 @@ class AnswersGate:
         self.rows = None if evaluation is None else evaluation.name
         self._heads = {name: info for name, info in manifest.graphs.items() if info.role == "head"}
         self._tokenizer = tokenizer
-        self._task = TASKS[manifest.task]
+        self._task = row_of(manifest)
         self._reference = reference
         self._evaluation = evaluation
         self._artifact = artifact

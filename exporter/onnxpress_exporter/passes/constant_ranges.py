@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from onnxpress_exporter.passes.graph import (
     MICROSOFT,
-    add_constant,
     axes,
     constant,
     consumers,
     nodes,
+    number,
     producer,
     remove_dead,
     replace,
+    zero_point,
 )
 from onnxpress_exporter.passes.integer_products import Range
 
@@ -79,8 +80,7 @@ def constant_ranges(model: onnx_ir.Model, ranges: Mapping[str, Range]) -> int:
         chosen = ranges.get(str(row.value.name))
         if chosen is None:
             continue
-        unit = add_constant(model.graph, f"unit_{chosen.unit:.9g}", np.array(chosen.unit, np.float32))
-        zero = add_constant(model.graph, f"zero_uint8_{chosen.zero}", np.array(chosen.zero, np.uint8))
+        unit, zero = number(model.graph, chosen.unit), zero_point(model.graph, chosen.zero, np.uint8)
         for place, value in enumerate((row.value, unit, zero)):
             row.quantized.replace_input_with(place, value)
         for product, step in zip(row.products, row.steps, strict=True):

@@ -143,6 +143,17 @@ def add_constant(graph: onnx_ir.Graph, name: str, array: npt.NDArray[Any]) -> on
     return value
 
 
+def number(graph: onnx_ir.Graph, value: float) -> onnx_ir.Value:
+    """A float32 constant of one number."""
+    array = np.array(value, np.float32)
+    return add_constant(graph, f"number_{array.item():.9g}", array)
+
+
+def zero_point(graph: onnx_ir.Graph, zero: int, kind: npt.DTypeLike) -> onnx_ir.Value:
+    """A constant of one integer of this type: which one stands for 0."""
+    return add_constant(graph, f"zero_{np.dtype(kind).name}_{zero}", np.array(zero, kind))
+
+
 def unused_name(graph: onnx_ir.Graph, name: str) -> str:
     """`name`, with as many underscores after it as make it no other value's."""
     taken = {output.name for node in graph.all_nodes() for output in node.outputs}

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir
@@ -31,8 +30,10 @@ from onnxpress_exporter.passes.graph import (
     add_node,
     axes,
     nodes,
+    number,
     remove_dead,
     replace,
+    zero_point,
 )
 
 
@@ -96,7 +97,7 @@ def _largest(graph: onnx_ir.Graph, before: onnx_ir.Node, value: onnx_ir.Value, h
     last = add_constant(graph, "last_axis", np.array([-1], np.int64))
     sizes = value if how.one_sided else add_node(before, "Abs", [value], dtype=value.dtype, shape=shape)
     maximum = add_node(before, "ReduceMax", [sizes, last], dtype=value.dtype, shape=reduced, attributes={"keepdims": 1})
-    return add_node(before, "Max", [maximum, _number(graph, how.floor)], dtype=value.dtype, shape=reduced)
+    return add_node(before, "Max", [maximum, number(graph, how.floor)], dtype=value.dtype, shape=reduced)
 
 
 def _quantize(
@@ -106,7 +107,7 @@ def _quantize(
     shape = axes(value)
     if largest is not None:
         value = add_node(before, "Div", [value, largest], dtype=value.dtype, shape=shape)
-    inputs = [value, _number(graph, how.unit), _zero(graph, how.zero, np.uint8)]
+    inputs = [value, number(graph, how.unit), zero_point(graph, how.zero, np.uint8)]
     return add_node(before, "QuantizeLinear", inputs, dtype=onnx_ir.DataType.UINT8, shape=shape)
 
 
@@ -123,21 +124,12 @@ def _multiply(
     inputs: list[onnx_ir.Value | None] = [
         integers,
         add_constant(graph, f"{name}_weights", weights.integers),
-        _number(graph, site.range.unit),
+        number(graph, site.range.unit),
         add_constant(graph, f"{name}_scales", weights.scales),
-        _zero(graph, site.range.zero, np.uint8),
-        _zero(graph, 0, np.int8),
+        zero_point(graph, site.range.zero, np.uint8),
+        zero_point(graph, 0, np.int8),
     ]
     product = add_node(node, "MatMulIntegerToFloat", inputs, dtype=output.dtype, shape=axes(output), domain=MICROSOFT)
     if largest is not None:
         product = add_node(node, "Mul", [product, largest], dtype=output.dtype, shape=axes(output))
     replace(output, product)
-
-
-def _number(graph: onnx_ir.Graph, number: float) -> onnx_ir.Value:
-    array = np.array(number, np.float32)
-    return add_constant(graph, f"number_{array.item():.9g}", array)
-
-
-def _zero(graph: onnx_ir.Graph, zero: int, kind: Any) -> onnx_ir.Value:
-    return add_constant(graph, f"zero_{np.dtype(kind).name}_{zero}", np.array(zero, kind))

@@ -35,8 +35,16 @@ class Blocks:
         return f"{self.bits}-bit weights in blocks of {self.block}"
 
 
+@dataclass(frozen=True, slots=True)
+class IntegerConvolution:
+    """A site of convolutions, 8 bits by 8 bits, with one range for all that they read."""
+
+    def __str__(self) -> str:
+        return "convolutions of integers"
+
+
 #: How one site's products are stored and multiplied.
-Treatment = Integers | Blocks
+Treatment = Integers | Blocks | IntegerConvolution
 
 #: Rewrites for GPUs, which want few large nodes where processors want sums of their own.
 FOR_GPUS = ("skip_norms", "bias_gelu", "packed_attention")
@@ -132,6 +140,11 @@ class Precision:
     def half(self) -> bool:
         """Whether what is not quantized has 16 bits."""
         return self.compute == "fp16"
+
+    @property
+    def has_integers(self) -> bool:
+        """Whether products of integers by integers are what it is made of."""
+        return any(isinstance(step, Integers) for step in self.ladder)
 
     @property
     def usual_treatments(self) -> tuple[Treatment, ...]:

@@ -99,13 +99,14 @@ def calibrate(
     statistics: dict[str, Statistics] = {}
     parts = list(groups(sites)) if correlated else [list(sites)]
     for number, group in enumerate(parts):
+        axes = {site.value: 1 if site.convolution else -1 for site in group}
         collectors = {site.value: _Collector(site.width, len(inputs), correlated) for site in group}
         # The fp32 variant is open beside it, with a packed copy of these weights.
         with opened("model", _tapped(model, list(collectors)), packed=False) as session:
             for index, arrays in enumerate(inputs):
                 outputs = session.run(arrays)
                 for name, collector in collectors.items():
-                    collector.add(outputs[name])
+                    collector.add(np.moveaxis(outputs[name], axes[name], -1))
                 if progress is not None:
                     progress((number + (index + 1) / len(inputs)) / len(parts))
         statistics |= {name: collector.statistics() for name, collector in collectors.items()}

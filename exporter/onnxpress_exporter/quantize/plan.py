@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxpress_exporter.passes.integer_products import IntegerWeights
 from onnxpress_exporter.passes.weight_only import BlockWeights
-from onnxpress_exporter.precisions.row import Blocks, Integers, Precision, Treatment
+from onnxpress_exporter.precisions.row import Blocks, IntegerConvolution, Integers, Precision, Treatment
 from onnxpress_exporter.quantize.calibration import Statistics
 from onnxpress_exporter.quantize.rounding import (
     INT8,
@@ -49,16 +49,22 @@ class Attempt:
     tables: Blocks | None = None
 
 
-def first_attempts(row: Precision, places: Iterable[Place], will_do: Callable[[Place], bool]) -> list[Attempt]:
-    """List the attempts for a model that reads: first treatments on trial, where they `will_do`, then the usual one."""
+def first_attempts(row: Precision, sites: Mapping[Place, Site], will_do: Callable[[Place], bool]) -> list[Attempt]:
+    """List the attempts for a model that reads: first treatments on trial, where they `will_do`, then the usual one.
+
+    Convolutions are treated in one way, if the precision is one of integers.
+    """
     cheapest = Attempt("all sites at their cheapest", "judging the first plan", {}, row.embeddings)
     if not row.ladder:
         return [replace(cheapest, doing="judging")]
     *trials, usual = row.usual_treatments
-    without: dict[Place, Treatment] = dict.fromkeys(places, usual)
+    products = [place for place, site in sites.items() if not site.convolution]
+    without: dict[Place, Treatment] = dict.fromkeys(products, usual)
+    if row.has_integers:
+        without |= {place: IntegerConvolution() for place, site in sites.items() if site.convolution}
     if not trials:
         return [replace(cheapest, plan=without)]
-    plan = without | {place: trials[0] for place in without if will_do(place)}
+    plan = without | {place: trials[0] for place in products if will_do(place)}
     if plan == without:
         return [replace(cheapest, plan=without)]
     everywhere = Attempt(
@@ -80,7 +86,9 @@ def scheme_attempts(
         for (name, value), site in sites.items():
             stored = scheme.head if heads[name] & set(site.products) else scheme.body
             if roles[name] in scheme.integers:
-                plan[name, value] = Integers()
+                plan[name, value] = IntegerConvolution() if site.convolution else Integers()
+            elif site.convolution:
+                continue
             elif stored is not None:
                 plan[name, value] = stored
         attempts.append(Attempt(str(scheme), "", plan, scheme.head))
@@ -102,6 +110,8 @@ def raised(plan: Plan, ladder: Sequence[Treatment], places: Iterable[Place]) -> 
 
 def _more_exact(treatment: Treatment, ladder: Sequence[Treatment]) -> Treatment | None:
     """The next step of the ladder; None: higher precision. Other treatments go to the first step with as many bits."""
+    if isinstance(treatment, IntegerConvolution):
+        return None
     if treatment in ladder:
         rest = ladder[ladder.index(treatment) + 1 :]
     elif isinstance(treatment, Blocks):

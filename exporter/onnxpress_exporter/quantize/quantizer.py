@@ -22,7 +22,7 @@ from onnxpress.engine.session import Session
 from onnxpress.format.adopted import Adapter
 from onnxpress_exporter.errors import PassError
 from onnxpress_exporter.precisions import PRECISIONS
-from onnxpress_exporter.precisions.row import Blocks, Integers, Thresholds, Treatment
+from onnxpress_exporter.precisions.row import Blocks, IntegerConvolution, Integers, Thresholds, Treatment
 from onnxpress_exporter.quantize.plan import Attempt, Place, Plan, first_attempts, scheme_attempts
 from onnxpress_exporter.quantize.repair import Found, search
 from onnxpress_exporter.quantize.settings import Say, Settings
@@ -175,7 +175,7 @@ class Quantizer:
             PassError: it is made of integer products, and no product would be one.
         """
         row = PRECISIONS[precision]
-        if any(isinstance(step, Integers) for step in row.ladder) and Integers not in map(type, plan.values()):
+        if row.has_integers and not any(isinstance(how, Integers | IntegerConvolution) for how in plan.values()):
             products = sum(len(site.products) for site in self._sites.values())
             raise PassError(
                 f"no product would be one of integers: {products} have weights enough for it ({LEAST_WIDTH} inputs and "
@@ -190,7 +190,7 @@ class Quantizer:
 
     def _store(self, name: str, plan: Mapping[str, Treatment], say: Say) -> tuple[Storage, Sequence[Arrays]]:
         """What makes a graph of a plan, and the real texts that it looks at meanwhile."""
-        if any(isinstance(treatment, Integers) for treatment in plan.values()):
+        if any(isinstance(treatment, Integers | IntegerConvolution) for treatment in plan.values()):
             self._watch(name, say)
             return self._watched[name], ()
         # 8 bits need no help.

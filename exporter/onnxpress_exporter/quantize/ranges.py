@@ -53,14 +53,17 @@ def restored(rows: Array, how: Range) -> Array:
     return numbers
 
 
-def choose_range(rows: Array, importance: Array, *, each_row: bool = True) -> Range:
+def choose_range(
+    rows: Array, importance: Array, *, each_row: bool = True, ends: tuple[float, float] | None = None
+) -> Range:
     """The range with the least error.
 
     Args:
         rows: float32 (sample, channels). importance: (channels), the squared length of each channel's weights.
         each_row: a range for each row, or one for all.
+        ends: the least and the largest value, where more than these rows was seen.
     """
-    return min(_ranges(rows, each_row=each_row), key=lambda candidate: _error(rows, candidate, importance))
+    return min(_ranges(rows, each_row=each_row, ends=ends), key=lambda candidate: _error(rows, candidate, importance))
 
 
 def one_range_will_do(rows: Array, importance: Array) -> bool:
@@ -124,18 +127,22 @@ def _error(rows: Array, chosen: Range, importance: Array) -> float:
     return float((2 * errors / (1 + energies / usual)).mean())
 
 
-def _ranges(rows: Array, *, each_row: bool) -> Sequence[Range]:
+def _ranges(rows: Array, *, each_row: bool, ends: tuple[float, float] | None = None) -> Sequence[Range]:
     """List the ranges to try. Two-sided ones use 255 of the 256 integers, so that 0 is in their middle."""
-    low, high = float(min(rows.min(), 0)), float(max(rows.max(), 0))
+    least, most = (float(rows.min()), float(rows.max())) if ends is None else ends
+    low, high = min(least, 0), max(most, 0)
     one_sided = -low <= 0.25 * high
     zeros = _ZEROS_ONE_SIDED if one_sided else (_ZERO,)
+    if ends is not None and low == 0:
+        # Of all that was seen nothing lies below 0: what Relu returns. From 0 on, it needs no Relu any more.
+        zeros = (0,)
     largest = max(high, 0 if one_sided else -low, 1e-12)
     ranges = []
     for zero in zeros:
-        ends = 255 - zero
+        steps = 255 - zero
         if each_row:
-            floor = max(-low / zero * ends, 1e-12) if one_sided else 1e-12
-            ranges.append(Range(zero, 1 / ends, floor, one_sided=one_sided))
+            floor = max(-low / zero * steps, 1e-12) if one_sided else 1e-12
+            ranges.append(Range(zero, 1 / steps, floor, one_sided=one_sided))
         else:
-            ranges += [Range(zero, clip * largest / ends, each_row=False, one_sided=one_sided) for clip in _CLIPS]
+            ranges += [Range(zero, clip * largest / steps, each_row=False, one_sided=one_sided) for clip in _CLIPS]
     return ranges

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxpress_exporter.precisions.row import Treatment
+from onnxpress_exporter.precisions.row import IntegerConvolution, Treatment
 from onnxpress_exporter.quantize.plan import Attempt, Place, Plan, raised
 from onnxpress_exporter.quantize.settings import Say
 from onnxpress_exporter.quantize.thresholds import Verdict
 
 #: Of the whole harm, what the sites treated more exactly in one round stand for.
 SHARE_PER_ROUND = 0.3
-#: A variant with fewer than this share of its sites quantized saves nothing any more.
+#: A variant with fewer than this share of its products' sites, and of its convolutions', saves nothing any more.
 LEAST_QUANTIZED = 0.34
 
 
@@ -75,7 +75,7 @@ def search(
             break
         worst = _worst(plan, harms)
         plan = raised(plan, ladder, worst)
-        if len(plan) < LEAST_QUANTIZED * len(products):
+        if not _saves(plan, last.plan):
             rounds.append("too few sites would be left to save anything")
             break
         say(f"treating {len(worst)} more exactly")
@@ -86,6 +86,18 @@ def search(
         if verdict.passed:
             return best
     return Found(best.plan, best.verdict, tuple(rounds))
+
+
+def _saves(plan: Plan, whole: Plan) -> bool:
+    """Whether enough of what is multiplied is left, or of what is convolved: either is worth its file."""
+
+    def count(places: Plan, *, convolved: bool) -> int:
+        return sum(isinstance(whole[place], IntegerConvolution) == convolved for place in places)
+
+    return any(
+        count(plan, convolved=convolved) >= max(1, LEAST_QUANTIZED * count(whole, convolved=convolved))
+        for convolved in (False, True)
+    )
 
 
 def _measure(

@@ -27,8 +27,9 @@ from onnxpress_exporter.passes.share_constants import share_constants
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
-from onnxpress_exporter.precisions.row import Blocks, Integers, Treatment
+from onnxpress_exporter.precisions.row import Blocks, IntegerConvolution, Integers, Treatment
 from onnxpress_exporter.quantize.calibration import Statistics, calibrate, groups, merged
+from onnxpress_exporter.quantize.convolutions import Convolutions
 from onnxpress_exporter.quantize.plan import Balanced, block_weights, integer_weights
 from onnxpress_exporter.quantize.ranges import choose_balance, choose_range, one_range_will_do
 from onnxpress_exporter.quantize.rounding import INT8
@@ -62,13 +63,15 @@ class Storage:
         gemm_as_matmul(self._base)
         self.sites: tuple[Site, ...] = find_sites(self._base)
         self.skipped: Mapping[str, str] = skipped_products(self._base, self.sites)
-        self._by_value = {site.value: site for site in self.sites}
-        self._shared = _shared(self.sites)
-        self._weights = _weights(self._base, self.sites)
+        products = [site for site in self.sites if not site.convolution]
+        self._products = {site.value: site for site in products}
+        self._convolutions = Convolutions(self._base, [site for site in self.sites if site.convolution])
+        self._shared = _shared(products)
+        self._weights = _weights(self._base, products)
         self._statistics: dict[str, Statistics] = {}
         self._ties = tied_tables(self._base)
         # A table that a product shares is read as it is: its channels cannot be balanced for the product.
-        self._tied = {site.value for site in self.sites if self._ties.keys() & set(site.products)}
+        self._tied = {site.value for site in products if self._ties.keys() & set(site.products)}
         self._balanced = set(self._tied)
         self._balances: dict[str, Balanced] = {}
         self._integer_weights: dict[str, dict[str, IntegerWeights]] = {}
@@ -91,16 +94,18 @@ class Storage:
         """
         if self._statistics:
             return
-        self._statistics = calibrate(self._base, self.sites, inputs, progress, correlated=not self._large)
+        products = list(self._products.values())
+        self._statistics = calibrate(self._base, products, inputs, progress, correlated=not self._large)
+        self._convolutions.watch(inputs, progress)
         for shared in self._shared:
             together = merged([self._statistics[value] for value in shared])
             self._statistics |= dict.fromkeys(shared, together)
         for value in self._tied:
             self._statistics[value] = self._statistics[value].apart()
-        for site in self.sites:
+        for site in products:
             if site.attention and site.value not in self._tied:
                 self._balance_attention(site)
-        self._weights = _weights(self._base, self.sites)
+        self._weights = _weights(self._base, products)
 
     def _balance_attention(self, site: Site) -> None:
         statistics = self._statistics[site.value]
@@ -156,14 +161,17 @@ class Storage:
         """
         model = self._base.clone()
         prepared = {
-            value: self._integers(self._by_value[value], treatment)
+            value: self._integers(self._products[value], treatment)
             for value, treatment in plan.items()
             if isinstance(treatment, Integers)
         }
         factors = {value: factors for value, (factors, _) in prepared.items() if factors is not None}
-        balance(model, {value: (self._by_value[value].products, divisor) for value, divisor in factors.items()})
+        balance(model, {value: (self._products[value].products, divisor) for value, divisor in factors.items()})
         integer_products(model, [site for _, site in prepared.values()])
         self._tie(model, {name: how for _, site in prepared.values() for name, how in site.weights.items()})
+        self._convolutions.rewrite(
+            model, [value for value, treatment in plan.items() if isinstance(treatment, IntegerConvolution)]
+        )
         blocks = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Blocks)}
         for rounded in self._rounded(blocks, inputs, say):
             weight_only(model, rounded)
@@ -183,7 +191,7 @@ class Storage:
 
     def one_range_will_do(self, value: str) -> bool:
         """Whether one range for all rows may be tried: it is about as exact as one for each."""
-        balanced = self._balance(self._by_value[value])
+        balanced = self._balance(self._products[value])
         return one_range_will_do(balanced.statistics.rows, balanced.importance)
 
     def _integers(self, site: Site, treatment: Integers) -> tuple[Array | None, IntegerSite]:
@@ -232,7 +240,7 @@ class Storage:
 
         Only 4 bits need such help where a graph is not watched, and a few sites' correlations are in memory at a time.
         """
-        sites = [site for site in self.sites if site.value in plan]
+        sites = [site for value, site in self._products.items() if value in plan]
         if self._statistics or not inputs or all(blocks.bits != 4 for blocks in plan.values()):
             for site in sites:
                 known = self._statistics.get(site.value)

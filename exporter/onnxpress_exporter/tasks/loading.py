@@ -11,9 +11,9 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import merged
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line, load_config
 from onnxpress_exporter.source.modules import sentence_modules
-from onnxpress_exporter.tasks import ROWS, TASKS
+from onnxpress_exporter.tasks import ROWS
 from onnxpress_exporter.tasks.feature_extraction import BARE
-from onnxpress_exporter.tasks.heads import auto_class, head_of, normalize_task, tasks_of
+from onnxpress_exporter.tasks.heads import auto_class, head_of, row_for, tasks_of
 from onnxpress_exporter.tasks.row import ExportTask
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     import torch
     import transformers
 
-    row = TASKS[normalize_task(task)]
+    row = row_for(task, checkpoint.architecture)
     _check_task(checkpoint, row)
     loader = getattr(transformers, auto_class(row, checkpoint.model_type))
     config = load_config(checkpoint, row.load_arguments(checkpoint))

@@ -28,6 +28,7 @@ GROUP = "onnxpress.commands"
 #: The commands of this package, as "module:command"; imported when they are asked for.
 OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
     {
+        "batch": "onnxpress.cli.batch:batch",
         "chat": "onnxpress.cli.chat:chat",
         "check": "onnxpress.cli.check:check",
         "inspect": "onnxpress.cli.inspect_command:inspect",

@@ -1,9 +1,13 @@
-"""Renders results as text for people. Pure: takes values and returns text."""
+"""Renders results as text for people, and as values of JSON. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from onnxpress.cli.sounds import is_sound
 
 
 def present(asked: Any, result: Any) -> str:
@@ -37,3 +41,37 @@ def _scalar(value: Any) -> str:
 
 def _indent(text: str) -> str:
     return "\n".join("  " + line for line in text.splitlines()) if text else "  -"
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON's values: arrays as lists, pictures and sounds as data URIs, bytes in base64, what is no number
+    as null."""
+    if isinstance(value, Exception):  # of one of several inputs that a row has
+        return {"error": str(value)}
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if hasattr(value, "save") and hasattr(value, "mode"):  # a mask, or another picture that a model made
+        from onnxpress.image.seen import data_uri
+
+        return data_uri(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
+        return None
+    if is_sound(value):
+        from onnxpress.audio.writing import wav_data_uri
+
+        return {**value, "audio": wav_data_uri(value["audio"], int(value["sampling_rate"]))}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """The name, or one like it that no field of a row has: those stay as they are."""
+    names = set(taken)
+    while name in names:
+        name += "_"
+    return name

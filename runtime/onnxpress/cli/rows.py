@@ -78,18 +78,18 @@ def _of_lines(lines: Iterable[str], place: str, names: Sequence[str]) -> Iterato
             yield InputRow(where, InputError(f"not JSON ({error}). --field needs one JSON object a line."))
             continue
         if isinstance(record, dict):
-            yield InputRow(where, _asked(record, names), record)
+            yield InputRow(where, asked_of(record, names), record)
         else:
             yield InputRow(where, InputError(f"{line:.40} is no JSON object, which --field needs."))
 
 
 def _of_records(records: Iterable[Mapping[str, Any]], place: str, names: Sequence[str]) -> Iterator[InputRow]:
     for number, record in enumerate(records, 1):
-        yield InputRow(f"{place} {number}", _asked(record, names or list(record)), record)
+        yield InputRow(f"{place} {number}", asked_of(record, names or list(record)), record)
 
 
-def _asked(record: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """The value of one field, or an object with several."""
+def asked_of(record: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The value of one field, or an object with several; or why there is none."""
     missing = [name for name in names if record.get(name) is None]
     if missing:
         there = [str(name) for name, value in record.items() if value is not None]

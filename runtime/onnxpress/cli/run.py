@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -171,7 +170,7 @@ def _never() -> bool:
 def _shown(row: InputRow, result: Any, *, as_json: bool, sees: bool = False) -> str:
     """A row's answer as a line of JSON, beside the fields that it came with; or for people. `sees`: of a picture."""
     from onnxpress.cli.pictures import describe
-    from onnxpress.cli.results import present
+    from onnxpress.cli.results import free_name, plain, present
     from onnxpress.cli.sounds import describe_sound
 
     failed = isinstance(result, Failure)
@@ -181,12 +180,10 @@ def _shown(row: InputRow, result: Any, *, as_json: bool, sees: bool = False) -> 
         if not failed and (description := describe_sound(result)) is not None:
             return present(row.body, description)
         return present(row.body, f"error: {result.message}" if failed else result)
-    value = _plain(result)
+    value = {"error": result.message} if isinstance(result, Failure) else plain(result)
     if row.fields is not None:
-        name = "error" if failed else "result"
-        while name in row.fields:  # a field of the row's own stays as it is
-            name += "_"
-        value = {**_plain(dict(row.fields)), name: result.message if isinstance(result, Failure) else value}
+        name = free_name("error" if failed else "result", row.fields)
+        value = {**plain(dict(row.fields)), name: value["error"] if failed else value}
     return json.dumps(value, ensure_ascii=not writes_unicode(), default=str)
 
 
@@ -203,30 +200,3 @@ def _with_progress(rows: Iterable[InputRow]) -> Iterator[InputRow]:
 
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
     return iter(tqdm(rows, unit=" inputs", delay=2, disable=hidden, file=sys.stderr))
-
-
-def _plain(value: Any) -> Any:
-    """numpy values and errors as JSON's."""
-    from onnxpress.cli.sounds import is_sound
-
-    if isinstance(value, Failure):
-        return {"error": value.message}
-    if isinstance(value, Exception):  # of one of several inputs that a row has
-        return {"error": str(value)}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if hasattr(value, "save") and hasattr(value, "mode"):  # a mask, or another picture that a model made
-        from onnxpress.image.seen import data_uri
-
-        return data_uri(value)
-    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
-        return None
-    if is_sound(value):
-        from onnxpress.audio.writing import wav_data_uri
-
-        return {**value, "audio": wav_data_uri(value["audio"], int(value["sampling_rate"]))}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

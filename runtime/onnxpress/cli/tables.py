@@ -19,11 +19,12 @@ PARQUET = ".parquet"
 _OTHER_SEPARATORS = (";", "\t", "|", ",")
 
 
-def read_csv(path: Path, names: Sequence[str]) -> Iterator[Mapping[str, str | None]]:
+def read_csv(path: Path, names: Sequence[str] | None, option: str = "--field") -> Iterator[Mapping[str, str | None]]:
     """Records by column; a field that a short row lacks is None.
 
     Args:
-        names: columns that there have to be.
+        names: columns that there have to be; (): only one column is expected; None: any.
+        option: what says the names on the command line, for messages.
 
     Raises:
         InputError: the file has no header, or not these columns; a row has more fields than the header; a quote is not
@@ -38,7 +39,7 @@ def read_csv(path: Path, names: Sequence[str]) -> Iterator[Mapping[str, str | No
             header = next((row for row in reader if row), None)
             if header is None:
                 raise InputError(f"{path}: is empty; its first line should name the columns.")
-            _check_columns(path, header, names)
+            _check_columns(path, header, names, option)
             for number, fields in enumerate(filter(None, reader), 1):
                 if len(fields) > len(header):
                     raise InputError(
@@ -58,7 +59,13 @@ def read_csv(path: Path, names: Sequence[str]) -> Iterator[Mapping[str, str | No
             ) from None
 
 
-def read_parquet(path: Path, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+def csv_header(path: Path) -> list[str]:
+    """The columns of a file that `read_csv` reads."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(filter(None, csv.reader(file, delimiter=SEPARATORS[path.suffix.lower()])), [])
+
+
+def read_parquet(path: Path, names: Sequence[str] | None, option: str = "--field") -> Iterator[Mapping[str, Any]]:
     """Records by column.
 
     Raises:
@@ -69,22 +76,24 @@ def read_parquet(path: Path, names: Sequence[str]) -> Iterator[Mapping[str, Any]
     try:
         from pyarrow import ArrowInvalid, parquet  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
-        raise MissingDependency(f"{path}: Parquet files need pyarrow: `pip install pyarrow`.") from None
+        raise MissingDependency(f"{path}: Parquet files need pyarrow: `pip install 'onnxpress[batch]'`.") from None
     try:
         file = parquet.ParquetFile(path)
-        _check_columns(path, file.schema_arrow.names, names)
+        _check_columns(path, file.schema_arrow.names, names, option)
         for batch in file.iter_batches():
             yield from batch.to_pylist()
     except ArrowInvalid as error:
         raise InputError(f"{path}: cannot be read as Parquet ({str(error).rstrip('.')}).") from None
 
 
-def _check_columns(path: Path, header: Sequence[str], names: Sequence[str]) -> None:
+def _check_columns(path: Path, header: Sequence[str], names: Sequence[str] | None, option: str) -> None:
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"{path}: the header names {twice!r} twice; give each column a name of its own.")
+    if names is None:
+        return
     if not names and len(header) > 1:
-        raise InputError(f"{path}: say with --field which column to ask. There are: {', '.join(header)}.")
+        raise InputError(f"{path}: say with {option} which column to ask. There are: {', '.join(header)}.")
     missing = next((name for name in names if name not in header), None)
     if missing is None:
         return

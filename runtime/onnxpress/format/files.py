@@ -43,14 +43,20 @@ def sha256(path: Path) -> str:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write `data` beside `path`, flush it to the disk, and rename: readers see the old file or the new one."""
+    with new_file(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write under. When the block ends, that file is flushed to the disk and renamed, so that
+    readers see the old file or the new one; if it fails, nothing is left."""
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        sync(partial)
         partial.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -78,10 +84,10 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         try:
             yield staging
             for file in sorted(staging.rglob("*")):
-                _sync(file)
-            _sync(staging)
+                sync(file)
+            sync(staging)
             _swap(staging, target, claim, force=force)
-            _sync(parent)
+            sync(parent)
         except Exception as error:
             reason = disk_failure(error)
             if reason is None:
@@ -156,10 +162,11 @@ def _replace(staging: Path, target: Path, old: Path) -> bool:
     return True
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
     if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows flushes what can be written alone
     try:
         os.fsync(handle)
     finally:

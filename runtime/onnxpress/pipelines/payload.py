@@ -18,7 +18,7 @@ from typing import Any
 
 from onnxpress.errors import InputError
 
-Body = str | Mapping[str, Any] | Sequence[Any]
+Body = str | bytes | Mapping[str, Any] | Sequence[Any]
 
 INPUTS, PARAMETERS = "inputs", "parameters"
 
