@@ -44,9 +44,8 @@ from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import TorchReference, TorchWriter
 from onnxpress_exporter.source.checkpoint import Checkpoint
-from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.evaluation import evaluation_of
-from onnxpress_exporter.tasks.loading import load_model
+from onnxpress_exporter.tasks.loading import load_model, row_for
 from onnxpress_exporter.tasks.row import ExportTask
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.generation import write_generation_config
@@ -86,7 +85,7 @@ def plan_from_checkpoint(
         ExportError: the checkpoint cannot be exported; the subclass says why.
     """
     say("load")
-    row = TASKS[task]
+    row = row_for(checkpoint, task)
     arguments = row.load_arguments(checkpoint)
     model, inputs = load_model(checkpoint, task), read_inputs(row, checkpoint, arguments)
     parts_to_trace = (

@@ -62,6 +62,12 @@ def _check_task(checkpoint: Checkpoint, task: ExportTask) -> None:
         )
 
 
+def row_for(checkpoint: Checkpoint, task: str) -> ExportTask:
+    """The row of a task as it suits a checkpoint."""
+    row = TASKS[normalize_task(task)]
+    return row.suited(checkpoint) or row
+
+
 def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     """The model for `task` in float32, in eval mode, with every weight of its head.
 
@@ -72,7 +78,7 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     import torch
     import transformers
 
-    row = TASKS[normalize_task(task)]
+    row = row_for(checkpoint, task)
     _check_task(checkpoint, row)
     loader = getattr(transformers, auto_class(row, checkpoint.model_type))
     config = load_config(checkpoint, row.load_arguments(checkpoint))

@@ -105,6 +105,7 @@ class ExportTask:
         compare_whole: the artifact's answers with those of the library that saved the checkpoint, where that is not
             transformers; takes the checkpoint, the artifact, its session and tokenizer, and says what it compared.
         graphs_after: what the answers of "model" go through.
+        suited: the row for a checkpoint, where those of one task have different heads or outputs; None: this one.
         files_of_library: writes what the library that saved the checkpoint looks for beside the graphs, where that is
             not transformers; takes the checkpoint, the model, the artifact's folder with its config.json, and whether
             pickled weights may be read.
@@ -133,6 +134,7 @@ class ExportTask:
     by_rows: Callable[[Any], Any] = lambda model: model
     compare_whole: Callable[[Checkpoint, Any, Any, Any], str] = lambda checkpoint, artifact, session, tokenizer: ""
     graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
+    suited: Callable[[Checkpoint], ExportTask | None] = lambda checkpoint: None
     files_of_library: Callable[[Checkpoint, Any, Path, bool], None] = lambda checkpoint, model, folder, pickled: None
 
     @property
