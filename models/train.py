@@ -30,6 +30,7 @@ MODELS = {
     "tiny-digits-vit": "digits_vit",
     "tiny-digits-convnet": "digits_convnet",
     "tiny-sounds-ast": "sounds_ast",
+    "tiny-words-ctc": "words_ctc",
     "tiny-shapes-segmenter": "shapes_segmenter",
     "tiny-shapes-detector": "shapes_detector",
     "tiny-shapes-captioner": "shapes_captioner",

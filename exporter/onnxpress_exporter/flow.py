@@ -78,8 +78,7 @@ def export(
     from onnxpress_exporter.from_checkpoint import plan_from_checkpoint
     from onnxpress_exporter.reference import torch_threads
     from onnxpress_exporter.source.checkpoint import open_checkpoint
-    from onnxpress_exporter.tasks import TASKS
-    from onnxpress_exporter.tasks.heads import normalize_task
+    from onnxpress_exporter.tasks.heads import normalize_task, row_for
     from onnxpress_exporter.tasks.loading import infer_task
 
     target, say = Path(out).expanduser(), progress or (lambda stage: None)
@@ -101,7 +100,7 @@ def export(
             adapter=adapter,
         )
         name = asked or infer_task(checkpoint)
-        written = find_layout(layout, writes=TASKS[name].writes)
+        written = find_layout(layout, writes=row_for(name, checkpoint.architecture).writes)
         recorded = (
             command or f"onnxpress_exporter.export({public_name(model)!r}, {public_name(out)!r}, {name!r}, {wanted!r})"
         )

@@ -16,6 +16,7 @@ from tests.fixtures.colours import write_colours
 from tests.fixtures.map_artifacts import write_map_artifact
 from tests.fixtures.speaking import write_speaker
 from tests.fixtures.tiny_askers import tiny_vilt
+from tests.fixtures.tiny_ctc import tiny_ctc_checkpoint
 from tests.fixtures.tiny_detectors import tiny_detector
 from tests.fixtures.tiny_documents import tiny_layoutlm
 
@@ -49,6 +50,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "summarization": ([*WORDS], None, NEW),
     "translation": ([*WORDS], None, NEW),
     "audio-classification": (SOUNDS, b"no sound", {}),
+    "automatic-speech-recognition": (SOUNDS, b"no sound", {"return_timestamps": "char"}),
     "zero-shot-audio-classification": (SOUNDS, b"no sound", {"candidate_labels": "red, blue"}),
     "text-to-audio": ([*WORDS], 7, {}),
     "image-classification": (PICTURES, b"no picture", {}),
@@ -85,6 +87,8 @@ def opened(
                 return onnxpress.pipeline(model=GOLDEN / "4-embedder" / "artifact", threads=1)
             case "audio-classification":
                 return ours(trained("tiny-sounds-ast"), task)
+            case "automatic-speech-recognition":
+                return ours(tiny_ctc_checkpoint("wav2vec2", tmp_path_factory.mktemp("ctc") / "checkpoint"), task)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
             case "visual-question-answering":

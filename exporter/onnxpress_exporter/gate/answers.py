@@ -27,7 +27,7 @@ from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, Reference, Runs
 from onnxpress_exporter.gate.outputs import ReferenceAnswers, reference_answers, together, verify
-from onnxpress_exporter.gate.probe import Check, Probe, probe_of
+from onnxpress_exporter.gate.probe import Check, Probe, StackProbe, probe_of
 from onnxpress_exporter.gate.recording import RecordedProbe, Recording
 from onnxpress_exporter.judging.figures import compare_towers
 from onnxpress_exporter.judging.items import calibration_items, calibration_texts, judged_items
@@ -35,7 +35,7 @@ from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_refer
 from onnxpress_exporter.judging.samples import SINGLES
 from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
-from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks import row_of
 
 #: Letters of the texts that a model speaks to be verified.
 _SPOKEN = 40
@@ -76,7 +76,7 @@ class AnswersGate:
         self.rows = None if evaluation is None else evaluation.name
         self._heads = {name: info for name, info in manifest.graphs.items() if info.role == "head"}
         self._tokenizer = tokenizer
-        self._task = TASKS[manifest.task]
+        self._task = row_of(manifest)
         self._reference = reference
         self._evaluation = evaluation
         self._artifact = artifact
@@ -121,13 +121,16 @@ class AnswersGate:
         return all(reader.expected.padding for reader in self._readers)
 
     def _reader(self, name: str, info: GraphInfo, probe: Probe) -> _Reader:
-        expected = reference_answers(
-            lambda arrays: self._reference.run(arrays, name),
-            probe.collate,
-            probe.samples,
-            info.outputs,
-            pads=probe.pads,
-        )
+        def run(arrays: Arrays) -> Arrays:
+            return self._reference.run(arrays, name)
+
+        try:
+            expected = reference_answers(run, probe.collate, probe.samples, info.outputs, pads=probe.pads)
+        except RuntimeError:
+            if not isinstance(probe, StackProbe):
+                raise
+            probe.leave_out_refused(run)
+            expected = reference_answers(run, probe.collate, probe.samples, info.outputs, pads=probe.pads)
         return _Reader(name, info, probe, expected)
 
     @property

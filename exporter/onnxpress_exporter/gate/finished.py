@@ -16,7 +16,7 @@ from onnxpress.pipelines import build_pipeline, pipeline
 from onnxpress.text.tokenizer import Tokenizer
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.judging.items import judged_items
-from onnxpress_exporter.tasks import TASKS
+from onnxpress_exporter.tasks import row_of
 
 #: Tokens that a model that writes is asked for.
 _FEW = {"max_new_tokens": 2}
@@ -42,7 +42,7 @@ def unanswered(folder: Path, precision: str) -> str | None:
     """Open a finished artifact from its files and ask its task's pipeline once; why there is no answer, if so."""
     try:
         artifact = Artifact.open(folder)
-        task = TASKS[artifact.manifest.task]
+        task = row_of(artifact.manifest)
         with pipeline(model=artifact, precision=precision) as pipe:
             options = {**task.options, **task.options_of(artifact.manifest), **(_FEW if task.writes else {})}
             list(pipe(iter([_short(artifact.manifest)]), **options))
@@ -53,7 +53,7 @@ def unanswered(folder: Path, precision: str) -> str | None:
 
 def _short(manifest: Manifest) -> Any:
     """The judged input with the fewest letters, or a word to go on from: it fits where others do not."""
-    task = TASKS[manifest.task]
+    task = row_of(manifest)
     items = judged_items(task.items, manifest)
     if task.writes and manifest.processors.image is None:
         # Where a model takes almost nothing, the judged texts may have no word.

@@ -208,6 +208,15 @@ def compare_transcripts(reference: Answers, answers: Answers) -> Figures:
     return {"word error": edits / words if words else float(edits > 0)}
 
 
+def compare_heard(reference: Answers, answers: Answers) -> Figures:
+    """{"text": ...} for each recording: 1 less the letters to insert, remove or replace, over those of all texts of
+    either, at least 0."""
+    pairs = [(a["text"], b["text"]) for a, b in zip(reference, answers, strict=True)]
+    letters = sum(max(len(first), len(second)) for first, second in pairs)
+    edits = sum(edit_distance(first, second) for first, second in pairs if first != second)
+    return {"letter agreement": 1 - edits / letters if letters else 1.0}
+
+
 def edit_distance(first: Sequence[str], second: Sequence[str]) -> int:
     """Insertions, removals and replacements between two sequences. (R. Wagner, M. Fischer, J. ACM 21, 1974.)"""
     row = list(range(len(second) + 1))

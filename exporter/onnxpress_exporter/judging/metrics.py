@@ -215,7 +215,16 @@ def _read(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
     spaces aside; and 1 less the letters, and the words, to insert, remove or replace over those of all targets, at
     least 0: what is told of recognized text as character and word error rate."""
     texts = [" ".join(str(answer[0]["generated_text"]).split()) for answer in answers]
-    wanted = [" ".join(target.split()) for target in targets]
+    return _recognized(texts, [" ".join(target.split()) for target in targets])
+
+
+def _transcribed(answers: Sequence[Any], targets: Sequence[str]) -> Figures:
+    """{"text": str} for each sound: as `_read`, of words alone, in lower case: who speaks says no comma."""
+    texts = [" ".join(words_of(str(answer["text"]))) for answer in answers]
+    return _recognized(texts, [" ".join(words_of(target)) for target in targets])
+
+
+def _recognized(texts: Sequence[str], wanted: Sequence[str]) -> Figures:
     pairs = list(zip(texts, wanted, strict=True))
     letters = sum(edit_distance(text, right) for text, right in pairs) / max(sum(map(len, wanted)), 1)
     words = sum(edit_distance(text.split(), right.split()) for text, right in pairs)
@@ -291,12 +300,13 @@ READ = Scorer(("exact match", "character accuracy", "word accuracy"), _read)
 SEGMENTS = Scorer(("mean IoU", "pixel accuracy"), score_segments)
 SEVERAL_LABELS = Scorer(("F1 micro",), _several_labels)
 SIMILARITY = Scorer(("Spearman",), _similarity)
+TRANSCRIBED = Scorer(READ.names, _transcribed)
 WORD = Scorer(("accuracy",), _words)
 WRITTEN = Scorer(("exact match", "ROUGE-L"), _written)
 
 SCORERS = (
     *(ANSWERS, BEST_LABEL, ENTITIES, FOUND, LABEL, NEXT_TOKENS, NUMBER, RANKING, SEVERAL_LABELS, SIMILARITY, WORD),
-    *(ANSWER, DEPTHS, DOCUMENT, READ, SEGMENTS, WRITTEN),
+    *(ANSWER, DEPTHS, DOCUMENT, READ, SEGMENTS, TRANSCRIBED, WRITTEN),
 )
 
 #: The names of all figures.

@@ -28,6 +28,7 @@ INT8 = Precision(
         "neighbour overlap": 0.97,
         "retrieval overlap": 0.97,
         "label agreement": 0.98,
+        "letter agreement": 0.93,
         "span agreement": 0.95,
         "box agreement": 0.95,
         "top token agreement": 0.95,

@@ -29,6 +29,7 @@ Q4 = Precision(
         "neighbour overlap": 0.85,
         "retrieval overlap": 0.85,
         "label agreement": 0.95,
+        "letter agreement": 0.85,
         "span agreement": 0.85,
         "box agreement": 0.9,
         "top token agreement": 0.85,

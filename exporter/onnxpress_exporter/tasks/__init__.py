@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.tasks.audio_classification import AUDIO_CLASSIFICATION
+from onnxpress_exporter.tasks.automatic_speech_recognition import AUTOMATIC_SPEECH_RECOGNITION
 from onnxpress_exporter.tasks.depth_estimation import DEPTH_ESTIMATION
 from onnxpress_exporter.tasks.document_question_answering import DOCUMENT_QUESTION_ANSWERING
 from onnxpress_exporter.tasks.feature_extraction import FEATURE_EXTRACTION
@@ -55,6 +57,7 @@ ROWS: tuple[ExportTask, ...] = (
     FEATURE_EXTRACTION,
     SENTENCE_SIMILARITY,
     AUDIO_CLASSIFICATION,
+    AUTOMATIC_SPEECH_RECOGNITION,
     ZERO_SHOT_AUDIO_CLASSIFICATION,
     TEXT_TO_AUDIO,
     IMAGE_CLASSIFICATION,
@@ -70,3 +73,12 @@ ROWS: tuple[ExportTask, ...] = (
 
 #: The Hub's name -> row.
 TASKS: Mapping[str, ExportTask] = {row.name: row for row in ROWS}
+
+#: Rows, and those of their tasks for models with other heads.
+KINDS: tuple[ExportTask, ...] = tuple(kind for row in ROWS for kind in (row, *row.kinds))
+
+
+def row_of(manifest: Manifest) -> ExportTask:
+    """The row of an artifact's task, for models that write text or for those that do not, as the artifact's."""
+    row, writes = TASKS[manifest.task], manifest.generation is not None
+    return next((kind for kind in (row, *row.kinds) if kind.writes is writes), row)

@@ -16,11 +16,11 @@ from onnxpress.pipelines import TASKS as RUNTIME_TASKS
 from onnxpress.pipelines import find_task
 from onnxpress.suggestions import did_you_mean
 from onnxpress_exporter.errors import UnsupportedCheckpoint
-from onnxpress_exporter.tasks import ROWS, TASKS
+from onnxpress_exporter.tasks import KINDS, ROWS, TASKS
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.row import ExportTask, Head
 
-HEADS: tuple[Head, ...] = tuple({row.head.auto_class: row.head for row in ROWS}.values())
+HEADS: tuple[Head, ...] = tuple({row.head.auto_class: row.head for row in KINDS}.values())
 
 _ALIASES: Mapping[str, str] = {alias: row.name for row in ROWS for alias in row.aliases}
 
@@ -56,7 +56,20 @@ def _runtime_name(written: str) -> str | None:
 
 def tasks_of(head: Head) -> tuple[ExportTask, ...]:
     """The tasks that a head serves, the usual one first."""
-    return tuple(row for row in ROWS if row.head is head)
+    return tuple(row for row in KINDS if row.head is head)
+
+
+def row_for(task: str, architecture: str | None) -> ExportTask:
+    """The row of a task for models with the head of `architecture`; where the task has none, its first.
+
+    Raises:
+        UnsupportedCheckpoint: this version cannot export such a head.
+    """
+    row = TASKS[normalize_task(task)]
+    if not row.kinds:
+        return row
+    head = head_of(architecture)
+    return next((kind for kind in (row, *row.kinds) if kind.head is head), row)
 
 
 def head_of(architecture: str | None) -> Head:

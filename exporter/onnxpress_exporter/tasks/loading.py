@@ -11,9 +11,9 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import merged
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line, load_config
 from onnxpress_exporter.source.modules import sentence_modules
-from onnxpress_exporter.tasks import ROWS, TASKS
+from onnxpress_exporter.tasks import ROWS
 from onnxpress_exporter.tasks.feature_extraction import BARE
-from onnxpress_exporter.tasks.heads import auto_class, head_of, normalize_task, tasks_of
+from onnxpress_exporter.tasks.heads import auto_class, head_of, row_for, tasks_of
 from onnxpress_exporter.tasks.row import ExportTask
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def _check_task(checkpoint: Checkpoint, task: ExportTask) -> None:
         )
 
 
-def row_for(checkpoint: Checkpoint, task: str) -> ExportTask:
-    """The row of a task as it suits a checkpoint."""
-    row = TASKS[normalize_task(task)]
+def suited_row(task: str, checkpoint: Checkpoint) -> ExportTask:
+    """The row of a task for the head of a checkpoint, as the files of the library that saved it want it."""
+    row = row_for(task, checkpoint.architecture)
     return row.suited(checkpoint) or row
 
 
@@ -78,7 +78,7 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     import torch
     import transformers
 
-    row = row_for(checkpoint, task)
+    row = suited_row(task, checkpoint)
     _check_task(checkpoint, row)
     loader = getattr(transformers, auto_class(row, checkpoint.model_type))
     config = load_config(checkpoint, row.load_arguments(checkpoint))

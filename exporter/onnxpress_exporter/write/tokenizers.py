@@ -240,6 +240,7 @@ def _settings(tokenizer: Any, config: Any, conversion: Conversion | None, tables
         vocabulary=tables.tokens,
         languages=languages_of(tokenizer) if conversion is None else conversion.languages,
         segmentation=None if conversion is None else conversion.source.segmentation,
+        blank=_blank(tokenizer) if conversion is None else conversion.blank,
     )
     if conversion is None or conversion.target is None:
         return settings
@@ -247,6 +248,14 @@ def _settings(tokenizer: Any, config: Any, conversion: Conversion | None, tables
         settings, file=TARGET_FILE_NAME, languages=None, segmentation=conversion.target.segmentation, target=None
     )
     return replace(settings, target=target)
+
+
+#: Tokenizers with a Rust version whose `decode` takes a CTC model's moments; their blank is the padding.
+_OF_MOMENTS = ("ParakeetTokenizer", "LasrTokenizer")
+
+
+def _blank(tokenizer: Any) -> int | None:
+    return int(tokenizer.pad_token_id) if type(tokenizer).__name__ in _OF_MOMENTS else None
 
 
 def _named_tokens(tokenizer: Any, special: Mapping[str, SpecialToken]) -> dict[str, str]:

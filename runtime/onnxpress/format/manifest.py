@@ -162,7 +162,8 @@ class Postprocessing:
     `entailment`: the class that the config's label2id calls so, where the labels say another or none. `prompts` and
     the default one's name: texts put before a query that documents are ranked for. `pairs`: how texts and pictures are
     compared, where each has a graph of its own. `segmentation`: how segments of a picture are made. `detection`: how
-    boxes are. `speech`: how a text becomes sound."""
+    boxes are. `speech`: how a text becomes sound. `samples_of_moment`: of a model that answers scores of tokens for
+    each moment of a sound (CTC), how many samples of the sound a moment has."""
 
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
@@ -174,6 +175,7 @@ class Postprocessing:
     detection: DetectionSettings | None = None
     segmentation: SegmentationSettings | None = None
     pairs: PairScores | None = None
+    samples_of_moment: int | None = None
     speech: SpeechSettings | None = None
 
 

@@ -42,7 +42,7 @@ PIECE_SPACE = "▁"
 #: Begins the name of a token that no text may become: pieces hold no space. It is not part of the token.
 UNREACHABLE = " "
 
-SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes", "characters"]
+SegmentationMethod = Literal["sentencepiece", "blenderbot-small", "bytes", "characters", "letters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,16 @@ class Canonical:
 
     lower_case: bool
     removed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """How letters are tokens: `delimiter` is the token between words, None: there is none; in decoded text `space`
+    stands for it. `lower_case`: a text is made upper case before it is cut, and lower case when it is decoded."""
+
+    delimiter: str | None
+    space: str = " "
+    lower_case: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,8 @@ class Segmentation:
     pieces without a text, whether `>>CODE<<` at the beginning is one token; in decoded text, what follows a special
     token, and the names of others that are joined as special ones are; `canonical`: how a text is changed first, None:
     it is not; in decoded text, what is put before the pieces that a special token ends. `ends_each_text`: `suffix` is
-    put after both texts of a pair, and only where a text does not end with it. `characters`: of that method.
-    `joins_plainly`: decoded text is all tokens one after the other, special ones too.
+    put after both texts of a pair, and only where a text does not end with it. `letters`, `characters`: of the methods
+    of these names. `joins_plainly`: decoded text is all tokens one after the other, special ones too.
     """
 
     method: SegmentationMethod
@@ -95,6 +105,7 @@ class Segmentation:
     canonical: Canonical | None = None
     before_special: str = ""
     ends_each_text: bool = False
+    letters: Letters | None = None
     characters: CharacterRules | None = None
     joins_plainly: bool = False
 
@@ -116,7 +127,9 @@ class TokenizerSettings:
     `target`: the tokenizer of the target side, which decodes, where that side has a vocabulary of its own.
     `named_tokens`: what chat templates know by other names than KIND_token, or as other texts. `vocabulary`: rows of
     the model's table of tokens, so that ids from there on mean nothing to it; None: not known. `boxes`: of a model that
-    is told where words stand; None: it is not.
+    is told where words stand; None: it is not. `blank`: of a model that answers a token for each moment of a sound
+    (CTC), the id of the token that stands for none: neighbours of one id are one token, and blanks are left out; None:
+    of other models.
     """
 
     file: str
@@ -134,6 +147,7 @@ class TokenizerSettings:
     vocabulary: int | None = None
     target: TokenizerSettings | None = None
     boxes: TokenBoxes | None = None
+    blank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

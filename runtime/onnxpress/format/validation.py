@@ -51,6 +51,8 @@ def validate(manifest: Manifest, where: str) -> None:
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
     if (detection := manifest.postprocessing.detection) is not None and (detection.most or 1) < 1:
         raise _contradiction(where, "postprocessing.detection.most", "not positive")
+    if (manifest.postprocessing.samples_of_moment or 1) < 1:
+        raise _contradiction(where, "postprocessing.samples_of_moment", "not positive")
     _validate_segmentation(manifest, where)
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
 

@@ -90,7 +90,8 @@ def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice
 
         def opened(name: str) -> Pipeline[Any, Any]:
             form = choose_form(artifact.manifest.variants[name], provider_of(place).family)
-            return row.load()(_load(row, artifact, Choice(name, "it is timed", form), place, asked), {})
+            loaded = _load(row, artifact, Choice(name, "it is timed", form), place, asked)
+            return row.load(artifact.manifest)(loaded, {})
 
         measured = times_here(row, artifact.manifest, place, asked.threads, opened)
     return choose(artifact.manifest, asked.precision, place, measured=measured)
@@ -107,7 +108,7 @@ def _load(
 
     with ThreadPoolExecutor(max_workers=1) as helper:
         graphs = helper.submit(artifact.graphs, choice.precision, choice.form.form)
-        row.load()
+        row.load(artifact.manifest)
         import_onnxruntime()
         from onnxpress.pipelines.loaded import LoadedModel
         from onnxpress.text.opening import open_tokenizer

@@ -77,7 +77,7 @@ def pipeline(
     try:
         check_tokenizer(loaded.artifact, loaded.tokenizer, asked.tokenizer)
         check_config(loaded.artifact, asked.config)
-        pipe = loaded.task.load()(loaded, {**alias_options, **asked.options})
+        pipe = loaded.task.load(loaded.artifact.manifest)(loaded, {**alias_options, **asked.options})
     except BaseException:
         loaded.close()
         raise
@@ -178,4 +178,4 @@ def build_pipeline(
 
     row, alias_options = find_task(task)
     loaded = LoadedModel(row, artifact, session, Choice(precision, "it was asked for"), tokenizer)
-    return row.load()(loaded, {**alias_options, **options})
+    return row.load(artifact.manifest)(loaded, {**alias_options, **options})

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, overload
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.audio_classification import AudioClassification
 from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.ctc_recognition import CtcRecognition
 from onnxpress.pipelines.depth_estimation import DepthEstimation
 from onnxpress.pipelines.document_question_answering import DocumentQuestionAnswering
 from onnxpress.pipelines.feature_extraction import FeatureExtraction
@@ -54,6 +55,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> AudioClassification: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["automatic-speech-recognition"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> CtcRecognition: ...
 
     @overload
     def __call__(

@@ -58,6 +58,11 @@ _ROWS = (
         probe=_SOUND,
     ),
     Task(
+        name="automatic-speech-recognition",
+        pipeline="onnxpress.pipelines.ctc_recognition:CtcRecognition",
+        probe=_SOUND,
+    ),
+    Task(
         name="depth-estimation",
         pipeline="onnxpress.pipelines.depth_estimation:DepthEstimation",
         payload=_PICTURES,

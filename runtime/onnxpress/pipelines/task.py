@@ -49,6 +49,7 @@ class Task:
         name: the Hub's name of the task.
         aliases: other names of it. XX and YY in an alias stand for any text, which goes to the option `alias_option`.
         pipeline: where its class is, as "module:class"; imported when it is asked for.
+        reading: where the class for models is that write nothing, of a task whose class is for those that write.
         serves: other tasks that run on the graphs of an artifact exported for this one, where they suit the model.
         refuses: why the task does not suit a model that has the graphs; None: it does.
         payload: how an argument of a command line, or the body of a request, becomes a call.
@@ -60,6 +61,7 @@ class Task:
 
     name: str
     pipeline: str
+    reading: str | None = None
     aliases: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()
     refuses: Callable[[Manifest], str | None] = suits_any
@@ -70,9 +72,10 @@ class Task:
     alias_option: str | None = None
     evidence: Evidence | None = None
 
-    def load(self) -> type[Pipeline[Any, Any]]:
-        """The class that serves the task."""
-        module, _, class_name = self.pipeline.partition(":")
+    def load(self, manifest: Manifest | None = None) -> type[Pipeline[Any, Any]]:
+        """The class that serves the task, for the model that a manifest tells of."""
+        reads = self.reading is not None and manifest is not None and manifest.generation is None
+        module, _, class_name = (self.reading if reads and self.reading else self.pipeline).partition(":")
         pipeline_class: type[Pipeline[Any, Any]] = getattr(import_module(module), class_name)
         return pipeline_class
 

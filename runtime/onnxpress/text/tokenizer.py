@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from onnxpress.ctc.frames import collapsed
 from onnxpress.errors import InputError
 from onnxpress.format.processors import TokenizerSettings
 from onnxpress.text.encodings import Cut, Encoding, Strategy, Truncation, replaced
@@ -187,11 +188,24 @@ class Tokenizer:
         """
         return language_id(self.settings.languages, code)
 
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False, cleans_up: bool | None = None) -> str:
+    def decode(
+        self,
+        ids: Sequence[int],
+        *,
+        skip_special_tokens: bool = False,
+        cleans_up: bool | None = None,
+        group_tokens: bool = True,
+    ) -> str:
         """Token ids (of the target side, where the sides differ) to text. `cleans_up`: remove spaces as `clean_up`
-        does; None: where the checkpoint does."""
+        does; None: where the checkpoint does. `group_tokens`, of a tokenizer with a blank: neighbours of one id are one
+        token, as a CTC model answers them; False: they are several."""
         if self.target is not self:
             return self.target.decode(ids, skip_special_tokens=skip_special_tokens, cleans_up=cleans_up)
+        if (blank := self.settings.blank) is not None:
+            if self._pieces is not None:  # here transformers leaves special tokens out of the moments, not of the text
+                skipped = self.special_ids() if skip_special_tokens else ()
+                ids = [number for number in self._pieces.known(ids) if number not in skipped]
+            ids = collapsed(ids, blank, group=group_tokens)
         text = self._text(ids, skip_special_tokens)
         return clean_up(text) if self._cleans_up(cleans_up) else text
 

@@ -19,6 +19,7 @@ from onnxpress_exporter.write.tokenizer_conversion.marian import convert_marian
 from onnxpress_exporter.write.tokenizer_conversion.siglip import convert_siglip
 from onnxpress_exporter.write.tokenizer_conversion.speecht5 import convert_speecht5
 from onnxpress_exporter.write.tokenizer_conversion.vits import convert_vits
+from onnxpress_exporter.write.tokenizer_conversion.wav2vec2_ctc import convert_wav2vec2_ctc
 from onnxpress_exporter.write.tokenizer_conversion.word_pieces import convert_prophetnet, convert_roc_bert
 
 __all__ = ["CONVERTERS", "Conversion", "Side", "convert", "languages_of"]
@@ -36,6 +37,7 @@ CONVERTERS: Mapping[str, Callable[[Any], Conversion]] = {
     "Speech2TextTokenizer": convert_speech_to_text,
     "SpeechT5Tokenizer": convert_speecht5,
     "VitsTokenizer": convert_vits,
+    "Wav2Vec2CTCTokenizer": convert_wav2vec2_ctc,
 }
 
 

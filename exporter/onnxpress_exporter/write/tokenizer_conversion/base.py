@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,13 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A slow tokenizer, ready to be written. `target`: the other side, where it has a vocabulary of its own."""
+    """A slow tokenizer, ready to be written. `target`: the other side, where it has a vocabulary of its own. `blank`:
+    the id of CTC's blank, where it decodes moments."""
 
     source: Side
     target: Side | None = None
     languages: LanguageSettings | None = None
+    blank: int | None = None
 
 
 def refuse(tokenizer: Any, reason: str) -> UnsupportedCheckpoint:
@@ -56,10 +58,10 @@ def names(tokenizer: Any, tokens: Mapping[str, int], *, added: bool = True) -> l
     return ordered
 
 
-def add_tokens(tokenizer: Any, rust: Tokenizer) -> None:
+def add_tokens(tokenizer: Any, rust: Tokenizer, plain: Collection[str] = ()) -> None:
     """Tell the Rust tokenizer which tokens are taken out of a text before all else, under their own ids.
 
-    One whose id is behind the last row belongs to the other side.
+    One whose id is behind the last row belongs to the other side. `plain`: tokens that decoding never skips.
     """
     from tokenizers import AddedToken
 
@@ -70,7 +72,8 @@ def add_tokens(tokenizer: Any, rust: Tokenizer) -> None:
         if token.single_word:
             raise refuse(tokenizer, f"the token {token.content!r} is to be found between spaces only")
         copy = AddedToken(token.content, lstrip=token.lstrip, rstrip=token.rstrip, normalized=False)
-        (rust.add_special_tokens if number in special_ids else rust.add_tokens)([copy])
+        special = number in special_ids and token.content not in plain
+        (rust.add_special_tokens if special else rust.add_tokens)([copy])
         if rust.token_to_id(token.content) != number:
             raise refuse(tokenizer, f"the token {token.content!r} would change its id {number}")
 

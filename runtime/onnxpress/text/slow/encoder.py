@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from onnxpress.text.slow.blenderbot_small import BlenderbotWords
 from onnxpress.text.slow.byte_level import Bytes
 from onnxpress.text.slow.characters import Characters
 from onnxpress.text.slow.charsmap import Charsmap
+from onnxpress.text.slow.letters import LetterTokens
 from onnxpress.text.slow.sentencepiece import SentencePieces
 
 #: Text -> the ids of its tokens and the part of it that each covers, by the merges of tokenizer.json.
@@ -116,9 +117,13 @@ class PieceEncoder:
     def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         """Decode ids to text. An id without a token counts as unknown."""
         numbers = (number for number in ids if not (skip_special_tokens and number in self._special_ids))
-        limit = self._segmentation.vocabulary
-        names = [self._names.get(number, self._unknown) if number < limit else self._unknown for number in numbers]
+        names = [self._names[number] for number in self.known(numbers)]
         return self._method.join(names, self._special_names)
+
+    def known(self, ids: Iterable[int]) -> list[int]:
+        """The ids of tokens that there are: others are the unknown one's."""
+        vocabulary, unknown = self._segmentation.vocabulary, self._segmentation.unknown_id
+        return [number if number < vocabulary and number in self._names else unknown for number in ids]
 
     def token(self, token_id: int) -> str:
         """Name the token of an id; "" where there is none."""
@@ -199,8 +204,17 @@ _METHODS: Mapping[str, Callable[[_Model], Method]] = {
     ),
     "blenderbot-small": lambda model: BlenderbotWords(model.merge),
     "bytes": lambda model: Bytes(),
+    "letters": lambda model: _letters(model),
     "characters": lambda model: Characters(_rules(model.segmentation), model.names, model.segmentation.unknown_id),
 }
+
+
+def _letters(model: _Model) -> LetterTokens:
+    settings = model.segmentation.letters
+    if settings is None:
+        raise ValueError("the method is letters, and no letters are told")
+    ids = {name: number for number, name in model.names.items()}
+    return LetterTokens(settings, ids, model.segmentation.unknown_id)
 
 
 def _rules(segmentation: Segmentation) -> CharacterRules:
