@@ -54,11 +54,14 @@ _FIELDS = frozenset(
     }
 )
 
+#: What a Transformer module does, as transformer_task names it.
+GIVES_STATES, FILLS_MASKS = "feature-extraction", "fill-mask"
+
 #: transformer_task -> what its modality "text" has to return, and under which name.
 _OUTPUTS: Mapping[str, tuple[str, str]] = {
-    "feature-extraction": ("last_hidden_state", "token_embeddings"),
+    GIVES_STATES: ("last_hidden_state", "token_embeddings"),
     "sequence-classification": ("logits", "scores"),
-    "fill-mask": ("logits", "token_embeddings"),
+    FILLS_MASKS: ("logits", "token_embeddings"),
 }
 
 #: Arguments of the tokenizer's calls -> the values that change no answer.
@@ -96,7 +99,7 @@ def transformer_settings(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def read_load_arguments(
-    folder: Path, task: str, *, usual: str = "feature-extraction", multi_vector: bool = False
+    folder: Path, task: str, *, usual: str = GIVES_STATES, multi_vector: bool = False
 ) -> LoadArguments:
     """What the Transformer module in `folder` passes on to transformers.
 

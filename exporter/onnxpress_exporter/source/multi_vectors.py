@@ -12,7 +12,12 @@ from onnxpress.format.manifest import TokenVectors
 from onnxpress.layouts.sentence_files import SETTINGS
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.fields import check_fields, object_in, whole_number
-from onnxpress_exporter.source.load_arguments import LoadArguments, read_load_arguments, transformer_settings
+from onnxpress_exporter.source.load_arguments import (
+    GIVES_STATES,
+    LoadArguments,
+    read_load_arguments,
+    transformer_settings,
+)
 from onnxpress_exporter.source.modules import SentenceModule, check_origin, sentence_modules
 from onnxpress_exporter.source.sentence_transformers import (
     HeadLayer,
@@ -96,7 +101,7 @@ def multi_vector_load_arguments(folder: Path) -> LoadArguments:
     """
     modules = sentence_modules(folder)
     check_origin(folder, modules)
-    return read_load_arguments(modules[0].folder, "feature-extraction", multi_vector=True)
+    return read_load_arguments(modules[0].folder, GIVES_STATES, multi_vector=True)
 
 
 def read_multi_vector_settings(folder: Path, hidden_size: int) -> MultiVectorSettings:
@@ -167,8 +172,8 @@ def _modules(
 
 def _knobs(transformer: SentenceModule, whole: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Lengths and expansion: of the Transformer module, or of PyLate's settings, as the library translates them."""
-    own_path, own = transformer_settings(transformer.folder)
-    knobs = {name: own[name] for name in ("query_length", "document_length", "query_expansion") if own.get(name)}
+    inner_path, said = transformer_settings(transformer.folder)
+    knobs = {name: said[name] for name in ("query_length", "document_length", "query_expansion") if said.get(name)}
     knobs |= {name: whole[name] for name in ("query_length", "document_length") if whole.get(name)}
     if "query_expansion" in whole:
         knobs["query_expansion"] = whole["query_expansion"]
@@ -181,8 +186,8 @@ def _knobs(transformer: SentenceModule, whole: Mapping[str, Any], path: Path) ->
             knobs["query_expansion"] = {"strategy": "fixed", "attend": bool(attends), "length": length}
     expansion = knobs.get("query_expansion")
     if expansion is not None:
-        expansion = object_in(knobs, "query_expansion", own_path)
-        check_fields(expansion, ("strategy", "attend", "token", "length"), own_path)
+        expansion = object_in(knobs, "query_expansion", inner_path)
+        check_fields(expansion, ("strategy", "attend", "token", "length"), inner_path)
         if expansion.get("strategy", "fixed") not in ("fixed", "min") or not isinstance(expansion.get("length"), int):
             raise UnsupportedCheckpoint(f"{path}: query_expansion {expansion} is not understood.")
     return knobs

@@ -9,7 +9,7 @@ from pathlib import Path
 from onnxpress.layouts.sentence_files import SETTINGS, SIMILARITIES
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.fields import check_fields, whole_number
-from onnxpress_exporter.source.load_arguments import LoadArguments, read_load_arguments
+from onnxpress_exporter.source.load_arguments import FILLS_MASKS, GIVES_STATES, LoadArguments, read_load_arguments
 from onnxpress_exporter.source.modules import TRANSFORMERS, check_origin, sentence_modules
 from onnxpress_exporter.source.sentence_transformers import read_prompts, saved_settings
 from onnxpress_exporter.source.weights import read_json
@@ -40,8 +40,8 @@ def sparse_load_arguments(folder: Path) -> LoadArguments:
     """
     modules = sentence_modules(folder)
     check_origin(folder, modules)
-    usual = "feature-extraction" if modules[0].kind == TRANSFORMERS[0] else "fill-mask"
-    return read_load_arguments(modules[0].folder, "fill-mask", usual=usual)
+    usual = GIVES_STATES if modules[0].kind == TRANSFORMERS[0] else FILLS_MASKS
+    return read_load_arguments(modules[0].folder, FILLS_MASKS, usual=usual)
 
 
 def read_sparse_settings(folder: Path) -> SparseSettings:

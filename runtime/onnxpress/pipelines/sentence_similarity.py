@@ -228,7 +228,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     def foresee(self, item: Any, options: SentenceSimilarityOptions) -> int | None:
         return self.processor.foresee(item) if isinstance(item, str) else None
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: SentenceSimilarityOptions) -> list[NDArray[np.float32]]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: SentenceSimilarityOptions) -> list[Any]:
         settings = self.embedding
         hidden = outputs[self.answer_name]
         pooled = hidden.ndim == 2 or settings.kind == "tokens"  # by the graph, or not at all
