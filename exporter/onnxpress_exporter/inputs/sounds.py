@@ -35,7 +35,9 @@ _BATCH, _TIME = "batch", "time"
 _ROWS = 3
 
 #: Seconds of sounds that are traced, and of others: what differs between them has no fixed size.
-_SECONDS = (1.1, 1.7)
+#: Of the first, models make an odd number of states of 20 ms: those that halve them fill up what is missing then, which
+#: is nothing for an even number.
+_SECONDS = (1.12, 1.7)
 
 
 class SoundInputs:
@@ -83,6 +85,11 @@ class SoundInputs:
         """As `Inputs` says. The manifest says it all; the checkpoint's own file is for other libraries."""
         copy_processor_files(checkpoint, folder)
         return Processors(audio=self._least(model, self._of_graph(model)))
+
+    def write_for(self, checkpoint: Checkpoint, folder: Path) -> SoundSettings:
+        """Of a model that writes of sounds, whose encoder takes them without a mask."""
+        copy_processor_files(checkpoint, folder)
+        return replace(self._settings, input_names=self._settings.input_names[:1])
 
     def _of_graph(self, model: Any) -> SoundSettings:
         """The program, with a mask only where the model takes one."""

@@ -115,7 +115,7 @@ def rows_of(request: Request, limit: int | None) -> list[Row]:
         ids[: len(prompt)] = prompt
         constraint = hooks.constraint(number) if hooks.constraint else None
         biased = [added(request.bias)] if request.bias else []
-        rules = biased + rules_of(config, len(prompt), most, read, constraint)
+        rules = [*biased, *rules_of(config, len(prompt), most, read, constraint), *hooks.rules]
         ended = hooks.ended(number) if hooks.ended else None
         draw = draw_of(config, which)
         row = Row(
