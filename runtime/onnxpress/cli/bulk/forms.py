@@ -34,13 +34,13 @@ class Columns:
         return (*self.of_input, self.result, self.error)
 
     @staticmethod
-    def beside(columns: Sequence[str], schema: Any = None) -> Columns:
+    def beside(of_input: Sequence[str], schema: Any = None) -> Columns:
         """Names for the answers that no column of the input has."""
-        return Columns(tuple(columns), free_name("result", columns), free_name("error", columns), schema)
+        return Columns(tuple(of_input), free_name("result", of_input), free_name("error", of_input), schema)
 
 
 @dataclass(frozen=True, slots=True)
-class TableForm:
+class AnswerFile:
     """A kind of file. `write`: the rows of a part, each with what it came with and its result or its error; `join`:
     parts, in order, to one file."""
 
@@ -48,7 +48,7 @@ class TableForm:
     join: Callable[[Path, Sequence[Path], Columns], None]
 
 
-def form_of(path: Path) -> TableForm:
+def form_of(path: Path) -> AnswerFile:
     """How a file of this name is written.
 
     Raises:
@@ -151,10 +151,10 @@ def _columnar(value: Any) -> Any:
 
 
 #: Suffix -> how it is written.
-FORMS: Mapping[str, TableForm] = MappingProxyType(
+FORMS: Mapping[str, AnswerFile] = MappingProxyType(
     {
-        ".jsonl": TableForm(_write_lines, _join_lines),
-        ".csv": TableForm(_write_csv, _join_csv),
-        PARQUET: TableForm(_write_parquet, _join_parquet),
+        ".jsonl": AnswerFile(_write_lines, _join_lines),
+        ".csv": AnswerFile(_write_csv, _join_csv),
+        PARQUET: AnswerFile(_write_parquet, _join_parquet),
     }
 )
