@@ -27,6 +27,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "phonemes": (["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "aː", "tʃ", "ab"], {}),
     "no ends": (["<pad>", "<unk>", "|", "a", "b"], {"bos_token": None, "eos_token": None}),
     "other space": (["<pad>", "<s>", "</s>", "<unk>", "|", "a", ".", " "], {"replace_word_delimiter_char": "_"}),
+    "spaces between": (["<pad>", "<s>", "</s>", "<unk>", " ", "a", "b"], {"word_delimiter_token": " "}),
     "cleaned up": (["<pad>", "<s>", "</s>", "<unk>", "|", "n", "'", "t", "."], {"clean_up_tokenization_spaces": True}),
 }
 
