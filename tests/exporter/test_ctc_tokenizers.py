@@ -70,6 +70,24 @@ def test_texts_become_the_same_ids(both: Callable[[str], tuple[Any, Tokenizer]],
     assert ours.encode(text).ids == theirs(text)["input_ids"]
 
 
+def test_a_vocabulary_for_each_language(tmp_path: Path) -> None:
+    """MMS has a dictionary of them; the tokenizer is told which."""
+    from transformers import Wav2Vec2CTCTokenizer
+
+    tokens = {language: ["<pad>", "<unk>", "|", *letters] for language, letters in {"eng": "abc", "deu": "äöü"}.items()}
+    vocabulary = {language: {token: place for place, token in enumerate(row)} for language, row in tokens.items()}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    for language, text in (("eng", "ab c"), ("deu", "äö ü")):
+        theirs = Wav2Vec2CTCTokenizer(
+            str(tmp_path / "vocab.json"), target_lang=language, bos_token=None, eos_token=None
+        )
+        write_tokenizer(theirs, tmp_path)
+        ours = Tokenizer(tmp_path / "tokenizer.json", tokenizer_settings(theirs, {"model_type": "wav2vec2"}))
+        ids = ours.encode(text).ids
+        assert ids == theirs(text)["input_ids"]
+        assert ours.decode(ids) == theirs.decode(ids) == text
+
+
 def test_a_blank_there_must_be(tmp_path: Path) -> None:
     from transformers import Wav2Vec2CTCTokenizer
 
