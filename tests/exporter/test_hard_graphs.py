@@ -190,8 +190,6 @@ def test_weights_that_a_caller_may_replace_are_none() -> None:
 
 
 def test_what_stays_is_told() -> None:
-    skipped = Storage(graph(CONVOLUTION, **CASES["a convolution"][1])).skipped
-    assert skipped == {"mixed": "few weights beside the products'"}
     told = Storage(graph(BRANCHES, **CASES["branches"][1])).skipped
     assert told == {"a": "in a subgraph", "c": "in a subgraph"}
 

@@ -6,13 +6,16 @@ values in the graph, which clones keep. This module knows no numbers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import onnx_ir
 
 from onnxpress_exporter.passes.graph import (
     all_nodes,
     attribute_int,
+    attribute_ints,
     constant,
     nodes,
     producer,
@@ -26,10 +29,12 @@ LEAST_WIDTH = 32
 #: Fewer weights than this, and a product stays as it is: a classifier's last layer has few, and decides.
 LEAST_WEIGHTS = 4_096
 
-#: Convolutions stay as they are in a graph of products: where they have a smaller share of the weights than this.
+#: Where less than this share of a graph's multiplications is convolution, convolutions stay as they are.
 LEAST_CONVOLVED = 0.2
 
 _PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU"})
+#: What has fewer places than it reads, by its strides.
+_STRIDING = frozenset({"Conv", "MaxPool", "AveragePool"})
 _ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
 
 
@@ -52,18 +57,30 @@ class Site:
 
 def find_sites(model: onnx_ir.Model) -> tuple[Site, ...]:
     """Every site of the main graph: products in the graph's order, then convolutions."""
-    products, multiplied = _products(model)
-    convolutions, convolved = _convolutions(model)
-    few = convolved < max(LEAST_WEIGHTS, LEAST_CONVOLVED * (multiplied + convolved))
-    if few:
+    rates = _rates(model)
+    products, multiplied = _products(model, rates)
+    convolutions, convolved, weights = _convolutions(model, rates)
+    if weights < LEAST_WEIGHTS or convolved < LEAST_CONVOLVED * (multiplied + convolved):
         return products
     values = {site.value for site in products}
     return (*products, *(site for site in convolutions if site.value not in values))
 
 
-def _products(model: onnx_ir.Model) -> tuple[tuple[Site, ...], int]:
-    """Values that MatMuls read, and how many weights these have."""
+def _rates(model: onnx_ir.Model) -> dict[str | None, float]:
+    """How many rows of channels each value has for each of what the graph is given, as far as strides tell."""
+    rates = {value.name: 1.0 for value in model.graph.inputs}
+    for node in model.graph:
+        rate = max((rates.get(value.name, 0.0) for value in node.inputs if value is not None), default=0.0)
+        if node.op_type in _STRIDING:
+            rate /= prod(attribute_ints(node, "strides"))
+        rates |= {value.name: rate for value in node.outputs}
+    return rates
+
+
+def _products(model: onnx_ir.Model, rates: Mapping[str | None, float]) -> tuple[tuple[Site, ...], float]:
+    """Values that MatMuls read, and how much is multiplied."""
     by_value: dict[str, list[onnx_ir.Node]] = {}
+    work = 0.0
     for node in nodes(model, "MatMul"):
         value, weights = node.inputs
         array = weights_of(weights)
@@ -74,35 +91,38 @@ def _products(model: onnx_ir.Model) -> tuple[tuple[Site, ...], int]:
         if value.name is None or (rank(value) or 0) < 2:
             continue
         by_value.setdefault(value.name, []).append(node)
-    sites, count = [], 0
+        work += array.size * rates[value.name]
+    sites = []
     for name, readers in by_value.items():
         value, array = readers[0].inputs[0], weights_of(readers[0].inputs[1])
         assert value is not None and array is not None
         products = tuple(str(node.outputs[0].name) for node in readers)
-        count += sum(array.size for node in readers if (array := weights_of(node.inputs[1])) is not None)
         stored = tuple(str(table.name) for node in readers if (table := stored_weights(node.inputs[1])) is not None)
         sites.append(Site(name, producer(value, *_ATTENTION) is not None, int(array.shape[0]), products, stored))
-    return tuple(sites), count
+    return tuple(sites), work
 
 
-def _convolutions(model: onnx_ir.Model) -> tuple[tuple[Site, ...], int]:
-    """Values that Convs of pictures read, and how many weights these have."""
+def _convolutions(model: onnx_ir.Model, rates: Mapping[str | None, float]) -> tuple[tuple[Site, ...], float, int]:
+    """Values that Convs of pictures and sounds read, how much is multiplied, and how many weights there are."""
     by_value: dict[str, list[str]] = {}
-    widths, count = {}, 0
+    widths, work, weights = {}, 0.0, 0
     for node in nodes(model, "Conv"):
         value, array = node.inputs[0], constant(node.inputs[1])
-        if value is None or value.name is None or array is None or array.ndim != 4 or str(array.dtype) != "float32":
+        if value is None or value.name is None or array is None or array.ndim not in (3, 4):
             continue
-        if constant(value) is not None or (len(node.inputs) > 2 and constant(node.inputs[2]) is None):
+        if str(array.dtype) != "float32" or constant(value) is not None:
+            continue
+        if len(node.inputs) > 2 and constant(node.inputs[2]) is None:
             continue
         by_value.setdefault(value.name, []).append(str(node.outputs[0].name))
         widths[value.name] = array.shape[1] * attribute_int(node, "group", 1)
-        count += array.size
+        work += array.size * rates[node.outputs[0].name]
+        weights += array.size
     sites = (
         Site(name, False, widths[name], tuple(convolutions), convolution=True)
         for name, convolutions in by_value.items()
     )
-    return tuple(sites), count
+    return tuple(sites), work, weights
 
 
 def skipped_products(model: onnx_ir.Model, sites: tuple[Site, ...]) -> dict[str, str]:
@@ -116,7 +136,7 @@ def skipped_products(model: onnx_ir.Model, sites: tuple[Site, ...]) -> dict[str,
         array = weights_of(node.inputs[1])
         if node.op_type not in ("MatMul", "Gemm"):
             reasons[name] = (
-                "few weights beside the products'" if node.op_type == "Conv" else f"{node.op_type} is not quantized"
+                "little work beside the products'" if node.op_type == "Conv" else f"{node.op_type} is not quantized"
             )
         elif array is not None and node.graph is not model.graph:
             reasons[name] = "in a subgraph"

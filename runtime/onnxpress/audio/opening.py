@@ -1,4 +1,5 @@
-"""Opens a sound from what a caller has: a path, bytes, a file object, a data URI, an array, or a mapping with a rate.
+"""Opens a sound from what a caller has: a path, bytes, a file object, a data URI, an array, blocks that come one after
+the other, or a mapping with a rate.
 
 What comes out is as transformers opens files (`transformers.audio_utils.load_audio` with soundfile): the mean of the
 channels, resampled by soxr's `soxr_hq`. What it turns into noise without a word (arrays of integers, several channels
@@ -7,7 +8,7 @@ taken for several sounds, numbers that are none) is scaled, mixed or refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from math import ceil
 from typing import Any
@@ -15,36 +16,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.audio.limits import MAX_CHANNELS, MAX_SAMPLES, SoundLimits
+from onnxpress.audio.reading import SOUND, read_file
 from onnxpress.errors import InputError, MissingDependency
-from onnxpress.format.callers_files import MediaKind, is_url, open_file
 from onnxpress.format.sounds import RATES
 
 Samples = NDArray[np.float32]
 
-#: Of one sound, at its own rate: 12 hours at 16 kHz, which take 2.8 GB as float32.
-MAX_SAMPLES = 700_000_000
-
-MAX_CHANNELS = 64
+__all__ = ["MAX_CHANNELS", "MAX_SAMPLES", "Samples", "open_sound"]
 
 #: An axis of at most so many entries is that of the channels of an array.
 _FEW = 8
 
-#: Frames that are read from a file at a time.
-_BLOCK = 1 << 20
+#: Seconds that are read beyond what is enough, so that resampling sees no end there.
+_MARGIN_S = 0.25
 
-_KINDS = "a path, bytes, a file object, a float array, or {'array': ..., 'sampling_rate': ...}"
-_SOUND = MediaKind("sound", _KINDS, "audio/wav")
+_ANY = SoundLimits()
 
 
-def open_sound(raw: Any, rate: int, channel: int | None = None) -> Samples:
+def open_sound(raw: Any, rate: int, channel: int | None = None, limits: SoundLimits = _ANY) -> Samples:
     """float32 (samples,) at `rate`, from -1 to 1.
 
     Args:
         raw: a path, bytes, a binary file object or a data URI of a file; an array at `rate`, (samples,), (samples,
             channels) or (channels, samples), of floats or of integers, which are divided by the greatest of their
-            kind; or a mapping of "array" or "raw" and "sampling_rate", or of "path" or "bytes".
+            kind; or a mapping of "array", "raw" or "blocks" (arrays that follow each other, such as a microphone's) and
+            "sampling_rate", or of "path" or "bytes".
         rate: samples a second.
         channel: which channel is heard, from 0; None: the mean of all.
+        limits: how much of it is read.
 
     Raises:
         InputError: it is none of these, damaged, empty, too long, or has numbers that are none.
@@ -52,14 +52,22 @@ def open_sound(raw: Any, rate: int, channel: int | None = None) -> Samples:
     """
     if channel is not None and (not isinstance(channel, int) or isinstance(channel, bool) or channel < 0):
         raise InputError(f"channel is {channel!r}; it must be a number from 0, or None for the mean of all channels.")
+    own_rate = rate
     if isinstance(raw, Mapping):
-        raw, of_array = _unwrapped(raw, rate)
-    else:
-        of_array = rate
-    if isinstance(raw, np.ndarray) or hasattr(raw, "__array__"):
-        name, samples, own_rate = "The array", _of_array(np.asarray(raw), channel), of_array
-    else:
-        name, samples, own_rate = _read(raw, channel)
+        raw, own_rate = _unwrapped(raw, rate)
+    with ExitStack() as opened:
+        if isinstance(raw, _Blocks):
+            name = "The stream"
+            parts: Iterator[Samples] = (_of_array(np.asarray(block), channel) for block in raw.blocks)
+        elif isinstance(raw, np.ndarray) or hasattr(raw, "__array__"):
+            name, array = "The array", np.asarray(raw)
+            limits.check_length(name, max(array.shape, default=0), own_rate)
+            parts = iter((_of_array(array, channel),))
+        else:
+            file = read_file(raw, opened, limits)
+            name, own_rate = file.name, file.rate
+            parts = (_mixed(block, channel, file.name) for block in file.blocks)
+        samples = _gathered(name, parts, own_rate, limits)
     if not len(samples):
         raise InputError(f"{name} holds no sound.")
     if not np.isfinite(samples).all():
@@ -67,8 +75,37 @@ def open_sound(raw: Any, rate: int, channel: int | None = None) -> Samples:
     return _resampled(samples, own_rate, rate)
 
 
+def _gathered(name: str, parts: Iterator[Samples], rate: int, limits: SoundLimits) -> Samples:
+    """The parts one after the other, and no more of them than is enough."""
+    enough = limits.samples(rate)
+    if enough is not None:
+        enough += ceil(_MARGIN_S * rate)
+    gathered, count = [], 0
+    for part in parts:
+        gathered.append(part)
+        count += len(part)
+        limits.check_length(name, count, rate)
+        if enough is not None and count >= enough:
+            break
+    if len(gathered) == 1:
+        return gathered[0][:enough]
+    return np.concatenate(gathered)[:enough] if gathered else np.empty(0, np.float32)
+
+
+class _Blocks:
+    """Blocks of a sound that come one after the other."""
+
+    def __init__(self, blocks: Iterable[Any]) -> None:
+        self.blocks = blocks
+
+
 def _unwrapped(raw: Mapping[str, Any], rate: int) -> tuple[Any, int]:
     """What a mapping holds, and the rate of its array; as transformers and datasets have them."""
+    if raw.get("blocks") is not None:
+        blocks = raw["blocks"]
+        if not isinstance(blocks, Iterable) or isinstance(blocks, (str, bytes)) or "sampling_rate" not in raw:
+            raise InputError("{'blocks': ...} must be arrays that follow each other, beside a 'sampling_rate'.")
+        return _Blocks(blocks), _checked_rate(raw["sampling_rate"], "sampling_rate")
     for name in ("raw", "array"):
         if raw.get(name) is not None:
             if "sampling_rate" not in raw:
@@ -77,7 +114,7 @@ def _unwrapped(raw: Mapping[str, Any], rate: int) -> tuple[Any, int]:
     for name in ("bytes", "path"):
         if raw.get(name) is not None:
             return raw[name], rate
-    raise InputError(f"A sound is expected: {_KINDS}; the mapping has {', '.join(map(repr, raw)) or 'nothing'}.")
+    raise InputError(f"A sound is expected: {SOUND.forms}; the mapping has {', '.join(map(repr, raw)) or 'nothing'}.")
 
 
 def _checked_rate(rate: Any, name: str) -> int:
@@ -101,8 +138,6 @@ def _of_array(array: NDArray[Any], channel: int | None) -> Samples:
         array = array if array.shape[1] <= array.shape[0] else array.T
     elif array.ndim != 1:
         raise InputError(f"An array of samples must be (samples,) or (samples, channels), not {tuple(array.shape)}.")
-    if array.size > MAX_SAMPLES:
-        raise InputError(f"The array has {array.size} samples, more than the {MAX_SAMPLES} that are read: cut it.")
     if array.dtype.kind in "iu":
         info = np.iinfo(array.dtype)
         middle = 0 if info.min < 0 else (info.max + 1) // 2
@@ -121,43 +156,6 @@ def _mixed(sound: NDArray[np.float32], channel: int | None, name: str) -> Sample
         np.ascontiguousarray(sound[:, channel or 0]) if channels == 1 or channel is not None else (sound.mean(axis=1))
     )
     return mixed
-
-
-def _read(raw: Any, channel: int | None) -> tuple[str, Samples, int]:
-    """A file's name for messages, its samples and its rate."""
-    try:
-        import soundfile
-    except ImportError as error:
-        raise MissingDependency("Files of sound need soundfile: `pip install 'onnxpress[audio]'`.") from error
-
-    if is_url(raw):
-        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
-    name, source = open_file(raw, _SOUND)
-    with ExitStack() as opened:
-        opened.enter_context(source)
-        try:
-            file = opened.enter_context(soundfile.SoundFile(source))
-            _check(file, name)
-            blocks = []
-            while len(block := file.read(min(_BLOCK, MAX_SAMPLES // file.channels), "float32", always_2d=True)):
-                blocks.append(_mixed(block, channel, name))
-        except InputError:
-            raise
-        except Exception as error:  # soundfile raises its own kind, and TypeError of what it takes for raw samples
-            raise InputError(
-                f"{name} is damaged, or no sound of a format that is read (WAV, FLAC, OGG, Opus, MP3, AIFF and others "
-                f"of libsndfile): {str(error).splitlines()[0] if str(error) else type(error).__name__}"[:300]
-            ) from error
-        return name, np.concatenate(blocks) if blocks else np.empty(0, np.float32), file.samplerate
-
-
-def _check(file: Any, name: str) -> None:
-    if file.samplerate not in RATES:
-        raise InputError(f"{name} has {file.samplerate} samples a second; {RATES.start} to {RATES.stop - 1} are read.")
-    if file.channels > MAX_CHANNELS:
-        raise InputError(f"{name} has {file.channels} channels; at most {MAX_CHANNELS} are read.")
-    if file.frames > MAX_SAMPLES:
-        raise InputError(f"{name} has {file.frames} samples, more than the {MAX_SAMPLES} that are read: cut it.")
 
 
 def _resampled(samples: Samples, own_rate: int, rate: int) -> Samples:

@@ -179,6 +179,22 @@ class SoundSettings:
     least: int = 1
 
 
+def seconds_that_are_read(settings: SoundSettings) -> float | None:
+    """How much of a sound, from its beginning, is all that the program takes; None: it takes all of any."""
+    for place, step in enumerate(settings.steps):
+        if isinstance(step, FitSamples):
+            return step.samples / settings.rate
+        if isinstance(step, Spectrum):
+            following = settings.steps[place + 1 : place + 2]
+            if following and isinstance(following[0], FitFrames):
+                samples = (following[0].frames + 1) * step.hop + step.fft
+                return samples / settings.rate
+            return None
+        if isinstance(step, StandardizeSamples):
+            return None
+    return None
+
+
 def faults_of(settings: SoundSettings) -> Iterator[tuple[str, str]]:
     """The fields that contradict others or cannot be carried out, each with what is wrong with it."""
     if not 1 <= len(settings.input_names) <= 2:

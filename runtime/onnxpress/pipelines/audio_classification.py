@@ -15,7 +15,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.class_scores import FUNCTIONS, Classification, function_name
 from onnxpress.pipelines.labels import answer_labels
-from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
+from onnxpress.pipelines.sounds import SoundProcessor, WholeSoundOptions, sounds_of
 from onnxpress.samples import Batch
 
 #: By the kind of problem; a model with one label is none of regression here, as transformers has it for sounds.
@@ -23,7 +23,7 @@ _USUAL_FUNCTIONS = {"regression": "none", "multi_label_classification": "sigmoid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AudioClassificationOptions(SoundOptions):
+class AudioClassificationOptions(WholeSoundOptions):
     """`top_k`: how many labels; None: all. `function_to_apply`: "sigmoid", "softmax" or "none" for the scores; None: by
     the problem type."""
 
@@ -31,6 +31,7 @@ class AudioClassificationOptions(SoundOptions):
     function_to_apply: Any = None
 
     def __post_init__(self) -> None:
+        WholeSoundOptions.__post_init__(self)
         if self.top_k is not None and (not isinstance(self.top_k, int) or self.top_k < 0):
             raise InputError(f"top_k is {self.top_k!r}; it must be a number of labels, or None for all.")
         if self.function_to_apply is not None:
@@ -50,7 +51,7 @@ class AudioClassification(Pipeline[AudioClassificationOptions, SoundProcessor]):
         return super().__call__(sounds_of(inputs, options), **options)
 
     def prepare(self, item: Any, options: AudioClassificationOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, channel=options.channel),), None)
+        return Prepared((self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: AudioClassificationOptions) -> Sequence[NDArray[Any]]:
         usual = _USUAL_FUNCTIONS.get(self.manifest.postprocessing.problem_type or "", "softmax")

@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from onnxpress.audio.limits import SoundLimits
 from onnxpress.audio.opening import open_sound
 from onnxpress.audio.transform import Floats, SoundTransform
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.format.callers_files import as_input
-from onnxpress.format.sounds import SoundSettings
+from onnxpress.format.sounds import SoundSettings, seconds_that_are_read
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Sample
 
 #: What a second of sound costs, in tokens of text: most models make a state of 20 ms.
 _TOKENS_OF_A_SECOND = 50
+
+#: Of a sound whose every sample a model is given at once: attention to so much takes gigabytes.
+MAX_SECONDS = 600.0
 
 #: What transformers calls the inputs of some tasks of sounds, beside `inputs`.
 NAMES = ("audios", "audio")
@@ -28,6 +32,20 @@ class SoundOptions:
     """What every task of sounds takes. `channel`: the one that is heard, from 0; None: the mean of all."""
 
     channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeSoundOptions:
+    """Of a task whose model is given a sound at once. `channel`: as of every task. `max_seconds`: a sound that lasts
+    longer is refused before it is read, unless the model takes no more than its beginning."""
+
+    channel: int | None = None
+    max_seconds: float = MAX_SECONDS
+
+    def __post_init__(self) -> None:
+        value = self.max_seconds
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise InputError(f"max_seconds is {value!r:.40}; it must be a positive number of seconds.")
 
 
 class SoundProcessor:
@@ -43,14 +61,19 @@ class SoundProcessor:
         self.settings = settings
         self.collator = sound_collator(settings, padding=model.artifact.manifest.padding)
         self._transform = SoundTransform(settings)
+        #: Seconds from the beginning that are all that the program takes of a sound; None: it takes all.
+        self._enough = seconds_that_are_read(settings)
 
-    def sample(self, raw: Any, context: Any = None, channel: int | None = None) -> Sample:
+    def sample(
+        self, raw: Any, context: Any = None, channel: int | None = None, max_seconds: float = MAX_SECONDS
+    ) -> Sample:
         """One sound, opened as `open_sound` does it.
 
         Raises:
-            InputError: it is none, damaged, or too short for the model.
+            InputError: it is none, damaged, too long, or too short for the model.
         """
-        return self.heard(open_sound(raw, self.settings.rate, channel), context)
+        limits = SoundLimits(max_seconds, self._enough)
+        return self.heard(open_sound(raw, self.settings.rate, channel, limits), context)
 
     def heard(self, samples: Floats, context: Any = None) -> Sample:
         """Samples at the model's rate, opened before, as a sample.

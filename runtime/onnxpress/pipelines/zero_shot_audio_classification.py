@@ -15,7 +15,7 @@ from onnxpress.pipelines.candidates import check_labels, hypotheses_of, labels_o
 from onnxpress.pipelines.class_scores import Classification
 from onnxpress.pipelines.compared import ComparedTexts, Vectors, stacked, unit_vectors
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
+from onnxpress.pipelines.sounds import SoundProcessor, WholeSoundOptions, sounds_of
 from onnxpress.samples import Batch
 
 #: What the graph of sounds does in its model.
@@ -23,7 +23,7 @@ _SOUNDS = "audio"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ZeroShotAudioOptions(SoundOptions):
+class ZeroShotAudioOptions(WholeSoundOptions):
     """`candidate_labels`: strings or numbers, or one string with commas between them (kept as a tuple).
     `hypothesis_template`: a sentence with {} where the label goes."""
 
@@ -31,6 +31,7 @@ class ZeroShotAudioOptions(SoundOptions):
     hypothesis_template: str = "This is a sound of {}."
 
     def __post_init__(self) -> None:
+        WholeSoundOptions.__post_init__(self)
         object.__setattr__(self, "candidate_labels", labels_of(self.candidate_labels))
         self.hypotheses()
 
@@ -95,7 +96,9 @@ class ZeroShotAudioClassification(Pipeline[ZeroShotAudioOptions, SoundProcessor]
     def prepare(self, item: Any, options: ZeroShotAudioOptions) -> Prepared[Vectors]:
         self.check(options)
         labels = self._texts.of_hypotheses(options.hypotheses())
-        return Prepared((self.processor.sample(item, channel=options.channel),), labels)
+        return Prepared(
+            (self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), labels
+        )
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotAudioOptions) -> Sequence[Vectors]:
         return unit_vectors(self, outputs)
@@ -108,18 +111,18 @@ class ZeroShotAudioClassification(Pipeline[ZeroShotAudioOptions, SoundProcessor]
         return SoundEmbedder(self.loaded, {})
 
 
-class SoundEmbedder(Pipeline[SoundOptions, SoundProcessor]):
+class SoundEmbedder(Pipeline[WholeSoundOptions, SoundProcessor]):
     """`embedder(sound)` -> float32 (dimensions,), of length 1."""
 
-    options_type = SoundOptions
+    options_type = WholeSoundOptions
     processor_type = SoundProcessor
     role = _SOUNDS
 
-    def prepare(self, item: Any, options: SoundOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, channel=options.channel),), None)
+    def prepare(self, item: Any, options: WholeSoundOptions) -> Prepared[None]:
+        return Prepared((self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), None)
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: SoundOptions) -> Sequence[Vectors]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: WholeSoundOptions) -> Sequence[Vectors]:
         return unit_vectors(self, outputs)
 
-    def finish(self, context: None, values: list[Any], options: SoundOptions) -> Vectors:
+    def finish(self, context: None, values: list[Any], options: WholeSoundOptions) -> Vectors:
         return np.asarray(values[0])

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from onnxpress.errors import Cancelled, OnnxpressError, TimeoutExceeded
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.serve.jobs import NEVER, Job, Terms
-from onnxpress.serve.lengths import Cut, check_lengths
+from onnxpress.serve.lengths import Shortened, check_lengths
 from onnxpress.serve.versions import AnyPipeline, Version
 
 Value = TypeVar("Value")
@@ -42,7 +42,7 @@ class Figures:
     model: str = ""
     task: str = ""
     variant: str = ""
-    cut: list[Cut] = field(default_factory=list)
+    cut: list[Shortened] = field(default_factory=list)
 
     def add(self, job: Job, prepare_s: float) -> None:
         """Count a job that ended."""

@@ -14,7 +14,7 @@ from onnxpress.errors import Cancelled, OnnxpressError, TimeoutExceeded
 from onnxpress.serve import shapes
 from onnxpress.serve.answering import Figures
 from onnxpress.serve.errors import NotReady, Overloaded
-from onnxpress.serve.http import Message, Receive, Request, Response, Send
+from onnxpress.serve.http import HttpRequest, Message, Receive, Response, Send
 from onnxpress.serve.keys import check_host, check_origin, client_of
 from onnxpress.serve.protocols import ROUTES
 from onnxpress.serve.routes import Route, Router
@@ -56,7 +56,7 @@ class App:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._exchange(Request(scope, receive, self.settings.body_bytes), send)
+            await self._exchange(HttpRequest(scope, receive, self.settings.body_bytes), send)
 
     async def start(self) -> None:
         """Make the server's parts and begin to open models."""
@@ -80,7 +80,7 @@ class App:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _exchange(self, request: Request, send: Send) -> None:
+    async def _exchange(self, request: HttpRequest, send: Send) -> None:
         asked = request.headers.get("x-request-id", "")
         request.id = asked if _ID.fullmatch(asked) else uuid.uuid4().hex
         route: Route | None = None
@@ -109,7 +109,7 @@ class App:
             service.metrics.in_flight.dec()
             self._note(request, route, figures, sent.status or response.status)
 
-    def _routed(self, request: Request) -> tuple[Route, Any]:
+    def _routed(self, request: HttpRequest) -> tuple[Route, Any]:
         """The route, unless the client may not use it: nobody without a key learns which there are."""
         try:
             route, params = self.router.find(request.method, request.path)
@@ -122,7 +122,7 @@ class App:
             request.client = client_of(request.headers, self.settings.api_keys, request.address)
         return route, params
 
-    def _failed(self, error: Exception, shape: shapes.Shape, request: Request) -> Response:
+    def _failed(self, error: Exception, shape: shapes.Shape, request: HttpRequest) -> Response:
         reason = "error"
         if isinstance(error, Overloaded):
             reason = "overloaded"
@@ -137,7 +137,7 @@ class App:
             _LOG.error("request failed", extra={"request_id": request.id}, exc_info=error)
         return shapes.error_response(error, shape, request.id)
 
-    def _note(self, request: Request, route: Route | None, figures: Figures, status: int) -> None:
+    def _note(self, request: HttpRequest, route: Route | None, figures: Figures, status: int) -> None:
         seconds, name = time.monotonic() - request.arrived, "unknown" if route is None else route.path
         metrics = self.service.metrics
         metrics.requests.labels(name, str(status)).inc()

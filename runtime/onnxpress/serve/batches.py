@@ -18,7 +18,7 @@ from onnxpress.errors import EngineError, OnnxpressError
 from onnxpress.pipelines.streaming import run_apart
 from onnxpress.samples import Sample
 from onnxpress.serve.compute import ComputeThread, Piece
-from onnxpress.serve.jobs import Job, Row
+from onnxpress.serve.jobs import Job, QueuedRow
 from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.waiting import WaitingRows
 
@@ -66,7 +66,7 @@ class BatchLane:
         rows = self.waiting.take(now)
         return (lambda: self._run(rows)) if rows else None
 
-    def _run(self, rows: Sequence[Row]) -> None:
+    def _run(self, rows: Sequence[QueuedRow]) -> None:
         begun = time.monotonic()
         jobs = list(dict.fromkeys(row.job for row in rows))
         for job in jobs:
@@ -92,7 +92,7 @@ class BatchLane:
             if row.job.settle(row.index, value):
                 row.job.ended(row.job)
 
-    def _note(self, rows: Sequence[Row], seconds: float) -> None:
+    def _note(self, rows: Sequence[QueuedRow], seconds: float) -> None:
         costs = [row.sample.cost for row in rows]
         self.waiting.costs.note(len(rows), max(costs), seconds)
         self._metrics.batch(self.name, len(rows), sum(costs), len(rows) * max(costs), seconds)

@@ -34,11 +34,10 @@ from onnxpress.serve.settings import (
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads (default: usable cores).")
 @click.option("--lazy", is_flag=True, help="Open the artifacts named here when they are asked for.")
 @click.option("--allow-urls", is_flag=True, help="Fetch addresses of pictures, of the public internet alone.")
-@click.option("--accept-token-ids", is_flag=True, help="Texts may be token ids of the model's own vocabulary.")
 @click.option("--any-dimensions", is_flag=True, help="Vectors may be cut whatever the model was trained for.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
 def serve(
-    artifacts: tuple[str, ...], config: Path | None, api_keys: tuple[str, ...], memory: str | None, **given: Any
+    artifacts: tuple[str, ...], config: Path | None, api_keys: tuple[str, ...], memory: str | None, **values: Any
 ) -> None:
     """Serve artifacts over HTTP: OpenAI's, the Hub's, Cohere's, TEI's and KServe's protocols, and a page to try them.
 
@@ -48,16 +47,16 @@ def serve(
     from onnxpress.serve.running import run
 
     settings = ServerSettings() if config is None else read_settings(config)
-    of_models = {name: given.pop(name) for name in ("precision", "device", "threads", "lazy")}
+    of_models = {name: values.pop(name) for name in ("precision", "device", "threads", "lazy")}
     models = parse_models(artifacts, settings.models)
     changed = {
         name: _with(model, of_models) if name not in settings.models else model for name, model in models.items()
     }
-    values = {name: value for name, value in given.items() if value not in (None, False)}
+    said = {name: value for name, value in values.items() if value is not None and value is not False}
     if memory is not None:
-        values["memory_bytes"] = parse_bytes(memory)
+        said["memory_bytes"] = parse_bytes(memory)
     keys = {**settings.api_keys, **parse_keys(api_keys)}
-    settings = replace(settings, models=changed, api_keys=keys, **values)
+    settings = replace(settings, models=changed, api_keys=keys, **said)
     settings.check()
     configure(settings.log_level)
     run(settings)

@@ -60,7 +60,7 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
     return Response(body, status, headers=dict(headers or {}))
 
 
-class Request:
+class HttpRequest:
     """One request. `client`: whose share it uses. `id`: in the log and the answer."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, body_bytes: int) -> None:

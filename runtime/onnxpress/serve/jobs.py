@@ -47,7 +47,7 @@ class Terms:
 
 
 @dataclass(eq=False, slots=True)
-class Row:
+class QueuedRow:
     """A sample of a request. `key`: only rows with equal keys share a batch. `due`: its virtual deadline. `seconds`:
     what it is expected to take."""
 
@@ -73,7 +73,7 @@ class Job:
     compute: Callable[[Sequence[Sample]], Sequence[Any]]
     limits: Limits
     ended: Callable[[Job], None]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[QueuedRow] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     missing: int = 0
     gone: bool = False
@@ -88,7 +88,7 @@ class Job:
         """Make rows of samples; `of_options`: what they are asked with."""
         for sample in samples:
             key = (of_options, self.limits.key(sample))
-            self.rows.append(Row(self, len(self.rows), sample, key))
+            self.rows.append(QueuedRow(self, len(self.rows), sample, key))
         self.values = [None] * len(self.rows)
         self.missing = len(self.rows)
 

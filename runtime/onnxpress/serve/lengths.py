@@ -15,7 +15,7 @@ from onnxpress.serve.versions import AnyPipeline
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Shortened:
     """A text that was cut: its place among the samples of its input, its tokens, and those that are left."""
 
     input: int
@@ -31,7 +31,7 @@ def check_lengths(
     options: Any,
     *,
     truncate: bool,
-) -> list[Cut]:
+) -> list[Shortened]:
     """The texts that preparing has cut.
 
     Raises:
@@ -48,7 +48,7 @@ def check_lengths(
                 continue
             tokens = _whole(pipe, item, part, options)
             if tokens > sample.cost:
-                cut.append(Cut(index, part, tokens, sample.cost))
+                cut.append(Shortened(index, part, tokens, sample.cost))
     if cut and not truncate and getattr(options, "max_length", None) is None:
         first = cut[0]
         where = f"inputs[{first.input}] has" if len(inputs) > 1 else "The input has"

@@ -14,7 +14,7 @@ from onnxpress.errors import InputError
 from onnxpress.serve.answering import Answerer, Figures
 from onnxpress.serve.compute import ComputeThread
 from onnxpress.serve.errors import RequestError
-from onnxpress.serve.http import Request
+from onnxpress.serve.http import HttpRequest
 from onnxpress.serve.jobs import Terms
 from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.registry import Registry, ServedModel
@@ -68,7 +68,7 @@ class Exchange:
     """One request and what is known of it. `params`: the parts of its address that a route names."""
 
     service: Service
-    request: Request
+    request: HttpRequest
     params: Mapping[str, str]
     figures: Figures = field(default_factory=Figures)
     warnings: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Exchange:
         """On what terms it is answered.
 
         Raises:
-            RequestError: as of `Request.terms`.
+            RequestError: as of `HttpRequest.terms`.
         """
         return self.request.terms(self.settings.request_timeout_s, timeout_s, priority)
 

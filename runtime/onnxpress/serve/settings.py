@@ -59,7 +59,6 @@ class ServerSettings:
             accepted after it, while /ready says no.
         body_bytes: of one request.
         allow_urls: whether addresses of pictures and sounds in a request are fetched, of the public internet alone.
-        accept_token_ids: whether `input` may be token ids of the model's own vocabulary.
         any_dimensions: whether `dimensions` may cut vectors of models that were not trained for it.
         reload: whether a changed artifact is opened anew while the server runs.
         log_level: of the JSON lines on standard error.
@@ -84,7 +83,6 @@ class ServerSettings:
     drain_delay_s: float = 0.0
     body_bytes: int = 16 * 2**20
     allow_urls: bool = False
-    accept_token_ids: bool = False
     any_dimensions: bool = False
     reload: bool = True
     log_level: str = "info"

@@ -11,7 +11,7 @@ from onnxpress.errors import MissingDependency
 from onnxpress.serve.answering import Figures
 
 
-class Span(Protocol):
+class TraceSpan(Protocol):
     """What a trace has of one request."""
 
     def note(self, figures: Figures) -> None:
@@ -21,7 +21,7 @@ class Span(Protocol):
 class Tracer(Protocol):
     """Opens a span for a request."""
 
-    def span(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[Span]:
+    def span(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[TraceSpan]:
         """A span, a child of the one that the headers name."""
 
 
@@ -29,7 +29,7 @@ class Untraced:
     """Nothing is traced: both the tracer and its span."""
 
     @contextmanager
-    def span(self, name: str, headers: Mapping[str, str]) -> Iterator[Span]:
+    def span(self, name: str, headers: Mapping[str, str]) -> Iterator[TraceSpan]:
         yield self
 
     def note(self, figures: Figures) -> None:
@@ -57,7 +57,7 @@ class Traced:
         self._tracer: Any = provider.get_tracer("onnxpress.serve")
 
     @contextmanager
-    def span(self, name: str, headers: Mapping[str, str]) -> Iterator[Span]:
+    def span(self, name: str, headers: Mapping[str, str]) -> Iterator[TraceSpan]:
         context = self._propagate.extract(dict(headers))
         with self._tracer.start_as_current_span(name, context=context, kind=self._kind) as span:
             yield _OpenSpan(span)

@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 
 from onnxpress.serve.costs import CostLine
 from onnxpress.serve.errors import Overloaded, TooLarge
-from onnxpress.serve.jobs import Job, Priority, Row
+from onnxpress.serve.jobs import Job, Priority, QueuedRow
+
+#: So many of the most urgent rows are looked at for a batch: no queue is so long that choosing takes long.
+_LOOK_AHEAD = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class WaitingRows:
 
     costs: CostLine
     limits: QueueLimits = field(default_factory=QueueLimits)
-    _rows: list[tuple[float, int, Row]] = field(default_factory=list)
+    _rows: list[tuple[float, int, QueuedRow]] = field(default_factory=list)
     _sequence: int = 0
     #: The clocks of clients that asked for more than was done since, and the work of each that waits, seconds.
     _clocks: dict[str, float] = field(default_factory=dict)
@@ -111,7 +114,7 @@ class WaitingRows:
             self._forget(0)
         return self._rows[0][0] if self._rows else None
 
-    def take(self, now: float) -> list[Row]:
+    def take(self, now: float) -> list[QueuedRow]:
         """The rows of the next batch, which wait no longer: the head, and what goes with it.
 
         Rows that nobody waits for are dropped on the way.
@@ -121,9 +124,9 @@ class WaitingRows:
         head = self._rows[0][2]
         limits, length = head.job.limits, head.sample.cost
         least, most = length / 1.25 - 8, length * 1.25 + 8
-        batch: list[Row] = []
+        batch: list[QueuedRow] = []
         width, place = 0, 0
-        while place < len(self._rows):
+        while place < min(len(self._rows), _LOOK_AHEAD):
             row = self._rows[place][2]
             if row.job.lost(now):
                 self._forget(place)
@@ -154,7 +157,7 @@ class WaitingRows:
         """Whether not even the shortest row would still fit."""
         return self.costs.seconds(rows + 1, width) > self.limits.budget_s or (rows + 1) * width > budget
 
-    def _forget(self, place: int) -> Row:
+    def _forget(self, place: int) -> QueuedRow:
         row = self._rows.pop(place)[2]
         whose = row.job.terms.client, row.job.priority is Priority.BATCH
         self._work_s[whose] -= row.seconds

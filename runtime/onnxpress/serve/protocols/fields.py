@@ -19,8 +19,7 @@ _KINDS = {
 #: What clients send who take this server for another one: LangChain encodes texts for OpenAI's models.
 FOREIGN = (
     "is a list of token ids, and token ids of another model's vocabulary give wrong vectors without an error: send "
-    "texts. With LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False). For ids of this very model, start the "
-    "server with --accept-token-ids."
+    "texts. With LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False)."
 )
 
 

@@ -15,7 +15,7 @@ from onnxpress.pipelines.payload import INPUTS, Call
 from onnxpress.pipelines.table import TASKS, find_task
 from onnxpress.serve import media, shapes
 from onnxpress.serve.errors import RequestError
-from onnxpress.serve.http import Request, Response, json_response
+from onnxpress.serve.http import HttpRequest, Response, json_response
 from onnxpress.serve.protocols.fields import FOREIGN, check_count, is_token_ids, optional
 from onnxpress.serve.protocols.openai import embedding_options, encoded
 from onnxpress.serve.routes import Route
@@ -25,12 +25,12 @@ from onnxpress.serve.versions import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What the Hub's clients expect of a task. `usual`: options where a body does not say. `one`: the reply of one
+class ReplyForm:
+    """What the Hub's clients expect of a task. `usual`: options where a body does not say. `alone`: the reply of one
     input, made of its result; `each`: of one of several."""
 
     usual: Mapping[str, Any]
-    one: Callable[[Any], Any]
+    alone: Callable[[Any], Any]
     each: Callable[[Any], Any]
 
 
@@ -51,12 +51,12 @@ def _zero_shot(result: Any) -> Any:
     return [{"label": label, "score": score} for label, score in zip(result["labels"], result["scores"], strict=True)]
 
 
-_PLAIN = Form({}, _same, _same)
+_PLAIN = ReplyForm({}, _same, _same)
 
-_FORMS: Mapping[str, Form] = {
-    "text-classification": Form({"top_k": 5}, lambda result: [_in_list(result)], _in_list),
-    "zero-shot-classification": Form({}, _zero_shot, _zero_shot),
-    "token-classification": Form({"aggregation_strategy": "simple"}, _same, _same),
+_FORMS: Mapping[str, ReplyForm] = {
+    "text-classification": ReplyForm({"top_k": 5}, lambda result: [_in_list(result)], _in_list),
+    "zero-shot-classification": ReplyForm({}, _zero_shot, _zero_shot),
+    "token-classification": ReplyForm({"aggregation_strategy": "simple"}, _same, _same),
 }
 
 
@@ -88,11 +88,11 @@ async def answer(exchange: Exchange) -> Response:
             options["allow_urls"] = True
         results = await exchange.answer(version, task, call.inputs, options, truncate=truncate)
     if not call.many:
-        return _response(form.one(results[0]))
+        return _response(form.alone(results[0]))
     return _response([form.each(result) for result in results])
 
 
-async def _untold(request: Request) -> bool:
+async def _untold(request: HttpRequest) -> bool:
     """Whether a body that is not said to be of any kind is no JSON: the Hub's clients send pictures so."""
     return not request.media_type and (await request.body()).lstrip()[:1] not in (b"{", b"[", b'"')
 
@@ -107,10 +107,10 @@ async def _vectors(exchange: Exchange, version: Version, body: dict[str, Any]) -
         raise RequestError("truncation_direction can only be 'right' here.")
     truncate = optional(content, "truncate", bool, False)
     task = "sentence-similarity"
-    kept = {field: value for field, value in body.items() if field in (INPUTS, "source_sentence", "sentences")}
-    if is_list_of_ids(kept.get(INPUTS)):
+    inputs = {field: value for field, value in body.items() if field in (INPUTS, "source_sentence", "sentences")}
+    if is_list_of_ids(inputs.get(INPUTS)):
         raise RequestError(f"inputs {FOREIGN}", code="token_ids")
-    call = TASKS[task].call(_nonempty(kept), {})
+    call = TASKS[task].call(_nonempty(inputs), {})
     _check(exchange, call)
     options = embedding_options(version.pipelines[task], content, any_dimensions=exchange.settings.any_dimensions)
     results = await exchange.answer(version, task, call.inputs, options, truncate=truncate)

@@ -27,11 +27,11 @@ async def rerank(exchange: Exchange) -> Response:
     query = needed(body, "query", str)
     of_tei = "texts" in body
     name = "texts" if of_tei else "documents"
-    given = needed(body, name, list)
-    if not query or not given:
+    listed = needed(body, name, list)
+    if not query or not listed:
         raise RequestError(f"{'query' if not query else name} is empty.")
-    check_count(given, name, exchange.settings.most_rows)
-    documents = [_text(document, f"{name}[{place}]", body) for place, document in enumerate(given)]
+    check_count(listed, name, exchange.settings.most_rows)
+    documents = [_text(document, f"{name}[{place}]", body) for place, document in enumerate(listed)]
     best = None if of_tei else whole_number(body, "top_n", 0, 2**31)
     options: dict[str, Any] = {"top_k": best} if best else {}
     if of_tei and optional(body, "raw_scores", bool, False):
