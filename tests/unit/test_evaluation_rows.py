@@ -318,7 +318,6 @@ def test_what_a_task_cannot_be_measured_with(
 #: The rows that the trained checkpoints come with, as people find them: usual names, no options.
 SHIPPED = {
     "tiny-sounds-ast": ("audio-classification", "examples.jsonl"),
-    "tiny-words-ctc": ("automatic-speech-recognition", "examples.jsonl"),
     "tiny-digits-vit": ("image-classification", "examples.jsonl"),
     "tiny-shapes-segmenter": ("image-segmentation", "examples.jsonl"),
     "tiny-shapes-detector": ("object-detection", "examples.jsonl"),
