@@ -1,8 +1,10 @@
-"""How fast pictures become arrays, against transformers' own processors: `python -m onnxpress_bench.preprocessing`.
+"""How fast pictures and sounds become arrays, against transformers' own processors:
+`python -m onnxpress_bench.preprocessing`.
 
-Each block is a fresh process of one thread, in which the two alternate on the same photographs; a class's gain is the
-median of its blocks' ratios, with its interval. `resize` is the share of our time that Pillow's resizing takes, which
-both sides have in common: where it is large, no other way to compute the rest makes much of a difference.
+Each block is a fresh process of one thread, in which the sides alternate on the same photographs and sounds; a class's
+gain is the median of its blocks' ratios, with its interval. `resize` is the share of our time that Pillow's resizing
+takes, which both sides have in common: where it is large, no other way to compute the rest makes much of a difference.
+Whisper's extractor has two ways to its spectra, with PyTorch and with numpy: both are compared without what is around.
 """
 
 from __future__ import annotations
@@ -27,18 +29,30 @@ CLASSES = (
 #: (width, height) of the photographs.
 SIZES = ((640, 427), (1920, 1281))
 
+#: Feature extractors of transformers, each as it comes, and seconds of the sounds.
+EXTRACTORS = ("Whisper", "AST", "SeamlessM4T", "Speech2Text", "Wav2Vec2")
+SECONDS = (11, 30)
+
 #: Fresh processes, and rounds in each, of which the fastest counts.
 BLOCKS, ROUNDS = 5, 9
 
 
 def main() -> None:
     """Print the table."""
+    _print_pictures(_blocks("measure"))
+    _print_sounds(_blocks("measure_sounds"))
+
+
+def _blocks(function: str) -> list[dict[str, dict[str, float]]]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from onnxpress_bench.preprocessing import measure; measure()"]
-    blocks = [
+    command = [sys.executable, "-c", f"from onnxpress_bench.preprocessing import {function} as measure; measure()"]
+    return [
         json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
         for _ in range(BLOCKS)
     ]
+
+
+def _print_pictures(blocks: list[dict[str, dict[str, float]]]) -> None:
     lines = [
         "| class | photograph | transformers, ms | onnxpress, ms | times as fast | resize |",
         "|---|---|---|---|---|---|",
@@ -51,6 +65,55 @@ def main() -> None:
             f"({gain.low:.2f} to {gain.high:.2f}) | {min(resizing) / min(ours):.0%} |"
         )
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _print_sounds(blocks: list[dict[str, dict[str, float]]]) -> None:
+    lines = [
+        "| extractor | seconds | against | theirs, ms | onnxpress, ms | times as fast |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row, sides in blocks[0].items():
+        ours = [block[row]["ours"] for block in blocks]
+        for side in sides:
+            if side == "ours":
+                continue
+            theirs = [block[row][side] for block in blocks]
+            gain = paired_gain(theirs, ours, lower_is_better=True)
+            lines.append(
+                f"| {row.replace(' ', ' | ')} | {side} | {min(theirs):.1f} | {min(ours):.1f} | {gain.ratio:.2f} "
+                f"({gain.low:.2f} to {gain.high:.2f}) |"
+            )
+    sys.stdout.write("\n" + "\n".join(lines) + "\n")
+
+
+def measure_sounds() -> None:
+    """One block, as JSON: the milliseconds of each side by extractor and seconds."""
+    import warnings
+
+    import numpy as np
+    import transformers
+
+    from onnxpress.audio.transform import SoundTransform
+    from onnxpress_exporter.judging.sounds import voice
+    from onnxpress_exporter.source.feature_extractors import read_feature_extractor
+
+    warnings.simplefilter("ignore")  # of bands without a frequency
+    results = {}
+    for name in EXTRACTORS:
+        extractor = getattr(transformers, f"{name}FeatureExtractor")()
+        rate, transform = extractor.sampling_rate, SoundTransform(read_feature_extractor(extractor))
+        for seconds in SECONDS:
+            sound = voice(rate, seconds, 1)
+            sides: dict[str, Callable[[], Any]] = {
+                "the extractor": partial(extractor, sound, sampling_rate=rate, return_tensors="np"),
+                "ours": partial(transform, sound),
+            }
+            if name == "Whisper":
+                padded = np.pad(sound, (0, extractor.n_samples - len(sound)))[None]
+                sides["its PyTorch path"] = partial(extractor._torch_extract_fbank_features, padded)
+                sides["its numpy path"] = partial(extractor._np_extract_fbank_features, padded, "cpu")
+            results[f"{name} {seconds}"] = _alternated(sides)
+    sys.stdout.write(json.dumps(results))
 
 
 def measure() -> None:

@@ -152,6 +152,25 @@ class StackProbe:
         # Otherwise they meet only those of their own size.
         self.samples = [replace(sample, short=self.pads) for sample in self.samples]
 
+    def leave_out_refused(self, run: Callable[[Arrays], object]) -> None:
+        """Forget inputs that the model itself cannot take, such as pictures smaller than what its convolutions look at.
+
+        Args:
+            run: the model, which raises RuntimeError of them, as PyTorch does.
+        """
+        taken: list[Named] = []
+        refusal: RuntimeError | None = None
+        for sample in self.samples:
+            try:
+                run(self.collate([sample.row]).arrays)
+            except RuntimeError as error:
+                refusal = error
+            else:
+                taken.append(sample)
+        if refusal is not None and not taken:
+            raise refusal
+        self.samples = taken
+
     @property
     def shapes(self) -> Sequence[tuple[int, int]]:
         """(batch, cost) at which graphs are timed."""

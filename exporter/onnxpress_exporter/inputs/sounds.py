@@ -35,7 +35,9 @@ _BATCH, _TIME = "batch", "time"
 _ROWS = 3
 
 #: Seconds of sounds that are traced, and of others: what differs between them has no fixed size.
-_SECONDS = (1.1, 1.7)
+#: Of the first, models make an odd number of states of 20 ms: those that halve them fill up what is missing then, which
+#: is nothing for an even number.
+_SECONDS = (1.12, 1.7)
 
 
 class SoundInputs:

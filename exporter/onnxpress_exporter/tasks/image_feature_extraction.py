@@ -31,6 +31,9 @@ def _reads_pictures(checkpoint: Checkpoint) -> bool:
     if name is None:
         return False
     takes_no_text = kind in images.IMAGE_PROCESSOR_MAPPING_NAMES and kind not in texts.TOKENIZER_MAPPING_NAMES
+    # Of some that compare pictures with texts, the tokenizer is not listed.
+    compares = name in modeling_auto.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES.values()
+    takes_no_text = takes_no_text and not compares
     listed = name in modeling_auto.MODEL_FOR_IMAGE_MAPPING_NAMES.values()
     return listed or (takes_no_text and modeling_auto.MODEL_MAPPING_NAMES.get(kind) == name)
 

@@ -94,6 +94,8 @@ class App:
             if request.method != "GET":
                 check_origin(request.headers)
             route, params = self._routed(request)
+            if route.method == "POST":
+                service.pulse.check(self.settings.waiting_s)
             with self._tracer.span(f"{route.method} {route.path}", request.headers) as span:
                 response = await route.handler(Exchange(service, request, params, figures))
                 span.note(figures)

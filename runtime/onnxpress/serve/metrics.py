@@ -57,6 +57,9 @@ class Metrics:
             "onnxpress_busy_seconds", "Seconds that the computing thread has computed; its rate is the utilization.",
             registry=registry,
         )  # fmt: skip
+        self.behind = Gauge(
+            "onnxpress_loop_behind_seconds", "How late the event loop comes to what is due.", registry=registry
+        )
         self.loaded = Gauge("onnxpress_model_ready", "1: the model is open.", ("model",), registry=registry)
         self.model_bytes = Gauge("onnxpress_model_bytes", "Memory that a model takes.", ("model",), registry=registry)
 

@@ -17,6 +17,7 @@ from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import HttpRequest
 from onnxpress.serve.jobs import Terms
 from onnxpress.serve.metrics import Metrics
+from onnxpress.serve.pulse import Pulse
 from onnxpress.serve.registry import Registry, ServedModel
 from onnxpress.serve.settings import ServerSettings
 from onnxpress.serve.versions import Version
@@ -43,6 +44,8 @@ class Service:
         self.registry = Registry(settings, self.thread, self.metrics)
         self.pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="onnxpress-prepare")
         self.answerer = Answerer(self.pool)
+        self.pulse = Pulse()
+        self._watching = asyncio.ensure_future(self.pulse.watch())
         self.started = time.time()
         #: Whether the server is going down: it answers, and says to /ready that it should be asked no more.
         self.draining = False
@@ -50,6 +53,7 @@ class Service:
     def gauge(self) -> None:
         """Bring the gauges up to date."""
         self.metrics.busy.set(self.thread.busy_s)
+        self.metrics.behind.set(self.pulse.behind_s)
         for model in self.registry.models.values():
             version = model.version
             waiting = None if version is None else version.lane.waiting
@@ -58,6 +62,7 @@ class Service:
 
     async def close(self) -> None:
         """Let go of models and threads."""
+        self._watching.cancel()
         await self.registry.close()
         await asyncio.get_running_loop().run_in_executor(None, self.thread.close)
         self.pool.shutdown(wait=False, cancel_futures=True)
