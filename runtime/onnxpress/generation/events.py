@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from onnxpress.generation.rules import Rule
 from onnxpress.generation.structured.constraints import Constraint
 
 FinishReason = Literal["stop", "length", "cancelled", "failed"]
@@ -52,11 +53,13 @@ class Hooks:
     `ended(row)`: makes what is told every new token of that row, and says whether its text is complete now; with beams
     it is made again and again, for whatever might come.
     `constraint(row)`: makes what says which tokens may come in that row; not with beams.
+    `rules`: apply after those that the settings ask for.
     """
 
     cancelled: Callable[[], bool] | None = None
     ended: Callable[[int], Callable[[int], bool]] | None = None
     constraint: Callable[[int], Constraint] | None = None
+    rules: Sequence[Rule] = ()
 
 
 NO_HOOKS = Hooks()

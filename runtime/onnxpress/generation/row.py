@@ -103,7 +103,7 @@ def rows_of(request: Request, limit: int | None) -> list[Row]:
         ids = np.empty(len(prompt) + min(most, FIRST_ROOM), np.int64)
         ids[: len(prompt)] = prompt
         constraint = hooks.constraint(number) if hooks.constraint else None
-        rules = rules_of(config, len(prompt), most, read, constraint)
+        rules = [*rules_of(config, len(prompt), most, read, constraint), *hooks.rules]
         ended = hooks.ended(number) if hooks.ended else None
         draw = draw_of(config, which)
         row = Row(
