@@ -28,6 +28,7 @@ from onnxpress import Artifact
 for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
     pytest.importorskip(needed)
 
+from onnxpress.serve.pulse import Pulse  # noqa: E402
 from onnxpress.serve.settings import ModelSettings  # noqa: E402
 from tests.fixtures.embedder import write_sparse_embedder  # noqa: E402
 from tests.fixtures.serving import RunningServer, blocked  # noqa: E402
@@ -222,7 +223,8 @@ def test_a_key_is_needed_everywhere_but_for_health(artifacts: dict[str, Path]) -
 # Load.
 
 
-def test_a_full_queue_says_when_to_ask_again(artifacts: dict[str, Path]) -> None:
+def test_a_full_queue_says_when_to_ask_again(artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pulse, "check", lambda self, most_s: None)
     with (
         RunningServer({"emb": artifacts["emb"]}, waiting_s=0.001, bulk_s=0.001) as running,
         ThreadPoolExecutor(40) as pool,
