@@ -29,7 +29,7 @@ _USUAL_MIX = "12:0.6,60:0.3,150:0.1"
 
 
 @dataclass(slots=True)
-class Outcome:
+class Tally:
     """What became of requests: milliseconds of each that was answered, and how many had each status."""
 
     milliseconds: list[float] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Connections:
             writer.close()
 
 
-async def ask(connections: Connections, path: str, body: bytes, due: float, outcome: Outcome) -> None:
+async def ask(connections: Connections, path: str, body: bytes, due: float, outcome: Tally) -> None:
     """Send a request when it is due, and note what became of it."""
     await asyncio.sleep(max(0.0, due - time.perf_counter()))
     try:
@@ -119,7 +119,7 @@ async def run(
         greedy: a body that another client sends, every how many seconds, and its key.
     """
     rng = np.random.default_rng(seed)
-    connections, outcome = Connections(url, key), Outcome()
+    connections, outcome = Connections(url, key), Tally()
     started = time.perf_counter() + 0.1
     due = started + np.cumsum(rng.exponential(1 / rate, max(1, round(rate * seconds))))
     chosen = rng.integers(len(bodies), size=len(due))
@@ -127,7 +127,7 @@ async def run(
         asyncio.create_task(ask(connections, path, bodies[which], float(when), outcome))
         for when, which in zip(due, chosen, strict=True)
     ]
-    others, dropped = Outcome(), []
+    others, dropped = Tally(), []
     if greedy is not None:
         body, every_s, greedy_key = greedy
         of_greedy = Connections(url, greedy_key)

@@ -70,8 +70,18 @@ def pool(hidden: Floats, attention: Mask, modes: Sequence[str], skip: int = 0) -
 
 
 def _weighted_sum(hidden: Floats, weights: Floats) -> Floats:
-    """Sum over the sequence as one matrix product per row: no (batch, sequence, dim) copy is made."""
-    return np.asarray(np.matmul(weights[:, None, :], hidden)[:, 0, :])
+    """Sum over the sequence as one matrix product per row: no (batch, sequence, dim) copy is made.
+
+    A row's product has its own tokens alone. Padding adds zeros, but the order in which a product is summed depends on
+    its length: with the padding a row's last bits would depend on its neighbours.
+    """
+    sums = np.zeros((len(hidden), hidden.shape[2]), np.result_type(hidden, weights))
+    for total, states, row in zip(sums, hidden, weights, strict=True):
+        tokens = np.flatnonzero(row)
+        if len(tokens):
+            places = slice(tokens[0], tokens[-1] + 1)
+            total[:] = np.matmul(row[None, places], states[places])[0]
+    return sums
 
 
 def _cls(hidden: Floats, weights: Floats, positions: Positions) -> Floats:

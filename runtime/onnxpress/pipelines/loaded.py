@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from onnxpress.errors import ArtifactError
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from onnxpress.layouts.artifact import Artifact
     from onnxpress.pipelines.task import Task
     from onnxpress.text.tokenizer import Tokenizer
+
+
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,19 @@ class LoadedModel:
         if self.tokenizer is None:
             raise ArtifactError(f"{self.artifact.folder}: no tokenizer, so {self.task.name} cannot run. Export again.")
         return self.tokenizer
+
+    def processor_settings(self, settings: Settings | None, noun: str) -> Settings:
+        """What the manifest says of how inputs become arrays.
+
+        Args:
+            noun: what the inputs are.
+
+        Raises:
+            ArtifactError: it says nothing.
+        """
+        if settings is None:
+            raise ArtifactError(
+                f"{self.artifact.folder}: it does not say how {noun} are read, so {self.task.name} cannot run. Export "
+                "again."
+            )
+        return settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxpress.errors import ArtifactError, InputError
+from onnxpress.errors import InputError
 from onnxpress.format.callers_files import as_input
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.pictures import PIXEL_MASK, ImageSettings
@@ -53,12 +53,7 @@ class PictureProcessor:
     """Pictures to samples: what `onnxpress.image.opening.open_picture` takes, as what the manifest's program makes."""
 
     def __init__(self, model: LoadedModel) -> None:
-        settings = model.artifact.manifest.processors.image
-        if settings is None:
-            raise ArtifactError(
-                f"{model.artifact.folder}: it does not say how pictures are read, so {model.task.name} cannot run. "
-                "Export again."
-            )
+        settings = model.processor_settings(model.artifact.manifest.processors.image, "pictures")
         self.settings = settings
         manifest, name = model.artifact.manifest, settings.input_names[0]
         taken = (tensor for graph in manifest.graphs.values() for tensor in graph.inputs)

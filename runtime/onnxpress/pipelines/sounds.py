@@ -10,7 +10,7 @@ import numpy as np
 from onnxpress.audio.limits import SoundLimits
 from onnxpress.audio.opening import open_sound
 from onnxpress.audio.transform import Floats, SoundTransform
-from onnxpress.errors import ArtifactError, InputError
+from onnxpress.errors import InputError
 from onnxpress.format.callers_files import as_input
 from onnxpress.format.sounds import SoundSettings, seconds_that_are_read
 from onnxpress.pipelines.collators import Stack
@@ -52,12 +52,7 @@ class SoundProcessor:
     """Sounds to samples: what `onnxpress.audio.opening.open_sound` takes, as what the manifest's program makes."""
 
     def __init__(self, model: LoadedModel) -> None:
-        settings = model.artifact.manifest.processors.audio
-        if settings is None:
-            raise ArtifactError(
-                f"{model.artifact.folder}: it does not say how sounds are read, so {model.task.name} cannot run. "
-                "Export again."
-            )
+        settings = model.processor_settings(model.artifact.manifest.processors.audio, "sounds")
         self.settings = settings
         self.collator = sound_collator(settings, padding=model.artifact.manifest.padding)
         self._transform = SoundTransform(settings)
