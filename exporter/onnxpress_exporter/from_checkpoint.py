@@ -45,8 +45,7 @@ from onnxpress_exporter.quantize.settings import Say, Settings
 from onnxpress_exporter.reference import TorchReference, TorchWriter
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.tasks.evaluation import evaluation_of
-from onnxpress_exporter.tasks.heads import row_for
-from onnxpress_exporter.tasks.loading import load_model
+from onnxpress_exporter.tasks.loading import load_model, suited_row
 from onnxpress_exporter.tasks.row import ExportTask
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.generation import write_generation_config
@@ -86,7 +85,7 @@ def plan_from_checkpoint(
         ExportError: the checkpoint cannot be exported; the subclass says why.
     """
     say("load")
-    row = row_for(task, checkpoint.architecture)
+    row = suited_row(task, checkpoint)
     arguments = row.load_arguments(checkpoint)
     model = load_model(checkpoint, task)
     row = row.of(model)

@@ -44,9 +44,9 @@ def top_k(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
 
 
 def normalize(x: Floats) -> Floats:
-    """Each row of `x` (batch, dim) divided by its Euclidean norm, floored at 1e-12 as torch does."""
-    norms = np.sqrt(np.einsum("ij,ij->i", x, x))
-    return np.asarray(x / np.maximum(norms, 1e-12)[:, None], dtype=np.float32)
+    """Each row of `x` (..., dim) divided by its Euclidean norm, floored at 1e-12 as torch does."""
+    norms = np.sqrt(np.einsum("...j,...j->...", x, x))
+    return np.asarray(x / np.maximum(norms, 1e-12)[..., None], dtype=np.float32)
 
 
 def pool(hidden: Floats, attention: Mask, modes: Sequence[str], skip: int = 0) -> Floats:

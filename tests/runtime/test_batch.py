@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxpress.cli.bulk.journal import Parts
+from onnxpress.cli.bulk.journal import RunParts
 from onnxpress.cli.main import program
 from onnxpress.errors import InputError
 
@@ -115,7 +115,7 @@ def test_parquet_keeps_types_and_has_vectors(embedder: Path, tmp_path: Path) -> 
 def test_a_bad_row_ends_the_run_or_is_recorded(classifier: Path, tmp_path: Path) -> None:
     source, out = _write_csv(tmp_path / "in.csv", ["good", "bad", LONG, "good"]), tmp_path / "out.jsonl"
     _refused(f"{source}, row 3: The text has 42 tokens", source, out, "--model", classifier, "--part-rows", 2)
-    assert not out.exists() and Parts(out).has(0) and not Parts(out).has(1)
+    assert not out.exists() and RunParts(out).has(0) and not RunParts(out).has(1)
     said = _done(source, out, "--model", classifier, "--part-rows", 2, "--on-error", "record").stderr
     assert "row 3" in said and "4 rows; 1 of them could not be answered" in said
     good, bad, long, last = _lines(out)
@@ -172,7 +172,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(classifier: Path, whole: tuple[P
     for count, when, done in ((4, "before", 2), (2, "after", 4), (2, "before", 5)):  # the journal, parts, the answers
         ended = subprocess.run([sys.executable, "-c", _KILLED, str(count), when, *arguments], capture_output=True)
         assert ended.returncode == -9, ended.stderr.decode()
-        assert sum(Parts(out).has(number) for number in range(5)) == done
+        assert sum(RunParts(out).has(number) for number in range(5)) == done
         assert not out.exists()
     _done(*arguments[1:])
     assert out.read_bytes() == expected

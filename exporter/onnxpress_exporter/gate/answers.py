@@ -156,11 +156,13 @@ class AnswersGate:
         return replace(together(qualities), reference=self._reference.name)
 
     def _verify_head(self, precision: str, name: str, info: GraphInfo, session: Runs) -> None:
-        """A head takes vectors, not tokens: compare it on fixed pseudo-random ones, batch 1 and 5."""
+        """A head takes vectors, not tokens: compare it on fixed pseudo-random ones, batch 1 and 5, and of texts with
+        several vectors each, 3."""
         (vector_input,), (output,) = info.inputs, info.outputs
         generator = np.random.default_rng(0)
         for batch in (1, 5):
-            vectors = generator.standard_normal((batch, int(vector_input.axes[-1])), dtype=np.float32)
+            sizes = [axis if isinstance(axis, int) else 3 for axis in vector_input.axes[1:]]
+            vectors = generator.standard_normal((batch, *sizes), dtype=np.float32)
             expected = self._reference.run({vector_input.name: vectors}, name)[output.name]
             obtained = session.run({vector_input.name: vectors}, name)[output.name]
             error = float(abs(obtained - expected).max() / max(float(expected.max() - expected.min()), 1e-6))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.pipelines.vector_kinds import max_similarity
+
 Answers = Sequence[Any]
 
 #: Nearest texts that are compared.
@@ -47,11 +49,22 @@ def compare_vectors(reference: Answers, answers: Answers) -> Figures:
 
 
 def compare_embeddings(reference: Answers, answers: Answers) -> Figures:
-    """One vector per text, and which texts are each one's nearest."""
+    """The vector or the vectors of each text, and which texts are each one's nearest."""
     figures = compare_vectors(reference, answers)
-    if len(reference) > 2 * NEIGHBOURS:
-        figures["neighbour overlap"] = neighbour_overlap(np.asarray(reference), np.asarray(answers))
-    return figures
+    if len(reference) <= 2 * NEIGHBOURS:
+        return figures
+    if np.ndim(reference[0]) > 1:
+        near = [_nearest_sets(side) for side in (reference, answers)]
+        overlaps = [len(set(a) & set(b)) / NEIGHBOURS for a, b in zip(*near, strict=True)]
+        return figures | {"neighbour overlap": float(np.mean(overlaps))}
+    return figures | {"neighbour overlap": neighbour_overlap(np.asarray(reference), np.asarray(answers))}
+
+
+def _nearest_sets(texts: Answers) -> NDArray[np.int64]:
+    """Of each text, those that answer it best by its vectors of tokens, each float (tokens, dimensions)."""
+    similar = max_similarity(texts, texts, mean=False)
+    np.fill_diagonal(similar, -np.inf)
+    return _best(similar, NEIGHBOURS)
 
 
 def neighbour_overlap(reference: NDArray[Any], vectors: NDArray[Any], count: int = NEIGHBOURS) -> float:

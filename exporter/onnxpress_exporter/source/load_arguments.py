@@ -54,10 +54,14 @@ _FIELDS = frozenset(
     }
 )
 
+#: What a Transformer module does, as transformer_task names it.
+GIVES_STATES, FILLS_MASKS = "feature-extraction", "fill-mask"
+
 #: transformer_task -> what its modality "text" has to return, and under which name.
 _OUTPUTS: Mapping[str, tuple[str, str]] = {
-    "feature-extraction": ("last_hidden_state", "token_embeddings"),
+    GIVES_STATES: ("last_hidden_state", "token_embeddings"),
     "sequence-classification": ("logits", "scores"),
+    FILLS_MASKS: ("logits", "token_embeddings"),
 }
 
 #: Arguments of the tokenizer's calls -> the values that change no answer.
@@ -88,17 +92,33 @@ class LoadArguments:
     bounded: bool = False
 
 
-def read_load_arguments(folder: Path, task: str) -> LoadArguments:
-    """What the Transformer module in `folder` passes on to transformers. `task`: a transformer_task.
+def transformer_settings(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The Transformer module's file, or where it would be, and what it says."""
+    path = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), folder / FILE_NAMES[0])
+    return path, read_json(path) if path.is_file() else {}
+
+
+def read_load_arguments(
+    folder: Path, task: str, *, usual: str = GIVES_STATES, multi_vector: bool = False
+) -> LoadArguments:
+    """What the Transformer module in `folder` passes on to transformers.
+
+    Args:
+        task: a transformer_task; `usual`: the one of a file that names none.
+        multi_vector: whether lengths of queries and documents are read elsewhere, and not refused.
 
     Raises:
         UnsupportedCheckpoint: it says something that this version does not understand or cannot do; the message names
             the field.
     """
-    path = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), folder / FILE_NAMES[0])
-    settings = read_json(path) if path.is_file() else {}
+    path, settings = transformer_settings(folder)
     check_fields(settings, _FIELDS, path)
-    _check_task(settings, task, path)
+    for name in () if multi_vector else _MULTI_VECTOR:
+        if settings.get(name) is not None:
+            raise UnsupportedCheckpoint(
+                f"{path}: {name} is of multi-vector models, and this is a model of another kind."
+            )
+    _check_task(settings, task, usual, path)
     arguments = {name: _arguments(settings, name, old, path) for name, old in _ARGUMENTS.items()}
     check_fields(arguments["model_kwargs"], _OF_THE_COMPUTATION, f"{path}: model_kwargs")
     tokenizer = arguments["processor_kwargs"]
@@ -117,11 +137,8 @@ def _arguments(settings: Mapping[str, Any], name: str, old: str, path: Path) -> 
     return {key: value for key, value in arguments.items() if key not in _OF_THE_CALLER}
 
 
-def _check_task(settings: Mapping[str, Any], task: str, path: Path) -> None:
-    for name in _MULTI_VECTOR:
-        if settings.get(name) is not None:
-            raise UnsupportedCheckpoint(f"{path}: {name} (multi-vector models) is not supported.")
-    does = settings.get("transformer_task", "feature-extraction")
+def _check_task(settings: Mapping[str, Any], task: str, usual: str, path: Path) -> None:
+    does = settings.get("transformer_task", usual)
     if does != task:
         raise UnsupportedCheckpoint(f"{path}: its Transformer does {does}, not {task}.")
     if "modality_config" not in settings:

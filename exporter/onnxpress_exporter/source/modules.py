@@ -13,6 +13,12 @@ from onnxpress_exporter.source.fields import check_fields
 #: The library whose modules are known by the names of their classes.
 _PACKAGE = "sentence_transformers"
 
+#: What runs the transformer; the second is an older name of one that fills masks.
+TRANSFORMERS = ("Transformer", "MLMTransformer")
+
+#: Modules of other packages that the library reads as its own.
+_ALIASES = {"pylate.models.Dense.Dense": "sentence_transformers.base.modules.dense.Dense"}
+
 #: `kwargs`: names of arguments that a call may pass on to the module; without them it does what it always does.
 _FIELDS = ("idx", "kwargs", "name", "path", "type")
 
@@ -55,7 +61,7 @@ def sentence_modules(folder: Path) -> tuple[SentenceModule, ...]:
     for _, relative in modules:
         if not (root / relative).resolve().is_relative_to(root):
             raise UnsupportedCheckpoint(f"{path} names a folder outside its own: {relative!r}.")
-    return tuple(SentenceModule(kind, folder / relative) for kind, relative in modules)
+    return tuple(SentenceModule(_ALIASES.get(kind, kind), folder / relative) for kind, relative in modules)
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -63,7 +69,7 @@ def transformer_folder(folder: Path) -> Path:
     modules = sentence_modules(folder)
     if not modules or ((folder / "config.json").is_file() and modules[0].folder == folder):
         return folder
-    if modules[0].kind != "Transformer":
+    if modules[0].kind not in TRANSFORMERS:
         raise UnsupportedCheckpoint(
             f"{folder / 'modules.json'} begins with {modules[0].kind}; only Transformer is supported."
         )

@@ -26,6 +26,8 @@ _COMMON_FIELDS = ("__version__", "default_prompt_name", "model_type", "prompts",
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "SentenceTransformer": ("similarity_fn_name", "truncate_dim"),
     "CrossEncoder": ("activation_fn", "keep_in_fp32_modules"),
+    "SparseEncoder": ("similarity_fn_name", "max_active_dims"),
+    "MultiVectorEncoder": ("similarity_fn_name",),
 }
 
 #: Which vector a module reads and writes.
@@ -35,6 +37,9 @@ _LAYER_FIELDS: Mapping[str, tuple[str, ...]] = {
     "LayerNorm": ("dimension",),
 }
 _IDENTITY_MODULES = ("Dropout",)
+
+#: What the library calls the vector of a text.
+SENTENCE = "sentence_embedding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +213,10 @@ def _after_pooling(folder: Path, modules: tuple[SentenceModule, ...], width: int
         if module.kind in _IDENTITY_MODULES:
             continue
         if module.kind == "Normalize":
-            _check_names(module, _normalize_fields(folder, module))
+            check_names(module, normalize_fields(folder, module))
             normalize = True
         elif module.kind in LAYERS and not normalize:
-            layer = _head_layer(module, width)
+            layer = head_layer(module, width)
             layers.append(layer)
             width = layer.out_features
         elif module.kind in LAYERS:
@@ -221,7 +226,7 @@ def _after_pooling(folder: Path, modules: tuple[SentenceModule, ...], width: int
     return tuple(layers), normalize
 
 
-def _normalize_fields(folder: Path, module: SentenceModule) -> dict[str, Any]:
+def normalize_fields(folder: Path, module: SentenceModule) -> dict[str, Any]:
     """The fields of a Normalize module, which may have no folder of its own: config.json is the transformer's then."""
     path = module.folder / "config.json"
     fields = read_json(path) if path.is_file() else {}
@@ -230,17 +235,27 @@ def _normalize_fields(folder: Path, module: SentenceModule) -> dict[str, Any]:
     return fields
 
 
-def _check_names(module: SentenceModule, config: Mapping[str, Any]) -> None:
+def check_names(
+    module: SentenceModule, config: Mapping[str, Any], names: tuple[str | None, ...] = (None, SENTENCE)
+) -> None:
+    """Refuse a module that works on other vectors than those that are called so."""
     for key in _NAMES:
-        if config.get(key) not in (None, "sentence_embedding"):
-            raise UnsupportedCheckpoint(f"{module.folder}: {module.kind} works on {config[key]}, not on the embedding.")
+        if config.get(key) not in names:
+            raise UnsupportedCheckpoint(
+                f"{module.folder}: {module.kind} works on {config.get(key)}, not on {names[-1]}."
+            )
 
 
-def _head_layer(module: SentenceModule, width: int) -> HeadLayer:
+def head_layer(module: SentenceModule, width: int, names: tuple[str | None, ...] = (None, SENTENCE)) -> HeadLayer:
+    """A layer that takes vectors of `width`. `names`: what the vectors that it works on may be called.
+
+    Raises:
+        UnsupportedCheckpoint: it works on others, or is not understood.
+    """
     path = module.folder / "config.json"
     config = read_json(path)
     check_fields(config, _LAYER_FIELDS[module.kind], path)
-    _check_names(module, config)
+    check_names(module, config, names)
     try:
         if module.kind == "Dense":
             in_features, out_features = int(config["in_features"]), int(config["out_features"])

@@ -62,6 +62,12 @@ def _check_task(checkpoint: Checkpoint, task: ExportTask) -> None:
         )
 
 
+def suited_row(task: str, checkpoint: Checkpoint) -> ExportTask:
+    """The row of a task for the head of a checkpoint, as the files of the library that saved it want it."""
+    row = row_for(task, checkpoint.architecture)
+    return row.suited(checkpoint) or row
+
+
 def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     """The model for `task` in float32, in eval mode, with every weight of its head.
 
@@ -72,7 +78,7 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     import torch
     import transformers
 
-    row = row_for(task, checkpoint.architecture)
+    row = suited_row(task, checkpoint)
     _check_task(checkpoint, row)
     loader = getattr(transformers, auto_class(row, checkpoint.model_type))
     config = load_config(checkpoint, row.load_arguments(checkpoint))

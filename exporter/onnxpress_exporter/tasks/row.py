@@ -109,6 +109,8 @@ class ExportTask:
         compare_whole: the artifact's answers with those of the library that saved the checkpoint, where that is not
             transformers; takes the checkpoint, the artifact, its session and tokenizer, and says what it compared.
         graphs_after: what the answers of "model" go through.
+        suited: the row for a checkpoint, where files of the library that saved it say that its answers are made in
+            another way than the task's usual one; None: this one.
         answers_tokens: whether its answers are tokens of the checkpoint's tokenizer, whatever its inputs are.
         kinds: rows of the same task for models with other heads, or that take sounds.
         files_of_library: writes what the library that saved the checkpoint looks for beside the graphs, where that is
@@ -139,6 +141,7 @@ class ExportTask:
     by_rows: Callable[[Any], Any] = lambda model: model
     compare_whole: Callable[[Checkpoint, Any, Any, Any], str] = lambda checkpoint, artifact, session, tokenizer: ""
     graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
+    suited: Callable[[Checkpoint], ExportTask | None] = lambda checkpoint: None
     files_of_library: Callable[[Checkpoint, Any, Path, bool], None] = lambda checkpoint, model, folder, pickled: None
     answers_tokens: bool = False
     kinds: tuple[ExportTask, ...] = ()

@@ -5,14 +5,15 @@ Pooling and normalization are not here: the runtime does both in numpy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from onnxpress.format.manifest import TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.graphs.spec import GraphSpec, Traceable
-from onnxpress_exporter.source.sentence_transformers import HeadLayer, SentenceSettings
+from onnxpress_exporter.source.sentence_transformers import HeadLayer
 from onnxpress_exporter.source.weights import SAFETENSORS, check_weights
 
 if TYPE_CHECKING:
@@ -22,40 +23,53 @@ _POOLED = "pooled"  # a graph whose input and output share a name is not valid O
 _NAME = "sentence_embedding"
 
 
-def traceable_head(settings: SentenceSettings, *, allow_pickled_weights: bool = False) -> tuple[Traceable, ...]:
-    """The layers after pooling, ready to be traced; nothing where there are none.
+class WithLayers(Protocol):
+    """What says which layers there are."""
+
+    @property
+    def dense(self) -> tuple[HeadLayer, ...]:
+        """The layers, in order."""
+
+
+def traceable_head(
+    settings: WithLayers, *, allow_pickled_weights: bool = False, tokens: bool = False
+) -> tuple[Traceable, ...]:
+    """The layers after pooling, ready to be traced; nothing where there are none. `tokens`: they are of the vectors of
+    tokens, which are not pooled.
 
     Raises:
         UnsupportedCheckpoint: as `load_sentence_head`.
     """
-    spec = sentence_head_spec(settings)
+    spec = sentence_head_spec(settings, tokens=tokens)
     if spec is None:
         return ()
     module = load_sentence_head(settings, allow_pickled_weights=allow_pickled_weights)
-    return (Traceable(spec, module, head_example_inputs(settings)),)
+    return (Traceable(spec, module, head_example_inputs(settings, tokens=tokens)),)
 
 
-def sentence_head_spec(settings: SentenceSettings) -> GraphSpec | None:
-    """The graph named "head": float32 (batch, in) -> float32 (batch, out); None without layers."""
+def sentence_head_spec(settings: WithLayers, *, tokens: bool = False) -> GraphSpec | None:
+    """The graph named "head": float32 (batch, in) -> float32 (batch, out), of tokens (batch, sequence, in) -> (batch,
+    sequence, out); None without layers."""
     if not settings.dense:
         return None
+    axes = ("batch", "sequence") if tokens else ("batch",)
     return GraphSpec(
         name="head",
-        inputs=(TensorInfo(_POOLED, "float32", ("batch", settings.dense[0].in_features)),),
-        outputs=(TensorInfo(_NAME, "float32", ("batch", settings.dense[-1].out_features)),),
+        inputs=(TensorInfo(_POOLED, "float32", (*axes, settings.dense[0].in_features)),),
+        outputs=(TensorInfo(_NAME, "float32", (*axes, settings.dense[-1].out_features)),),
         role="head",
     )
 
 
-def head_example_inputs(settings: SentenceSettings) -> dict[str, torch.Tensor]:
-    """Inputs to trace the head with: float32 (3, in_features), the same at each call."""
+def head_example_inputs(settings: WithLayers, *, tokens: bool = False) -> dict[str, torch.Tensor]:
+    """Inputs to trace the head with: float32 (3, in_features), of tokens (3, 5, in_features), the same at each call."""
     import torch
 
-    width = settings.dense[0].in_features
-    return {_POOLED: torch.linspace(-1, 1, 3 * width, dtype=torch.float32).reshape(3, width)}
+    shape = (3, 5, settings.dense[0].in_features) if tokens else (3, settings.dense[0].in_features)
+    return {_POOLED: torch.linspace(-1, 1, math.prod(shape), dtype=torch.float32).reshape(shape)}
 
 
-def load_sentence_head(settings: SentenceSettings, *, allow_pickled_weights: bool = False) -> torch.nn.Module:
+def load_sentence_head(settings: WithLayers, *, allow_pickled_weights: bool = False) -> torch.nn.Module:
     """The layers after pooling as one module in float32 and eval mode.
 
     Raises:

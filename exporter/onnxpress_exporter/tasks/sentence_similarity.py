@@ -1,4 +1,4 @@
-"""sentence-similarity: one vector for a text, as sentence-transformers makes it."""
+"""sentence-similarity: vectors of a text, as sentence-transformers makes them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,34 @@ from onnxpress_exporter.judging.figures import batch_distance, compare_embedding
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.metrics import SIMILARITY, Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.multi_vectors import KINDS as MULTI_VECTOR
 from onnxpress_exporter.source.sentence_transformers import (
     SentenceSettings,
     read_sentence_settings,
     saved_model_type,
     sentence_load_arguments,
 )
+from onnxpress_exporter.source.sparse_encoders import KIND as SPARSE
 from onnxpress_exporter.tasks.feature_extraction import BARE
+from onnxpress_exporter.tasks.multi_vectors import multi_vector_row
 from onnxpress_exporter.tasks.outputs import hidden_size, hidden_states
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
 from onnxpress_exporter.tasks.sentence_files import write_embedder
 from onnxpress_exporter.tasks.sentence_head import traceable_head
+from onnxpress_exporter.tasks.sparse_vectors import sparse_row
 from onnxpress_exporter.tasks.whole import compare_with_library, our_vectors, their_vectors
 
 
 def _claims(checkpoint: Checkpoint) -> bool:
     return saved_model_type(checkpoint.folder) not in (None, "CrossEncoder")
+
+
+def _suited(checkpoint: Checkpoint) -> ExportTask | None:
+    """Of a checkpoint whose vectors are not one dense vector of a text."""
+    kind = saved_model_type(checkpoint.folder)
+    if kind == SPARSE:
+        return sparse_row(SENTENCE_SIMILARITY, checkpoint)
+    return multi_vector_row(SENTENCE_SIMILARITY, checkpoint) if kind in MULTI_VECTOR else None
 
 
 def _settings(checkpoint: Checkpoint, model: Any) -> SentenceSettings:
@@ -86,5 +98,7 @@ SENTENCE_SIMILARITY = ExportTask(
     load_arguments=lambda checkpoint: sentence_load_arguments(checkpoint.folder),
     compare_whole=compare_with_library("SentenceTransformer", their_vectors, our_vectors),
     graphs_after=_graphs_after,
+    suited=_suited,
+    options={"sparse": False},
     files_of_library=write_embedder,
 )

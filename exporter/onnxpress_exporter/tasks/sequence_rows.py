@@ -51,7 +51,7 @@ def _reads_last_end(model: Any) -> Any:
     The class wants as many ends in every row; singles and pairs have two and three.
     """
 
-    class LastEnd(_rows_of(model)):  # type: ignore[misc]
+    class LastEnd(rows_of(model)):  # type: ignore[misc]
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
             decoded = {"decoder_input_ids": model._shift_right(input_ids)} if hasattr(model, "_shift_right") else {}
             states = model.base_model(input_ids, attention_mask=attention_mask, use_cache=False, **decoded)[0]
@@ -64,7 +64,7 @@ def _reads_last_end(model: Any) -> Any:
 def _reads_last_token(model: Any, scores: Any) -> Any:
     """Decoders whose config names no padding: of each row, the state of its last token that the mask has."""
 
-    class LastToken(_rows_of(model)):  # type: ignore[misc]
+    class LastToken(rows_of(model)):  # type: ignore[misc]
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
             states = model.base_model(input_ids, attention_mask=attention_mask)[0]
             return {"logits": scores(_states_at(states, _last(attention_mask)))}
@@ -80,7 +80,7 @@ def ask_any_row(model: Any) -> Any:
     if not counts_separators(model):
         return model
 
-    class FirstSeparator(_rows_of(model)):  # type: ignore[misc]
+    class FirstSeparator(rows_of(model)):  # type: ignore[misc]
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
             questions, _ = beside_first_separator(model, input_ids)
             return model(input_ids, attention_mask=attention_mask, global_attention_mask=questions)
@@ -103,7 +103,8 @@ def beside_first_separator(model: Any, input_ids: torch.Tensor) -> tuple[torch.T
     return (places < ends).long(), (places > ends + 1).long()
 
 
-def _rows_of(model: Any) -> Any:
+def rows_of(model: Any) -> Any:
+    """The base class of a module around a model, which it has as `checkpoint`, traced as the model would be."""
     import torch
 
     class Rows(torch.nn.Module):

@@ -47,6 +47,36 @@ def _prompts(pipe: Any) -> list[dict[str, str]]:
     return [{}, *({"prompt_name": name} for name in list(pipe.embedding.prompts)[:2])]
 
 
+def their_sparse_vectors(theirs: Any, pipe: Any) -> NDArray[Any]:
+    """As `their_vectors`, of sparse ones, with all their numbers."""
+    asked = [(sample.text, option) for option in _prompts(pipe) for sample in SINGLES]
+    return np.stack(
+        [
+            theirs.encode([text], show_progress_bar=False, convert_to_sparse_tensor=False, **option)[0].numpy()
+            for text, option in asked
+        ]
+    )
+
+
+def our_sparse_vectors(pipe: Any) -> NDArray[Any]:
+    """The same of a pipeline."""
+    return np.stack([pipe(sample.text, sparse=False, **option) for option in _prompts(pipe) for sample in SINGLES])
+
+
+def their_token_vectors(theirs: Any, pipe: Any) -> NDArray[Any]:
+    """The vectors of all tokens of single texts, as queries and as documents, one after the other."""
+    asked = (theirs.encode_query, theirs.encode_document)
+    return np.concatenate(
+        [encode([sample.text], show_progress_bar=False)[0].numpy() for encode in asked for sample in SINGLES]
+    )
+
+
+def our_token_vectors(pipe: Any) -> NDArray[Any]:
+    """The same of a pipeline."""
+    return np.concatenate([encode(sample.text) for encode in (pipe.encode_query, pipe.encode_document)
+                           for sample in SINGLES])  # fmt: skip
+
+
 def their_scores(theirs: Any, pipe: Any) -> NDArray[Any]:
     """Scores of pairs."""
     pairs = [(sample.text, sample.pair or "") for sample in PAIRS]

@@ -70,14 +70,14 @@ def batch(
 ) -> None:
     """Answer every row of IN (.parquet, .csv, .tsv, .jsonl, .txt, or a folder) in OUT (.parquet, .csv, .jsonl)."""
     from onnxpress.cli.bulk.forms import Columns, form_of
-    from onnxpress.cli.bulk.journal import Parts, told_if_disk_fails
+    from onnxpress.cli.bulk.journal import RunParts, told_if_disk_fails
     from onnxpress.cli.bulk.sources import open_source
-    from onnxpress.cli.bulk.working import Job, answer, answer_in_processes, cut
+    from onnxpress.cli.bulk.working import BatchJob, answer, answer_in_processes, cut
     from onnxpress.engine.threads import default_threads
     from onnxpress.errors import InputError
     from onnxpress.pipelines import TASKS, pipeline
 
-    form, options, parts = form_of(out), call_arguments(settings), Parts(out)
+    form, options, parts = form_of(out), call_arguments(settings), RunParts(out)
     if threads is None and workers > 1:
         threads = max(1, default_threads() // workers)
     opened = {"precision": precision, "device": device, "revision": revision, "threads": threads, "lock": lock, **said}
@@ -101,7 +101,7 @@ def batch(
             "part-rows": size,
         }
         snapshot = pipe.artifact.snapshot
-        job = Job(
+        job = BatchJob(
             pipe.task, model,
             {**opened, "precision": pipe.precision, "revision": revision if snapshot is None else snapshot.commit},
             options, on_error == "record", parts, Columns.beside(survey.columns, survey.schema),

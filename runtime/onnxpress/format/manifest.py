@@ -101,11 +101,33 @@ class FileInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """Of a model with a vector for each token, how queries and documents are read, and which of their tokens count.
+
+    `query_length` and `document_length`: the most tokens; None: the model's limit. `expansion_id`: the token that fills
+    queries up to `expansion_length`, cut there if they are longer and it is `expansion_fixed`; None: none does. With
+    `attends_to_expansion` false, others do not see it. `skipped_ids`: tokens that do not count in texts of the roles
+    `skipped_in`.
+    """
+
+    query_length: int | None = None
+    document_length: int | None = None
+    expansion_id: int | None = None
+    expansion_length: int = 0
+    expansion_fixed: bool = True
+    attends_to_expansion: bool = False
+    skipped_ids: tuple[int, ...] = ()
+    skipped_in: tuple[str, ...] = ("document",)
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddingSettings:
     """How a sentence embedding is made from `last_hidden_state`, as the sentence-transformers files say.
 
     `pooling` holds one or more of cls, mean, max, mean_sqrt_len_tokens, weightedmean, lasttoken, concatenated in
-    this order. With `include_prompt` false the prompt's tokens take part in attention but not in pooling.
+    this order; empty where the graph pools. With `include_prompt` false the prompt's tokens take part in attention but
+    not in pooling. `kind`: one vector of a text; one with a number for each token of the vocabulary, few of which are
+    not 0 ("sparse"); or a vector for each token of the text, which `tokens` is about.
     """
 
     pooling: tuple[str, ...]
@@ -118,6 +140,8 @@ class EmbeddingSettings:
     do_lower_case: bool = False
     similarity: str = "cosine"
     truncate_dimensions: int | None = None
+    kind: Literal["dense", "sparse", "tokens"] = "dense"
+    tokens: TokenVectors | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,6 +351,10 @@ OF_VECTORS: Table = table(
         _is_one_of("sentence_embedding"),
     ),
     Argument("similarity_fn_name", SENTENCES, "pipe.similarity is the checkpoint's; compare the vectors yourself."),
+    Argument("task", SENTENCES, "as role=.", _is_one_of(None), lambda value: {"role": value}),
+    Argument(
+        "convert_to_sparse_tensor", SENTENCES, "as sparse=.", _is_one_of(None), lambda value: {"sparse": bool(value)}
+    ),
 )
 
 #: CrossEncoder: predict, rank, and its constructor.

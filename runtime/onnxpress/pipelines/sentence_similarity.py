@@ -1,4 +1,4 @@
-"""sentence-similarity: one vector for a text, as the checkpoint's sentence-transformers files say.
+"""sentence-similarity: the vector, or the vectors, of a text, as the checkpoint's sentence-transformers files say.
 
 Prompt, tokens, encoder, pooling, the layers after it (a graph of its own), the checkpoint's normalization, cut to
 `dimensions`, normalization where a call asks for it: in this order. All but the encoder and the layers after it is done
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onnxpress.errors import InputError, InvalidManifest, UnsupportedFormat
 from onnxpress.format.manifest import EmbeddingSettings
-from onnxpress.math import SIMILARITIES, normalize, pool
+from onnxpress.math import normalize, pool
 from onnxpress.pipelines.arguments import translate
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
@@ -26,10 +26,12 @@ from onnxpress.pipelines.known_names import OF_EMBEDDERS
 from onnxpress.pipelines.packing import packed
 from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
 from onnxpress.pipelines.text_processor import TextProcessor
+from onnxpress.pipelines.token_roles import DOCUMENT, QUERY, ROLES, as_role, longest
+from onnxpress.pipelines.vector_kinds import KINDS, compare, sparse_of, strongest
 from onnxpress.samples import Batch, Sample
 
 #: Prompt names that sentence-transformers knows for every checkpoint; without a prompt of its own they add nothing.
-_COMMON_PROMPTS = ("query", "document")
+_COMMON_PROMPTS = ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,24 @@ class SentenceSimilarityOptions:
     `normalize`: vectors of length 1; None: as the checkpoint does. `dimensions`: keep only the first so many, for
     models trained for that (Matryoshka); None: as the checkpoint says. A vector that the checkpoint normalizes is cut
     afterwards, as sentence-transformers does, so that it is shorter than 1; `normalize=True` makes it 1 again.
+
+    Of models that read them differently, `role`: "query" or "document", as `encode_query` and `encode_document` say;
+    None: as the library's `encode`, a document of any length. Of sparse vectors, `max_active_dims`: only so many, the
+    largest; `sparse`: False gives all numbers.
     """
 
     prompt: str | None = None
     prompt_name: str | None = None
     normalize: bool | None = None
     dimensions: int | None = None
+    role: str | None = None
+    max_active_dims: int | None = None
+    sparse: bool | None = None
 
     def __post_init__(self) -> None:
         check_texts(prompt=self.prompt, prompt_name=self.prompt_name)
+        if self.role not in (None, *ROLES):
+            raise InputError(f"role is {self.role!r}; it must be one of {', '.join(ROLES)}, or None.")
 
 
 class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
@@ -89,12 +100,13 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
             )
         return settings
 
-    def similarity(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
-        """Compare vectors by the checkpoint's measure: cosine, dot product, or a distance times -1.
+    def similarity(self, a: Any, b: Any) -> NDArray[np.float32]:
+        """Compare vectors by the checkpoint's measure: cosine, dot product, a distance times -1, or of vectors of
+        tokens the sum over those of `a` of the largest product with one of those of `b`.
 
         Args:
-            a: float32 (n, dimensions) or (dimensions,).
-            b: float32 (m, dimensions) or (dimensions,).
+            a: float32 (n, dimensions) or (dimensions,); or a result, or several, of another kind.
+            b: float32 (m, dimensions) or (dimensions,); or as `a`.
 
         Returns:
             float32 (n, m), larger for more similar texts.
@@ -102,19 +114,13 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         Raises:
             InputError: not vectors of one size.
         """
-        try:
-            first, second = (np.atleast_2d(np.asarray(side, dtype=np.float32)) for side in (a, b))
-        except (TypeError, ValueError):
-            raise InputError(
-                f"similarity compares vectors, not {a!r:.40} and {b!r:.40}: the pipeline makes them of texts."
-            ) from None
-        if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
-            raise InputError(f"Expected vectors of one size, got arrays of shape {np.shape(a)} and {np.shape(b)}.")
-        return SIMILARITIES[self.embedding.similarity](first, second)
+        return compare(KINDS[self.embedding.kind], a, b, self.embedding)
 
-    def similarity_pairwise(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
+    def similarity_pairwise(self, a: Any, b: Any) -> NDArray[np.float32]:
         """Compare the vectors at the same place of two arrays (n, dimensions): float32 (n)."""
-        firsts, seconds = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
+        firsts, seconds = a, b
+        if self.embedding.kind == "dense":
+            firsts, seconds = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
         if len(firsts) != len(seconds):
             raise InputError(f"Expected as many vectors on both sides, got {len(firsts)} and {len(seconds)}.")
         pairs = zip(firsts, seconds, strict=True)
@@ -128,8 +134,9 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         *,
         precision: str = "float32",
         **arguments: Any,
-    ) -> NDArray[Any]:
-        """sentence-transformers' name of a call: float32 (dimensions) of a text, (n, dimensions) of texts.
+    ) -> Any:
+        """sentence-transformers' name of a call: float32 (dimensions) of a text, (n, dimensions) of texts; of sparse
+        vectors and of vectors of tokens, a list of what a text gives.
 
         Takes SentenceTransformer's arguments, which mean those of a call. `precision`: "binary" and "ubinary" pack a
         vector to a bit for each number.
@@ -139,15 +146,42 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
             options |= {"prompt_name": prompt_name, "prompt": prompt}
         at_once = isinstance(inputs, (str, Mapping)) or not isinstance(inputs, Iterable)
         vectors: Any = self(inputs if at_once else list(inputs), **options)
+        if self.embedding.kind != "dense" and precision == "float32":
+            return vectors
         return packed(vectors, precision)
 
-    def encode_query(self, inputs: Any, **arguments: Any) -> NDArray[Any]:
-        """`encode` with the checkpoint's prompt for queries, unless another is given."""
-        return self.encode(inputs, **self._prompted(("query",), arguments))
+    def score(self, query: str, documents: Sequence[str], **options: Any) -> list[float]:
+        """How well each document answers a query: `similarity` of what `encode_query` and `encode_document` give."""
+        if not documents:
+            return []
+        asked, read = self.encode_query([query], **options), self.encode_document(list(documents), **options)
+        scores: list[float] = self.similarity(asked, read)[0].tolist()
+        return scores
 
-    def encode_document(self, inputs: Any, **arguments: Any) -> NDArray[Any]:
+    def decode(self, vectors: Any, top_k: int | None = None) -> Any:
+        """sentence-transformers' names of a sparse vector's numbers: [(token, weight), ...], the largest first; of
+        several vectors, a list of such.
+
+        Raises:
+            InputError: the model makes no sparse vectors.
+        """
+        if self.embedding.kind != "sparse":
+            raise InputError("decode names the tokens of sparse vectors, and this model makes none.")
+        if not isinstance(vectors, Mapping):
+            if getattr(vectors, "ndim", None) != 1:
+                return [self.decode(vector, top_k) for vector in vectors]
+            vectors = sparse_of(vectors)
+        token = self.processor.tokenizer.token
+        return [(token(index), weight) for index, weight in strongest(vectors, top_k)]
+
+    def encode_query(self, inputs: Any, **arguments: Any) -> Any:
+        """`encode` with the checkpoint's prompt for queries, unless another is given."""
+        return self.encode(inputs, **self._prompted((QUERY,), {"role": QUERY, **arguments}))
+
+    def encode_document(self, inputs: Any, **arguments: Any) -> Any:
         """`encode` with the checkpoint's prompt for documents, unless another is given."""
-        return self.encode(inputs, **self._prompted(("document", "passage", "corpus"), arguments))
+        names = (DOCUMENT, "passage", "corpus")
+        return self.encode(inputs, **self._prompted(names, {"role": DOCUMENT, **arguments}))
 
     def get_embedding_dimension(self) -> int:
         """The size of a vector."""
@@ -185,8 +219,8 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         if isinstance(item, Mapping):
             return Prepared(tuple(self._samples(_compared(item), options)), True)
         text = self._text(item, options)
-        encoding = self.processor.tokenizer.encode(text, truncation=self._truncated())
-        return Prepared((self.processor.sample_of(encoding),), False)
+        encoding = self.processor.tokenizer.encode(text, truncation=self._truncated(options))
+        return Prepared((self._in_role(self.processor.sample_of(encoding), options),), False)
 
     def prepare_many(self, items: Sequence[Any], options: SentenceSimilarityOptions) -> list[Prepared[bool]]:
         return [Prepared((sample,), False) for sample in self._samples(items, options)]
@@ -194,10 +228,10 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     def foresee(self, item: Any, options: SentenceSimilarityOptions) -> int | None:
         return self.processor.foresee(item) if isinstance(item, str) else None
 
-    def reduce(self, batch: Batch, outputs: Outputs, options: SentenceSimilarityOptions) -> list[NDArray[np.float32]]:
+    def reduce(self, batch: Batch, outputs: Outputs, options: SentenceSimilarityOptions) -> list[Any]:
         settings = self.embedding
         hidden = outputs[self.answer_name]
-        pooled = hidden.ndim == 2  # by the graph
+        pooled = hidden.ndim == 2 or settings.kind == "tokens"  # by the graph, or not at all
         vectors = hidden if pooled else pool(hidden, batch.attention, settings.pooling, skip=self._skipped(options))
         for name, graph in self.manifest.graphs.items():
             if graph.role == "head":
@@ -209,20 +243,28 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
             )
         if settings.normalize and options.normalize is None:
             vectors = normalize(vectors)
-        vectors = vectors[:, : self._dimensions(options)]
-        return list(normalize(vectors) if options.normalize else vectors)
+        vectors = vectors[..., : self._dimensions(options)]
+        if options.normalize:
+            vectors = normalize(vectors)
+        if settings.kind == "tokens":
+            return [vectors[i][batch.span(i)][sample.context] for i, sample in enumerate(batch.samples)]
+        if settings.kind == "sparse" and options.sparse is not False:
+            return [sparse_of(vector, options.max_active_dims) for vector in vectors]
+        return list(vectors)
 
-    def finish(
-        self, context: bool, values: list[Any], options: SentenceSimilarityOptions
-    ) -> NDArray[np.float32] | list[float]:
+    def finish(self, context: bool, values: list[Any], options: SentenceSimilarityOptions) -> Any:
         if context:
             source, *others = values
-            similarities: list[float] = self.similarity(source, np.array(others))[0].tolist() if others else []
+            similarities: list[float] = self.similarity(source, others)[0].tolist() if others else []
             return similarities
+        if isinstance(values[0], dict):
+            return values[0]
         return np.array(values[0], dtype=np.float32)  # a copy: a view would keep its whole batch alive
 
     def collect(self, results: Iterator[Any], count: int, options: SentenceSimilarityOptions) -> Any:
-        """The vectors as one array; or, where texts were compared, a list of the results."""
+        """The vectors as one array; a list where texts were compared, or have vectors of another kind."""
+        if self.embedding.kind == "tokens" or (self.embedding.kind == "sparse" and options.sparse is not False):
+            return list(results)
         vectors = np.empty((count, self._dimensions(options)), dtype=np.float32)
         for index, result in enumerate(results):
             if isinstance(result, list):
@@ -237,6 +279,11 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
 
     def _check(self, options: SentenceSimilarityOptions) -> None:
         settings, dimensions = self.embedding, options.dimensions
+        most = options.max_active_dims
+        if most is not None and not (isinstance(most, int) and most >= 1):
+            raise InputError(f"max_active_dims is {most!r}; it must be a positive number, or None.")
+        if settings.kind != "sparse" and (most is not None or options.sparse):
+            raise InputError("This model makes no sparse vectors: leave max_active_dims and sparse out.")
         if dimensions is not None and not (isinstance(dimensions, int) and 1 <= dimensions <= settings.dimensions):
             raise InputError(f"dimensions is {dimensions!r}; it must be from 1 to {settings.dimensions}, or None.")
         check_name(options.prompt_name, {*settings.prompts, *_COMMON_PROMPTS})
@@ -254,12 +301,17 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         prompt = self._prompt(options)
         if self.embedding.include_prompt or not prompt:
             return 0
-        encoding = self.processor.tokenizer.encode(self._cased(prompt), truncation=self._truncated())
+        encoding = self.processor.tokenizer.encode(self._cased(prompt), truncation=self._truncated(options))
         return len(encoding.ids) - encoding.special_tokens_mask[-1]
 
     def _samples(self, items: Sequence[Any], options: SentenceSimilarityOptions) -> Iterator[Sample]:
         texts = [self._text(item, options) for item in items]
-        return map(self.processor.sample_of, self.processor.encodings(texts, truncation=self._truncated()))
+        for encoding in self.processor.encodings(texts, truncation=self._truncated(options)):
+            yield self._in_role(self.processor.sample_of(encoding), options)
+
+    def _in_role(self, sample: Sample, options: SentenceSimilarityOptions) -> Sample:
+        tokens = self.embedding.tokens
+        return sample if tokens is None else as_role(sample, tokens, options.role)
 
     def _text(self, item: Any, options: SentenceSimilarityOptions) -> str:
         return self._cased(self._prompt(options) + self.processor.text(item))
@@ -267,8 +319,11 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     def _cased(self, text: str) -> str:
         return text.lower() if self.embedding.do_lower_case else text
 
-    def _truncated(self) -> Any:
-        return self.processor.truncation(max_length=self.embedding.max_length)
+    def _truncated(self, options: SentenceSimilarityOptions) -> Any:
+        tokens, lengths = self.embedding.tokens, [self.embedding.max_length]
+        if tokens is not None:
+            lengths.append(longest(tokens, options.role))
+        return self.processor.truncation(max_length=min((n for n in lengths if n is not None), default=None))
 
 
 def _compared(item: Mapping[str, Any]) -> list[Any]:

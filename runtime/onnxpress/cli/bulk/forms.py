@@ -24,23 +24,23 @@ Record = Mapping[str, Any]
 class Columns:
     """The columns of the input, those of the answers after them, and of Parquet the types of the former."""
 
-    kept: tuple[str, ...]
+    of_input: tuple[str, ...]
     result: str
     error: str
     schema: Any = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*self.kept, self.result, self.error)
+        return (*self.of_input, self.result, self.error)
 
     @staticmethod
-    def beside(kept: Sequence[str], schema: Any = None) -> Columns:
+    def beside(of_input: Sequence[str], schema: Any = None) -> Columns:
         """Names for the answers that no column of the input has."""
-        return Columns(tuple(kept), free_name("result", kept), free_name("error", kept), schema)
+        return Columns(tuple(of_input), free_name("result", of_input), free_name("error", of_input), schema)
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class AnswerFile:
     """A kind of file. `write`: the rows of a part, each with what it came with and its result or its error; `join`:
     parts, in order, to one file."""
 
@@ -48,7 +48,7 @@ class Form:
     join: Callable[[Path, Sequence[Path], Columns], None]
 
 
-def form_of(path: Path) -> Form:
+def form_of(path: Path) -> AnswerFile:
     """How a file of this name is written.
 
     Raises:
@@ -151,10 +151,10 @@ def _columnar(value: Any) -> Any:
 
 
 #: Suffix -> how it is written.
-FORMS: Mapping[str, Form] = MappingProxyType(
+FORMS: Mapping[str, AnswerFile] = MappingProxyType(
     {
-        ".jsonl": Form(_write_lines, _join_lines),
-        ".csv": Form(_write_csv, _join_csv),
-        PARQUET: Form(_write_parquet, _join_parquet),
+        ".jsonl": AnswerFile(_write_lines, _join_lines),
+        ".csv": AnswerFile(_write_csv, _join_csv),
+        PARQUET: AnswerFile(_write_parquet, _join_parquet),
     }
 )

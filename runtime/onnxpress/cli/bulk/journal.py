@@ -23,7 +23,7 @@ _JOURNAL, _LOCK = "journal.json", "lock"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RunParts:
     """The parts of a run whose answers will be in `out`."""
 
     out: Path

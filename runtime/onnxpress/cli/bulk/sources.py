@@ -29,7 +29,7 @@ OPTION = "--column"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RunInput:
     """What is read, in a fixed order.
 
     Args:
@@ -64,7 +64,7 @@ class Source:
                 else:
                     yield InputRow(place, asked_of(record, self.names or list(record)), record)
 
-    def survey(self) -> Survey:
+    def survey(self) -> InputSurvey:
         """Read all of it once, which takes a small part of the time that answers take: how much there is, and whether
         it can be read to its end, are then known before the first answer.
 
@@ -72,7 +72,7 @@ class Source:
             InputError: as of `rows`.
         """
         if self.media:
-            return Survey(len(self.files), (FILE,), None)
+            return InputSurvey(len(self.files), (FILE,), None)
         if self.files[0].suffix.lower() == PARQUET:
             return _survey_of_parquet(self)
         count, columns = 0, dict[str, None]()
@@ -81,7 +81,7 @@ class Source:
             columns.update(dict.fromkeys(row.fields or ()))
         if not count and self.files[0].suffix.lower() in SEPARATORS:
             columns = dict.fromkeys(csv_header(self.files[0]))
-        return Survey(count, tuple(columns), None)
+        return InputSurvey(count, tuple(columns), None)
 
     def digest(self) -> str:
         """Of tables, the hash of all bytes; of other files, of their names, sizes and times."""
@@ -94,7 +94,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class InputSurvey:
     """How many rows there are, the columns of all, and of Parquet their types, a pyarrow.Schema."""
 
     rows: int
@@ -102,7 +102,7 @@ class Survey:
     schema: Any
 
 
-def open_source(path: Path, names: Sequence[str], payload: Payload, *, sees: bool, hears: bool) -> Source:
+def open_source(path: Path, names: Sequence[str], payload: Payload, *, sees: bool, hears: bool) -> RunInput:
     """What a path holds for a task.
 
     Args:
@@ -117,14 +117,14 @@ def open_source(path: Path, names: Sequence[str], payload: Payload, *, sees: boo
             wanted = PICTURES if sees else SOUNDS if hears else ()
             files = _files_in(path, wanted)
             if files and not names:
-                return Source(path, files, media=True)
+                return RunInput(path, files, media=True)
             files = _tables_in(path, wanted)
         else:
             path.open("rb").close()
             files = (path,)
             if path.suffix.lower() not in TABLES:
                 raise InputError(f"{path}: what it holds is told by its name: {', '.join(TABLES)}, or a folder.")
-        return Source(path, files, _chosen(files[0], tuple(names), payload))
+        return RunInput(path, files, _chosen(files[0], tuple(names), payload))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
 
@@ -194,7 +194,7 @@ def _object(line: str) -> Mapping[str, Any] | InputError:
     return value if isinstance(value, dict) else InputError(f"{line:.40} is no JSON object, and no text.")
 
 
-def _survey_of_parquet(source: Source) -> Survey:
+def _survey_of_parquet(source: RunInput) -> InputSurvey:
     from pyarrow import ArrowInvalid, parquet, unify_schemas  # type: ignore[import-untyped,unused-ignore]
 
     files = []
@@ -205,4 +205,4 @@ def _survey_of_parquet(source: Source) -> Survey:
         schema = unify_schemas([file.schema_arrow.remove_metadata() for file in files])
     except ArrowInvalid as error:
         raise InputError(f"{source.path}: its files have columns of different types ({error}).") from None
-    return Survey(sum(file.metadata.num_rows for file in files), tuple(schema.names), schema)
+    return InputSurvey(sum(file.metadata.num_rows for file in files), tuple(schema.names), schema)

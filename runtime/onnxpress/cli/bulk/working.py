@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress.cli.answers import answers
 from onnxpress.cli.bulk.forms import Columns, form_of
-from onnxpress.cli.bulk.journal import Parts, write_whole
+from onnxpress.cli.bulk.journal import RunParts, write_whole
 from onnxpress.cli.rows import InputRow
 from onnxpress.errors import EngineError, OnnxpressError
 
@@ -30,7 +30,7 @@ _WAITING = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BatchJob:
     """How a part is answered.
 
     Args:
@@ -44,7 +44,7 @@ class Job:
     opened: Mapping[str, Any]
     options: Mapping[str, Any]
     goes_on: bool
-    parts: Parts
+    parts: RunParts
     columns: Columns
 
 
@@ -74,13 +74,13 @@ def cut(rows: Iterable[InputRow], size: int) -> Iterator[Part]:
         number += 1
 
 
-def answer(pipe: Pipeline[Any, Any], job: Job, todo: Iterable[Part]) -> Iterator[Done]:
+def answer(pipe: Pipeline[Any, Any], job: BatchJob, todo: Iterable[Part]) -> Iterator[Done]:
     """Answer parts here; tells of each row."""
     for part in todo:
         yield from _answer(pipe, job, part)
 
 
-def answer_in_processes(job: Job, todo: Iterable[Part], workers: int) -> Iterator[Done]:
+def answer_in_processes(job: BatchJob, todo: Iterable[Part], workers: int) -> Iterator[Done]:
     """Answer parts in `workers` processes, each with the model open; tells of each part.
 
     Raises:
@@ -109,7 +109,7 @@ def answer_in_processes(job: Job, todo: Iterable[Part], workers: int) -> Iterato
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _answer(pipe: Pipeline[Any, Any], job: Job, part: Part) -> Iterator[Done]:
+def _answer(pipe: Pipeline[Any, Any], job: BatchJob, part: Part) -> Iterator[Done]:
     records = []
     for row, result in answers(pipe, map(_opened, part.rows), job.options, goes_on=job.goes_on):
         failed = isinstance(result, OnnxpressError)
@@ -135,10 +135,10 @@ def _opened(row: InputRow) -> InputRow:
 
 
 #: The pipeline and the job of this process, if it is a worker.
-_worker: list[tuple[Pipeline[Any, Any], Job]] = []
+_worker: list[tuple[Pipeline[Any, Any], BatchJob]] = []
 
 
-def _open(job: Job) -> None:
+def _open(job: BatchJob) -> None:
     from onnxpress.pipelines import pipeline
 
     Thread(target=_end_with_parent, daemon=True).start()
@@ -154,6 +154,6 @@ def _end_with_parent() -> None:
 
 def _answer_there(part: Part) -> Done:
     pipe, job = _worker[0]
-    told = list(_answer(pipe, job, part))
-    reasons = [reason for done in told for reason in done.reasons]
-    return Done(len(part.rows), sum(done.failures for done in told), tuple(reasons[:TOLD]))
+    reports = list(_answer(pipe, job, part))
+    reasons = [reason for done in reports for reason in done.reasons]
+    return Done(len(part.rows), sum(done.failures for done in reports), tuple(reasons[:TOLD]))
