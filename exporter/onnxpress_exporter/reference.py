@@ -17,7 +17,7 @@ from onnxpress.engine.session import Session
 from onnxpress.engine.threads import default_threads
 from onnxpress.format.model import Trust
 from onnxpress_exporter.gate.base import fp32_in_words
-from onnxpress_exporter.gate.cases import Case, Picture, encoded
+from onnxpress_exporter.gate.cases import Case, Media, encoded
 from onnxpress_exporter.gate.timing import PYTORCH
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class TorchWriter:
                 keeps = last is not None and "logits_to_keep" in inspect.signature(self._model.forward).parameters
                 options = {"logits_to_keep": last} if keeps else {}
                 outputs = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **options)
-            elif isinstance(case.source, Picture):
+            elif isinstance(case.source, Media):
                 logits = self._describer().logits(_tensors(case), ids)[0].float().numpy()
                 return logits if last is None else logits[-last:].copy()
             else:
@@ -136,7 +136,7 @@ class TorchWriter:
 
         with torch.inference_mode(), self._plainly() as tokens:
             settings = GenerationConfig(max_new_tokens=count, num_beams=beams, do_sample=False, **tokens)  # type: ignore[no-untyped-call]
-            if isinstance(case.source, Picture):
+            if isinstance(case.source, Media):
                 begun = torch.tensor([case.ids])
                 rest: list[int] = self._describer().generate(_tensors(case), begun, settings)[0].tolist()
                 return rest[len(case.ids) :]
@@ -148,16 +148,16 @@ class TorchWriter:
         return written[len(case.ids) :]
 
     def _describer(self) -> Any:
-        from onnxpress_exporter.graphs.describing import describer_of
+        from onnxpress_exporter.graphs.describing import writer_of
 
-        return describer_of(self._model)
+        return writer_of(self._model)
 
     @contextmanager
     def _plainly(self) -> Iterator[dict[str, Any]]:
         """Remove the checkpoint's defaults, which `generate` reads even where others are passed; yields its tokens."""
         from transformers import GenerationConfig
 
-        writer = self._describer().writer if _looks(self._model) else self._model
+        writer = self._describer().writer if _perceives(self._model) else self._model
         defaults = writer.generation_config
         tokens = {name: getattr(defaults, name) for name in _TOKENS if getattr(defaults, name, None) is not None}
         if "pad_token_id" not in tokens:
@@ -177,9 +177,9 @@ def _tensors(case: Case) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in encoded([case])[0].items()}
 
 
-def _looks(model: Any) -> bool:
-    """Whether the model reads pictures."""
-    return getattr(model, "main_input_name", None) == "pixel_values"
+def _perceives(model: Any) -> bool:
+    """Whether the model reads pictures or sounds."""
+    return getattr(model, "main_input_name", None) in ("pixel_values", "input_features", "input_values")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The texts, as token ids, that graphs which write text are compared on. Knows neither torch nor a graph.
 
-A decoder alone reads a text; after an encoder, it reads what the model itself writes about a text or a picture.
+A decoder alone reads a text; after an encoder, it reads what the model itself writes about a text, a picture or a
+sound.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.audio.transform import SoundTransform
 from onnxpress.errors import InputError
 from onnxpress.format.pictures import ImageSettings
+from onnxpress.format.sounds import SoundSettings
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.pictures import picture_sample
+from onnxpress.pipelines.sounds import sound_sample
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate.lengths import LONGEST_TOKENS, far_tokens
 from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pictures, verification_pictures
 from onnxpress_exporter.judging.samples import SINGLES, far_text
+from onnxpress_exporter.judging.sounds import calibration_sounds, judged_sounds, verification_sounds
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
 #: Tokens of one text that variants are judged on, or that quantization watches.
@@ -39,8 +44,9 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """What an encoder reads of a picture, by input of its graph, without the axis of the batch; and what it costs."""
+class Media:
+    """What an encoder reads of a picture or a sound, by input of its graph, without the axis of the batch; and what it
+    costs."""
 
     sample: Sample
 
@@ -54,17 +60,17 @@ class Case:
 
     name: str
     ids: tuple[int, ...]
-    source: tuple[int, ...] | Picture | None = None
+    source: tuple[int, ...] | Media | None = None
 
     @property
     def text(self) -> tuple[int, ...] | None:
         """The text that an encoder reads; None: there is none."""
-        return None if isinstance(self.source, Picture) else self.source
+        return None if isinstance(self.source, Media) else self.source
 
     @property
     def key(self) -> Hashable:
         """Only cases of one key can be read together."""
-        return _STACK.key(self.source.sample) if isinstance(self.source, Picture) else None
+        return _STACK.key(self.source.sample) if isinstance(self.source, Media) else None
 
     def followed_by(self, ids: Sequence[int]) -> Case:
         """The same text, with these tokens after it."""
@@ -81,8 +87,8 @@ class Ends:
 
 def encoded(cases: Sequence[Case]) -> tuple[Arrays, NDArray[np.int64] | None]:
     """What an encoder's graph takes of cases of one key, and which places of it are no padding; None: all."""
-    if isinstance(cases[0].source, Picture):
-        samples = [case.source.sample for case in cases if isinstance(case.source, Picture)]
+    if isinstance(cases[0].source, Media):
+        samples = [case.source.sample for case in cases if isinstance(case.source, Media)]
         return dict(_STACK.collate(samples).arrays), None
     texts = [case.text or () for case in cases]
     ids, mask = np.zeros((2, len(texts), max(map(len, texts))), np.int64)
@@ -117,42 +123,78 @@ class MakesCases(Protocol):
         """Inputs of so many tokens together that rounding may look at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Looker:
-    """Converts pictures to cases: the decoder reads what the model writes about them. Implements `MakesCases`."""
+Named = Iterable[tuple[str, Any]]
 
-    settings: ImageSettings
+
+@dataclass(frozen=True, slots=True)
+class Perceiver:
+    """Converts pictures or sounds to cases: the decoder reads what the model writes about them. As `MakesCases` says.
+
+    `read`: makes a sample of one; it raises InputError of what the program refuses, which is left out. `awkward`,
+    `judging`, `watched`: make those of verification, of the judges and of calibration, with their names.
+    """
+
+    read: Callable[[Any], Sample]
+    awkward: Callable[[], Named]
+    judging: Callable[[], Named]
+    watched: Callable[[], Named]
     limit: int | None
     start: int
 
     def verification(self, write: Write) -> list[Case]:
-        """Awkward pictures; those of a shape that the program refuses are left out."""
-        return list(self._cases(verification_pictures(), write))
+        """Awkward ones."""
+        return list(self._cases(self.awkward(), write))
 
     def far(self, weights: int, vocabulary: int, write: Write) -> None:
-        """Of pictures the usual ones are as large as they get."""
+        """The usual ones are as large as they get."""
 
     def judged(self, write: Write, tokens: int) -> list[Case]:
-        """Pictures, none of which calibration sees, with so many tokens written of them together."""
-        return _within(self._cases(_numbered(judged_pictures()), write), tokens)
+        """Some that calibration does not see, with so many tokens written of them together."""
+        return _within(self._cases(self.judging(), write), tokens)
 
     def calibration(self, write: Write, tokens: int) -> list[Case]:
-        """Pictures that rounding may look at, with so many tokens written of them together."""
-        return _within(self._cases(_numbered(calibration_pictures()), write), tokens)
+        """Some that rounding may look at, with so many tokens written of them together."""
+        return _within(self._cases(self.watched(), write), tokens)
 
-    def _cases(self, pictures: Iterable[tuple[str, NDArray[np.uint8]]], write: Write) -> Iterator[Case]:
-        transform, most = Transform(self.settings), min(LONGEST_TOKENS, self.limit or LONGEST_TOKENS)
-        for name, pixels in pictures:
+    def _cases(self, inputs: Named, write: Write) -> Iterator[Case]:
+        most = min(LONGEST_TOKENS, self.limit or LONGEST_TOKENS)
+        for name, raw in inputs:
             try:
-                sample = picture_sample(transform, open_picture(pixels))
+                sample = self.read(raw)
             except InputError:
                 continue
-            begun = Case(name, (self.start,), Picture(sample))
+            begun = Case(name, (self.start,), Media(sample))
             yield begun.followed_by(write(begun, min(WRITTEN_TOKENS, most - 1)))
 
 
-def _numbered(pictures: Sequence[NDArray[np.uint8]]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    yield from ((f"picture {number}", pixels) for number, pixels in enumerate(pictures))
+def looker(settings: ImageSettings, limit: int | None, start: int) -> Perceiver:
+    """Makes cases of pictures, as a manifest's program reads them."""
+    transform = Transform(settings)
+    return Perceiver(
+        lambda pixels: picture_sample(transform, open_picture(pixels)),
+        verification_pictures,
+        lambda: _numbered("picture", judged_pictures()),
+        lambda: _numbered("picture", calibration_pictures()),
+        limit,
+        start,
+    )
+
+
+def listener(settings: SoundSettings, limit: int | None, start: int) -> Perceiver:
+    """Makes cases of sounds, as a manifest's program reads them."""
+    transform, rate = SoundTransform(settings), settings.rate
+    return Perceiver(
+        lambda samples: sound_sample(transform, samples),
+        lambda: verification_sounds(rate),
+        lambda: _numbered("sound", judged_sounds(rate)),
+        lambda: _numbered("sound", calibration_sounds(rate)),
+        limit,
+        start,
+    )
+
+
+def _numbered(kind: str, inputs: Sequence[Any]) -> Named:
+    return ((f"{kind} {number}", raw) for number, raw in enumerate(inputs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def _short(manifest: Manifest) -> Any:
     """The judged input with the fewest letters, or a word to go on from: it fits where others do not."""
     task = row_of(manifest)
     items = judged_items(task.items, manifest)
-    if task.writes and manifest.processors.image is None:
+    if task.writes and task.takes == "text":
         # Where a model takes almost nothing, the judged texts may have no word.
         items = [word for item in items for word in str(item).split()[:1]] or ["a"]
     return min(items, key=lambda item: len(str(item).encode()))

@@ -25,7 +25,7 @@ STEPS = 48
 
 
 def encoder_inputs(case: Case) -> Arrays:
-    """What an encoder reads: a text, int64 (1, tokens), or a picture."""
+    """What an encoder reads: a text, int64 (1, tokens), a picture or a sound."""
     return encoded([case])[0]
 
 

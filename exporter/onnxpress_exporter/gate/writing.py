@@ -16,7 +16,7 @@ from onnxpress.pipelines import build_pipeline
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate import timing
 from onnxpress_exporter.gate.base import Arrays, fp32_in_words
-from onnxpress_exporter.gate.cases import Case, Ends, Looker, MakesCases, Reader
+from onnxpress_exporter.gate.cases import Case, Ends, MakesCases, Reader, listener, looker
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
 from onnxpress_exporter.gate.inputs import decoder_inputs, encoder_inputs, step_inputs
@@ -64,12 +64,13 @@ class WritingGate:
         self._manifest = manifest
         self._ends = ends
         self._encodes = ENCODER in manifest.graphs
-        settings = manifest.processors.image
-        self._reader: MakesCases = (
-            Reader(tokenizer, limit, ends.start if self._encodes else None)
-            if settings is None
-            else Looker(settings, limit, ends.start)
-        )
+        self._reader: MakesCases
+        if (pictures := manifest.processors.image) is not None:
+            self._reader = looker(pictures, limit, ends.start)
+        elif (sounds := manifest.processors.audio) is not None:
+            self._reader = listener(sounds, limit, ends.start)
+        else:
+            self._reader = Reader(tokenizer, limit, ends.start if self._encodes else None)
         self._session = plain
         self._plain = self._graphs(plain, fp32_in_words(artifact.trust))
         # Whether PyTorch would write what the graph writes is asked by `verify`.

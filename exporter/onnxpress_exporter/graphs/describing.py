@@ -73,6 +73,41 @@ class Describer:
         return self.decoder if hasattr(self.model, "vision_model") else self.model
 
 
+@dataclass(frozen=True, slots=True)
+class Transcriber:
+    """A model that hears a sound and writes what was said, whole."""
+
+    model: Any
+
+    def logits(self, arrays: Mapping[str, torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
+        """As `Describer` does, of sounds."""
+        logits: torch.Tensor = self.model(**arrays, decoder_input_ids=ids).logits
+        return logits
+
+    def generate(self, arrays: Mapping[str, torch.Tensor], ids: torch.Tensor, settings: Any) -> torch.Tensor:
+        """As `Describer` does, by the plain search: that of Whisper's class has rules of its own."""
+        from transformers import GenerationMixin
+
+        (sounds,) = arrays.values()
+        generate: Any = GenerationMixin.generate
+        written: torch.Tensor = generate(self.model, sounds, decoder_input_ids=ids, generation_config=settings)
+        return written
+
+    @property
+    def writer(self) -> Any:
+        """As of `Describer`."""
+        return self.model
+
+
+def writer_of(model: Any) -> Describer | Transcriber:
+    """What writes about pictures or sounds.
+
+    Raises:
+        UnsupportedCheckpoint: as `describer_of`.
+    """
+    return describer_of(model) if getattr(model, "main_input_name", None) == "pixel_values" else Transcriber(model)
+
+
 #: Class -> where its language model is.
 _DECODERS = {"VisionEncoderDecoderModel": "decoder", "BlipForConditionalGeneration": "text_decoder"}
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from onnxpress.generation.decoders.graph import ALIGNING_QUERIES
 from onnxpress.generation.decoders.models import CROSS_DECODER, DECODER, ENCODER
 
-__all__ = ["CROSS_DECODER", "DECODER", "ENCODER", "ROLES", "TEXT_MASK", "past_names", "present_names"]
+__all__ = [
+    "ALIGNING_QUERIES",
+    "CROSS_DECODER",
+    "DECODER",
+    "ENCODER",
+    "ROLES",
+    "TEXT_MASK",
+    "past_names",
+    "present_names",
+]
 
 #: What each graph does in its model.
 ROLES = {DECODER: "decoder", ENCODER: "encoder", CROSS_DECODER: "decoder"}

@@ -9,6 +9,7 @@ from onnxpress_exporter.inputs.both import read_text_and_pictures, read_text_and
 from onnxpress_exporter.inputs.describing import read_describing
 from onnxpress_exporter.inputs.documents import read_documents
 from onnxpress_exporter.inputs.heard import read_heard
+from onnxpress_exporter.inputs.hearing import read_hearing
 from onnxpress_exporter.inputs.joint import read_joint
 from onnxpress_exporter.inputs.pictures import read_pictures
 from onnxpress_exporter.inputs.sounds import read_sounds
@@ -37,6 +38,8 @@ def read_inputs(row: ExportTask, checkpoint: Checkpoint, arguments: LoadArgument
         return read_describing(checkpoint, arguments)
     if row.answers_tokens and row.takes == "audio":
         return read_heard(checkpoint, arguments)
+    if row.writes and row.takes == "audio":
+        return read_hearing(checkpoint, arguments)
     if row.takes == "text and image" and row.towers is None:
         return read_joint(checkpoint, arguments)
     return _READERS[row.takes](checkpoint, arguments)

@@ -86,6 +86,11 @@ class SoundInputs:
         copy_processor_files(checkpoint, folder)
         return Processors(audio=self._least(model, self._of_graph(model)))
 
+    def write_for(self, checkpoint: Checkpoint, folder: Path) -> SoundSettings:
+        """Of a model that writes of sounds, whose encoder takes them without a mask."""
+        copy_processor_files(checkpoint, folder)
+        return replace(self._settings, input_names=self._settings.input_names[:1])
+
     def _of_graph(self, model: Any) -> SoundSettings:
         """The program, with a mask only where the model takes one."""
         takes = inspect.signature(model.forward).parameters

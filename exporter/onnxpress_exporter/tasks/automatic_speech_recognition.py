@@ -8,11 +8,16 @@ from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import SOUNDS
-from onnxpress_exporter.judging.figures import batch_disagreement, compare_heard
+from onnxpress_exporter.judging.figures import (
+    batch_disagreement,
+    compare_batches_of_continuations,
+    compare_heard,
+)
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.metrics import TRANSCRIBED, Evaluation
 from onnxpress_exporter.tasks.ctc import CTC, moment_logits, moments
-from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
+from onnxpress_exporter.tasks.postprocessing import no_postprocessing
+from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
 
 #: What is said in a sound, in the datasets of the Hub.
 SAID = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_transcription", "target")
@@ -28,8 +33,24 @@ def evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest
 #: How labelled rows are laid out, of every head.
 METRIC = Metric(({"audio": SOUNDS, "text": SAID},), evaluation)
 
+_NAME = "automatic-speech-recognition"
+
+#: Of models that write what they hear.
+_WRITTEN = ExportTask(
+    name=_NAME,
+    head=Head("AutoModelForSpeechSeq2Seq"),
+    takes="audio",
+    outputs=None,
+    postprocessing=no_postprocessing,
+    probes=Probes(),
+    items=plain_items,
+    compare=compare_batches_of_continuations,
+    beside_others=batch_disagreement(compare_batches_of_continuations),
+    metric=METRIC,
+)
+
 AUTOMATIC_SPEECH_RECOGNITION = ExportTask(
-    name="automatic-speech-recognition",
+    name=_NAME,
     head=CTC,
     takes="audio",
     outputs=moment_logits,
@@ -40,4 +61,5 @@ AUTOMATIC_SPEECH_RECOGNITION = ExportTask(
     compare=compare_heard,
     beside_others=batch_disagreement(compare_heard),
     metric=METRIC,
+    kinds=(_WRITTEN,),
 )

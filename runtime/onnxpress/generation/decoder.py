@@ -98,7 +98,7 @@ class DecoderModel(Protocol):
 
 
 class EncoderDecoderModel(Protocol):
-    """A model that reads a text or a picture whole, and then writes."""
+    """A model that reads a text, a picture or a sound whole, and then writes."""
 
     @property
     def limit(self) -> int | None:
@@ -112,3 +112,20 @@ class EncoderDecoderModel(Protocol):
 
         `mask`: int64 (texts, encoder_sequence), what the decoder's rows see of it; None: all.
         """
+
+    def perceive(self, inputs: Mapping[str, NDArray[Any]]) -> Perceived:
+        """As `read`, once for several decoders."""
+
+
+class Perceived(Protocol):
+    """What an encoder has read: texts, pictures or sounds, each of which is a row."""
+
+    def decoder(self, rows: Sequence[int], expected_tokens: int) -> Decoder:
+        """Empty rows that write about these; several decoders may."""
+
+    def follow(self, row: int, ids: Sequence[int], first: int) -> Mapping[str, NDArray[Any]]:
+        """Read a text about one of them at once; every output of the decoder's graph by name, scores from token number
+        `first` on: "logits" float32 (1, tokens, vocabulary)."""
+
+    def keys(self, row: int, layer: int) -> NDArray[np.float32]:
+        """float32 (heads, places, size): what a layer of the decoder compares with."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from onnxpress.generation.rules import Rule
 from onnxpress.generation.structured.constraints import Constraint
 
 FinishReason = Literal["stop", "length", "cancelled", "failed"]
@@ -16,7 +17,8 @@ class Event:
     """One more token of a row, and whether it was the last.
 
     `row`: prompt number * num_return_sequences + which of them. `token` is None only where a row ends without another
-    one: it was cancelled, or it failed. `logprob`, where asked for, is the model's own, before any rule.
+    one: it was cancelled, or it failed. `logprob`, where asked for, is the model's own, before any rule; `best` are the
+    likeliest tokens with theirs, where they are asked for.
     `finish`: "stop" (a token or a text that ends, this token included), "length" (no more were allowed), "cancelled",
     "failed": `error` says why. (`generate` raises that error; a scheduler has other requests to go on with.)
     """
@@ -26,6 +28,7 @@ class Event:
     logprob: float | None = None
     finish: FinishReason | None = None
     error: Exception | None = None
+    best: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,13 @@ class Hooks:
     `ended(row)`: makes what is told every new token of that row, and says whether its text is complete now; with beams
     it is made again and again, for whatever might come.
     `constraint(row)`: makes what says which tokens may come in that row; not with beams.
+    `rules`: apply after those that the settings ask for.
     """
 
     cancelled: Callable[[], bool] | None = None
     ended: Callable[[int], Callable[[int], bool]] | None = None
     constraint: Callable[[int], Constraint] | None = None
+    rules: Sequence[Rule] = ()
 
 
 NO_HOOKS = Hooks()

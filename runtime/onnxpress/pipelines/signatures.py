@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol, overload
 
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.audio_classification import AudioClassification
+from onnxpress.pipelines.automatic_speech_recognition import AutomaticSpeechRecognition
 from onnxpress.pipelines.base import Pipeline
-from onnxpress.pipelines.ctc_recognition import CtcRecognition
 from onnxpress.pipelines.depth_estimation import DepthEstimation
 from onnxpress.pipelines.document_question_answering import DocumentQuestionAnswering
 from onnxpress.pipelines.feature_extraction import FeatureExtraction
@@ -59,14 +59,14 @@ class OpensPipelines(Protocol):
     @overload
     def __call__(
         self,
-        task: Literal["automatic-speech-recognition"],
+        task: Literal["automatic-speech-recognition", "asr"],
         model: Source,
         *,
         precision: str | None = None,
         device: object = None,
         revision: str | None = None,
         threads: int | None = None,
-    ) -> CtcRecognition: ...
+    ) -> AutomaticSpeechRecognition: ...
 
     @overload
     def __call__(

@@ -15,7 +15,7 @@ from onnxpress.format.callers_files import as_input
 from onnxpress.format.sounds import SoundSettings, seconds_that_are_read
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.samples import Sample
+from onnxpress.samples import Collator, Sample
 
 #: What a second of sound costs, in tokens of text: most models make a state of 20 ms.
 _TOKENS_OF_A_SECOND = 50
@@ -54,7 +54,7 @@ class SoundProcessor:
     def __init__(self, model: LoadedModel) -> None:
         settings = model.processor_settings(model.artifact.manifest.processors.audio, "sounds")
         self.settings = settings
-        self.collator = sound_collator(settings, padding=model.artifact.manifest.padding)
+        self.collator: Collator = sound_collator(settings, padding=model.artifact.manifest.padding)
         self._transform = SoundTransform(settings)
         #: Seconds from the beginning that are all that the program takes of a sound; None: it takes all.
         self._enough = seconds_that_are_read(settings)

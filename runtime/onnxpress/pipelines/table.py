@@ -59,7 +59,10 @@ _ROWS = (
     ),
     Task(
         name="automatic-speech-recognition",
-        pipeline="onnxpress.pipelines.ctc_recognition:CtcRecognition",
+        pipeline="onnxpress.pipelines.automatic_speech_recognition:AutomaticSpeechRecognition",
+        reading="onnxpress.pipelines.ctc_recognition:CtcRecognition",
+        aliases=("asr",),
+        payload=Payload(synonyms={"audio": "inputs", **_OF_GENERATION}),
         probe=_SOUND,
     ),
     Task(

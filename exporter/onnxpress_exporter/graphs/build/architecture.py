@@ -164,6 +164,34 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
+class Convolution:
+    """Along an axis of time: `weight` (outputs, inputs, width), with as many zeros at both ends as keep the length, and
+    every `stride`-th of the results."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoundStack:
+    """Layers that read a sound: between convolutions, each with an `activation` after it, and a norm.
+
+    name: what the values of its graph begin with. takes: its input, float32 (texts, bands, frames).
+    positions: (places, width), of each place that the convolutions leave of so many `frames`.
+    """
+
+    name: str
+    takes: str
+    frames: int
+    convolutions: Sequence[Convolution]
+    activation: str
+    positions: torch.Tensor
+    layers: Sequence[Layer]
+    norm: Norm | None
+
+
+@dataclass(frozen=True, slots=True)
 class LanguageHead:
     """softcap(factor * (projection(x) @ weight.T + bias)), the scores of all tokens.
 
@@ -181,11 +209,15 @@ class LanguageHead:
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """A language model; with an encoder, whose text the decoder's layers look at. Where they look at something and
-    there is no `encoder`, it is one that is traced, such as of pictures."""
+    there is no `encoder`, it is one that is traced, such as of pictures.
+
+    aligning: (layer, head) of the decoder whose attention tells where in a sound each token was spoken.
+    """
 
     decoder: Stack
     head: LanguageHead
-    encoder: Stack | None = None
+    encoder: Stack | SoundStack | None = None
+    aligning: Sequence[tuple[int, int]] = ()
 
     @property
     def looks(self) -> bool:

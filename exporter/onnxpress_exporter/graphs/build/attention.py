@@ -128,9 +128,15 @@ def _norm_of_heads(graph: onnx_ir.Graph, name: str, x: onnx_ir.Value, norm: Norm
 
 
 def text_attention(
-    graph: onnx_ir.Graph, name: str, attention: Attention, x: onnx_ir.Value, mask: onnx_ir.Value, positions: Positions
+    graph: onnx_ir.Graph,
+    name: str,
+    attention: Attention,
+    x: onnx_ir.Value,
+    mask: onnx_ir.Value | None,
+    positions: Positions,
 ) -> onnx_ir.Value:
-    """Every token of a text to all that `mask` int32 (texts, length) keeps; the kernel adds projections' biases."""
+    """Every token of a text to all that `mask` int32 (texts, length) keeps, or to all; the kernel adds projections'
+    biases."""
     added = bias_of(graph, name.rpartition(".")[0], attention, positions)
     parts = zip(("query", "key", "value"), attention.projections, strict=True)
     qkv = [product(graph, f"{name}.{part}", x, projection) for part, projection in parts]
@@ -197,6 +203,22 @@ def cross_attention(
     inputs = [q, *encoded.pairs[number], biases, encoded.mask]
     y = _multi_head(graph, f"{name}.seen", attention, inputs, axes_of(q))
     return emit(graph, name, "Reshape", [y, encoded.by_row], axes=[*axes_of(x)[:-1], width])
+
+
+def aligning_queries(
+    graph: onnx_ir.Graph, name: str, attention: Attention, x: onnx_ir.Value, heads: Sequence[int]
+) -> onnx_ir.Value:
+    """float32 (rows, sequence, heads * size): what these heads look for in a sound, scaled as their scores are.
+
+    A product of its own, of a few columns: the layer's is for the attention's kernel, which adds the bias itself.
+    """
+    size, query = attention.size, attention.projections[0]
+    columns = [column for head in heads for column in range(head * size, (head + 1) * size)]
+    part = Linear(
+        query.weight[columns] * attention.scale,
+        None if query.bias is None else query.bias[columns] * attention.scale,
+    )
+    return linear(graph, f"{name}.aligning", x, part)
 
 
 def _multi_head(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import onnx_ir
 
-from onnxpress_exporter.graphs.build.architecture import Architecture, Attention, LanguageHead, Linear
+from onnxpress_exporter.graphs.build.architecture import Architecture, Attention, LanguageHead, Linear, SoundStack
 from onnxpress_exporter.graphs.build.attention import (
+    aligning_queries,
     cache_input,
     causal_attention,
     cross_attention,
@@ -23,6 +24,7 @@ from onnxpress_exporter.graphs.build.mlp import activate
 from onnxpress_exporter.graphs.build.nodes import (
     INT32,
     INT64,
+    axes_of,
     emit,
     finished,
     graph_input,
@@ -32,9 +34,10 @@ from onnxpress_exporter.graphs.build.nodes import (
     pick,
     weight,
 )
-from onnxpress_exporter.graphs.build.positions import Lengths, decoder_positions, encoder_positions
-from onnxpress_exporter.graphs.build.stack import run_layers
-from onnxpress_exporter.graphs.names import CROSS_DECODER, DECODER, ENCODER, TEXT_MASK
+from onnxpress_exporter.graphs.build.positions import Lengths, Positions, decoder_positions, encoder_positions
+from onnxpress_exporter.graphs.build.sounds import sound_stream
+from onnxpress_exporter.graphs.build.stack import Attend, run_layers
+from onnxpress_exporter.graphs.names import ALIGNING_QUERIES, CROSS_DECODER, DECODER, ENCODER, TEXT_MASK
 from onnxpress_exporter.passes.log_normalizer import log_normalizer
 
 EMBED = "embed_tokens"
@@ -76,8 +79,12 @@ def decoder_graph(architecture: Architecture, *, takes_embeds: bool = False) -> 
     if table is not None:
         x = embed(graph, prefix, embedding, table, x)
 
+    queries: list[onnx_ir.Value] = []
+
     def attend(name: str, number: int, attention: Attention, read: onnx_ir.Value) -> onnx_ir.Value:
         if attention.kind == "cross" and encoded is not None:
+            heads = [head for layer, head in architecture.aligning if layer == number]
+            queries.extend([aligning_queries(graph, name, attention, read, heads)] if heads else [])
             return cross_attention(graph, name, attention, read, number, encoded)
         return causal_attention(graph, name, attention, read, caches[number], lengths, positions)
 
@@ -86,6 +93,10 @@ def decoder_graph(architecture: Architecture, *, takes_embeds: bool = False) -> 
     graph_output(graph, logits, "logits", ["rows", "kept", int(architecture.head.weight.shape[0])])
     # Logits come first, by custom.
     graph.outputs.insert(0, graph.outputs.pop())
+    if queries:
+        width = sum(int(axes_of(part)[-1] or 0) for part in queries)
+        joined = emit(graph, ALIGNING_QUERIES, "Concat", queries, {"axis": -1}, axes=[*_ROWS, width])
+        graph_output(graph, joined, ALIGNING_QUERIES, [*_ROWS, width])
     model = finished(graph)
     if encodes:
         # A bias may forbid a token with a number so large that nothing could be told from its score.
@@ -95,12 +106,16 @@ def decoder_graph(architecture: Architecture, *, takes_embeds: bool = False) -> 
 
 
 def encoder_graph(architecture: Architecture) -> onnx_ir.Model:
-    """The encoder: a text -> the keys and values that each layer of the decoder sees of it.
+    """The encoder: a text or a sound -> the keys and values that each layer of the decoder sees of it.
 
-    input_ids, attention_mask: int64 (texts, encoder_sequence). A padded token (mask 0) is seen by no other.
+    input_ids, attention_mask: int64 (texts, encoder_sequence). A padded token (mask 0) is seen by no other. Sounds are
+    all of one length, and have no mask.
     """
     graph, stack = new_graph(ENCODER), architecture.encoder
     assert stack is not None
+    if isinstance(stack, SoundStack):
+        x = run_layers(graph, stack, sound_stream(graph, stack), _hear(graph))
+        return _returning_pairs(graph, architecture, x)
     ids = graph_input(graph, "input_ids", _TEXTS, INT64)
     given_mask = graph_input(graph, "attention_mask", _TEXTS, INT64)
     mask = emit(graph, "mask", "Cast", [given_mask], {"to": int(INT32)}, axes=_TEXTS, dtype=INT32)
@@ -112,7 +127,18 @@ def encoder_graph(architecture: Architecture) -> onnx_ir.Model:
     def attend(name: str, number: int, attention: Attention, read: onnx_ir.Value) -> onnx_ir.Value:
         return text_attention(graph, name, attention, read, mask, positions)
 
-    x = run_layers(graph, stack, stream, attend)
+    return _returning_pairs(graph, architecture, run_layers(graph, stack, stream, attend))
+
+
+def _hear(graph: onnx_ir.Graph) -> Attend:
+    def attend(name: str, number: int, attention: Attention, read: onnx_ir.Value) -> onnx_ir.Value:
+        return text_attention(graph, name, attention, read, None, Positions())
+
+    return attend
+
+
+def _returning_pairs(graph: onnx_ir.Graph, architecture: Architecture, x: onnx_ir.Value) -> onnx_ir.Model:
+    """What each layer of the decoder keeps of the encoder's states."""
     for number, attention in enumerate(architecture.decoder.attentions("cross")):
         encoded_output(graph, number, attention, x)
     return finished(graph)

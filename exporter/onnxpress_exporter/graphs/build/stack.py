@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir
 
-from onnxpress_exporter.graphs.build.architecture import Attention, Branch, Layer, Norm, Stack
+from onnxpress_exporter.graphs.build.architecture import Attention, Branch, Layer, Norm, SoundStack, Stack
 from onnxpress_exporter.graphs.build.linear import bias, linear, product
 from onnxpress_exporter.graphs.build.mlp import feed_forward
 from onnxpress_exporter.graphs.build.nodes import axes_of, emit, multiply, normalize
@@ -24,7 +24,7 @@ class Stream:
     terms: tuple[onnx_ir.Value, ...] = ()
 
 
-def run_layers(graph: onnx_ir.Graph, stack: Stack, stream: Stream, attend: Attend) -> onnx_ir.Value:
+def run_layers(graph: onnx_ir.Graph, stack: Stack | SoundStack, stream: Stream, attend: Attend) -> onnx_ir.Value:
     """The stream after all layers and the last norm."""
     for number, layer in enumerate(stack.layers):
         stream = _layer(graph, f"{stack.name or 'layers'}.{number}", number, layer, stream, attend)

@@ -1,11 +1,11 @@
-"""A model that reads a text or a picture whole, and then writes: an encoder's graph, run once, and a decoder's of rows.
+"""A model that reads a text, a picture or a sound whole, and then writes: an encoder's graph, and a decoder's.
 
 The decoder's keys and values of what was read are the encoder's outputs, read by all rows of the text. Knows no search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,16 @@ from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Ids
-from onnxpress.generation.decoders.graph import TEXT_MASK, TEXT_STATES, DecoderGraph, present
+from onnxpress.generation.decoders.graph import (
+    TEXT_MASK,
+    TEXT_STATES,
+    WITH_LOG_NORMALIZER,
+    DecoderGraph,
+    present,
+)
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.shared import SharedDecoder, capacity
-from onnxpress.generation.decoders.text_arrays import Texts
+from onnxpress.generation.decoders.text_arrays import Texts, placed
 from onnxpress.generation.decoders.text_keys import TextKeys
 from onnxpress.generation.pool.cache import Cache
 
@@ -70,6 +76,14 @@ class CrossModel:
 
     def read(self, inputs: Mapping[str, NDArray[Any]], expected_tokens: int, mask: Ids | None = None) -> Decoder:
         """As `EncoderDecoderModel` says."""
+        return self._opened(self._encoded(inputs, mask), expected_tokens)
+
+    def perceive(self, inputs: Mapping[str, NDArray[Any]]) -> PerceivedByGraphs:
+        """As `EncoderDecoderModel` says."""
+        return PerceivedByGraphs(self, self._encoded(inputs, None))
+
+    def _encoded(self, inputs: Mapping[str, NDArray[Any]], mask: Ids | None) -> dict[str, Buffer]:
+        """What the decoder's graph takes of what an encoder has read."""
         # What the encoder returns stays where the decoder reads it.
         outputs = run_to_buffers(self._session, inputs, self._encoder)
         first = next(iter(outputs.values()))
@@ -85,10 +99,59 @@ class CrossModel:
             arrays[TEXT_STATES] = first
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = seen
+        return placed(arrays, self._session.device)
+
+    def _opened(self, arrays: Mapping[str, Buffer], expected_tokens: int, *, shared: bool = False) -> Decoder:
         device, dtype = self._session.device, self._graph.dtype
-        texts = Texts(arrays, device, by_row=self._keys is not None or TEXT_STATES in arrays)
+        texts = Texts(arrays, device, by_row=self._keys is not None or TEXT_STATES in arrays, shared=shared)
         if self._growing:
-            return GrowingDecoder(self._session, self._graph, rows, limit=self._limit, texts=texts)
+            return GrowingDecoder(self._session, self._graph, texts.count, limit=self._limit, texts=texts)
         room = capacity(expected_tokens, self._limit)
-        cache = Cache(self._graph.past, rows, room, texts=range(rows), dtype=dtype, device=device)
+        cache = Cache(self._graph.past, texts.count, room, texts=range(texts.count), dtype=dtype, device=device)
         return SharedDecoder(self._session, self._graph, cache, limit=self._limit, texts=texts)
+
+    def _follow(self, arrays: Mapping[str, Buffer], ids: Ids, first: int) -> dict[str, NDArray[Any]]:
+        """Read int64 (tokens) at once, with an empty past."""
+        count, graph = len(ids), self._graph
+        known: dict[str, NDArray[Any]] = {
+            "input_ids": ids[None],
+            "position_ids": np.arange(count, dtype=np.int64)[None],
+            "attention_mask": np.ones((1, count), np.int64),
+            "seqlens_k": np.array([count - 1], np.int32),
+            "total_sequence_length": np.array(count, np.int32),
+            "logits_to_keep": np.arange(first, count, dtype=np.int64),
+            WITH_LOG_NORMALIZER: np.array(False),
+        }
+        inputs = {name: known[name] for name in graph.inputs if name in known}
+        room = 0 if self._growing else count
+        inputs |= {name: np.zeros((1, heads, room, size), graph.dtype) for name, (heads, size) in graph.past.items()}
+        inputs |= {name: buffer.read() for name, buffer in arrays.items()}
+        return self._session.run(inputs, graph.name)
+
+
+class PerceivedByGraphs:
+    """What an encoder has read, which any number of decoders may write about. Implements `decoder.Perceived`."""
+
+    def __init__(self, model: CrossModel, arrays: Mapping[str, Buffer]) -> None:
+        self._model = model
+        self._arrays = arrays
+
+    def decoder(self, rows: Sequence[int], expected_tokens: int) -> Decoder:
+        """As `decoder.Perceived` says."""
+        return self._model._opened(self._of_rows(rows), expected_tokens, shared=True)
+
+    def follow(self, row: int, ids: Sequence[int], first: int) -> dict[str, NDArray[Any]]:
+        """As `decoder.Perceived` says."""
+        return self._model._follow(self._of_rows([row]), np.array(ids, np.int64), first)
+
+    def keys(self, row: int, layer: int) -> NDArray[np.float32]:
+        """As `decoder.Perceived` says."""
+        keys: NDArray[np.float32] = self._of_rows([row])[f"past_key_values.{layer}.encoder.key"].read()[0]
+        return keys.astype(np.float32, copy=False)
+
+    def _of_rows(self, rows: Sequence[int]) -> dict[str, Buffer]:
+        start, stop = rows[0], rows[0] + len(rows)
+        if list(rows) == list(range(start, stop)):
+            return {name: buffer.rows(start, stop) for name, buffer in self._arrays.items()}
+        arrays = {name: buffer.read()[list(rows)] for name, buffer in self._arrays.items()}
+        return placed(arrays, self._model._session.device)

@@ -21,6 +21,8 @@ OF_PROMPT = "of_prompt"
 #: How many of the last tokens' scores other tools' graphs are asked for.
 COUNT = "num_logits_to_keep"
 LOG_NORMALIZER = "log_normalizer"
+#: What heads of a decoder look for that tell where in a sound each token was spoken; returned where it is asked for.
+ALIGNING_QUERIES = "aligning_queries"
 WITH_LOG_NORMALIZER = f"with_{LOG_NORMALIZER}"
 _PAST, _PRESENT = "past_key_values.", "present."
 _FLOATS = ("float32", "float16")

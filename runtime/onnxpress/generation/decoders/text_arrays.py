@@ -24,13 +24,20 @@ class Texts:
         device: where they are read, as `engine.providers.parse_device` takes it: arrays are copied there once, buffers
             are there.
         by_row: whether the graph wants those of a text once for each of its rows, instead of once.
+        shared: whether others read the buffers, too: where texts change places, these stay as they are.
     """
 
-    def __init__(self, arrays: Mapping[str, Array | Buffer], device: object = None, *, by_row: bool = False) -> None:
-        self._buffers = {
-            name: array if isinstance(array, Buffer) else _placed(array, device) for name, array in arrays.items()
-        }
+    def __init__(
+        self,
+        arrays: Mapping[str, Array | Buffer],
+        device: object = None,
+        *,
+        by_row: bool = False,
+        shared: bool = False,
+    ) -> None:
+        self._buffers = placed(arrays, device)
         self._device = device
+        self._shared = shared
         self._by_row = by_row
         #: What `by_row` last made of them, and for how many rows.
         self._repeated: tuple[int, dict[str, Buffer]] = (0, {})
@@ -72,9 +79,16 @@ class Texts:
             raise InputError(f"Rows {list(sources)} of {self.count} texts: not the same number of each, side by side.")
         if texts == list(range(self.count)):
             return False
-        self._buffers = {name: _rearranged(buffer, texts) for name, buffer in self._buffers.items()}
+        rearrange = _copied if self._shared else _rearranged
+        self._buffers = {name: rearrange(buffer, texts) for name, buffer in self._buffers.items()}
+        self._shared = False
         self._repeated = (0, {})
         return True
+
+
+def placed(arrays: Mapping[str, Array | Buffer], device: object) -> dict[str, Buffer]:
+    """Arrays as buffers where the device reads them; buffers are there."""
+    return {name: array if isinstance(array, Buffer) else _placed(array, device) for name, array in arrays.items()}
 
 
 def _placed(array: Array, device: object) -> Buffer:
@@ -84,6 +98,14 @@ def _placed(array: Array, device: object) -> Buffer:
     there = allocate(array.shape, array.dtype, device)
     there.copy_from(here)
     return there
+
+
+def _copied(buffer: Buffer, sources: Sequence[int]) -> Buffer:
+    """The texts of a buffer in another order, in new memory."""
+    copy = allocate((len(sources), *buffer.shape[1:]), buffer.dtype, buffer.device)
+    for text, source in enumerate(sources):
+        copy.at(text).copy_from(buffer.at(source))
+    return copy
 
 
 def _rearranged(buffer: Buffer, sources: Sequence[int]) -> Buffer:

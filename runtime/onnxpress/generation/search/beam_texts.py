@@ -71,9 +71,13 @@ class BeamText:
 
 
 def beam_texts(
-    prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]] | None, config: GenerationConfig, limit: int | None
+    prompts: Sequence[Sequence[int]],
+    texts: Sequence[Sequence[int]] | None,
+    config: GenerationConfig,
+    limit: int | None,
+    more: Sequence[Rule] = (),
 ) -> list[BeamText]:
-    """One for each prompt.
+    """One for each prompt. `more`: rules beside those that the settings ask for.
 
     Raises:
         InputError: a prompt leaves no room.
@@ -81,7 +85,7 @@ def beam_texts(
     beams = []
     for number, prompt in enumerate(prompts):
         most = config.most_new_tokens(len(prompt), limit)
-        rules = rules_of(config, len(prompt), most, texts[number] if texts else prompt)
+        rules = [*rules_of(config, len(prompt), most, texts[number] if texts else prompt), *more]
         if config.do_sample:
             rules += warpers_of(config)
         ids = np.array(prompt, np.int64)

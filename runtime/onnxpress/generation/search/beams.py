@@ -66,7 +66,7 @@ def beam_search(
     check_prompts(prompts, decoder)
     for row, prompt in enumerate(prompts):
         decoder.mark_prompt(row, len(prompt))
-    beams = _begin(beam_texts(prompts, texts, config, decoder.limit), config.num_beams)
+    beams = _begin(beam_texts(prompts, texts, config, decoder.limit, hooks.rules), config.num_beams)
     results: list[list[Generated]] = [[] for _ in prompts]
     while beams.texts:
         if hooks.cancelled is not None and hooks.cancelled():

@@ -42,12 +42,17 @@ def read(source: Source) -> Architecture:
     bias = getattr(source.module(""), "final_logits_bias", None)
     encoder = None
     if encodes:
-        encoder = _stack(source, ENCODER, embedding_of(source, ENCODER), config.encoder_layers, _encoder_branches)
+        encoder = _stack(source, ENCODER, embedding_of(source, ENCODER), config.encoder_layers, encoder_branches)
     return Architecture(
-        _stack(source, DECODER, embedding, config.decoder_layers, _decoder_branches),
+        decoder_stack(source, embedding),
         replace(head, bias=bias[0] if bias is not None and bool(bias.any()) else None),
         encoder,
     )
+
+
+def decoder_stack(source: Source, embedding: Embedding) -> Stack:
+    """The decoder's layers, each of which looks at what an encoder has read."""
+    return _stack(source, DECODER, embedding, source.config.decoder_layers, _decoder_branches)
 
 
 def embedding_of(source: Source, stack: str) -> Embedding:
@@ -58,7 +63,7 @@ def embedding_of(source: Source, stack: str) -> Embedding:
         # The words' module multiplies, or the stack.
         float(getattr(words, "embed_scale", getattr(whole, "embed_scale", 1.0))),
         positions=_positions(source, f"{stack}.embed_positions"),
-        norm=_norm_if_any(source, f"{stack}.layernorm_embedding"),
+        norm=norm_if_any(source, f"{stack}.layernorm_embedding"),
     )
 
 
@@ -79,7 +84,7 @@ def _stack(
     count: int,
     branches: Callable[[Source, str], Sequence[tuple[Attention | FeedForward, Norm]]],
 ) -> Stack:
-    last = _norm_if_any(source, f"{name}.layer_norm")
+    last = norm_if_any(source, f"{name}.layer_norm")
     layers = []
     for number in range(count):
         pairs = branches(source, f"{name}.layers.{number}")
@@ -90,7 +95,8 @@ def _stack(
     return Stack(name.removeprefix("model."), embedding, layers, last, limit)
 
 
-def _encoder_branches(source: Source, name: str) -> Sequence[tuple[Attention | FeedForward, Norm]]:
+def encoder_branches(source: Source, name: str) -> Sequence[tuple[Attention | FeedForward, Norm]]:
+    """Of the encoder's layer of this name, each part with the norm of what it reads or of what it joins."""
     attends = _attention(source, f"{name}.self_attn", source.config.encoder_attention_heads)
     return [
         (replace(attends, kind="bidirectional"), _norm(source, f"{name}.self_attn_layer_norm")),
@@ -122,5 +128,6 @@ def _norm(source: Source, name: str) -> Norm:
     return source.norm(name, "layer", source.module(name).eps)
 
 
-def _norm_if_any(source: Source, name: str) -> Norm | None:
+def norm_if_any(source: Source, name: str) -> Norm | None:
+    """The layer normalization of this name; None: there is none."""
     return _norm(source, name) if source.has(f"{name}.weight") else None

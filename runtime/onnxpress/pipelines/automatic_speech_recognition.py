@@ -1,0 +1,113 @@
+"""automatic-speech-recognition of models that write what they hear, such as Whisper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from onnxpress.engine.stopping import within
+from onnxpress.errors import InputError
+from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
+from onnxpress.pipelines.writing import ROWS, SETTINGS
+from onnxpress.pipelines.written_speech import WrittenSpeech
+from onnxpress.samples import Sample
+from onnxpress.speech.settings import NAMES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechOptions(SoundOptions):
+    """transformers' arguments of a call; others are settings of generation, or of transformers' Whisper.
+
+    `return_timestamps`: True (segments) or "word". `return_language`: each chunk says which language it is in.
+    `max_new_tokens`: of each window; also a setting of `generate_kwargs`. `prompt`: a text that is taken for what was
+    said before, such as names as they are spelled. `chunk_length_s`, `stride_length_s`: sounds of any length are heard
+    window after window, each beginning where the text of the one before ended, so that they are of no use here.
+    """
+
+    return_timestamps: bool | str | None = None
+    return_language: bool | None = None
+    max_new_tokens: int | None = None
+    chunk_length_s: float | None = None
+    stride_length_s: float | Sequence[float] | None = None
+    prompt: str | None = None
+    ignore_warning: bool | None = None
+    generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.return_timestamps not in (None, False, True, "word"):
+            raise InputError(
+                f"return_timestamps is {self.return_timestamps!r:.60}; it may be True (segments) or 'word'."
+            )
+        if not isinstance(self.generate_kwargs, Mapping):
+            raise InputError("generate_kwargs must be a dictionary.")
+        if self.max_new_tokens is not None and "max_new_tokens" in self.generate_kwargs:
+            raise InputError("max_new_tokens is an argument, and one of generate_kwargs too: pass it once.")
+        if self.prompt is not None and not isinstance(self.prompt, str):
+            raise InputError(f"prompt is {self.prompt!r:.60}; it must be a text.")
+        length = self.chunk_length_s
+        if length is not None and (isinstance(length, bool) or not isinstance(length, (int, float)) or length < 0):
+            raise InputError(f"chunk_length_s is {length!r:.60}; it must be a number of seconds.")
+        if length:
+            raise InputError(
+                "chunk_length_s is of models that hear windows apart. This model hears a sound of any length window "
+                "after window, and loses nothing between them: leave it out."
+            )
+
+
+class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
+    """`pipe(sound)` -> {"text"}; with `return_timestamps` also "chunks" of {"text", "timestamp": (start, end)}, in
+    seconds. A list of sounds gives a list of these.
+
+    A sound is a path, bytes, a file object, a data URI, an array at the model's rate, or {"array", "sampling_rate"}, of
+    any length. `stream` hands the chunks of one out as they are known.
+    """
+
+    options_type = SpeechOptions
+    processor_type = SoundProcessor
+    collects: ClassVar[str | None] = "generate_kwargs"
+    collected = SETTINGS | NAMES
+    rows = ROWS
+    window = 8 * ROWS
+
+    def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
+        super().__init__(model, options)
+        self._speech = WrittenSpeech(model)
+        self.processor.collator = self._speech.collator
+        self.check(self.options)
+
+    def __call__(self, inputs: Any = None, **options: Any) -> Any:
+        return super().__call__(sounds_of(inputs, options), **options)
+
+    def stream(self, inputs: Any = None, **options: Any) -> Iterator[dict[str, Any]]:
+        """The chunks of one sound, each as soon as it is known: {"text", "timestamp"}; its times are those of segments
+        unless `return_timestamps="word"`.
+
+        Raises:
+            InputError: as a call does.
+        """
+        item = sounds_of(inputs, options)
+        chosen, common = self._arguments(options)
+        self.check(chosen)
+
+        def chunks() -> Iterator[dict[str, Any]]:
+            with within(common.stop):
+                yield from self._speech.stream(item, chosen)
+
+        return chunks()
+
+    def check(self, options: SpeechOptions) -> None:
+        self._speech.check(options)
+
+    def prepare(self, item: Any, options: SpeechOptions) -> Prepared[Any]:
+        return self._speech.prepare(item, options)
+
+    def compute(self, samples: Sequence[Sample], options: SpeechOptions) -> Sequence[Any]:
+        """Hear sounds side by side."""
+        return self._speech.compute(samples, options)
+
+    def finish(self, context: Any, values: list[Any], options: SpeechOptions) -> dict[str, Any]:
+        return self._speech.finish(context, values, options)
