@@ -24,7 +24,9 @@ from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.events import Event, Hooks
 from onnxpress.generation.generate import complete
+from onnxpress.generation.pace import Pace
 from onnxpress.generation.requests import Request
+from onnxpress.generation.row import rows_of
 from onnxpress.generation.scheduler import OpenDecoder, Scheduler, opener, text_opener
 from onnxpress.generation.settings import GenerationConfig
 from tests.fixtures import decoder_graphs as graphs
@@ -180,6 +182,7 @@ def fitting(model: Opened, request: Request) -> Request:
     rows=st.one_of(st.none(), st.integers(3, 6)),
     chunk=st.sampled_from([1, 3, 8, 32, None]),
     freed=st.dictionaries(st.integers(0, 5), st.integers(1, 12), max_size=2),
+    spare=st.one_of(st.none(), st.integers(0, 40)),
 )
 @settings(max_examples=40, deadline=None)
 def test_whoever_comes_and_goes_a_text_is_what_it_is_alone(
@@ -189,10 +192,13 @@ def test_whoever_comes_and_goes_a_text_is_what_it_is_alone(
     rows: int | None,
     chunk: int | None,
     freed: dict[int, int],
+    spare: int | None,
 ) -> None:
     model = models[kind]
     asked = [(wait, replace(fitting(model, request), priority=priority)) for wait, request, priority in schedule]
-    scheduler = Scheduler(model.decoder, LIMIT, rows=rows, chunk_tokens=chunk)
+    largest = max(sum(row.prompt + row.most for row in rows_of(request, LIMIT)) for _, request in asked)
+    tokens = None if spare is None else largest + spare
+    scheduler = Scheduler(model.decoder, LIMIT, rows=rows, chunk_tokens=chunk, tokens=tokens)
     arrivals = list(np.cumsum([wait for wait, _ in asked]))
     ids: dict[int, int] = {}
     events: list[tuple[int, Event]] = []
@@ -334,3 +340,64 @@ def test_a_hook_that_cancels_ends_its_requests_alone(models: dict[str, Opened]) 
     for request in (first, second):
         assert texts_of(events, request)[0][1] == "cancelled"
     assert texts_of(events, other) == alone(models["shared"], greedy(3, 9, 3))
+
+
+def test_who_came_last_gives_its_memory_up_and_writes_the_same(models: dict[str, Opened]) -> None:
+    drawn = GenerationConfig(max_new_tokens=60, do_sample=True, seed=3)
+    asked = [greedy(10, 60, seed) for seed in range(3)] + [replace(greedy(10, 1, 9), config=drawn)]
+    for kind in ("shared", "shared with prefixes", "growing", "state"):
+        scheduler = Scheduler(models[kind].decoder, LIMIT, tokens=160)
+        ids = [scheduler.admit(request) for request in asked]
+        events: list[tuple[int, Event]] = []
+        while scheduler.busy:
+            events += scheduler.step()
+            assert scheduler.tokens <= 160
+        assert scheduler.given_up > 0
+        for request, owner in zip(asked, ids, strict=True):
+            assert texts_of(events, owner) == alone(models[kind], request)
+        with pytest.raises(InputError, match="there is memory for 160"):
+            scheduler.admit(replace(greedy(90, 1), config=replace(drawn, num_return_sequences=2)))
+
+
+def test_a_request_waits_until_there_is_memory_for_it(models: dict[str, Opened]) -> None:
+    scheduler = Scheduler(models["shared"].decoder, LIMIT, tokens=100)
+    for seed in range(3):
+        scheduler.admit(greedy(40, 5, seed))
+    scheduler.step()
+    assert (scheduler.rows, scheduler.waiting) == (2, 1)
+    while scheduler.waiting:
+        scheduler.step()
+    assert scheduler.rows == 1, "what ended gave its memory back"
+
+
+def test_chunks_are_as_long_as_their_time_allows() -> None:
+    pace = Pace(target_s=0.1, first_tokens=64)
+    assert pace.tokens == 64
+    for _ in range(50):
+        pace.note_step(0.02)
+        pace.note_chunk(64, 0.064)
+    assert 78 <= pace.tokens <= 80
+    for _ in range(50):
+        pace.note_step(0.2)
+    assert pace.tokens == 16, "a prompt is read, however slow the others are"
+    pace.note_chunk(1, 9.0)
+    assert pace.tokens == 16
+    for _ in range(50):
+        pace.note_step(0.001)
+        pace.note_chunk(64, 0.001)
+    assert pace.tokens == 256
+
+
+def test_logprobs_are_of_the_model_and_a_bias_is_not(models: dict[str, Opened]) -> None:
+    scheduler = Scheduler(models["shared"].decoder, LIMIT)
+    request = greedy(5, 4)
+    plain = scheduler.admit(replace(request, logprobs=True, best=3))
+    biased = scheduler.admit(replace(request, logprobs=True, best=3, bias={7: 100.0, 10**6: 1.0}))
+    events = []
+    while scheduler.busy:
+        events += scheduler.step()
+    first = dict(reversed(events))
+    assert first[plain].best[0] == (first[plain].token, first[plain].logprob)
+    assert first[biased].token == 7
+    assert first[biased].best == first[plain].best
+    assert [logprob for _, logprob in first[plain].best] == sorted((b for _, b in first[plain].best), reverse=True)

@@ -28,6 +28,7 @@ from onnxpress import Artifact
 for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
     pytest.importorskip(needed)
 
+from onnxpress.serve.pulse import Pulse  # noqa: E402
 from onnxpress.serve.settings import ModelSettings  # noqa: E402
 from tests.fixtures.serving import RunningServer, blocked  # noqa: E402
 
@@ -132,6 +133,16 @@ def test_every_route_is_described(server: RunningServer) -> None:
     }
 
 
+@pytest.mark.nightly
+def test_no_generated_request_makes_the_server_fail(server: RunningServer, tmp_path: Path) -> None:
+    """schemathesis makes requests of the OpenAPI document, and such as break it; `pip install schemathesis`."""
+    pytest.importorskip("schemathesis")
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
+    options = ["--checks", "not_a_server_error", "--max-examples", "50"]
+    ran = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout[-3000:]
+
+
 # Refusals.
 
 
@@ -198,7 +209,8 @@ def test_a_key_is_needed_everywhere_but_for_health(artifacts: dict[str, Path]) -
 # Load.
 
 
-def test_a_full_queue_says_when_to_ask_again(artifacts: dict[str, Path]) -> None:
+def test_a_full_queue_says_when_to_ask_again(artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pulse, "check", lambda self, most_s: None)
     with (
         RunningServer({"emb": artifacts["emb"]}, waiting_s=0.001, bulk_s=0.001) as running,
         ThreadPoolExecutor(40) as pool,

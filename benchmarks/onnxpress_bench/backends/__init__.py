@@ -167,7 +167,7 @@ _PYTORCH = {
     **_all("pytorch", "PyTorch"),
     **_all("pytorch_writing", "PyTorchWriting", (GENERATION, *REWRITING, SPEECH)),
 }
-_WRITES = _all("onnxpress_writing", "OnnxpressWriting", (GENERATION, *REWRITING))
+_WRITES = _all("onnxpress_writing", "OnnxpressWriting", (GENERATION, *REWRITING, SPEECH))
 #: Models of pictures that peers run alone.
 _SEEN = ("image-classification",)
 _ONNXRUNTIME = _all("onnxruntime", "OnnxRuntime", _ENCODERS)

@@ -1,4 +1,4 @@
-"""onnxpress for models that write: a variant of an artifact, or of a checkpoint that is exported once for all."""
+"""onnxpress for models that write or hear: a variant of an artifact, or of a checkpoint exported once for all."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ class OnnxpressWriting(Runner):
                 yield int(event.token or 0)
         finally:
             decoder.close()
+
+    def transcribe(self, audio: Any, rate_hz: int) -> str:
+        """As the pipeline hears it."""
+        text: str = self._pipe({"raw": audio, "sampling_rate": rate_hz})["text"]
+        return text
 
     def rewrite(self, texts: Sequence[str], beams: int, new_tokens: int) -> list[list[int]]:
         """As one batch."""

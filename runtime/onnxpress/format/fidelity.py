@@ -52,6 +52,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         "depth error, worst": Figure(0.03, smaller_is_better=True),
         "picture error, worst": Figure(0.01, smaller_is_better=True),
         "spectral distance": Figure(0.1, smaller_is_better=True),
+        "letter agreement": Figure(0.99),
         "word error": Figure(0.01, smaller_is_better=True),
         "batch cosine distance": Figure(1e-5, smaller_is_better=True),
         "batch disagreement": Figure(0.0, smaller_is_better=True),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Logits
 from onnxpress.generation.events import Event
+from onnxpress.generation.pace import Pace
 from onnxpress.generation.pool.moves import settled
 from onnxpress.generation.prompts import chunk_end, read_together, unread
 from onnxpress.generation.requests import Request
@@ -54,10 +56,14 @@ class DecoderBatch:
             beginning of the prompt. After an encoder all have the same number of rows.
         chunk_tokens: tokens of prompts that are read between two steps of the rows that write; None: all prompts are
             read before any row steps.
+        pace: says how many in the place of `chunk_tokens`, and is told how long things take.
     """
 
-    def __init__(self, decoder: Decoder, groups: Sequence[Group], chunk_tokens: int | None) -> None:
+    def __init__(
+        self, decoder: Decoder, groups: Sequence[Group], chunk_tokens: int | None, pace: Pace | None = None
+    ) -> None:
         self.decoder = decoder
+        self._pace = pace
         self._chunk_tokens = chunk_tokens
         self._alone = list(groups)
         for slot, group in enumerate(groups):
@@ -73,6 +79,12 @@ class DecoderBatch:
     def rows(self) -> int:
         """How many rows there are, or will be once the prompts are read."""
         return len(self._writing) + sum(len(group.rows) for group in self._alone)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens its rows hold, or will once the prompts are read."""
+        rows = [row for _, row in self._writing] + [row for group in self._alone for row in group.rows]
+        return sum(row.length for row in rows if row.finish is None)
 
     @property
     def groups(self) -> Iterable[Group]:
@@ -94,6 +106,13 @@ class DecoderBatch:
             self._settle()
         self._check_done()
         return events
+
+    def give_up(self, group: Group) -> Group:
+        """Free the slot of a request of one row; the request as it is to be let in again. Where the decoder admits."""
+        [row] = group.rows
+        again = Group(group.id, group.request, [row.again()])
+        self.leave(group)
+        return again
 
     def turn(self) -> list[tuple[int, Event]]:
         """Read a chunk of a prompt, and continue every row that writes: (request's id, event) for each new token."""
@@ -140,9 +159,12 @@ class DecoderBatch:
         elif self._chunk_tokens is None:
             self._read(pending[0], None, events)
         else:
-            self._read(self._next(pending), self._chunk_tokens if self._writing else LONE_CHUNK_TOKENS, events)
+            self._read(self._next(pending), self._chunk() if self._writing else LONE_CHUNK_TOKENS, events)
         if any(group.read for group in self._alone) and not self._waits:
             self._settle()
+
+    def _chunk(self) -> int | None:
+        return self._chunk_tokens if self._pace is None else self._pace.tokens
 
     def _next(self, pending: list[Group]) -> Group:
         """Choose the next request to read: every other turn the oldest, else the one with the shortest rest."""
@@ -152,7 +174,7 @@ class DecoderBatch:
         return pending[0]
 
     def _left(self, group: Group) -> int:
-        return group.rows[0].prompt - (self.decoder.lengths[self._slot(group)] if group.begun else 0)
+        return group.rows[0].begun - (self.decoder.lengths[self._slot(group)] if group.begun else 0)
 
     def _slot(self, group: Group) -> int:
         return len(self._writing) + self._alone.index(group)
@@ -161,7 +183,7 @@ class DecoderBatch:
         """Read short prompts of equal length in steps of all rows, if that suits them."""
         if any(group.guesses for group in self._alone):
             return False
-        scores = read_together(self.decoder, [group.rows[0].ids[: group.rows[0].prompt] for group in self._alone])
+        scores = read_together(self.decoder, [group.rows[0].ids[: group.rows[0].begun] for group in self._alone])
         if scores is None:
             return False
         for slot, group in enumerate(self._alone):
@@ -172,7 +194,7 @@ class DecoderBatch:
     def _read(self, group: Group, size: int | None, events: list[tuple[int, Event]]) -> None:
         """Read a chunk of a prompt, or all that is left of it."""
         decoder, slot, first = self.decoder, self._slot(group), group.rows[0]
-        prompt = first.ids[: first.prompt]
+        prompt = first.ids[: first.begun]
         try:
             if not group.begun:
                 group.begun = True
@@ -183,7 +205,10 @@ class DecoderBatch:
             if stop == len(left) and group.guesses:
                 first.pending, group.read = left.tolist(), True
                 return
+            started = perf_counter()
             scores = decoder.prefill(slot, left[:stop])[0]
+            if self._pace is not None:
+                self._pace.note_chunk(stop, perf_counter() - started)
         except InputError as error:  # of this prompt alone: more tokens than the model takes, or none of its own
             group.read = True
             events.extend((group.id, row.fail(error)) for row in group.rows if row.finish is None)
@@ -205,8 +230,11 @@ class DecoderBatch:
             events.append((group.id, row.fail(error)))
 
     def _step(self, events: list[tuple[int, Event]]) -> None:
-        finished = False
-        for slot, ((group, row), scores) in enumerate(zip(self._writing, self._scores(), strict=True)):
+        finished, started = False, perf_counter()
+        rows = self._scores()
+        if self._pace is not None:
+            self._pace.note_step(perf_counter() - started)
+        for slot, ((group, row), scores) in enumerate(zip(self._writing, rows, strict=True)):
             if row.finish is not None:
                 # It steps for its neighbours' sake, and does not grow.
                 self.decoder.truncate(slot, self.decoder.lengths[slot] - 1)

@@ -17,7 +17,8 @@ class Event:
     """One more token of a row, and whether it was the last.
 
     `row`: prompt number * num_return_sequences + which of them. `token` is None only where a row ends without another
-    one: it was cancelled, or it failed. `logprob`, where asked for, is the model's own, before any rule.
+    one: it was cancelled, or it failed. `logprob`, where asked for, is the model's own, before any rule; `best` are the
+    likeliest tokens with theirs, where they are asked for.
     `finish`: "stop" (a token or a text that ends, this token included), "length" (no more were allowed), "cancelled",
     "failed": `error` says why. (`generate` raises that error; a scheduler has other requests to go on with.)
     """
@@ -27,6 +28,7 @@ class Event:
     logprob: float | None = None
     finish: FinishReason | None = None
     error: Exception | None = None
+    best: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

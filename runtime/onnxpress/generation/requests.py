@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from onnxpress.errors import InputError
 from onnxpress.generation.events import NO_HOOKS, Hooks
@@ -15,8 +15,10 @@ class Request:
     """One prompt, and the `config.num_return_sequences` texts that shall continue it.
 
     `text`: token ids that an encoder reads before; None: there is no encoder. `logprobs`: whether events tell them.
-    `first_row`: the number of the request's first text, to which its events and hooks add the text's own number.
-    `priority`: of requests that wait, the one of the highest priority is let in first, and of equal ones the oldest.
+    `best`: how many of the likeliest tokens events tell beside the one that came. `bias`: token -> what is added to its
+    score before any rule. `first_row`: the number of the request's first text, to which its events and hooks add the
+    text's own number. `priority`: of requests that wait, the one of the highest priority is let in first, and of equal
+    ones the oldest.
     """
 
     prompt: Sequence[int]
@@ -26,6 +28,8 @@ class Request:
     logprobs: bool = False
     first_row: int = 0
     priority: int = 0
+    best: int = 0
+    bias: Mapping[int, float] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises:

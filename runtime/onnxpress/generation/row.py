@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from onnxpress.generation.events import Event, FinishReason
 from onnxpress.generation.requests import Request
-from onnxpress.generation.rules import Ids, Rule, Scores, Written
-from onnxpress.generation.sampling import Draw, draw_of, logprob_of, pick, rules_of
+from onnxpress.generation.rules import Ids, Rule, Scores, Written, added
+from onnxpress.generation.sampling import Best, Draw, best_logprobs, draw_of, logprob_of, pick, rules_of
 from onnxpress.generation.structured.constraints import Constraint
 
 FIRST_ROOM = 1024
@@ -20,7 +20,8 @@ FIRST_ROOM = 1024
 class Row:
     """`ids` int64 (room): the first `length` are written, `prompt` of them and `most` new ones if none ends it.
 
-    `pending`: those the model has not read.
+    `pending`: those the model has not read. `begun`: those with which it was let in, the prompt and, where it had to
+    give up its memory, what it had written by then.
     """
 
     number: int
@@ -34,19 +35,23 @@ class Row:
     ended: Callable[[int], bool] | None
     constraint: Constraint | None
     logprobs: bool
+    best: int
     pending: list[int]
+    begun: int
     finish: FinishReason | None = None
 
     def take(self, scores: Scores) -> Iterator[Event]:
         """Take the next token by float32 (vocabulary) scores, which are changed. It may finish the row."""
-        before = scores.copy() if self.logprobs and self.rules else scores
+        tells = self.logprobs or self.best > 0
+        before = scores.copy() if tells and (self.rules or self.draw is not None) else scores
         if self.rules:
             written = Written(self.ids[: self.length], self.prompt)
             for rule in self.rules:
                 rule(written, scores)
         token = pick(scores, self.draw)
         self.pending = []
-        yield self._append(token, logprob_of(before, token) if self.logprobs else None)
+        logprob = logprob_of(before, token) if self.logprobs else None
+        yield self._append(token, logprob, best_logprobs(before, self.best) if self.best else ())
         while self.constraint is not None and self.finish is None and (run := self.constraint.forced()):
             for forced in run:
                 if self.finish is None:
@@ -56,6 +61,12 @@ class Row:
     def left(self) -> int:
         """How many tokens the row may still get."""
         return self.prompt + self.most - self.length
+
+    def again(self) -> Row:
+        """The same row, to be read anew with what it has written; this one ends without a word."""
+        row = replace(self, pending=[], begun=self.length)
+        self.finish = "cancelled"
+        return row
 
     def cancel(self) -> Event:
         """End the row here, without another token."""
@@ -67,7 +78,7 @@ class Row:
         self.finish = "failed"
         return Event(self.number, None, None, "failed", error)
 
-    def _append(self, token: int, logprob: float | None) -> Event:
+    def _append(self, token: int, logprob: float | None, best: Best = ()) -> Event:
         if self.length == len(self.ids):
             self.ids = np.concatenate([self.ids, np.empty_like(self.ids)])
         self.ids[self.length] = token
@@ -82,7 +93,7 @@ class Row:
                 self.finish = "stop"
         if self.finish is None and self.left == 0:
             self.finish = "length"
-        return Event(self.number, token, logprob, self.finish)
+        return Event(self.number, token, logprob, self.finish, best=best)
 
 
 def rows_of(request: Request, limit: int | None) -> list[Row]:
@@ -103,11 +114,13 @@ def rows_of(request: Request, limit: int | None) -> list[Row]:
         ids = np.empty(len(prompt) + min(most, FIRST_ROOM), np.int64)
         ids[: len(prompt)] = prompt
         constraint = hooks.constraint(number) if hooks.constraint else None
-        rules = [*rules_of(config, len(prompt), most, read, constraint), *hooks.rules]
+        biased = [added(request.bias)] if request.bias else []
+        rules = [*biased, *rules_of(config, len(prompt), most, read, constraint), *hooks.rules]
         ended = hooks.ended(number) if hooks.ended else None
         draw = draw_of(config, which)
         row = Row(
-            number, ids, len(prompt), len(prompt), most, ends, rules, draw, ended, constraint, request.logprobs, []
-        )
+            number, ids, len(prompt), len(prompt), most, ends, rules, draw, ended, constraint, request.logprobs,
+            request.best, [], len(prompt)
+        )  # fmt: skip
         rows.append(row)
     return rows

@@ -15,6 +15,9 @@ from onnxpress.generation.rules import Rule, Scores, Written
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.structured.constraints import Constraint
 
+#: Tokens and the natural logarithms of their probabilities, the likeliest first.
+Best = tuple[tuple[int, float], ...]
+
 NOTHING_WRITTEN = Written(np.empty(0, np.int64), 0)
 
 
@@ -132,3 +135,12 @@ def logprob_of(scores: Scores, token: int) -> float:
     """The natural logarithm of a token's probability."""
     highest = scores.max()
     return float(scores[token] - highest - np.log(np.exp(scores - highest).sum()))
+
+
+def best_logprobs(scores: Scores, count: int) -> Best:
+    """The likeliest tokens with the natural logarithms of their probabilities, by float32 (vocabulary) scores."""
+    places = best_places(scores, count)
+    places = places[np.argsort(-scores[places], kind="stable")]
+    highest = scores.max()
+    logarithm = highest + np.log(np.exp(scores - highest).sum())
+    return tuple((int(place), float(scores[place] - logarithm)) for place in places)

@@ -14,12 +14,16 @@ from onnxpress.errors import InputError
 from onnxpress.generation.batch import DecoderBatch, Group
 from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.events import Event
+from onnxpress.generation.pace import Pace
 from onnxpress.generation.requests import Request
 from onnxpress.generation.row import rows_of
 
 #: Tokens of a prompt that are read between two steps of those that write: the step waits so long, and chunks of 32 are
 #: read as fast as long ones (q8 and q4; fp32 takes a sixth longer).
 CHUNK_TOKENS = 64
+
+#: New tokens for which there must be room when a request is let in.
+NEW_TOKENS = 32
 
 #: Room that is made for new tokens at first; more is made when it is needed.
 ROOM_TOKENS = 256
@@ -37,6 +41,10 @@ class Scheduler:
         rows: texts that are written at the same time; requests beyond it wait. None: any number.
         chunk_tokens: tokens of prompts that are read between two steps of the rows that write; None: prompts are read
             whole, and before any row steps.
+        pace: sizes the chunks by the time that they take, in the place of `chunk_tokens`.
+        tokens: that all texts which are being read and written may have together; a request waits until there is room
+            for it, and if what is written needs more, the youngest request gives its memory up and is read again later.
+            None: any number.
         closes: whether a decoder is closed when its last row is finished.
     """
 
@@ -47,12 +55,18 @@ class Scheduler:
         *,
         rows: int | None = None,
         chunk_tokens: int | None = CHUNK_TOKENS,
+        pace: Pace | None = None,
+        tokens: int | None = None,
         closes: bool = True,
     ) -> None:
         self._open_decoder = open_decoder
         self._limit = limit
         self._rows = rows
         self._chunk_tokens = chunk_tokens
+        self._pace = pace
+        self._tokens = tokens
+        #: How often a request gave its memory up.
+        self.given_up = 0
         self._closes = closes
         self._next_id = 0
         self._waiting: list[Group] = []
@@ -74,6 +88,11 @@ class Scheduler:
         """How many texts have a slot."""
         return sum(batch.rows for batch in self._batches)
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens they hold, or will once their prompts are read."""
+        return sum(batch.tokens for batch in self._batches)
+
     def admit(self, request: Request) -> int:
         """Accept a request; returns its id, which its events carry. It begins at the next `step`, or waits for a slot.
 
@@ -88,10 +107,15 @@ class Scheduler:
                 f"num_return_sequences={several}, and {self._rows} texts are written at the same time: ask for fewer"
             )
         group = Group(self._next_id, request, rows_of(request, self._limit))
+        most = sum(row.prompt + row.most for row in group.rows)
+        if self._tokens is not None and most > self._tokens:
+            raise InputError(
+                f"the prompt and what may follow it have {most} tokens, and there is memory for {self._tokens}: ask "
+                "for fewer new tokens, or shorten it"
+            )
         self._next_id += 1
         self._cancellable |= request.hooks.cancelled is not None
-        self._waiting.append(group)
-        self._waiting.sort(key=_by_priority)  # stable: of equals the oldest is the first
+        self._wait(group)
         return group.id
 
     def step(self) -> list[tuple[int, Event]]:
@@ -104,6 +128,8 @@ class Scheduler:
             EngineError: the model failed. No request can go on: `close`.
         """
         events = self._cancel() if self._cancellable else []
+        if self._tokens is not None:
+            self._make_room(self._tokens)
         if self._waiting:
             self._let_in()
         for batch in self._batches:
@@ -151,11 +177,31 @@ class Scheduler:
             self._waiting.remove(group)
         return events
 
+    def _wait(self, group: Group) -> None:
+        self._waiting.append(group)
+        self._waiting.sort(key=_by_priority)
+
+    def _make_room(self, most: int) -> None:
+        """Let the youngest requests give their memory up until there is room for the next token of every row."""
+        while self.tokens + self.rows > most:
+            running = [(batch, group) for batch in self._batches for group in batch.groups]
+            movable = [(batch, group) for batch, group in running if batch.decoder.admits and len(group.rows) == 1]
+            if len(running) < 2 or not movable:
+                return
+            batch, group = max(movable, key=lambda entry: (-entry[1].request.priority, entry[1].id))
+            self._wait(batch.give_up(group))
+            self.given_up += 1
+
     def _let_in(self) -> None:
         """Give slots to the next requests, in order: none is passed by one that needs fewer slots."""
         room = None if self._rows is None else self._rows - self.rows
         entering: list[Group] = []
+        free = None if self._tokens is None else self._tokens - self.tokens - self.rows
         for group in self._waiting:
+            if free is not None:
+                free -= sum(row.begun + min(row.left, NEW_TOKENS) for row in group.rows)
+                if free < 0 and (entering or self._batches):
+                    break
             if room is not None:
                 room -= len(group.rows)
                 if room < 0:
@@ -171,7 +217,7 @@ class Scheduler:
                 # After an encoder, texts that are written together have as many rows each.
                 joining = [group for group in entering if _kind(group) == _kind(entering[0])]
                 decoder = self._open_decoder([group.request for group in joining])
-                self._batches.append(DecoderBatch(decoder, joining, self._chunk_tokens))
+                self._batches.append(DecoderBatch(decoder, joining, self._chunk_tokens, self._pace))
             entering = [group for group in entering if group not in joining]
             self._waiting = [group for group in self._waiting if group not in joining]
 
@@ -182,8 +228,8 @@ class Scheduler:
                 batch.decoder.close()
 
 
-def _by_priority(group: Group) -> int:
-    return -group.request.priority
+def _by_priority(group: Group) -> tuple[int, int]:
+    return -group.request.priority, group.id
 
 
 def _kind(group: Group) -> tuple[int, bool]:

@@ -157,13 +157,21 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
             InputError: as a call does.
         """
         chosen, common = self._arguments(options)
-        call = self._call(chosen, single=True)
-        sample = self._sample(_wrapped(inputs), chosen, call)
+        sample, call = self.request(inputs, chosen)
         skips = chosen.skip_special_tokens is not False
         text = self.processor.tokenizer.stream_decoder(
             skip_special_tokens=skips, cleans_up=chosen.clean_up_tokenization_spaces
         )
         return TextStream(self.writer, sample, call, text, common.stop)
+
+    def request(self, inputs: str | Chat, options: TextGenerationOptions) -> tuple[Sample, WritingSettings]:
+        """What the decode loop is asked for one text, or one chat, that is followed while it is written.
+
+        Raises:
+            InputError: as a call does.
+        """
+        call = self._call(options, single=True)
+        return self._sample(_wrapped(inputs), options, call), call
 
     def streams(self, options: Mapping[str, Any]) -> bool:
         """Whether a call with these options gives one text for each input, which can be shown while it is written."""

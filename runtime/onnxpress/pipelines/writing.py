@@ -15,6 +15,7 @@ from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderMo
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
+from onnxpress.generation.scheduler import OpenDecoder, opener, text_opener
 from onnxpress.generation.search.beams import beam_search
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.settings_fields import IGNORED, KINDS, REFUSED
@@ -170,6 +171,18 @@ class Writer:
             return search(decoder, prompts, call.config, texts=texts, hooks=hooks)
         finally:
             decoder.close()
+
+    def opener(self) -> OpenDecoder:
+        """What opens decoders for a scheduler, of requests of many calls."""
+        if self._decoder is not None:
+            return opener(self._decoder)
+        assert self._encoder_decoder is not None
+        return text_opener(self._encoder_decoder)
+
+    @property
+    def token_bytes(self) -> int | None:
+        """Bytes that a token of a row takes while it is held; None: not known of this kind of model."""
+        return getattr(self._decoder, "token_bytes", None)
 
     def hooks(self, call: WritingSettings, cancelled: Callable[[], bool] | None = None) -> Hooks:
         """What the loop asks: stop strings, the grammar, the time that is left, and whether the caller has enough."""

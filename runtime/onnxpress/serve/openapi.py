@@ -25,11 +25,11 @@ _ERRORS = {
 }
 
 
-def document(routes: Sequence[Route], *, keys: bool) -> Mapping[str, Any]:
-    """OpenAPI 3.1."""
+def document(routes: Sequence[Route], models: Sequence[str], *, keys: bool) -> Mapping[str, Any]:
+    """OpenAPI 3.1, of a server with these models."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, models)
     content: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "onnxpress serve", "version": onnxpress.__version__},
@@ -41,14 +41,19 @@ def document(routes: Sequence[Route], *, keys: bool) -> Mapping[str, Any]:
     return content
 
 
-def _operation(route: Route) -> Mapping[str, Any]:
+def _operation(route: Route, models: Sequence[str]) -> Mapping[str, Any]:
     failed = {status: {"description": text} for status, text in _ERRORS.items()}
     answered = {"description": "The answer.", "content": {route.reply_type: {"schema": dict(route.reply)}}}
     operation: dict[str, Any] = {"summary": route.about, "responses": {"200": answered, **failed}}
     if route.keyless:
         operation["security"] = []
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"} | ({"enum": list(models)} if name == "model" else {}),
+        }
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
     if parameters:

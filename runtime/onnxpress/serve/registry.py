@@ -204,7 +204,7 @@ class Registry:
         await asyncio.gather(*self._background, return_exceptions=True)
         for model in self.models.values():
             if model.version is not None:
-                self._thread.remove(model.version.lane)
+                self._forget(model.version)
                 await asyncio.get_running_loop().run_in_executor(self._opener, model.version.close)
         self._opener.shutdown(wait=False, cancel_futures=True)
 
@@ -248,7 +248,7 @@ class Registry:
 
     async def _in_opener(self, model: ServedModel) -> Version:
         return await asyncio.get_running_loop().run_in_executor(
-            self._opener, open_version, model.name, model.asked, self._thread, self._settings.queue, self._metrics
+            self._opener, open_version, model.name, model.asked, self._thread, self._settings, self._metrics
         )
 
     def _make_room(self, model: ServedModel) -> None:
@@ -281,8 +281,13 @@ class Registry:
         if not version.uses:
             self._spawn(self._closed(version))
 
-    async def _closed(self, version: Version) -> None:
+    def _forget(self, version: Version) -> None:
         self._thread.remove(version.lane)
+        if version.writing is not None:
+            self._thread.remove(version.writing)
+
+    async def _closed(self, version: Version) -> None:
+        self._forget(version)
         await asyncio.get_running_loop().run_in_executor(self._opener, version.close)
 
     async def _opened_quietly(self, model: ServedModel) -> None:

@@ -19,6 +19,14 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
+class WritingLimits:
+    """Texts that a model writes at the same time, and the bytes of their keys and values."""
+
+    streams: int = 16
+    cache_bytes: int = 2**30
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSettings:
     """One model.
 
@@ -54,6 +62,9 @@ class ServerSettings:
         memory_bytes: what all models may take together; None: no ceiling.
         budget_ms, waiting_s, bulk_s, most_rows: as of `QueueLimits`.
         request_timeout_s: after which an answer is given up, unless the request says sooner.
+        writing_timeout_s: the same of texts that are written.
+        streams: texts that are written at the same time; others wait.
+        cache_bytes: of the keys and values of all texts of a model that are being written.
         header_timeout_s: for a request to arrive; body and all.
         drain_s: how long requests may take to end after SIGTERM. `drain_delay_s`: how long new ones are still
             accepted after it, while /ready says no.
@@ -78,6 +89,9 @@ class ServerSettings:
     bulk_s: float = 60.0
     most_rows: int = 2048
     request_timeout_s: float = 60.0
+    writing_timeout_s: float = 600.0
+    streams: int = 16
+    cache_bytes: int = 2**30
     header_timeout_s: float = 30.0
     drain_s: float = 30.0
     drain_delay_s: float = 0.0
@@ -107,6 +121,11 @@ class ServerSettings:
     def on_loopback(self) -> bool:
         """Whether only this machine can ask."""
         return self.uds is not None or self.host in _LOOPBACK
+
+    @property
+    def writing(self) -> WritingLimits:
+        """Of each model that writes."""
+        return WritingLimits(self.streams, self.cache_bytes)
 
     @property
     def queue(self) -> QueueLimits:

@@ -24,8 +24,9 @@ from onnxpress.serve.batches import BatchLane
 from onnxpress.serve.compute import ComputeThread
 from onnxpress.serve.costs import CostLine
 from onnxpress.serve.metrics import Metrics
-from onnxpress.serve.settings import ModelSettings
-from onnxpress.serve.waiting import QueueLimits, WaitingRows
+from onnxpress.serve.settings import ModelSettings, ServerSettings
+from onnxpress.serve.waiting import WaitingRows
+from onnxpress.serve.writing import WritingLane, writing_lane
 
 _LOG = logging.getLogger("onnxpress.serve")
 
@@ -44,6 +45,7 @@ class Version:
     lane: BatchLane
     opened_s: float
     bytes: int
+    writing: WritingLane | None = None
     uses: int = 0
     retired: bool = False
     created: int = field(default_factory=lambda: int(time.time()))
@@ -59,12 +61,14 @@ class Version:
 
     def close(self) -> None:
         """Free its memory."""
+        if self.writing is not None:
+            self.writing.close()
         for pipe in reversed(list(self.pipelines.values())):
             pipe.close()
 
 
 def open_version(
-    name: str, asked: ModelSettings, thread: ComputeThread, limits: QueueLimits, metrics: Metrics
+    name: str, asked: ModelSettings, thread: ComputeThread, settings: ServerSettings, metrics: Metrics
 ) -> Version:
     """Open an artifact, measure what a batch costs, and give it a lane. Takes seconds; runs beside the event loop.
 
@@ -93,11 +97,14 @@ def open_version(
     version = Version(
         name,
         pipelines,
-        BatchLane(name, thread, WaitingRows(costs, limits), metrics),
+        BatchLane(name, thread, WaitingRows(costs, settings.queue), metrics),
         time.perf_counter() - started,
         max(grown, file_bytes(main)),
+        writing_lane(name, main, thread, settings.writing),
     )
     thread.add(version.lane)
+    if version.writing is not None:
+        thread.add(version.writing)
     _LOG.info(
         "model opened",
         extra={

@@ -62,6 +62,12 @@ class SharedModel:
     def limit(self) -> int | None:
         return self._limit
 
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of the keys and values of a token."""
+        numbers = sum(heads * size for heads, size in self._graph.past.values())
+        return int(numbers * np.dtype(self._graph.dtype).itemsize)
+
     def start(self, rows: int, expected_tokens: int) -> SharedDecoder:
         """Empty rows, with room for so many tokens at first."""
         self._session.watch(self)

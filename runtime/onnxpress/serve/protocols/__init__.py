@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from onnxpress.serve.protocols import hugging_face, open_inference, openai, process, rerank, tei
+from onnxpress.serve.protocols import (
+    chat,
+    completions,
+    hugging_face,
+    open_inference,
+    openai,
+    process,
+    rerank,
+    tei,
+    tgi,
+)
 from onnxpress.serve.routes import Route
 
 ROUTES: tuple[Route, ...] = (
     *process.ROUTES,
     *openai.ROUTES,
+    *chat.ROUTES,
+    *completions.ROUTES,
+    *tgi.ROUTES,
     *rerank.ROUTES,
     *tei.ROUTES,
     *open_inference.ROUTES,

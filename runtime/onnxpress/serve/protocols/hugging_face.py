@@ -18,6 +18,8 @@ from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import HttpRequest, Response, json_response
 from onnxpress.serve.protocols.fields import FOREIGN, check_count, is_token_ids, optional
 from onnxpress.serve.protocols.openai import embedding_options, encoded
+from onnxpress.serve.protocols.tgi import generated
+from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, OBJECT, fields
 from onnxpress.serve.service import Exchange, check_options, task_of
@@ -65,10 +67,13 @@ async def answer(exchange: Exchange) -> Response:
     request = exchange.request
     raw = request.media_type.startswith(media.RAW) or await _untold(request)
     body: Any = {INPUTS: await request.body()} if raw else await request.json()
-    if not raw and isinstance(body, dict) and "stream" in body and body.pop("stream"):
-        raise RequestError("stream: this address answers at once; /v1/chat/completions streams.")
     name = body.pop("model", None) if isinstance(body, dict) else None
     model = exchange.model(tuple(TASKS), name)
+    if isinstance(body, dict) and not raw:
+        if await _is_of_tgi(exchange, model, body):
+            return await generated(exchange, model, body)
+        if body.pop("stream", False):
+            raise RequestError("stream: only texts that follow a prompt are streamed here.")
     async with exchange.service.registry.use(model) as version:
         task = _task(exchange, version, body)
         pipe = version.pipelines[task]
@@ -90,6 +95,16 @@ async def answer(exchange: Exchange) -> Response:
     if not call.many:
         return _response(form.alone(results[0]))
     return _response([form.each(result) for result in results])
+
+
+async def _is_of_tgi(exchange: Exchange, model: ServedModel, body: dict[str, Any]) -> bool:
+    """Whether a body asks for what text-generation-inference alone answers: events, or details of tokens."""
+    parameters = body.get("parameters")
+    asks = bool(body.get("stream")) or (isinstance(parameters, dict) and bool(parameters.get("details")))
+    if not asks:
+        return False
+    async with exchange.service.registry.use(model) as version:
+        return version.writing is not None
 
 
 async def _untold(request: HttpRequest) -> bool:

@@ -75,7 +75,7 @@ async def describe(exchange: Exchange) -> Response:
     from onnxpress.serve.openapi import document
     from onnxpress.serve.protocols import ROUTES
 
-    return json_response(document(ROUTES, keys=bool(exchange.settings.api_keys)))
+    return json_response(document(ROUTES, list(exchange.settings.models), keys=bool(exchange.settings.api_keys)))
 
 
 async def show_page(exchange: Exchange) -> Response:

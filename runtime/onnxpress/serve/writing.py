@@ -1,0 +1,161 @@
+"""The lane of a model that writes texts: a step of all of them is a piece of work, and they come and go at any step.
+
+Requests are put in on the event loop; their events come back to it. Whoever leaves, or whose time is up, has left the
+batch before its next token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+from onnxpress.errors import Cancelled, TimeoutExceeded
+from onnxpress.generation.driver import Driver, Tell, Ticket
+from onnxpress.generation.events import Event
+from onnxpress.generation.pace import Pace
+from onnxpress.generation.requests import Request
+from onnxpress.generation.scheduler import Scheduler
+from onnxpress.pipelines.base import Pipeline
+from onnxpress.pipelines.text_generation import TextGeneration
+from onnxpress.serve.compute import ComputeThread, Piece
+from onnxpress.serve.errors import Overloaded
+from onnxpress.serve.jobs import Priority
+from onnxpress.serve.settings import WritingLimits
+
+#: How long whoever reads a stream is to wait for its next token, seconds.
+TARGET_S = 0.15
+
+#: Requests that may wait for each text that is being written.
+_WAITING_OF_EACH = 4
+
+#: The share of a request that ended in what the next one is expected to take.
+_SHARE = 0.2
+
+
+class WritingLane:
+    """Implements `compute.Lane`. `scheduler` is the computing thread's own from now on."""
+
+    def __init__(self, thread: ComputeThread, scheduler: Scheduler, limits: WritingLimits) -> None:
+        self.driver = Driver(scheduler)
+        self._thread = thread
+        self._limits = limits
+        self._turning = threading.Lock()
+        self._closed = False
+        self._last = 0.0  # when its last turn ended
+        self._request_s = 1.0
+
+    def check(self) -> None:
+        """Raises:
+        Overloaded: as many requests wait as may.
+        """
+        waiting, streams = self.driver.waiting, self._limits.streams
+        if waiting >= _WAITING_OF_EACH * streams:
+            raise Overloaded(
+                f"{waiting} requests wait for one of {streams} places: ask again later.",
+                retry_after_s=max(1.0, self._request_s * waiting / streams),
+            )
+
+    def put(self, request: Request, tell: Tell) -> Ticket:
+        """Accept a request; `tell` hears its events in the computing thread."""
+        with self._thread.changed:
+            ticket = self.driver.put(request, tell)
+            self._thread.changed.notify()
+        return ticket
+
+    def note(self, seconds: float) -> None:
+        """A request took so long."""
+        self._request_s += _SHARE * (seconds - self._request_s)
+
+    def head(self, now: float) -> float | None:
+        """Between two steps others have their turn, until a reader would wait for too long."""
+        if not self.driver.busy:
+            return None
+        return self._last + Priority.NORMAL.value if now - self._last < TARGET_S else now - TARGET_S
+
+    def take(self, now: float) -> Piece | None:
+        return self._turn if self.driver.busy else None
+
+    def close(self) -> None:
+        """End every text, and free the memory."""
+        with self._turning:
+            self._closed = True
+            self.driver.close()
+
+    def _turn(self) -> None:
+        with self._turning:
+            if not self._closed:
+                self.driver.turn()
+        self._last = time.monotonic()
+
+
+def writing_lane(
+    name: str, pipe: Pipeline[Any, Any], thread: ComputeThread, limits: WritingLimits
+) -> WritingLane | None:
+    """The lane of a model that continues texts; None: it does something else."""
+    if not isinstance(pipe, TextGeneration):
+        return None
+    writer = pipe.writer
+    scheduler = Scheduler(
+        writer.opener(),
+        writer.limit,
+        rows=limits.streams,
+        pace=Pace(TARGET_S),
+        tokens=None if writer.token_bytes is None else max(limits.cache_bytes // writer.token_bytes, 1),
+    )
+    return WritingLane(thread, scheduler, limits)
+
+
+async def listen(
+    lane: WritingLane,
+    requests: Sequence[Request],
+    left: Callable[[], Awaitable[object]],
+    deadline: float,
+) -> AsyncIterator[tuple[int, Event]]:
+    """(number of the request, event) of each, to the end of all. Leaving the iterator cancels what is not finished.
+
+    Args:
+        left: ends when the client is gone: so do the requests then, whether or not anybody reads on.
+
+    Raises:
+        OnnxpressError: of a request that fails; Cancelled: the client is gone; TimeoutExceeded: the time is up.
+    """
+    loop, heard = asyncio.get_running_loop(), asyncio.Queue[tuple[int, Event]]()
+
+    def told(number: int) -> Tell:
+        def tell(event: Event) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(heard.put_nowait, (number, event))
+
+        return tell
+
+    started = time.monotonic()
+    tickets = [lane.put(request, told(number)) for number, request in enumerate(requests)]
+
+    def cancel(_: object = None) -> None:
+        for ticket in tickets:
+            ticket.cancel()
+
+    gone = asyncio.ensure_future(left())
+    gone.add_done_callback(cancel)
+    unfinished = sum(request.config.num_return_sequences for request in requests)
+    try:
+        while unfinished:
+            number, event = await heard.get()
+            if event.error is not None:
+                raise event.error
+            if event.finish == "cancelled":
+                if gone.done():
+                    raise Cancelled("The client left.")
+                if time.monotonic() >= deadline:
+                    raise TimeoutExceeded("The request's time was up before its text was complete.")
+                raise Cancelled("The model is being closed.")
+            unfinished -= event.finish is not None
+            yield number, event
+        lane.note(time.monotonic() - started)
+    finally:
+        gone.cancel()
+        cancel()
