@@ -30,6 +30,7 @@ for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
 
 from onnxpress.serve.pulse import Pulse  # noqa: E402
 from onnxpress.serve.settings import ModelSettings  # noqa: E402
+from tests.fixtures.embedder import write_sparse_embedder  # noqa: E402
 from tests.fixtures.serving import RunningServer, blocked  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -106,6 +107,19 @@ def test_the_shapes_of_teis_routes(server: RunningServer) -> None:
     assert text == ["ada"] or text == ["Ada"]
     assert {label["label"] for label in server.post("/predict", {"inputs": "Ada", "model": "sent"}).json}
     assert server.get("/info").json["model_id"] == "emb"
+
+
+def test_sparse_vectors_have_a_route_of_their_own(server: RunningServer, tmp_path: Path) -> None:
+    artifact = write_sparse_embedder(tmp_path / "sparse")
+    with RunningServer({"sparse": artifact}) as running, onnxpress.pipeline(model=artifact) as pipe:
+        (weights,) = running.post("/embed_sparse", {"inputs": "good film"}).json
+        expected = pipe("good film")
+        assert [weight["index"] for weight in weights] == expected["indices"].tolist()
+        np.testing.assert_allclose([weight["value"] for weight in weights], expected["values"], rtol=1e-6)
+        for path, body in (("/embed", {"inputs": "a"}), ("/v1/embeddings", {"input": "a", "model": "sparse"})):
+            reply = running.post(path, body)
+            assert reply.status == 400 and b"POST /embed_sparse" in reply.body
+    assert server.post("/embed_sparse", {"inputs": "a", "model": "emb"}).status == 400
 
 
 def test_tensors_in_binary(server: RunningServer) -> None:

@@ -20,7 +20,8 @@ DONE = b"data: [DONE]\n\n"
 
 def event(content: Any) -> bytes:
     """One event."""
-    return b"data: " + orjson.dumps(content) + b"\n\n"
+    data: bytes = orjson.dumps(content)  # whose types are not there where it is not installed
+    return b"data: " + data + b"\n\n"
 
 
 async def streamed(

@@ -75,9 +75,16 @@ def embedding_options(made_by: AnyPipeline, body: Any, *, any_dimensions: bool) 
     """The options of a call that a body asks for: `dimensions`, `prompt_name`, `normalize`.
 
     Raises:
-        RequestError: the model was not trained for vectors that are cut.
+        RequestError: the model was not trained for vectors that are cut, or makes no dense ones.
     """
     pipe = embedder(made_by)
+    if pipe.embedding.kind == "sparse":
+        raise RequestError("This model makes sparse vectors, which this route has no form for: POST /embed_sparse.")
+    if pipe.embedding.kind != "dense":
+        raise RequestError(
+            "This model makes a vector for each token of a text, which no route has a form for: use pipe.encode_query, "
+            "pipe.encode_document and pipe.score in Python, or `onnxpress batch`."
+        )
     size = pipe.get_embedding_dimension()
     dimensions = whole_number(body, "dimensions", 1, size)
     options: dict[str, Any] = {}

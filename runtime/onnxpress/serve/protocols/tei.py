@@ -39,6 +39,27 @@ async def embed(exchange: Exchange) -> Response:
     return json_response(vectors)
 
 
+async def embed_sparse(exchange: Exchange) -> Response:
+    """The numbers of sparse vectors that are not 0, a list of them for each text."""
+    body = await exchange.request.fields()
+    inputs, _ = texts(body, "inputs", exchange.settings.most_rows)
+    model = exchange.model(EMBEDDERS, body.get("model"))
+    truncate = _truncate(body)
+    async with exchange.service.registry.use(model) as version:
+        task = task_of(version, EMBEDDERS)
+        if embedder(version.pipelines[task]).embedding.kind != "sparse":
+            raise RequestError("This model makes no sparse vectors: POST /embed.")
+        prompt = optional(body, "prompt_name", str)
+        options = {} if prompt is None else {"prompt_name": prompt}
+        vectors = await exchange.answer(version, task, inputs, options, truncate=truncate)
+    return json_response([_weights(vector) for vector in vectors])
+
+
+def _weights(vector: Mapping[str, Any]) -> list[dict[str, Any]]:
+    pairs = zip(vector["indices"].tolist(), vector["values"].tolist(), strict=True)
+    return [{"index": index, "value": value} for index, value in pairs]
+
+
 async def embed_all(exchange: Exchange) -> Response:
     """The states of every token of texts."""
     body = await exchange.request.fields()
@@ -197,6 +218,11 @@ ROUTES = (
     Route(
         "POST", "/embed", embed, "Vectors of texts.", shapes.tei,
         fields(("inputs",), inputs=TEXTS, normalize=TRUTH, prompt_name=TEXT, dimensions=COUNT, **_TRUNCATED), VECTORS,
+    ),
+    Route(
+        "POST", "/embed_sparse", embed_sparse, "Sparse vectors of texts.", shapes.tei,
+        fields(("inputs",), inputs=TEXTS, prompt_name=TEXT, **_TRUNCATED),
+        array(array(fields(index={"type": "integer", "minimum": 0}, value={"type": "number"}))),
     ),
     Route(
         "POST", "/embed_all", embed_all, "The states of every token.", shapes.tei,
