@@ -87,7 +87,9 @@ def plan_from_checkpoint(
     say("load")
     row = suited_row(task, checkpoint)
     arguments = row.load_arguments(checkpoint)
-    model, inputs = load_model(checkpoint, task), read_inputs(row, checkpoint, arguments)
+    model = load_model(checkpoint, task)
+    row = row.of(model)
+    inputs = read_inputs(row, checkpoint, arguments)
     parts_to_trace = (
         [] if row.writes else traceable(row, checkpoint, model, inputs, allow_pickled_weights=allow_pickled_weights)
     )

@@ -27,6 +27,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "phonemes": (["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "aː", "tʃ", "ab"], {}),
     "no ends": (["<pad>", "<unk>", "|", "a", "b"], {"bos_token": None, "eos_token": None}),
     "other space": (["<pad>", "<s>", "</s>", "<unk>", "|", "a", ".", " "], {"replace_word_delimiter_char": "_"}),
+    "spaces between": (["<pad>", "<s>", "</s>", "<unk>", " ", "a", "b"], {"word_delimiter_token": " "}),
     "cleaned up": (["<pad>", "<s>", "</s>", "<unk>", "|", "n", "'", "t", "."], {"clean_up_tokenization_spaces": True}),
 }
 
@@ -67,6 +68,24 @@ def test_moments_become_the_same_text(
 def test_texts_become_the_same_ids(both: Callable[[str], tuple[Any, Tokenizer]], case: str, text: str) -> None:
     theirs, ours = both(case)
     assert ours.encode(text).ids == theirs(text)["input_ids"]
+
+
+def test_a_vocabulary_for_each_language(tmp_path: Path) -> None:
+    """MMS has a dictionary of them; the tokenizer is told which."""
+    from transformers import Wav2Vec2CTCTokenizer
+
+    tokens = {language: ["<pad>", "<unk>", "|", *letters] for language, letters in {"eng": "abc", "deu": "äöü"}.items()}
+    vocabulary = {language: {token: place for place, token in enumerate(row)} for language, row in tokens.items()}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    for language, text in (("eng", "ab c"), ("deu", "äö ü")):
+        theirs = Wav2Vec2CTCTokenizer(
+            str(tmp_path / "vocab.json"), target_lang=language, bos_token=None, eos_token=None
+        )
+        write_tokenizer(theirs, tmp_path)
+        ours = Tokenizer(tmp_path / "tokenizer.json", tokenizer_settings(theirs, {"model_type": "wav2vec2"}))
+        ids = ours.encode(text).ids
+        assert ids == theirs(text)["input_ids"]
+        assert ours.decode(ids) == theirs.decode(ids) == text
 
 
 def test_a_blank_there_must_be(tmp_path: Path) -> None:

@@ -114,6 +114,24 @@ def test_a_sound_that_is_shorter_than_the_model_reads(name: str, tmp_path: Path,
         assert_alike(pipe(few), pipe(np.pad(few, (0, max(0, least - 30)))))
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "whisper"])
+def test_states_of_every_architecture(name: str, tmp_path: Path, store: Store) -> None:
+    """feature-extraction of sounds gives what transformers' bodies do; its pipeline reads none."""
+    import torch
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    checkpoint = tiny_sound_checkpoint(name, tmp_path / "checkpoint", "Model")
+    extractor, model = AutoFeatureExtractor.from_pretrained(checkpoint), AutoModel.from_pretrained(checkpoint).eval()
+    with pipeline(model=store.artifact(checkpoint)) as ours:
+        assert ours.task == "feature-extraction"
+        for sound, states in zip(SOUNDS, ours(SOUNDS, return_tensors="np"), strict=True):
+            with torch.no_grad():
+                expected = model(**extractor(sound, sampling_rate=RATE, return_tensors="pt")).last_hidden_state
+            assert states.shape == tuple(expected.shape)
+            assert np.abs(states - expected.numpy()).max() < 1e-3
+
+
 LABELS = ["cat", "the quick brown fox", "two dogs and more words in Paris", "x", "Cat!"]
 
 

@@ -16,7 +16,6 @@ from tests.fixtures.colours import write_colours
 from tests.fixtures.map_artifacts import write_map_artifact
 from tests.fixtures.speaking import write_speaker
 from tests.fixtures.tiny_askers import tiny_vilt
-from tests.fixtures.tiny_ctc import tiny_ctc_checkpoint
 from tests.fixtures.tiny_detectors import tiny_detector
 from tests.fixtures.tiny_documents import tiny_layoutlm
 
@@ -88,7 +87,7 @@ def opened(
             case "audio-classification":
                 return ours(trained("tiny-sounds-ast"), task)
             case "automatic-speech-recognition":
-                return ours(tiny_ctc_checkpoint("wav2vec2", tmp_path_factory.mktemp("ctc") / "checkpoint"), task)
+                return ours(trained("tiny-words-ctc"), task)
             case "image-classification" | "image-feature-extraction":
                 return ours(trained("tiny-digits-vit"), task)
             case "visual-question-answering":

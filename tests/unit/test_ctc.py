@@ -118,6 +118,14 @@ def test_compressed_files_are_read(tmp_path: Path) -> None:
     assert not words.has("")
 
 
+def test_a_folder_has_the_file_of_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "5gram.bin").write_bytes(b"mmap lm http://kheafield.com/code")
+    with pytest.raises(InputError, match=r"no \.arpa file.*KenLM"):
+        read_arpa(tmp_path)
+    (tmp_path / "5gram.arpa").write_text("\\data\\\nngram 1=1\n\\1-grams:\n-1.0 a\n\\end\\\n")
+    assert read_arpa(tmp_path).order == 1
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -23,6 +23,7 @@ import transformers
 from PIL import Image
 
 from onnxpress_exporter.judging.boxes import average_precision
+from onnxpress_exporter.judging.figures import edit_distance
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NAMES = tuple(sorted(path.stem for path in MODELS.glob("*.toml")))
@@ -40,11 +41,12 @@ TASKS = {
     "image-segmentation",
     "object-detection",
     "audio-classification",
+    "automatic-speech-recognition",
     "image-to-text",
     "zero-shot-image-classification",
 }
 OF_PICTURES = {"image-classification", "image-segmentation", "object-detection"}
-OF_SOUNDS = {"audio-classification"}
+OF_SOUNDS = {"audio-classification", "automatic-speech-recognition"}
 WITHOUT_TEXT = OF_PICTURES | OF_SOUNDS
 DESCRIBING = {"image-to-text"}
 GENERATING = {"text-generation", "translation", *DESCRIBING}
@@ -102,6 +104,8 @@ def test_checkpoint_is_small_and_plain(name: str) -> None:
     tokenizer = {"source.spm", "target.spm", "vocab.json"} if "source.spm" in files else {"tokenizer.json"}
     reads_text = record(name)["task"] not in WITHOUT_TEXT
     processor = {"preprocessor_config.json"} if not reads_text else {"tokenizer_config.json", *tokenizer}
+    if record(name)["task"] == "automatic-speech-recognition":
+        processor |= {"tokenizer_config.json", "vocab.json"}
     assert {"config.json", "model.safetensors", *processor} <= files
     assert ("generation_config.json" in files) == (record(name)["task"] in GENERATING)
     assert {Path(file).suffix for file in files} <= {".json", ".jsonl", ".safetensors", ".jinja", ".spm"}
@@ -174,6 +178,17 @@ def _sound(name: str) -> float:
     sounds = [soundfile.read(BytesIO(b64decode(row["audio"].partition(",")[2])))[0] for row in examples]
     answers = pipe(sounds, top_k=1)
     return share(best["label"] == row["label"] for (best,), row in zip(answers, examples, strict=True))
+
+
+def _heard(name: str) -> float:
+    """The share of words that are right."""
+    pipe = transformers.pipeline("automatic-speech-recognition", model=str(MODELS / name))
+    examples = rows(name, 30)
+    wrong = 0
+    for row in examples:
+        sound = soundfile.read(BytesIO(b64decode(row["audio"].partition(",")[2])), dtype="float32")[0]
+        wrong += edit_distance(row["text"].split(), pipe(sound)["text"].split())
+    return 1 - wrong / sum(len(row["text"].split()) for row in examples)
 
 
 def _shapes(name: str) -> float:
@@ -339,6 +354,7 @@ def _described(name: str) -> float:
         ("tiny-shapes-detector", _boxes, 0.9),
         ("tiny-shapes-clip", _named_shape, 0.9),
         ("tiny-sounds-ast", _sound, 0.95),
+        ("tiny-words-ctc", _heard, 0.88),
         ("tiny-topics-multilabel", _labels, 0.9),
         ("tiny-rating-regression", _number, 0.85),
         ("tiny-nli", _label, 0.85),

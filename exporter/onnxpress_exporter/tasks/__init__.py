@@ -79,6 +79,7 @@ KINDS: tuple[ExportTask, ...] = tuple(kind for row in ROWS for kind in (row, *ro
 
 
 def row_of(manifest: Manifest) -> ExportTask:
-    """The row of an artifact's task, for models that write text or for those that do not, as the artifact's."""
-    row, writes = TASKS[manifest.task], manifest.generation is not None
-    return next((kind for kind in (row, *row.kinds) if kind.writes is writes), row)
+    """The row of an artifact's task for models as its own: that write text or do not, that take sounds or do not."""
+    row, writes, hears = TASKS[manifest.task], manifest.generation is not None, manifest.processors.audio is not None
+    kinds = (row, *row.kinds)
+    return next((kind for kind in kinds if kind.writes is writes and ("audio" in kind.takes) is hears), row)

@@ -98,6 +98,7 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
         raise UnsupportedCheckpoint(
             f"transformers cannot load {checkpoint.model_folder} for {row.name}: {first_line(error)}"
         ) from error
+    row = row.of(model)
     _check_loaded(checkpoint, row, info)
     _check_modality(checkpoint, row, model)
     if row.takes == "image" and any(map(_UNUSED_WITHOUT_HEAD.search, info.get("missing_keys") or ())):

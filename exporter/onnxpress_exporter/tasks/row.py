@@ -56,6 +56,10 @@ class Metric:
 Takes = Literal["text", "image", "text and image", "audio", "text and audio", "document"]
 
 
+#: How transformers names the first input of models of sounds.
+SOUND_INPUTS = frozenset({"input_features", "input_values"})
+
+
 @dataclass(frozen=True, slots=True)
 class Tower:
     """A part of a model that is a graph of its own and reads one kind of input.
@@ -108,7 +112,7 @@ class ExportTask:
         suited: the row for a checkpoint, where files of the library that saved it say that its answers are made in
             another way than the task's usual one; None: this one.
         answers_tokens: whether its answers are tokens of the checkpoint's tokenizer, whatever its inputs are.
-        kinds: rows of the same task for models with other heads.
+        kinds: rows of the same task for models with other heads, or that take sounds.
         files_of_library: writes what the library that saved the checkpoint looks for beside the graphs, where that is
             not transformers; takes the checkpoint, the model, the artifact's folder with its config.json, and whether
             pickled weights may be read.
@@ -141,6 +145,12 @@ class ExportTask:
     files_of_library: Callable[[Checkpoint, Any, Path, bool], None] = lambda checkpoint, model, folder, pickled: None
     answers_tokens: bool = False
     kinds: tuple[ExportTask, ...] = ()
+
+    def of(self, model: Any) -> ExportTask:
+        """The row for a loaded model with this head: another kind where it takes sounds, and this one none."""
+        hears = getattr(model, "main_input_name", None) in SOUND_INPUTS
+        rows = (row for row in (self, *self.kinds) if row.head is self.head and ("audio" in row.takes) is hears)
+        return next(rows, self)
 
     @property
     def writes(self) -> bool:

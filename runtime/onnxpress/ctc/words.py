@@ -14,6 +14,9 @@ from pathlib import Path
 
 from onnxpress.errors import InputError
 
+#: How files in ARPA form end.
+_ENDINGS = (".arpa", ".arpa.gz")
+
 #: How KenLM's binary files begin.
 _KENLM = b"mmap lm http://kheafield.com/code"
 
@@ -92,11 +95,20 @@ def read_words(path: Path) -> Words:
 
 
 def read_arpa(path: Path) -> Language:
-    """An n-gram model from a file in ARPA form, which may be compressed (.gz).
+    """An n-gram model from a file in ARPA form, which may be compressed (.gz), or from the folder that has one, as some
+    checkpoints do (`language_model`).
 
     Raises:
         InputError: it cannot be read, or is of another form; KenLM's binary one, for example.
     """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.name.endswith(_ENDINGS))
+        if not files:
+            raise InputError(
+                f"{path} has no .arpa file. Checkpoints often have KenLM's binary one alone, which is not read here: "
+                "write an .arpa file with lmplz, or leave language_model out."
+            )
+        path = files[0]
     entries: dict[tuple[str, ...], tuple[float, float]] = {}
     order = longest = 0
     for number, line in enumerate(_lines(path), start=1):

@@ -153,15 +153,18 @@ class PipelineTokenizer:
         token_ids: Any,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
+        group_tokens: bool = True,
     ) -> Any:
-        """Ids as text; lists of ids as a list of texts."""
+        """Ids as text; lists of ids as a list of texts. `group_tokens`: of a CTC model's tokenizer, whether neighbours
+        of one id are one token."""
         ids = plain(token_ids)
         if isinstance(ids, list) and ids and isinstance(ids[0], list):
-            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
+            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, group_tokens) for row in ids]
         return self._tokenizer.decode(
             ids if isinstance(ids, list) else [ids],
             skip_special_tokens=skip_special_tokens,
             cleans_up=clean_up_tokenization_spaces,
+            group_tokens=group_tokens,
         )
 
     def batch_decode(self, sequences: Iterable[Any], skip_special_tokens: bool = False, **arguments: Any) -> list[str]:

@@ -17,7 +17,8 @@ def probe_of(row: Task, manifest: Manifest) -> Call:
         options |= _languages(manifest)
     special = {} if manifest.tokenizer is None else manifest.tokenizer.special_tokens
     tokens = {kind: token.text for kind, token in special.items()}
-    return row.call(_filled(row.probe, tokens), {name: value for name, value in options.items() if value is not None})
+    probe = row.probe if row.hearing is None or manifest.processors.audio is None else row.hearing[1]
+    return row.call(_filled(probe, tokens), {name: value for name, value in options.items() if value is not None})
 
 
 def _filled(body: Body, tokens: Mapping[str, str]) -> Any:

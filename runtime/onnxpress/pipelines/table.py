@@ -82,6 +82,7 @@ _ROWS = (
     Task(
         name="feature-extraction",
         pipeline="onnxpress.pipelines.feature_extraction:FeatureExtraction",
+        hearing=("onnxpress.pipelines.audio_features:AudioFeatureExtraction", _SOUND),
         evidence=Evidence(frozenset({"states", "vector"})),
     ),
     Task(

@@ -47,6 +47,7 @@ class Task:
 
     Args:
         name: the Hub's name of the task.
+        hearing: where the class for models of sounds is, of a task whose class is for those of texts; and their probe.
         aliases: other names of it. XX and YY in an alias stand for any text, which goes to the option `alias_option`.
         pipeline: where its class is, as "module:class"; imported when it is asked for.
         reading: where the class for models is that write nothing, of a task whose class is for those that write.
@@ -62,6 +63,7 @@ class Task:
     name: str
     pipeline: str
     reading: str | None = None
+    hearing: tuple[str, Body] | None = None
     aliases: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()
     refuses: Callable[[Manifest], str | None] = suits_any
@@ -75,7 +77,10 @@ class Task:
     def load(self, manifest: Manifest | None = None) -> type[Pipeline[Any, Any]]:
         """The class that serves the task, for the model that a manifest tells of."""
         reads = self.reading is not None and manifest is not None and manifest.generation is None
-        module, _, class_name = (self.reading if reads and self.reading else self.pipeline).partition(":")
+        place = self.reading if reads and self.reading else self.pipeline
+        if self.hearing is not None and manifest is not None and manifest.processors.audio is not None:
+            place, _ = self.hearing
+        module, _, class_name = place.partition(":")
         pipeline_class: type[Pipeline[Any, Any]] = getattr(import_module(module), class_name)
         return pipeline_class
 

@@ -42,7 +42,7 @@ class Logprob:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextPiece:
     """What came of a text: `text`, which may be empty. `finish`: it is the last."""
 
     number: int
@@ -100,7 +100,7 @@ class WrittenTexts:
         """How many there are."""
         return sum(request.config.num_return_sequences for request in self.requests)
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncIterator[TextPiece]:
         """Each piece as it comes.
 
         Raises:
@@ -122,7 +122,7 @@ class WrittenTexts:
                 text = stops[event.row].step(text)
                 if event.finish is not None:
                     text += stops[event.row].flush()
-                yield Piece(event.row, text, event.token, logprob_of(tokenizer, event), event.finish)
+                yield TextPiece(event.row, text, event.token, logprob_of(tokenizer, event), event.finish)
         finally:
             self.seconds = time.perf_counter() - started
             figures.tokens = self.prompt_tokens + self.completion_tokens

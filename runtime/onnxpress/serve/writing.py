@@ -125,7 +125,7 @@ async def listen(
     """
     loop, heard = asyncio.get_running_loop(), asyncio.Queue[tuple[int, Event]]()
 
-    def told(number: int) -> Tell:
+    def teller(number: int) -> Tell:
         def tell(event: Event) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(heard.put_nowait, (number, event))
@@ -133,7 +133,7 @@ async def listen(
         return tell
 
     started = time.monotonic()
-    tickets = [lane.put(request, told(number)) for number, request in enumerate(requests)]
+    tickets = [lane.put(request, teller(number)) for number, request in enumerate(requests)]
 
     def cancel(_: object = None) -> None:
         for ticket in tickets:

@@ -87,12 +87,12 @@ class SpeechCall:
 class Sound:
     """One sound while it is heard.
 
-    features: float32 (bands, frames). frames: how many are heard; told: how many of them are no added silence.
+    features: float32 (bands, frames). frames: how many are heard; heard: how many of them are no added silence.
     segments: what was said so far. language: the token of its language.
     """
 
     features: Features
-    told: int
+    heard: int
     frames: int
     seek: int = 0
     window: int = 0
@@ -358,5 +358,5 @@ def _token_times(
     queries = queries.reshape(len(queries), heads, -1).swapaxes(0, 1)
     layers = {layer: perceived.keys(row, layer) for layer, _ in alignment.heads}
     keys = np.stack([layers[layer][head] for layer, head in alignment.heads])
-    times = list(times_of(attention_weights(queries, keys), alignment.width, sound.told - sound.seek))
+    times = list(times_of(attention_weights(queries, keys), alignment.width, sound.heard - sound.seek))
     return [*times, times[-1]]

@@ -15,7 +15,16 @@ from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, NUMBER, OBJECT, TEXT, TRUTH, array, fields
 from onnxpress.serve.service import Exchange
 from onnxpress.serve.sse import DONE, streamed
-from onnxpress.serve.texts import MOST_BEST, MOST_TEXTS, TASKS, Logprob, Piece, WrittenTexts, open_texts, settings_of
+from onnxpress.serve.texts import (
+    MOST_BEST,
+    MOST_TEXTS,
+    TASKS,
+    Logprob,
+    TextPiece,
+    WrittenTexts,
+    open_texts,
+    settings_of,
+)
 from onnxpress.serve.tools import Tools, calls_in, tools_of
 from onnxpress.serve.versions import Version
 
@@ -112,14 +121,14 @@ def read_call(body: Mapping[str, Any], model: str) -> ChatCall:
         if {"chat_template", "tokenize"} & set(variables):
             raise RequestError("chat_template_kwargs has variables of the template; the template is the model's.")
         options["tokenizer_encode_kwargs"] = variables
-    told = optional(body, "stream_options", dict, {})
+    streaming = optional(body, "stream_options", dict, {})
     return ChatCall(
         *(model, messages, settings, options, tools),
         texts=whole_number(body, "n", 1, MOST_TEXTS) or 1,
         logprobs=logprobs,
         best=best,
         bias=bias_of(body),
-        tells_usage=optional(told, "include_usage", bool, False),
+        tells_usage=optional(streaming, "include_usage", bool, False),
     )
 
 
@@ -156,7 +165,7 @@ def finish_of(reason: str | None) -> str:
 
 
 async def _chunks(texts: WrittenTexts, call: ChatCall, head: Mapping[str, Any]) -> AsyncIterator[Any]:
-    def chunk(number: int, delta: Mapping[str, Any], piece: Piece | None = None, finish: str | None = None) -> Any:
+    def chunk(number: int, delta: Mapping[str, Any], piece: TextPiece | None = None, finish: str | None = None) -> Any:
         choice: dict[str, Any] = {"index": number, "delta": delta, "logprobs": None, "finish_reason": finish}
         if piece is not None and piece.logprob is not None:
             choice["logprobs"] = {"content": [entry(piece.logprob)], "refusal": None}

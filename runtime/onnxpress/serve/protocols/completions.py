@@ -15,7 +15,7 @@ from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, NUMBER, OBJECT, TEXT, TEXTS, TRUTH, fields
 from onnxpress.serve.service import Exchange
 from onnxpress.serve.sse import DONE, streamed
-from onnxpress.serve.texts import MOST_TEXTS, TASKS, Logprob, Piece, WrittenTexts, open_texts, settings_of
+from onnxpress.serve.texts import MOST_TEXTS, TASKS, Logprob, TextPiece, WrittenTexts, open_texts, settings_of
 from onnxpress.serve.versions import Version
 
 #: New tokens where a body does not say: OpenAI's.
@@ -38,7 +38,7 @@ async def complete(exchange: Exchange) -> Response:
     settings = {"max_new_tokens": _TOKENS, **settings_of(body)}
     best = whole_number(body, "logprobs", 0, _MOST_BEST)
     echo = optional(body, "echo", bool, False)
-    told = optional(optional(body, "stream_options", dict, {}), "include_usage", bool, False)
+    tells_usage = optional(optional(body, "stream_options", dict, {}), "include_usage", bool, False)
     head = {
         "id": f"cmpl-{exchange.request.id}", "object": "text_completion", "created": int(time.time()),
         "model": model.name,
@@ -68,13 +68,13 @@ async def complete(exchange: Exchange) -> Response:
             async for piece in written.pieces():
                 if piece.text or piece.finish is not None or piece.logprob is not None:
                     yield {**head, "choices": [_choice(piece.number, piece.text, _logprobs([piece]), piece.finish)]}
-            if told:
+            if tells_usage:
                 yield {**head, "choices": [], "usage": usage(written)}
 
         return await streamed(exchange, exchange.service.registry.use(model), begin, shapes.openai, DONE)
     async with exchange.service.registry.use(model) as version:
         written = opened(version)
-        pieces: list[list[Piece]] = [[] for _ in range(written.texts)]
+        pieces: list[list[TextPiece]] = [[] for _ in range(written.texts)]
         async for piece in written.pieces():
             pieces[piece.number].append(piece)
     choices = [
@@ -89,7 +89,7 @@ def _choice(place: int, text: str, logprobs: Mapping[str, Any] | None, finish: s
     return {"index": place, "text": text, "logprobs": logprobs, "finish_reason": reason}
 
 
-def _logprobs(pieces: list[Piece]) -> dict[str, Any] | None:
+def _logprobs(pieces: list[TextPiece]) -> dict[str, Any] | None:
     tokens: list[Logprob] = [piece.logprob for piece in pieces if piece.logprob is not None]
     if not tokens:
         return None

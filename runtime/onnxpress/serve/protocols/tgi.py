@@ -14,7 +14,7 @@ from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import OBJECT, TEXT, fields
 from onnxpress.serve.service import Exchange
 from onnxpress.serve.sse import streamed
-from onnxpress.serve.texts import MOST_TOKENS, TASKS, Piece, WrittenTexts, number, open_texts, stop_texts
+from onnxpress.serve.texts import MOST_TOKENS, TASKS, TextPiece, WrittenTexts, number, open_texts, stop_texts
 from onnxpress.serve.versions import Version
 
 _REFUSED = ("best_of", "decoder_input_details", "top_n_tokens", "adapter_id", "watermark", "truncate")
@@ -116,7 +116,7 @@ def _settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _token(texts: WrittenTexts, piece: Piece) -> dict[str, Any]:
+def _token(texts: WrittenTexts, piece: TextPiece) -> dict[str, Any]:
     logprob = piece.logprob
     ends = piece.token is not None and piece.token in texts.requests[0].config.ends
     return {
@@ -127,7 +127,7 @@ def _token(texts: WrittenTexts, piece: Piece) -> dict[str, Any]:
     }
 
 
-def _details(last: Piece, texts: WrittenTexts, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _details(last: TextPiece, texts: WrittenTexts, settings: Mapping[str, Any]) -> dict[str, Any]:
     finish = _FINISHES.get(last.finish or "", "eos_token")
     if finish == "eos_token" and last.token not in texts.requests[0].config.ends and texts.stops:
         finish = "stop_sequence"

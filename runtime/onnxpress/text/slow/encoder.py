@@ -151,19 +151,16 @@ class PieceEncoder:
         return [number if number < vocabulary else unknown for number in ids]
 
     def _parts(self, text: str) -> Iterator[str | Added]:
-        """Cut the text at its added tokens. Such a token may take the spaces beside it along."""
-        parts = [text] if self._split is None else self._split.split(text)
-        added = [self._added[part] if index % 2 else None for index, part in enumerate(parts)]
-        for index, part in enumerate(parts):
-            if (token := added[index]) is not None:
-                yield token
-                continue
-            if index and (before := added[index - 1]) is not None and before.rstrip:
-                part = part.lstrip()
-            if index + 1 < len(parts) and (following := added[index + 1]) is not None and following.lstrip:
-                part = part.rstrip()
-            if part:
-                yield part
+        """Cut the text at its added tokens. Such a token may take the spaces beside it along, those that are tokens,
+        too."""
+        parts = [part for part in ([text] if self._split is None else self._split.split(text)) if part]
+        for place, part in enumerate(parts):
+            token = self._added.get(part)
+            if token is not None and token.rstrip and place + 1 < len(parts):
+                parts[place + 1] = parts[place + 1].lstrip()
+            if token is not None and token.lstrip and place:
+                parts[place - 1] = parts[place - 1].rstrip()
+        yield from (self._added.get(part, part) for part in parts if part)
 
     @property
     def _ends_each_text(self) -> bool:
