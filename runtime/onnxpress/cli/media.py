@@ -11,7 +11,7 @@ from onnxpress.errors import InputError
 
 if TYPE_CHECKING:
     from onnxpress.cli.rows import InputRow
-    from onnxpress.format.manifest import Processors
+    from onnxpress.format.processors import Processors
 
 
 @dataclass(frozen=True, slots=True)
