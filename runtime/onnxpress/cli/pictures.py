@@ -1,21 +1,17 @@
-"""Pictures on a command line: folders of them, what is told of one, and where a drawn one is written."""
+"""Pictures on a command line: what is told of one, and where a drawn one is written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import InputError
 
 if TYPE_CHECKING:
-    from onnxpress.cli.rows import InputRow
     from onnxpress.image.seen import Seen, Sight
     from onnxpress.pipelines.base import Pipeline
-
-#: What is taken from a folder; other files in it are passed over. A file that is named is opened whatever its name.
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 #: What a drawn picture may be written as.
 _WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -27,48 +23,6 @@ _FIELDS = ("image", "images", "inputs", "input")
 def reads_pictures(pipe: Pipeline[Any, Any]) -> bool:
     """Whether the inputs of a pipeline are pictures."""
     return pipe.manifest.processors.image is not None
-
-
-def with_folders(rows: Iterable[InputRow]) -> Iterator[InputRow]:
-    """The rows; in the place of a folder, its pictures by name. Folders within it are not gone into.
-
-    Raises:
-        InputError: a folder without pictures, or one that cannot be read.
-    """
-    for row in rows:
-        folder = _folder(row)
-        if folder is None:
-            yield row
-        else:
-            yield from (replace(row, where=f"{row.where}, {file}", body=str(file)) for file in pictures_in(folder))
-
-
-def _folder(row: InputRow) -> Path | None:
-    if row.fields is not None or not isinstance(row.body, str):
-        return None
-    try:
-        path = Path(row.body)
-        return path if path.is_dir() else None
-    except (OSError, ValueError):  # a name that no system has
-        return None
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The files of a folder whose names are those of pictures, sorted.
-
-    Raises:
-        InputError: there are none, or it cannot be read.
-    """
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read ({error.strerror}).") from error
-    files = [entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]
-    if not files:
-        inner = [entry.name for entry in entries if entry.is_dir()]
-        further = f" Folders in it are not gone into: name them ({', '.join(inner[:3])})." if inner else ""
-        raise InputError(f"{folder} has no pictures, which are files named {', '.join(SUFFIXES)}.{further}")
-    return files
 
 
 def describe(result: Any) -> str | None:

@@ -94,7 +94,7 @@ def run(
     said: dict[str, Any],
 ) -> None:
     """Answer each INPUT (docs/usage.md), or else each line of standard input (-)."""
-    from onnxpress.cli import pictures, rows, sounds
+    from onnxpress.cli import media, pictures, rows, sounds
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits
     from onnxpress.errors import InputError, OnnxpressError
@@ -109,8 +109,8 @@ def run(
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
         sees, drawings = pictures.reads_pictures(pipe), None if draw is None else pictures.Drawings(draw)
         recordings = None if out is None else sounds.Recordings(out)
-        if sees:
-            asked = pictures.with_folders(asked)
+        if (medium := media.medium_of(pipe.manifest.processors)) is not None:
+            asked = media.with_folders(asked, medium)
         if drawings is not None:
             if not sees:
                 raise click.UsageError(f"--draw is for pictures, and {pipe.task} does not read any.")

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.cli.lines import decoded
-from onnxpress.cli.pictures import SUFFIXES as PICTURES
+from onnxpress.cli.media import Medium
 from onnxpress.cli.rows import InputRow, asked_of
 from onnxpress.cli.tables import PARQUET, SEPARATORS, csv_header, read_csv, read_parquet
 from onnxpress.errors import InputError
 from onnxpress.format.files import sha256
 from onnxpress.pipelines.payload import INPUTS, PARAMETERS, Payload
 
-SOUNDS = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 LINES, JSON_LINES = (".txt",), (".jsonl", ".ndjson")
 TABLES = (PARQUET, *SEPARATORS, *JSON_LINES, *LINES)
 
@@ -102,19 +101,19 @@ class InputSurvey:
     schema: Any
 
 
-def open_source(path: Path, names: Sequence[str], payload: Payload, *, sees: bool, hears: bool) -> RunInput:
+def open_source(path: Path, names: Sequence[str], payload: Payload, medium: Medium | None) -> RunInput:
     """What a path holds for a task.
 
     Args:
         names: the columns that are asked; (): those that have the names of the task's fields, or the only one.
-        sees, hears: whether the model reads pictures, or sounds: a folder is one of them then.
+        medium: what the model reads, if it is not text: a folder is one of them then.
 
     Raises:
         InputError: there is no such file, it is of no known kind, or it does not say what is to be asked.
     """
     try:
         if path.is_dir():
-            wanted = PICTURES if sees else SOUNDS if hears else ()
+            wanted = () if medium is None else medium.suffixes
             files = _files_in(path, wanted)
             if files and not names:
                 return RunInput(path, files, media=True)
