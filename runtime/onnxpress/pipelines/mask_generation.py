@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.errors import ArtifactError, InputError
+from onnxpress.format.picture_sizes import longest_edge
 from onnxpress.format.pictures import PadToSize, ResizeLongest
 from onnxpress.image.opening import open_picture
 from onnxpress.pipelines.base import Pipeline
@@ -37,6 +38,12 @@ POINTS, EMBEDDINGS, SCORES, LEVELS = "input_points", "image_embeddings", "iou_sc
 
 #: Points of a crop, and crops of a picture, at most: more is a mistake.
 _MOST_POINTS, _MOST_LAYERS = 256, 4
+
+#: The options that are numbers, whole or not.
+_NUMBERS = (
+    *("crop_overlap_ratio", "mask_threshold", "pred_iou_thresh"),
+    *("stability_score_thresh", "stability_score_offset", "crops_nms_thresh"),
+)
 
 
 class GeneratedMasks(TypedDict):
@@ -80,10 +87,7 @@ class MaskGenerationOptions(PictureOptions):
             _check_number("points_per_batch", self.points_per_batch, 1, None)
         if self.points_per_crop < self.crop_n_points_downscale_factor**self.crops_n_layers:
             raise InputError("The last layer of crops would have no points: lower crop_n_points_downscale_factor.")
-        for name in (
-            "crop_overlap_ratio mask_threshold pred_iou_thresh stability_score_thresh stability_score_offset "
-            "crops_nms_thresh"
-        ).split():
+        for name in _NUMBERS:
             value: Any = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
                 raise InputError(f"{name} is {value!r:.40}; it must be a number.")
@@ -179,8 +183,7 @@ class MaskGeneration(Pipeline[MaskGenerationOptions, PictureProcessor]):
         return [_joined(parts)]
 
     def _inner(self, box: Box) -> Size:
-        from onnxpress.format.picture_sizes import longest_edge
-
+        """What of the graph's input is picture."""
         return longest_edge((box[3] - box[1], box[2] - box[0]), self._longest)
 
     def finish(self, context: None, values: list[Any], options: MaskGenerationOptions) -> GeneratedMasks:
