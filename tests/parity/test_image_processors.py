@@ -82,6 +82,7 @@ ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("RTDetr", {}),
     ("RTDetr", {"size": _FLAT, "do_normalize": True, "do_pad": True}),
     ("Yolos", {"size": {"shortest_edge": 60, "longest_edge": 90}}),
+    ("Sam", {"size": {"longest_edge": 61}, "pad_size": {"height": 64, "width": 70}}),
     ("DPT", {}),
     ("DPT", {"size": {"height": 70, "width": 84}, "keep_aspect_ratio": True, "ensure_multiple_of": 14}),
     ("DPT", {"size": _FLAT, "ensure_multiple_of": 16, "do_reduce_labels": True}),

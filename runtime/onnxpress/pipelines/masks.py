@@ -93,8 +93,9 @@ def _grid(points: int) -> NDArray[Any]:
 def points_in(grid: NDArray[Any], size: Size, longest: int) -> NDArray[Any]:
     """float64 (points, 2): where the points of a crop of this size lie once it is resized."""
     height, width = longest_edge(size, longest)
-    points = grid * np.array(size)[None, ::-1]
-    return points * np.array([width / size[1], height / size[0]])
+    points: NDArray[Any] = grid * np.array(size)[None, ::-1]
+    points *= (width / size[1], height / size[0])
+    return points
 
 
 def kept(masks: Floats, scores: Floats, crop: Box, sizes: tuple[Size, Size, Size], keeping: Keeping) -> Masks:
