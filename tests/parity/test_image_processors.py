@@ -134,7 +134,8 @@ def test_the_numbers_are_transformers(row: int, seed: int, height: int, width: i
     except InputError:
         return  # a side of it would be nothing, which transformers raises of
     answer = processor(images=load_image(image), return_tensors="np")
-    assert set(answer) - set(arrays) <= {"pixel_mask"}  # of segmenters, whose models do not look at it
+    # The mask is of segmenters, whose models do not look at it, and the sizes are known of the picture.
+    assert set(answer) - set(arrays) <= {"pixel_mask", "original_sizes", "reshaped_input_sizes"}
     for array, obtained in arrays.items():
         expected = answer[array][0]
         assert obtained.shape == expected.shape
