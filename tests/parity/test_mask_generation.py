@@ -22,11 +22,11 @@ from tests.fixtures.tiny_sam import tiny_sam
 
 #: Calls that keep some masks of random weights.
 CALLS: list[dict[str, Any]] = [
-    {"points_per_crop": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0},
-    {"points_per_crop": 3, "crops_n_layers": 1, "points_per_batch": 4, "pred_iou_thresh": 0.0,
-     "stability_score_thresh": 0.5},
-    {"points_per_crop": 6, "mask_threshold": 0.5, "crops_nms_thresh": 0.9, "pred_iou_thresh": -1.0,
-     "stability_score_thresh": 0.3, "stability_score_offset": 0.1, "points_per_batch": None},
+    {"points_per_crop": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "crops_nms_thresh": 1.0},
+    {"points_per_crop": 3, "crops_n_layers": 1, "points_per_batch": 4, "pred_iou_thresh": 0.2,
+     "stability_score_thresh": 0.0, "crops_nms_thresh": 0.95},
+    {"points_per_crop": 6, "mask_threshold": 0.02, "crops_nms_thresh": 0.99, "pred_iou_thresh": -1.0,
+     "stability_score_thresh": 0.3, "stability_score_offset": 0.01, "points_per_batch": None},
 ]  # fmt: skip
 
 
