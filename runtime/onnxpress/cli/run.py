@@ -29,12 +29,7 @@ class Failure:
     message: str
 
 
-@click.command(
-    epilog="""\b
-  onnxpress run qa '{"question": "Who?", "context": "It was Ada."}' -s top_k=2
-  cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
-"""
-)
+@click.command()
 @click.argument("artifact")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--task", metavar="NAME", help="Task, where ARTIFACT serves several.")
@@ -75,7 +70,7 @@ class Failure:
     "--out",
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Write what is spoken (.wav), or --format: a file, or a folder.",
+    help="Where sounds or --format are written: file, folder.",
 )
 @click.option(
     "--format",
@@ -103,7 +98,10 @@ def run(
     form: str | None,
     said: dict[str, Any],
 ) -> None:
-    """Answer each INPUT (docs/usage.md), or else each line of standard input (-)."""
+    """\b
+    Answer each INPUT (docs/usage.md), or else each line of standard input (-).
+    onnxpress run qa '{"question": "Who?", "context": "It was Ada."}' -s top_k=2
+    """
     from onnxpress.cli import media, pictures, rows, sounds
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits
