@@ -226,7 +226,8 @@ def parse_bytes(text: str) -> int:
 
 def _name_of(artifact: str) -> str:
     path = Path(artifact).expanduser()
-    return path.resolve().name if path.exists() else artifact
+    is_folder = path.exists() or artifact.startswith(("/", ".", "~"))  # if it is not there, that is told at opening
+    return path.resolve().name if is_folder else artifact
 
 
 def _checked(kind: Any, content: Mapping[str, Any], where: str) -> Any:
