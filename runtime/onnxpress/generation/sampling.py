@@ -142,5 +142,6 @@ def best_logprobs(scores: Scores, count: int) -> Best:
     places = best_places(scores, count)
     places = places[np.argsort(-scores[places], kind="stable")]
     highest = scores.max()
-    logarithm = highest + np.log(np.exp(scores - highest).sum())
-    return tuple((int(place), float(scores[place] - logarithm)) for place in places)
+    logarithm = np.log(np.exp(scores - highest).sum())
+    # In the order in which `logprob_of` subtracts: the same token has the same number in both.
+    return tuple((int(place), float(scores[place] - highest - logarithm)) for place in places)

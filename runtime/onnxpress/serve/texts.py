@@ -16,13 +16,11 @@ from onnxpress.pipelines.collators import token_ids
 from onnxpress.pipelines.text_generation import TextGeneration
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.jobs import Terms
-from onnxpress.serve.protocols.fields import optional, whole_number
+from onnxpress.serve.protocols.fields import WRITERS, optional, whole_number
 from onnxpress.serve.service import Exchange, task_of
 from onnxpress.serve.versions import Version
 from onnxpress.serve.writing import WritingLane, listen
 from onnxpress.text.tokenizer import Tokenizer
-
-TASKS = ("text-generation",)
 
 MOST_TEXTS, MOST_STOPS, MOST_BEST, MOST_TOKENS = 16, 16, 20, 1 << 20
 
@@ -150,7 +148,7 @@ def open_texts(
         OnnxpressError: a setting that is wrong; a prompt that leaves no room; Overloaded: too many wait.
     """
     started = time.perf_counter()
-    pipe = version.pipelines[task_of(version, TASKS)]
+    pipe = version.pipelines[task_of(version, WRITERS)]
     lane = version.writing
     if lane is None or not isinstance(pipe, TextGeneration):
         raise RequestError(f"{version.name} writes no texts.", code="wrong_task")

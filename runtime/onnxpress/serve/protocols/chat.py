@@ -10,7 +10,7 @@ from typing import Any
 from onnxpress.serve import shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
-from onnxpress.serve.protocols.fields import needed, optional, whole_number
+from onnxpress.serve.protocols.fields import WRITERS, needed, optional, whole_number
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, NUMBER, OBJECT, TEXT, TRUTH, array, fields
 from onnxpress.serve.service import Exchange
@@ -18,7 +18,6 @@ from onnxpress.serve.sse import DONE, streamed
 from onnxpress.serve.texts import (
     MOST_BEST,
     MOST_TEXTS,
-    TASKS,
     Logprob,
     TextPiece,
     WrittenTexts,
@@ -62,7 +61,7 @@ class _Choice:
 async def chat(exchange: Exchange) -> Response:
     """The assistant's next message."""
     body = await exchange.request.fields()
-    model = exchange.model(TASKS, body.get("model"))
+    model = exchange.model(WRITERS, body.get("model"))
     call = read_call(body, model.name)
     head = {"id": f"chatcmpl-{exchange.request.id}", "created": int(time.time()), "model": model.name}
 

@@ -10,12 +10,12 @@ from onnxpress.serve import shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.protocols.chat import bias_of, finish_of, usage
-from onnxpress.serve.protocols.fields import optional, texts, whole_number
+from onnxpress.serve.protocols.fields import WRITERS, optional, texts, whole_number
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, NUMBER, OBJECT, TEXT, TEXTS, TRUTH, fields
 from onnxpress.serve.service import Exchange
 from onnxpress.serve.sse import DONE, streamed
-from onnxpress.serve.texts import MOST_TEXTS, TASKS, Logprob, TextPiece, WrittenTexts, open_texts, settings_of
+from onnxpress.serve.texts import MOST_TEXTS, Logprob, TextPiece, WrittenTexts, open_texts, settings_of
 from onnxpress.serve.versions import Version
 
 #: New tokens where a body does not say: OpenAI's.
@@ -27,7 +27,7 @@ _MOST_PROMPTS, _MOST_BEST = 64, 5
 async def complete(exchange: Exchange) -> Response:
     """The texts that follow prompts."""
     body = await exchange.request.fields()
-    model = exchange.model(TASKS, body.get("model"))
+    model = exchange.model(WRITERS, body.get("model"))
     prompts, _ = texts(body, "prompt", _MOST_PROMPTS)
     for name in ("suffix", "chat_template"):
         if body.get(name):

@@ -7,6 +7,9 @@ from typing import Any
 
 from onnxpress.serve.errors import RequestError, TooLarge
 
+#: Tasks that continue texts.
+WRITERS = ("text-generation",)
+
 _KINDS = {
     str: "a text",
     int: "a whole number",

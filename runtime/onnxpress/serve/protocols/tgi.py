@@ -8,13 +8,13 @@ from typing import Any
 from onnxpress.serve import shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
-from onnxpress.serve.protocols.fields import needed, optional, whole_number
+from onnxpress.serve.protocols.fields import WRITERS, needed, optional, whole_number
 from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import OBJECT, TEXT, fields
 from onnxpress.serve.service import Exchange
 from onnxpress.serve.sse import streamed
-from onnxpress.serve.texts import MOST_TOKENS, TASKS, TextPiece, WrittenTexts, number, open_texts, stop_texts
+from onnxpress.serve.texts import MOST_TOKENS, TextPiece, WrittenTexts, number, open_texts, stop_texts
 from onnxpress.serve.versions import Version
 
 _REFUSED = ("best_of", "decoder_input_details", "top_n_tokens", "adapter_id", "watermark", "truncate")
@@ -26,13 +26,13 @@ _FINISHES = {"length": "length", "stop": "eos_token"}
 async def generate(exchange: Exchange) -> Response:
     """The text that follows a prompt."""
     body = await exchange.request.fields()
-    return await generated(exchange, exchange.model(TASKS, body.pop("model", None)), body)
+    return await generated(exchange, exchange.model(WRITERS, body.pop("model", None)), body)
 
 
 async def generate_stream(exchange: Exchange) -> Response:
     """The same, token by token."""
     body = await exchange.request.fields()
-    return await generated(exchange, exchange.model(TASKS, body.pop("model", None)), {**body, "stream": True})
+    return await generated(exchange, exchange.model(WRITERS, body.pop("model", None)), {**body, "stream": True})
 
 
 async def generated(exchange: Exchange, model: ServedModel, body: Mapping[str, Any]) -> Response:
