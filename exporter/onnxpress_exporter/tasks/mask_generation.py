@@ -89,5 +89,6 @@ MASK_GENERATION = ExportTask(
     compare=compare_masks,
     beside_others=masks_beside_others,
     metric=None,
+    claims=lambda checkpoint: checkpoint.architecture == "SamModel",
     options={"points_per_crop": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0},
 )
