@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from onnxpress import InputError
-from onnxpress_exporter.errors import UnsupportedCheckpoint
-from tests.fixtures.tiny_listeners import tiny_listener
+from tests.fixtures.tiny_listeners import LISTENERS, tiny_listener
 
 RATE, NEW = 16_000, 12
 
@@ -26,8 +25,7 @@ CALLS: tuple[Mapping[str, Any], ...] = (
     {"num_beams": 3, "suppress_tokens": [5, 9], "min_new_tokens": 4},
 )
 
-#: In the fast part, and in the nightly one.
-NAMES = ["moonshine", pytest.param("speech_to_text", marks=pytest.mark.nightly)]
+pytestmark = pytest.mark.nightly  # graphs of any length take long to trace
 
 
 def sound(seconds: float, seed: int = 0) -> NDArray[np.float32]:
@@ -37,7 +35,7 @@ def sound(seconds: float, seed: int = 0) -> NDArray[np.float32]:
     return (0.3 * tone + 0.05 * generator.standard_normal(len(time))).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=LISTENERS)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_listener(request.param, tmp_path_factory.mktemp(request.param) / "checkpoint")
 
@@ -81,7 +79,6 @@ def test_sounds_have_the_tokens_of_generate(pipe: Any, theirs: Any, seconds: flo
     check(pipe, theirs, sound(seconds))
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("seconds", [0.3, 0.55, 1.0, 1.9, 3.33, 5.0, 8.0])
 def test_sounds_of_many_lengths_have_the_tokens_of_generate(pipe: Any, theirs: Any, seconds: float, seed: int) -> None:
@@ -122,15 +119,14 @@ def test_wrong_arguments_are_refused_by_name(pipe: Any, options: dict[str, Any],
         pipe(sound(0.4), **options)
 
 
-def test_sounds_that_are_too_short_or_too_long_are_refused(pipe: Any) -> None:
-    with pytest.raises(InputError, match="samples"):
-        pipe(np.full(10, 0.1, np.float32))
+def test_shortest_sounds_have_silence_after_them(pipe: Any, theirs: Any) -> None:
+    least = pipe.processor.settings.least
+    shortest, samples = sound(0.3)[:least], sound(0.05)[: least // 2]
+    check(pipe, theirs, shortest)
+    padded = np.pad(samples, (0, least - len(samples)))
+    assert heard(pipe, samples, {}) == heard(pipe, padded, {}) == expected(theirs, padded, {})
+
+
+def test_sounds_of_more_than_ten_minutes_are_refused(pipe: Any) -> None:
     with pytest.raises(InputError, match="Cut it"):
         pipe(np.zeros(601 * RATE, np.float32))
-
-
-def test_other_models_are_refused_by_name() -> None:
-    from onnxpress_exporter.graphs.listening import listener_of
-
-    with pytest.raises(UnsupportedCheckpoint, match="Module is not exported"):
-        listener_of(torch.nn.Module())

@@ -85,15 +85,24 @@ class WholeSpeech:
         yield self.finish(None, list(self.compute(prepared.samples, options)), options)
 
     def _call(self, options: SpeechOptions) -> WritingSettings:
-        for name, reason in _REFUSED.items():
-            if getattr(options, name):
-                raise InputError(f"{name} is {getattr(options, name)!r:.60}. {reason}.")
+        refuse_what_is_lacking(options)
         asked = dict(options.generate_kwargs)
-        if asked.pop("return_timestamps", None):
-            raise InputError(f"return_timestamps is set. {_REFUSED['return_timestamps']}.")
+        asked.pop("return_timestamps", None)
         if options.max_new_tokens is not None:
             asked["max_new_tokens"] = options.max_new_tokens
         call = self._writer.call(asked)
         if call.config.num_return_sequences > 1:
             raise InputError("num_return_sequences is more than 1: a sound has one text here.")
         return call
+
+
+def refuse_what_is_lacking(options: SpeechOptions) -> None:
+    """Refuse what needs times, languages or windows.
+
+    Raises:
+        InputError: which option, and why.
+    """
+    for name, reason in _REFUSED.items():
+        value = getattr(options, name) or (options.generate_kwargs.get(name) if name == "return_timestamps" else None)
+        if value:
+            raise InputError(f"{name} is {value!r:.60}. {reason}.")
