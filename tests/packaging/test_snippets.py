@@ -55,6 +55,8 @@ NOT_RUN = (
     # tests/runtime/test_cli.py runs such commands, and tests/runtime/test_texts_and_pictures.py the search.
     "docs/usage.md: onnxpress run classifier-artifact",
     "docs/usage.md: from pathlib import Path",
+    # tests/runtime/test_transcribing.py runs such commands.
+    "docs/usage.md: onnxpress run whisper-artifact",
 )
 
 
