@@ -68,6 +68,8 @@ class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
 
     options_type = SpeechOptions
     processor_type = SoundProcessor
+    #: The `return_timestamps` of which a transcript's lines are made.
+    line_times: ClassVar[bool | str] = True
     collects: ClassVar[str | None] = "generate_kwargs"
     collected = SETTINGS | NAMES
     rows = ROWS
