@@ -99,9 +99,9 @@ class Predictor:
         for name in self.columns:
             if name not in names:
                 raise InputError(f"A batch has no column {name!r}; it has {', '.join(names)}.")
-        for name in (self.result, self.error):
-            if name in names:
-                raise InputError(f"A batch has a column {name!r} already: name another for the answers.")
+        for written in (self.result, self.error):
+            if written in names:
+                raise InputError(f"A batch has a column {written!r} already: name another for the answers.")
 
     def _answers(self, columns: Sequence[Sequence[Any]]) -> Iterator[Any]:
         rows = (
@@ -122,7 +122,7 @@ def _values(batch: Any, name: str) -> list[Any]:
 def _with_columns(batch: Any, more: Mapping[str, list[Any]]) -> Any:
     """The batch, in its own form, with these columns after its own."""
     if hasattr(batch, "append_column"):  # pyarrow
-        import pyarrow
+        import pyarrow  # type: ignore[import-untyped]
 
         for name, values in more.items():
             batch = batch.append_column(name, _arrow(pyarrow, values))
