@@ -122,7 +122,7 @@ def _values(batch: Any, name: str) -> list[Any]:
 def _with_columns(batch: Any, more: Mapping[str, list[Any]]) -> Any:
     """The batch, in its own form, with these columns after its own."""
     if hasattr(batch, "append_column"):  # pyarrow
-        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow  # type: ignore[import-untyped,unused-ignore]
 
         for name, values in more.items():
             batch = batch.append_column(name, _arrow(pyarrow, values))
