@@ -46,10 +46,12 @@ LOOKING: Mapping[str, dict[str, Any]] = {
     "mbart": {"d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "add_cross_attention": True},
     "trocr": {"d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "add_cross_attention": True},
 }
+#: Model_types that hear, which are built with an encoder of sounds: tests/parity/test_whisper.py.
+HEARING = ("whisper",)
 
 
 def test_every_reader_has_a_case() -> None:
-    assert {model_type.replace("-", "_") for model_type in (*TYPES, *LOOKING)} == READERS
+    assert {model_type.replace("-", "_") for model_type in (*TYPES, *LOOKING, *HEARING)} == READERS
 
 
 @pytest.mark.parametrize("model_type", LOOKING)

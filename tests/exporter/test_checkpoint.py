@@ -217,7 +217,7 @@ def test_task_names(given: str, task: str) -> None:
     [
         ("text-clasification", UnknownTask, "mean 'text-classification'"),
         ("", UnknownTask, "Tasks: "),
-        ("automatic-speech-recognition", UnsupportedCheckpoint, "recognition yet"),
+        ("image-text-to-text", UnsupportedCheckpoint, "image-text-to-text yet"),
     ],
 )
 def test_tasks_that_there_are_not(given: str, error: type[Exception], words: str) -> None:
@@ -251,8 +251,7 @@ def test_task_of_an_architecture(classifier: Path, architecture: str, task: str)
 @pytest.mark.parametrize(
     ("architecture", "words"),
     [
-        ("WhisperForConditionalGeneration", "automatic-speech-recognition"),
-        ("WhisperForConditionalGeneration", "automatic-speech-recognition"),
+        ("VideoMAEForVideoClassification", "unknown kind"),
         ("NobodysForNothing", "unknown kind"),
     ],
 )

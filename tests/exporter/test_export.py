@@ -161,7 +161,11 @@ def test_an_existing_target_is_refused_before_any_work(artifact: onnxpress.Artif
 REFUSED: dict[str, tuple[dict[str, object], type[Exception], str]] = {
     "a task without a head": ({"task": "token-classification"}, UnsupportedCheckpoint, "offers: text-classification"),
     "no such task": ({"task": "text-clasification"}, UnknownTask, "Did you mean"),
-    "a task of a later version": ({"task": "text-to-audio"}, UnsupportedCheckpoint, "not export text-to-audio yet"),
+    "a task of a later version": (
+        {"task": "image-text-to-text"},
+        UnsupportedCheckpoint,
+        "not export image-text-to-text yet",
+    ),
     "an unknown precision": ({"precision": ("fp31",)}, InputError, "fp31"),
     "no precision": ({"precision": ()}, InputError, "fp32"),
     "a revision of a folder": ({"revision": "main"}, UnsupportedCheckpoint, "revision"),

@@ -281,7 +281,7 @@ def test_half_a_character_is_refused(pair: Callable[[str], tuple[Any, Tokenizer]
         ({"byte_fallback": True, "vocab_size": 400}, "falls back to bytes"),
         ({"user_defined_symbols": ["<sym>"]}, r"symbols of its own \(<sym>\)"),
         ({"treat_whitespace_as_suffix": True}, "spaces behind words"),
-        ({"model_type": "word"}, "neither unigram nor byte-pair"),
+        ({"model_type": "word"}, "neither unigram, byte-pair nor char"),
     ],
 )
 def test_a_model_without_exact_counterpart_is_refused(options: dict[str, Any], reason: str, tmp_path: Path) -> None:

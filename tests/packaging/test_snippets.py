@@ -55,6 +55,16 @@ NOT_RUN = (
     # tests/runtime/test_cli.py runs such commands, and tests/runtime/test_texts_and_pictures.py the search.
     "docs/usage.md: onnxpress run classifier-artifact",
     "docs/usage.md: from pathlib import Path",
+    # tests/runtime/test_transcribing.py runs such commands.
+    "docs/usage.md: onnxpress run whisper-artifact",
+    # tests/parity/test_whisper.py and test_ctc.py make such calls, tests/parity/test_speakers.py that command.
+    "docs/usage.md: import onnxpress",
+    "docs/usage.md: onnxpress run speaker-artifact",
+    # tests/parity/test_kinds_of_embedders.py makes such calls, tests/runtime/test_batch.py runs such commands.
+    "docs/usage.md: splade = onnxpress.pipeline",
+    "docs/usage.md: onnxpress batch",
+    # tests/runtime/test_serve.py starts such servers, and asks them.
+    "docs/serving.md: ",
 )
 
 

@@ -75,7 +75,7 @@ def test_importing_brings_neither_the_session_nor_the_tokenizer_library() -> Non
 def test_every_command_is_registered_and_has_help() -> None:
     names = {entry.name for entry in entry_points(group="onnxpress.commands")}
     assert names == {"adopt", "export", "quantize", "bench", "advise", "compare", "peers"}
-    for command in ("chat", "check", "inspect", "pull", "push", "run", "search", *sorted(names)):
+    for command in ("chat", "check", "inspect", "pull", "push", "run", "search", "space", *sorted(names)):
         done = subprocess.run(
             [sys.executable, "-m", "onnxpress", command, "--help"], capture_output=True, text=True, check=False
         )

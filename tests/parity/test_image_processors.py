@@ -82,6 +82,7 @@ ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("RTDetr", {}),
     ("RTDetr", {"size": _FLAT, "do_normalize": True, "do_pad": True}),
     ("Yolos", {"size": {"shortest_edge": 60, "longest_edge": 90}}),
+    ("Sam", {"size": {"longest_edge": 61}, "pad_size": {"height": 64, "width": 70}}),
     ("DPT", {}),
     ("DPT", {"size": {"height": 70, "width": 84}, "keep_aspect_ratio": True, "ensure_multiple_of": 14}),
     ("DPT", {"size": _FLAT, "ensure_multiple_of": 16, "do_reduce_labels": True}),
@@ -133,7 +134,8 @@ def test_the_numbers_are_transformers(row: int, seed: int, height: int, width: i
     except InputError:
         return  # a side of it would be nothing, which transformers raises of
     answer = processor(images=load_image(image), return_tensors="np")
-    assert set(answer) - set(arrays) <= {"pixel_mask"}  # of segmenters, whose models do not look at it
+    # The mask is of segmenters, whose models do not look at it, and the sizes are known of the picture.
+    assert set(answer) - set(arrays) <= {"pixel_mask", "original_sizes", "reshaped_input_sizes"}
     for array, obtained in arrays.items():
         expected = answer[array][0]
         assert obtained.shape == expected.shape

@@ -21,6 +21,7 @@ from transformers import (
     GLPNImageProcessorPil,
     MobileViTImageProcessorPil,
     PerceiverImageProcessorPil,
+    SamImageProcessorPil,
     Swin2SRImageProcessorPil,
     TextNetImageProcessorPil,
     ViltImageProcessorPil,
@@ -51,6 +52,7 @@ from onnxpress.format.pictures import (
     ResizeEdge,
     ResizeEdgeNearest,
     ResizeEdgeUp,
+    ResizeLongest,
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
@@ -123,6 +125,12 @@ ROWS: Mapping[type[Any], Row] = {
     ResizeWithin: Row(
         st.builds(ResizeWithin, _edges, _edges, _filters),
         _by(lambda s: {"max_height": s.height, "max_width": s.width}),
+    ),
+    ResizeLongest: Row(
+        st.builds(ResizeLongest, _edges, _filters),
+        lambda s, pixels: SamImageProcessorPil().resize(
+            pixels, SizeDict(longest_edge=s.longest), FILTERS.index(s.resample)
+        ),
     ),
     ResizeToMultiple: Row(
         st.builds(ResizeToMultiple, st.integers(1, 64), _filters),

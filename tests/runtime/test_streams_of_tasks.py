@@ -13,6 +13,7 @@ import onnxpress
 from onnxpress import InputError
 from onnxpress.pipelines import TASKS
 from tests.fixtures.colours import write_colours
+from tests.fixtures.finding import write_finder
 from tests.fixtures.map_artifacts import write_map_artifact
 from tests.fixtures.speaking import write_speaker
 from tests.fixtures.tiny_askers import tiny_vilt
@@ -61,6 +62,7 @@ CALLS: dict[str, tuple[list[Any], Any, dict[str, Any]]] = {
     "document-question-answering": (PAGES, {"question": "Who?"}, {}),
     "visual-question-answering": (ASKED, {"image": b"no picture", "question": "what"}, {}),
     "image-segmentation": (PICTURES, b"no picture", {}),
+    "mask-generation": (PICTURES, b"no picture", {"points_per_crop": 2, "crops_n_layers": 1}),
     "depth-estimation": (PICTURES, 7, {}),
     "image-to-image": (PICTURES, "no file", {}),
 }
@@ -103,6 +105,8 @@ def opened(
                 return onnxpress.pipeline(
                     model=write_map_artifact(tmp_path_factory.mktemp(kind) / "a", kind), threads=1
                 )
+            case "mask-generation":
+                return onnxpress.pipeline(model=write_finder(tmp_path_factory.mktemp(task) / "a"), threads=1)
             case "text-to-audio":
                 return onnxpress.pipeline(model=write_speaker(tmp_path_factory.mktemp(task) / "a"), threads=1)
             case "zero-shot-classification":

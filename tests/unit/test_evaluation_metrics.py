@@ -51,6 +51,7 @@ KINDS = {
     "segments": metrics.SEGMENTS,
     "several labels": metrics.SEVERAL_LABELS,
     "similarity": metrics.SIMILARITY,
+    "transcribed": metrics.TRANSCRIBED,
     "word": metrics.WORD,
     "written": metrics.WRITTEN,
 }
@@ -91,6 +92,7 @@ TARGETS: dict[str, st.SearchStrategy[Any]] = {
     .map(lambda places: LabelMap(LABELS, _grid(places))),
     "several labels": st.frozensets(st.sampled_from(LABELS)),
     "similarity": st.integers(-10, 10).map(lambda value: value / 10),
+    "transcribed": st.sampled_from(("ask not what", "And so, my fellow", "one")),
     "word": st.sampled_from(("Film", "book", "song")),
     "written": st.sampled_from(("A short summary.", "猫が好きです", "two words")),
 }
@@ -119,6 +121,7 @@ RIGHT: dict[str, Callable[[Any], list[Any]]] = {
     "segments": lambda target: [_masks(target)],
     "several labels": lambda labels: [[{"label": one, "score": 0.5 if one in labels else 0.49} for one in LABELS]],
     "similarity": _vectors,
+    "transcribed": lambda text: [{"text": f" {text} "}],
     "word": lambda word: [[{"token_str": f" {word.lower()}", "score": 0.9}]],
     "written": lambda text: [[{"summary_text": text.upper()}]],
 }

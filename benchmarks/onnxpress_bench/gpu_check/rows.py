@@ -61,6 +61,7 @@ COVERED = {
     "visual-question-answering": "no trained checkpoint in the repository; the products of text-classification",
     "image-to-text": "an encoder as image-classification has it, and the decoder and the gate of translation",
     "depth-estimation": "no trained checkpoint in the repository; the products of image-classification",
+    "mask-generation": "no trained checkpoint in the repository; products and convolutions of image-segmentation",
     "image-feature-extraction": "the graph of image-classification without its head",
     "image-to-image": "no trained checkpoint in the repository; the products of image-classification",
     "zero-shot-object-detection": "no trained checkpoint here; graphs as of zero-shot-image-classification",

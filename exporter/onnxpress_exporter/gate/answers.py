@@ -32,6 +32,7 @@ from onnxpress_exporter.gate.recording import RecordedProbe, Recording
 from onnxpress_exporter.judging.figures import compare_towers
 from onnxpress_exporter.judging.items import calibration_items, calibration_texts, judged_items
 from onnxpress_exporter.judging.metrics import Evaluation, Figures, beside_reference, score
+from onnxpress_exporter.judging.pictures import judged_pictures
 from onnxpress_exporter.judging.samples import SINGLES
 from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
@@ -39,6 +40,9 @@ from onnxpress_exporter.tasks import row_of
 
 #: Letters of the texts that a model speaks to be verified.
 _SPOKEN = 40
+
+#: Pictures that a model of several graphs is verified on.
+_SEEN = 6
 
 #: Largest error of a graph that takes vectors, as a fraction of its output's range.
 HEAD_ERROR = 1e-4
@@ -100,7 +104,10 @@ class AnswersGate:
     def _recorded(self) -> Mapping[str, Probe]:
         """What each graph is given while the task answers the texts of verification."""
         calls: dict[str, list[tuple[str, Arrays]]] = {name: [] for name in self._artifact.manifest.graphs}
-        for title, of_text in self._calls([(sample.name, sample.text[:_SPOKEN]) for sample in SINGLES]):
+        inputs: list[tuple[str, Any]] = [(sample.name, sample.text[:_SPOKEN]) for sample in SINGLES]
+        if self._task.takes == "image":
+            inputs = [(f"picture {number}", picture) for number, picture in enumerate(judged_pictures()[:_SEEN])]
+        for title, of_text in self._calls(inputs):
             for name, some in of_text.items():
                 calls[name] += [(f"{title}, call {number}", arrays) for number, arrays in enumerate(some, start=1)]
         return {name: RecordedProbe(some) for name, some in calls.items()}

@@ -47,6 +47,8 @@ class PictureInputs:
 
     def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
         """As `Inputs` says."""
+        if row.parts is not None:
+            return list(row.parts(model))
         assert row.outputs is not None, f"{row.name} has graphs of its own"
         return [self.traceable_tower(Tower("model", "encoder", "image", model, row.outputs(model)), row.by_rows(model))]
 

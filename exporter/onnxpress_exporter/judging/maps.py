@@ -56,6 +56,21 @@ def segments_beside_others(alone: Answers, together: Answers) -> Figures:
     return _beyond(lambda a, b: _pixel_agreement(a, b) < _SAME_PIXELS, alone, together)
 
 
+def compare_masks(reference: Answers, answers: Answers) -> Figures:
+    """{"masks": [...], ...} for each picture, as `compare_segments` compares segments, each mask with the one that
+    shares most with it."""
+    return compare_segments([_segments(answer) for answer in reference], [_segments(answer) for answer in answers])
+
+
+def masks_beside_others(alone: Answers, together: Answers) -> Figures:
+    """The share of pictures whose masks alone and in a batch cover other pixels, by more than rounding."""
+    return segments_beside_others([_segments(answer) for answer in alone], [_segments(answer) for answer in together])
+
+
+def _segments(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"label": "", "mask": mask} for mask in answer["masks"]]
+
+
 def compare_depths(reference: Answers, answers: Answers) -> Figures:
     """{"predicted_depth", ...} for each picture: the mean difference over the mean depth."""
     errors = [_depth_error(a, b) for a, b in zip(reference, answers, strict=True)]

@@ -19,6 +19,7 @@ from onnxpress_exporter.tasks.image_feature_extraction import IMAGE_FEATURE_EXTR
 from onnxpress_exporter.tasks.image_segmentation import IMAGE_SEGMENTATION
 from onnxpress_exporter.tasks.image_to_image import IMAGE_TO_IMAGE
 from onnxpress_exporter.tasks.image_to_text import IMAGE_TO_TEXT
+from onnxpress_exporter.tasks.mask_generation import MASK_GENERATION
 from onnxpress_exporter.tasks.multiple_choice import MULTIPLE_CHOICE
 from onnxpress_exporter.tasks.object_detection import OBJECT_DETECTION
 from onnxpress_exporter.tasks.question_answering import QUESTION_ANSWERING
@@ -62,6 +63,7 @@ ROWS: tuple[ExportTask, ...] = (
     TEXT_TO_AUDIO,
     IMAGE_CLASSIFICATION,
     ZERO_SHOT_OBJECT_DETECTION,
+    MASK_GENERATION,
     IMAGE_FEATURE_EXTRACTION,
     OBJECT_DETECTION,
     IMAGE_TO_TEXT,

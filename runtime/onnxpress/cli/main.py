@@ -37,6 +37,7 @@ OF_THE_RUNTIME: Mapping[str, str] = MappingProxyType(
         "run": "onnxpress.cli.run:run",
         "search": "onnxpress.cli.search:search",
         "serve": "onnxpress.serve.command:serve",
+        "space": "onnxpress.serve.space_command:space",
     }
 )
 

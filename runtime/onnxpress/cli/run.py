@@ -14,7 +14,9 @@ import click
 from onnxpress.cli.lines import STANDARD_INPUT
 from onnxpress.cli.options import OneOf, call_arguments, opening, read_from_standard_input, saying, settings
 from onnxpress.cli.streams import writes_unicode
+from onnxpress.cli.transcripts import FORMATS
 from onnxpress.cli.words import in_words_of
+from onnxpress.errors import InputError, OnnxpressError
 
 if TYPE_CHECKING:
     from onnxpress.cli.rows import InputRow
@@ -27,12 +29,7 @@ class Failure:
     message: str
 
 
-@click.command(
-    epilog="""\b
-  onnxpress run qa '{"question": "Who?", "context": "It was Ada."}' -s top_k=2
-  cat texts.txt | onnxpress run embedder-artifact --json > vectors.jsonl
-"""
-)
+@click.command()
 @click.argument("artifact")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--task", metavar="NAME", help="Task, where ARTIFACT serves several.")
@@ -73,7 +70,14 @@ class Failure:
     "--out",
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Write what is spoken: a .wav file, or a folder of them.",
+    help="Where sounds or --format are written: file, folder.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=OneOf(FORMATS),
+    metavar="FORM",
+    help=f"Transcripts as {', '.join(FORMATS)}.",
 )
 def run(
     artifact: str,
@@ -91,18 +95,25 @@ def run(
     as_json: bool,
     draw: Path | None,
     out: Path | None,
+    form: str | None,
     said: dict[str, Any],
 ) -> None:
-    """Answer each INPUT (docs/usage.md), or else each line of standard input (-)."""
+    """\b
+    Answer each INPUT (docs/usage.md), or else each line of standard input (-).
+    onnxpress run qa '{"question": "Who?", "context": "It was Ada."}' -s top_k=2
+    """
     from onnxpress.cli import media, pictures, rows, sounds
     from onnxpress.cli.answers import answers, body_of, placed
     from onnxpress.cli.lines import standard_input_waits
-    from onnxpress.errors import InputError, OnnxpressError
+    from onnxpress.cli.transcribe import transcripts_of
     from onnxpress.pipelines import TASKS, pipeline
     from onnxpress.pipelines.text_stream import ShowsText
 
     inputs, source = _inputs_and_file(inputs, source, settings, names)
     options, goes_on, failures = call_arguments(settings), on_error == "continue", 0
+    if form is not None and (as_json or names):
+        superfluous = "--json" if as_json else "--field"
+        raise click.UsageError(f"--format says how answers are written: leave {superfluous} out.")
     opened = {"precision": precision, "device": device, "revision": revision, "threads": threads, "lock": lock, **said}
     with pipeline(task, artifact, **opened) as pipe:
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
@@ -117,7 +128,15 @@ def run(
             known = list(asked) if inputs and STANDARD_INPUT not in inputs else []
             drawings.check(len(known))
             asked = iter(known or asked)
-        if not (as_json or names or goes_on or sees) and isinstance(pipe, ShowsText) and pipe.streams(options):
+        waits = standard_input_waits if source is None and (not inputs or STANDARD_INPUT in inputs) else _never
+        if form is not None:
+            count = None
+            if inputs and STANDARD_INPUT not in inputs:
+                every = list(asked)
+                asked, count = iter(every), len(every)
+            shown = transcripts_of(pipe, asked, options, form, out, waits=waits, goes_on=goes_on, count=count)
+            failures = _write_transcripts(shown)
+        elif not (as_json or names or goes_on or sees) and isinstance(pipe, ShowsText) and pipe.streams(options):
             for row in asked:
                 try:
                     call = TASKS[pipe.task].call(body_of(row), options)
@@ -125,21 +144,33 @@ def run(
                         _write(pipe.stream(item, **call.options))
                 except InputError as error:
                     raise placed(row, error) from error
-            return
-        waits = standard_input_waits if source is None and (not inputs or STANDARD_INPUT in inputs) else _never
-        for row, result in answers(pipe, asked, options, waits=waits, goes_on=goes_on):
-            if isinstance(result, OnnxpressError):
-                failures += 1
-                result = Failure(in_words_of(click.get_current_context().command, str(result)))
-            click.echo(_shown(row, result, as_json=as_json or bool(names), sees=sees))
-            if drawings is not None and not isinstance(result, Failure):
-                for file in drawings.write(row.body, result):
-                    click.echo(f"  drawn: {file}", err=as_json or bool(names))
-            if recordings is not None and not isinstance(result, Failure):
-                for file in recordings.write(result):
-                    click.echo(f"  written: {file}", err=as_json or bool(names))
+        else:
+            for row, result in answers(pipe, asked, options, waits=waits, goes_on=goes_on):
+                if isinstance(result, OnnxpressError):
+                    failures += 1
+                    result = Failure(in_words_of(click.get_current_context().command, str(result)))
+                click.echo(_shown(row, result, as_json=as_json or bool(names), sees=sees))
+                if drawings is not None and not isinstance(result, Failure):
+                    for file in drawings.write(row.body, result):
+                        click.echo(f"  drawn: {file}", err=as_json or bool(names))
+                if recordings is not None and not isinstance(result, Failure):
+                    for file in recordings.write(result):
+                        click.echo(f"  written: {file}", err=as_json or bool(names))
     if failures:
         raise InputError(f"{failures} of the inputs could not be answered; each says why in its place.")
+
+
+def _write_transcripts(shown: Iterable[tuple[InputRow, str | OnnxpressError]]) -> int:
+    """Write what is shown of each row; how many could not be answered."""
+    failures = 0
+    for row, text in shown:
+        if isinstance(text, str):
+            click.echo(text, nl=False)
+        else:
+            failures += 1
+            failure = Failure(in_words_of(click.get_current_context().command, str(text)))
+            click.echo(_shown(row, failure, as_json=False))
+    return failures
 
 
 def _inputs_and_file(

@@ -16,6 +16,13 @@ def shortest_edge(size: Pixels, shortest: int) -> Pixels:
     return shortest, int(shortest * width / height)
 
 
+def longest_edge(size: Pixels, longest: int) -> Pixels:
+    """The longer edge as asked, the other in proportion, both rounded
+    (`transformers.models.sam.image_processing_pil_sam.SamImageProcessorPil._get_preprocess_shape`)."""
+    scale = longest * 1.0 / max(size)
+    return int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)
+
+
 def shortest_and_longest_edge(size: Pixels, shortest: int, longest: int) -> Pixels:
     """The shorter edge as asked unless the other would be longer than `longest` (`get_size_with_aspect_ratio`)."""
     height, width = size

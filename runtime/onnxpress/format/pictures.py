@@ -79,6 +79,15 @@ class ResizeWithin:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeLongest:
+    """The longer edge to `longest` pixels, the other in proportion; both are rounded, halves up."""
+
+    longest: int
+    resample: Resample
+    op: Literal["resize-longest"] = "resize-longest"
+
+
+@dataclass(frozen=True, slots=True)
 class ResizeToMultiple:
     """Each edge down to the next multiple of `divisor` pixels."""
 
@@ -167,6 +176,7 @@ PictureStep = (
     | ResizeEdgeUp
     | ResizeEdgeNearest
     | ResizeWithin
+    | ResizeLongest
     | ResizeToMultiple
     | ResizeNear
     | CenterCrop

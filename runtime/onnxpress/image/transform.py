@@ -35,6 +35,7 @@ from onnxpress.format.pictures import (
     ResizeEdge,
     ResizeEdgeNearest,
     ResizeEdgeUp,
+    ResizeLongest,
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
@@ -58,6 +59,7 @@ _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
     ),
     ResizeEdgeNearest: lambda step, size: sizes.nearest_by_edges(size, step.shortest, step.longest, step.divisor),
     ResizeWithin: lambda step, size: sizes.within(size, (step.height, step.width)),
+    ResizeLongest: lambda step, size: sizes.longest_edge(size, step.longest),
     ResizeToMultiple: lambda step, size: sizes.down_to_multiple(size, step.divisor),
     ResizeNear: lambda step, size: sizes.near(
         size, (step.height, step.width), step.multiple, proportional=step.proportional

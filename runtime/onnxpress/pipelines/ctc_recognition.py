@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,8 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
 
     options_type = CtcOptions
     processor_type = SoundProcessor
+    #: The `return_timestamps` of which a transcript's lines are made.
+    line_times: ClassVar[bool | str] = "word"
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)

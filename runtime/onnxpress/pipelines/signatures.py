@@ -22,6 +22,7 @@ from onnxpress.pipelines.image_feature_extraction import ImageFeatureExtraction
 from onnxpress.pipelines.image_segmentation import ImageSegmentation
 from onnxpress.pipelines.image_to_image import ImageToImage
 from onnxpress.pipelines.image_to_text import ImageToText
+from onnxpress.pipelines.mask_generation import MaskGeneration
 from onnxpress.pipelines.multiple_choice import MultipleChoice
 from onnxpress.pipelines.object_detection import ObjectDetection
 from onnxpress.pipelines.question_answering import QuestionAnswering
@@ -115,6 +116,18 @@ class OpensPipelines(Protocol):
         revision: str | None = None,
         threads: int | None = None,
     ) -> ImageSegmentation: ...
+
+    @overload
+    def __call__(
+        self,
+        task: Literal["mask-generation"],
+        model: Source,
+        *,
+        precision: str | None = None,
+        device: object = None,
+        revision: str | None = None,
+        threads: int | None = None,
+    ) -> MaskGeneration: ...
 
     @overload
     def __call__(

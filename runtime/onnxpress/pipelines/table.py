@@ -122,6 +122,13 @@ _ROWS = (
         evidence=Evidence(frozenset({"segments"})),
     ),
     Task(
+        name="mask-generation",
+        pipeline="onnxpress.pipelines.mask_generation:MaskGeneration",
+        payload=_PICTURES,
+        probe=_PICTURE,
+        probe_options={"points_per_crop": 2},
+    ),
+    Task(
         name="image-to-image",
         pipeline="onnxpress.pipelines.image_to_image:ImageToImage",
         payload=_PICTURES,

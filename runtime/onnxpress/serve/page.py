@@ -24,8 +24,15 @@ def _hashes(tag: str) -> str:
     return " ".join(f"'sha256-{digest}'" for digest in digests)
 
 
-#: Nothing but the page's own script and style; it talks to this server alone, and no other page may hold it.
-CSP = (
-    f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; connect-src 'self'; "
-    "img-src data: blob:; media-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+@cache
+def policy(framed_by: str = "") -> str:
+    """The page's content security policy: nothing but its own script and style; it talks to this server alone.
+
+    Args:
+        framed_by: the origins of pages that may hold it in a frame, spaces between them; empty: none.
+    """
+    return (
+        f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; connect-src 'self'; "
+        "img-src data: blob:; media-src data: blob:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors " + (framed_by or "'none'")
+    )

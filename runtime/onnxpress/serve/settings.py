@@ -71,6 +71,7 @@ class ServerSettings:
         body_bytes: of one request.
         allow_urls: whether addresses of pictures and sounds in a request are fetched, of the public internet alone.
         any_dimensions: whether `dimensions` may cut vectors of models that were not trained for it.
+        framed_by: origins of pages that may show the page in a frame, such as "https://huggingface.co"; "": none.
         reload: whether a changed artifact is opened anew while the server runs.
         log_level: of the JSON lines on standard error.
     """
@@ -98,6 +99,7 @@ class ServerSettings:
     body_bytes: int = 16 * 2**20
     allow_urls: bool = False
     any_dimensions: bool = False
+    framed_by: str = ""
     reload: bool = True
     log_level: str = "info"
 
@@ -116,6 +118,10 @@ class ServerSettings:
             )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise InputError("--tls-cert and --tls-key belong together: pass both.")
+        if not re.fullmatch(r"(https?://[\w.:*-]+( |$))*", self.framed_by):
+            raise InputError(
+                f"framed_by is {self.framed_by!r:.60}; it must be origins, such as https://huggingface.co."
+            )
 
     @property
     def on_loopback(self) -> bool:
@@ -226,7 +232,8 @@ def parse_bytes(text: str) -> int:
 
 def _name_of(artifact: str) -> str:
     path = Path(artifact).expanduser()
-    return path.resolve().name if path.exists() else artifact
+    is_folder = path.exists() or artifact.startswith(("/", ".", "~"))  # if it is not there, that is told at opening
+    return path.resolve().name if is_folder else artifact
 
 
 def _checked(kind: Any, content: Mapping[str, Any], where: str) -> Any:

@@ -44,6 +44,7 @@ from onnxpress.format.pictures import (
     Resample,
     Resize,
     ResizeEdge,
+    ResizeLongest,
     ResizeToMultiple,
     ResizeWithin,
 )
@@ -129,6 +130,7 @@ STEP = st.one_of(
     st.builds(ResizeEdge, EDGE, RESAMPLE, st.none() | EDGE),
     st.builds(ResizeEdge, EDGE, RESAMPLE, EDGE, EDGE),
     st.builds(ResizeWithin, EDGE, EDGE, RESAMPLE),
+    st.builds(ResizeLongest, EDGE, RESAMPLE),
     st.builds(ResizeToMultiple, EDGE, RESAMPLE),
     st.builds(CenterCrop, EDGE, EDGE),
 )

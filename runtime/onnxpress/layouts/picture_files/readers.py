@@ -34,6 +34,7 @@ from onnxpress.format.pictures import (
     ResizeEdge,
     ResizeEdgeNearest,
     ResizeEdgeUp,
+    ResizeLongest,
     ResizeNear,
     ResizeToMultiple,
     ResizeWithin,
@@ -307,6 +308,15 @@ def _read_donut(processor: Attributes) -> ImageSettings:
     return program([*chosen, *_crop(processor)], _values(processor))
 
 
+def _read_sam(processor: Attributes) -> ImageSettings:
+    """The longer edge to its size, then padded to one size."""
+    if not processor.size.longest_edge:
+        raise UnsupportedFormat(f"{class_name(processor)}: size {processor.size} has no longest_edge.")
+    step = ResizeLongest(processor.size.longest_edge, resample_of(processor))
+    steps = [step] if processor.do_resize else []
+    return program([*steps, *_crop(processor)], _values(processor), _pad(processor))
+
+
 def _read_owlv2(processor: Attributes) -> ImageSettings:
     """Scaled, set into a square, resized as numbers, normalized."""
     size = processor.size
@@ -336,6 +346,7 @@ READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "PerceiverImageProcessor": _read_perceiver,
     "PoolFormerImageProcessor": _read_poolformer,
     "RTDetrImageProcessor": _read_detr,
+    "SamImageProcessor": _read_sam,
     "SegformerImageProcessor": _read_segformer,
     "Swin2SRImageProcessor": _read_swin2sr,
     "TextNetImageProcessor": _read_textnet,

@@ -6,7 +6,7 @@ Every value is a stranger's: what is not of its kind is refused by its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +30,7 @@ class SizeValues:
     max_width: int | None = None
 
 
-#: Which of them a size says, together.
+#: Which of them a size says, together; a class may have others of its own.
 _SIZES = (
     frozenset({"height", "width"}),
     frozenset({"shortest_edge"}),
@@ -70,9 +70,10 @@ def values_of(name: str, saved: Mapping[str, Any], where: object) -> SimpleNames
     resolved = {**dict.fromkeys(_ABSENT), **CLASSES[name].values, **saved}  # what a file sets to null is null
     _check(resolved, where)
     of_edge = not resolved["default_to_square"]
+    known = (*_SIZES, frozenset(CLASSES[name].values.get("size") or ()))
     for key in ("size", "crop_size", "pad_size"):
         if (value := resolved.get(key)) is not None:
-            resolved[key] = _size(value, of_edge and key == "size", f"{where}: {key}")
+            resolved[key] = _size(value, of_edge and key == "size", known, f"{where}: {key}")
     if resolved.get("size") is None:
         resolved["size"] = SizeValues()
     for key, needed in _NEEDED.items():
@@ -145,11 +146,12 @@ _OLDER: Mapping[str, Callable[[Values], Values]] = {
 }
 
 
-def _size(value: Any, of_edge: bool, where: str) -> SizeValues:
+def _size(value: Any, of_edge: bool, known: Sequence[frozenset[str]], where: str) -> SizeValues:
     """A size as files say it: an object, (height, width), or one number.
 
     Args:
         of_edge: whether one number is that of the shorter edge, not of both.
+        known: the names that may stand together.
     """
     if isinstance(value, int):
         value = {"shortest_edge": value} if of_edge else {"height": value, "width": value}
@@ -157,7 +159,7 @@ def _size(value: Any, of_edge: bool, where: str) -> SizeValues:
         value = {"height": value[0], "width": value[1]}
     if not isinstance(value, Mapping) or not all(_is_count(edge) for edge in value.values()):
         raise CorruptFile(f"{where} should be numbers of pixels up to {MAX_EDGE}, not {value!r:.60}.")
-    if frozenset(value) not in _SIZES:
+    if frozenset(value) not in known:
         raise UnsupportedFormat(f"{where} is {value!r:.60}, which is not read by this version.")
     return SizeValues(**value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnxpress
 from onnxpress.serve import metrics
 from onnxpress.serve.http import Response, json_response
-from onnxpress.serve.page import CSP, page
+from onnxpress.serve.page import page, policy
 from onnxpress.serve.registry import State
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import OBJECT
@@ -80,7 +80,8 @@ async def describe(exchange: Exchange) -> Response:
 
 async def show_page(exchange: Exchange) -> Response:
     """The page."""
-    return Response(page(), media_type="text/html; charset=utf-8", headers={"content-security-policy": CSP})
+    headers = {"content-security-policy": policy(exchange.settings.framed_by)}
+    return Response(page(), media_type="text/html; charset=utf-8", headers=headers)
 
 
 ROUTES = (
