@@ -269,7 +269,8 @@ def load_tokenizer(
     """
     arguments = arguments or LoadArguments()
     if arguments.plain:
-        return load_plain_tokenizer(checkpoint.tokenizer_folder, arguments.tokenizer)
+        plain: PreTrainedTokenizerBase = load_plain_tokenizer(checkpoint.tokenizer_folder, arguments.tokenizer)
+        return plain
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:

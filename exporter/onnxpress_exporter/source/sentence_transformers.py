@@ -157,6 +157,7 @@ def read_sentence_settings(folder: Path, hidden_size: int) -> SentenceSettings:
     """
     modules = sentence_modules(folder)
     arguments = sentence_load_arguments(folder)
+    pooling: tuple[str, ...]
     if is_static(folder):  # pooled by its graph
         pooling, include_prompt, width, after = (), True, hidden_size, modules[1:]
     else:

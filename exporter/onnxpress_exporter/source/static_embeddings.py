@@ -101,7 +101,7 @@ def load_plain_tokenizer(folder: Path, settings: Mapping[str, Any]) -> Any:
         rust = Tokenizer.from_str(_without_template(path))
         rust.no_padding()
         rust.no_truncation()
-        return PreTrainedTokenizerFast(tokenizer_object=rust, **settings)
+        return PreTrainedTokenizerFast(tokenizer_object=rust, **settings)  # type: ignore[no-untyped-call]
     except Exception as error:
         raise UnsupportedCheckpoint(f"{path} cannot be opened as a tokenizer: {error}.") from error
 

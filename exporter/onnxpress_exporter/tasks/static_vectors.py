@@ -39,9 +39,11 @@ def _load(checkpoint: Checkpoint) -> Any:
     class StaticEmbeddingModel(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embedding = torch.nn.Embedding.from_pretrained(table)
-            self.config = PretrainedConfig(hidden_size=table.shape[1], vocab_size=table.shape[0])
-            self.config.model_type = MODEL_TYPE
+            self.embedding = torch.nn.Embedding(table.shape[0], table.shape[1], _weight=table)
+            settings: Any = PretrainedConfig()
+            settings.update({"hidden_size": table.shape[1], "vocab_size": table.shape[0]})
+            settings.model_type = MODEL_TYPE
+            self.config = settings
 
         def get_input_embeddings(self) -> torch.nn.Module:
             return self.embedding
@@ -50,4 +52,5 @@ def _load(checkpoint: Checkpoint) -> Any:
             counted = attention_mask[..., None].to(table.dtype)
             return {_NAME: (self.embedding(input_ids) * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)}
 
-    return StaticEmbeddingModel().requires_grad_(False).eval()
+    model: torch.nn.Module = StaticEmbeddingModel().requires_grad_(False).eval()
+    return model
