@@ -1,11 +1,11 @@
 """Models that look at a picture and write about it, in parts: what sees, and a language model that looks at what it
-saw. Imports torch."""
+saw; and graphs of such parts, which may hear as well. Imports torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import onnx_ir
 import torch
@@ -28,6 +28,18 @@ from onnxpress_exporter.graphs.traced_cache.specs import Kept, cross_decoder_spe
 
 #: Tokens that are tried.
 _PROBE = (5, 6, 7)
+
+
+class Perceives(Protocol):
+    """What sees or hears, and what writes about it. `model`: the whole; `decoder`: its language model."""
+
+    @property
+    def model(self) -> Any: ...
+    @property
+    def decoder(self) -> Any: ...
+
+    def states(self, arrays: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """float32 (inputs, places, width): what the decoder looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +139,10 @@ def describer_of(model: Any) -> Describer:
 
 
 class _Sees(Wrapper):
-    """Pictures to what each layer of the decoder keeps of them. The decoder reads a token, of which nothing is kept."""
+    """Pictures or sounds to what each layer of the decoder keeps of them. The decoder reads a token, of which nothing
+    is kept."""
 
-    def __init__(self, describer: Describer, layers: int) -> None:
+    def __init__(self, describer: Perceives, layers: int) -> None:
         super().__init__(describer.model, layers)
         self.describer = describer
 
@@ -170,11 +183,11 @@ class _Memory:
     places: int
 
 
-def trace_seeing(describer: Describer, pixels: TensorInfo, example: torch.Tensor) -> onnx_ir.Model:
-    """The graph `encoder_model`: pictures -> keys and values of each layer of the decoder.
+def trace_seeing(describer: Perceives, pixels: TensorInfo, example: torch.Tensor) -> onnx_ir.Model:
+    """The graph `encoder_model`: pictures or sounds -> keys and values of each layer of the decoder.
 
     Args:
-        pixels: the graph's input (texts, channels, height, width), and pictures to trace it on.
+        pixels: the graph's input, such as (texts, channels, height, width), and pictures or sounds to trace it on.
 
     Raises:
         TraceError: PyTorch cannot capture it.
@@ -189,7 +202,7 @@ def trace_seeing(describer: Describer, pixels: TensorInfo, example: torch.Tensor
         return trace(_Sees(describer, len(memory.seen)), spec, {pixels.name: example})
 
 
-def trace_writing(describer: Describer, example: Mapping[str, torch.Tensor]) -> onnx_ir.Model:
+def trace_writing(describer: Perceives, example: Mapping[str, torch.Tensor]) -> onnx_ir.Model:
     """The graph `decoder_model_merged`, where no reader knows the decoder.
 
     Raises:
@@ -203,12 +216,12 @@ def trace_writing(describer: Describer, example: Mapping[str, torch.Tensor]) -> 
         return traced([(_Writes(describer.decoder, len(memory.written)), spec)])[CROSS_DECODER]
 
 
-def _memory(describer: Describer, example: Mapping[str, torch.Tensor]) -> _Memory:
+def _memory(describer: Perceives, example: Mapping[str, torch.Tensor]) -> _Memory:
     name = type(describer.model).__name__
     try:
         states = describer.states(example)
     except Exception as error:
-        raise UnsupportedCheckpoint(f"{name} does not run on its processor's pictures: {first_line(error)}") from error
+        raise UnsupportedCheckpoint(f"{name} does not run on what its processor makes: {first_line(error)}") from error
     cache = _empty()
     ids = torch.tensor(_PROBE).expand(len(states), -1)
     try:
@@ -221,5 +234,5 @@ def _memory(describer: Describer, example: Mapping[str, torch.Tensor]) -> _Memor
 def _kept(cache: Cache) -> tuple[Kept, ...]:
     pairs = pairs_of(cache)
     if not pairs or any(keys is None for keys, _ in pairs):
-        raise TraceError("its decoder does not keep keys and values of the picture")
+        raise TraceError("its decoder does not keep keys and values of what it looks at")
     return tuple(Kept(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3])) for keys, values in pairs)

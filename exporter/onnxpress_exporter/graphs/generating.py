@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx_ir
 
@@ -13,6 +13,9 @@ from onnxpress_exporter.errors import NotBuildable, TraceError, UnsupportedCheck
 from onnxpress_exporter.graphs.build import build_graphs, read
 from onnxpress_exporter.graphs.lengths import attend_in_full, refuse_length_dependent
 from onnxpress_exporter.graphs.names import CROSS_DECODER, DECODER, ENCODER, ROLES
+
+if TYPE_CHECKING:
+    from onnxpress_exporter.graphs.describing import Perceives
 
 Cache = Literal["shared", "growing", "state", "none"]
 
@@ -61,23 +64,46 @@ def build_describing(model: Any, pixels: TensorInfo, example: Any) -> Built:
         UnsupportedCheckpoint: it is of an unknown kind, or cannot be traced.
         ReaderError: a reader that knows its decoder failed.
     """
+    from onnxpress_exporter.graphs import describing
+
+    describer = describing.describer_of(model)
+    return _perceiving(describer, pixels, example, describer.decoder)
+
+
+def build_listening(model: Any, sounds: TensorInfo, example: Any) -> Built:
+    """Graphs of a model that hears a sound of any length and writes what is said, traced.
+
+    Args:
+        sounds: what it takes of sounds, and `example`, a tensor of some.
+
+    Raises:
+        UnsupportedCheckpoint: as `build_describing`.
+    """
+    from onnxpress_exporter.graphs import listening
+
+    return _perceiving(listening.listener_of(model), sounds, example)
+
+
+def _perceiving(parts: Perceives, source: TensorInfo, example: Any, readable: Any = None) -> Built:
+    """`readable`: the decoder as a model that a reader may know."""
     from onnxpress_exporter.graphs import describing, traced_cache
 
-    describer, reason = describing.describer_of(model), None
+    architecture, reason = None, f"no reader knows {type(parts.model).__name__}"
+    if readable is not None:
+        try:
+            architecture = read(readable, looks=True)
+        except NotBuildable as why:
+            reason = str(why)
     try:
-        architecture = read(describer.decoder, looks=True)
-    except NotBuildable as why:
-        architecture, reason = None, str(why)
-    try:
-        seeing = {ENCODER: describing.trace_seeing(describer, pixels, example)}
+        seeing = {ENCODER: describing.trace_seeing(parts, source, example)}
         if architecture is not None:
             return Built(
                 {**seeing, **build_graphs(architecture)}, "shared", architecture.decoder.limit, seeing=(ENCODER,)
             )
-        writing = {CROSS_DECODER: describing.trace_writing(describer, {pixels.name: example})}
+        writing = {CROSS_DECODER: describing.trace_writing(parts, {source.name: example})}
     except TraceError as error:
-        raise UnsupportedCheckpoint(f"{type(model).__name__} cannot be exported: {error}.") from error
-    return Built({**seeing, **writing}, "growing", traced_cache.traced_limit(describer.decoder), reason, (ENCODER,))
+        raise UnsupportedCheckpoint(f"{type(parts.model).__name__} cannot be exported: {error}.") from error
+    return Built({**seeing, **writing}, "growing", traced_cache.traced_limit(parts.decoder), reason, (ENCODER,))
 
 
 def _traced(model: Any, reason: str) -> Built:

@@ -7,9 +7,9 @@ from typing import Any
 
 from onnxpress.format.processors import Processors
 from onnxpress_exporter.gate.probe import Check
-from onnxpress_exporter.graphs.generating import Built, build
+from onnxpress_exporter.graphs.generating import Built, build, build_listening
 from onnxpress_exporter.graphs.spec import Traceable
-from onnxpress_exporter.inputs.sounds import SoundInputs, read_sounds
+from onnxpress_exporter.inputs.sounds import SoundInputs, hears_windows, read_sounds
 from onnxpress_exporter.inputs.text import TextInputs, read_text
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.load_arguments import LoadArguments
@@ -29,13 +29,13 @@ class HearingInputs:
         raise AssertionError(f"{row.name} writes text: its graphs are those of generation")
 
     def built(self, model: Any) -> Built:
-        """As `Inputs` says; the model's reader knows what it takes of sounds."""
-        return build(model)
+        """As `Inputs` says; the reader of a model that hears windows knows what it takes of sounds."""
+        return build(model) if hears_windows(self._sounds.alone) else build_listening(model, *self._sounds.heard())
 
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says."""
         texts = self._texts.write_for(checkpoint, folder, model, writes=row.writes)
-        return Processors(text=texts, audio=self._sounds.write_for(checkpoint, folder))
+        return Processors(text=texts, audio=self._sounds.write_for(checkpoint, folder, model.get_encoder()))
 
 
 def read_hearing(checkpoint: Checkpoint, arguments: LoadArguments) -> HearingInputs:

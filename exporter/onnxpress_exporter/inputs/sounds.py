@@ -14,7 +14,7 @@ from onnxpress.audio.transform import SoundTransform
 from onnxpress.errors import InputError
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.processors import Processors
-from onnxpress.format.sounds import SoundSettings
+from onnxpress.format.sounds import FitSamples, SoundSettings
 from onnxpress.pipelines.collators import Stack
 from onnxpress.pipelines.sounds import sound_sample
 from onnxpress_exporter.errors import UnsupportedCheckpoint
@@ -86,10 +86,22 @@ class SoundInputs:
         copy_processor_files(checkpoint, folder)
         return Processors(audio=self._least(model, self._of_graph(model)))
 
-    def write_for(self, checkpoint: Checkpoint, folder: Path) -> SoundSettings:
-        """Of a model that writes of sounds, whose encoder takes them without a mask."""
-        copy_processor_files(checkpoint, folder)
+    @property
+    def alone(self) -> SoundSettings:
+        """The program of a model that writes of sounds, whose encoder takes them without a mask."""
         return replace(self._settings, input_names=self._settings.input_names[:1])
+
+    def write_for(self, checkpoint: Checkpoint, folder: Path, encoder: Any) -> SoundSettings:
+        """Of a model that writes of sounds, and of what hears them in it."""
+        copy_processor_files(checkpoint, folder)
+        return self.alone if hears_windows(self._settings) else self._least(encoder, self.alone)
+
+    def heard(self) -> tuple[TensorInfo, Any]:
+        """What a graph takes that hears sounds of any length and writes of them, and an example."""
+        first, second = (_examples(self.alone, seconds) for seconds in _SECONDS)
+        ((name, array),) = first.items()
+        source = _described(name, array, second[name])
+        return replace(source, axes=("texts", *source.axes[1:])), array
 
     def _of_graph(self, model: Any) -> SoundSettings:
         """The program, with a mask only where the model takes one."""
@@ -107,6 +119,11 @@ class SoundInputs:
             middle = (short + enough) // 2
             short, enough = (middle, enough) if _too_short(model, settings, middle) else (short, middle)
         return replace(settings, least=enough)
+
+
+def hears_windows(settings: SoundSettings) -> bool:
+    """Whether all sounds are made of one length: a model hears longer ones in windows of it."""
+    return any(isinstance(step, FitSamples) for step in settings.steps)
 
 
 def _described(name: str, array: Any, other: Any) -> TensorInfo:

@@ -15,6 +15,7 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, base_of, is_adapter, open_adapter
 from onnxpress_exporter.source.load_arguments import LoadArguments
 from onnxpress_exporter.source.modules import transformer_folder
+from onnxpress_exporter.source.static_embeddings import is_static, load_plain_tokenizer, read_static_config
 from onnxpress_exporter.source.weights import check_weights, explain_missing_weights, read_json
 from onnxpress_exporter.write.tokenizer_conversion import CONVERTERS
 
@@ -120,10 +121,12 @@ def _find(source: str | Path, revision: str | None, allow_pickled: bool, trust_r
 def _checked(location: _Location, allow_pickled: bool, trust_remote_code: bool, adapter: Adapter | None) -> Checkpoint:
     """Check that the files in a folder can be loaded, and describe them as a checkpoint."""
     model_folder = transformer_folder(location.folder)
-    if not (model_folder / "config.json").is_file():
+    static = is_static(location.folder)
+    if not static and not (model_folder / "config.json").is_file():
         raise _without_config(model_folder)
-    config = read_json(model_folder / "config.json")
-    _check_config(config, model_folder, trust_remote_code)
+    config = read_static_config(model_folder) if static else read_json(model_folder / "config.json")
+    if not static:
+        _check_config(config, model_folder, trust_remote_code)
     return Checkpoint(
         source=location.source,
         folder=location.folder,
@@ -265,6 +268,9 @@ def load_tokenizer(
         UnsupportedCheckpoint: there is none, or none that has an exact version.
     """
     arguments = arguments or LoadArguments()
+    if arguments.plain:
+        plain: PreTrainedTokenizerBase = load_plain_tokenizer(checkpoint.tokenizer_folder, arguments.tokenizer)
+        return plain
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:

@@ -84,12 +84,14 @@ class LoadArguments:
         lower_case: the text is put in lower case by the tokenizer, special tokens aside.
         bounded: a text is cut at the config's `max_position_embeddings`, be it a limit of the model or not, unless
             the tokenizer is given a length.
+        plain: the tokenizer is its tokenizer.json alone, and puts no tokens around a text.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
     lower_case: bool = False
     bounded: bool = False
+    plain: bool = False
 
 
 def transformer_settings(folder: Path) -> tuple[Path, dict[str, Any]]:

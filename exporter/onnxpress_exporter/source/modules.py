@@ -16,6 +16,9 @@ _PACKAGE = "sentence_transformers"
 #: What runs the transformer; the second is an older name of one that fills masks.
 TRANSFORMERS = ("Transformer", "MLMTransformer")
 
+#: What has a table of tokens in the place of a transformer.
+STATIC = "StaticEmbedding"
+
 #: Modules of other packages that the library reads as its own.
 _ALIASES = {"pylate.models.Dense.Dense": "sentence_transformers.base.modules.dense.Dense"}
 
@@ -69,9 +72,9 @@ def transformer_folder(folder: Path) -> Path:
     modules = sentence_modules(folder)
     if not modules or ((folder / "config.json").is_file() and modules[0].folder == folder):
         return folder
-    if modules[0].kind not in TRANSFORMERS:
+    if modules[0].kind not in (*TRANSFORMERS, STATIC):
         raise UnsupportedCheckpoint(
-            f"{folder / 'modules.json'} begins with {modules[0].kind}; only Transformer is supported."
+            f"{folder / 'modules.json'} begins with {modules[0].kind}; only Transformer and {STATIC} are supported."
         )
     return modules[0].folder
 

@@ -17,6 +17,7 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.fields import check_fields, object_in, whole_number
 from onnxpress_exporter.source.load_arguments import LoadArguments, read_load_arguments
 from onnxpress_exporter.source.modules import SentenceModule, check_origin, sentence_modules
+from onnxpress_exporter.source.static_embeddings import is_static, static_load_arguments
 from onnxpress_exporter.source.weights import read_json
 
 POOLING_MODES: tuple[str, ...] = tuple(LEGACY_MODES)
@@ -139,6 +140,8 @@ def sentence_load_arguments(folder: Path) -> LoadArguments:
     """
     modules = sentence_modules(folder)
     check_origin(folder, modules)
+    if is_static(folder):
+        return static_load_arguments(modules[0].folder)
     return read_load_arguments(modules[0].folder, "feature-extraction") if modules else LoadArguments(bounded=True)
 
 
@@ -154,14 +157,19 @@ def read_sentence_settings(folder: Path, hidden_size: int) -> SentenceSettings:
     """
     modules = sentence_modules(folder)
     arguments = sentence_load_arguments(folder)
-    pooling, include_prompt = _pooling(modules, hidden_size) if modules else ((_bare_pooling(folder),), True)
-    dense, normalize = _after_pooling(folder, modules, hidden_size * len(pooling))
+    pooling: tuple[str, ...]
+    if is_static(folder):  # pooled by its graph
+        pooling, include_prompt, width, after = (), True, hidden_size, modules[1:]
+    else:
+        pooling, include_prompt = _pooling(modules, hidden_size) if modules else ((_bare_pooling(folder),), True)
+        width, after = hidden_size * len(pooling), modules[2:]
+    dense, normalize = _after_pooling(folder, after, width)
     settings = saved_settings(folder, "SentenceTransformer")
     prompts = read_prompts(folder, settings, ("query", "document"))
     similarity = settings.get("similarity_fn_name") or "cosine"
     if similarity not in SIMILARITIES:
         raise UnsupportedCheckpoint(f"{folder}: similarity {similarity!r} is not one of {', '.join(SIMILARITIES)}.")
-    dimensions = dense[-1].out_features if dense else hidden_size * len(pooling)
+    dimensions = dense[-1].out_features if dense else width
     truncate_dim = whole_number(settings, "truncate_dim", folder / SETTINGS_FILE)
     return SentenceSettings(
         pooling=pooling,
@@ -209,7 +217,7 @@ def _after_pooling(folder: Path, modules: tuple[SentenceModule, ...], width: int
     """The layers after pooling, and whether the embedding is normalized at the end."""
     layers: list[HeadLayer] = []
     normalize = False
-    for module in modules[2:]:
+    for module in modules:
         if module.kind in _IDENTITY_MODULES:
             continue
         if module.kind == "Normalize":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import merged
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line, load_config
-from onnxpress_exporter.source.modules import sentence_modules
+from onnxpress_exporter.source.modules import STATIC, sentence_modules
+from onnxpress_exporter.source.static_embeddings import is_static
 from onnxpress_exporter.tasks import ROWS
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.heads import auto_class, head_of, row_for, tasks_of
@@ -79,6 +80,13 @@ def load_model(checkpoint: Checkpoint, task: str) -> torch.nn.Module:
     import transformers
 
     row = suited_row(task, checkpoint)
+    if row.load is not None:
+        return row.load(checkpoint)  # type: ignore[no-any-return]
+    if is_static(checkpoint.folder):
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source} is a {STATIC}, a table of tokens without a transformer: it can be exported for "
+            f"sentence-similarity, not for {row.name}."
+        )
     _check_task(checkpoint, row)
     loader = getattr(transformers, auto_class(row, checkpoint.model_type))
     config = load_config(checkpoint, row.load_arguments(checkpoint))

@@ -111,6 +111,7 @@ class ExportTask:
         graphs_after: what the answers of "model" go through.
         suited: the row for a checkpoint, where files of the library that saved it say that its answers are made in
             another way than the task's usual one; None: this one.
+        load: a checkpoint's model, in the form of one of transformers; None: transformers loads it.
         answers_tokens: whether its answers are tokens of the checkpoint's tokenizer, whatever its inputs are.
         kinds: rows of the same task for models with other heads, or that take sounds.
         files_of_library: writes what the library that saved the checkpoint looks for beside the graphs, where that is
@@ -143,6 +144,7 @@ class ExportTask:
     graphs_after: Callable[[Checkpoint, Any, bool], Sequence[Traceable]] = lambda checkpoint, model, pickled: ()
     suited: Callable[[Checkpoint], ExportTask | None] = lambda checkpoint: None
     files_of_library: Callable[[Checkpoint, Any, Path, bool], None] = lambda checkpoint, model, folder, pickled: None
+    load: Callable[[Checkpoint], Any] | None = None
     answers_tokens: bool = False
     kinds: tuple[ExportTask, ...] = ()
 

@@ -21,6 +21,7 @@ from onnxpress_exporter.source.sentence_transformers import (
     sentence_load_arguments,
 )
 from onnxpress_exporter.source.sparse_encoders import KIND as SPARSE
+from onnxpress_exporter.source.static_embeddings import is_static
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.multi_vectors import multi_vector_row
 from onnxpress_exporter.tasks.outputs import hidden_size, hidden_states
@@ -28,6 +29,7 @@ from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
 from onnxpress_exporter.tasks.sentence_files import write_embedder
 from onnxpress_exporter.tasks.sentence_head import traceable_head
 from onnxpress_exporter.tasks.sparse_vectors import sparse_row
+from onnxpress_exporter.tasks.static_vectors import static_row
 from onnxpress_exporter.tasks.whole import compare_with_library, our_vectors, their_vectors
 
 
@@ -36,8 +38,10 @@ def _claims(checkpoint: Checkpoint) -> bool:
 
 
 def _suited(checkpoint: Checkpoint) -> ExportTask | None:
-    """Of a checkpoint whose vectors are not one dense vector of a text."""
+    """Of a checkpoint whose vectors are not one dense vector of a text, or not of a transformer."""
     kind = saved_model_type(checkpoint.folder)
+    if kind == "SentenceTransformer" and is_static(checkpoint.folder):
+        return static_row(SENTENCE_SIMILARITY)
     if kind == SPARSE:
         return sparse_row(SENTENCE_SIMILARITY, checkpoint)
     return multi_vector_row(SENTENCE_SIMILARITY, checkpoint) if kind in MULTI_VECTOR else None
@@ -60,6 +64,7 @@ def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
             max_length=settings.max_seq_length,
             similarity=settings.similarity,
             truncate_dimensions=settings.truncate_dim,
+            empty_is_zero=is_static(checkpoint.folder),
         )
     )
 

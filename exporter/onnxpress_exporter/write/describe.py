@@ -102,7 +102,8 @@ def copy_settings(checkpoint: Checkpoint, folder: Path, settings: Mapping[str, A
 
     transformers.js has to be told there which graphs keep their weights in a file of their own.
     """
-    shutil.copyfile(checkpoint.model_folder / CONFIG, folder / CONFIG)
+    if (source := checkpoint.model_folder / CONFIG).is_file():
+        shutil.copyfile(source, folder / CONFIG)
     write_config({**checkpoint.config, **settings}, folder, changed=bool(settings))
 
 

@@ -107,7 +107,8 @@ def _fit_frames(step: FitFrames, heard: Heard) -> Heard:
 
 def _standardize_bands(step: StandardizeBands, heard: Heard) -> Heard:
     values, count = heard.values, heard.count - step.spare
-    if count <= step.freedom:
+    # One frame has no deviation to divide by, unless something is added to it.
+    if count <= max(step.freedom, 1 if step.deviation and not (step.epsilon or step.addend) else 0):
         raise InputError(f"The sound is too short for this model: it makes {heard.count} frames of it.")
     bands = np.array(values.T, order="C")  # numpy sums the contiguous axis by pairs, which rounds less
     counted = bands[:, :count]

@@ -127,7 +127,8 @@ class EmbeddingSettings:
     `pooling` holds one or more of cls, mean, max, mean_sqrt_len_tokens, weightedmean, lasttoken, concatenated in
     this order; empty where the graph pools. With `include_prompt` false the prompt's tokens take part in attention but
     not in pooling. `kind`: one vector of a text; one with a number for each token of the vocabulary, few of which are
-    not 0 ("sparse"); or a vector for each token of the text, which `tokens` is about.
+    not 0 ("sparse"); or a vector for each token of the text, which `tokens` is about. `empty_is_zero`: a text without
+    any token has the vector of zeros, and is not refused.
     """
 
     pooling: tuple[str, ...]
@@ -142,6 +143,7 @@ class EmbeddingSettings:
     truncate_dimensions: int | None = None
     kind: Literal["dense", "sparse", "tokens"] = "dense"
     tokens: TokenVectors | None = None
+    empty_is_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)

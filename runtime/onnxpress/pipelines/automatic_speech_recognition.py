@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from onnxpress.engine.stopping import within
 from onnxpress.errors import InputError
+from onnxpress.format.sounds import FitSamples
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
+from onnxpress.pipelines.whole_speech import WholeSpeech
 from onnxpress.pipelines.writing import ROWS, SETTINGS
-from onnxpress.pipelines.written_speech import WrittenSpeech
-from onnxpress.samples import Sample
+from onnxpress.pipelines.written_speech import USUAL, WrittenSpeech
+from onnxpress.samples import Collator, Sample
 from onnxpress.speech.settings import NAMES
 
 
@@ -22,10 +24,11 @@ from onnxpress.speech.settings import NAMES
 class SpeechOptions(SoundOptions):
     """transformers' arguments of a call; others are settings of generation, or of transformers' Whisper.
 
-    `return_timestamps`: True (segments) or "word". `return_language`: each chunk says which language it is in.
-    `max_new_tokens`: of each window; also a setting of `generate_kwargs`. `prompt`: a text that is taken for what was
-    said before, such as names as they are spelled. `chunk_length_s`, `stride_length_s`: sounds of any length are heard
-    window after window, each beginning where the text of the one before ended, so that they are of no use here.
+    Of every model: `generate_kwargs`, `max_new_tokens` (of each window; also in `generate_kwargs`), `channel`.
+    Of Whisper: `return_timestamps`: True (segments) or "word". `return_language`: each chunk says which language it is
+    in. `prompt`: a text that is taken for what was said before, such as names as they are spelled.
+    `chunk_length_s`, `stride_length_s`: of no use here. Whisper hears a sound of any length window after window, each
+    beginning where the text of the one before ended; other models hear it whole.
     """
 
     return_timestamps: bool | str | None = None
@@ -51,19 +54,53 @@ class SpeechOptions(SoundOptions):
         length = self.chunk_length_s
         if length is not None and (isinstance(length, bool) or not isinstance(length, (int, float)) or length < 0):
             raise InputError(f"chunk_length_s is {length!r:.60}; it must be a number of seconds.")
-        if length:
-            raise InputError(
-                "chunk_length_s is of models that hear windows apart. This model hears a sound of any length window "
-                "after window, and loses nothing between them: leave it out."
-            )
+
+
+class Speech(Protocol):
+    """What a kind of models makes of sounds."""
+
+    @property
+    def collator(self) -> Collator:
+        """Which sounds are heard together."""
+
+    def check(self, options: SpeechOptions) -> None:
+        """Refuse options with which no sound can be answered.
+
+        Raises:
+            InputError: which.
+        """
+
+    def prepare(self, item: Any, options: SpeechOptions) -> Prepared[Any]:
+        """One sound as a sample.
+
+        Raises:
+            InputError: it is no sound, or the options are wrong.
+        """
+
+    def compute(self, samples: Sequence[Sample], options: SpeechOptions) -> Sequence[Any]:
+        """Hear sounds side by side."""
+
+    def finish(self, context: None, values: list[Any], options: SpeechOptions) -> dict[str, Any]:
+        """The result of one sound."""
+
+    def stream(self, item: Any, options: SpeechOptions) -> Iterator[dict[str, Any]]:
+        """The chunks of one sound as they are known."""
+
+
+def _speech(model: LoadedModel, processor: SoundProcessor) -> Speech:
+    """Windows of one length are heard one after the other; other models hear a sound whole."""
+    if any(isinstance(step, FitSamples) for step in processor.settings.steps):
+        return WrittenSpeech(model)
+    return WholeSpeech(model, processor, USUAL)
 
 
 class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
     """`pipe(sound)` -> {"text"}; with `return_timestamps` also "chunks" of {"text", "timestamp": (start, end)}, in
     seconds. A list of sounds gives a list of these.
 
-    A sound is a path, bytes, a file object, a data URI, an array at the model's rate, or {"array", "sampling_rate"}, of
-    any length. `stream` hands the chunks of one out as they are known.
+    A sound is a path, bytes, a file object, a data URI, an array at the model's rate, or {"array", "sampling_rate"}: of
+    any length for Whisper, of ten minutes at most for other models. `stream` hands the chunks of one out as they are
+    known.
     """
 
     options_type = SpeechOptions
@@ -77,7 +114,7 @@ class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
-        self._speech = WrittenSpeech(model)
+        self._speech = _speech(model, self.processor)
         self.processor.collator = self._speech.collator
         self.check(self.options)
 

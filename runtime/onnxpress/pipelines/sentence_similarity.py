@@ -29,6 +29,7 @@ from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.pipelines.token_roles import DOCUMENT, QUERY, ROLES, as_role, longest
 from onnxpress.pipelines.vector_kinds import KINDS, compare, sparse_of, strongest
 from onnxpress.samples import Batch, Sample
+from onnxpress.text.tokenizer import Encoding
 
 #: Prompt names that sentence-transformers knows for every checkpoint; without a prompt of its own they add nothing.
 _COMMON_PROMPTS = ROLES
@@ -220,7 +221,7 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
             return Prepared(tuple(self._samples(_compared(item), options)), True)
         text = self._text(item, options)
         encoding = self.processor.tokenizer.encode(text, truncation=self._truncated(options))
-        return Prepared((self._in_role(self.processor.sample_of(encoding), options),), False)
+        return Prepared((self._sample(encoding, options),), False)
 
     def prepare_many(self, items: Sequence[Any], options: SentenceSimilarityOptions) -> list[Prepared[bool]]:
         return [Prepared((sample,), False) for sample in self._samples(items, options)]
@@ -307,10 +308,13 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
     def _samples(self, items: Sequence[Any], options: SentenceSimilarityOptions) -> Iterator[Sample]:
         texts = [self._text(item, options) for item in items]
         for encoding in self.processor.encodings(texts, truncation=self._truncated(options)):
-            yield self._in_role(self.processor.sample_of(encoding), options)
+            yield self._sample(encoding, options)
 
-    def _in_role(self, sample: Sample, options: SentenceSimilarityOptions) -> Sample:
-        tokens = self.embedding.tokens
+    def _sample(self, encoding: Encoding, options: SentenceSimilarityOptions) -> Sample:
+        if not encoding.ids and self.embedding.empty_is_zero:
+            padding = np.array([self.processor.settings.pad_token_id], dtype=np.int64)
+            return Sample({"input_ids": padding, "attention_mask": np.zeros_like(padding)}, 1)
+        sample, tokens = self.processor.sample_of(encoding), self.embedding.tokens
         return sample if tokens is None else as_role(sample, tokens, options.role)
 
     def _text(self, item: Any, options: SentenceSimilarityOptions) -> str:

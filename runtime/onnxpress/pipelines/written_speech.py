@@ -162,6 +162,11 @@ class WrittenSpeech:
         Raises:
             InputError: an option that this model has no use for, or a value that is not allowed.
         """
+        if options.chunk_length_s:
+            raise InputError(
+                "chunk_length_s is of models that hear windows apart. This model hears a sound of any length window "
+                "after window, and loses nothing between them: leave it out."
+            )
         asked = dict(options.generate_kwargs)
         wanted = asked.pop("return_timestamps", None)
         settings, rest = of_call(asked, self._file, self._tokens)

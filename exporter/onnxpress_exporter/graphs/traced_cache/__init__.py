@@ -39,7 +39,7 @@ __all__ = [
 #: What configs call the most positions that a model was made for.
 _POSITIONS = (
     *("max_position_embeddings", "max_decoder_position_embeddings", "n_positions"),
-    *("max_seq_len", "max_sequence_length", "seq_length"),
+    *("max_seq_len", "max_sequence_length", "seq_length", "max_target_positions"),
 )
 
 
