@@ -189,8 +189,10 @@ def test_what_is_not_known_is_refused_by_name(classifier: tuple[Path, Path], tmp
     folder = edited(classifier, tmp_path / "folder", lambda model: None)
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     path = folder / "preprocessor_config.json"
-    path.write_text(json.dumps({**settings, "image_processor_type": "SamImageProcessor"}))
-    with pytest.raises(UnsupportedFormat, match="its image processor is SamImageProcessor, which is not read here"):
+    path.write_text(json.dumps({**settings, "image_processor_type": "Pix2StructImageProcessor"}))
+    with pytest.raises(
+        UnsupportedFormat, match="its image processor is Pix2StructImageProcessor, which is not read here"
+    ):
         onnxpress.pipeline(model=folder)
     path.unlink()
     with pytest.raises(

@@ -7,7 +7,7 @@ Every value is a stranger's: what is not of its kind is refused by its name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +28,10 @@ class SizeValues:
     longest_edge: int | None = None
     max_height: int | None = None
     max_width: int | None = None
+
+    def __str__(self) -> str:
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        return str({name: value for name, value in said.items() if value is not None})
 
 
 #: Which of them a size says, together; a class may have others of its own.
