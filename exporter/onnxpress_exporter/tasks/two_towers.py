@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from onnxpress.format.manifest import PairScores, TensorInfo
+from onnxpress.format.manifest import PairScores, Postprocessing, TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
 from onnxpress_exporter.graphs.clap import joining
 from onnxpress_exporter.graphs.spec import Traceable
-from onnxpress_exporter.source.checkpoint import first_line
+from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.tasks.row import Tower
 
 #: What the graphs are called and what they give, as transformers.js does.
@@ -60,6 +60,11 @@ def text_and_sound_towers(model: Any) -> tuple[Tower, ...]:
         Tower(TEXT, "text", "text", text_module(model, model), (TEXT_VECTORS,)),
         Tower(SOUND, "audio", "audio", _sound_module(model), (_SOUND_VECTORS,)),
     )
+
+
+def compared_by_pairs(checkpoint: Checkpoint, model: Any) -> Postprocessing:
+    """What a manifest says of a model that compares texts with something else."""
+    return Postprocessing(pairs=pair_scores_of(model))
 
 
 def pair_scores_of(model: Any) -> PairScores:

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from onnxpress.format.manifest import Manifest, Postprocessing
+from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import captions, cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS
@@ -16,17 +16,12 @@ from onnxpress_exporter.judging.figures import SOUNDS, TEXTS, batch_disagreement
 from onnxpress_exporter.judging.items import judged_texts, plain_items
 from onnxpress_exporter.judging.labels import of_candidates
 from onnxpress_exporter.judging.metrics import Evaluation
-from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
-from onnxpress_exporter.tasks.two_towers import check_pair_scores, pair_scores_of, text_and_sound_towers
+from onnxpress_exporter.tasks.two_towers import check_pair_scores, compared_by_pairs, text_and_sound_towers
 
 #: The checkpoint brings no labels of its own to judge by.
 _JUDGED_LABELS = captions.OF_SOUNDS.judged[:12]
-
-
-def _postprocessing(checkpoint: Checkpoint, model: Any) -> Postprocessing:
-    return Postprocessing(pairs=pair_scores_of(model))
 
 
 def _vectors(pipe: Any, items: Sequence[Any]) -> Mapping[str, NDArray[Any]]:
@@ -47,7 +42,7 @@ ZERO_SHOT_AUDIO_CLASSIFICATION = ExportTask(
     outputs=None,
     towers=text_and_sound_towers,
     check_towers=check_pair_scores,
-    postprocessing=_postprocessing,
+    postprocessing=compared_by_pairs,
     probes=Probes(),
     items=plain_items,
     compare=compare_labels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnxpress
@@ -12,6 +12,7 @@ from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.protocols.fields import check_count, needed, optional, texts
 from onnxpress.serve.protocols.openai import EMBEDDERS, embedder, embedding_options
+from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, OBJECT, SCORES, TEXT, TEXTS, TRUTH, VECTORS, array, either, fields
 from onnxpress.serve.service import Exchange, task_of
@@ -25,12 +26,16 @@ _WITH_TEXTS = (*EMBEDDERS, *CLASSIFIERS, *READERS, "text-ranking", "token-classi
                "question-answering", "text-generation", "zero-shot-classification")  # fmt: skip
 
 
-async def embed(exchange: Exchange) -> Response:
-    """Vectors of texts, a list even of one; normalized unless the request says otherwise."""
+async def _asked(exchange: Exchange, tasks: Sequence[str]) -> tuple[dict[str, Any], list[str], ServedModel, bool]:
+    """A body, its texts, the model that is meant, and whether texts are cut."""
     body = await exchange.request.fields()
     inputs, _ = texts(body, "inputs", exchange.settings.most_rows)
-    model = exchange.model(EMBEDDERS, body.get("model"))
-    truncate = _truncate(body)
+    return body, inputs, exchange.model(tasks, body.get("model")), _truncate(body)
+
+
+async def embed(exchange: Exchange) -> Response:
+    """Vectors of texts, a list even of one; normalized unless the request says otherwise."""
+    body, inputs, model, truncate = await _asked(exchange, EMBEDDERS)
     async with exchange.service.registry.use(model) as version:
         task = task_of(version, EMBEDDERS)
         settings = {**body, "normalize": optional(body, "normalize", bool, True)}
@@ -41,10 +46,7 @@ async def embed(exchange: Exchange) -> Response:
 
 async def embed_sparse(exchange: Exchange) -> Response:
     """The numbers of sparse vectors that are not 0, a list of them for each text."""
-    body = await exchange.request.fields()
-    inputs, _ = texts(body, "inputs", exchange.settings.most_rows)
-    model = exchange.model(EMBEDDERS, body.get("model"))
-    truncate = _truncate(body)
+    body, inputs, model, truncate = await _asked(exchange, EMBEDDERS)
     async with exchange.service.registry.use(model) as version:
         task = task_of(version, EMBEDDERS)
         if embedder(version.pipelines[task]).embedding.kind != "sparse":
@@ -62,10 +64,7 @@ def _weights(vector: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 async def embed_all(exchange: Exchange) -> Response:
     """The states of every token of texts."""
-    body = await exchange.request.fields()
-    inputs, _ = texts(body, "inputs", exchange.settings.most_rows)
-    model = exchange.model(READERS, body.get("model"))
-    truncate = _truncate(body)
+    _, inputs, model, truncate = await _asked(exchange, READERS)
     async with exchange.service.registry.use(model) as version:
         task = task_of(version, READERS)
         options = {"return_tensors": "np", **({"truncation": True} if truncate else {})}
