@@ -197,6 +197,6 @@ def _characters(inputs: Sequence[Any]) -> int:
             waiting.extend(item.values())
         elif isinstance(item, (list, tuple)):
             waiting.extend(item)
-        elif isinstance(item, (bytes, bytearray)):
+        elif isinstance(item, (bytes, bytearray)) or hasattr(item, "nbytes"):
             return _QUICK_CHARACTERS + 1
     return total
