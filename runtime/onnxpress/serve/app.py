@@ -68,6 +68,7 @@ class App:
         if self._service is not None:
             service, self._service = self._service, None
             await service.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._tracer.close)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
