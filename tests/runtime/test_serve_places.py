@@ -127,7 +127,7 @@ def test_a_full_disk_under_the_log_costs_no_answer(artifact: Path, monkeypatch: 
             assert [running.wait().post("/models/m", BODY).status for _ in range(3)] == [200] * 3
             assert running.counted("onnxpress_requests_total") >= 3
         with pytest.raises(OSError, match="No space"):
-            full.flush()
+            full.write("a line\n")
     finally:
         with contextlib.suppress(OSError):
             full.close()

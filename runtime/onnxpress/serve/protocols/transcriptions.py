@@ -173,7 +173,10 @@ def options_of(pipe: AnyPipeline, asked: SpeechRequest) -> dict[str, Any]:
         settings["temperature"] = asked.temperature
         if not window_of(pipe):
             settings["do_sample"] = True
-    return {"generate_kwargs": settings} | ({} if asked.prompt is None else {"prompt": asked.prompt})
+    options: dict[str, Any] = {} if asked.prompt is None else {"prompt": asked.prompt}
+    if settings:  # over those that the server's settings have
+        options["generate_kwargs"] = {**pipe.options.generate_kwargs, **settings}
+    return options
 
 
 def window_of(pipe: AnyPipeline) -> int | None:
