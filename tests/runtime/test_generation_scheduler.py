@@ -25,6 +25,7 @@ from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.events import Event, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.pace import Pace
+from onnxpress.generation.pool.blocks import Blocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.row import rows_of
 from onnxpress.generation.scheduler import OpenDecoder, Scheduler, opener, text_opener
@@ -35,6 +36,7 @@ LIMIT = 160
 KINDS = (
     "shared",
     "shared with prefixes",
+    "shared with kept",
     "growing",
     "state",
     "none",
@@ -80,7 +82,8 @@ def _opened(folder: Path, path: Path, graph: Any, kind: str) -> Opened:
         return Opened(opener(TracedModel(GrowingDecoder, session, graph, LIMIT)), False)
     if kind in ROWWISE:
         return Opened(opener(TracedModel(RowsDecoder, session, graph, LIMIT)), False)
-    return Opened(opener(SharedModel(session, graph, LIMIT, 2**20 if "prefixes" in kind else 0)), False)
+    model = SharedModel(session, graph, LIMIT, 2**20 if "prefixes" in kind else 0)
+    return Opened(opener(model, Blocks(2**20, model.token_bytes) if "kept" in kind else None), False)
 
 
 def ends_after(count: int) -> Callable[[int], Callable[[int], bool]]:

@@ -7,7 +7,7 @@ being read and rows that guess ahead, which are called alone. Knows token ids; a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -29,13 +29,15 @@ LONE_CHUNK_TOKENS = 256
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """The rows of one request. `begun`: it has a slot; `read`: its prompt was read, and its first tokens are out."""
+    """The rows of one request. `begun`: it has a slot; `read`: its prompt was read, and its first tokens are out;
+    `recalled`: tokens of its prompt that others had read."""
 
     id: int
     request: Request
     rows: list[Row]
     begun: bool = False
     read: bool = False
+    recalled: int = 0
 
     @property
     def guesses(self) -> bool:
@@ -67,7 +69,7 @@ class DecoderBatch:
         self._chunk_tokens = chunk_tokens
         self._alone = list(groups)
         for slot, group in enumerate(groups):
-            decoder.mark_prompt(slot, group.rows[0].prompt)
+            decoder.mark_prompt(slot, group.rows[0].prompt, group.request.owner)
         self._writing: list[tuple[Group, Row]] = []
         self._turn = 0
         #: Rows that stay side by side while one of them runs: those of a text that an encoder has read.
@@ -94,7 +96,7 @@ class DecoderBatch:
 
     def join(self, group: Group) -> None:
         """Add a request. The decoder has to admit rows."""
-        self.decoder.mark_prompt(self.decoder.admit(), group.rows[0].prompt)
+        self.decoder.mark_prompt(self.decoder.admit(), group.rows[0].prompt, group.request.owner)
         self._alone.append(group)
         self.done = False
 
@@ -200,6 +202,7 @@ class DecoderBatch:
                 group.begun = True
                 if size is not None and not decoder.lengths[slot]:
                     decoder.recall(slot, prompt[:-1])
+                    group.recalled = decoder.lengths[slot] if first.begun == first.prompt else 0
             left = unread(decoder, slot, prompt)
             stop = len(left) if size is None else chunk_end(0, len(left), size)
             if stop == len(left) and group.guesses:
@@ -218,10 +221,12 @@ class DecoderBatch:
 
     def _begin(self, group: Group, scores: Scores, events: list[tuple[int, Event]]) -> None:
         """Take the first token of each row of a request."""
-        group.read = True
+        group.read, first = True, len(events)
         for row in group.rows:
             if row.finish is None:
                 self._take(group, row, row.take(scores if row is group.rows[-1] else scores.copy()), events)
+        if group.recalled and len(events) > first:
+            events[first] = (group.id, replace(events[first][1], cached=group.recalled))
 
     def _take(self, group: Group, row: Row, new: Iterable[Event], events: list[tuple[int, Event]]) -> None:
         try:

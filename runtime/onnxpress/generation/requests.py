@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from onnxpress.errors import InputError
@@ -16,7 +16,7 @@ class Request:
 
     `text`: token ids that an encoder reads before; None: there is no encoder. `logprobs`: whether events tell them.
     `best`: how many of the likeliest tokens events tell beside the one that came. `bias`: token -> what is added to its
-    score before any rule. `first_row`: the number of the request's first text, to which its events and hooks add the
+    score before any rule. `owner`: whose it is; what other owners' requests have read is of no use to it. `first_row`: the number of the request's first text, to which its events and hooks add the
     text's own number. `priority`: of requests that wait, the one of the highest priority is let in first, and of equal
     ones the oldest.
     """
@@ -30,6 +30,7 @@ class Request:
     priority: int = 0
     best: int = 0
     bias: Mapping[int, float] = field(default_factory=dict)
+    owner: Hashable = 0
 
     def check(self) -> None:
         """Raises:

@@ -15,6 +15,7 @@ from onnxpress.generation.batch import DecoderBatch, Group
 from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.events import Event
 from onnxpress.generation.pace import Pace
+from onnxpress.generation.pool.blocks import Blocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.row import rows_of
 
@@ -45,6 +46,7 @@ class Scheduler:
         tokens: that all texts which are being read and written may have together; a request waits until there is room
             for it, and if what is written needs more, the youngest request gives its memory up and is read again later.
             None: any number.
+        kept: what rows that left have read; it has what `tokens` leaves.
         closes: whether a decoder is closed when its last row is finished.
     """
 
@@ -57,6 +59,7 @@ class Scheduler:
         chunk_tokens: int | None = CHUNK_TOKENS,
         pace: Pace | None = None,
         tokens: int | None = None,
+        kept: Blocks | None = None,
         closes: bool = True,
     ) -> None:
         self._open_decoder = open_decoder
@@ -65,6 +68,7 @@ class Scheduler:
         self._chunk_tokens = chunk_tokens
         self._pace = pace
         self._tokens = tokens
+        self.kept = kept
         #: How often a request gave its memory up.
         self.given_up = 0
         self._closes = closes
@@ -132,6 +136,8 @@ class Scheduler:
             self._make_room(self._tokens)
         if self._waiting:
             self._let_in()
+        if self._tokens is not None and self.kept is not None:
+            self.kept.fit(self._tokens - self.tokens - self.rows)
         for batch in self._batches:
             events += batch.turn()
         self._drop_batches()
@@ -236,9 +242,9 @@ def _kind(group: Group) -> tuple[int, bool]:
     return len(group.rows), group.guesses
 
 
-def opener(model: DecoderModel) -> OpenDecoder:
-    """What opens decoders of a decoder-only model."""
-    return lambda requests: model.start(len(requests), _room(requests, model.limit))
+def opener(model: DecoderModel, kept: Blocks | None = None) -> OpenDecoder:
+    """What opens decoders of a decoder-only model; `kept`: what their rows leave behind."""
+    return lambda requests: model.start(len(requests), _room(requests, model.limit), kept)
 
 
 def text_opener(model: EncoderDecoderModel) -> OpenDecoder:

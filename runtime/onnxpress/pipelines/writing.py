@@ -15,6 +15,7 @@ from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderMo
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
+from onnxpress.generation.pool.blocks import Blocks
 from onnxpress.generation.scheduler import OpenDecoder, opener, text_opener
 from onnxpress.generation.search.beams import beam_search
 from onnxpress.generation.settings import GenerationConfig
@@ -172,10 +173,10 @@ class Writer:
         finally:
             decoder.close()
 
-    def opener(self) -> OpenDecoder:
-        """What opens decoders for a scheduler, of requests of many calls."""
+    def opener(self, kept: Blocks | None = None) -> OpenDecoder:
+        """What opens decoders for a scheduler, of requests of many calls; `kept`: what their rows leave behind."""
         if self._decoder is not None:
-            return opener(self._decoder)
+            return opener(self._decoder, kept)
         assert self._encoder_decoder is not None
         return text_opener(self._encoder_decoder)
 

@@ -17,6 +17,7 @@ from onnxpress.errors import Cancelled, TimeoutExceeded
 from onnxpress.generation.driver import Driver, Tell, Ticket
 from onnxpress.generation.events import Event
 from onnxpress.generation.pace import Pace
+from onnxpress.generation.pool.blocks import Blocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.scheduler import Scheduler
 from onnxpress.pipelines.base import Pipeline
@@ -41,6 +42,7 @@ class WritingLane:
 
     def __init__(self, thread: ComputeThread, scheduler: Scheduler, limits: WritingLimits) -> None:
         self.driver = Driver(scheduler)
+        self._scheduler = scheduler
         self._thread = thread
         self._limits = limits
         self._turning = threading.Lock()
@@ -83,6 +85,8 @@ class WritingLane:
         """End every text, and free the memory."""
         with self._turning:
             self._closed = True
+            if self._scheduler.kept is not None:
+                self._scheduler.kept.fit(0)
             self.driver.close()
 
     def _turn(self) -> None:
@@ -98,13 +102,15 @@ def writing_lane(
     """The lane of a model that continues texts; None: it does something else."""
     if not isinstance(pipe, TextGeneration):
         return None
-    writer = pipe.writer
+    writer, token_bytes = pipe.writer, pipe.writer.token_bytes
+    kept = None if token_bytes is None else Blocks(limits.cache_bytes, token_bytes)
     scheduler = Scheduler(
-        writer.opener(),
+        writer.opener(kept),
         writer.limit,
         rows=limits.streams,
         pace=Pace(TARGET_S),
-        tokens=None if writer.token_bytes is None else max(limits.cache_bytes // writer.token_bytes, 1),
+        tokens=None if token_bytes is None else max(limits.cache_bytes // token_bytes, 1),
+        kept=kept,
     )
     return WritingLane(thread, scheduler, limits)
 
