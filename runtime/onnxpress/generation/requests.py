@@ -16,9 +16,9 @@ class Request:
 
     `text`: token ids that an encoder reads before; None: there is no encoder. `logprobs`: whether events tell them.
     `best`: how many of the likeliest tokens events tell beside the one that came. `bias`: token -> what is added to its
-    score before any rule. `owner`: whose it is; what other owners' requests have read is of no use to it. `first_row`: the number of the request's first text, to which its events and hooks add the
-    text's own number. `priority`: of requests that wait, the one of the highest priority is let in first, and of equal
-    ones the oldest.
+    score before any rule. `first_row`: the number of the request's first text, to which its events and hooks add the
+    text's own number. `owner`: whose it is; what other owners' requests have read is of no use to it. `priority`: of
+    requests that wait, the one of the highest priority is let in first, and of equal ones the oldest.
     """
 
     prompt: Sequence[int]
