@@ -78,6 +78,11 @@ class DecoderBatch:
         self.done = False
 
     @property
+    def admits(self) -> bool:
+        """Whether requests may join."""
+        return self.decoder.admits
+
+    @property
     def rows(self) -> int:
         """How many rows there are, or will be once the prompts are read."""
         return len(self._writing) + sum(len(group.rows) for group in self._alone)

@@ -20,10 +20,12 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class WritingLimits:
-    """Texts that a model writes at the same time, and the bytes of their keys and values."""
+    """Texts that a model writes at the same time, the bytes of their keys and values, and whether each client finds
+    what it has read itself alone."""
 
     streams: int = 16
     cache_bytes: int = 2**30
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class ServerSettings:
     @property
     def writing(self) -> WritingLimits:
         """Of each model that writes."""
-        return WritingLimits(self.streams, self.cache_bytes)
+        return WritingLimits(self.streams, self.cache_bytes, bool(self.api_keys))
 
     @property
     def queue(self) -> QueueLimits:
