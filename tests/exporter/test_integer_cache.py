@@ -1,4 +1,4 @@
-"""Keys and values as integers of 8 bits: what attention answers over them, the variant that has them, who is refused."""
+"""Keys and values as integers of 8 bits: what attention answers over them, a variant that has them, refusals."""
 
 from __future__ import annotations
 
