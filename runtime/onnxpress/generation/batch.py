@@ -59,11 +59,19 @@ class DecoderBatch:
         chunk_tokens: tokens of prompts that are read between two steps of the rows that write; None: all prompts are
             read before any row steps.
         pace: says how many in the place of `chunk_tokens`, and is told how long things take.
+        steady: whether a row is read the same way whoever else is there.
     """
 
     def __init__(
-        self, decoder: Decoder, groups: Sequence[Group], chunk_tokens: int | None, pace: Pace | None = None
+        self,
+        decoder: Decoder,
+        groups: Sequence[Group],
+        chunk_tokens: int | None,
+        pace: Pace | None = None,
+        *,
+        steady: bool = False,
     ) -> None:
+        self._steady = steady
         self.decoder = decoder
         self._pace = pace
         self._chunk_tokens = chunk_tokens
@@ -92,6 +100,11 @@ class DecoderBatch:
         """How many tokens its rows hold, or will once the prompts are read."""
         rows = [row for _, row in self._writing] + [row for group in self._alone for row in group.rows]
         return sum(row.length for row in rows if row.finish is None)
+
+    @property
+    def most_tokens(self) -> int:
+        """How many tokens its rows may come to."""
+        return sum(row.prompt + row.most for group in self.groups for row in group.rows)
 
     @property
     def groups(self) -> Iterable[Group]:
@@ -190,7 +203,11 @@ class DecoderBatch:
         """Read short prompts of equal length in steps of all rows, if that suits them."""
         if any(group.guesses for group in self._alone):
             return False
-        scores = read_together(self.decoder, [group.rows[0].ids[: group.rows[0].begun] for group in self._alone])
+        scores = (
+            None
+            if self._steady
+            else read_together(self.decoder, [group.rows[0].ids[: group.rows[0].begun] for group in self._alone])
+        )
         if scores is None:
             return False
         for slot, group in enumerate(self._alone):
@@ -257,7 +274,7 @@ class DecoderBatch:
     def _scores(self) -> Logits:
         """Let the decoder read the new tokens; the scores of the rows that write, float32 (rows, vocabulary)."""
         decoder, rows = self.decoder, [row for _, row in self._writing]
-        if len(rows) == 1 and len(rows[0].pending) > 1:
+        if len(rows) == 1 and len(rows[0].pending) > 1 and not self._steady:
             return decoder.prefill(0, rows[0].pending)
         for slot, row in enumerate(rows):
             if len(row.pending) > 1 and row.finish is None:

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from onnxpress.errors import InputError
 from onnxpress.generation.batch import LONE_CHUNK_TOKENS, Group
-from onnxpress.generation.decoder import Decoder
+from onnxpress.generation.decoder import Decoder, Ids
 from onnxpress.generation.events import Event, Generated
 from onnxpress.generation.pace import Pace
 from onnxpress.generation.prompts import chunk_end, unread
@@ -21,14 +21,20 @@ from onnxpress.generation.search.beams import BeamSearch
 class BeamBatch:
     """Arguments:
     groups: of each a row that stands in the decoder's slot of its number. All have the same settings.
-    chunk_tokens, pace: as of `DecoderBatch`.
+    chunk_tokens, pace, steady: as of `DecoderBatch`; a batch of one request is steady.
     """
 
     #: Nobody joins.
     admits = False
 
     def __init__(
-        self, decoder: Decoder, groups: Sequence[Group], chunk_tokens: int | None, pace: Pace | None = None
+        self,
+        decoder: Decoder,
+        groups: Sequence[Group],
+        chunk_tokens: int | None,
+        pace: Pace | None = None,
+        *,
+        steady: bool = False,
     ) -> None:
         requests = [group.request for group in groups]
         self.decoder = decoder
@@ -64,6 +70,11 @@ class BeamBatch:
         return self._search.tokens
 
     @property
+    def most_tokens(self) -> int:
+        """How many tokens its rows may come to."""
+        return sum(group.rows[0].prompt + group.rows[0].most for group in self.groups) * self._beams
+
+    @property
     def groups(self) -> Iterable[Group]:
         """The requests that are not finished."""
         return [self._all[number] for number in self._search.running]
@@ -81,8 +92,8 @@ class BeamBatch:
         before = self._search.running
         try:
             self._search.step()
-        except InputError as error:  # of the settings, which all have: more beams than tokens
-            self._search.abort(error)
+        except InputError as failure:  # of the settings, which all have: more beams than tokens
+            self._search.abort(failure)
         events: list[tuple[int, Event]] = []
         for number in sorted(set(before).difference(self._search.running)):
             group, error = self._all[number], self._search.errors[number]
@@ -116,7 +127,7 @@ class BeamBatch:
             del self._unread[0]
         return False
 
-    def _prefill(self, slot: int, tokens: Sequence[int]) -> None:
+    def _prefill(self, slot: int, tokens: Ids) -> None:
         started = perf_counter()
         self.decoder.prefill(slot, tokens)
         if self._pace is not None:

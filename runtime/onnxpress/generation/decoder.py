@@ -96,9 +96,10 @@ class DecoderModel(Protocol):
     def limit(self) -> int | None:
         """The most tokens that a row may have."""
 
-    def start(self, rows: int, expected_tokens: int, kept: Blocks | None = None) -> Decoder:
+    def start(self, rows: int, expected_tokens: int, kept: Blocks | None = None, *, steady: bool = False) -> Decoder:
         """Empty rows, with room for so many tokens at first.
 
+        steady: what a row comes to shall not depend on how many others there are, not even by rounding.
         kept: where rows look for what others have read and leave what they have; a kind that keeps nothing ignores it.
         """
 

@@ -47,6 +47,9 @@ class Scheduler:
             None: any number.
         decoders: that may be open at once for what cannot join others, beams and what an encoder has read: what comes
             meanwhile waits, and is read together. None: any number.
+        steady: whether a text comes out the same to the last bit whoever else is there, with an `open_decoder` whose
+            decoders are. Then a request waits until there is room for all that it may write.
+        apart: whether each request has a decoder of its own: where several rows of one are not steady.
         kept: what rows that left have read; it has what `tokens` leaves.
         closes: whether a decoder is closed when its last row is finished.
     """
@@ -61,6 +64,8 @@ class Scheduler:
         pace: Pace | None = None,
         tokens: int | None = None,
         decoders: int | None = None,
+        steady: bool = False,
+        apart: bool = False,
         kept: Blocks | None = None,
         closes: bool = True,
     ) -> None:
@@ -71,6 +76,7 @@ class Scheduler:
         self._pace = pace
         self._tokens = tokens
         self._decoders = decoders
+        self._steady, self._all_apart = steady, apart
         self.kept = kept
         #: How often a request gave its memory up.
         self.given_up = 0
@@ -195,7 +201,7 @@ class Scheduler:
             movable = [
                 (batch, group)
                 for batch, group in running
-                if isinstance(batch, DecoderBatch) and batch.admits and len(group.rows) == 1
+                if isinstance(batch, DecoderBatch) and batch.admits and len(group.rows) == 1 and not self._steady
             ]
             if len(running) < 2 or not movable:
                 return
@@ -211,13 +217,15 @@ class Scheduler:
         room = None if self._rows is None else self._rows - self.rows
         full = self._decoders is not None and sum(not batch.admits for batch in self._batches) >= self._decoders
         entering: list[Group] = []
-        free = None if self._tokens is None else self._tokens - self.tokens - self.rows
+        taken = sum(batch.most_tokens for batch in self._batches) if self._steady else self.tokens + self.rows
+        free = None if self._tokens is None else self._tokens - taken
         for group in self._waiting:
             width = group.request.width
-            if full and _apart(group):
+            if full and self._apart(group):
                 continue
             if free is not None:
-                free -= max(row.begun + min(row.left, NEW_TOKENS) for row in group.rows) * width
+                most = max(row.left for row in group.rows) if self._steady else NEW_TOKENS
+                free -= max(row.begun + min(row.left, most) for row in group.rows) * width
                 if free < 0 and (entering or self._batches):
                     break
             if room is not None:
@@ -227,13 +235,16 @@ class Scheduler:
             entering.append(group)
         while entering:
             running = (batch for batch in self._batches if isinstance(batch, DecoderBatch) and batch.admits)
-            joins = None if _apart(entering[0]) else next(running, None)
+            joins = None if self._apart(entering[0]) else next(running, None)
             if joins is not None:
-                joining = [group for group in entering if not _apart(group)]
+                joining = [group for group in entering if not self._apart(group)]
                 for group in joining:
                     joins.join(group)
+            elif self._steady and self._apart(entering[0]):
+                joining = entering[:1]
+                self._open(joining)
             else:
-                joining = [group for group in entering if _kind(group) == _kind(entering[0])]
+                joining = [group for group in entering if self._kind(group) == self._kind(entering[0])]
                 self._open(joining)
             entering = [group for group in entering if group not in joining]
             self._waiting = [group for group in self._waiting if group not in joining]
@@ -250,7 +261,17 @@ class Scheduler:
                 self._failed += [(group.id, row.fail(error)) for group in groups for row in group.rows]
             return
         kind = BeamBatch if groups[0].request.config.num_beams > 1 else DecoderBatch
-        self._batches.append(kind(decoder, groups, self._chunk_tokens, self._pace))
+        self._batches.append(kind(decoder, groups, self._chunk_tokens, self._pace, steady=self._steady))
+
+    def _kind(self, group: Group) -> tuple[object, ...]:
+        """What requests have in common that begin with one decoder: what is read together has as many rows each."""
+        request = group.request
+        beams = request.config if request.config.num_beams > 1 else None
+        return self._apart(group), len(group.rows), group.guesses, request.kind, beams
+
+    def _apart(self, group: Group) -> bool:
+        """Whether a request can join no other's decoder, nor others its."""
+        return self._all_apart or group.request.encodes or group.request.config.num_beams > 1
 
     def _drop_batches(self) -> None:
         for batch in [batch for batch in self._batches if batch.done]:
@@ -263,21 +284,9 @@ def _by_priority(group: Group) -> tuple[int, int]:
     return -group.request.priority, group.id
 
 
-def _kind(group: Group) -> tuple[object, ...]:
-    """What requests have in common that begin with one decoder: what is read together has as many rows each."""
-    request = group.request
-    beams = request.config if request.config.num_beams > 1 else None
-    return _apart(group), len(group.rows), group.guesses, request.kind, beams
-
-
-def _apart(group: Group) -> bool:
-    """Whether a request can join no other's decoder, nor others its."""
-    return group.request.encodes or group.request.config.num_beams > 1
-
-
-def opener(model: DecoderModel, kept: Blocks | None = None) -> OpenDecoder:
-    """What opens decoders of a decoder-only model; `kept`: what their rows leave behind."""
-    return lambda requests: model.start(len(requests), room(requests, model.limit), kept)
+def opener(model: DecoderModel, kept: Blocks | None = None, *, steady: bool = False) -> OpenDecoder:
+    """What opens decoders of a decoder-only model; `kept`: what their rows leave; `steady`: as of `Scheduler`."""
+    return lambda requests: model.start(len(requests), room(requests, model.limit), kept, steady=steady)
 
 
 def room(requests: Sequence[Request], limit: int | None) -> int:

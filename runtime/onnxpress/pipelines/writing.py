@@ -13,6 +13,7 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.pool.blocks import Blocks
@@ -174,9 +175,14 @@ class Writer:
         finally:
             decoder.close()
 
-    def opener(self, kept: Blocks | None = None) -> OpenDecoder:
+    def opener(self, kept: Blocks | None = None, *, steady: bool = False) -> OpenDecoder:
         """What opens decoders for a scheduler, of requests of many calls; `kept`: what their rows leave behind."""
-        return self._read if self._decoder is None else opener(self._decoder, kept)
+        return self._read if self._decoder is None else opener(self._decoder, kept, steady=steady)
+
+    @property
+    def steady(self) -> bool:
+        """Whether rows of one decoder can be steady: a row alone always is."""
+        return isinstance(self._decoder, SharedModel)
 
     def request(self, sample: Sample, call: WritingSettings, hooks: Hooks, **more: Any) -> Request:
         """What a scheduler is asked for one sample.

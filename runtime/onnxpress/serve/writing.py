@@ -114,14 +114,18 @@ def writing_lane(
     if not isinstance(pipe, WritesTexts):
         return None
     writer, token_bytes = pipe.writer, pipe.writer.token_bytes
-    kept = None if token_bytes is None else Blocks(limits.cache_bytes, token_bytes)
+    steady = limits.deterministic
+    apart = steady and not writer.steady
+    kept = None if token_bytes is None or steady else Blocks(limits.cache_bytes, token_bytes)
     scheduler = Scheduler(
-        writer.opener(kept),
+        writer.opener(kept, steady=steady),
         writer.limit,
         rows=limits.streams,
         pace=Pace(TARGET_S),
         tokens=None if token_bytes is None else max(limits.cache_bytes // token_bytes, 1),
-        decoders=DECODERS,
+        decoders=None if apart else DECODERS,
+        steady=steady,
+        apart=apart,
         kept=kept,
     )
     return WritingLane(thread, scheduler, limits)

@@ -69,16 +69,19 @@ class SharedModel:
         numbers = sum(heads * size for heads, size in self._graph.past.values())
         return int(numbers * np.dtype(self._graph.dtype).itemsize)
 
-    def start(self, rows: int, expected_tokens: int, kept: Blocks | None = None) -> SharedDecoder:
+    def start(
+        self, rows: int, expected_tokens: int, kept: Blocks | None = None, *, steady: bool = False
+    ) -> SharedDecoder:
         """Empty rows, with room for so many tokens at first.
 
+        steady: as of `SharedDecoder`; nothing that was read before is of use then: steps round otherwise than prompts.
         kept: where its rows look for what others have read, and leave what they have, in the place of `prefixes`. Not
             on a device that captures.
         """
         self._session.watch(self)
         room = capacity(expected_tokens, self._limit)
         idle = None
-        if self._session.captures:
+        if self._session.captures and not steady:
             room = capacity(max(CAPTURED_TOKENS, 1 << (room - 1).bit_length()), self._limit)
             idle = self._idle
             decoder = idle.take(rows, room)
@@ -86,6 +89,8 @@ class SharedModel:
                 return decoder
         cache = Cache(self._graph.past, rows, room, dtype=self._graph.dtype, device=self._session.device)
         # What is captured is bound to its buffers: those do not become another call's.
+        if steady:
+            return SharedDecoder(self._session, self._graph, cache, limit=self._limit, steady=True)
         prefixes = Prefixes(0) if self._session.captures or kept is not None else self.prefixes
         kept = None if self._session.captures else kept
         return SharedDecoder(
@@ -112,6 +117,8 @@ class SharedDecoder:
         texts: what an encoder made of the texts that the rows are about.
         prefixes: what earlier calls have read; None: neither that nor what other rows have read is of use.
         kept: what rows that left have read.
+        steady: whether a step has two rows at least, one of which may be nobody's: 4-bit products of one row go through
+            another kernel than those of several, which rounds differently.
         idle: where the decoder goes when it is closed; None: its memory is freed.
     """
 
@@ -125,6 +132,7 @@ class SharedDecoder:
         texts: Texts | None = None,
         prefixes: Prefixes | None = None,
         kept: Blocks | None = None,
+        steady: bool = False,
         idle: Idle[SharedDecoder] | None = None,
     ) -> None:
         self._idle, self._closed = idle, False
@@ -135,6 +143,7 @@ class SharedDecoder:
         self._texts = texts
         self._prefixes = prefixes
         self._kept = kept
+        self._least_rows = 2 if steady else 1
         self._bindings: dict[int, Binding] = {}  # by row
         self._steps: dict[int, Step] = {}  # by the number of rows that step
         self._last_step: Step | None = None
@@ -226,13 +235,18 @@ class SharedDecoder:
         if not 0 < count <= cache.rows or (self._texts is not None and count != cache.rows):
             raise InputError(f"There are {cache.rows} rows, and {count} tokens.")
         check_tokens(ids, self._graph.vocabulary)
-        lengths = cache.lengths[:count]
+        wide = count if self._texts is not None else max(count, self._least_rows)
+        if wide > count:  # a place behind a row's own tokens is nobody's
+            cache.provide(wide)
+            cache.forget()
+        lengths = [*cache.lengths[:wide], *[0] * (wide - cache.rows)]
         longest = max(lengths) + 1
         if self._texts is not None and min(lengths) + 1 != longest:
             raise InputError(f"Rows after an encoder take a step at equal lengths; they have {lengths} tokens.")
         self._reserve(longest)
-        step = self._last_step = self._step_of(count)
-        step.inputs["input_ids"][:, 0] = ids
+        step = self._last_step = self._step_of(wide)
+        step.inputs["input_ids"][:, 0] = 0
+        step.inputs["input_ids"][:count, 0] = ids
         step.inputs[WITH_LOG_NORMALIZER][...] = normalizers
         step.inputs["seqlens_k"][:] = lengths
         # A captured step has read this on the host: all that there is room for is as right as the longest row.
@@ -245,7 +259,7 @@ class SharedDecoder:
         with self._writing():
             step.run()
             cache.append_each(ids)
-        return step.outputs["logits"][:, 0]
+        return step.outputs["logits"][:count, 0]
 
     def truncate(self, row: int, length: int) -> None:
         """Forget a row's tokens from `length` on."""

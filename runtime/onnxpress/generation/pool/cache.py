@@ -98,6 +98,11 @@ class Cache:
             doubled = 2 * self.capacity if limit is None else min(2 * self.capacity, limit)
             self._move(len(self._ids), max(tokens, doubled))
 
+    def provide(self, rows: int) -> None:
+        """Have buffers of so many rows at least, whosoever they are."""
+        if rows > len(self._ids):
+            self._move(rows, self.capacity)
+
     def admit(self, text: Hashable = 0) -> int:
         """Add an empty row after the others; its number."""
         row = self.rows

@@ -223,7 +223,9 @@ def _hits(ranked: Ranked, beams: _Beams, config: GenerationConfig, hooks: Sequen
     hits |= np.array([text.most == beams.step + 1 for text in beams.texts])[:, None]
     for place, text in enumerate(beams.texts):
         hook = hooks[text.number].ended
-        for number in np.flatnonzero(~hits[place]) if hook is not None else ():
+        if hook is None:
+            continue
+        for number in np.flatnonzero(~hits[place]):
             ended = hook(text.number * config.num_return_sequences)
             hits[place, number] = any(ended(token) for token in _written(ranked, beams, text, place, number).tolist())
     return hits
