@@ -9,6 +9,7 @@ import pytest
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.passes.constant_ranges import constant_ranges, row_ranges
 from onnxpress_exporter.passes.fast_gelu import fast_gelu
+from onnxpress_exporter.passes.grouped_queries import grouped_queries
 from onnxpress_exporter.passes.integer_products import Range
 from onnxpress_exporter.passes.joined_attention import joined_attention
 from onnxpress_exporter.passes.maskless_attention import maskless_attention
@@ -22,7 +23,7 @@ from onnxpress_exporter.passes.weight_only import weight_only
 from onnxpress_exporter.precisions.row import Blocks
 from onnxpress_exporter.quantize.plan import block_weights
 from onnxpress_exporter.tuning.formulations import FORMULATIONS
-from tests.fixtures.graphs import graph, kinds, normal, run
+from tests.fixtures.graphs import graph, kinds, normal, run, run_all
 
 WIDTH = 32
 ATTENTION = """
@@ -146,6 +147,54 @@ def test_attention_with_a_past_is_left_alone() -> None:
     """
     model = graph(text)
     assert plain_attention(model) == maskless_attention(model) == joined_attention(model) == 0
+
+
+#: Six queries' heads over two of keys, of 16 numbers each.
+GROUPED = """
+model (float[b, s, 96] q, KEYS float[b, 2, c, 16] pk, float[b, 2, c, 16] pv, int32[b] lengths, int32 total)
+    => (float[b, s, 96] y, float[b, 2, c, 16] ok, float[b, 2, c, 16] ov)
+{
+    y, ok, ov = com.microsoft.GroupQueryAttention <num_heads = 6, kv_num_heads = 2, softcap = 20.0, ROTARY> (INPUTS)
+}
+"""
+PACKED = GROUPED.replace("float[b, s, 96] q, KEYS", "float[b, s, 160] q,").replace(
+    "INPUTS", "q, , , pk, pv, lengths, total, cos, sin"
+)
+APART = GROUPED.replace("KEYS", "float[b, s, 32] k, float[b, s, 32] v,").replace(
+    "INPUTS", "q, k, v, pk, pv, lengths, total"
+)
+
+
+def grouped(text: str) -> onnx_ir.Model:
+    rotation = np.outer(np.arange(64), 0.5 ** np.arange(8)).astype(np.float32)
+    rotary = "do_rotary = 1" if text is PACKED else "do_rotary = 0"
+    constants = {"cos": np.cos(rotation), "sin": np.sin(rotation)} if text is PACKED else {}
+    return graph(text.replace("ROTARY", rotary), **constants)
+
+
+@pytest.mark.parametrize("text", [PACKED, APART], ids=["packed", "apart"])
+def test_queries_that_share_keys_are_asked_together(text: str) -> None:
+    usual, other = grouped(text), grouped(text)
+    assert grouped_queries(other) == 1 and "If" in kinds(other)
+    for rows, tokens in ((1, 1), (1, 5), (3, 1)):
+        past = np.array([4, 11, 7], np.int32)[:rows]
+        lengths = past + tokens - 1
+        widths = {"q": 160} if text is PACKED else {"q": 96, "k": 32, "v": 32}
+        inputs = {name: normal(rows, tokens, width, seed=width) for name, width in widths.items()}
+        inputs |= {name: normal(rows, 2, 20, 16, seed=seed) for seed, name in enumerate(("pk", "pv"))}
+        inputs |= {"lengths": lengths, "total": np.array(lengths.max() + 1, np.int32)}
+        expected, obtained = (run_all(model, **inputs) for model in (usual, other))
+        for name in ("ok", "ov"):
+            for row, length in enumerate(lengths):
+                assert np.array_equal(obtained[name][row, :, : length + 1], expected[name][row, :, : length + 1]), name
+        assert obtained["y"] == pytest.approx(expected["y"], abs=2e-6)
+
+
+@pytest.mark.parametrize("change", ["kv_num_heads = 6", "kv_num_heads = 2, local_window_size = 8"])
+def test_attention_that_shares_no_keys_or_has_a_window_is_left_alone(change: str) -> None:
+    heads = 6 if change.endswith("6") else 2
+    text = APART.replace("kv_num_heads = 2", change).replace("float[b, 2,", f"float[b, {heads},")
+    assert grouped_queries(grouped(text)) == 0
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

@@ -40,6 +40,11 @@ FORMULATIONS: tuple[Formulation, ...] = (
     Formulation("signed", "activations are signed integers", ("signed_activations",)),
     Formulation("attention-in-products", "attention is plain products and a softmax", ("plain_attention",)),
     Formulation("maskless", "attention reads no mask where nothing is padded", ("maskless_attention",)),
+    Formulation(
+        "queries-grouped",
+        "a step of one row reads each key once for all queries that share it",
+        ("grouped_queries",),
+    ),
     Formulation("norms-fused", "a residual connection and its normalization are one node", ("skip_norms",)),
     Formulation("gelu-approximated", "GELU is computed by its approximation with tanh", ("fast_gelu",)),
     Formulation(
