@@ -25,7 +25,7 @@ RATE = 16_000
 MODELS = Path(__file__).parents[2] / "models"
 
 #: Texts of random weights do not end by themselves.
-SHORT = {"generate_kwargs": {"num_beams": 1, "max_new_tokens": 6}}
+SHORT = {"generate_kwargs": {"num_beams": 1, "max_new_tokens": 20}}
 
 
 def sound(seconds: float, seed: int = 0) -> bytes:
@@ -96,6 +96,7 @@ def test_words_and_segments_have_their_times(client: Any, pipe: Any) -> None:
     assert alone.words == both.words and alone.segments is None
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the client's own method
 def test_settings_reach_the_model(client: Any, pipe: Any) -> None:
     content = sound(1.0, seed=2)
     german = pipe(content, generate_kwargs={"language": "de", **SHORT["generate_kwargs"]})["text"].strip()

@@ -17,7 +17,7 @@ import orjson
 
 from onnxpress.serve.errors import RequestError, TooLarge, WrongMediaType
 from onnxpress.serve.jobs import Priority, Terms
-from onnxpress.serve.multipart import Form, parse_form
+from onnxpress.serve.multipart import SentForm, parse_form
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -143,7 +143,7 @@ class HttpRequest:
             raise RequestError(f"The body must be an object of JSON, not {type(content).__name__}.")
         return content
 
-    async def form(self, most_bytes: int) -> Form:
+    async def form(self, most_bytes: int) -> SentForm:
         """The body as a form that carries files.
 
         Raises:

@@ -15,7 +15,7 @@ MOST_PARTS, MOST_HEADER_BYTES, MOST_TEXT_BYTES = 64, 8192, 2**16
 
 
 @dataclass(slots=True)
-class Form:
+class SentForm:
     """Texts by their names, in the order in which they came; files, the content of each."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Form:
         return text in ("true", "1")
 
 
-def parse_form(content_type: str, body: bytes) -> Form:
+def parse_form(content_type: str, body: bytes) -> SentForm:
     """A body of `content_type`, which names what stands between its parts.
 
     Raises:
@@ -76,7 +76,7 @@ def parse_form(content_type: str, body: bytes) -> Form:
     if content_type.partition(";")[0].strip().lower() != FORM or not boundary:
         raise WrongMediaType(f"The body's content-type is {content_type[:60]!r}; it must be {FORM} with a boundary.")
     mark = b"--" + boundary.encode("latin-1", "replace")
-    form, parts = Form(), 0
+    form, parts = SentForm(), 0
     place = body.find(mark)
     while True:
         if place < 0:
@@ -99,7 +99,7 @@ def parse_form(content_type: str, body: bytes) -> Form:
         place = ended + 2
 
 
-def _add(form: Form, header: bytes, content: bytes, number: int) -> None:
+def _add(form: SentForm, header: bytes, content: bytes, number: int) -> None:
     lines = header.decode("utf-8", "replace").split("\r\n")
     named = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     disposition = named.get("content-disposition", "")

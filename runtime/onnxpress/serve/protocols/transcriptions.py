@@ -25,7 +25,7 @@ from onnxpress.serve.errors import RequestError, TooLarge
 from onnxpress.serve.hearing import HeardSound, hear
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.jobs import Terms
-from onnxpress.serve.multipart import FORM, Form
+from onnxpress.serve.multipart import FORM, SentForm
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import NUMBER, OBJECT, TEXT, array, fields
 from onnxpress.serve.service import Exchange, task_of
@@ -124,7 +124,7 @@ async def _answer(exchange: Exchange, *, translates: bool) -> Response:
     return _response(asked, pipe, recording, results)
 
 
-def _asked(form: Form, *, translates: bool) -> SpeechRequest:
+def _asked(form: SentForm, *, translates: bool) -> SpeechRequest:
     if (content := form.files.get("file")) is None:
         raise RequestError('file is missing: the sound, as a part of the form with a name and a filename, "file".')
     if unknown := sorted(name[:40] for name in form.texts.keys() - _READ if any(form.texts[name])):
