@@ -16,8 +16,8 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Where a model's decoder of tokens and its head are, what the decoder calls its tokens, and where the encoder has a
-    table of places that PyTorch lengthens when a sound is longer."""
+    """Where a model's decoder of tokens and its head are, what the decoder calls its tokens, and where the encoder has
+    a table of places that PyTorch lengthens when a sound is longer."""
 
     decoder: str
     head: str
