@@ -76,7 +76,7 @@ class SoundProcessor:
         #: Seconds from the beginning that are all that the program takes of a sound; None: it takes all.
         self._enough = seconds_that_are_read(settings)
 
-    def sample(self, raw: Any, options: WholeSoundOptions = _USUAL, context: Any = None) -> Sample:
+    def sample(self, raw: Any, context: Any = None, options: WholeSoundOptions = _USUAL) -> Sample:
         """One sound, opened as `open_sound` does it.
 
         Raises:
