@@ -1,5 +1,5 @@
-"""Whisper base with its real weights, on real speech: text and times are transformers', every precision says the same, and
-of silence and noise nothing is said."""
+"""Whisper base with its real weights, on real speech: its text and times are transformers', every precision says the
+same, and of silence and noise nothing is said."""
 
 from __future__ import annotations
 
