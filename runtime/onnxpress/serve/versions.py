@@ -109,7 +109,7 @@ def open_version(
         BatchLane(name, thread, WaitingRows(costs, settings.queue), metrics),
         time.perf_counter() - started,
         max(grown, file_bytes(main)),
-        writing_lane(name, main, thread, settings.writing),
+        writing_lane(name, main, thread, settings.writing, metrics),
         HearingLane(thread, settings.bulk_s, 2 * settings.sound_s)
         if isinstance(main, AutomaticSpeechRecognition)
         else None,
