@@ -11,6 +11,7 @@ from onnxpress_exporter.passes.constant_ranges import constant_ranges, row_range
 from onnxpress_exporter.passes.fast_gelu import fast_gelu
 from onnxpress_exporter.passes.grouped_queries import grouped_queries
 from onnxpress_exporter.passes.integer_products import Range
+from onnxpress_exporter.passes.joined_attention import joined_attention
 from onnxpress_exporter.passes.maskless_attention import maskless_attention
 from onnxpress_exporter.passes.plain_attention import plain_attention
 from onnxpress_exporter.passes.quantize_dequantize import quantize_dequantize
@@ -88,6 +89,54 @@ def test_attention_without_a_mask_where_nothing_is_padded() -> None:
     assert MASKED == -1e9
 
 
+def test_attention_with_one_product_is_bit_for_bit_the_same() -> None:
+    text = ATTENTION.replace(", float[b, 2, s, s] extra", "").replace("BIASES", "biases").replace(", extra)", ")")
+    model, inputs = graph(text, **CONSTANTS), {name: value for name, value in attention()[1].items() if name != "extra"}
+    expected = run(model, **inputs)
+    assert joined_attention(model) == 1 and kinds(model) == ["Concat", "Attention"]
+    assert set(model.graph.initializers) == set(CONSTANTS)
+    assert np.array_equal(run(model, **inputs), expected)
+
+
+INTEGER_ATTENTION = """
+model (float[b, s, 32] x, int32[b, s] mask) => (float[b, s, 32] y)
+<uint8[b, s, 32] q8, float[b, s, 32] q, float[b, s, 32] k, float[b, s, 32] v>
+{
+    q8 = QuantizeLinear (x, unit, zero)
+    q = com.microsoft.MatMulIntegerToFloat (q8, wq, unit, sq, zero, none)
+    k = com.microsoft.MatMulIntegerToFloat (q8, wk, unit, sk, zero, none)
+    v = com.microsoft.MatMulIntegerToFloat (q8, wv, unit, sv, ZERO, none)
+    y = com.microsoft.MultiHeadAttention <num_heads = 2, mask_filter_value = -1e9> (q, k, v, BIASES, mask)
+}
+"""
+OF_INTEGER_ATTENTION = {
+    **{name: OF_INTEGERS[name] for name in ("zero", "none")},
+    "unit": np.float32(3 / 127),
+    "other": np.uint8(127),
+    "biases": normal(96),
+    **{f"w{c}": np.random.default_rng(n).integers(-60, 60, (32, 32)).astype(np.int8) for n, c in enumerate("qkv")},
+    **{f"s{c}": 0.01 * np.abs(normal(32, seed=n)) for n, c in enumerate("qkv")},
+}
+
+
+@pytest.mark.parametrize("biases", ["biases", ""])
+def test_attention_of_integers_has_one_product_too(biases: str) -> None:
+    text = INTEGER_ATTENTION.replace("BIASES", biases).replace("ZERO", "zero")
+    model, inputs = graph(text, **OF_INTEGER_ATTENTION), attention()[1]
+    inputs = {"x": inputs["x"], "mask": inputs["mask"]}
+    expected = run(model, **inputs)
+    assert joined_attention(model) == 1
+    assert kinds(model) == ["QuantizeLinear", "Concat", "Concat", "QAttention"]
+    assert np.array_equal(run(model, **inputs), expected)
+
+
+def test_products_of_other_integers_are_not_joined() -> None:
+    text = INTEGER_ATTENTION.replace("BIASES", "biases").replace("ZERO", "other")
+    assert joined_attention(graph(text, **OF_INTEGER_ATTENTION)) == 0
+    scaled = text.replace("num_heads = 2", "num_heads = 2, scale = 0.5").replace("other", "zero")
+    assert joined_attention(graph(scaled, **OF_INTEGER_ATTENTION)) == 0
+
+
 def test_attention_with_a_past_is_left_alone() -> None:
     text = """
     model (float[b, s, 32] q, float[b, s, 32] k, float[b, s, 32] v, float[b, 2, p, 16] pk, float[b, 2, p, 16] pv)
@@ -97,7 +146,7 @@ def test_attention_with_a_past_is_left_alone() -> None:
     }
     """
     model = graph(text)
-    assert plain_attention(model) == maskless_attention(model) == 0
+    assert plain_attention(model) == maskless_attention(model) == joined_attention(model) == 0
 
 
 #: Six queries' heads over two of keys, of 16 numbers each.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 #: The form that every variant has, and that runs where nobody found a faster one.
 DEFAULT_FORM = "default"
+#: The default form once more, in a session of its own, where forms were timed: what differs between the two is chance.
+CONTROL = "the default form again"
 
 #: Stands among a variant's treatments for what its cache holds, where that is no product's affair.
 CACHE = "keys and values"
