@@ -244,8 +244,8 @@ class Cache:
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
         self._ids = np.zeros((rows, capacity), np.int64)
         self._written = [0] * rows  # tokens of the longest that each row ever was: so many are resident
-        self._gathered = False
-        self.capacity = capacity
+        self._gathered: bool = False
+        self.capacity: int = capacity
         self.version += 1
 
     def _release(self, start: int, stop: int) -> None:
