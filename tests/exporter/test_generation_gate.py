@@ -80,7 +80,7 @@ class Rows:
     def step(self, ids: np.ndarray) -> np.ndarray:
         return np.concatenate([self.prefill(row, [token]) for row, token in enumerate(ids.tolist())])
 
-    def mark_prompt(self, row: int, tokens: int) -> None:
+    def mark_prompt(self, row: int, tokens: int, owner: object = 0) -> None:
         """What was written is read as a prompt is."""
 
     def truncate(self, row: int, length: int) -> None:

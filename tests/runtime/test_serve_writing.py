@@ -247,3 +247,21 @@ def test_a_request_whose_time_is_up_ends(server: RunningServer) -> None:
     body = {"model": "lm", "messages": CHAT, "max_tokens": 400, "temperature": 0}
     reply = server.post("/v1/chat/completions", body, x_request_timeout_ms="1")
     assert reply.status == 504
+
+
+def test_what_a_key_has_read_is_read_anew_for_another(artifact: Path) -> None:
+    keys = {"first": "first-key-1", "second": "second-key-2"}
+    chat = [{"role": "user", "content": "A long beginning, which two clients send. " * 6}]
+    with RunningServer({"lm": artifact}, api_keys=keys) as running:
+        while running.get("/ready", x_api_key=keys["first"]).status != 200:
+            time.sleep(0.02)
+
+        def cached(key: str) -> int:
+            body = {"model": "lm", "messages": chat, "max_tokens": 2, "temperature": 0}
+            reply = running.post("/v1/chat/completions", body, x_api_key=key)
+            tokens: int = reply.json["usage"]["prompt_tokens_details"]["cached_tokens"]
+            return tokens
+
+        told = [cached(keys[name]) for name in ("first", "first", "second", "second")]
+    assert told[0] == told[2] == 0
+    assert told[1] == told[3] >= 32

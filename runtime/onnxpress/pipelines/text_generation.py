@@ -117,7 +117,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     #: Prompts of different lengths need no padding.
     budget = 2**31
     role = "decoder"
-    #: What `_call` read last: of which settings and other options, and what.
+    #: What `call` read last: of which settings and other options, and what.
     _latest: tuple[Mapping[str, Any], tuple[Any, ...], WritingSettings] | None = None
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
@@ -125,7 +125,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         self.chat = open_chat(model.artifact)
         self._prefix = str(read_json(model.artifact, "config.json").get("prefix") or "")
         self.writer = Writer(model.artifact, model.session, self.processor.tokenizer, USUAL)
-        self._call(self.options)
+        self.call(self.options)
 
     @overload
     def __call__(self, inputs: Any, *, on_error: Literal["return"], **options: Any) -> Any: ...
@@ -170,7 +170,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         Raises:
             InputError: as a call does.
         """
-        call = self._call(options, single=True)
+        call = self.call(options, single=True)
         return self._sample(_wrapped(inputs), options, call), call
 
     def streams(self, options: Mapping[str, Any]) -> bool:
@@ -178,14 +178,25 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         return not _OF_RESULT & set(options)
 
     def check(self, options: TextGenerationOptions) -> None:
-        self._call(options)
+        self.call(options)
 
     def prepare(self, item: Any, options: TextGenerationOptions) -> Prepared[Any]:
         item = _wrapped(item)
-        return Prepared((self._sample(item, options, self._call(options)),), item)
+        return Prepared((self._sample(item, options, self.call(options)),), item)
 
     def compute(self, samples: Sequence[Sample], options: TextGenerationOptions) -> Sequence[Any]:
-        return list(zip(samples, self.writer.write(samples, self._call(options), options.streamer), strict=True))
+        texts = self.writer.write(samples, self.call(options), options.streamer)
+        return self.values(samples, texts, options)
+
+    def values(
+        self, samples: Sequence[Sample], texts: Sequence[Sequence[Generated]], options: TextGenerationOptions
+    ) -> list[Any]:
+        """Each sample with its texts."""
+        return list(zip(samples, texts, strict=True))
+
+    def begun(self, sample: Sample) -> Sequence[int]:
+        """None: all of a text is new."""
+        return ()
 
     def finish(self, context: Any, values: list[Any], options: TextGenerationOptions) -> list[dict[str, Any]]:
         sample, texts = values[0]
@@ -194,7 +205,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_latest"}
 
-    def _call(self, options: TextGenerationOptions, single: bool = False) -> WritingSettings:
+    def call(self, options: TextGenerationOptions, single: bool = False) -> WritingSettings:
         """The settings of a call: read once, for all of its inputs and batches."""
         if single:
             return self._read(options, single)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from onnxpress.errors import InputError
 from onnxpress.serve.answering import Answerer, Figures
@@ -23,6 +23,8 @@ from onnxpress.serve.settings import ServerSettings
 from onnxpress.serve.versions import Version
 
 _LOG = logging.getLogger("onnxpress.serve")
+
+Value = TypeVar("Value")
 
 #: Threads for what would hold up the event loop: encoding long texts, opening pictures.
 _POOL_THREADS = 2
@@ -122,6 +124,10 @@ class Exchange:
             *(version, task, inputs, options, terms or self.terms(), self.request.left, self.figures),
             truncate=truncate,
         )
+
+    async def in_pool(self, work: Callable[[], Value]) -> Value:
+        """Do what would hold up the event loop in another thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.service.pool, work)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
