@@ -48,6 +48,7 @@ class Cache:
         self._device = device
         self._shapes = dict(shapes)
         self.version = 0
+        self._gathered: bool = False  # whether the buffers have huge pages, being mostly written
         self.lengths = [0] * rows
         self._texts: list[Hashable] = [0] * rows if texts is None else list(texts)
         self._known = [0] * rows  # tokens whose keys are there, from the first on
@@ -273,7 +274,7 @@ class Cache:
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
         self._ids = np.zeros((rows, capacity), np.int64)
         self._written = [0] * rows  # tokens of the longest that each row ever was: so many are resident
-        self._gathered: bool = False
+        self._gathered = False
         self.capacity: int = capacity
         self.version += 1
 
