@@ -48,16 +48,17 @@ class SoundSource:
     """A sound that is read block by block, from its beginning, as often as it is asked for.
 
     Args:
-        raw: a path, bytes, a binary file object or a data URI of a file; an array at `rate`, (samples,), (samples,
-            channels) or (channels, samples), of floats or of integers, which are divided by the greatest of their
-            kind; or a mapping of "array", "raw" or "blocks" (arrays that follow each other, such as a microphone's) and
-            "sampling_rate", or of "path" or "bytes".
+        raw: a path, bytes, a binary file object or a data URI of a file, and an address where the limits allow it; an
+            array at `rate`, (samples,), (samples, channels) or (channels, samples), of floats or of integers, which are
+            divided by the greatest of their kind; or a mapping of "array", "raw" or "blocks" (arrays that follow each
+            other, such as a microphone's) and "sampling_rate", or of "path" or "bytes".
         rate: samples a second of the blocks.
         channel: which channel is heard, from 0; None: the mean of all.
         limits: how much of it is read.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or cannot be fetched.
+        Cancelled, TimeoutExceeded: the call that it is fetched for has to end.
     """
 
     def __init__(self, raw: Any, rate: int, channel: int | None = None, limits: SoundLimits = _ANY) -> None:
@@ -74,7 +75,7 @@ class SoundSource:
         self.once = isinstance(raw, _Blocks) and isinstance(raw.blocks, Iterator)
         self._file: Callable[[], tuple[str, BinaryIO]] | None = None
         if not (isinstance(raw, _Blocks) or hasattr(raw, "__array__")):
-            self._file = opener_of(raw)
+            self._file = opener_of(raw, limits.urls)
 
     def blocks(self) -> Iterator[Samples]:
         """float32 (samples,) one after the other, from -1 to 1, none of them empty.
