@@ -59,8 +59,13 @@ class Service:
         for model in self.registry.models.values():
             version = model.version
             waiting = None if version is None else version.lane.waiting
-            self.metrics.queue_seconds.labels(model.name).set(0.0 if waiting is None else waiting.seconds)
-            self.metrics.queue_rows.labels(model.name).set(0 if waiting is None else len(waiting))
+            seconds, rows = (0.0, 0) if waiting is None else (waiting.seconds, len(waiting))
+            if version is not None and version.writing is not None:
+                state = version.writing.state
+                seconds, rows = seconds + state.waiting_s, rows + state.waiting
+                self.metrics.writing(model.name, state)
+            self.metrics.queue_seconds.labels(model.name).set(seconds)
+            self.metrics.queue_rows.labels(model.name).set(rows)
 
     async def close(self) -> None:
         """Let go of models and threads."""
