@@ -91,7 +91,7 @@ class BatchLane:
                 row.job.ended(row.job)
         self._note(rows, seconds)  # while whoever waited is answered
         for job in first:
-            self._metrics.waited.labels(self.name).observe(begun - job.arrived)
+            self._metrics.wait(self.name, begun - job.arrived)
 
     def _note(self, rows: Sequence[QueuedRow], seconds: float) -> None:
         costs = [row.sample.cost for row in rows]
