@@ -52,6 +52,15 @@ class App:
             raise NotReady("The server is not running.", retry_after_s=1.0)
         return self._service
 
+    def excess_s(self) -> float:
+        """How far the event loop is behind, if that is more than may be; otherwise 0."""
+        return 0.0 if self._service is None else self._service.pulse.excess_s(self.settings.waiting_s)
+
+    def refused_unread(self) -> None:
+        """Count a request that was refused before anybody read it."""
+        if self._service is not None:
+            self._service.metrics.unread += 1
+
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
