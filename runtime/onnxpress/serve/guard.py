@@ -2,8 +2,8 @@
 
 uvicorn has none for a request that drips in. A silent connection is closed when the time of a request's header is up.
 
-Where the event loop cannot follow, reading a request costs as much as answering it, so that whoever refuses it has won
-nothing. A whole request that comes then in one piece is refused unread, by an answer that is the same for all.
+Reading a request costs as much as answering it does where models are tiny, so that whoever refuses it then has won
+nothing. A whole request that comes in one piece while it would be refused anyway is refused unread.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def refusal_of(data: bytes, excess_s: float) -> bytes | None:
     length = _LENGTH.search(data, 0, head + 2)
     if length is None or len(data) != head + 4 + int(length[1]):
         return None
-    message = f"More requests come than can be read: ask again in {excess_s:.1f} s."
+    message = f"More requests come than can be answered: ask again in {excess_s:.2f} s."
     error = {"message": message, "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
     of_openai = b"/v1/" in data[: data.find(b"\r\n")]
     body = json.dumps({"error": error if of_openai else message, "error_type": "overloaded", "message": message})
@@ -44,13 +44,13 @@ def refusal_of(data: bytes, excess_s: float) -> bytes | None:
 
 
 def guarded(
-    arrive_s: float, excess_s: Callable[[], float] = lambda: 0.0, refused: Callable[[], None] = lambda: None
+    arrive_s: float, excess_s: Callable[[str], float] = lambda _: 0.0, refused: Callable[[], None] = lambda: None
 ) -> type[asyncio.Protocol]:
     """The protocol.
 
     Args:
         arrive_s: seconds for a request to arrive, its body included.
-        excess_s: how far the event loop is behind, if it is too far; otherwise 0.
+        excess_s: when a client, by its address, may ask again that would be refused now; 0: it is to be read.
         refused: called for each request that is refused unread.
     """
 
@@ -60,9 +60,11 @@ def guarded(
         _timer: asyncio.TimerHandle | None = None
         _header_bytes = 0
         _idle = False
+        _address = "local"
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            self._address = str((self.client or ("local",))[0])
             self._expect()
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -71,7 +73,11 @@ def guarded(
 
         def data_received(self, data: bytes) -> None:
             if self.cycle is None or self.cycle.response_complete:
-                if (late_s := excess_s()) and not self._header_bytes and (answer := refusal_of(data, late_s)):
+                if (
+                    not self._header_bytes
+                    and (late_s := excess_s(self._address))
+                    and (answer := refusal_of(data, late_s))
+                ):
                     refused()
                     self._expect()  # or the connection would stay for ever, as uvicorn knows of no request
                     self._idle = True
