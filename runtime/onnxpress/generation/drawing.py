@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxpress.errors import InputError
 from onnxpress.generation.largest import LONG, Places, Rows, best_places
@@ -96,7 +95,7 @@ def _drawn(rows: Sequence[Scores], kind: DrawKind, randoms: Sequence[np.random.G
         if top_p < 1:
             chosen, top_p = [np.sort(nucleus(row, top_p)) for row in rows], 1.0
         elif min_p:
-            chosen, min_p = [np.flatnonzero(row >= _lowest(row.max(), min_p)) for row in rows], 0.0
+            chosen, min_p = [np.flatnonzero(row >= row.max() + np.log(np.float32(min_p))) for row in rows], 0.0
         elif len(rows) > 1:  # nothing is gained by a pass over all of several long rows
             rest = DrawKind(typical_p=kind.typical_p)
             return [_drawn([row], rest, [random])[0] for row, random in zip(rows, randoms, strict=True)]
@@ -111,7 +110,7 @@ def _drawn(rows: Sequence[Scores], kind: DrawKind, randoms: Sequence[np.random.G
             row[places] = numbers
     highest = scores.max(axis=1, keepdims=True)
     if min_p:
-        scores[scores < _lowest(highest, min_p)] = -np.inf
+        scores[scores < highest + np.log(np.float32(min_p))] = -np.inf
     if kind.typical_p < 1:
         rule = typical_p(kind.typical_p)
         for row in scores:
@@ -124,10 +123,6 @@ def _drawn(rows: Sequence[Scores], kind: DrawKind, randoms: Sequence[np.random.G
         place = int(sums.searchsorted(random.random() * sums[-1], side="right"))
         tokens.append(place if chosen is None else int(chosen[number][place]))
     return tokens
-
-
-def _lowest(highest: NDArray[np.float32] | np.float32, share: float) -> NDArray[np.float32] | np.float32:
-    return highest + np.log(np.float32(share))
 
 
 def _table(rows: Sequence[Scores], chosen: Sequence[Places] | None) -> Rows:
