@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -135,6 +136,7 @@ def _decoded(name: str, av: Any, container: Any, stream: Any, rate: int) -> Iter
 
 def _damaged(name: str, error: Exception) -> InputError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = re.sub(r"<_io\.\w+ object at 0x[0-9a-f]+>", "it", reason)  # no address of this process is told
     return InputError(
         f"{name} is damaged, or no sound of a format that is read (WAV, FLAC, OGG, Opus, MP3, AIFF and others of "
         f"libsndfile; MP4, M4A and WebM with `pip install 'onnxpress[audio-av]'`): {reason}"[:360]

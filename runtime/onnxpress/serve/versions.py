@@ -145,7 +145,9 @@ def measure(pipe: AnyPipeline) -> CostLine:
         return time.perf_counter() - started
 
     first = seconds([sample])
-    if hasattr(pipe, "writer"):  # what is written costs most, and how much that is a call decides
+    if hasattr(pipe, "writer") or isinstance(
+        pipe, AutomaticSpeechRecognition
+    ):  # what is written costs most, and how much that is a call decides
         line.base_s, line.unit_s = first, first / max(sample.cost, 1)
         return line
     many = min(_MANY_ROWS, limits.max_samples or _MANY_ROWS, max(limits.budget // max(sample.cost, 1), 1))
