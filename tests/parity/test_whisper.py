@@ -132,6 +132,26 @@ def test_a_sound_has_one_text_whatever_stands_beside_it(pipe: Any) -> None:
     assert pipe(sounds[::-1], return_timestamps=True, max_new_tokens=NEW, batch_size=3) == alone[::-1]
 
 
+def test_what_falls_short_is_drawn_again_the_same_for_a_seed(pipe: Any) -> None:
+    sounds = [sound(seconds, number) for number, seconds in enumerate((0.4, 2.9))]
+
+    def drawn(some: Any, seed: int) -> Any:
+        # No text is so likely: every temperature is tried, and the last one's text stays.
+        kwargs = {"temperature": (0.0, 0.6, 1.0), "logprob_threshold": -0.01, "seed": seed}
+        return pipe(some, max_new_tokens=NEW, generate_kwargs=kwargs)
+
+    texts = drawn(sounds, 3)
+    assert drawn(sounds, 3) == texts == [drawn(samples, 3) for samples in sounds]
+    assert drawn(sounds, 4) != texts != pipe(sounds, max_new_tokens=NEW, generate_kwargs={"num_beams": 1})
+
+
+def test_a_window_in_which_nothing_is_said_has_no_text(pipe: Any) -> None:
+    # Every window is unlikely to hold speech by these.
+    silent = {"logprob_threshold": 0.0, "no_speech_threshold": 0.0, "num_beams": 1}
+    nothing = {"text": "", "chunks": []}
+    assert pipe(sound(2.9), return_timestamps=True, max_new_tokens=NEW, generate_kwargs=silent) == nothing
+
+
 def test_chunks_come_as_they_are_known_and_times_do_not_go_back(pipe: Any) -> None:
     samples = sound(7.3)
     whole = pipe(samples, return_timestamps=True, return_language=True, max_new_tokens=NEW)

@@ -8,22 +8,23 @@ taken for several sounds, numbers that are none) is scaled, mixed or refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import chain
 from math import ceil
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.audio.limits import MAX_CHANNELS, MAX_SAMPLES, SoundLimits
-from onnxpress.audio.reading import SOUND, read_file
+from onnxpress.audio.reading import SOUND, opener_of, read_file
 from onnxpress.errors import InputError, MissingDependency
 from onnxpress.format.sounds import RATES
 
 Samples = NDArray[np.float32]
 
-__all__ = ["MAX_CHANNELS", "MAX_SAMPLES", "Samples", "open_sound"]
+__all__ = ["MAX_CHANNELS", "MAX_SAMPLES", "Samples", "SoundSource", "open_sound"]
 
 #: An axis of at most so many entries is that of the channels of an array.
 _FEW = 8
@@ -35,61 +36,89 @@ _ANY = SoundLimits()
 
 
 def open_sound(raw: Any, rate: int, channel: int | None = None, limits: SoundLimits = _ANY) -> Samples:
-    """float32 (samples,) at `rate`, from -1 to 1.
+    """float32 (samples,) at `rate`, from -1 to 1: all of a sound, or as much of it as the limits say is enough.
+
+    Arguments and errors: as of `SoundSource`.
+    """
+    parts = list(SoundSource(raw, rate, channel, limits).blocks())
+    return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts), np.float32)
+
+
+class SoundSource:
+    """A sound that is read block by block, from its beginning, as often as it is asked for.
 
     Args:
-        raw: a path, bytes, a binary file object or a data URI of a file; an array at `rate`, (samples,), (samples,
-            channels) or (channels, samples), of floats or of integers, which are divided by the greatest of their
-            kind; or a mapping of "array", "raw" or "blocks" (arrays that follow each other, such as a microphone's) and
-            "sampling_rate", or of "path" or "bytes".
-        rate: samples a second.
+        raw: a path, bytes, a binary file object or a data URI of a file, and an address where the limits allow it; an
+            array at `rate`, (samples,), (samples, channels) or (channels, samples), of floats or of integers, which are
+            divided by the greatest of their kind; or a mapping of "array", "raw" or "blocks" (arrays that follow each
+            other, such as a microphone's) and "sampling_rate", or of "path" or "bytes".
+        rate: samples a second of the blocks.
         channel: which channel is heard, from 0; None: the mean of all.
         limits: how much of it is read.
 
     Raises:
-        InputError: it is none of these, damaged, empty, too long, or has numbers that are none.
-        MissingDependency: what reads it is not installed.
+        InputError: it is none of these, or cannot be fetched.
+        Cancelled, TimeoutExceeded: the call that it is fetched for has to end.
     """
-    if channel is not None and (not isinstance(channel, int) or isinstance(channel, bool) or channel < 0):
-        raise InputError(f"channel is {channel!r}; it must be a number from 0, or None for the mean of all channels.")
-    own_rate = rate
-    if isinstance(raw, Mapping):
-        raw, own_rate = _unwrapped(raw, rate)
-    with ExitStack() as opened:
-        if isinstance(raw, _Blocks):
-            name = "The stream"
-            parts: Iterator[Samples] = (_of_array(np.asarray(block), channel) for block in raw.blocks)
-        elif isinstance(raw, np.ndarray) or hasattr(raw, "__array__"):
-            name, array = "The array", np.asarray(raw)
-            limits.check_length(name, max(array.shape, default=0), own_rate)
-            parts = iter((_of_array(array, channel),))
-        else:
-            file = read_file(raw, opened, limits)
-            name, own_rate = file.name, file.rate
-            parts = (_mixed(block, channel, file.name) for block in file.blocks)
-        samples = _gathered(name, parts, own_rate, limits)
-    if not len(samples):
-        raise InputError(f"{name} holds no sound.")
-    if not np.isfinite(samples).all():
-        raise InputError(f"{name} has samples that are no numbers (NaN or infinite): replace them first.")
-    return _resampled(samples, own_rate, rate)
+
+    def __init__(self, raw: Any, rate: int, channel: int | None = None, limits: SoundLimits = _ANY) -> None:
+        if channel is not None and (not isinstance(channel, int) or isinstance(channel, bool) or channel < 0):
+            raise InputError(
+                f"channel is {channel!r}; it must be a number from 0, or None for the mean of all channels."
+            )
+        self._rate, self._channel, self._limits = rate, channel, limits
+        self._own_rate = rate
+        if isinstance(raw, Mapping):
+            raw, self._own_rate = _unwrapped(raw, rate)
+        self._raw = raw
+        #: Whether it can be read only once: blocks come from who makes them while they are read.
+        self.once = isinstance(raw, _Blocks) and isinstance(raw.blocks, Iterator)
+        self._file: Callable[[], tuple[str, BinaryIO]] | None = None
+        if not (isinstance(raw, _Blocks) or hasattr(raw, "__array__")):
+            self._file = opener_of(raw, limits.urls)
+
+    def blocks(self) -> Iterator[Samples]:
+        """float32 (samples,) one after the other, from -1 to 1, none of them empty.
+
+        Raises:
+            InputError: it is damaged, empty, too long, or has numbers that are none.
+            MissingDependency: what reads it is not installed.
+        """
+        with ExitStack() as opened:
+            if self._file is not None:
+                file = read_file(*self._file(), opened, self._limits)
+                name, rate = file.name, file.rate
+                parts: Iterator[Samples] = (_mixed(block, self._channel, name) for block in file.blocks)
+            elif isinstance(self._raw, _Blocks):
+                name, rate = "The stream", self._own_rate
+                parts = (_of_array(np.asarray(block), self._channel) for block in self._raw.blocks)
+            else:
+                name, rate, array = "The array", self._own_rate, np.asarray(self._raw)
+                self._limits.check_length(name, max(array.shape, default=0), rate)
+                parts = iter((_of_array(array, self._channel),))
+            yield from _resampled(_checked(name, parts, rate, self._limits), rate, self._rate)
 
 
-def _gathered(name: str, parts: Iterator[Samples], rate: int, limits: SoundLimits) -> Samples:
-    """The parts one after the other, and no more of them than is enough."""
+def _checked(name: str, parts: Iterator[Samples], rate: int, limits: SoundLimits) -> Iterator[Samples]:
+    """The parts that are not empty, and no more of them than is enough."""
     enough = limits.samples(rate)
     if enough is not None:
         enough += ceil(_MARGIN_S * rate)
-    gathered, count = [], 0
+    count = 0
     for part in parts:
-        gathered.append(part)
+        if not len(part):
+            continue
+        if enough is not None:
+            part = part[: enough - count]
         count += len(part)
         limits.check_length(name, count, rate)
+        if not np.isfinite(part).all():
+            raise InputError(f"{name} has samples that are no numbers (NaN or infinite): replace them first.")
+        yield part
         if enough is not None and count >= enough:
             break
-    if len(gathered) == 1:
-        return gathered[0][:enough]
-    return np.concatenate(gathered)[:enough] if gathered else np.empty(0, np.float32)
+    if not count:
+        raise InputError(f"{name} holds no sound.")
 
 
 class _Blocks:
@@ -158,10 +187,12 @@ def _mixed(sound: NDArray[np.float32], channel: int | None, name: str) -> Sample
     return mixed
 
 
-def _resampled(samples: Samples, own_rate: int, rate: int) -> Samples:
+def _resampled(parts: Iterator[Samples], own_rate: int, rate: int) -> Iterator[Samples]:
     """As `load_audio`: by soxr, to exactly as many samples as the duration has, rounded up."""
     if own_rate == rate:
-        return np.ascontiguousarray(samples, np.float32)
+        yield from parts
+        return
+    first = next(parts)  # what is wrong with the sound is told before what is not installed
     try:
         import soxr
     except ImportError as error:
@@ -169,6 +200,16 @@ def _resampled(samples: Samples, own_rate: int, rate: int) -> Samples:
             f"The sound has {own_rate} samples a second and the model reads {rate}: to resample it, soxr is needed: "
             "`pip install 'onnxpress[audio]'`."
         ) from error
-    wanted = ceil(len(samples) * rate / own_rate)
-    resampled = soxr.resample(samples, own_rate, rate, quality="soxr_hq")
-    return np.ascontiguousarray(np.pad(resampled, (0, max(0, wanted - len(resampled))))[:wanted], np.float32)
+    stream = soxr.ResampleStream(own_rate, rate, 1, dtype="float32", quality="soxr_hq")
+    count = made = 0
+    for part in chain((first,), parts):
+        count += len(part)
+        resampled = stream.resample_chunk(np.ascontiguousarray(part))
+        made += len(resampled)
+        if len(resampled):
+            yield resampled
+    rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
+    missing = ceil(count * rate / own_rate) - made
+    rest = np.pad(rest, (0, max(0, missing - len(rest))))[: max(0, missing)]
+    if len(rest):
+        yield rest

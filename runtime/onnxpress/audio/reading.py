@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from io import BytesIO
 from math import ceil
 from typing import Any, BinaryIO
 
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from onnxpress.audio.limits import MAX_CHANNELS, SoundLimits
 from onnxpress.errors import InputError, MissingDependency
-from onnxpress.format.callers_files import MediaKind, is_url, open_file
+from onnxpress.fetching.files import open_media
+from onnxpress.fetching.limits import FetchLimits
+from onnxpress.format.callers_files import MediaKind, open_file
 from onnxpress.format.sounds import RATES
 
 #: float32 (samples, channels).
@@ -36,22 +39,34 @@ class Sounding:
     blocks: Iterator[Block]
 
 
-def read_file(raw: Any, opened: ExitStack, limits: SoundLimits) -> Sounding:
-    """Open a file.
+def opener_of(raw: Any, urls: FetchLimits | None = None) -> Callable[[], tuple[str, BinaryIO]]:
+    """What opens a file at its beginning, as often as it is called: what to call it, and the file. One that a caller
+    has open is read now: it may be closed by then; and what an address holds. `urls`: what fetching it may take.
 
     Raises:
-        InputError: it is none, damaged, or too long.
+        InputError: it is none, or cannot be fetched.
+    """
+    name, source = open_media(raw, SOUND, urls)
+    if isinstance(source, BytesIO):
+        content = source.getvalue()
+        return lambda: (name, BytesIO(content))
+    source.close()
+    return lambda: open_file(raw, SOUND)
+
+
+def read_file(name: str, source: BinaryIO, opened: ExitStack, limits: SoundLimits) -> Sounding:
+    """Read a file, which `opened` closes. `name`: what to call it.
+
+    Raises:
+        InputError: it is damaged, or too long.
         MissingDependency: what reads it is not installed.
     """
+    opened.enter_context(source)
     try:
         import soundfile
     except ImportError as error:
         raise MissingDependency("Files of sound need soundfile: `pip install 'onnxpress[audio]'`.") from error
 
-    if is_url(raw):
-        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
-    name, source = open_file(raw, SOUND)
-    opened.enter_context(source)
     try:
         file = opened.enter_context(soundfile.SoundFile(source))
     except Exception as error:  # soundfile raises its own kind, and TypeError of what it takes for raw samples

@@ -49,7 +49,7 @@ def transcripts_of(
     if timed:
         asked.setdefault(_OPTION, pipe.line_times)
     gathers = timed and _OPTION not in options and pipe.line_times == "word"
-    transcripts = Transcripts(form, target, gathers, _Lengths(pipe, timed))
+    transcripts = Transcripts(form, target, gathers, _Lengths(pipe, timed, allow_urls=bool(options.get("allow_urls"))))
     transcripts.check(count or 1)
     for row, result in answers(pipe, rows, asked, waits=waits, goes_on=goes_on):
         if isinstance(result, OnnxpressError):
@@ -69,14 +69,19 @@ def transcripts_of(
 class _Lengths:
     """How long a sound is, in seconds; 0 where it does not matter."""
 
-    def __init__(self, pipe: Pipeline[Any, Any], matters: bool) -> None:
+    def __init__(self, pipe: Pipeline[Any, Any], matters: bool, *, allow_urls: bool) -> None:
         audio = pipe.manifest.processors.audio
+        self._allow_urls = allow_urls
         self._rate = audio.rate if audio is not None and matters else None
 
     def __call__(self, sound: Any) -> float:
         from onnxpress.audio.opening import open_sound
+        from onnxpress.pipelines.sounds import SoundOptions
 
-        return 0.0 if self._rate is None else len(open_sound(sound, self._rate)) / self._rate
+        if self._rate is None:
+            return 0.0
+        limits = SoundOptions(allow_urls=self._allow_urls).limits
+        return len(open_sound(sound, self._rate, limits=limits)) / self._rate
 
 
 def _name(sound: Any) -> str:

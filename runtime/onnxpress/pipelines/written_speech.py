@@ -105,7 +105,7 @@ class WrittenSpeech:
             InputError: it is no sound, or the options are wrong.
         """
         self._call(options, long=False)
-        samples = open_sound(item, self._settings.rate, options.channel)
+        samples = open_sound(item, self._settings.rate, options.channel, options.limits)
         long = len(samples) > self._window_samples
         sample = sound_sample(self._whole if long else self._transform, samples, context=len(samples))
         return Prepared((sample,), None)
