@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from numpy.typing import NDArray
 
 from onnxpress import InputError
+from onnxpress.speech.windows import CutWindow, cut_windows
 from tests.fixtures.tiny_sounds import tiny_whisper
 
 RATE, NEW = 16_000, 20
@@ -86,7 +88,7 @@ def heard(pipe: Any, samples: NDArray[np.float32], times: Any, **settings: Any) 
         pipe.options, {"max_new_tokens": NEW, "return_timestamps": times, "generate_kwargs": settings}
     )
     values = pipe.compute(pipe.prepare(samples, options).samples, options)
-    return [(list(segment.tokens), _rounded(segment.times)) for segment in values[0].sound.segments]
+    return [(list(segment.tokens), _rounded(segment.times)) for part in values[0].parts for segment in part.segments]
 
 
 def _rounded(times: Any) -> list[float] | None:
@@ -132,6 +134,53 @@ def test_a_sound_has_one_text_whatever_stands_beside_it(pipe: Any) -> None:
     assert pipe(sounds[::-1], return_timestamps=True, max_new_tokens=NEW, batch_size=3) == alone[::-1]
 
 
+def test_a_long_sound_is_the_same_from_an_array_a_file_and_blocks(pipe: Any, tmp_path: Path) -> None:
+    samples = sound(5.0)
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    (expected,) = pipe([samples], return_timestamps=True, max_new_tokens=NEW)
+    assert pipe(str(path), return_timestamps=True, max_new_tokens=NEW) == expected
+    blocks = {"blocks": np.array_split(samples, 13), "sampling_rate": RATE}
+    assert pipe(blocks, return_timestamps=True, max_new_tokens=NEW) == expected
+    once = {"blocks": iter(np.array_split(samples, 3)), "sampling_rate": RATE}
+    (heard,) = pipe([once], return_timestamps=True, max_new_tokens=NEW)
+    assert heard.seconds == expected.seconds == 5.0
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"return_timestamps": "word"}])
+def test_cut_windows_have_the_texts_of_the_windows_heard_alone(pipe: Any, options: Mapping[str, Any]) -> None:
+    """However many are heard side by side; their times are those of the sound."""
+    samples = sound(7.0, 5)
+    settings = {"num_beams": 1, "return_timestamps": True, "max_new_tokens": NEW, **options}
+    windows = list(cut_windows(iter([samples]), RATE, 2 * RATE))
+    assert len(windows) >= 4
+    assert np.concatenate([window.samples for window in windows]).tobytes() == samples.tobytes()
+    language = pipe(windows[0].samples, return_language=True, **settings)["chunks"][0]["language"]
+    alone = [pipe(window.samples, generate_kwargs={"language": language}, **settings) for window in windows]
+    chunks = [
+        {**chunk, "timestamp": moved_times(chunk["timestamp"], window)}
+        for window, result in zip(windows, alone, strict=True)
+        for chunk in result["chunks"]
+    ]
+    for batch_size in (1, 3, None):
+        whole = pipe(samples, chunk_length_s=2, batch_size=batch_size, **settings)
+        assert whole["text"] == "".join(result["text"] for result in alone)
+        assert whole["chunks"] == chunks
+    assert list(pipe.stream(samples, chunk_length_s=2, batch_size=2, **settings)) == chunks
+    other = sound(3.0, 6)
+    both = pipe([other, samples], chunk_length_s=2, batch_size=4, **settings)
+    assert both == [pipe(other, chunk_length_s=2, **settings), whole]
+
+
+def moved_times(times: tuple[float | None, float | None], window: CutWindow) -> tuple[float | None, float | None]:
+    start, end = times
+    first, last = window.start / RATE, window.stop / RATE
+    return (
+        None if start is None else round(start + first, 2),
+        last if end is None else round(end + first, 2),
+    )
+
+
 def test_chunks_come_as_they_are_known_and_times_do_not_go_back(pipe: Any) -> None:
     samples = sound(7.3)
     whole = pipe(samples, return_timestamps=True, return_language=True, max_new_tokens=NEW)
@@ -150,6 +199,12 @@ def test_chunks_come_as_they_are_known_and_times_do_not_go_back(pipe: Any) -> No
         ({"generate_kwargs": {"no_speech_threshold": 0.5}}, "logprob_threshold"),
         ({"return_timestamps": "char"}, "return_timestamps"),
         ({"chunk_length_s": 30}, "chunk_length_s"),
+        ({"chunk_length_s": 0.5}, "1 to 2 seconds"),
+        ({"vad": {"treshold": 0.2}}, "Did you mean threshold"),
+        ({"vad": {"threshold": 2}}, "threshold"),
+        ({"vad": 5}, "vad"),
+        ({"vad": "not-there.onnx"}, "not-there.onnx"),
+        ({"chunk_length_s": 2, "generate_kwargs": {"condition_on_prev_tokens": True}}, "condition_on_prev_tokens"),
         ({"generate_kwargs": {"temperature": -1}}, "temperature"),
     ],
 )

@@ -29,6 +29,9 @@ __all__ = ["MAX_CHANNELS", "MAX_SAMPLES", "Samples", "SoundSource", "open_sound"
 #: An axis of at most so many entries is that of the channels of an array.
 _FEW = 8
 
+#: Samples of an array that are made floats at a time.
+_PART = 1 << 20
+
 #: Seconds that are read beyond what is enough, so that resampling sees no end there.
 _MARGIN_S = 0.25
 
@@ -90,12 +93,22 @@ class SoundSource:
                 parts: Iterator[Samples] = (_mixed(block, self._channel, name) for block in file.blocks)
             elif isinstance(self._raw, _Blocks):
                 name, rate = "The stream", self._own_rate
-                parts = (_of_array(np.asarray(block), self._channel) for block in self._raw.blocks)
+                parts = (part for block in self._raw.blocks for part in _of_array(np.asarray(block), self._channel))
             else:
                 name, rate, array = "The array", self._own_rate, np.asarray(self._raw)
                 self._limits.check_length(name, max(array.shape, default=0), rate)
-                parts = iter((_of_array(array, self._channel),))
+                parts = _of_array(array, self._channel)
             yield from _resampled(_checked(name, parts, rate, self._limits), rate, self._rate)
+
+    def expected_seconds(self) -> float | None:
+        """How long it says that it is; None: it does not say."""
+        if self._file is None:
+            if isinstance(self._raw, _Blocks):
+                return None
+            return max(np.shape(self._raw), default=0) / self._own_rate
+        with ExitStack() as opened:
+            file = read_file(*self._file(), opened, self._limits)
+            return file.samples / file.rate if file.samples else None
 
 
 def _checked(name: str, parts: Iterator[Samples], rate: int, limits: SoundLimits) -> Iterator[Samples]:
@@ -151,12 +164,12 @@ def _checked_rate(rate: Any, name: str) -> int:
     return int(rate)
 
 
-def _of_array(array: NDArray[Any], channel: int | None) -> Samples:
-    """float32 (samples,) of an array; its channels are on the axis with few entries."""
+def _of_array(array: NDArray[Any], channel: int | None) -> Iterator[Samples]:
+    """float32 (samples,) of parts of an array, one after the other; its channels are on the axis with few entries."""
     if array.dtype.kind not in "fiu":
         raise InputError(f"An array of samples must hold floats from -1 to 1, or integers, not {array.dtype}.")
     if not array.size:
-        return np.empty(0, np.float32)
+        return
     if array.ndim == 2:
         if min(array.shape) > _FEW:
             raise InputError(
@@ -166,11 +179,16 @@ def _of_array(array: NDArray[Any], channel: int | None) -> Samples:
         array = array if array.shape[1] <= array.shape[0] else array.T
     elif array.ndim != 1:
         raise InputError(f"An array of samples must be (samples,) or (samples, channels), not {tuple(array.shape)}.")
+    for start in range(0, len(array), _PART):
+        yield _mixed(_floats(array[start : start + _PART]), channel, "The array")
+
+
+def _floats(array: NDArray[Any]) -> NDArray[np.float32]:
     if array.dtype.kind in "iu":
         info = np.iinfo(array.dtype)
         middle = 0 if info.min < 0 else (info.max + 1) // 2
         array = (array.astype(np.float64) - middle) / -float(info.min or -middle)
-    return _mixed(array.astype(np.float32, copy=False), channel, "The array")
+    return array.astype(np.float32, copy=False)
 
 
 def _mixed(sound: NDArray[np.float32], channel: int | None, name: str) -> Samples:
