@@ -73,7 +73,7 @@ def scene(number: int, *, held_out: bool = False) -> tuple[Samples, NDArray[np.b
     place = round(generator.exponential(1.0) * RATE)
     silent = generator.random() < 0.15
     while place < len(voice) and not silent:
-        said = _filtered(generator, _sentence(int(generator.integers(200)), held_out))
+        said = _filtered(generator, _sentence(int(generator.integers(120)), held_out))
         said *= generator.uniform(0.4, 1.0)
         said = said[: len(voice) - place]
         voice[place : place + len(said)] += said

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir
 import pytest
 import soundfile
 import torch
 from numpy.typing import NDArray
 
-from onnxpress import InputError
+from onnxpress import Cancel, Cancelled, InputError
+from onnxpress.generation.decoders.shared import SharedDecoder
+from onnxpress.pipelines import progress
 from onnxpress.speech.windows import CutWindow, cut_windows
+from tests.fixtures.graphs import graph
 from tests.fixtures.tiny_sounds import tiny_whisper
 
 RATE, NEW = 16_000, 20
@@ -155,8 +159,11 @@ def test_cut_windows_have_the_texts_of_the_windows_heard_alone(pipe: Any, option
     windows = list(cut_windows(iter([samples]), RATE, 2 * RATE))
     assert len(windows) >= 4
     assert np.concatenate([window.samples for window in windows]).tobytes() == samples.tobytes()
-    language = pipe(windows[0].samples, return_language=True, **settings)["chunks"][0]["language"]
-    alone = [pipe(window.samples, generate_kwargs={"language": language}, **settings) for window in windows]
+    language = {"language": pipe(windows[0].samples, return_language=True, **settings)["chunks"][0]["language"]}
+    alone = [pipe(w.samples, generate_kwargs=language, chunk_length_s=2, **settings) for w in windows]
+    untimed = {**settings, "return_timestamps": None}
+    texts = [pipe(w.samples, generate_kwargs=language, chunk_length_s=2, **untimed)["text"] for w in windows]
+    assert pipe(samples, chunk_length_s=2, batch_size=3, **untimed) == {"text": "".join(texts)}
     chunks = [
         {**chunk, "timestamp": moved_times(chunk["timestamp"], window)}
         for window, result in zip(windows, alone, strict=True)
@@ -173,12 +180,10 @@ def test_cut_windows_have_the_texts_of_the_windows_heard_alone(pipe: Any, option
 
 
 def moved_times(times: tuple[float | None, float | None], window: CutWindow) -> tuple[float | None, float | None]:
+    """What is timed in a window, in the sound."""
     start, end = times
-    first, last = window.start / RATE, window.stop / RATE
-    return (
-        None if start is None else round(start + first, 2),
-        last if end is None else round(end + first, 2),
-    )
+    assert start is not None and end is not None
+    return round(start + window.start / RATE, 2), round(end + window.start / RATE, 2)
 
 
 def test_chunks_come_as_they_are_known_and_times_do_not_go_back(pipe: Any) -> None:
@@ -211,3 +216,79 @@ def test_chunks_come_as_they_are_known_and_times_do_not_go_back(pipe: Any) -> No
 def test_wrong_arguments_are_refused_by_name(pipe: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         pipe(sound(0.2), **options)
+
+
+@pytest.mark.parametrize("options", [{"num_beams": 1}, {"num_beams": 2}, {"num_beams": 1, "chunk_length_s": 2}])
+def test_a_call_is_cancelled_within_a_token(
+    pipe: Any, options: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `cancel` the decoder is not asked for another token, of a call, a list and a stream."""
+    step, steps = SharedDecoder.step, []
+    cancel = Cancel()
+
+    def counted(decoder: Any, *arguments: Any, **more: Any) -> Any:
+        steps.append(len(steps))
+        if len(steps) == 5:
+            cancel.cancel()
+        return step(decoder, *arguments, **more)
+
+    monkeypatch.setattr(SharedDecoder, "step", counted)
+    samples = sound(6.0)
+    calls: tuple[Callable[..., Any], ...] = (
+        pipe,
+        lambda item, **more: pipe([item, item], **more),
+        lambda item, **more: list(pipe.stream(item, **more)),
+    )
+    for call in calls:
+        steps.clear()
+        cancel = Cancel()
+        with pytest.raises(Cancelled):
+            call(samples, cancel=cancel, max_new_tokens=NEW, **options)
+        assert len(steps) == 5
+
+
+def test_progress_is_in_seconds_of_sound(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    moves: list[float] = []
+    monkeypatch.setattr(progress.SecondsBar, "moved", lambda bar, seconds: moves.append(seconds))
+    samples, options = sound(5.0), {"max_new_tokens": NEW, "num_beams": 1, "progress": True}
+    pipe(samples, **options)
+    assert len(moves) >= 3 and sum(moves) == pytest.approx(5.0)
+    moves.clear()
+    list(pipe.stream(samples, chunk_length_s=2, **options))
+    assert len(moves) >= 3 and sum(moves) == pytest.approx(5.0)
+    moves.clear()
+    pipe(samples, chunk_length_s=2, **{**options, "progress": False})
+    assert sum(moves) == pytest.approx(5.0)  # told, and not drawn
+
+
+def test_silence_is_left_out_with_a_listener_for_voices(pipe: Any, tmp_path: Path) -> None:
+    """By silero's model as well, which a file of its shape stands for."""
+    options = {"max_new_tokens": NEW, "num_beams": 1, "return_timestamps": True}
+    assert pipe(np.zeros(5 * RATE, np.float32), vad=True, **options) == {"text": "", "chunks": []}
+    model = write_silero(tmp_path / "silero_vad.onnx")
+    said = sound(1.2)
+    samples = np.concatenate([np.zeros(4 * RATE, np.float32), said, np.zeros(4 * RATE, np.float32)])
+    result = pipe(samples, vad={"model": str(model), "pad": 0.1}, **options)
+    assert result["text"]
+    times = [time for chunk in result["chunks"] for time in chunk["timestamp"]]
+    assert all(3.8 <= time <= 5.4 for time in times), times
+    with pytest.raises(InputError, match="takes pixels and returns"):
+        pipe(said, vad=write_other(tmp_path / "other.onnx"))
+
+
+def write_silero(path: Path) -> Path:
+    """A voice is what is louder than a tenth."""
+    model = graph(
+        """silero (float[N, S] input, float[2, N, 128] state, int64 sr) => (float[N, 1] output, float[2, N, 128] stateN)
+        { size = Abs(input) top = ReduceMax<keepdims = 1>(size, axes) loud = Greater(top, least)
+          output = Cast<to = 1>(loud) stateN = Identity(state) }""",
+        axes=np.array([1]),
+        least=np.float32(0.1),
+    )
+    onnx_ir.save(model, path)
+    return path
+
+
+def write_other(path: Path) -> Path:
+    onnx_ir.save(graph("other (float[N] pixels) => (float[N] labels) { labels = Abs(pixels) }"), path)
+    return path

@@ -218,15 +218,15 @@ def _resampled(parts: Iterator[Samples], own_rate: int, rate: int) -> Iterator[S
             "`pip install 'onnxpress[audio]'`."
         ) from error
     stream = soxr.ResampleStream(own_rate, rate, 1, dtype="float32", quality="soxr_hq")
-    count = made = 0
+    count = handed = 0
     for part in chain((first,), parts):
         count += len(part)
         resampled = stream.resample_chunk(np.ascontiguousarray(part))
-        made += len(resampled)
+        handed += len(resampled)
         if len(resampled):
             yield resampled
     rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
-    missing = ceil(count * rate / own_rate) - made
+    missing = ceil(count * rate / own_rate) - handed
     rest = np.pad(rest, (0, max(0, missing - len(rest))))[: max(0, missing)]
     if len(rest):
         yield rest

@@ -37,11 +37,12 @@ def _number(value: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Samples [start, stop) in which somebody speaks."""
+class VoiceSpan:
+    """Samples [start, stop) in which somebody speaks, but for the last `pad` of them."""
 
     start: int
     stop: int
+    pad: int = 0
 
 
 #: How far a probability may fall below the threshold before speech ends.
@@ -61,9 +62,9 @@ class SpanFinder:
         self._start: int | None = None
         self._quiet: int | None = None
 
-    def add(self, probabilities: Sequence[float]) -> list[Span]:
+    def add(self, probabilities: Sequence[float]) -> list[VoiceSpan]:
         """The spans that are over now."""
-        done: list[Span] = []
+        done: list[VoiceSpan] = []
         for probability in probabilities:
             if probability >= self._settings.threshold:
                 self._start = self._at if self._start is None else self._start
@@ -75,10 +76,14 @@ class SpanFinder:
                 done.extend(self._closed(self._quiet))
         return done
 
-    def end(self, samples: int) -> list[Span]:
+    def end(self, samples: int) -> list[VoiceSpan]:
         """The last span of a sound of so many samples."""
         spans = [] if self._start is None else self._closed(samples if self._quiet is None else self._quiet)
-        return [Span(span.start, min(span.stop, samples)) for span in spans if span.start < samples]
+        return [
+            VoiceSpan(span.start, stop, max(0, span.pad - (span.stop - stop)))
+            for span in spans
+            if (stop := min(span.stop, samples)) > span.start
+        ]
 
     @property
     def sure(self) -> int:
@@ -86,19 +91,19 @@ class SpanFinder:
         return max(self._floor, (self._at if self._start is None else self._start) - self._pad)
 
     @property
-    def speaking(self) -> Span | None:
-        """What is spoken now, and since when."""
-        return None if self._start is None else Span(self.sure, self._at)
+    def speaking(self) -> VoiceSpan | None:
+        """What is spoken now, from where to where."""
+        return None if self._start is None else VoiceSpan(self.sure, self._at if self._quiet is None else self._quiet)
 
     def split(self, at: int) -> None:
         """What is spoken now begins at a sample: the caller has a span of what was before."""
         self._start = self._floor = at
 
-    def _closed(self, stop: int) -> list[Span]:
+    def _closed(self, stop: int) -> list[VoiceSpan]:
         start, self._start, self._quiet = self._start, None, None
         assert start is not None
         if stop - start < self._speech and start > self._floor:
             return []
-        span = Span(max(self._floor, start - self._pad), stop + self._pad)
+        span = VoiceSpan(max(self._floor, start - self._pad), stop + self._pad, self._pad)
         self._floor = span.stop
         return [span]

@@ -37,21 +37,22 @@ class Cue:
     language: str | None = None
 
 
-def cues_of(result: Mapping[str, Any], seconds: Callable[[], float]) -> list[Cue]:
+def cues_of(result: Mapping[str, Any]) -> list[Cue]:
     """The chunks of a result as cues, in whose times nothing goes back; those without text are left out.
 
     Args:
-        result: of automatic-speech-recognition; without chunks it is one cue, of the whole sound.
-        seconds: how long the sound is; called where an end is not known.
+        result: of automatic-speech-recognition; without chunks it is one cue, of the whole sound. Where an end is not
+            known, that of the sound stands, which the result tells beside its entries.
     """
     whole: list[Mapping[str, Any]] = [{"text": result["text"], "timestamp": (0.0, None)}]
+    seconds = float(getattr(result, "seconds", 0.0))
     cues: list[Cue] = []
     latest, ends = 0.0, 0.0
     for chunk in result.get("chunks", whole):
         start, end = chunk.get("timestamp", (None, None))
         # Without a start it begins where the one before ends.
         latest = max(latest, ends if start is None else float(start))
-        ends = max(latest, seconds() if end is None else float(end))
+        ends = max(latest, seconds if end is None else float(end))
         if text := " ".join(chunk["text"].split()):
             cues.append(Cue(latest, ends, text, chunk.get("language")))
     return cues
@@ -157,13 +158,11 @@ class Transcripts:
         form: one of `FORMATS`.
         target: a file or a folder; None: what is written is handed back.
         gathers: whether chunks are words that are gathered to lines.
-        seconds: how long a sound is.
     """
 
     form: str
     target: Path | None
     gathers: bool
-    seconds: Callable[[Any], float]
     _names: set[str] = field(default_factory=set)
 
     @property
@@ -178,9 +177,9 @@ class Transcripts:
         if self.target is not None and self.target.is_file() and not self.is_file:
             raise InputError(f"--out {self.target}: it is written as .{self.form}, or into a folder.")
 
-    def text(self, sound: Any, result: Mapping[str, Any]) -> str:
+    def text(self, result: Mapping[str, Any]) -> str:
         """The transcript of one sound."""
-        cues = cues_of(result, lambda: self.seconds(sound))
+        cues = cues_of(result)
         return written(result, gathered(cues) if self.gathers else cues, self.form)
 
     def write(self, sound: Any, text: str) -> Path:

@@ -33,7 +33,8 @@ class SpeechOptions(SoundOptions):
     seconds, where it is quiet, of which `batch_size` are heard side by side, each like a sound of its own. `vad`: those
     hold what is said, and no long silences: True, the file of silero's model, or {"threshold", "min_silence",
     "min_speech", "pad", "model"}. `stride_length_s`: of no use, these windows do not overlap.
-    `batch_size`, `progress`: those of every call.
+    `batch_size`: that of every call. `seconds_bar`: draw a bar in seconds of sound if it takes more than 2 s, as
+    `progress` does, which also tells of inputs.
     """
 
     return_timestamps: bool | str | None = None
@@ -43,7 +44,7 @@ class SpeechOptions(SoundOptions):
     stride_length_s: float | Sequence[float] | None = None
     vad: Any = None
     batch_size: int | None = None
-    progress: bool = False
+    seconds_bar: bool = False
     prompt: str | None = None
     ignore_warning: bool | None = None
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -148,7 +149,8 @@ class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
 
     def _arguments(self, options: dict[str, Any]) -> tuple[SpeechOptions, Common]:
         chosen, common = super()._arguments(options)
-        return replace(chosen, batch_size=common.batch_size, progress=common.progress), common
+        bar = chosen.seconds_bar or common.progress
+        return replace(chosen, batch_size=common.batch_size, seconds_bar=bar), common
 
     def check(self, options: SpeechOptions) -> None:
         self._speech.check(options)

@@ -149,13 +149,13 @@ class WrittenSpeech:
         """Hear sounds side by side."""
         if self._cut_length(options) is not None:
             sources = [sample.context for sample in samples]
-            with SecondsBar.of(options.progress, sources) as bar:
+            with SecondsBar.of(options.seconds_bar, sources) as bar:
                 heard = [_Listened() for _ in sources]
                 for number, part in self._hear_cut(sources, heard, options, bar):
                     heard[number].parts.append(part)
             return [_Heard(listened.parts, listened.samples / self._settings.rate) for listened in heard]
         sounds = [self._sound(sample) for sample in samples]
-        with SecondsBar.of(options.progress, [sample.context for sample in samples], self._settings.rate) as bar:
+        with SecondsBar.of(options.seconds_bar, [sample.context for sample in samples], self._settings.rate) as bar:
             for long in (False, True):
                 together = [sound for sound in sounds if sound.features.goes_on(self._hearing.frames) is long]
                 if together:
@@ -177,13 +177,13 @@ class WrittenSpeech:
         (sample,) = self.prepare(item, options).samples
         form = self._form(options)
         if self._cut_length(options) is not None:
-            with SecondsBar.of(options.progress, [sample.context]) as bar:
+            with SecondsBar.of(options.seconds_bar, [sample.context]) as bar:
                 for _, part in self._hear_cut([sample.context], [_Listened()], options, bar):
                     for chunk in self._chunks_of(part):
                         yield from entries(chunk, form, self._decode, self._code(part.language))
             return
         sound, chunks = self._sound(sample), Chunks(self._tokens, self._special)
-        with SecondsBar.of(options.progress, [sample.context], self._settings.rate) as bar:
+        with SecondsBar.of(options.seconds_bar, [sample.context], self._settings.rate) as bar:
             for segments in self._hear([sound], self._call(options, long=True), bar):
                 for segment in segments:
                     for chunk in chunks.add(segment):
@@ -201,13 +201,17 @@ class WrittenSpeech:
             return Sound(LongFeatures(sample.context))
         return Sound(self._all_features(sample.arrays[self._hearing.takes], sample.context))
 
-    def _all_features(self, values: Floats, samples: int) -> WholeFeatures:
-        return WholeFeatures(values, samples, self._settings.rate, self._window_samples // self._hearing.frames)
+    def _all_features(self, values: Floats, samples: int, *, padded: bool = True) -> WholeFeatures:
+        hop = self._window_samples // self._hearing.frames
+        return WholeFeatures(values, samples, self._settings.rate, hop, padded)
 
     def _hear(self, sounds: list[Sound], call: SpeechCall, bar: SecondsBar) -> Iterator[Sequence[SpokenSegment]]:
         """The segments of each window of sounds that are heard to their ends."""
+        seeks = [0] * len(sounds)
         for number, segments in transcribe(self._hearing, sounds, call):
-            bar.moved(sounds[number].frames * FRAME)
+            seek = min(sounds[number].seek, sounds[number].features.heard)
+            bar.moved((seek - seeks[number]) * FRAME)
+            seeks[number] = seek
             yield segments
 
     def _hear_cut(
@@ -221,7 +225,8 @@ class WrittenSpeech:
             for number, source in enumerate(sources):
                 leader = None
                 for window in self._windows(source, heard[number], options):
-                    features = self._all_features(self._transform(window.samples).values, len(window.samples))
+                    values = self._transform(window.samples).values
+                    features = self._all_features(values, len(window.samples), padded=False)
                     sound = Sound(features, leader=leader)
                     leader = leader or sound
                     yield number, window, sound
@@ -265,8 +270,14 @@ class WrittenSpeech:
     def _chunks_of(self, part: _Part) -> list[SpokenChunk]:
         chunks = Chunks(self._tokens, self._special)
         done = [chunk for segment in part.segments for chunk in chunks.add(segment)]
-        # What has no end of its own in a window that is a part of a sound ends with the window.
-        return [*done, *(replace(chunk, end=part.stop) for chunk in chunks.rest())]
+        done.extend(chunks.rest())
+        if part.stop is None:
+            return done
+        # A window that is a part of a sound ends where it was cut, whatever is written of the silence after it.
+        stop = round(part.stop, 2)
+        starts = [None if chunk.start is None else min(chunk.start, stop) for chunk in done]
+        ends = [stop if chunk.end is None else min(chunk.end, stop) for chunk in done]
+        return [replace(chunk, start=start, end=end) for chunk, start, end in zip(done, starts, ends, strict=True)]
 
     def _form(self, options: SpeechOptions) -> TranscriptForm:
         asked = options.return_timestamps or bool(self._file.get("return_timestamps"))

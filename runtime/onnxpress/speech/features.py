@@ -38,12 +38,14 @@ class Features(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WholeFeatures:
-    """Those that are all there. `samples`: of the sound, `rate` a second, `hop` of them for each frame."""
+    """Those that are all there. `samples`: of the sound, `rate` a second, `hop` of them a frame. `padded`: whether
+    added silence is heard to its end, too, as transformers does it of a sound shorter than a window."""
 
     values: Floats
     samples: int
     rate: int
     hop: int
+    padded: bool = True
 
     @property
     def heard(self) -> int:
@@ -57,7 +59,7 @@ class WholeFeatures:
 
     def goes_on(self, start: int) -> bool:
         """As `Features` says."""
-        return start < int(self.values.shape[1])
+        return start < (int(self.values.shape[1]) if self.padded else self.heard)
 
     def window(self, start: int, frames: int) -> Floats:
         """As `Features` says."""

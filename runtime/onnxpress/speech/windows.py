@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.audio.opening import Samples
-from onnxpress.audio.spans import Span, SpanFinder, VoiceSettings
+from onnxpress.audio.spans import VoiceSpan, SpanFinder, VoiceSettings
 from onnxpress.audio.voice import VoiceListener
 
 #: Seconds between places where a sound may be cut, and over which it is measured how loud it is there.
@@ -64,20 +64,23 @@ def _by_loudness(sound: _Buffer, blocks: Iterator[Samples], length: int) -> Iter
     start = 0
     for block in blocks:
         sound.add(block)
-        while sound.stop - start > length:
+        while sound.stop - start > length + sound.about:
             cut = sound.quietest(start + round(_LEAST * length), start + length)
             yield sound.window(start, cut)
             start = cut
-    if sound.stop > start:
-        yield sound.window(start, sound.stop)
+    while sound.stop > start:
+        cut = sound.quietest(start + round(_LEAST * length), start + length)
+        cut = sound.stop if sound.stop - start <= length else cut
+        yield sound.window(start, cut)
+        start = cut
 
 
 def _by_voice(sound: _Buffer, blocks: Iterator[Samples], length: int, voice: VoiceActivity) -> Iterator[CutWindow]:
-    begun: Span | None = None
+    begun: VoiceSpan | None = None
     for spans, sure in _spans(sound, blocks, length, voice):
         for span in spans:
             if begun is not None and span.stop - begun.start <= length:
-                begun = Span(begun.start, span.stop)
+                begun = VoiceSpan(begun.start, span.stop)
             else:
                 if begun is not None:
                     yield sound.window(begun.start, begun.stop)
@@ -92,25 +95,25 @@ def _by_voice(sound: _Buffer, blocks: Iterator[Samples], length: int, voice: Voi
 
 def _spans(
     sound: _Buffer, blocks: Iterator[Samples], length: int, voice: VoiceActivity
-) -> Iterator[tuple[list[Span], int]]:
+) -> Iterator[tuple[list[VoiceSpan], int]]:
     """The spans that are known after each part of a sound, none longer than `length`, and up to where all are known."""
     listener = voice.listener()
     finder = SpanFinder(voice.settings, listener.step, sound.rate)
     step = round(_PART_S * sound.rate)
 
-    def pieces(span: Span) -> Iterator[Span]:
-        while span.stop - span.start > length:
+    def pieces(span: VoiceSpan) -> Iterator[VoiceSpan]:
+        while span.stop - span.pad - span.start > length:
             cut = sound.quietest(span.start + round(_LEAST * length), span.start + length)
-            yield Span(span.start, cut)
-            span = Span(cut, span.stop)
-        yield span
+            yield VoiceSpan(span.start, cut)
+            span = VoiceSpan(cut, span.stop, span.pad)
+        yield VoiceSpan(span.start, min(span.stop, span.start + length))
 
     for block in blocks:
         for start in range(0, len(block), step):
             part = block[start : start + step]
             sound.add(part)
             spans = [piece for span in finder.add(listener.add(part).tolist()) for piece in pieces(span)]
-            while (speaking := finder.speaking) is not None and speaking.stop - speaking.start > length:
+            while (speaking := finder.speaking) is not None and speaking.stop - speaking.start > length + sound.about:
                 spans.append(next(pieces(speaking)))
                 finder.split(spans[-1].stop)
             yield spans, finder.sure
@@ -123,6 +126,8 @@ class _Buffer:
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
+        #: Samples behind a place that tell how loud it is there.
+        self.about = round(_ABOUT_S * rate)
         self._parts: list[Samples] = []
         self._first = 0
         self.stop = 0
