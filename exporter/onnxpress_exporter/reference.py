@@ -84,6 +84,7 @@ class TorchWriter:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._parts: Any = None
 
     def logits(self, case: Case, last: int | None = None) -> Logits:
         """float32 (tokens, vocabulary): what may follow each of the case's tokens, or of the `last` ones."""
@@ -150,7 +151,9 @@ class TorchWriter:
     def _describer(self) -> Any:
         from onnxpress_exporter.graphs.describing import writer_of
 
-        return writer_of(self._model)
+        if self._parts is None:
+            self._parts = writer_of(self._model)
+        return self._parts
 
     @contextmanager
     def _plainly(self) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,9 @@ import pytest
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.passes.constant_ranges import constant_ranges, row_ranges
 from onnxpress_exporter.passes.fast_gelu import fast_gelu
+from onnxpress_exporter.passes.grouped_queries import grouped_queries
 from onnxpress_exporter.passes.integer_products import Range
+from onnxpress_exporter.passes.joined_attention import joined_attention
 from onnxpress_exporter.passes.maskless_attention import maskless_attention
 from onnxpress_exporter.passes.plain_attention import plain_attention
 from onnxpress_exporter.passes.quantize_dequantize import quantize_dequantize
@@ -21,7 +23,7 @@ from onnxpress_exporter.passes.weight_only import weight_only
 from onnxpress_exporter.precisions.row import Blocks
 from onnxpress_exporter.quantize.plan import block_weights
 from onnxpress_exporter.tuning.formulations import FORMULATIONS
-from tests.fixtures.graphs import graph, kinds, normal, run
+from tests.fixtures.graphs import graph, kinds, normal, run, run_all
 
 WIDTH = 32
 ATTENTION = """
@@ -87,6 +89,54 @@ def test_attention_without_a_mask_where_nothing_is_padded() -> None:
     assert MASKED == -1e9
 
 
+def test_attention_with_one_product_is_bit_for_bit_the_same() -> None:
+    text = ATTENTION.replace(", float[b, 2, s, s] extra", "").replace("BIASES", "biases").replace(", extra)", ")")
+    model, inputs = graph(text, **CONSTANTS), {name: value for name, value in attention()[1].items() if name != "extra"}
+    expected = run(model, **inputs)
+    assert joined_attention(model) == 1 and kinds(model) == ["Concat", "Attention"]
+    assert set(model.graph.initializers) == set(CONSTANTS)
+    assert np.array_equal(run(model, **inputs), expected)
+
+
+INTEGER_ATTENTION = """
+model (float[b, s, 32] x, int32[b, s] mask) => (float[b, s, 32] y)
+<uint8[b, s, 32] q8, float[b, s, 32] q, float[b, s, 32] k, float[b, s, 32] v>
+{
+    q8 = QuantizeLinear (x, unit, zero)
+    q = com.microsoft.MatMulIntegerToFloat (q8, wq, unit, sq, zero, none)
+    k = com.microsoft.MatMulIntegerToFloat (q8, wk, unit, sk, zero, none)
+    v = com.microsoft.MatMulIntegerToFloat (q8, wv, unit, sv, ZERO, none)
+    y = com.microsoft.MultiHeadAttention <num_heads = 2, mask_filter_value = -1e9> (q, k, v, BIASES, mask)
+}
+"""
+OF_INTEGER_ATTENTION = {
+    **{name: OF_INTEGERS[name] for name in ("zero", "none")},
+    "unit": np.float32(3 / 127),
+    "other": np.uint8(127),
+    "biases": normal(96),
+    **{f"w{c}": np.random.default_rng(n).integers(-60, 60, (32, 32)).astype(np.int8) for n, c in enumerate("qkv")},
+    **{f"s{c}": 0.01 * np.abs(normal(32, seed=n)) for n, c in enumerate("qkv")},
+}
+
+
+@pytest.mark.parametrize("biases", ["biases", ""])
+def test_attention_of_integers_has_one_product_too(biases: str) -> None:
+    text = INTEGER_ATTENTION.replace("BIASES", biases).replace("ZERO", "zero")
+    model, inputs = graph(text, **OF_INTEGER_ATTENTION), attention()[1]
+    inputs = {"x": inputs["x"], "mask": inputs["mask"]}
+    expected = run(model, **inputs)
+    assert joined_attention(model) == 1
+    assert kinds(model) == ["QuantizeLinear", "Concat", "Concat", "QAttention"]
+    assert np.array_equal(run(model, **inputs), expected)
+
+
+def test_products_of_other_integers_are_not_joined() -> None:
+    text = INTEGER_ATTENTION.replace("BIASES", "biases").replace("ZERO", "other")
+    assert joined_attention(graph(text, **OF_INTEGER_ATTENTION)) == 0
+    scaled = text.replace("num_heads = 2", "num_heads = 2, scale = 0.5").replace("other", "zero")
+    assert joined_attention(graph(scaled, **OF_INTEGER_ATTENTION)) == 0
+
+
 def test_attention_with_a_past_is_left_alone() -> None:
     text = """
     model (float[b, s, 32] q, float[b, s, 32] k, float[b, s, 32] v, float[b, 2, p, 16] pk, float[b, 2, p, 16] pv)
@@ -96,7 +146,55 @@ def test_attention_with_a_past_is_left_alone() -> None:
     }
     """
     model = graph(text)
-    assert plain_attention(model) == maskless_attention(model) == 0
+    assert plain_attention(model) == maskless_attention(model) == joined_attention(model) == 0
+
+
+#: Six queries' heads over two of keys, of 16 numbers each.
+GROUPED = """
+model (float[b, s, 96] q, KEYS float[b, 2, c, 16] pk, float[b, 2, c, 16] pv, int32[b] lengths, int32 total)
+    => (float[b, s, 96] y, float[b, 2, c, 16] ok, float[b, 2, c, 16] ov)
+{
+    y, ok, ov = com.microsoft.GroupQueryAttention <num_heads = 6, kv_num_heads = 2, softcap = 20.0, ROTARY> (INPUTS)
+}
+"""
+PACKED = GROUPED.replace("float[b, s, 96] q, KEYS", "float[b, s, 160] q,").replace(
+    "INPUTS", "q, , , pk, pv, lengths, total, cos, sin"
+)
+APART = GROUPED.replace("KEYS", "float[b, s, 32] k, float[b, s, 32] v,").replace(
+    "INPUTS", "q, k, v, pk, pv, lengths, total"
+)
+
+
+def grouped(text: str) -> onnx_ir.Model:
+    rotation = np.outer(np.arange(64), 0.5 ** np.arange(8)).astype(np.float32)
+    rotary = "do_rotary = 1" if text is PACKED else "do_rotary = 0"
+    constants = {"cos": np.cos(rotation), "sin": np.sin(rotation)} if text is PACKED else {}
+    return graph(text.replace("ROTARY", rotary), **constants)
+
+
+@pytest.mark.parametrize("text", [PACKED, APART], ids=["packed", "apart"])
+def test_queries_that_share_keys_are_asked_together(text: str) -> None:
+    usual, other = grouped(text), grouped(text)
+    assert grouped_queries(other) == 1 and "If" in kinds(other)
+    for rows, tokens in ((1, 1), (1, 5), (3, 1)):
+        past = np.array([4, 11, 7], np.int32)[:rows]
+        lengths = past + tokens - 1
+        widths = {"q": 160} if text is PACKED else {"q": 96, "k": 32, "v": 32}
+        inputs = {name: normal(rows, tokens, width, seed=width) for name, width in widths.items()}
+        inputs |= {name: normal(rows, 2, 20, 16, seed=seed) for seed, name in enumerate(("pk", "pv"))}
+        inputs |= {"lengths": lengths, "total": np.array(lengths.max() + 1, np.int32)}
+        expected, obtained = (run_all(model, **inputs) for model in (usual, other))
+        for name in ("ok", "ov"):
+            for row, length in enumerate(lengths):
+                assert np.array_equal(obtained[name][row, :, : length + 1], expected[name][row, :, : length + 1]), name
+        assert obtained["y"] == pytest.approx(expected["y"], abs=2e-6)
+
+
+@pytest.mark.parametrize("change", ["kv_num_heads = 6", "kv_num_heads = 2, local_window_size = 8"])
+def test_attention_that_shares_no_keys_or_has_a_window_is_left_alone(change: str) -> None:
+    heads = 6 if change.endswith("6") else 2
+    text = APART.replace("kv_num_heads = 2", change).replace("float[b, 2,", f"float[b, {heads},")
+    assert grouped_queries(grouped(text)) == 0
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

@@ -80,7 +80,7 @@ class Rows:
     def step(self, ids: np.ndarray) -> np.ndarray:
         return np.concatenate([self.prefill(row, [token]) for row, token in enumerate(ids.tolist())])
 
-    def mark_prompt(self, row: int, tokens: int) -> None:
+    def mark_prompt(self, row: int, tokens: int, owner: object = 0) -> None:
         """What was written is read as a prompt is."""
 
     def truncate(self, row: int, length: int) -> None:
@@ -215,7 +215,7 @@ def _trained() -> Table:
 
 
 def test_a_variant_is_judged_by_what_it_expects() -> None:
-    judge = Judge(_trained(), CASES, None)
+    judge = Judge(_trained(), CASES, writes=False)
     same = judge.measure(_trained(), thresholds_of("q8"))
     assert same.passed and same.figures["next-token agreement"] == 1
     assert same.figures["perplexity ratio"] == pytest.approx(1) and abs(same.figures["divergence"]) < 1e-9
@@ -228,9 +228,11 @@ def test_a_variant_is_judged_by_what_it_expects() -> None:
 
 def test_without_knowledge_only_scores_are_judged() -> None:
     random = Table(normal(VOCABULARY, VOCABULARY))
-    verdict = Judge(random, CASES, None).measure(random, thresholds_of("q4"))
+    verdict = Judge(random, CASES, writes=False).measure(random, thresholds_of("q4"))
     assert list(verdict.figures) == ["scores' correlation, untrained"]
-    broken = Judge(random, CASES, None).measure(Table(normal(VOCABULARY, VOCABULARY, seed=3)), thresholds_of("q4"))
+    broken = Judge(random, CASES, writes=False).measure(
+        Table(normal(VOCABULARY, VOCABULARY, seed=3)), thresholds_of("q4")
+    )
     assert not broken.passed
 
 

@@ -15,7 +15,7 @@ import pytest
 import onnxpress
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import GraphFiles, Quality, Speed, Tuning, Variant
-from onnxpress.format.variants import DEFAULT_FORM
+from onnxpress.format.variants import CONTROL, DEFAULT_FORM
 from onnxpress_exporter import carrying_out
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.flow import quantize
@@ -23,9 +23,10 @@ from onnxpress_exporter.gate.timing import Work
 from onnxpress_exporter.quantize.settings import Settings
 from onnxpress_exporter.quantize.thresholds import Verdict
 from onnxpress_exporter.tuning import tuner as tuning_module
-from onnxpress_exporter.tuning.contest import CONTROL
+from onnxpress_exporter.tuning import turns
 from onnxpress_exporter.tuning.formulations import Formulation
 from onnxpress_exporter.tuning.tuner import Tuner
+from onnxpress_exporter.tuning.turns import HEAT, Effort, Timer, time_in_turn
 from onnxpress_exporter.write.save import save
 from tests.exporter.test_form_passes import ATTENTION, CONSTANTS, INTEGERS, OF_INTEGERS
 from tests.fixtures.graphs import graph, normal
@@ -88,10 +89,10 @@ class StandIn:
     def speed(self, session: Session, plain: Session | None) -> Speed | None: ...
 
 
-def timer(**shares: float) -> tuning_module.Timer:
+def timer(**shares: float) -> Timer:
     """Says that forms take these shares of the default's time; without a look at any clock."""
 
-    def times(gate: object, sessions: Mapping[str, Session]) -> Any:
+    def times(gate: object, sessions: Mapping[str, Session], effort: Effort) -> Any:
         return {SHAPE: {name: [shares.get(name.replace("+", "_and_"), 1.0)] * 15 for name in sessions}}
 
     return times
@@ -172,7 +173,7 @@ def test_a_form_is_held_to_the_thresholds_and_the_class_of_its_variant(
     assert variant.tunings[0].form == DEFAULT_FORM and says in variant.tunings[0].refused["products"]
 
 
-def test_winners_are_tried_together(tmp_path: Path) -> None:
+def test_forms_that_seem_faster_are_tried_together(tmp_path: Path) -> None:
     rows = (ROWS[0], Formulation("sum", "sums are sums", ("plain_attention",)))
     # The second finds nothing where the first was: together they are no other form.
     chosen = Tuner(tmp_path, ["model"], StandIn(), {}, rows, timer(products=0.8, sum=0.9))
@@ -186,6 +187,42 @@ def test_winners_are_tried_together(tmp_path: Path) -> None:
     assert variant.forms["products+gelu"].about == "attention is products; another GELU"
     assert variant.forms["products+gelu"].graphs["model"].file == "model.products-gelu.onnx"
     assert sorted(path.name for path in (tmp_path / "both").iterdir()) == sorted(variant.files)
+
+
+def test_what_only_seems_faster_counts_together_with_the_next(tmp_path: Path) -> None:
+    """Alone neither is clearly faster than the default form; together they are."""
+    text = ATTENTION.replace("BIASES", "biases").replace("    y =", "    z =").replace("}", "    y = Gelu (z)\n}")
+    save(graph(text, **CONSTANTS), tmp_path / "model.onnx", inside_bytes=0)
+    before = Variant({"model": GraphFiles("model.onnx", ("model.onnx_data",))}, 1)
+    shares = {"products": 0.985, "gelu": 0.98, "gelu_and_products": 0.95}
+    assert tuned(tmp_path, before, **shares).tunings[0].form == "gelu+products"
+
+
+def test_luck_in_the_heat_decides_nothing(tmp_path: Path) -> None:
+    """A form that a short look takes for much faster has to win again, in rounds of the final alone."""
+
+    def times(gate: object, sessions: Mapping[str, Session], effort: Effort) -> Any:
+        lucky = 0.5 if effort is HEAT else 1.0
+        return {SHAPE: {name: [lucky if name == "products" else 1.0] * 15 for name in sessions}}
+
+    variant = Tuner(tmp_path, ["model"], StandIn(), {}, ROWS, times).tune("fp32", attention(tmp_path), str)
+    assert (variant.tunings[0].form, variant.forms) == (DEFAULT_FORM, {})
+    assert variant.tunings[0].times["products"][0].over_default == 1.0
+
+
+def test_what_takes_long_runs_fewer_times_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10_000))
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: next(clock))
+    runs: list[int] = []
+    work = Work(lambda batch, sequence: {DEFAULT_FORM: lambda: runs.append(1)}, [SHAPE])
+
+    class Timed(StandIn):
+        def work(self, sessions: Mapping[str, Session]) -> Work:
+            return work
+
+    rounds = time_in_turn(Timed(), {}, Effort((4, 4), 1000.0))[SHAPE]
+    assert len(rounds[DEFAULT_FORM]) == 4
+    assert len(runs) == 2 + 4  # one to see how long it takes, one to be warm, and one for each round
 
 
 def test_each_machine_has_its_own_and_an_earlier_one_of_its_kind_is_replaced(
@@ -222,7 +259,7 @@ def test_a_form_for_another_device_is_judged_here_and_not_timed(tmp_path: Path) 
 
 
 def test_an_error_leaves_no_graph_of_a_form_behind(tmp_path: Path) -> None:
-    def broken(gate: object, sessions: object) -> Any:
+    def broken(gate: object, sessions: object, effort: object) -> Any:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -4,7 +4,7 @@ long sounds; what is heard alone and beside others."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,26 @@ def moved_times(times: tuple[float | None, float | None], window: CutWindow) -> 
     return round(start + window.start / RATE, 2), round(end + window.start / RATE, 2)
 
 
+def test_what_falls_short_is_drawn_again_the_same_for_a_seed(pipe: Any) -> None:
+    sounds = [sound(seconds, number) for number, seconds in enumerate((0.4, 2.9))]
+
+    def drawn(some: Any, seed: int) -> Any:
+        # No text is so likely: every temperature is tried, and the last one's text stays.
+        kwargs = {"temperature": (0.0, 0.6, 1.0), "logprob_threshold": -0.01, "seed": seed}
+        return pipe(some, max_new_tokens=NEW, generate_kwargs=kwargs)
+
+    texts = drawn(sounds, 3)
+    assert drawn(sounds, 3) == texts == [drawn(samples, 3) for samples in sounds]
+    assert drawn(sounds, 4) != texts != pipe(sounds, max_new_tokens=NEW, generate_kwargs={"num_beams": 1})
+
+
+def test_a_window_in_which_nothing_is_said_has_no_text(pipe: Any) -> None:
+    # Every window is unlikely to hold speech by these.
+    silent = {"logprob_threshold": 0.0, "no_speech_threshold": 0.0, "num_beams": 1}
+    nothing = {"text": "", "chunks": []}
+    assert pipe(sound(2.9), return_timestamps=True, max_new_tokens=NEW, generate_kwargs=silent) == nothing
+
+
 def test_chunks_come_as_they_are_known_and_times_do_not_go_back(pipe: Any) -> None:
     samples = sound(7.3)
     whole = pipe(samples, return_timestamps=True, return_language=True, max_new_tokens=NEW)
@@ -245,6 +265,19 @@ def test_a_call_is_cancelled_within_a_token(
         with pytest.raises(Cancelled):
             call(samples, cancel=cancel, max_new_tokens=NEW, **options)
         assert len(steps) == 5
+
+
+def test_blocks_that_never_end_are_heard_while_they_come(pipe: Any) -> None:
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        while True:
+            yield sound(1.0)
+
+    for options in ({}, {"chunk_length_s": 2, "batch_size": 2}):
+        stream = pipe.stream({"blocks": blocks(), "sampling_rate": RATE}, max_new_tokens=NEW, num_beams=1, **options)
+        chunks = [next(stream) for _ in range(5)]
+        starts = [chunk["timestamp"][0] for chunk in chunks]
+        assert starts == sorted(starts)
+        stream.close()
 
 
 def test_progress_is_in_seconds_of_sound(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:

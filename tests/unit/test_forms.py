@@ -25,6 +25,7 @@ from onnxpress.format.manifest import (
     dump,
     parse,
 )
+from onnxpress.format.variants import CONTROL
 from tests.fixtures.manifests import manifest
 
 AVX2 = ("avx2",)
@@ -71,6 +72,16 @@ def test_what_was_tuned_on_the_same_features_runs() -> None:
 def test_elsewhere_the_default_form_runs(variant: Variant, reason: str) -> None:
     choice = choose_form(variant, has=frozenset(AVX2), cores=2)
     assert (choice.form, choice.reason) == ("default", reason)
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, None), (0.8, 1.1)])
+def test_of_a_busy_machine_it_says_so(low: float | None, high: float | None) -> None:
+    """Where the default form differs from itself, nothing was found out, which is not that nothing is faster."""
+    unsure = replace(tuning("default"), times={CONTROL: (FormTime(1, 16, 1.0, 0.9, 1.0, low, high),)})
+    choice = choose_form(tuned(unsure), has=frozenset(AVX2), cores=2)
+    assert choice.form == "default" and choice.reason.endswith(
+        "too busy to tell: tune it again with nothing else running"
+    )
 
 
 def test_of_machines_alike_the_one_with_as_many_cores_counts_else_the_last() -> None:

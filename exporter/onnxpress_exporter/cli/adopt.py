@@ -75,6 +75,7 @@ def adopt_command(
     repair_s: float,
     keep_slow: bool,
     tune: bool,
+    cache: str,
     evaluation: EvalData | None,
     log_file: Path | None,
     as_json: bool,
@@ -89,7 +90,7 @@ def adopt_command(
     """
     compares = checkpoint is not None or checkpoint_of_card
     require("adopt", (*NEEDS, *NEEDS_OF_CHECKPOINTS) if compares else NEEDS, extra="export" if compares else "quantize")
-    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation, tune=tune)
+    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation, tune=tune, cache=cache)
     target = out or Path(Path(source).absolute().name + "-onnxpress")
     with kept_log(log_file) as log, display(TITLES) as show:
         show("open")

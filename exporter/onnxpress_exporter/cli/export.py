@@ -80,6 +80,7 @@ def export_command(
     repair_s: float,
     keep_slow: bool,
     tune: bool,
+    cache: str,
     evaluation: EvalData | None,
     log_file: Path | None,
     as_json: bool,
@@ -92,7 +93,7 @@ def export_command(
     beside the manifest's fields says why, by precision.
     """
     require("export", NEEDS)
-    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation, tune=tune)
+    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation, tune=tune, cache=cache)
     target = out or Path(Path(model).absolute().name + "-onnx")
     with kept_log(log_file) as log, display(TITLES) as show:
         show("open")

@@ -48,6 +48,7 @@ def quantize_command(
     repair_s: float,
     keep_slow: bool,
     tune: bool,
+    cache: str,
     evaluation: EvalData | None,
     log_file: Path | None,
     as_json: bool,
@@ -62,7 +63,7 @@ def quantize_command(
     what was found on other machines is kept.
     """
     require("quantize", NEEDS)
-    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation, tune=tune)
+    settings = quantization_settings(thresholds, repair_s, keep_slow, evaluation, tune=tune, cache=cache)
     with kept_log(log_file) as log, display({}) as show:
         show("opening")
         from onnxpress_exporter.flow import quantize

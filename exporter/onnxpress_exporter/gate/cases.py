@@ -27,7 +27,8 @@ from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate.lengths import LONGEST_TOKENS, far_tokens
 from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pictures, verification_pictures
 from onnxpress_exporter.judging.samples import SINGLES, far_text
-from onnxpress_exporter.judging.sounds import calibration_sounds, judged_sounds, verification_sounds
+from onnxpress_exporter.judging.sounds import verification_sounds
+from onnxpress_exporter.judging.speech import calibration_speech, judged_speech
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
 #: Tokens of one text that variants are judged on, or that quantization watches.
@@ -116,7 +117,7 @@ class MakesCases(Protocol):
     def far(self, weights: int, vocabulary: int, write: Write) -> Case | None:
         """An input as long as the model takes; None: the usual ones are."""
 
-    def judged(self, write: Write, tokens: int) -> list[Case]:
+    def judged(self, write: Write, tokens: int) -> Iterator[Case]:
         """Inputs of so many tokens together that calibration does not see."""
 
     def calibration(self, write: Write, tokens: int) -> list[Case]:
@@ -148,13 +149,13 @@ class Perceiver:
     def far(self, weights: int, vocabulary: int, write: Write) -> None:
         """The usual ones are as large as they get."""
 
-    def judged(self, write: Write, tokens: int) -> list[Case]:
+    def judged(self, write: Write, tokens: int) -> Iterator[Case]:
         """Some that calibration does not see, with so many tokens written of them together."""
         return _within(self._cases(self.judging(), write), tokens)
 
     def calibration(self, write: Write, tokens: int) -> list[Case]:
         """Some that rounding may look at, with so many tokens written of them together."""
-        return _within(self._cases(self.watched(), write), tokens)
+        return list(_within(self._cases(self.watched(), write), tokens))
 
     def _cases(self, inputs: Named, write: Write) -> Iterator[Case]:
         most = min(LONGEST_TOKENS, self.limit or LONGEST_TOKENS)
@@ -181,13 +182,13 @@ def looker(settings: ImageSettings, limit: int | None, start: int) -> Perceiver:
 
 
 def listener(settings: SoundSettings, limit: int | None, start: int) -> Perceiver:
-    """Makes cases of sounds, as a manifest's program reads them."""
+    """Makes cases of speech, as a manifest's program reads it; awkward are sounds of any kind."""
     transform, rate = SoundTransform(settings), settings.rate
     return Perceiver(
         lambda samples: sound_sample(transform, samples),
         lambda: verification_sounds(rate),
-        lambda: _numbered("sound", judged_sounds(rate)),
-        lambda: _numbered("sound", calibration_sounds(rate)),
+        lambda: _numbered("speech", judged_speech(rate)),
+        lambda: _numbered("speech", calibration_speech(rate)),
         limit,
         start,
     )
@@ -221,13 +222,13 @@ class Reader:
         name = f"{tokens} tokens, as many as are verified"
         return next(self._cases([(name, far_text(tokens))], tokens, write), None)
 
-    def judged(self, write: Write, tokens: int) -> list[Case]:
+    def judged(self, write: Write, tokens: int) -> Iterator[Case]:
         """Real texts of so many tokens together, none of which calibration sees."""
         return _within(self._cases(self._passages(JUDGED), PASSAGE_TOKENS, write), tokens)
 
     def calibration(self, write: Write, tokens: int) -> list[Case]:
         """Real texts of so many tokens together that rounding may look at."""
-        return _within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), tokens)
+        return list(_within(self._cases(self._passages(CALIBRATION), PASSAGE_TOKENS, write), tokens))
 
     def _passages(self, sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Sentences alone for an encoder, which reads one at a time; passages of several for the rest."""
@@ -254,11 +255,11 @@ class Reader:
         return self.tokenizer.settings.max_length or longest
 
 
-def _within(cases: Iterator[Case], tokens: int) -> list[Case]:
+def _within(cases: Iterator[Case], tokens: int) -> Iterator[Case]:
     """Take the first cases that together have so many tokens, and at least one."""
-    chosen: list[Case] = []
+    taken = 0
     for case in cases:
-        if chosen and sum(len(earlier.ids) for earlier in chosen) + len(case.ids) > tokens:
-            break
-        chosen.append(case)
-    return chosen
+        if taken and taken + len(case.ids) > tokens:
+            return
+        taken += len(case.ids)
+        yield case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,8 +30,13 @@ from onnxpress_exporter.quantize.thresholds import Verdict, misses
 #: (rows, tokens) that are timed: a prompt, and one token after it; after an encoder one token, and one of each beam.
 TIMED: tuple[tuple[int, int], ...] = ((1, 128), (1, 1))
 TIMED_AFTER_ENCODER: tuple[tuple[int, int], ...] = ((1, 1), (4, 1))
+#: Forms of a decoder alone are timed at one token after a long text, too: there attention decides. It is told as the
+#: shape (1, FAR): no prompt is so long.
+FAR = 2048
 #: Tokens of a labelled row that are read.
 LONGEST_ROW = 1024
+#: A token of speech that is no text: a time.
+_MARK = re.compile(r"<\|[^|]*\|>")
 #: Tokens that are read before one is timed.
 _BEFORE = 64
 
@@ -98,7 +104,10 @@ class WritingGate:
         """As `Gate` says."""
         write = self._plain.write
         self._judge = Judge(
-            self._expected.reference, self._reader.judged(write, self._extent.judged), write if self._encodes else None
+            self._expected.reference,
+            self._reader.judged(write, self._extent.judged),
+            writes=self._encodes,
+            read=self._said if self._manifest.processors.audio is not None else None,
         )
         # Texts are written by the fp32 graphs, which write what PyTorch does: that was verified.
         reads_on = self._evaluation is not None and self._evaluation.scorer is NEXT_TOKENS
@@ -126,6 +135,11 @@ class WritingGate:
         task = self._artifact.manifest.task
         pipe = build_pipeline(task, self._artifact, session, self._tokenizer, "judged", {})
         return score(rows, list(pipe(iter(rows.items), read_ahead=pipe.window, **rows.options)))
+
+    def _said(self, ids: Sequence[int]) -> str:
+        """The text of tokens, without those that say what is wanted or when something was said."""
+        special = self._tokenizer.special_ids()
+        return _MARK.sub(" ", self._tokenizer.decode([token for token in ids if token not in special]))
 
     def _preferred(self, model: Writes, prompt: str, text: str) -> tuple[int, int]:
         """How many tokens of a text after a prompt the model prefers itself, and how many there are."""
@@ -157,11 +171,20 @@ class WritingGate:
 
     def speed(self, session: Session, plain: Session | None) -> Speed | None:
         """As `Gate` says: of reading a prompt, and of one token after it."""
-        work = self.work({timing.VARIANT: session} | ({} if plain is None else {timing.PLAIN: plain}))
+        work = self._work({timing.VARIANT: session} | ({} if plain is None else {timing.PLAIN: plain}))
         return timing.measure(work.calls, work.shapes)
 
     def work(self, sessions: Mapping[str, Session]) -> timing.Work:
-        """As `Gate` says: a prompt, and one token after it."""
+        """As `Gate` says: a prompt, one token after it, and one after a long text."""
+        work, generation = self._work(sessions), self._manifest.generation
+        limit = None if generation is None else generation.max_length
+        reads_far = generation is not None and generation.cache == "shared" and not self._encodes
+        if reads_far and (limit is None or limit > FAR):
+            return replace(work, shapes=[*work.shapes, (1, FAR)])
+        return work
+
+    def _work(self, sessions: Mapping[str, Session]) -> timing.Work:
+        """A prompt, and one token after it."""
         models = {name: self._graphs(session, name) for name, session in sessions.items()}
         case, limit = self._expected.longest, next(iter(models.values())).limit
         timed = TIMED if case.source is None else TIMED_AFTER_ENCODER
@@ -182,7 +205,8 @@ class WritingGate:
 
 def _timed(graphs: Graphs, case: Case, batch: int, tokens: int) -> Callable[[], object]:
     """Make the function that reads a prompt, or one token of each row after it."""
-    ids = [case.ids[i % len(case.ids)] for i in range(TIMED[0][1])]
+    before = FAR if tokens == FAR else _BEFORE
+    ids = [case.ids[i % len(case.ids)] for i in range(max(before, TIMED[0][1]))]
     decoder = graphs.opened([replace(case, ids=tuple(ids))], 1)
 
     def read() -> None:
@@ -192,11 +216,11 @@ def _timed(graphs: Graphs, case: Case, batch: int, tokens: int) -> Callable[[], 
     def step() -> None:
         decoder.step(np.array(ids[:1] * batch, np.int64))
         for row in range(batch):
-            decoder.truncate(row, _BEFORE)
+            decoder.truncate(row, before)
 
-    if tokens != 1:
+    if tokens not in (1, FAR):
         return read
-    decoder.prefill(0, ids[:_BEFORE])
+    decoder.prefill(0, ids[:before])
     if batch > 1:
         decoder.select([0] * batch)
     return step

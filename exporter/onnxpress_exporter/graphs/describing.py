@@ -85,24 +85,36 @@ class Describer:
         return self.decoder if hasattr(self.model, "vision_model") else self.model
 
 
-@dataclass(frozen=True, slots=True)
 class Transcriber:
-    """A model that hears a sound and writes what was said, whole."""
+    """A model that hears a sound and writes what was said, whole. What it heard last is kept: hearing is most of the
+    work."""
 
-    model: Any
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._last: tuple[torch.Tensor, Any] | None = None
+
+    def _heard(self, arrays: Mapping[str, torch.Tensor]) -> Any:
+        """What the encoder answers to a sound."""
+        (sound,) = arrays.values()
+        if self._last is None or not torch.equal(self._last[0], sound):
+            self._last = sound, self.model.get_encoder()(**arrays, return_dict=True)
+        return self._last[1]
 
     def logits(self, arrays: Mapping[str, torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
         """As `Describer` does, of sounds."""
-        logits: torch.Tensor = self.model(**arrays, decoder_input_ids=ids).logits
+        logits: torch.Tensor = self.model(encoder_outputs=self._heard(arrays), decoder_input_ids=ids).logits
         return logits
 
     def generate(self, arrays: Mapping[str, torch.Tensor], ids: torch.Tensor, settings: Any) -> torch.Tensor:
         """As `Describer` does, by the plain search: that of Whisper's class has rules of its own."""
         from transformers import GenerationMixin
 
-        (sounds,) = arrays.values()
         generate: Any = GenerationMixin.generate
-        written: torch.Tensor = generate(self.model, sounds, decoder_input_ids=ids, generation_config=settings)
+        heard = self._heard(arrays)
+        heard = type(heard)(**heard)  # beams multiply it in place
+        written: torch.Tensor = generate(
+            self.model, encoder_outputs=heard, decoder_input_ids=ids, generation_config=settings
+        )
         return written
 
     @property

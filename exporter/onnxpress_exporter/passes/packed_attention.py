@@ -9,6 +9,9 @@ that share their weights share the packed ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import onnx_ir
 
@@ -31,53 +34,92 @@ from onnxpress_exporter.passes.graph import (
 _SHARED = ("num_heads", "scale", "mask_filter_value", "unidirectional")
 
 
+@dataclass(frozen=True, slots=True)
+class SelfAttention:
+    """An attention of `x` (batch, sequence, width) over itself: the `products` of queries, keys and values, which
+    nothing else reads and whose weights are constant and of one shape, (width, `columns`) each; `biases` of all three,
+    a constant or None; `mask`, of keys alone, (batch, keys), or None; what is added to the `scores`, or None."""
+
+    node: onnx_ir.Node
+    x: onnx_ir.Value
+    products: tuple[onnx_ir.Node, onnx_ir.Node, onnx_ir.Node]
+    columns: int
+    biases: onnx_ir.Value | None
+    mask: onnx_ir.Value | None
+    scores: onnx_ir.Value | None
+
+    def attributes(self) -> dict[str, onnx_ir.Attr]:
+        """Those that the operators with one product have as well."""
+        return {name: self.node.attributes[name] for name in _SHARED if name in self.node.attributes}
+
+    def joined_biases(self) -> onnx_ir.Value:
+        """float32 (3 * columns): zeros where there are none, which the operators with one product ask for."""
+        graph = self.node.graph
+        assert graph is not None
+        name = unused_name(graph, f"{self.products[0].outputs[0].name}_no_bias")
+        return self.biases or add_constant(graph, name, np.zeros(3 * self.columns, np.float32))
+
+
+def self_attentions(model: onnx_ir.Model, operator: str = "MatMul") -> Iterator[SelfAttention]:
+    """Every attention of that kind, listed first so that the graph may change.
+
+    Args:
+        operator: of the products.
+    """
+    patterns = [_self_attention(node, operator) for node in nodes(model, "MultiHeadAttention")]
+    yield from (pattern for pattern in patterns if pattern is not None)
+
+
 def packed_attention(model: onnx_ir.Model) -> int:
     """Rewrite every attention of `model` that has this form, in place; how many there were."""
     shared: dict[tuple[str | None, ...], onnx_ir.Value] = {}
-    count = sum(_pack(model.graph, node, shared) for node in nodes(model, "MultiHeadAttention"))
+    count = 0
+    for attention in self_attentions(model):
+        values = [product.inputs[1] for product in attention.products]
+        names = tuple(None if value is None else value.name for value in values)
+        if names not in shared:
+            name = unused_name(model.graph, f"{attention.products[0].outputs[0].name}_qkv")
+            arrays = [array for value in values if (array := weights_of(value)) is not None]
+            shared[names] = add_constant(model.graph, name, np.concatenate(arrays, axis=1, dtype=np.float32))
+        one_product(attention, shared[names])
+        count += 1
     if count:
         remove_dead(model)
     return count
 
 
-def _pack(graph: onnx_ir.Graph, node: onnx_ir.Node, shared: dict[tuple[str | None, ...], onnx_ir.Value]) -> bool:
+def one_product(attention: SelfAttention, weights: onnx_ir.Value) -> None:
+    """Write the operator that multiplies by joined weights, float32 (width, 3 * columns), itself."""
+    inputs = [attention.x, weights, attention.joined_biases(), attention.mask, None, attention.scores]
+    while inputs[-1] is None:
+        inputs.pop()
+    node = attention.node
+    attributes = attention.attributes()
+    output = add_node(node, "Attention", inputs, like=node.outputs[0], attributes=attributes, domain=MICROSOFT)
+    replace(node.outputs[0], output)
+
+
+def _self_attention(node: onnx_ir.Node, operator: str) -> SelfAttention | None:
     inputs = [*node.inputs, *[None] * (8 - len(node.inputs))]
-    products = [producer(value, "MatMul") for value in inputs[:3]]
     biases, mask, scores = inputs[3:6]
+    products = [product for value in inputs[:3] if (product := producer(value, operator)) is not None]
     plain = all(output.is_graph_output() is False and not output.uses() for output in node.outputs[1:])
-    if any(product is None for product in products) or any(inputs[6:]) or not plain:
-        return False
-    matmuls = [product for product in products if product is not None]
-    x = matmuls[0].inputs[0]
-    weights = [weights_of(product.inputs[1]) for product in matmuls]
-    arrays = [array for array in weights if array is not None and array.ndim == 2]
-    results = [product.outputs[0] for product in matmuls]
+    if len(products) != 3 or any(inputs[6:]) or not plain:
+        return None
+    x = products[0].inputs[0]
+    arrays = [array for product in products if (array := weights_of(product.inputs[1])) is not None and array.ndim == 2]
+    results = [product.outputs[0] for product in products]
     alone = all(len(consumers(value)) == 1 and not value.is_graph_output() for value in results)
-    if len(arrays) != 3 or not alone or any(product.inputs[0] is not x for product in matmuls):
-        return False
+    if len(arrays) != 3 or not alone or any(product.inputs[0] is not x for product in products):
+        return None
     shape = axes(x)
-    # The operator knows masks of keys alone, int32 (batch, keys), and rows of three axes.
+    # The operators know masks of keys alone, int32 (batch, keys), and rows of three axes.
     if x is None or shape is None or len(shape) != 3 or len({array.shape for array in arrays}) != 1:
-        return False
+        return None
     mask_shape = axes(mask)
     if mask is not None and (mask_shape is None or len(mask_shape) != 2):
-        return False
-    if biases is None:
-        biases = add_constant(
-            graph,
-            unused_name(graph, f"{matmuls[0].outputs[0].name}_no_bias"),
-            np.zeros(3 * arrays[0].shape[1], np.float32),
-        )
-    elif constant(biases) is None:
-        return False
-    names = tuple(None if value is None else value.name for value in (product.inputs[1] for product in matmuls))
-    if names not in shared:
-        name = unused_name(graph, f"{matmuls[0].outputs[0].name}_qkv")
-        shared[names] = add_constant(graph, name, np.concatenate(arrays, axis=1, dtype=np.float32))
-    attributes = {name: node.attributes[name] for name in _SHARED if name in node.attributes}
-    taken: list[onnx_ir.Value | None] = [x, shared[names], biases, mask, None, scores]
-    while taken[-1] is None:
-        taken.pop()
-    output = add_node(node, "Attention", taken, like=node.outputs[0], attributes=attributes, domain=MICROSOFT)
-    replace(node.outputs[0], output)
-    return True
+        return None
+    if biases is not None and constant(biases) is None:
+        return None
+    first, second, third = products
+    return SelfAttention(node, x, (first, second, third), int(arrays[0].shape[1]), biases, mask, scores)

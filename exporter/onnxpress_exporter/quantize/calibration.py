@@ -20,6 +20,9 @@ from onnxpress_exporter.quantize.unsaved import opened
 
 Arrays = Mapping[str, NDArray[Any]]
 
+#: float32 (heads, size): a number of each channel of each head.
+Channels = NDArray[np.float32]
+
 #: Rows of each site that are kept to search ranges on.
 SAMPLE_ROWS = 768
 #: Rows whose correlations are added up by one product: a sum of (width, width) is as large as many rows.
@@ -111,6 +114,27 @@ def calibrate(
                     progress((number + (index + 1) / len(inputs)) / len(parts))
         statistics |= {name: collector.statistics() for name, collector in collectors.items()}
     return statistics
+
+
+def watch_cache(
+    model: onnx_ir.Model, names: Sequence[str], inputs: Sequence[Arrays], say: Callable[[str], None]
+) -> dict[str, Channels]:
+    """How large each channel of keys and values gets, by the name of the output that returns them.
+
+    Args:
+        inputs: what the graph takes, a whole text at a time, with caches that have room for it and no more.
+    """
+    largest: dict[str, Channels] = {}
+    if not inputs:
+        return largest
+    with opened("model", model, packed=False) as session:
+        for number, arrays in enumerate(inputs):
+            say(f"watching keys and values, {number / len(inputs):.0%}")
+            outputs = session.run(arrays)
+            for name in names:
+                sizes = np.abs(outputs[name]).max(axis=(0, 2))
+                largest[name] = np.maximum(largest[name], sizes) if name in largest else sizes
+    return largest
 
 
 def groups(sites: Sequence[Site]) -> Iterable[list[Site]]:

@@ -20,12 +20,15 @@ from numpy.typing import NDArray
 
 from onnxpress.engine.session import Session
 from onnxpress.format.adopted import Adapter
+from onnxpress.format.variants import CACHE
 from onnxpress_exporter.errors import PassError
+from onnxpress_exporter.passes.integer_cache import cached, integer_cache
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.precisions.row import Blocks, IntegerConvolution, Integers, Thresholds, Treatment
+from onnxpress_exporter.quantize.calibration import Channels, watch_cache
 from onnxpress_exporter.quantize.plan import Attempt, Place, Plan, first_attempts, scheme_attempts
 from onnxpress_exporter.quantize.repair import Found, search
-from onnxpress_exporter.quantize.settings import Say, Settings
+from onnxpress_exporter.quantize.settings import INTEGER_CACHE, Say, Settings
 from onnxpress_exporter.quantize.sites import LEAST_WEIGHTS, LEAST_WIDTH, Site
 from onnxpress_exporter.quantize.storage import Storage
 from onnxpress_exporter.quantize.thresholds import Verdict, thresholds_of
@@ -107,6 +110,7 @@ class Quantizer:
         }
         self._inputs: dict[str, Sequence[Arrays]] = {}
         self._expected: dict[str, list[Arrays]] = {}
+        self._cached: dict[str, Mapping[str, Channels]] = {}
 
     def make(self, precision: str, say: Say) -> Made:
         """The variant of `precision`, repaired as far as needed and possible; `verdict` tells whether it passed.
@@ -115,6 +119,7 @@ class Quantizer:
             PassError: a graph that cannot be made so.
         """
         limits = {**thresholds_of(precision), **self._settings.thresholds}
+        self._check_cache(precision)
         models: dict[str, onnx_ir.Model] = {}
         files: dict[str, tuple[Path, ...]] = {}
 
@@ -182,11 +187,37 @@ class Quantizer:
                 f"{LEAST_WEIGHTS:,} weights)" + (", and their answers need more" if products else "")
             )
 
+    def _check_cache(self, precision: str) -> None:
+        """Refuse a cache of integers where there is none to have.
+
+        Raises:
+            PassError: the variant computes in 16 bits, or no graph writes keys and values in place.
+        """
+        if self._settings.cache != INTEGER_CACHE:
+            return
+        if PRECISIONS[precision].half:
+            raise PassError(
+                f"its cache is one of 16 bits; --cache {INTEGER_CACHE} is for variants that run on a processor"
+            )
+        if not any(cached(graph) for graph in self._fp32.values()):
+            raise PassError(f"--cache {INTEGER_CACHE}: no graph of this model keeps keys and values in place")
+
     def _build(self, name: str, precision: str, attempt: Attempt, say: Say) -> onnx_ir.Model:
         plan = {value: treatment for (graph, value), treatment in attempt.plan.items() if graph == name}
         store, inputs = self._store(name, plan, say)
         row = PRECISIONS[precision]
-        return store.build(plan, attempt.tables, passes=row.passes, half=row.half, inputs=inputs, say=say)
+        model = store.build(plan, attempt.tables, passes=row.passes, half=row.half, inputs=inputs, say=say)
+        if self._settings.cache == INTEGER_CACHE:
+            integer_cache(model, self._largest_cached(name, say))
+        return model
+
+    def _largest_cached(self, name: str, say: Say) -> Mapping[str, Channels]:
+        """How large each channel of a graph's keys and values gets on real texts."""
+        if name not in self._cached:
+            values = cached(self._fp32[name])
+            inputs = self._calibration(name) if values else ()
+            self._cached[name] = watch_cache(self._fp32[name], values, inputs, say)
+        return self._cached[name]
 
     def _store(self, name: str, plan: Mapping[str, Treatment], say: Say) -> tuple[Storage, Sequence[Arrays]]:
         """What makes a graph of a plan, and the real texts that it looks at meanwhile."""
@@ -246,9 +277,11 @@ class Quantizer:
     def _treatments(self, precision: str, attempts: Sequence[Attempt], outcome: Found) -> dict[str, str]:
         """Describe the products that are not treated as the rest."""
         row = PRECISIONS[precision]
-        if not row.ladder:
-            return {}
         treatments: dict[str, str] = {}
+        if self._settings.cache == INTEGER_CACHE:
+            treatments[CACHE] = "integers of 8 bits, with a scale for each channel of each head"
+        if not row.ladder:
+            return treatments
         if not self._writes:
             for store in self._stores.values():
                 treatments |= store.skipped

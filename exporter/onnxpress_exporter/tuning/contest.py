@@ -3,6 +3,9 @@
 In each round every form runs once, so that whatever else the machine does hits all of them. Of each round the form's
 time over the default's counts; of all rounds their median, and an interval that holds the true one in 99 of 100 cases,
 whatever the noise is like. A noisy machine has wide intervals, and nothing wins there.
+
+A first, short heat only says which forms are worth a final and which are worth trying together; who won is told by
+the final's own rounds, so that luck in the heat decides nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +16,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from onnxpress.format.manifest import FormTime
-from onnxpress.format.variants import DEFAULT_FORM
-
-#: The default form once more, in a session of its own: what differs between the two is chance.
-CONTROL = "the default form again"
+from onnxpress.format.variants import CONTROL, DEFAULT_FORM
 
 #: A form wins only if its time is surely below this share of the default's: two runs of one form differ by as much.
 CLEAR = 0.97
+#: A form takes part in the final if its median is below this share.
+PROMISING = 0.99
 #: Chance that a median lies outside its interval.
 _OUTSIDE = 0.01
 
@@ -60,6 +62,16 @@ def interval(ordered: Sequence[float]) -> tuple[float, float] | None:
             return ordered[below], ordered[count - 1 - below]
         outside += chance
         below += 1
+
+
+def promising(times: Mapping[str, Sequence[FormTime]]) -> list[str]:
+    """The forms whose medians, over all shapes together, are below the default's; the fastest first."""
+    ratios = {
+        form: math.exp(sum(math.log(shape.over_default) for shape in shapes) / len(shapes))
+        for form, shapes in times.items()
+        if shapes and form not in (DEFAULT_FORM, CONTROL)
+    }
+    return sorted((form for form, ratio in ratios.items() if ratio < PROMISING), key=lambda form: ratios[form])
 
 
 def winners(times: Mapping[str, Sequence[FormTime]]) -> list[str]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 class Formulation:
     """`name`: as the manifest has it; `about`: what is other than in the default form, in words; `passes`: rewrites by
     their modules' names in `onnxpress_exporter.passes`, in order. `constants`: whether values get constant ranges
-    first, as many as the gate passes (`constants.py`). `device`: the family of devices that it is for; one for others
-    than processors is judged here, and not timed."""
+    first, as many as the gate passes (`constants.py`); where there are passes as well, those must find something.
+    `device`: the family of devices that it is for; one for others than processors is judged here, and not timed."""
 
     name: str
     about: str
@@ -30,10 +30,21 @@ FORMULATIONS: tuple[Formulation, ...] = (
         ("unpack_blocks",),
     ),
     Formulation("constants", "values that bear it have one constant range for all rows", constants=True),
+    Formulation(
+        "attention-joined",
+        "queries, keys and values are one product inside attention; of integers where their range is constant",
+        ("joined_attention",),
+        constants=True,
+    ),
     Formulation("extremes", "a row's range comes from its largest and its smallest value", ("row_extremes",)),
     Formulation("signed", "activations are signed integers", ("signed_activations",)),
     Formulation("attention-in-products", "attention is plain products and a softmax", ("plain_attention",)),
     Formulation("maskless", "attention reads no mask where nothing is padded", ("maskless_attention",)),
+    Formulation(
+        "queries-grouped",
+        "a step of one row reads each key once for all queries that share it",
+        ("grouped_queries",),
+    ),
     Formulation("norms-fused", "a residual connection and its normalization are one node", ("skip_norms",)),
     Formulation("gelu-approximated", "GELU is computed by its approximation with tanh", ("fast_gelu",)),
     Formulation(

@@ -6,8 +6,7 @@ weights stay where they are. What was measured, and where, is kept whatever come
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,22 +20,20 @@ from onnxpress.errors import OnnxpressError
 from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import FormTime, GraphFiles, Quality, Tuning, Variant, VariantForm
 from onnxpress.format.model import Adapter
-from onnxpress.format.variants import DEFAULT_FORM
+from onnxpress.format.variants import CONTROL, DEFAULT_FORM
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.gate.base import Gate
-from onnxpress_exporter.gate.timing import in_turn
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.passes.constant_ranges import constant_ranges, row_ranges
 from onnxpress_exporter.passes.integer_products import Range
 from onnxpress_exporter.quantize.settings import Say
 from onnxpress_exporter.tuning.constants import Ranges, most_that_pass, ranked_ranges
-from onnxpress_exporter.tuning.contest import CONTROL, Rounds, compared, winners
+from onnxpress_exporter.tuning.contest import compared, promising, winners
 from onnxpress_exporter.tuning.formulations import FORMULATIONS, Formulation
+from onnxpress_exporter.tuning.turns import FINAL, HEAT, Effort, Timer, time_in_turn
 from onnxpress_exporter.write import describe
 from onnxpress_exporter.write.save import save, save_beside
 
-#: Rounds at one shape, at least and at most; seconds after which no new one begins; runs in a turn, the least counts.
-ROUNDS, BUDGET_S, LEAST_OF = (15, 60), 6.0, 3
 #: Forms whose graphs are open at once, beside the default one's.
 AT_ONCE = 4
 
@@ -45,18 +42,6 @@ _TRIAL = ".trial.onnx"
 
 #: Graphs of one form, by name.
 Graphs = Mapping[str, GraphFiles]
-
-#: Times all forms at every shape of the gate's work: shape -> form -> seconds by round.
-Timer = Callable[[Gate, Mapping[str, Session]], Mapping[tuple[int, int], Rounds]]
-
-
-def time_in_turn(gate: Gate, sessions: Mapping[str, Session]) -> Mapping[tuple[int, int], Rounds]:
-    """The usual `Timer`."""
-    work = gate.work(sessions)
-    return {
-        shape: in_turn(work.calls(*shape), rounds=ROUNDS, budget_s=BUDGET_S, least_of=LEAST_OF, clock=time.perf_counter)
-        for shape in work.shapes
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +74,10 @@ class Tuner:
             for number, row in enumerate(rows):
                 say(f"writing other forms, {number + 1} of {len(rows)}")
                 self._try((row,), variant, constants, written, refused)
-            times = self._times(variant, written, refused, say)
-            ranked = winners(times)
-            if len(ranked) > 1:
-                together = tuple(row for row in rows if row.name in ranked)
-                name = self._try(together, variant, constants, written, refused)
-                times |= self._times(variant, {name: written[name]} if name in written else {}, refused, say)
-                ranked = winners(times)
+            times = self._times(variant, written, refused, HEAT, say)
+            finalists = self._finalists(promising(times), variant, constants, written, refused)
+            times |= self._times(variant, finalists, refused, FINAL, say)
+            ranked = winners({name: times[name] for name in (DEFAULT_FORM, CONTROL, *finalists) if name in times})
             form = self._first_that_passes(precision, variant, ranked, written, refused, say)
             devices = self._for_devices(precision, variant, constants, written, refused, say)
             tuned = self._with(variant, form, devices, constants, times, refused)
@@ -119,7 +101,8 @@ class Tuner:
 
         def passes(entries: Sequence[tuple[str, str, Range, float]]) -> bool:
             say(f"judging constant ranges of {len(entries)}")
-            graphs = self._write(row.name, (row,), variant, _by_graph(entries))
+            models, _ = self._rewritten((row,), variant, _by_graph(entries))
+            graphs = self._save(row.name, models, variant)
             try:
                 with closing(self._session({**variant.graphs, **graphs})) as session:
                     self._judge(precision, variant, session)
@@ -131,6 +114,26 @@ class Tuner:
 
         return _by_graph(most_that_pass(ranked, passes))
 
+    def _finalists(
+        self,
+        ranked: Sequence[str],
+        variant: Variant,
+        constants: Ranges,
+        written: dict[str, Graphs],
+        refused: dict[str, str],
+    ) -> dict[str, Graphs]:
+        """The fastest form, it with the next one, and all that seem faster together; where two rewrite the same nodes,
+        the faster of them does, and the other is for itself."""
+        by_name = {row.name: row for row in self.formulations}
+        counts = sorted({1, 2, len(ranked)}) if len(ranked) > 1 else range(1, len(ranked) + 1)
+        names = [
+            self._try([by_name[name] for name in ranked[:count]], variant, constants, written, refused)
+            for count in counts
+        ]
+        if len(set(names)) == 1:
+            names += ranked[1:2]
+        return {name: written[name] for name in names if name in written}
+
     def _try(
         self,
         rows: Sequence[Formulation],
@@ -139,54 +142,71 @@ class Tuner:
         written: dict[str, Graphs],
         refused: dict[str, str],
     ) -> str:
-        """Write the graphs of a form, if anything in them is other than in the default form; its name."""
+        """Write the graphs of a form, if anything in them is other than in the default form; its name, which has those
+        of the rows that found something to rewrite."""
         name = "+".join(row.name for row in rows)
         try:
-            if graphs := self._write(name, rows, variant, constants):
-                written[name] = graphs
+            models, applied = self._rewritten(rows, variant, constants)
+            name = "+".join(row.name for row in applied)
+            if applied and name not in written:
+                written[name] = self._save(name, models, variant)
         except OnnxpressError as error:
             refused[name] = str(error)
         return name
 
-    def _write(self, name: str, rows: Sequence[Formulation], variant: Variant, constants: Ranges) -> Graphs:
+    def _rewritten(
+        self, rows: Sequence[Formulation], variant: Variant, constants: Ranges
+    ) -> tuple[dict[str, onnx_ir.Model], list[Formulation]]:
+        """The graphs that some of the rows rewrite, and those rows, in order."""
+        models: dict[str, onnx_ir.Model] = {}
+        applied: list[Formulation] = []
+        graphs = {
+            graph: onnx_ir.load(self.folder / files.file)
+            for graph, files in variant.graphs.items()
+            if graph in self.rewritable
+        }
+        for row in rows:
+            changed = {graph for graph, model in graphs.items() if self._rewrite(row, model, constants.get(graph, {}))}
+            models |= {graph: graphs[graph] for graph in changed}
+            applied += [row] if changed else []
+        return models, applied
+
+    def _rewrite(self, row: Formulation, model: onnx_ir.Model, constants: Mapping[str, Range]) -> bool:
+        """Whether a row's passes, or its constant ranges where it has no pass, find something."""
+        changed = constant_ranges(model, constants) if row.constants else 0
+        return bool(sum(apply_passes(model, row.passes).values()) if row.passes else changed)
+
+    def _save(self, name: str, models: Mapping[str, onnx_ir.Model], variant: Variant) -> Graphs:
         """Write the graphs of a form, on trial: one of the same name may be there from another machine."""
         graphs = {}
-        for graph, files in variant.graphs.items():
-            if graph not in self.rewritable:
-                continue
-            path = self.folder / files.file
-            model = onnx_ir.load(path)
-            applied = [
-                (constant_ranges(model, constants.get(graph, {})) if row.constants else 0)
-                + sum(apply_passes(model, row.passes).values())
-                for row in rows
-            ]
-            if any(applied) if len(rows) == 1 else all(applied):
-                target = path.with_name(f"{path.stem}.{name.replace('+', '-')}{_TRIAL}")
-                graphs[graph] = describe.graph_files(model, save_beside(model, target), self.folder)
+        for graph, model in models.items():
+            path = self.folder / variant.graphs[graph].file
+            target = path.with_name(f"{path.stem}.{name.replace('+', '-')}{_TRIAL}")
+            graphs[graph] = describe.graph_files(model, save_beside(model, target), self.folder)
         return graphs
 
     def _times(
-        self, variant: Variant, written: dict[str, Graphs], refused: dict[str, str], say: Say
+        self, variant: Variant, forms: Mapping[str, Graphs], refused: dict[str, str], effort: Effort, say: Say
     ) -> dict[str, tuple[FormTime, ...]]:
         """Each form's times, and the default form's, which runs twice; forms that cannot run are told in `refused`."""
         times: dict[str, tuple[FormTime, ...]] = {}
-        forms = list(written)
-        for start in range(0, len(forms), AT_ONCE):
-            say(f"timing other forms, {start / len(forms):.0%}")
+        names = list(forms)
+        for start in range(0, len(names), AT_ONCE):
+            say(f"timing {'other forms' if effort is HEAT else 'the fastest'}, {start / len(names):.0%}")
             with ExitStack() as opened:
                 sessions = {
                     name: opened.enter_context(closing(self._session(variant.graphs)))
                     for name in (DEFAULT_FORM, CONTROL)
                 }
-                for name in forms[start : start + AT_ONCE]:
-                    session = opened.enter_context(closing(self._session({**variant.graphs, **written[name]})))
+                for name in names[start : start + AT_ONCE]:
+                    session = opened.enter_context(closing(self._session({**variant.graphs, **forms[name]})))
                     if (why := self._fails(session)) is None:
                         sessions[name] = session
                     else:
                         refused[name] = f"it does not run here: {why}"
                 if len(sessions) > 2:
-                    by_shape = [compared(rounds, *shape) for shape, rounds in self.timer(self.gate, sessions).items()]
+                    rounds = self.timer(self.gate, sessions, effort)
+                    by_shape = [compared(rounds[shape], *shape) for shape in rounds]
                     times |= {name: tuple(shape[name] for shape in by_shape) for name in sessions if name not in times}
         return times
 
@@ -327,7 +347,8 @@ class Tuner:
                 defaults[graph] = describe.graph_files(model, save(model, path, inside_bytes=0), self.folder)
         variant = replace(variant, graphs=defaults)
         if any(not files.external for files in graphs.values()):
-            forms = dict(self._write(name, [by_name[part] for part in name.split("+")], variant, constants))
+            models, _ = self._rewritten([by_name[part] for part in name.split("+")], variant, constants)
+            forms = dict(self._save(name, models, variant))
         return variant, forms
 
     def _remove(self, forms: Mapping[str, Graphs], variant: Variant) -> None:

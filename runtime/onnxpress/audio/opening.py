@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 from math import ceil
 from typing import Any, BinaryIO
@@ -35,6 +36,9 @@ _PART = 1 << 20
 #: Seconds that are read beyond what is enough, so that resampling sees no end there.
 _MARGIN_S = 0.25
 
+#: Seconds of a stream that may go on for ever.
+_EVER_S = 1e12
+
 _ANY = SoundLimits()
 
 
@@ -51,16 +55,17 @@ class SoundSource:
     """A sound that is read block by block, from its beginning, as often as it is asked for.
 
     Args:
-        raw: a path, bytes, a binary file object or a data URI of a file; an array at `rate`, (samples,), (samples,
-            channels) or (channels, samples), of floats or of integers, which are divided by the greatest of their
-            kind; or a mapping of "array", "raw" or "blocks" (arrays that follow each other, such as a microphone's) and
-            "sampling_rate", or of "path" or "bytes".
+        raw: a path, bytes, a binary file object or a data URI of a file, and an address where the limits allow it; an
+            array at `rate`, (samples,), (samples, channels) or (channels, samples), of floats or of integers, which are
+            divided by the greatest of their kind; or a mapping of "array", "raw" or "blocks" (arrays that follow each
+            other, such as a microphone's) and "sampling_rate", or of "path" or "bytes".
         rate: samples a second of the blocks.
         channel: which channel is heard, from 0; None: the mean of all.
         limits: how much of it is read.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or cannot be fetched.
+        Cancelled, TimeoutExceeded: the call that it is fetched for has to end.
     """
 
     def __init__(self, raw: Any, rate: int, channel: int | None = None, limits: SoundLimits = _ANY) -> None:
@@ -77,7 +82,7 @@ class SoundSource:
         self.once = isinstance(raw, _Blocks) and isinstance(raw.blocks, Iterator)
         self._file: Callable[[], tuple[str, BinaryIO]] | None = None
         if not (isinstance(raw, _Blocks) or hasattr(raw, "__array__")):
-            self._file = opener_of(raw)
+            self._file = opener_of(raw, limits.urls)
 
     def blocks(self) -> Iterator[Samples]:
         """float32 (samples,) one after the other, from -1 to 1, none of them empty.
@@ -86,19 +91,22 @@ class SoundSource:
             InputError: it is damaged, empty, too long, or has numbers that are none.
             MissingDependency: what reads it is not installed.
         """
+        limits = self._limits
         with ExitStack() as opened:
             if self._file is not None:
-                file = read_file(*self._file(), opened, self._limits)
+                file = read_file(*self._file(), opened, limits)
                 name, rate = file.name, file.rate
                 parts: Iterator[Samples] = (_mixed(block, self._channel, name) for block in file.blocks)
             elif isinstance(self._raw, _Blocks):
                 name, rate = "The stream", self._own_rate
+                if self.once and limits.endless:
+                    limits = replace(limits, enough=limits.enough or _EVER_S)
                 parts = (part for block in self._raw.blocks for part in _of_array(np.asarray(block), self._channel))
             else:
                 name, rate, array = "The array", self._own_rate, np.asarray(self._raw)
-                self._limits.check_length(name, max(array.shape, default=0), rate)
+                limits.check_length(name, max(array.shape, default=0), rate)
                 parts = _of_array(array, self._channel)
-            yield from _resampled(_checked(name, parts, rate, self._limits), rate, self._rate)
+            yield from _resampled(_checked(name, parts, rate, limits), rate, self._rate)
 
     def expected_seconds(self) -> float | None:
         """How long it says that it is; None: it does not say."""

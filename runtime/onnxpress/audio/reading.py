@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from onnxpress.audio.limits import MAX_CHANNELS, SoundLimits
 from onnxpress.errors import InputError, MissingDependency
-from onnxpress.format.callers_files import MediaKind, is_url, open_file
+from onnxpress.fetching.files import open_media
+from onnxpress.fetching.limits import FetchLimits
+from onnxpress.format.callers_files import MediaKind, open_file
 from onnxpress.format.sounds import RATES
 
 #: float32 (samples, channels).
@@ -39,16 +41,14 @@ class Sounding:
     blocks: Iterator[Block]
 
 
-def opener_of(raw: Any) -> Callable[[], tuple[str, BinaryIO]]:
+def opener_of(raw: Any, urls: FetchLimits | None = None) -> Callable[[], tuple[str, BinaryIO]]:
     """What opens a file at its beginning, as often as it is called: what to call it, and the file. One that a caller
-    has open is read now: it may be closed by then.
+    has open is read now: it may be closed by then; and what an address holds. `urls`: what fetching it may take.
 
     Raises:
-        InputError: it is none.
+        InputError: it is none, or cannot be fetched.
     """
-    if is_url(raw):
-        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
-    name, source = open_file(raw, SOUND)
+    name, source = open_media(raw, SOUND, urls)
     if isinstance(source, BytesIO):
         content = source.getvalue()
         return lambda: (name, BytesIO(content))

@@ -12,7 +12,7 @@ from onnxpress.format.fidelity import answers_of
 from onnxpress.format.manifest import FormTime, GraphInfo, Manifest, TensorInfo, Tuning, Variant
 from onnxpress.format.model import Adopted, trust_of
 from onnxpress.format.precisions import REFERENCE
-from onnxpress.format.variants import DEFAULT_FORM
+from onnxpress.format.variants import CACHE, DEFAULT_FORM
 from onnxpress.pipelines.figures import quality_and_batch, size, unverified, variant_row
 from onnxpress.pipelines.measuring import remembered_times
 from onnxpress.pipelines.table import served_tasks
@@ -213,12 +213,15 @@ def _figures(manifest: Manifest) -> list[str]:
 
 
 def _unquantized(manifest: Manifest) -> list[str]:
-    """Count, by reason, the products that were not quantized as the rest of their variant."""
+    """Count, by reason, the products that were not quantized as the rest of their variant; and its keys and values."""
     lines = []
     for name, variant in manifest.variants.items():
         reasons: dict[str, int] = {}
-        for reason in variant.treatments.values():
-            reasons[reason] = reasons.get(reason, 0) + 1
+        for product, reason in variant.treatments.items():
+            if product == CACHE:
+                lines.append(f"{name}, {CACHE}: {reason}")
+            else:
+                reasons[reason] = reasons.get(reason, 0) + 1
         lines += [
             f"{name}, unlike the rest: {reason} ({count} product{'s' * (count > 1)})"
             for reason, count in reasons.items()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from onnxpress.errors import InputError
+from onnxpress.format.callers_files import is_url
 
 FORMATS = ("txt", "srt", "vtt", "tsv", "json")
 
@@ -202,8 +203,10 @@ class Transcripts:
     def _free_name(self, sound: Any) -> str:
         """The name of the sound's file without its ending, or a number, that no other transcript of the call has."""
         path = sound.get("path") if isinstance(sound, Mapping) else sound
-        is_path = isinstance(path, str) and not path.startswith("data:")
-        stem = Path(str(path)).stem if is_path else "sound"
+        if isinstance(path, str) and not path.startswith("data:"):
+            stem = Path(path.partition("?")[0] if is_url(path) else path).stem
+        else:
+            stem = "sound"
         name, number = stem, 1
         while name in self._names:
             number += 1

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from onnxpress.engine.machine import features, usable_cores
 from onnxpress.engine.providers import CPU
 from onnxpress.format.manifest import Tuning, Variant
-from onnxpress.format.variants import DEFAULT_FORM
+from onnxpress.format.variants import CONTROL, DEFAULT_FORM
+
+#: Where an interval of the default form's own times, taken twice, is wider, a machine was too busy to tell.
+_UNSURE = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,17 @@ def choose_form(
         return FormChoice(reason="not tuned on such a processor")
     tuning = next((tuning for tuning in reversed(alike) if tuning.cores == count), alike[-1])
     where = f"tuned on {place_of(tuning)}, same features"
+    if tuning.form == DEFAULT_FORM and not _sure(tuning):
+        return FormChoice(reason=f"{where}, which was too busy to tell: tune it again with nothing else running")
     if tuning.form == DEFAULT_FORM:
         return FormChoice(reason=f"{where}: no other form was clearly faster")
     return FormChoice(tuning.form, f"{variant.forms[tuning.form].about}; {where}")
+
+
+def _sure(tuning: Tuning) -> bool:
+    """Whether times were taken in quiet enough to tell forms apart: the default form's against itself."""
+    ends = [(time.low, time.high) for time in tuning.times.get(CONTROL, ())]
+    return all(low is not None and high is not None and high <= _UNSURE * low for low, high in ends)
 
 
 def place_of(tuning: Tuning) -> str:

@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 
 #: The form that every variant has, and that runs where nobody found a faster one.
 DEFAULT_FORM = "default"
+#: The default form once more, in a session of its own, where forms were timed: what differs between the two is chance.
+CONTROL = "the default form again"
+
+#: Stands among a variant's treatments for what its cache holds, where that is no product's affair.
+CACHE = "keys and values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,8 @@ class Variant:
     `targets` are the machines it suits: "cpu" (any processor), "cuda", or "cpu:FEATURE" for processors with one of
     `machine.features`. `unverified_on`: families among them where its answers were never compared: "cuda" of a variant
     for GPUs that was verified on a processor alone. `treatments`: product -> how its weights are stored, where that is
-    not the usual way of the precision. `repair`: what was done, round by round, until the variant passed.
+    not the usual way of the precision; CACHE -> how keys and values are kept, likewise. `repair`: what was done, round
+    by round, until the variant passed.
     `forms`: other graphs of it, by name; `tunings`: which of them runs on which processors, and how that was found.
     """
 

@@ -25,7 +25,8 @@ from onnxpress.speech.settings import NAMES
 class SpeechOptions(SoundOptions):
     """transformers' arguments of a call; others are settings of generation, or of transformers' Whisper.
 
-    Of every model: `generate_kwargs`, `max_new_tokens` (of each window; also in `generate_kwargs`), `channel`.
+    Of every model: `generate_kwargs`, `max_new_tokens` (of each window; also in `generate_kwargs`), `channel`,
+    `allow_urls`.
     Of Whisper: `return_timestamps`: True (segments) or "word". `return_language`: each chunk says which language it is
     in. `prompt`: a text that is taken for what was said before, such as names as they are spelled.
     Whisper hears a sound of any length window after window, each beginning where the text of the one before ended;
@@ -50,6 +51,7 @@ class SpeechOptions(SoundOptions):
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        SoundOptions.__post_init__(self)
         if self.return_timestamps not in (None, False, True, "word"):
             raise InputError(
                 f"return_timestamps is {self.return_timestamps!r:.60}; it may be True (segments) or 'word'."

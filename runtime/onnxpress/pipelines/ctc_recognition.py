@@ -62,6 +62,7 @@ class CtcOptions(SoundOptions):
     word_bonus: float = 1.5
 
     def __post_init__(self) -> None:
+        SoundOptions.__post_init__(self)
         if self.return_timestamps not in (None, False, "char", "word"):
             raise InputError(
                 f"return_timestamps is {self.return_timestamps!r}; of a CTC model it may be 'char' or 'word'."
@@ -106,7 +107,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
         self._search(options)
 
     def prepare(self, item: Any, options: CtcOptions) -> Prepared[list[SoundWindow]]:
-        samples = open_sound(item, self.processor.settings.rate, options.channel)
+        samples = open_sound(item, self.processor.settings.rate, options.channel, options.limits)
         windows = self._cut(len(samples), options)
         parts = tuple(self.processor.heard(samples[window.start : window.stop]) for window in windows)
         return Prepared(parts, windows)

@@ -12,6 +12,7 @@ from onnxpress.audio.limits import SoundLimits
 from onnxpress.audio.opening import open_sound
 from onnxpress.audio.transform import Floats, SoundTransform
 from onnxpress.errors import InputError
+from onnxpress.fetching.limits import SOUND, limits_where_allowed
 from onnxpress.format.callers_files import as_input
 from onnxpress.format.sounds import SoundSettings, seconds_that_are_read
 from onnxpress.pipelines.collators import Stack
@@ -30,23 +31,39 @@ NAMES = ("audios", "audio")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundOptions:
-    """What every task of sounds takes. `channel`: the one that is heard, from 0; None: the mean of all."""
+    """What every task of sounds takes. `channel`: the one that is heard, from 0; None: the mean of all. `allow_urls`:
+    whether http and https addresses are fetched, those of the public internet alone; one may take 30 seconds, and no
+    longer than the call's `timeout`."""
 
     channel: int | None = None
+    allow_urls: bool = False
+
+    def __post_init__(self) -> None:
+        limits_where_allowed(self.allow_urls, SOUND)
+
+    @property
+    def limits(self) -> SoundLimits:
+        """What may be read of a sound."""
+        return SoundLimits(urls=limits_where_allowed(self.allow_urls, SOUND))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeSoundOptions:
-    """Of a task whose model is given a sound at once. `channel`: as of every task. `max_seconds`: a sound that lasts
-    longer is refused before it is read, unless the model takes no more than its beginning."""
+    """Of a task whose model is given a sound at once. `channel`, `allow_urls`: as of every task. `max_seconds`: a sound
+    that lasts longer is refused before it is read, unless the model takes no more than its beginning."""
 
     channel: int | None = None
+    allow_urls: bool = False
     max_seconds: float = MAX_SECONDS
 
     def __post_init__(self) -> None:
+        limits_where_allowed(self.allow_urls, SOUND)
         value = self.max_seconds
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
             raise InputError(f"max_seconds is {value!r:.40}; it must be a positive number of seconds.")
+
+
+_USUAL = WholeSoundOptions()
 
 
 class Transcribed(dict[str, Any]):
@@ -71,16 +88,14 @@ class SoundProcessor:
         #: Seconds from the beginning that are all that the program takes of a sound; None: it takes all.
         self._enough = seconds_that_are_read(settings)
 
-    def sample(
-        self, raw: Any, context: Any = None, channel: int | None = None, max_seconds: float = MAX_SECONDS
-    ) -> Sample:
+    def sample(self, raw: Any, context: Any = None, options: WholeSoundOptions = _USUAL) -> Sample:
         """One sound, opened as `open_sound` does it.
 
         Raises:
             InputError: it is none, damaged, too long, or too short for the model.
         """
-        limits = SoundLimits(max_seconds, self._enough)
-        return self.heard(open_sound(raw, self.settings.rate, channel, limits), context)
+        limits = SoundLimits(options.max_seconds, self._enough, limits_where_allowed(options.allow_urls, SOUND))
+        return self.heard(open_sound(raw, self.settings.rate, options.channel, limits), context)
 
     def heard(self, samples: Floats, context: Any = None) -> Sample:
         """Samples at the model's rate, opened before, as a sample.

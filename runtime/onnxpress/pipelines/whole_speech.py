@@ -60,7 +60,7 @@ class WholeSpeech:
         """As `Speech` says."""
         self._call(options)
         rate = self._processor.settings.rate
-        samples = open_sound(item, rate, options.channel)
+        samples = open_sound(item, rate, options.channel, options.limits)
         if len(samples) > MAX_SECONDS * rate:
             raise InputError(
                 f"A sound lasts {len(samples) / rate:.0f} seconds, and this model is given all of it at once; "

@@ -136,7 +136,8 @@ class WrittenSpeech:
             InputError: it is no sound, or the options are wrong.
         """
         self._call(options, long=False)
-        source = SoundSource(item, self._settings.rate, options.channel)
+        limits = replace(options.limits, endless=True)
+        source = SoundSource(item, self._settings.rate, options.channel, limits)
         if self._cut_length(options) is not None:
             return Prepared((self._unread(source),), None)
         sound = surveyed(source, self._long, self._settings.rate, self._window_samples)

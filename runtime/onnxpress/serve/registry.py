@@ -78,6 +78,14 @@ class ServedModel:
                 "bytes": self.version.bytes,
                 "opened_s": round(self.version.opened_s, 3),
             }
+        if self.version is not None and self.version.writing is not None:
+            texts = self.version.writing.state
+            status |= {
+                "texts": texts.texts,
+                "texts_waiting": texts.waiting,
+                "held_tokens": texts.held_tokens,
+                "kept_tokens": texts.kept_tokens,
+            }
         if self.problem is not None:
             status["problem"] = type(self.problem).__name__
         return status

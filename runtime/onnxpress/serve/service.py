@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from onnxpress.errors import InputError
 from onnxpress.serve.answering import Answerer, Figures
@@ -23,6 +23,8 @@ from onnxpress.serve.settings import ServerSettings
 from onnxpress.serve.versions import Version
 
 _LOG = logging.getLogger("onnxpress.serve")
+
+Value = TypeVar("Value")
 
 #: Threads for what would hold up the event loop: encoding long texts, opening pictures.
 _POOL_THREADS = 2
@@ -57,8 +59,13 @@ class Service:
         for model in self.registry.models.values():
             version = model.version
             waiting = None if version is None else version.lane.waiting
-            self.metrics.queue_seconds.labels(model.name).set(0.0 if waiting is None else waiting.seconds)
-            self.metrics.queue_rows.labels(model.name).set(0 if waiting is None else len(waiting))
+            seconds, rows = (0.0, 0) if waiting is None else (waiting.seconds, len(waiting))
+            if version is not None and version.writing is not None:
+                state = version.writing.state
+                seconds, rows = seconds + state.waiting_s, rows + state.waiting
+                self.metrics.writing(model.name, state)
+            self.metrics.queue_seconds.labels(model.name).set(seconds)
+            self.metrics.queue_rows.labels(model.name).set(rows)
 
     async def close(self) -> None:
         """Let go of models and threads."""
@@ -122,6 +129,10 @@ class Exchange:
             *(version, task, inputs, options, terms or self.terms(), self.request.left, self.figures),
             truncate=truncate,
         )
+
+    async def in_pool(self, work: Callable[[], Value]) -> Value:
+        """Do what would hold up the event loop in another thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.service.pool, work)
 
 
 def check_options(options: Mapping[str, Any]) -> None:

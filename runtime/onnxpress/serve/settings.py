@@ -20,10 +20,13 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class WritingLimits:
-    """Texts that a model writes at the same time, and the bytes of their keys and values."""
+    """Texts that a model writes at the same time, the bytes of their keys and values, and whether each client finds
+    what it has read itself alone; whether texts are the same to the last bit whoever else is answered."""
 
     streams: int = 16
     cache_bytes: int = 2**30
+    apart: bool = False
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class ServerSettings:
         writing_timeout_s: the same of texts that are written.
         streams: texts that are written at the same time; others wait.
         cache_bytes: of the keys and values of all texts of a model that are being written.
+        deterministic: whether a text is the same to the last bit however many are written beside it.
         header_timeout_s: for a request to arrive; body and all.
         drain_s: how long requests may take to end after SIGTERM. `drain_delay_s`: how long new ones are still
             accepted after it, while /ready says no.
@@ -93,6 +97,7 @@ class ServerSettings:
     writing_timeout_s: float = 600.0
     streams: int = 16
     cache_bytes: int = 2**30
+    deterministic: bool = False
     header_timeout_s: float = 30.0
     drain_s: float = 30.0
     drain_delay_s: float = 0.0
@@ -131,7 +136,7 @@ class ServerSettings:
     @property
     def writing(self) -> WritingLimits:
         """Of each model that writes."""
-        return WritingLimits(self.streams, self.cache_bytes)
+        return WritingLimits(self.streams, self.cache_bytes, bool(self.api_keys), self.deterministic)
 
     @property
     def queue(self) -> QueueLimits:

@@ -100,7 +100,7 @@ def open_version(
         BatchLane(name, thread, WaitingRows(costs, settings.queue), metrics),
         time.perf_counter() - started,
         max(grown, file_bytes(main)),
-        writing_lane(name, main, thread, settings.writing),
+        writing_lane(name, main, thread, settings.writing, metrics),
     )
     thread.add(version.lane)
     if version.writing is not None:

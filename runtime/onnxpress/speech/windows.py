@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.audio.opening import Samples
-from onnxpress.audio.spans import VoiceSpan, SpanFinder, VoiceSettings
+from onnxpress.audio.spans import SpanFinder, VoiceSettings, VoiceSpan
 from onnxpress.audio.voice import VoiceListener
 
 #: Seconds between places where a sound may be cut, and over which it is measured how loud it is there.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.audio.spans import VoiceSpan, SpanFinder, VoiceSettings
+from onnxpress.audio.spans import SpanFinder, VoiceSettings, VoiceSpan
 from onnxpress.errors import InputError
 
 #: A probability a tenth of a second, of sounds with 100 samples a second.

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from onnxpress.format.manifest import FormTime
-from onnxpress.format.variants import DEFAULT_FORM
-from onnxpress_exporter.tuning.contest import CONTROL, compared, interval, winners
+from onnxpress.format.variants import CONTROL, DEFAULT_FORM
+from onnxpress_exporter.tuning.contest import compared, interval, promising, winners
 
 ROUNDS = 15
 
@@ -61,6 +61,12 @@ def test_of_few_rounds_nothing_is_known() -> None:
 
 def test_the_fastest_of_the_clear_winners_is_first() -> None:
     assert winners(times_of(b=0.9, a=0.8, c=0.98, d=1.2)) == ["a", "b"]
+
+
+def test_a_final_is_for_what_is_below_the_default_by_its_median() -> None:
+    times = times_of(b=0.98, a=[0.9, 1.02], c=0.995, d=1.2)
+    assert promising(times) == ["a", "b"]
+    assert promising({}) == []
 
 
 def test_a_gain_within_what_one_form_differs_from_itself_is_none() -> None:
