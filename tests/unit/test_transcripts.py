@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.cli.transcripts import FORMATS, Cue, Transcripts, cues_of, gathered, written
+from onnxpress.cli.transcripts import Transcripts
 from onnxpress.errors import InputError
 from onnxpress.pipelines.sounds import Transcribed
+from onnxpress.speech.subtitles import FORMATS, Cue, cues_of, gathered, written
 
 RESULT = {
     "text": " Hello there. a --> b & <c>",
@@ -38,7 +39,7 @@ chunks = st.lists(
 
 
 def _cues(form: str) -> str:
-    return written(RESULT, cues_of(Transcribed(RESULT, 3662.0)), form)
+    return written(RESULT, cues_of(RESULT, lambda: 3662.0), form)
 
 
 def test_forms_are_those_of_whisper() -> None:
@@ -60,20 +61,20 @@ def test_forms_are_those_of_whisper() -> None:
 
 
 def test_a_text_without_times_lasts_as_long_as_the_sound() -> None:
-    assert cues_of(Transcribed({"text": " Yes."}, 2.5)) == [Cue(0.0, 2.5, "Yes.")]
-    assert cues_of(Transcribed({"text": ""}, 2.5)) == []
+    assert cues_of({"text": " Yes."}, lambda: 2.5) == [Cue(0.0, 2.5, "Yes.")]
+    assert cues_of({"text": ""}, lambda: 2.5) == []
     assert written({"text": ""}, [], "txt") == "\n" and written({"text": ""}, [], "srt") == ""
 
 
 def test_languages_stand_in_json() -> None:
     result = {"text": "ja", "chunks": [{"text": "ja", "timestamp": (0.0, 1.0), "language": "german"}]}
-    assert json.loads(written(result, cues_of(result), "json"))["segments"][0]["language"] == "german"
+    assert json.loads(written(result, cues_of(result, lambda: 1.0), "json"))["segments"][0]["language"] == "german"
 
 
 @given(chunks)
 def test_times_never_go_back_and_what_is_written_is_read(parts: list[dict[str, Any]]) -> None:
     result = {"text": "", "chunks": parts}
-    cues = cues_of(Transcribed(result, 20_000.0))
+    cues = cues_of(result, lambda: 20_000.0)
     assert all(cue.start <= cue.end and cue.text and "\n" not in cue.text for cue in cues)
     assert all(before.start <= after.start for before, after in pairwise(cues))
     assert [cue.text for cue in cues] == [text for part in parts if (text := " ".join(part["text"].split()))]

@@ -32,8 +32,12 @@ _POOL_THREADS = 2
 #: Arguments of calls that are the server's to say, not a request's: limits, files and objects of this process.
 _NOT_FOR_REQUESTS = frozenset(
     ("batch_size", "budget_tokens", "read_ahead", "on_error", "timeout", "cancel", "progress", "num_workers",
-     "streamer", "tokenizer", "allow_urls", "max_pixels", "chat_template", "return_tensors", "framework", "device")
+     "streamer", "tokenizer", "allow_urls", "max_pixels", "chat_template", "return_tensors", "framework", "device",
+     "language_model")
 )  # fmt: skip
+
+#: Arguments that a caller of a pipeline may pass as the path of a file.
+_NO_FILES = frozenset(("words",))
 
 
 class Service:
@@ -142,7 +146,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         InputError: which.
     """
     for name, value in options.items():
-        if name in _NOT_FOR_REQUESTS:
+        if name in _NOT_FOR_REQUESTS or (name in _NO_FILES and isinstance(value, str)):
             raise InputError(f"{name!r} is not for a request to say; the server decides it.")
         if isinstance(value, Mapping) and name.endswith("kwargs"):
             check_options(value)
