@@ -160,16 +160,19 @@ class Tuner:
         """The graphs that some of the rows rewrite, and those rows, in order."""
         models: dict[str, onnx_ir.Model] = {}
         applied: list[Formulation] = []
-        graphs = {
-            graph: onnx_ir.load(self.folder / files.file)
-            for graph, files in variant.graphs.items()
-            if graph in self.rewritable
-        }
+        graphs = self._rewritable(variant)
         for row in rows:
             changed = {graph for graph, model in graphs.items() if self._rewrite(row, model, constants.get(graph, {}))}
             models |= {graph: graphs[graph] for graph in changed}
             applied += [row] if changed else []
         return models, applied
+
+    def _rewritable(self, variant: Variant) -> dict[str, onnx_ir.Model]:
+        return {
+            graph: onnx_ir.load(self.folder / files.file)
+            for graph, files in variant.graphs.items()
+            if graph in self.rewritable
+        }
 
     def _rewrite(self, row: Formulation, model: onnx_ir.Model, constants: Mapping[str, Range]) -> bool:
         """Whether a row's passes, or its constant ranges where it has no pass, find something."""
@@ -181,23 +184,27 @@ class Tuner:
         graphs = {}
         for graph, model in models.items():
             path = self.folder / variant.graphs[graph].file
-            target = path.with_name(f"{path.stem}.{name.replace('+', '-')}{_TRIAL}")
+            target = path.with_name(f"{path.stem}.{name.replace('+', '-').replace(' ', '-')}{_TRIAL}")
             graphs[graph] = describe.graph_files(model, save_beside(model, target), self.folder)
         return graphs
 
     def _times(
         self, variant: Variant, forms: Mapping[str, Graphs], refused: dict[str, str], effort: Effort, say: Say
     ) -> dict[str, tuple[FormTime, ...]]:
-        """Each form's times, and the default form's, which runs twice; forms that cannot run are told in `refused`."""
+        """Each form's times, and the default form's, which runs twice; forms that cannot run are told in `refused`.
+
+        Both of the default form's are copies of its graphs: what is open elsewhere in this process would be shared.
+        """
         times: dict[str, tuple[FormTime, ...]] = {}
         names = list(forms)
         for start in range(0, len(names), AT_ONCE):
             say(f"timing {'other forms' if effort is HEAT else 'the fastest'}, {start / len(names):.0%}")
             with ExitStack() as opened:
-                sessions = {
-                    name: opened.enter_context(closing(self._session(variant.graphs)))
-                    for name in (DEFAULT_FORM, CONTROL)
-                }
+                sessions = {}
+                for name in (DEFAULT_FORM, CONTROL):
+                    copy = self._save(name, self._rewritable(variant), variant)
+                    opened.callback(self._remove, {name: copy}, variant)
+                    sessions[name] = opened.enter_context(closing(self._session({**variant.graphs, **copy})))
                 for name in names[start : start + AT_ONCE]:
                     session = opened.enter_context(closing(self._session({**variant.graphs, **forms[name]})))
                     if (why := self._fails(session)) is None:
@@ -214,6 +221,7 @@ class Tuner:
         return Session(
             {name: self.folder / files.file for name, files in graphs.items()},
             adapters=self.adapters,
+            alternates=True,
         )
 
     def _fails(self, session: Session) -> str | None:
