@@ -13,6 +13,7 @@ import onnx_ir
 import pytest
 
 import onnxpress
+from onnxpress.engine import session as engine_session
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import GraphFiles, Quality, Speed, Tuning, Variant
 from onnxpress.format.variants import CONTROL, DEFAULT_FORM
@@ -208,6 +209,32 @@ def test_luck_in_the_heat_decides_nothing(tmp_path: Path) -> None:
     variant = Tuner(tmp_path, ["model"], StandIn(), {}, ROWS, times).tune("fp32", attention(tmp_path), str)
     assert (variant.tunings[0].form, variant.forms) == (DEFAULT_FORM, {})
     assert variant.tunings[0].times["products"][0].over_default == 1.0
+
+
+def test_every_form_is_timed_in_a_session_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default form too, both times, though it is open elsewhere; and threads do not spin in another's time."""
+    files: list[tuple[str, bool]] = []
+
+    def open_graph(path: Path, *arguments: Any, alternates: bool, **options: Any) -> Any:
+        files.append((path.name, alternates))
+        return opening(path, *arguments, alternates=alternates, **options)
+
+    opening = engine_session.open_graph
+    monkeypatch.setattr(engine_session, "open_graph", open_graph)
+
+    def times(gate: StandIn, sessions: Mapping[str, Session], effort: Effort) -> Any:
+        for run in gate.work(sessions).calls(*SHAPE).values():
+            run()
+        return {SHAPE: {name: [1.0] * 15 for name in sessions}}
+
+    before = attention(tmp_path)
+    Tuner(tmp_path, ["model"], StandIn(), {}, ROWS[:1], times).tune("fp32", before, str)  # type: ignore[arg-type]
+    assert sorted(files) == [
+        ("model.default.trial.onnx", True),
+        ("model.products.trial.onnx", True),
+        ("model.the-default-form-again.trial.onnx", True),
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(before.files)
 
 
 def test_what_takes_long_runs_fewer_times_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ weights stay where they are. What was measured, and where, is kept whatever come
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,10 +75,11 @@ class Tuner:
                 say(f"writing other forms, {number + 1} of {len(rows)}")
                 self._try((row,), variant, constants, written, refused)
             times = self._times(variant, written, refused, HEAT, say)
-            finalists = self._finalists(promising(times), variant, constants, written, refused)
+            passing = self._that_pass(precision, variant, promising(times), written, refused, say)
+            finalists = self._finalists([name for name, _ in passing], variant, constants, written, refused)
             times |= self._times(variant, finalists, refused, FINAL, say)
             ranked = winners({name: times[name] for name in (DEFAULT_FORM, CONTROL, *finalists) if name in times})
-            form = self._first_that_passes(precision, variant, ranked, written, refused, say)
+            form = next(self._that_pass(precision, variant, ranked, written, refused, say), None)
             devices = self._for_devices(precision, variant, constants, written, refused, say)
             tuned = self._with(variant, form, devices, constants, times, refused)
         except BaseException:
@@ -233,7 +234,7 @@ class Tuner:
             return str(error)
         return None
 
-    def _first_that_passes(
+    def _that_pass(
         self,
         precision: str,
         variant: Variant,
@@ -241,8 +242,8 @@ class Tuner:
         written: Mapping[str, Graphs],
         refused: dict[str, str],
         say: Say,
-    ) -> tuple[str, VariantForm] | None:
-        """The fastest of the forms whose answers the gate passes, as it judged the variant; None: there is none."""
+    ) -> Iterator[tuple[str, VariantForm]]:
+        """Those of the forms whose answers the gate passes, as it judged the variant, in order."""
         about = {row.name: row.about for row in self.formulations}
         for name in ranked:
             say(f"judging the form {name}")
@@ -252,8 +253,7 @@ class Tuner:
             except OnnxpressError as error:
                 refused[name] = str(error)
                 continue
-            return name, VariantForm("; ".join(about[part] for part in name.split("+")), written[name], quality)
-        return None
+            yield name, VariantForm("; ".join(about[part] for part in name.split("+")), written[name], quality)
 
     def _for_devices(
         self,
@@ -270,11 +270,9 @@ class Tuner:
             if row.device == CPU.family or not all(files.external for files in variant.graphs.values()):
                 continue
             self._try((row,), variant, constants, written, refused)
-            form = self._first_that_passes(
-                precision, variant, [row.name] if row.name in written else [], written, refused, say
-            )
-            if form is not None:
-                forms[row.name] = replace(form[1], device=row.device)
+            names = [row.name] if row.name in written else []
+            for name, form in self._that_pass(precision, variant, names, written, refused, say):
+                forms[name] = replace(form, device=row.device)
         return forms
 
     def _judge(self, precision: str, variant: Variant, session: Session) -> Quality:
