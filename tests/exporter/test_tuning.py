@@ -29,7 +29,7 @@ from onnxpress_exporter.tuning.formulations import Formulation
 from onnxpress_exporter.tuning.tuner import Tuner
 from onnxpress_exporter.tuning.turns import HEAT, Effort, Timer, time_in_turn
 from onnxpress_exporter.write.save import save
-from tests.exporter.test_form_passes import ATTENTION, CONSTANTS, INTEGERS, OF_INTEGERS
+from tests.exporter.test_form_passes import ATTENTION, CONSTANTS, INTEGERS, OF_INTEGER_ATTENTION, OF_INTEGERS
 from tests.fixtures.graphs import graph, normal
 from tests.fixtures.store import Store
 
@@ -48,6 +48,27 @@ TWO_ROWS = INTEGERS.replace("=> (float[b, s, 8] y)", "=> (float[b, s, 8] y, floa
     y2 = Mul (product2, largest2)
 """,
 )
+#: Attention over a value that is quantized by a range for each row.
+ROWS_OF_ATTENTION = """
+model (float[b, s, 32] x) => (float[b, s, 32] y)
+<float[b, s, 32] sizes, float[b, s, 1] most, float[b, s, 1] largest, float[b, s, 32] even, uint8[b, s, 32] q8,
+ float[b, s, 32] q, float[b, s, 32] k, float[b, s, 32] v, float[b, s, 32] pq, float[b, s, 32] pk, float[b, s, 32] pv>
+{
+    sizes = Abs (x)
+    most = ReduceMax (sizes, last)
+    largest = Max (most, floor)
+    even = Div (x, largest)
+    q8 = QuantizeLinear (even, unit, zero)
+    pq = com.microsoft.MatMulIntegerToFloat (q8, wq, unit, sq, zero, none)
+    pk = com.microsoft.MatMulIntegerToFloat (q8, wk, unit, sk, zero, none)
+    pv = com.microsoft.MatMulIntegerToFloat (q8, wv, unit, sv, zero, none)
+    q = Mul (pq, largest)
+    k = Mul (pk, largest)
+    v = Mul (pv, largest)
+    y = com.microsoft.MultiHeadAttention <num_heads = 2> (q, k, v, biases)
+}
+"""
+OF_ATTENTION = {name: OF_INTEGER_ATTENTION[name] for name in ("biases", "wq", "wk", "wv", "sq", "sk", "sv")}
 MODELS = Path(__file__).parents[2] / "models"
 ROWS = (
     Formulation("products", "attention is products", ("plain_attention",)),
@@ -129,10 +150,9 @@ def test_a_clear_winner_is_kept_and_reads_the_weights_that_are_there(tmp_path: P
 
 @pytest.mark.parametrize("shares", [{}, {"products": 0.98}, {"products": 1.5}, {"products": 0.5, CONTROL: 1.2}])
 def test_without_a_clear_winner_the_default_form_stays_alone(tmp_path: Path, shares: dict[str, float]) -> None:
-    gate = StandIn()
-    variant = tuned(tmp_path, before := attention(tmp_path), gate, **shares)
+    variant = tuned(tmp_path, before := attention(tmp_path), **shares)
     assert (variant.forms, variant.tunings[0].form) == ({}, DEFAULT_FORM)
-    assert variant.graphs == before.graphs and not gate.judged
+    assert variant.graphs == before.graphs
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx_data"]
 
 
@@ -316,6 +336,26 @@ def test_as_many_values_get_a_constant_range_as_the_gate_passes(tmp_path: Path) 
     model = onnx_ir.load(tmp_path / variant.forms["constants"].graphs["model"].file)
     assert [node.op_type for node in model.graph].count("Div") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
+
+
+def test_what_finds_something_only_between_constant_ranges_is_tried_with_them(tmp_path: Path) -> None:
+    (path,) = save(graph(ROWS_OF_ATTENTION, **OF_INTEGERS, **OF_ATTENTION), tmp_path / "model.onnx")
+    before = Variant({"model": GraphFiles(path.name)}, 1)
+
+    class Plain(StandIn):
+        def work(self, sessions: Mapping[str, Session]) -> Work:
+            runs = {name: partial(session.run, {"x": normal(1, 3, 32)}) for name, session in sessions.items()}
+            return Work(lambda batch, sequence: runs, [SHAPE])
+
+    rows = (
+        Formulation("constants", "constant ranges", constants=True),
+        Formulation("joined", "one product", ("joined_attention",)),
+    )
+    variant = Tuner(tmp_path, ["model"], Plain(), {}, rows, timer(constants_and_joined=0.8)).tune("int8", before, str)
+    assert set(variant.tunings[0].times) == {DEFAULT_FORM, CONTROL, "constants", "constants+joined"}
+    assert variant.tunings[0].form == "constants+joined"
+    model = onnx_ir.load(tmp_path / variant.forms["constants+joined"].graphs["model"].file)
+    assert [node.op_type for node in model.graph] == ["QuantizeLinear", "Concat", "Concat", "QAttention"]
 
 
 @pytest.fixture

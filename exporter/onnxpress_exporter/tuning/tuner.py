@@ -74,12 +74,19 @@ class Tuner:
             for number, row in enumerate(rows):
                 say(f"writing other forms, {number + 1} of {len(rows)}")
                 self._try((row,), variant, constants, written, refused)
+                if row.name not in written and row.name not in refused:
+                    # What finds nothing in the default form may find something between constant ranges.
+                    self._try(
+                        [*(ranges for ranges in rows if ranges.constants), row], variant, constants, written, refused
+                    )
             times = self._times(variant, written, refused, HEAT, say)
-            passing = self._that_pass(precision, variant, promising(times), written, refused, say)
-            finalists = self._finalists([name for name, _ in passing], variant, constants, written, refused)
+            passing = dict(self._that_pass(precision, variant, promising(times), written, refused, say))
+            finalists = self._finalists(list(passing), variant, constants, written, refused)
             times |= self._times(variant, finalists, refused, FINAL, say)
             ranked = winners({name: times[name] for name in (DEFAULT_FORM, CONTROL, *finalists) if name in times})
-            form = next(self._that_pass(precision, variant, ranked, written, refused, say), None)
+            together = [name for name in ranked if name not in passing]
+            passing |= dict(self._that_pass(precision, variant, together, written, refused, say))
+            form = next(((name, passing[name]) for name in ranked if name in passing), None)
             devices = self._for_devices(precision, variant, constants, written, refused, say)
             tuned = self._with(variant, form, devices, constants, times, refused)
         except BaseException:
@@ -127,10 +134,10 @@ class Tuner:
         the faster of them does, and the other is for itself."""
         by_name = {row.name: row for row in self.formulations}
         counts = sorted({1, 2, len(ranked)}) if len(ranked) > 1 else range(1, len(ranked) + 1)
-        names = [
-            self._try([by_name[name] for name in ranked[:count]], variant, constants, written, refused)
-            for count in counts
-        ]
+        names = []
+        for count in counts:
+            parts = dict.fromkeys(part for name in ranked[:count] for part in name.split("+"))
+            names.append(self._try([by_name[part] for part in parts], variant, constants, written, refused))
         if len(set(names)) == 1:
             names += ranked[1:2]
         return {name: written[name] for name in names if name in written}
@@ -176,9 +183,9 @@ class Tuner:
         }
 
     def _rewrite(self, row: Formulation, model: onnx_ir.Model, constants: Mapping[str, Range]) -> bool:
-        """Whether a row's passes, or its constant ranges where it has no pass, find something."""
+        """Whether a row's constant ranges or its passes find something."""
         changed = constant_ranges(model, constants) if row.constants else 0
-        return bool(sum(apply_passes(model, row.passes).values()) if row.passes else changed)
+        return bool(changed + sum(apply_passes(model, row.passes).values()))
 
     def _save(self, name: str, models: Mapping[str, onnx_ir.Model], variant: Variant) -> Graphs:
         """Write the graphs of a form, on trial: one of the same name may be there from another machine."""
