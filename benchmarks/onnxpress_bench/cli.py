@@ -98,6 +98,13 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
     "--transcript-tokens", type=options.FROM_ONE, help="Audio: cut transcripts here (default: the model's limit)."
 )
 @click.option(
+    "--transcript-beams",
+    type=options.FROM_ONE,
+    default=1,
+    show_default=True,
+    help="Audio: of the search for each text.",
+)
+@click.option(
     "--quick", is_flag=True, help="Fewer and shorter blocks, no A/A control: about a minute for a small model."
 )
 @click.option("--control/--no-control", default=None, help="Run one backend twice, as an A/A control of the method.")

@@ -84,6 +84,7 @@ class TorchWriter:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._parts: Any = None
 
     def logits(self, case: Case, last: int | None = None) -> Logits:
         """float32 (tokens, vocabulary): what may follow each of the case's tokens, or of the `last` ones."""
@@ -150,7 +151,9 @@ class TorchWriter:
     def _describer(self) -> Any:
         from onnxpress_exporter.graphs.describing import writer_of
 
-        return writer_of(self._model)
+        if self._parts is None:
+            self._parts = writer_of(self._model)
+        return self._parts
 
     @contextmanager
     def _plainly(self) -> Iterator[dict[str, Any]]:
@@ -178,8 +181,9 @@ def _tensors(case: Case) -> dict[str, torch.Tensor]:
 
 
 def _perceives(model: Any) -> bool:
-    """Whether the model reads pictures or sounds."""
-    return getattr(model, "main_input_name", None) in ("pixel_values", "input_features", "input_values")
+    """Whether the model reads pictures or sounds, perhaps with a question."""
+    main = getattr(model, "main_input_name", None)
+    return hasattr(model, "vision_model") or main in ("pixel_values", "input_features", "input_values")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from onnxpress_exporter.gate import comparison
 from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
-from onnxpress_exporter.gate.lengths import far_tokens
+from onnxpress_exporter.gate.lengths import USUAL_EXTENT, far_tokens
 from onnxpress_exporter.gate.scores import Expected, verify
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.weight_only import weight_only
@@ -80,7 +81,7 @@ class Rows:
     def step(self, ids: np.ndarray) -> np.ndarray:
         return np.concatenate([self.prefill(row, [token]) for row, token in enumerate(ids.tolist())])
 
-    def mark_prompt(self, row: int, tokens: int) -> None:
+    def mark_prompt(self, row: int, tokens: int, owner: object = 0) -> None:
         """What was written is read as a prompt is."""
 
     def truncate(self, row: int, length: int) -> None:
@@ -124,6 +125,23 @@ def test_a_cache_that_forgets_nothing_is_found(monkeypatch: pytest.MonkeyPatch) 
     table = Table(_scores())
     monkeypatch.setattr(table, "start", lambda rows, expected: Forgetful(table, rows))
     with pytest.raises(VerificationFailed, match="read in pieces"):
+        verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
+
+
+class ForgetsFew(Rows):
+    """Does not take tokens back from a row of more than 10."""
+
+    def truncate(self, row: int, length: int) -> None:
+        if length <= 10:
+            super().truncate(row, length)
+
+
+def test_of_a_large_model_only_short_texts_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(_scores())
+    monkeypatch.setattr(table, "start", lambda rows, expected: ForgetsFew(table, rows))
+    short = Expected(Table(_scores()), CASES, extent=replace(USUAL_EXTENT, in_pieces=10))
+    assert verify("fp32", short, _graphs(table)).inputs == len(CASES)
+    with pytest.raises(VerificationFailed, match="'text 20' read in pieces"):
         verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
 
 
@@ -215,7 +233,7 @@ def _trained() -> Table:
 
 
 def test_a_variant_is_judged_by_what_it_expects() -> None:
-    judge = Judge(_trained(), CASES, None)
+    judge = Judge(_trained(), CASES, writes=False)
     same = judge.measure(_trained(), thresholds_of("q8"))
     assert same.passed and same.figures["next-token agreement"] == 1
     assert same.figures["perplexity ratio"] == pytest.approx(1) and abs(same.figures["divergence"]) < 1e-9
@@ -228,9 +246,11 @@ def test_a_variant_is_judged_by_what_it_expects() -> None:
 
 def test_without_knowledge_only_scores_are_judged() -> None:
     random = Table(normal(VOCABULARY, VOCABULARY))
-    verdict = Judge(random, CASES, None).measure(random, thresholds_of("q4"))
+    verdict = Judge(random, CASES, writes=False).measure(random, thresholds_of("q4"))
     assert list(verdict.figures) == ["scores' correlation, untrained"]
-    broken = Judge(random, CASES, None).measure(Table(normal(VOCABULARY, VOCABULARY, seed=3)), thresholds_of("q4"))
+    broken = Judge(random, CASES, writes=False).measure(
+        Table(normal(VOCABULARY, VOCABULARY, seed=3)), thresholds_of("q4")
+    )
     assert not broken.passed
 
 

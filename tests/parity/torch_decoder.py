@@ -54,7 +54,7 @@ class TorchDecoder:
     def recall(self, row: int, ids: NDArray[np.int64]) -> None:
         """Nothing was read before."""
 
-    def mark_prompt(self, row: int, tokens: int) -> None:
+    def mark_prompt(self, row: int, tokens: int, owner: object = 0) -> None:
         """What was written is read as a prompt is."""
 
     def prefill(self, row: int, ids: Sequence[int] | NDArray[np.int64], keep: int = 1) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -14,8 +14,13 @@ from onnxpress.engine.session import Session
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.events import Event
+from onnxpress.generation.pool.blocks import Blocks
 from onnxpress.generation.pool.cache import Cache
 from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes
+from onnxpress.generation.requests import Request
+from onnxpress.generation.scheduler import Scheduler, opener
+from onnxpress.generation.settings import GenerationConfig
 from tests.fixtures import decoder_graphs as graphs
 
 
@@ -267,3 +272,60 @@ def test_threads_share_a_model(model: SharedModel, plain: SharedModel) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def written(scheduler: Scheduler, *requests: Request) -> list[list[Event]]:
+    """The events of requests that come together, to their end."""
+    heard: dict[int, list[Event]] = {scheduler.admit(request): [] for request in requests}
+    while any(not events or events[-1].finish is None for events in heard.values()):
+        for number, event in scheduler.step():
+            if number in heard:
+                heard[number].append(event)
+    return list(heard.values())
+
+
+def ids(events: Sequence[Event]) -> list[int | None]:
+    return [event.token for event in events]
+
+
+def test_what_an_owner_s_rows_leave_is_found_while_others_run_on_and_by_nobody_else(
+    model: SharedModel, plain: SharedModel
+) -> None:
+    kept = Blocks(2**20, model.token_bytes)
+    scheduler = Scheduler(opener(model, kept), model.limit, rows=4, tokens=2000, kept=kept)
+    config = GenerationConfig(max_new_tokens=5)
+    runs_on = scheduler.admit(Request(tokens(9, 5), GenerationConfig(max_new_tokens=300), owner="other"))
+    prompt = tokens(100)
+    [first] = written(scheduler, Request(prompt, config, owner="mine"))
+    [again] = written(scheduler, Request([*prompt, 3], config, owner="mine"))
+    [foreign, beside] = written(
+        scheduler, Request(prompt, config, owner="other"), Request([*prompt, 3], config, owner="third")
+    )
+    assert [events[0].cached for events in (first, again, foreign, beside)] == [0, 96, 0, 0]
+    assert ids(first) == ids(foreign) == answer(plain, [prompt], 5)[0]
+    assert ids(again) == ids(beside) == answer(plain, [[*prompt, 3]], 5)[0]
+    assert kept.tokens
+    assert scheduler.tokens + scheduler.rows + kept.tokens <= 2000
+    scheduler.free(runs_on)
+
+
+def test_what_is_kept_makes_room_for_what_is_written(model: SharedModel) -> None:
+    kept = Blocks(2**30, model.token_bytes)
+    scheduler = Scheduler(opener(model, kept), model.limit, tokens=200, kept=kept)
+    for seed in range(6):
+        written(scheduler, Request(tokens(90, seed), GenerationConfig(max_new_tokens=20)))
+        assert kept.tokens <= 200
+    scheduler.admit(Request(tokens(170, 9), GenerationConfig(max_new_tokens=20)))
+    scheduler.step()
+    assert kept.tokens <= 200 - 170
+
+
+def test_calls_find_nothing_of_another_owner(model: SharedModel) -> None:
+    prompt = tokens(60)
+    answer(model, [prompt])
+    decoder = model.start(1, 70)
+    decoder.mark_prompt(0, 60, "somebody")
+    decoder.prefill(0, prompt)
+    assert decoder.reused_tokens == 0
+    decoder.close()
+    assert model.prefixes.take(np.array(prompt), LEAST_TOKENS, "nobody") is None

@@ -25,9 +25,10 @@ from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.events import Event, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.pace import Pace
+from onnxpress.generation.pool.blocks import Blocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.row import rows_of
-from onnxpress.generation.scheduler import OpenDecoder, Scheduler, opener, text_opener
+from onnxpress.generation.scheduler import OpenDecoder, Scheduler, opener, room
 from onnxpress.generation.settings import GenerationConfig
 from tests.fixtures import decoder_graphs as graphs
 
@@ -35,6 +36,7 @@ LIMIT = 160
 KINDS = (
     "shared",
     "shared with prefixes",
+    "shared with kept",
     "growing",
     "state",
     "none",
@@ -74,13 +76,27 @@ def _opened(folder: Path, path: Path, graph: Any, kind: str) -> Opened:
         graphs.encoder(folder / "encoder.onnx")
         session = Session({"encoder": folder / "encoder.onnx", "model": path}, threads=1)
         model = CrossModel(session, "encoder", graph, LIMIT, growing="growing" in kind)
-        return Opened(text_opener(model), True)
+        return Opened(_reader(model), True)
     session = Session({"model": path}, threads=1)
     if kind == "growing":
         return Opened(opener(TracedModel(GrowingDecoder, session, graph, LIMIT)), False)
     if kind in ROWWISE:
         return Opened(opener(TracedModel(RowsDecoder, session, graph, LIMIT)), False)
-    return Opened(opener(SharedModel(session, graph, LIMIT, 2**20 if "prefixes" in kind else 0)), False)
+    model = SharedModel(session, graph, LIMIT, 2**20 if "prefixes" in kind else 0)
+    return Opened(opener(model, Blocks(2**20, model.token_bytes) if "kept" in kind else None), False)
+
+
+def _reader(model: CrossModel) -> OpenDecoder:
+    """What opens decoders whose encoder reads the requests' texts, side by side."""
+
+    def open_decoder(requests: Sequence[Request]) -> Any:
+        texts = [request.text or () for request in requests]
+        ids, mask = np.zeros((2, len(texts), max(map(len, texts))), np.int64)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)], mask[row, : len(text)] = text, 1
+        return model.encode(ids, mask, room(requests, model.limit))
+
+    return open_decoder
 
 
 def ends_after(count: int) -> Callable[[int], Callable[[int], bool]]:

@@ -23,7 +23,7 @@ from onnxpress_bench.scenarios.writing import audio, generation, timed
 from onnxpress_bench.subject import of_checkpoint
 from onnxpress_bench.workloads import Sizes
 from onnxpress_bench.workloads.prompts import exact_text
-from onnxpress_bench.workloads.speech import RATE_HZ, synthesize, write_recording
+from onnxpress_bench.workloads.speech import RATE_HZ, spoken, write_recording
 from onnxpress_exporter.judging.figures import edit_distance
 from onnxpress_exporter.judging.wrong import is_wrong
 from tests.fixtures.generation import Scripted
@@ -106,18 +106,17 @@ def test_a_length_that_a_tokenizer_cannot_make_is_refused() -> None:
         exact_text(3, lambda text: 2 * len(text), np.random.default_rng(0))
 
 
-def test_recordings_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
-    sound = synthesize(2, 0)
-    assert (sound.dtype, sound.shape) == (np.float32, (2 * RATE_HZ,))
+def test_recordings_are_speech_and_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    sound = spoken(11, 0)
+    assert (sound.dtype, sound.shape) == (np.float32, (11 * RATE_HZ,))
     assert 0.4 < float(np.abs(sound).max()) <= 1.0
-    assert float(np.abs(sound).reshape(-1, RATE_HZ // 8).mean(axis=1).std()) > 0.01, (
-        "louder and fainter, as syllables are"
-    )
-    assert np.array_equal(sound, synthesize(2, 0)) and not np.array_equal(sound, synthesize(2, 1))
-    file = write_recording(tmp_path / "new", 2, 0)
+    assert float(np.abs(sound).reshape(-1, RATE_HZ // 8).mean(axis=1).std()) > 0.01, "words and pauses"
+    assert np.array_equal(sound, spoken(11, 0)) and not np.array_equal(sound, spoken(11, 1))
+    assert np.abs(spoken(1, 3)).max() > 0.1, "the beginning of a sentence that is longer"
+    file = write_recording(tmp_path / "new", 11, 0)
     assert np.array_equal(np.load(file), sound)
     before = file.stat().st_mtime_ns
-    assert write_recording(tmp_path / "new", 2, 0) == file and file.stat().st_mtime_ns == before
+    assert write_recording(tmp_path / "new", 11, 0) == file and file.stat().st_mtime_ns == before
 
 
 def test_continuations_agree_until_the_first_other_token() -> None:
@@ -168,6 +167,7 @@ def test_every_kind_has_a_class_for_its_tasks_and_a_known_environment() -> None:
         (TEXT, {"sizes": Sizes(prompt_tokens=(0,))}, "from 1"),
         (TEXT, {}, "no tokenizer.json"),
         (SPEECH, {"sizes": Sizes(audio_s=(31,))}, "from 1 to 30"),
+        (SPEECH, {"sizes": Sizes(transcript_beams=0)}, "pass 1 or more"),
         ("translation", {"sizes": Sizes(beams=())}, "from 1"),
     ],
 )

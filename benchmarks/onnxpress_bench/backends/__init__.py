@@ -131,8 +131,8 @@ class Rewrites(Protocol):
 
 @runtime_checkable
 class Transcribes(Protocol):
-    """A backend for automatic-speech-recognition: greedily, without timestamps, in English if it knows several
-    languages."""
+    """A backend for automatic-speech-recognition: with the setting "transcript_beams", without timestamps, in English
+    if it knows several languages."""
 
     def transcribe(self, audio: Any, rate_hz: int) -> str:
         """The text of mono audio: float32 (samples,) in [-1, 1]."""
@@ -177,6 +177,7 @@ _CTRANSLATE2 = {
     **_all("ctranslate2_rewriting", "CTranslate2Rewriting", REWRITING),
 }
 _LLAMA_CPP = _all("llama_cpp", "LlamaCpp", (GENERATION,))
+_FASTER_WHISPER = _all("faster_whisper", "FasterWhisper", (SPEECH,))
 _GENAI = _all("genai", "GenAI", (GENERATION,))
 _COMPILED, _BFLOAT16, _PIPELINE = {"compile": True}, {"dtype": "bfloat16"}, {"pipeline": True}
 _DYNAMIC = "the artifact's fp32 graph through ONNX Runtime's own dynamic quantization"
@@ -225,9 +226,8 @@ BACKENDS: Mapping[str, Kind] = {
         f"onnxpress-{precision}": Kind(f"onnxpress, {precision}", _WRITES, settings={"precision": precision})
         for precision in ("fp32", "int8", "q8", "q4")
     },
-    "faster-whisper": Kind(
-        "faster-whisper, float32", _all("faster_whisper", "FasterWhisper", (SPEECH,)), "faster-whisper"
-    ),
+    "faster-whisper": Kind("faster-whisper, float32", _FASTER_WHISPER, "faster-whisper"),
+    "faster-whisper-int8": Kind("faster-whisper, int8", _FASTER_WHISPER, "faster-whisper", settings=_INT8),
 }
 
 

@@ -56,7 +56,7 @@ def convert(spec: BackendSpec, target: Path, copied: Sequence[str] = ()) -> None
     present = [name for name in copied if Path(spec.folder, name).is_file()]
     trust = spec.settings["trust_remote_code"]
     converter = TransformersConverter(spec.folder, copy_files=present, trust_remote_code=trust)
-    converter.convert(str(target), quantization=_quantization(spec), force=True)
+    converter.convert(str(target), quantization=quantization_of(spec), force=True)
     if spec.task != "text-classification":
         return
     import numpy as np
@@ -93,7 +93,7 @@ def open_model(spec: BackendSpec, kind: str) -> Any:
     import ctranslate2
 
     threads = {"inter_threads": 1, "intra_threads": spec.threads}
-    folder, compute_type = spec.settings["converted"], _quantization(spec)
+    folder, compute_type = spec.settings["converted"], quantization_of(spec)
     return getattr(ctranslate2, kind)(folder, device="cpu", compute_type=compute_type, **threads)
 
 
@@ -116,5 +116,6 @@ def load_head(spec: BackendSpec) -> Callable[[Any], Any]:
     return classify
 
 
-def _quantization(spec: BackendSpec) -> str:
+def quantization_of(spec: BackendSpec) -> str:
+    """How weights are stored and multiplied, as CTranslate2 names it."""
     return str(spec.settings.get("quantization", "float32"))

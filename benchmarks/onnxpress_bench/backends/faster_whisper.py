@@ -1,4 +1,5 @@
-"""faster-whisper: Whisper in CTranslate2, converted from the checkpoint by CTranslate2's own converter, in float32.
+"""faster-whisper: Whisper in CTranslate2, converted from the checkpoint by CTranslate2's own converter, in float32 or
+as the setting "quantization" says.
 
 It fills a recording of under 30 s up with zeros among the features, where Whisper has them in the audio. A trained
 model transcribes both alike; one with random weights does so only if the recording lasts 30 s.
@@ -9,15 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from onnxpress_bench.backends.base import Runner
-from onnxpress_bench.backends.ctranslate2_conversion import check_whisper, convert_whisper, silenced
+from onnxpress_bench.backends.ctranslate2_conversion import (
+    check_whisper,
+    convert_whisper,
+    quantization_of,
+    silenced,
+)
 
 #: Tokens before a transcript: its start, then language and task if there are several, and that there are no timestamps.
 _PROMPT, _PROMPT_IN_ENGLISH = 4, 2
 
-#: One greedy pass, as PyTorch does it, without the checks that make it try again at other temperatures.
-_GREEDY = {
+#: One pass, as PyTorch does it, without the checks that make it try again at other temperatures.
+_ONE_PASS = {
     "language": "en",
-    "beam_size": 1,
     "temperature": 0.0,
     "without_timestamps": True,
     "condition_on_previous_text": False,
@@ -26,7 +31,7 @@ _GREEDY = {
 
 
 class FasterWhisper(Runner):
-    """One greedy pass; what the checkpoint never says, it does not say either."""
+    """One pass; what the checkpoint never says, it does not say either."""
 
     distributions = ("faster-whisper",)
     libraries = ("faster_whisper",)
@@ -40,13 +45,15 @@ class FasterWhisper(Runner):
         """The model."""
         from faster_whisper import WhisperModel
 
-        options = {"device": "cpu", "compute_type": "float32", "cpu_threads": self.spec.threads}
+        options = {"device": "cpu", "compute_type": quantization_of(self.spec), "cpu_threads": self.spec.threads}
         self._model, self._silenced = WhisperModel(str(self.folder), **options), silenced(self.folder)
 
     def transcribe(self, audio: Any, rate_hz: int) -> str:
-        """One greedy pass."""
-        limit = self.spec.settings["transcript_tokens"]
+        """One pass."""
+        beams, limit = self.spec.settings["transcript_beams"], self.spec.settings["transcript_tokens"]
         if limit:  # CTranslate2 stops when half of prompt and limit together is reached
             limit = 2 * limit - (_PROMPT if self._model.model.is_multilingual else _PROMPT_IN_ENGLISH)
-        segments, _ = self._model.transcribe(audio, max_new_tokens=limit, **self._silenced, **_GREEDY)
+        segments, _ = self._model.transcribe(
+            audio, max_new_tokens=limit, beam_size=beams, **self._silenced, **_ONE_PASS
+        )
         return "".join(segment.text for segment in segments)

@@ -45,8 +45,19 @@ class OnnxpressWriting(Runner):
             decoder.close()
 
     def transcribe(self, audio: Any, rate_hz: int) -> str:
-        """As the pipeline hears it."""
-        text: str = self._pipe({"raw": audio, "sampling_rate": rate_hz})["text"]
+        """In English if the model knows several languages; one that answers letters of moments has no other way."""
+        options: dict[str, Any] = {}
+        if self._pipe.manifest.generation is not None:
+            from onnxpress.pipelines.files import read_json
+
+            said = read_json(self._pipe.loaded.artifact, "generation_config.json")
+            options = {"num_beams": self.spec.settings["transcript_beams"], "do_sample": False}
+            if limit := self.spec.settings["transcript_tokens"]:
+                options["max_new_tokens"] = limit
+            if said.get("is_multilingual"):
+                options |= {"language": "en", "task": "transcribe"}
+            options = {"generate_kwargs": options}
+        text: str = self._pipe({"raw": audio, "sampling_rate": rate_hz}, **options)["text"]
         return text
 
     def rewrite(self, texts: Sequence[str], beams: int, new_tokens: int) -> list[list[int]]:

@@ -50,11 +50,11 @@ class PyTorchWriting(Runner):
         return [row[1 : 1 + new_tokens] for row in ids.tolist()]  # without the token that decoding starts with
 
     def transcribe(self, audio: Any, rate_hz: int) -> str:
-        """Greedily, in English if the model knows several languages."""
-        model, limit = self._model, self.spec.settings["transcript_tokens"]
+        """In English if the model knows several languages."""
+        model, limit, beams = self._model, *(self.spec.settings[f"transcript_{name}"] for name in ("tokens", "beams"))
         options: dict[str, Any] = {"max_new_tokens": limit} if limit else {}
         if getattr(model.generation_config, "is_multilingual", False):
             options |= {"language": "en", "task": "transcribe"}
         inputs = self.tokenizer(audio, sampling_rate=rate_hz, return_tensors="pt").to(model.device, model.dtype)
-        ids = self._write(inputs.input_features, num_beams=1, do_sample=False, **options)
+        ids = self._write(inputs.input_features, num_beams=beams, do_sample=False, **options)
         return str(self.tokenizer.batch_decode(ids, skip_special_tokens=True)[0])

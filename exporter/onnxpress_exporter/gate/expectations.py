@@ -8,19 +8,23 @@ then only its scores are compared. Knows neither torch nor a graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress_exporter.gate.cases import Case, Write
+from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.scores import WRITTEN, Writes
+from onnxpress_exporter.judging.figures import compare_transcripts
 from onnxpress_exporter.precisions.row import Thresholds
 from onnxpress_exporter.quantize.thresholds import Verdict, misses
 
 Logits = NDArray[np.float32]
 Numbers = NDArray[np.float64]
+
+#: Tokens to the text they are of.
+Read = Callable[[Sequence[int]], str]
 
 #: Tokens whose probabilities are compared one by one; all others are compared together.
 LIKELIEST = 64
@@ -57,23 +61,26 @@ class Judge:
     """Holds the reference's answers to the judged texts.
 
     Args:
-        write: goes on as the reference does, after an encoder; None: what variants write is not compared.
+        writes: whether the cases' texts are what the reference writes after an encoder: then what variants write is
+            compared as well.
+        read: tokens to text, where what is written is what was said.
 
     `figures`: of the reference itself.
     """
 
-    def __init__(self, reference: Writes, cases: Sequence[Case], write: Write | None) -> None:
-        self._cases = [case for case in cases if len(case.ids) > 1]
-        self._seen = []
-        vocabulary = 1
-        for case in self._cases:
-            logits = reference.logits(case)
-            vocabulary = logits.shape[1]
-            self._seen.append(_seen(logits, case))
+    def __init__(self, reference: Writes, cases: Iterable[Case], *, writes: bool, read: Read | None = None) -> None:
+        self._cases, self._seen, vocabulary = [], [], 1
+        for case in cases:
+            if len(case.ids) > 1:
+                logits = reference.logits(case)
+                vocabulary = logits.shape[1]
+                self._cases.append(case)
+                self._seen.append(_seen(logits, case))
         surprise = -float(np.mean(np.concatenate([seen.next_token for seen in self._seen])))
         self._knows = surprise < KNOWS * float(np.log(vocabulary))
-        self._begun = [Case(case.name, case.ids[:1], case.source) for case in self._cases[:WRITING]] if write else []
-        self._written = [write(case, WRITTEN) for case in self._begun] if write else []
+        # Words are few: all that is said counts.
+        self._writing = 0 if not writes else len(self._cases) if read is not None else WRITING
+        self._read = read
         self.figures: Mapping[str, float] = {"perplexity": float(np.exp(surprise))}
 
     @property
@@ -85,7 +92,8 @@ class Judge:
         """A variant's figures and what they miss."""
         same, among, divergence, correlation, surprise = [], [], [], [], []
         wrong = total = 0
-        for case, seen in zip(self._cases, self._seen, strict=True):
+        pairs: list[tuple[Sequence[int], Sequence[int]]] = []
+        for number, (case, seen) in enumerate(zip(self._cases, self._seen, strict=True)):
             logits = variant.logits(case)[:-1]
             wrong, total = wrong + int((~np.isfinite(logits)).sum()), total + logits.size
             best = logits.argmax(axis=1)
@@ -95,6 +103,8 @@ class Judge:
             divergence.append(_divergence(seen, chances))
             surprise.append(seen.next_token - next_token)
             correlation.append(_correlation(seen.sample, logits[:, _sample(logits.shape[1])]))
+            if self._knows and number < self._writing:
+                pairs.append((case.ids[1:], variant.write(replace(case, ids=case.ids[:1]), WRITTEN)))
         if wrong:  # no text can be written by them
             return Verdict({}, (f"{wrong / total:.1%} of its scores are no numbers: it overflows",))
         means = [float(np.mean(np.concatenate(some))) for some in (same, among, divergence, correlation, surprise)]
@@ -107,18 +117,18 @@ class Judge:
                 "divergence": means[2],
                 "scores' correlation": means[3],
             }
-            if self._begun:
-                figures["token agreement"] = self._agreement(variant)
+            if pairs:
+                figures["token agreement"] = float(np.mean([_agreement(*pair) for pair in pairs]))
+            if pairs and self._read is not None:
+                heard, said = ([{"text": self._read(pair[side])} for pair in pairs] for side in (0, 1))
+                figures |= compare_transcripts(heard, said)
         return Verdict(figures, misses(figures, thresholds))
 
-    def _agreement(self, variant: Writes) -> float:
-        """Share of the tokens written that are the reference's, place by place."""
-        shares = []
-        for case, expected in zip(self._begun, self._written, strict=True):
-            obtained = variant.write(case, WRITTEN)
-            same = sum(a == b for a, b in zip(expected, obtained, strict=False))
-            shares.append(same / max(len(expected), len(obtained), 1))
-        return float(np.mean(shares))
+
+def _agreement(expected: Sequence[int], obtained: Sequence[int]) -> float:
+    """Share of the tokens written that are the reference's, place by place."""
+    same = sum(a == b for a, b in zip(expected, obtained, strict=False))
+    return same / max(len(expected), len(obtained), 1)
 
 
 def _seen(logits: Logits, case: Case) -> Seen:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
+from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel, Perceived
 from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
-from onnxpress_exporter.gate.cases import Case, encoded
+from onnxpress_exporter.gate.cases import Case, Media, encoded
 
 Logits = NDArray[np.float32]
 
@@ -31,6 +31,8 @@ class Graphs:
         self.name = name
         self.start = start
         self._ends = tuple(ends)
+        # Of the sound or the picture that was asked for last: to hear or to see it is most of the work.
+        self._perceived: tuple[Media, Perceived] | None = None
 
     @property
     def limit(self) -> int | None:
@@ -43,7 +45,12 @@ class Graphs:
         if self.start is None:
             return self._model.start(len(cases), room)  # type: ignore[union-attr]
         arrays, mask = encoded(cases)
-        return self._model.read(arrays, room, mask)  # type: ignore[union-attr]
+        (media, *others) = (case.source for case in cases)
+        if others or not isinstance(media, Media):
+            return self._model.read(arrays, room, mask)  # type: ignore[union-attr]
+        if self._perceived is None or self._perceived[0] is not media:
+            self._perceived = media, self._model.perceive(arrays)  # type: ignore[union-attr]
+        return self._perceived[1].decoder([0], room)
 
     def logits(self, case: Case, last: int | None = None) -> Logits:
         """float32 (tokens, vocabulary): what may follow each of the case's tokens, or of the `last` ones."""

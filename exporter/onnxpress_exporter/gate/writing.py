@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,8 @@ TIMED_AFTER_ENCODER: tuple[tuple[int, int], ...] = ((1, 1), (4, 1))
 FAR = 2048
 #: Tokens of a labelled row that are read.
 LONGEST_ROW = 1024
+#: A token of speech that is no text: a time.
+_MARK = re.compile(r"<\|[^|]*\|>")
 #: Tokens that are read before one is timed.
 _BEFORE = 64
 
@@ -69,7 +72,8 @@ class WritingGate:
         self._encodes = ENCODER in manifest.graphs
         self._reader: MakesCases
         if (pictures := manifest.processors.image) is not None:
-            self._reader = looker(pictures, limit, ends.start)
+            asked = any(tensor.name == "input_ids" for tensor in manifest.graphs[ENCODER].inputs)
+            self._reader = looker(pictures, limit, ends.start, tokenizer if asked else None)
         elif (sounds := manifest.processors.audio) is not None:
             self._reader = listener(sounds, limit, ends.start)
         else:
@@ -101,7 +105,10 @@ class WritingGate:
         """As `Gate` says."""
         write = self._plain.write
         self._judge = Judge(
-            self._expected.reference, self._reader.judged(write, self._extent.judged), write if self._encodes else None
+            self._expected.reference,
+            self._reader.judged(write, self._extent.judged),
+            writes=self._encodes,
+            read=self._said if self._manifest.processors.audio is not None else None,
         )
         # Texts are written by the fp32 graphs, which write what PyTorch does: that was verified.
         reads_on = self._evaluation is not None and self._evaluation.scorer is NEXT_TOKENS
@@ -129,6 +136,11 @@ class WritingGate:
         task = self._artifact.manifest.task
         pipe = build_pipeline(task, self._artifact, session, self._tokenizer, "judged", {})
         return score(rows, list(pipe(iter(rows.items), read_ahead=pipe.window, **rows.options)))
+
+    def _said(self, ids: Sequence[int]) -> str:
+        """The text of tokens, without those that say what is wanted or when something was said."""
+        special = self._tokenizer.special_ids()
+        return _MARK.sub(" ", self._tokenizer.decode([token for token in ids if token not in special]))
 
     def _preferred(self, model: Writes, prompt: str, text: str) -> tuple[int, int]:
         """How many tokens of a text after a prompt the model prefers itself, and how many there are."""

@@ -3,6 +3,7 @@ which is called as a language model. Imports torch."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,29 +13,60 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 
-#: Class -> where its decoder of tokens and its head are. Whisper is none of them: it hears windows, and has a reader.
-_PARTS: Mapping[str, tuple[str, str]] = {
-    "MoonshineForConditionalGeneration": ("model.decoder", "proj_out"),
-    "Speech2TextForConditionalGeneration": ("model.decoder", "lm_head"),
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Where a model's decoder of tokens and its head are, what the decoder calls its tokens, and where the encoder has
+    a table of places that PyTorch lengthens when a sound is longer."""
+
+    decoder: str
+    head: str
+    tokens: str = "input_ids"
+    places: str | None = None
+
+
+#: By class. Whisper is none of them: it hears windows, and has a reader.
+_PARTS: Mapping[str, _Parts] = {
+    "MoonshineForConditionalGeneration": _Parts("model.decoder", "proj_out"),
+    "Speech2TextForConditionalGeneration": _Parts("model.decoder", "lm_head", places="embed_positions"),
+    "SpeechT5ForSpeechToText": _Parts(
+        "speecht5.decoder", "text_decoder_postnet.lm_head", "input_values", "prenet.pos_sinusoidal_embed"
+    ),
 }
 
-#: States of the longest sound that is heard: ten minutes, of 40 ms each. Tables of places that PyTorch lengthens when
-#: it meets more are of this length in the graph.
-_MOST_STATES = 15_000
+
+class _Places(torch.nn.Module):
+    """The sines and cosines of a table of places, of as many as there are: the table would have to be as long as the
+    longest sound."""
+
+    def __init__(self, table: Any) -> None:
+        super().__init__()
+        half = table.embedding_dim // 2
+        self.first, self.spare = table.padding_idx + 1, table.embedding_dim % 2
+        steps = torch.arange(half, dtype=torch.int64).float()
+        self.frequencies = torch.nn.Buffer(torch.exp(steps * -(math.log(10_000) / (half - 1))), persistent=False)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """float32 (sounds, places, width), of int64 (sounds, places), which hides nothing."""
+        places = torch.arange(hidden.shape[1], dtype=torch.int64) + self.first
+        angles = places.float()[:, None] * self.frequencies[None]
+        waves = torch.cat([torch.sin(angles), torch.cos(angles), torch.zeros(1, self.spare).expand(len(angles), -1)], 1)
+        return waves[None].expand(hidden.shape[0], -1, -1)
 
 
 class Speaker(torch.nn.Module):
     """A decoder with its head, called as a language model that looks at states."""
 
-    def __init__(self, model: Any, decoder: str, head: str) -> None:
+    def __init__(self, model: Any, parts: _Parts) -> None:
         super().__init__()
-        self.decoder: torch.nn.Module = model.get_submodule(decoder)
-        self.head: torch.nn.Module = model.get_submodule(head)
+        self.decoder: torch.nn.Module = model.get_submodule(parts.decoder)
+        self.head: torch.nn.Module = model.get_submodule(parts.head)
+        self._tokens = parts.tokens
         self.config, self.generation_config = model.config, model.generation_config
 
     def forward(self, input_ids: torch.Tensor, **arguments: Any) -> CausalLMOutput:
         """Scores float32 (rows, tokens, vocabulary)."""
-        return CausalLMOutput(logits=self.head(self.decoder(input_ids=input_ids, **arguments)[0]))
+        return CausalLMOutput(logits=self.head(self.decoder(**{self._tokens: input_ids}, **arguments)[0]))
 
     def get_output_embeddings(self) -> torch.nn.Module:
         """The head."""
@@ -71,7 +103,8 @@ def listener_of(model: Any) -> Listener:
             f"{name} is not exported by this version, which exports WhisperForConditionalGeneration, "
             f"{' and '.join(_PARTS)} for automatic-speech-recognition."
         )
-    places = getattr(model.get_encoder(), "embed_positions", None)
-    if places is not None and places.num_positions < _MOST_STATES:
-        places.make_weights(_MOST_STATES + places.offset, places.embedding_dim, places.padding_idx)
-    return Listener(model, Speaker(model, *_PARTS[name]))
+    parts = _PARTS[name]
+    if parts.places is not None:
+        encoder = model.get_encoder()
+        encoder.set_submodule(parts.places, _Places(encoder.get_submodule(parts.places)))
+    return Listener(model, Speaker(model, parts))

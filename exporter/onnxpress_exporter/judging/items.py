@@ -14,6 +14,7 @@ from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import captions
 from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pictures
 from onnxpress_exporter.judging.sounds import calibration_sounds, judged_sounds
+from onnxpress_exporter.judging.speech import calibration_speech, judged_speech
 from onnxpress_exporter.judging.texts import CALIBRATION, JUDGED
 
 #: Material and the artifact that it is for -> items of the task's pipeline.
@@ -27,6 +28,9 @@ class Material:
     calibration: Callable[[Manifest], Sequence[Any]]
     judged: Callable[[Manifest], Sequence[Any]]
 
+
+#: Tasks whose sounds are speech.
+SPEECH_TASKS = frozenset({"automatic-speech-recognition"})
 
 #: Sentences that make one longer text: inputs are not all of one length.
 PARAGRAPHS = (2, 5, 12)
@@ -74,9 +78,9 @@ def plain_items(material: Sequence[Any], manifest: Manifest) -> list[Any]:
 
 
 def _material(manifest: Manifest) -> Material:
-    """By what the model takes."""
+    """By what the model takes, and of sounds by what it hears in them."""
     if manifest.processors.audio is not None:
-        return SOUNDS
+        return SPEECH if manifest.task in SPEECH_TASKS else SOUNDS
     return PICTURES if manifest.processors.image is not None else TEXTS
 
 
@@ -100,3 +104,4 @@ def _paragraphs(sentences: Sequence[str], manifest: Manifest) -> Iterator[str]:
 TEXTS = Material(lambda manifest: _texts(CALIBRATION, manifest), lambda manifest: _texts(JUDGED, manifest))
 PICTURES = Material(lambda manifest: calibration_pictures(), lambda manifest: judged_pictures())
 SOUNDS = Material(lambda manifest: calibration_sounds(_rate(manifest)), lambda manifest: judged_sounds(_rate(manifest)))
+SPEECH = Material(lambda manifest: calibration_speech(_rate(manifest)), lambda manifest: judged_speech(_rate(manifest)))

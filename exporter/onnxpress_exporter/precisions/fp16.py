@@ -25,6 +25,7 @@ FP16 = Precision(
         "depth error, worst": 0.02,
         "picture error, worst": 0.006,
         "spectral distance": 0.1,
+        "word error": 0.015,
         "next-token agreement": 0.985,
         "among the reference's first 5": 0.999,
         "perplexity ratio": 1.005,

@@ -40,6 +40,7 @@ INT8 = Precision(
         "depth error, worst": 0.1,
         "picture error, worst": 0.018,
         "spectral distance": 0.3,
+        "word error": 0.03,
         **SAME_IN_A_BATCH,
         "next-token agreement": 0.96,
         "among the reference's first 5": 0.995,

@@ -192,13 +192,15 @@ def _read_clap(extractor: Extractor) -> SoundSettings:
     return SoundSettings(_inputs(extractor, mask=False), extractor.sampling_rate, steps)
 
 
-#: By class. Moonshine, HuBERT, WavLM and others have Wav2Vec2's; Wav2Vec2-BERT has SeamlessM4T's.
+#: By class. Moonshine, HuBERT, WavLM and others have Wav2Vec2's, and SpeechT5's does the same with what it hears;
+#: Wav2Vec2-BERT has SeamlessM4T's.
 READERS: Mapping[str, Callable[[Extractor], SoundSettings]] = {
     "ASTFeatureExtractor": _read_ast,
     "ClapFeatureExtractor": _read_clap,
     "ParakeetFeatureExtractor": _read_parakeet,
     "SeamlessM4TFeatureExtractor": _read_seamless,
     "Speech2TextFeatureExtractor": _read_speech_to_text,
+    "SpeechT5FeatureExtractor": _read_wav2vec2,
     "Wav2Vec2FeatureExtractor": _read_wav2vec2,
     "WhisperFeatureExtractor": _read_whisper,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxpress.errors import InputError
+from onnxpress.fetching.limits import FetchLimits
 
 #: Of one sound, at its own rate: 12 hours at 16 kHz, which take 2.8 GB as float32.
 MAX_SAMPLES = 700_000_000
@@ -15,10 +16,13 @@ MAX_CHANNELS = 64
 @dataclass(frozen=True, slots=True)
 class SoundLimits:
     """`seconds`: a sound that lasts longer is refused before it is read; None: that of MAX_SAMPLES. `enough`: so many
-    seconds from the beginning are all that is read of it; None: all of it is."""
+    seconds from the beginning are all that is read of it; None: all of it is. `urls`: what fetching it from an address
+    may take; None: no address is fetched. `endless`: blocks that come from an iterator may go on for ever."""
 
     seconds: float | None = None
     enough: float | None = None
+    urls: FetchLimits | None = None
+    endless: bool = False
 
     def samples(self, rate: int) -> int | None:
         """How many samples at a rate are read; None: all."""

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from onnxpress.audio.limits import MAX_CHANNELS, SoundLimits
 from onnxpress.errors import InputError, MissingDependency
-from onnxpress.format.callers_files import MediaKind, is_url, open_file
+from onnxpress.fetching.files import open_media
+from onnxpress.fetching.limits import FetchLimits
+from onnxpress.format.callers_files import MediaKind, open_file
 from onnxpress.format.sounds import RATES
 
 #: float32 (samples, channels).
@@ -30,23 +32,23 @@ SOUND = MediaKind("sound", _KINDS, "audio/wav")
 
 @dataclass(frozen=True, slots=True)
 class Sounding:
-    """A file that is open: what to call it, its own rate, and its blocks, float32 (samples, channels)."""
+    """A file that is open: what to call it, its own rate, how many samples it says that it has (0: it does not say),
+    and its blocks, float32 (samples, channels)."""
 
     name: str
     rate: int
+    samples: int
     blocks: Iterator[Block]
 
 
-def opener_of(raw: Any) -> Callable[[], tuple[str, BinaryIO]]:
+def opener_of(raw: Any, urls: FetchLimits | None = None) -> Callable[[], tuple[str, BinaryIO]]:
     """What opens a file at its beginning, as often as it is called: what to call it, and the file. One that a caller
-    has open is read now: it may be closed by then.
+    has open is read now: it may be closed by then; and what an address holds. `urls`: what fetching it may take.
 
     Raises:
-        InputError: it is none.
+        InputError: it is none, or cannot be fetched.
     """
-    if is_url(raw):
-        raise InputError(f"{raw[:80]!r} is an address, and nothing is fetched here: download it, and pass its bytes.")
-    name, source = open_file(raw, SOUND)
+    name, source = open_media(raw, SOUND, urls)
     if isinstance(source, BytesIO):
         content = source.getvalue()
         return lambda: (name, BytesIO(content))
@@ -75,7 +77,7 @@ def read_file(name: str, source: BinaryIO, opened: ExitStack, limits: SoundLimit
             raise _damaged(name, error) from error
         return through_av
     check_sound(name, file.samplerate, file.channels, file.frames, limits)
-    return Sounding(name, file.samplerate, _blocks(name, file))
+    return Sounding(name, file.samplerate, file.frames, _blocks(name, file))
 
 
 def check_sound(name: str, rate: int, channels: int, samples: int, limits: SoundLimits) -> None:
@@ -117,7 +119,7 @@ def _through_av(name: str, source: BinaryIO, opened: ExitStack, limits: SoundLim
     except Exception:  # av raises a kind for each error of FFmpeg, and IndexError where there is no sound
         return None
     check_sound(name, rate, channels, ceil(seconds * rate), limits)
-    return Sounding(name, rate, _decoded(name, av, container, stream, rate))
+    return Sounding(name, rate, ceil(seconds * rate), _decoded(name, av, container, stream, rate))
 
 
 def _decoded(name: str, av: Any, container: Any, stream: Any, rate: int) -> Iterator[Block]:

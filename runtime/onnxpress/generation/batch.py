@@ -7,13 +7,14 @@ being read and rows that guess ahead, which are called alone. Knows token ids; a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Logits
+from onnxpress.generation.drawing import pick_each
 from onnxpress.generation.events import Event
 from onnxpress.generation.pace import Pace
 from onnxpress.generation.pool.moves import settled
@@ -29,13 +30,15 @@ LONE_CHUNK_TOKENS = 256
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """The rows of one request. `begun`: it has a slot; `read`: its prompt was read, and its first tokens are out."""
+    """The rows of one request. `begun`: it has a slot; `read`: its prompt was read, and its first tokens are out;
+    `recalled`: tokens of its prompt that others had read."""
 
     id: int
     request: Request
     rows: list[Row]
     begun: bool = False
     read: bool = False
+    recalled: int = 0
 
     @property
     def guesses(self) -> bool:
@@ -57,23 +60,36 @@ class DecoderBatch:
         chunk_tokens: tokens of prompts that are read between two steps of the rows that write; None: all prompts are
             read before any row steps.
         pace: says how many in the place of `chunk_tokens`, and is told how long things take.
+        steady: whether a row is read the same way whoever else is there.
     """
 
     def __init__(
-        self, decoder: Decoder, groups: Sequence[Group], chunk_tokens: int | None, pace: Pace | None = None
+        self,
+        decoder: Decoder,
+        groups: Sequence[Group],
+        chunk_tokens: int | None,
+        pace: Pace | None = None,
+        *,
+        steady: bool = False,
     ) -> None:
+        self._steady = steady
         self.decoder = decoder
         self._pace = pace
         self._chunk_tokens = chunk_tokens
         self._alone = list(groups)
         for slot, group in enumerate(groups):
-            decoder.mark_prompt(slot, group.rows[0].prompt)
+            decoder.mark_prompt(slot, group.rows[0].prompt, group.request.owner)
         self._writing: list[tuple[Group, Row]] = []
         self._turn = 0
         #: Rows that stay side by side while one of them runs: those of a text that an encoder has read.
         self._together = 1 if decoder.admits else len(groups[0].rows)
         #: Whether every row is finished.
         self.done = False
+
+    @property
+    def admits(self) -> bool:
+        """Whether requests may join."""
+        return self.decoder.admits
 
     @property
     def rows(self) -> int:
@@ -87,6 +103,11 @@ class DecoderBatch:
         return sum(row.length for row in rows if row.finish is None)
 
     @property
+    def most_tokens(self) -> int:
+        """How many tokens its rows may come to."""
+        return sum(row.prompt + row.most for group in self.groups for row in group.rows)
+
+    @property
     def groups(self) -> Iterable[Group]:
         """The requests with rows that are not finished."""
         running = {group.id: group for group, _ in self._writing} | {group.id: group for group in self._alone}
@@ -94,7 +115,7 @@ class DecoderBatch:
 
     def join(self, group: Group) -> None:
         """Add a request. The decoder has to admit rows."""
-        self.decoder.mark_prompt(self.decoder.admit(), group.rows[0].prompt)
+        self.decoder.mark_prompt(self.decoder.admit(), group.rows[0].prompt, group.request.owner)
         self._alone.append(group)
         self.done = False
 
@@ -183,7 +204,11 @@ class DecoderBatch:
         """Read short prompts of equal length in steps of all rows, if that suits them."""
         if any(group.guesses for group in self._alone):
             return False
-        scores = read_together(self.decoder, [group.rows[0].ids[: group.rows[0].begun] for group in self._alone])
+        scores = (
+            None
+            if self._steady
+            else read_together(self.decoder, [group.rows[0].ids[: group.rows[0].begun] for group in self._alone])
+        )
         if scores is None:
             return False
         for slot, group in enumerate(self._alone):
@@ -200,6 +225,7 @@ class DecoderBatch:
                 group.begun = True
                 if size is not None and not decoder.lengths[slot]:
                     decoder.recall(slot, prompt[:-1])
+                    group.recalled = decoder.lengths[slot] if first.begun == first.prompt else 0
             left = unread(decoder, slot, prompt)
             stop = len(left) if size is None else chunk_end(0, len(left), size)
             if stop == len(left) and group.guesses:
@@ -218,10 +244,12 @@ class DecoderBatch:
 
     def _begin(self, group: Group, scores: Scores, events: list[tuple[int, Event]]) -> None:
         """Take the first token of each row of a request."""
-        group.read = True
+        group.read, first = True, len(events)
         for row in group.rows:
             if row.finish is None:
                 self._take(group, row, row.take(scores if row is group.rows[-1] else scores.copy()), events)
+        if group.recalled and len(events) > first:
+            events[first] = (group.id, replace(events[first][1], cached=group.recalled))
 
     def _take(self, group: Group, row: Row, new: Iterable[Event], events: list[tuple[int, Event]]) -> None:
         try:
@@ -234,12 +262,23 @@ class DecoderBatch:
         rows = self._scores()
         if self._pace is not None:
             self._pace.note_step(perf_counter() - started)
+        ruled: list[tuple[Group, Row, Scores, Scores]] = []
         for slot, ((group, row), scores) in enumerate(zip(self._writing, rows, strict=True)):
             if row.finish is not None:
                 # It steps for its neighbours' sake, and does not grow.
                 self.decoder.truncate(slot, self.decoder.lengths[slot] - 1)
                 continue
-            self._take(group, row, row.take(scores), events)
+            try:
+                ruled.append((group, row, scores, row.rule(scores)))
+            except Exception as error:  # of a rule or a constraint of this request: others go on
+                events.append((group.id, row.fail(error)))
+                finished = True
+        picked = pick_each([scores for _, _, scores, _ in ruled], [row.draw for _, row, _, _ in ruled])
+        for (group, row, _, before), token in zip(ruled, picked, strict=True):
+            if isinstance(token, InputError):
+                events.append((group.id, row.fail(token)))
+            else:
+                self._take(group, row, row.put(token, before), events)
             finished |= row.finish is not None
         if finished and not self._waits:
             self._settle()
@@ -247,7 +286,7 @@ class DecoderBatch:
     def _scores(self) -> Logits:
         """Let the decoder read the new tokens; the scores of the rows that write, float32 (rows, vocabulary)."""
         decoder, rows = self.decoder, [row for _, row in self._writing]
-        if len(rows) == 1 and len(rows[0].pending) > 1:
+        if len(rows) == 1 and len(rows[0].pending) > 1 and not self._steady:
             return decoder.prefill(0, rows[0].pending)
         for slot, row in enumerate(rows):
             if len(row.pending) > 1 and row.finish is None:

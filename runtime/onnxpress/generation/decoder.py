@@ -6,11 +6,13 @@ no sampling and no text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from onnxpress.generation.pool.blocks import Blocks
 
 Logits = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -55,10 +57,11 @@ class Decoder(Protocol):
         A hint that `prefill` gets chunks of a prompt that begins so. `lengths` tells how much there was.
         """
 
-    def mark_prompt(self, row: int, tokens: int) -> None:
+    def mark_prompt(self, row: int, tokens: int, owner: Hashable = 0) -> None:
         """Tell how many of a row's first tokens are its prompt, and not written: some models read these otherwise.
 
-        All of them, where it is not told. Rows made of this one have as many.
+        All of them, where it is not told. Rows made of this one have as many. `owner`: whose row it is; of what others
+        have read nothing is of use to it.
         """
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
@@ -93,8 +96,12 @@ class DecoderModel(Protocol):
     def limit(self) -> int | None:
         """The most tokens that a row may have."""
 
-    def start(self, rows: int, expected_tokens: int) -> Decoder:
-        """Empty rows, with room for so many tokens at first."""
+    def start(self, rows: int, expected_tokens: int, kept: Blocks | None = None, *, steady: bool = False) -> Decoder:
+        """Empty rows, with room for so many tokens at first.
+
+        steady: what a row comes to shall not depend on how many others there are, not even by rounding.
+        kept: where rows look for what others have read and leave what they have; a kind that keeps nothing ignores it.
+        """
 
 
 class EncoderDecoderModel(Protocol):

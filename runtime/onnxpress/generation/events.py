@@ -18,7 +18,8 @@ class Event:
 
     `row`: prompt number * num_return_sequences + which of them. `token` is None only where a row ends without another
     one: it was cancelled, or it failed. `logprob`, where asked for, is the model's own, before any rule; `best` are the
-    likeliest tokens with theirs, where they are asked for.
+    likeliest tokens with theirs, where they are asked for. `cached`, of a text's first token: how many of its prompt's
+    were not read, because others had read them.
     `finish`: "stop" (a token or a text that ends, this token included), "length" (no more were allowed), "cancelled",
     "failed": `error` says why. (`generate` raises that error; a scheduler has other requests to go on with.)
     """
@@ -29,6 +30,7 @@ class Event:
     finish: FinishReason | None = None
     error: Exception | None = None
     best: tuple[tuple[int, float], ...] = ()
+    cached: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from onnxpress.errors import InputError
 from onnxpress.generation.batch import DecoderBatch, Group
-from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
+from onnxpress.generation.beam_batch import BeamBatch
+from onnxpress.generation.decoder import Decoder, DecoderModel
 from onnxpress.generation.events import Event
 from onnxpress.generation.pace import Pace
+from onnxpress.generation.pool.blocks import Blocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.row import rows_of
 
@@ -45,6 +45,12 @@ class Scheduler:
         tokens: that all texts which are being read and written may have together; a request waits until there is room
             for it, and if what is written needs more, the youngest request gives its memory up and is read again later.
             None: any number.
+        decoders: that may be open at once for what cannot join others, beams and what an encoder has read: what comes
+            meanwhile waits, and is read together. None: any number.
+        steady: whether a text comes out the same to the last bit whoever else is there, with an `open_decoder` whose
+            decoders are. Then a request waits until there is room for all that it may write.
+        apart: whether each request has a decoder of its own: where several rows of one are not steady.
+        kept: what rows that left have read; it has what `tokens` leaves.
         closes: whether a decoder is closed when its last row is finished.
     """
 
@@ -57,6 +63,10 @@ class Scheduler:
         chunk_tokens: int | None = CHUNK_TOKENS,
         pace: Pace | None = None,
         tokens: int | None = None,
+        decoders: int | None = None,
+        steady: bool = False,
+        apart: bool = False,
+        kept: Blocks | None = None,
         closes: bool = True,
     ) -> None:
         self._open_decoder = open_decoder
@@ -65,12 +75,16 @@ class Scheduler:
         self._chunk_tokens = chunk_tokens
         self._pace = pace
         self._tokens = tokens
+        self._decoders = decoders
+        self._steady, self._all_apart = steady, apart
+        self.kept = kept
         #: How often a request gave its memory up.
         self.given_up = 0
         self._closes = closes
         self._next_id = 0
         self._waiting: list[Group] = []
-        self._batches: list[DecoderBatch] = []
+        self._batches: list[DecoderBatch | BeamBatch] = []
+        self._failed: list[tuple[int, Event]] = []  # of requests for which no decoder could be opened
         self._cancellable = False  # whether any request has had a hook that cancels
 
     @property
@@ -97,17 +111,12 @@ class Scheduler:
         """Accept a request; returns its id, which its events carry. It begins at the next `step`, or waits for a slot.
 
         Raises:
-            InputError: settings that do not go together, beams, a prompt that is empty or leaves no room, or more texts
-                than may be written at the same time.
+            InputError: settings that do not go together, a prompt that is empty or leaves no room, or more tokens
+                than there is memory for.
         """
         request.check()
-        several = request.config.num_return_sequences
-        if self._rows is not None and several > self._rows:
-            raise InputError(
-                f"num_return_sequences={several}, and {self._rows} texts are written at the same time: ask for fewer"
-            )
         group = Group(self._next_id, request, rows_of(request, self._limit))
-        most = sum(row.prompt + row.most for row in group.rows)
+        most = max(row.prompt + row.most for row in group.rows) * request.width
         if self._tokens is not None and most > self._tokens:
             raise InputError(
                 f"the prompt and what may follow it have {most} tokens, and there is memory for {self._tokens}: ask "
@@ -132,6 +141,10 @@ class Scheduler:
             self._make_room(self._tokens)
         if self._waiting:
             self._let_in()
+        if self._tokens is not None and self.kept is not None:
+            self.kept.fit(self._tokens - self.tokens - self.rows)
+        events += self._failed
+        self._failed = []
         for batch in self._batches:
             events += batch.turn()
         self._drop_batches()
@@ -185,7 +198,11 @@ class Scheduler:
         """Let the youngest requests give their memory up until there is room for the next token of every row."""
         while self.tokens + self.rows > most:
             running = [(batch, group) for batch in self._batches for group in batch.groups]
-            movable = [(batch, group) for batch, group in running if batch.decoder.admits and len(group.rows) == 1]
+            movable = [
+                (batch, group)
+                for batch, group in running
+                if isinstance(batch, DecoderBatch) and batch.admits and len(group.rows) == 1 and not self._steady
+            ]
             if len(running) < 2 or not movable:
                 return
             batch, group = max(movable, key=lambda entry: (-entry[1].request.priority, entry[1].id))
@@ -193,33 +210,68 @@ class Scheduler:
             self.given_up += 1
 
     def _let_in(self) -> None:
-        """Give slots to the next requests, in order: none is passed by one that needs fewer slots."""
+        """Give slots to the next requests, in order: none is passed by one that needs fewer slots.
+
+        Those that need a decoder of their own wait for one, and are passed by others.
+        """
         room = None if self._rows is None else self._rows - self.rows
+        full = self._decoders is not None and sum(not batch.admits for batch in self._batches) >= self._decoders
         entering: list[Group] = []
-        free = None if self._tokens is None else self._tokens - self.tokens - self.rows
+        taken = sum(batch.most_tokens for batch in self._batches) if self._steady else self.tokens + self.rows
+        free = None if self._tokens is None else self._tokens - taken
         for group in self._waiting:
+            width = group.request.width
+            if full and self._apart(group):
+                continue
             if free is not None:
-                free -= sum(row.begun + min(row.left, NEW_TOKENS) for row in group.rows)
+                most = max(row.left for row in group.rows) if self._steady else NEW_TOKENS
+                free -= max(row.begun + min(row.left, most) for row in group.rows) * width
                 if free < 0 and (entering or self._batches):
                     break
             if room is not None:
-                room -= len(group.rows)
-                if room < 0:
+                room -= width
+                if room < 0 and (entering or self.rows):  # one that is wider than there is room for enters alone
                     break
             entering.append(group)
         while entering:
-            batch = next((batch for batch in self._batches if batch.decoder.admits), None)
-            if batch is not None:
-                joining = entering
+            running = (batch for batch in self._batches if isinstance(batch, DecoderBatch) and batch.admits)
+            joins = None if self._apart(entering[0]) else next(running, None)
+            if joins is not None:
+                joining = [group for group in entering if not self._apart(group)]
                 for group in joining:
-                    batch.join(group)
+                    joins.join(group)
+            elif self._steady and self._apart(entering[0]):
+                joining = entering[:1]
+                self._open(joining)
             else:
-                # After an encoder, texts that are written together have as many rows each.
-                joining = [group for group in entering if _kind(group) == _kind(entering[0])]
-                decoder = self._open_decoder([group.request for group in joining])
-                self._batches.append(DecoderBatch(decoder, joining, self._chunk_tokens, self._pace))
+                joining = [group for group in entering if self._kind(group) == self._kind(entering[0])]
+                self._open(joining)
             entering = [group for group in entering if group not in joining]
             self._waiting = [group for group in self._waiting if group not in joining]
+
+    def _open(self, groups: Sequence[Group]) -> None:
+        """Begin a batch; if that fails each of these begins one, and those fail for which that fails, too."""
+        try:
+            decoder = self._open_decoder([group.request for group in groups])
+        except Exception as error:
+            if len(groups) > 1:
+                for group in groups:
+                    self._open([group])
+            else:
+                self._failed += [(group.id, row.fail(error)) for group in groups for row in group.rows]
+            return
+        kind = BeamBatch if groups[0].request.config.num_beams > 1 else DecoderBatch
+        self._batches.append(kind(decoder, groups, self._chunk_tokens, self._pace, steady=self._steady))
+
+    def _kind(self, group: Group) -> tuple[object, ...]:
+        """What requests have in common that begin with one decoder: what is read together has as many rows each."""
+        request = group.request
+        beams = request.config if request.config.num_beams > 1 else None
+        return self._apart(group), len(group.rows), group.guesses, request.kind, beams
+
+    def _apart(self, group: Group) -> bool:
+        """Whether a request can join no other's decoder, nor others its."""
+        return self._all_apart or group.request.encodes or group.request.config.num_beams > 1
 
     def _drop_batches(self) -> None:
         for batch in [batch for batch in self._batches if batch.done]:
@@ -232,29 +284,13 @@ def _by_priority(group: Group) -> tuple[int, int]:
     return -group.request.priority, group.id
 
 
-def _kind(group: Group) -> tuple[int, bool]:
-    return len(group.rows), group.guesses
+def opener(model: DecoderModel, kept: Blocks | None = None, *, steady: bool = False) -> OpenDecoder:
+    """What opens decoders of a decoder-only model; `kept`: what their rows leave; `steady`: as of `Scheduler`."""
+    return lambda requests: model.start(len(requests), room(requests, model.limit), kept, steady=steady)
 
 
-def opener(model: DecoderModel) -> OpenDecoder:
-    """What opens decoders of a decoder-only model."""
-    return lambda requests: model.start(len(requests), _room(requests, model.limit))
-
-
-def text_opener(model: EncoderDecoderModel) -> OpenDecoder:
-    """What opens decoders of an encoder-decoder model: it reads the requests' texts, side by side."""
-
-    def open_decoder(requests: Sequence[Request]) -> Decoder:
-        texts = [request.text or () for request in requests]
-        ids, mask = np.zeros((2, len(texts), max(map(len, texts))), np.int64)
-        for row, text in enumerate(texts):
-            ids[row, : len(text)], mask[row, : len(text)] = text, 1
-        return model.encode(ids, mask, _room(requests, model.limit))
-
-    return open_decoder
-
-
-def _room(requests: Sequence[Request], limit: int | None) -> int:
+def room(requests: Sequence[Request], limit: int | None) -> int:
+    """Tokens to make room for at first, in a row of each of these."""
     lengths = [len(request.prompt) for request in requests]
     most = [request.config.most_new_tokens(length, limit) for request, length in zip(requests, lengths, strict=True)]
     return max(length + min(new, ROOM_TOKENS) for length, new in zip(lengths, most, strict=True))

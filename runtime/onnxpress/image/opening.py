@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ExitStack
-from io import BytesIO
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxpress.errors import InputError, MissingDependency
-from onnxpress.format.callers_files import MediaKind, is_url, open_file
-from onnxpress.image.limits import FetchLimits
+from onnxpress.fetching.files import open_media
+from onnxpress.fetching.limits import FetchLimits
+from onnxpress.format.callers_files import MediaKind
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Image  # for those who pass opened pictures on
@@ -65,27 +65,13 @@ def open_picture(raw: Any, max_pixels: int = MAX_PIXELS, urls: FetchLimits | Non
             name = "The array"
             image = Image.fromarray(_pixels(np.asarray(raw), max_pixels))
         else:
-            name, source = _source(raw, urls)
+            name, source = open_media(raw, _PICTURE, urls)
             image = _opened(name, opened.enter_context(source), max_pixels)
         try:
             turned = ImageOps.exif_transpose(image)
             return turned if turned.mode == "RGB" else turned.convert("RGB")
         except Exception as error:  # Pillow raises many kinds, SyntaxError and struct.error among them
             raise _damaged(name, error) from error
-
-
-def _source(raw: Any, urls: FetchLimits | None) -> tuple[str, BinaryIO]:
-    """What to call it, and what Pillow opens."""
-    if not is_url(raw):
-        return open_file(raw, _PICTURE)
-    if urls is None:
-        raise InputError(
-            f"{raw[:80]!r} is an address, and nothing is fetched unless you pass allow_urls=True. Or download it, "
-            "and pass its bytes."
-        )
-    from onnxpress.image.fetching import fetch  # with ssl and http, which are slow to import
-
-    return f"What {raw.partition('?')[0][:80]!r} holds", BytesIO(fetch(raw, urls))
 
 
 def _opened(name: str, source: Any, max_pixels: int) -> Image:

@@ -51,7 +51,7 @@ class AudioClassification(Pipeline[AudioClassificationOptions, SoundProcessor]):
         return super().__call__(sounds_of(inputs, options), **options)
 
     def prepare(self, item: Any, options: AudioClassificationOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), None)
+        return Prepared((self.processor.sample(item, options=options),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: AudioClassificationOptions) -> Sequence[NDArray[Any]]:
         usual = _USUAL_FUNCTIONS.get(self.manifest.postprocessing.problem_type or "", "softmax")

@@ -34,7 +34,7 @@ class AudioFeatureExtraction(Pipeline[AudioFeatureOptions, SoundProcessor]):
         return super().__call__(sounds_of(inputs, options), **options)
 
     def prepare(self, item: Any, options: AudioFeatureOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), None)
+        return Prepared((self.processor.sample(item, options=options),), None)
 
     def finish(self, context: None, values: list[Any], options: AudioFeatureOptions) -> Any:
         return as_tensors(values[0][self.answer_name][None], options.return_tensors)

@@ -83,35 +83,46 @@ class ImageToText(Pipeline[ImageToTextOptions, PictureTextProcessor]):
         """
         inputs = pictures_of(inputs, options)
         chosen, common = self._arguments(options)
-        call = self._call(chosen, single=True)
+        call = self.call(chosen, single=True)
         sample = self._sample(inputs, chosen, call)
         text = self.processor.tokenizer.stream_decoder(cleans_up=chosen.clean_up_tokenization_spaces)
-        return TextStream(self.writer, sample, call, text, common.stop, _ids(sample))
+        return TextStream(self.writer, sample, call, text, common.stop, self.begun(sample))
 
     def streams(self, options: Mapping[str, Any]) -> bool:
         """Whether a call with these options gives one text for each input, which can be shown while it is written."""
         return "return_details" not in options
 
     def check(self, options: ImageToTextOptions) -> None:
-        call = self._call(options)
+        call = self.call(options)
         self._beginnings.ids(options.prompt, self.processor.tokenizer, self.writer.begin(call))
 
     def prepare(self, item: Any, options: ImageToTextOptions) -> Prepared[None]:
-        return Prepared((self._sample(item, options, self._call(options)),), None)
+        return Prepared((self._sample(item, options, self.call(options)),), None)
 
     def compute(self, samples: Sequence[Sample], options: ImageToTextOptions) -> Sequence[Any]:
         """Write a text about each picture."""
-        call = self._call(options)
-        texts = self.writer.write(samples, call, options.streamer)
+        return self.values(samples, self.writer.write(samples, self.call(options), options.streamer), options)
+
+    def values(
+        self, samples: Sequence[Sample], texts: Sequence[Sequence[Generated]], options: ImageToTextOptions
+    ) -> list[Any]:
+        """The prompt about each picture, how its text begins, and its texts."""
+        call = self.call(options)
         return [
-            (self.writer.prompt(sample, call), _ids(sample), some) for sample, some in zip(samples, texts, strict=True)
+            (self.writer.prompt(sample, call), self.begun(sample), some)
+            for sample, some in zip(samples, texts, strict=True)
         ]
+
+    def begun(self, sample: Sample) -> Sequence[int]:
+        """The tokens of the prompt, which are part of the text."""
+        return sample.context.ids if isinstance(sample.context, Prompt) else ()
 
     def finish(self, context: None, values: list[Any], options: ImageToTextOptions) -> list[dict[str, Any]]:
         prompt, begun, texts = values[0]
         return [self._result(prompt, begun, text, options) for text in texts]
 
-    def _call(self, options: ImageToTextOptions, single: bool = False) -> WritingSettings:
+    def call(self, options: ImageToTextOptions, single: bool = False) -> WritingSettings:
+        """The settings of a call; `single`: its one text is followed while it is written."""
         most = {} if options.max_new_tokens is None else {"max_new_tokens": options.max_new_tokens}
         return self.writer.call({**options.generate_kwargs, **most}, single)
 
@@ -127,8 +138,3 @@ class ImageToText(Pipeline[ImageToTextOptions, PictureTextProcessor]):
         )
         more = details([text], len(prompt)) if options.return_details else {}
         return {"generated_text": written, **more}
-
-
-def _ids(sample: Sample) -> Sequence[int]:
-    """The tokens of the prompt, which are part of the text."""
-    return sample.context.ids if isinstance(sample.context, Prompt) else ()

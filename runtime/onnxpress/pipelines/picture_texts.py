@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from onnxpress.image.limits import FetchLimits
+from onnxpress.fetching.limits import FetchLimits
 from onnxpress.image.opening import MAX_PIXELS
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.pictures import PictureProcessor

@@ -122,12 +122,22 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
 
     def compute(self, samples: Sequence[Sample], options: RewritingOptions) -> Sequence[Any]:
         """Write a text about each sample."""
-        call = self._call(options, self._source(options))
-        begin = self.writer.begin(call)
-        return [
-            _Written(sample.cost, begin, texts)
-            for sample, texts in zip(samples, self.writer.write(samples, call, options.streamer), strict=True)
-        ]
+        return self.values(samples, self.writer.write(samples, self.call(options), options.streamer), options)
+
+    def call(self, options: RewritingOptions, single: bool = False) -> WritingSettings:
+        """The settings of a call; `single`: its one text is followed while it is written."""
+        return self._call(options, self._source(options), single)
+
+    def values(
+        self, samples: Sequence[Sample], texts: Sequence[Sequence[Generated]], options: RewritingOptions
+    ) -> list[Any]:
+        """Each sample's texts, and what was read."""
+        begin = self.writer.begin(self.call(options))
+        return [_Written(sample.cost, begin, some) for sample, some in zip(samples, texts, strict=True)]
+
+    def begun(self, sample: Sample) -> Sequence[int]:
+        """None: all of a text is new."""
+        return ()
 
     def finish(self, context: Sequence[str], values: list[Any], options: RewritingOptions) -> list[dict[str, Any]]:
         """One result for each text that was asked for of an input, whose pieces are joined."""

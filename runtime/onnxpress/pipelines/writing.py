@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast, runtime_checkable
 
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
+from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
-from onnxpress.generation.scheduler import OpenDecoder, opener, text_opener
+from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.requests import Request
+from onnxpress.generation.scheduler import OpenDecoder, opener, room
 from onnxpress.generation.search.beams import beam_search
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.settings_fields import IGNORED, KINDS, REFUSED
@@ -172,12 +175,34 @@ class Writer:
         finally:
             decoder.close()
 
-    def opener(self) -> OpenDecoder:
-        """What opens decoders for a scheduler, of requests of many calls."""
+    def opener(self, kept: Blocks | None = None, *, steady: bool = False) -> OpenDecoder:
+        """What opens decoders for a scheduler, of requests of many calls; `kept`: what their rows leave behind."""
+        return self._read if self._decoder is None else opener(self._decoder, kept, steady=steady)
+
+    @property
+    def steady(self) -> bool:
+        """Whether rows of one decoder can be steady: a row alone always is."""
+        return isinstance(self._decoder, SharedModel)
+
+    def request(self, sample: Sample, call: WritingSettings, hooks: Hooks, **more: Any) -> Request:
+        """What a scheduler is asked for one sample.
+
+        Args:
+            more: further fields of the request.
+
+        Raises:
+            ArtifactError: as `begin`.
+        """
         if self._decoder is not None:
-            return opener(self._decoder)
+            return Request(token_ids(sample), call.config, hooks=hooks, **more)
+        text = token_ids(sample) if IDS in sample.arrays else None
+        return Request(self.prompt(sample, call), call.config, text, hooks, source=sample, **more)
+
+    def _read(self, requests: Sequence[Request]) -> Decoder:
+        """A decoder of requests, whose samples an encoder has read."""
         assert self._encoder_decoder is not None
-        return text_opener(self._encoder_decoder)
+        arrays = self._collator.collate([cast(Sample, request.source) for request in requests]).arrays
+        return self._encoder_decoder.read(arrays, room(requests, self.limit), arrays.get(MASK))
 
     @property
     def token_bytes(self) -> int | None:
@@ -222,6 +247,22 @@ class Writer:
     def _expected(self, prompts: Sequence[Sequence[int]], call: WritingSettings) -> int:
         most = call.config.most_new_tokens
         return max(len(prompt) + min(most(len(prompt), self.limit), _ROOM_TOKENS) for prompt in prompts)
+
+
+@runtime_checkable
+class WritesTexts(Protocol):
+    """A pipeline whose answers are texts about one sample each, which may be written beside others'."""
+
+    writer: Writer
+
+    def call(self, options: Any, single: bool = False) -> WritingSettings:
+        """The settings of a call; `single`: its one text is followed while it is written."""
+
+    def values(self, samples: Sequence[Sample], texts: Sequence[Sequence[Generated]], options: Any) -> list[Any]:
+        """What `finish` takes, of samples and the texts that were written about each."""
+
+    def begun(self, sample: Sample) -> Sequence[int]:
+        """Tokens that stand before the new ones and are part of the text."""
 
 
 class StopStrings:

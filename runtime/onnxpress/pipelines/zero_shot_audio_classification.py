@@ -96,9 +96,7 @@ class ZeroShotAudioClassification(Pipeline[ZeroShotAudioOptions, SoundProcessor]
     def prepare(self, item: Any, options: ZeroShotAudioOptions) -> Prepared[Vectors]:
         self.check(options)
         labels = self._texts.of_hypotheses(options.hypotheses())
-        return Prepared(
-            (self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), labels
-        )
+        return Prepared((self.processor.sample(item, options=options),), labels)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotAudioOptions) -> Sequence[Vectors]:
         return unit_vectors(self, outputs)
@@ -119,7 +117,7 @@ class SoundEmbedder(Pipeline[WholeSoundOptions, SoundProcessor]):
     role = _SOUNDS
 
     def prepare(self, item: Any, options: WholeSoundOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, channel=options.channel, max_seconds=options.max_seconds),), None)
+        return Prepared((self.processor.sample(item, options=options),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: WholeSoundOptions) -> Sequence[Vectors]:
         return unit_vectors(self, outputs)

@@ -15,12 +15,19 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from onnxpress.errors import Cancelled, OnnxpressError, TimeoutExceeded
-from onnxpress.pipelines.batching import Prepared
-from onnxpress.serve.jobs import NEVER, Job, Terms
+from onnxpress.generation.events import Event, collect
+from onnxpress.pipelines.batching import Limits, Prepared
+from onnxpress.pipelines.writing import WritesTexts
+from onnxpress.samples import Sample
+from onnxpress.serve.jobs import MOST_INTERACTIVE_ROWS, NEVER, Job, Priority, Terms
 from onnxpress.serve.lengths import Shortened, check_lengths
 from onnxpress.serve.versions import AnyPipeline, Version
+from onnxpress.serve.writing import WritingLane, failure_of, listen
 
 Value = TypeVar("Value")
+
+#: For so long nobody looks whether a client is still there, seconds.
+_UNWATCHED_S = 0.02
 
 #: Texts of so many characters together are encoded on the event loop: under a millisecond.
 _QUICK_CHARACTERS = 4_000
@@ -85,7 +92,11 @@ class Answerer:
         """
         pipe = version.pipelines[task]
         figures.model, figures.task, figures.variant = version.name, task, pipe.precision
-        version.lane.check(terms.client)  # before anything is spent on it
+        writing = version.writing if isinstance(pipe, WritesTexts) else None
+        if writing is None:  # before anything is spent on it
+            version.lane.check(terms.client)
+        else:
+            writing.check()
         started = time.perf_counter()
         chosen, limits = pipe.asked(options)
         quick = _characters(inputs) <= _QUICK_CHARACTERS
@@ -97,54 +108,131 @@ class Answerer:
 
         requests = prepared() if quick else await self._in_pool(prepared)
         prepare_s = time.perf_counter() - started
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-        job = Job(
-            terms,
-            lambda samples: pipe.compute(samples, chosen),
-            limits,
-            lambda _: _tell(loop, ended),
-        )
-        job.add([sample for request in requests for sample in request.samples], _identity(pipe, task, chosen))
-        if job.rows:
-            version.lane.submit(job)
-            await self._wait(version, job, ended, left)
-        figures.add(job, prepare_s)
+        samples = [sample for request in requests for sample in request.samples]
+        if writing is not None and isinstance(pipe, WritesTexts):
+            figures.prepare_s += prepare_s
+            values = await _written(writing, pipe, samples, chosen, limits, terms, left, figures)
+        else:
+            loop = asyncio.get_running_loop()
+            ended: asyncio.Future[None] = loop.create_future()
+            job = Job(
+                terms,
+                lambda samples: pipe.compute(samples, chosen),
+                limits,
+                lambda _: _tell(loop, ended),
+            )
+            job.add(samples, _identity(pipe, task, chosen))
+            if job.rows:
+                version.lane.submit(job)
+                await self._wait(version, job, ended, left)
+            figures.add(job, prepare_s)
+            values = job.values
 
         def finished() -> list[Any]:
             results, place = [], 0
             for index, request in enumerate(requests):
-                values = job.values[place : place + len(request.samples)]
+                some = values[place : place + len(request.samples)]
                 place += len(request.samples)
-                error = next((value for value in values if isinstance(value, OnnxpressError)), None)
+                error = next((value for value in some if isinstance(value, OnnxpressError)), None)
                 if error is not None:
                     raise _placed(error, index, len(inputs))
-                results.append(pipe.finish(request.context, values, chosen))
+                results.append(pipe.finish(request.context, some, chosen))
             return results
 
-        return finished() if quick and len(job.rows) <= _QUICK_ROWS else await self._in_pool(finished)
+        return finished() if quick and len(samples) <= _QUICK_ROWS else await self._in_pool(finished)
 
     async def _wait(
         self, version: Version, job: Job, ended: asyncio.Future[None], left: Callable[[], Awaitable[object]]
     ) -> None:
-        gone = asyncio.ensure_future(left())
-        remaining = None if job.terms.deadline == NEVER else max(0.0, job.terms.deadline - time.monotonic())
+        """Wait until `ended`: a request has all its values, its client is gone, or its time is up.
+
+        Raises:
+            Cancelled, TimeoutExceeded: as of the last two; its rows have left the queue.
+        """
+        loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+        watching: list[asyncio.Task[None]] = []
+
+        def give_up(error: OnnxpressError) -> None:
+            if not ended.done():
+                ended.set_exception(error)
+
+        def watch() -> None:
+            task = asyncio.ensure_future(_until(left))
+            task.add_done_callback(lambda done: None if done.cancelled() else give_up(Cancelled("The client left.")))
+            watching.append(task)
+
+        # Most requests have ended before anybody could have left; watching all of them would cost more than computing
+        # for those few.
+        timers.append(loop.call_later(_UNWATCHED_S, watch))
+        if job.terms.deadline != NEVER:
+            late = TimeoutExceeded("The request's time was up before it was computed.")
+            timers.append(loop.call_at(job.terms.deadline, give_up, late))
         try:
-            await asyncio.wait((ended, gone), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return
-            version.lane.leave(job)
-            if gone.done():
-                raise Cancelled("The client left.")
-            raise TimeoutExceeded("The request's time was up before it was computed.")
-        except asyncio.CancelledError:
+            await ended
+        except (asyncio.CancelledError, OnnxpressError):
             version.lane.leave(job)
             raise
         finally:
-            gone.cancel()
+            for timer in timers:
+                timer.cancel()
+            for task in watching:
+                task.cancel()
 
     async def _in_pool(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+async def _written(
+    lane: WritingLane,
+    pipe: WritesTexts,
+    samples: Sequence[Sample],
+    options: Any,
+    limits: Limits,
+    terms: Terms,
+    left: Callable[[], Awaitable[object]],
+    figures: Figures,
+) -> list[Any]:
+    """The values of samples about which texts are written, beside those of others; of one that fails its error.
+
+    Raises:
+        OnnxpressError: as of `listen`.
+    """
+    call, started = pipe.call(options), time.perf_counter()
+    each = call.config.num_return_sequences
+    hooks = pipe.writer.hooks(call, lambda: time.monotonic() >= terms.deadline)
+    bulk = terms.priority is Priority.BATCH or len(samples) > MOST_INTERACTIVE_ROWS
+    priority = -1 if bulk else int(terms.priority is Priority.HIGH)
+    requests = [
+        pipe.writer.request(
+            *(sample, call, hooks),
+            first_row=number * each,
+            priority=priority,
+            owner=lane.owner(terms.client),
+            kind=limits.key(sample),
+        )
+        for number, sample in enumerate(samples)
+    ]
+    events: list[Event] = []
+    errors: dict[int, OnnxpressError] = {}
+    try:
+        async for number, event in listen(lane, requests, left, terms.deadline):
+            if event.error is not None:
+                errors[number] = failure_of(event.error)
+            events.append(event)
+    finally:
+        figures.compute_s += time.perf_counter() - started
+        figures.rows += len(samples) * each
+        figures.batch_rows = max(figures.batch_rows, len(samples) * each)
+        figures.tokens += sum(sample.cost for sample in samples) + sum(event.token is not None for event in events)
+    texts = collect(events, [request.prompt for request in requests], each)
+    done = [number for number in range(len(samples)) if number not in errors]
+    values = pipe.values([samples[number] for number in done], [texts[number] for number in done], options)
+    of_number: dict[int, Any] = {**dict(zip(done, values, strict=True)), **errors}
+    return [of_number[number] for number in range(len(samples))]
+
+
+async def _until(left: Callable[[], Awaitable[object]]) -> None:
+    await left()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
@@ -197,6 +285,6 @@ def _characters(inputs: Sequence[Any]) -> int:
             waiting.extend(item.values())
         elif isinstance(item, (list, tuple)):
             waiting.extend(item)
-        elif isinstance(item, (bytes, bytearray)):
+        elif isinstance(item, (bytes, bytearray)) or hasattr(item, "nbytes"):
             return _QUICK_CHARACTERS + 1
     return total

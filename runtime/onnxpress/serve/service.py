@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from onnxpress.errors import InputError
 from onnxpress.serve.answering import Answerer, Figures
 from onnxpress.serve.compute import ComputeThread
-from onnxpress.serve.errors import RequestError
+from onnxpress.serve.errors import Overloaded, RequestError
 from onnxpress.serve.http import HttpRequest
 from onnxpress.serve.jobs import Terms
 from onnxpress.serve.metrics import Metrics
@@ -24,14 +24,20 @@ from onnxpress.serve.versions import Version
 
 _LOG = logging.getLogger("onnxpress.serve")
 
+Value = TypeVar("Value")
+
 #: Threads for what would hold up the event loop: encoding long texts, opening pictures.
 _POOL_THREADS = 2
 
 #: Arguments of calls that are the server's to say, not a request's: limits, files and objects of this process.
 _NOT_FOR_REQUESTS = frozenset(
     ("batch_size", "budget_tokens", "read_ahead", "on_error", "timeout", "cancel", "progress", "num_workers",
-     "streamer", "tokenizer", "allow_urls", "max_pixels", "chat_template", "return_tensors", "framework", "device")
+     "streamer", "tokenizer", "allow_urls", "max_pixels", "chat_template", "return_tensors", "framework", "device",
+     "language_model")
 )  # fmt: skip
+
+#: Arguments that a caller of a pipeline may pass as the path of a file.
+_NO_FILES = frozenset(("words",))
 
 
 class Service:
@@ -50,6 +56,21 @@ class Service:
         #: Whether the server is going down: it answers, and says to /ready that it should be asked no more.
         self.draining = False
 
+    def full_s(self, client: str) -> float:
+        """When a client may ask again, if no model lets its work wait now; otherwise 0."""
+        least_s = float("inf")
+        for model in self.registry.models.values():
+            version = model.version
+            if version is None or len(version.lanes) > 1:  # its other work waits elsewhere
+                return 0.0
+            try:
+                version.lane.check(client)
+            except Overloaded as error:
+                least_s = min(least_s, error.retry_after_s or 1.0)
+            else:
+                return 0.0
+        return least_s if self.registry.models else 0.0
+
     def gauge(self) -> None:
         """Bring the gauges up to date."""
         self.metrics.busy.set(self.thread.busy_s)
@@ -57,8 +78,13 @@ class Service:
         for model in self.registry.models.values():
             version = model.version
             waiting = None if version is None else version.lane.waiting
-            self.metrics.queue_seconds.labels(model.name).set(0.0 if waiting is None else waiting.seconds)
-            self.metrics.queue_rows.labels(model.name).set(0 if waiting is None else len(waiting))
+            seconds, rows = (0.0, 0) if waiting is None else (waiting.seconds, len(waiting))
+            if version is not None and version.writing is not None:
+                state = version.writing.state
+                seconds, rows = seconds + state.waiting_s, rows + state.waiting
+                self.metrics.writing(model.name, state)
+            self.metrics.queue_seconds.labels(model.name).set(seconds)
+            self.metrics.queue_rows.labels(model.name).set(rows)
 
     async def close(self) -> None:
         """Let go of models and threads."""
@@ -123,6 +149,10 @@ class Exchange:
             truncate=truncate,
         )
 
+    async def in_pool(self, work: Callable[[], Value]) -> Value:
+        """Do what would hold up the event loop in another thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.service.pool, work)
+
 
 def check_options(options: Mapping[str, Any]) -> None:
     """Refuse arguments of calls that are not a request's to say.
@@ -131,7 +161,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         InputError: which.
     """
     for name, value in options.items():
-        if name in _NOT_FOR_REQUESTS:
+        if name in _NOT_FOR_REQUESTS or (name in _NO_FILES and isinstance(value, str)):
             raise InputError(f"{name!r} is not for a request to say; the server decides it.")
         if isinstance(value, Mapping) and name.endswith("kwargs"):
             check_options(value)

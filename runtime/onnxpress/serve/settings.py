@@ -20,10 +20,13 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class WritingLimits:
-    """Texts that a model writes at the same time, and the bytes of their keys and values."""
+    """Texts that a model writes at the same time, the bytes of their keys and values, and whether each client finds
+    what it has read itself alone; whether texts are the same to the last bit whoever else is answered."""
 
     streams: int = 16
     cache_bytes: int = 2**30
+    apart: bool = False
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,12 @@ class ServerSettings:
         writing_timeout_s: the same of texts that are written.
         streams: texts that are written at the same time; others wait.
         cache_bytes: of the keys and values of all texts of a model that are being written.
+        deterministic: whether a text is the same to the last bit however many are written beside it.
         header_timeout_s: for a request to arrive; body and all.
         drain_s: how long requests may take to end after SIGTERM. `drain_delay_s`: how long new ones are still
             accepted after it, while /ready says no.
-        body_bytes: of one request.
+        body_bytes: of one request; `sound_bytes`: of one that carries a sound to be transcribed.
+        sound_s: seconds of such a sound.
         allow_urls: whether addresses of pictures and sounds in a request are fetched, of the public internet alone.
         any_dimensions: whether `dimensions` may cut vectors of models that were not trained for it.
         framed_by: origins of pages that may show the page in a frame, such as "https://huggingface.co"; "": none.
@@ -93,10 +98,13 @@ class ServerSettings:
     writing_timeout_s: float = 600.0
     streams: int = 16
     cache_bytes: int = 2**30
+    deterministic: bool = False
     header_timeout_s: float = 30.0
     drain_s: float = 30.0
     drain_delay_s: float = 0.0
     body_bytes: int = 16 * 2**20
+    sound_bytes: int = 25 * 2**20
+    sound_s: float = 3600.0
     allow_urls: bool = False
     any_dimensions: bool = False
     framed_by: str = ""
@@ -131,7 +139,7 @@ class ServerSettings:
     @property
     def writing(self) -> WritingLimits:
         """Of each model that writes."""
-        return WritingLimits(self.streams, self.cache_bytes)
+        return WritingLimits(self.streams, self.cache_bytes, bool(self.api_keys), self.deterministic)
 
     @property
     def queue(self) -> QueueLimits:

@@ -14,12 +14,14 @@ from onnxpress.generation.events import Event
 from onnxpress.generation.requests import Request
 from onnxpress.pipelines.collators import token_ids
 from onnxpress.pipelines.text_generation import TextGeneration
+from onnxpress.pipelines.writing import WritesTexts
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.jobs import Terms
+from onnxpress.serve.lengths import check_lengths
 from onnxpress.serve.protocols.fields import WRITERS, optional, whole_number
 from onnxpress.serve.service import Exchange, task_of
 from onnxpress.serve.versions import Version
-from onnxpress.serve.writing import WritingLane, listen
+from onnxpress.serve.writing import WritingLane, failure_of, listen
 from onnxpress.text.tokenizer import Tokenizer
 
 MOST_TEXTS, MOST_STOPS, MOST_BEST, MOST_TOKENS = 16, 16, 20, 1 << 20
@@ -84,14 +86,16 @@ class WrittenTexts:
     exchange: Exchange
     version: Version
     lane: WritingLane
-    pipe: TextGeneration
+    tokenizer: Tokenizer
     requests: Sequence[Request]
     stops: Sequence[str]
     terms: Terms
     prompt_tokens: int
     completion_tokens: int = 0
+    cached_tokens: int = 0
     seconds: float = 0.0
     prompts: list[Sequence[int]] = field(default_factory=list)
+    begun: Sequence[int] = ()
 
     @property
     def texts(self) -> int:
@@ -105,15 +109,21 @@ class WrittenTexts:
             OnnxpressError: as of `listen`.
         """
         started = time.perf_counter()
-        tokenizer = self.pipe.processor.tokenizer
+        tokenizer = self.tokenizer
         decoders = [tokenizer.stream_decoder() for _ in range(self.texts)]
         stops = [StopText(self.stops) for _ in range(self.texts)]
         figures = self.exchange.figures
+        begun = "".join(decoders[0].step(token) or "" for token in self.begun)
         try:
+            if begun:
+                yield TextPiece(0, begun, None)
             async for _, event in listen(self.lane, self.requests, self.exchange.request.left, self.terms.deadline):
+                if event.error is not None:
+                    raise failure_of(event.error)
                 text = ""
                 if event.token is not None:
                     self.completion_tokens += 1
+                    self.cached_tokens += event.cached
                     text = decoders[event.row].step(event.token) or ""
                 if event.finish is not None:
                     text += decoders[event.row].flush()
@@ -155,7 +165,9 @@ def open_texts(
     lane.check()
     server = exchange.settings
     terms = exchange.request.terms(max(server.writing_timeout_s, server.request_timeout_s))
-    chosen, _ = pipe.asked({**options, "generate_kwargs": dict(settings)})
+    # What a client's own client wrote into a message is never a control token; a prompt is taken as it is.
+    chosen, _ = pipe.asked({"plain_messages": True, **options, "generate_kwargs": dict(settings)})
+    owner = lane.owner(exchange.request.client)
     requests: list[Request] = []
     read: list[Sequence[int]] = []
     for prompt in prompts:
@@ -171,12 +183,49 @@ def open_texts(
         config = call.config.merged(num_return_sequences=each)
         for _ in range(texts // each):
             row = sum(request.config.num_return_sequences for request in requests)
-            requests.append(Request(tokens, config, None, hooks, logprobs, row, 0, best, bias or {}))
+            requests.append(Request(tokens, config, None, hooks, logprobs, row, 0, best, bias or {}, owner))
     figures = exchange.figures
     figures.model, figures.task, figures.variant = version.name, pipe.task, pipe.precision
     figures.prepare_s = time.perf_counter() - started
     stops = tuple(settings.get("stop_strings") or ())
-    return WrittenTexts(*(exchange, version, lane, pipe, requests, stops, terms, sum(map(len, read))), prompts=read)
+    tokenizer = pipe.processor.tokenizer
+    count = sum(map(len, read))
+    return WrittenTexts(*(exchange, version, lane, tokenizer, requests, stops, terms, count), prompts=read)
+
+
+async def open_stream(
+    exchange: Exchange, version: Version, task: str, item: Any, options: Mapping[str, Any], *, truncate: bool = False
+) -> WrittenTexts:
+    """The one text about what a task is given, such as its translation.
+
+    Raises:
+        OnnxpressError: an option that is wrong, or an input; RequestError: there are several texts, or the task writes
+            none; Overloaded: too many wait.
+    """
+    started = time.perf_counter()
+    pipe = version.pipelines[task]
+    lane = version.writing
+    if lane is None or not isinstance(pipe, WritesTexts):
+        raise RequestError(f"stream: {task} writes no texts.")
+    lane.check()
+    server, figures = exchange.settings, exchange.figures
+    terms = exchange.request.terms(max(server.writing_timeout_s, server.request_timeout_s))
+    chosen, limits = pipe.asked(options)
+    prepared = await exchange.in_pool(lambda: pipe.prepare(item, chosen))
+    figures.cut += check_lengths(pipe, [item], [prepared], chosen, truncate=truncate)
+    call = pipe.call(chosen, single=True)
+    if len(prepared.samples) != 1 or call.config.num_beams > 1 or call.config.num_return_sequences > 1:
+        raise RequestError("A stream is one text, of one beam, about an input that is read whole: leave stream out.")
+    [sample] = prepared.samples
+    hooks = pipe.writer.hooks(call, lambda: time.monotonic() >= terms.deadline)
+    owner = lane.owner(exchange.request.client)
+    request = pipe.writer.request(sample, call, hooks, logprobs=True, owner=owner, kind=limits.key(sample))
+    figures.model, figures.task, figures.variant = version.name, task, pipe.precision
+    figures.prepare_s = time.perf_counter() - started
+    begun = pipe.begun(sample)
+    return WrittenTexts(
+        *(exchange, version, lane, pipe.writer.tokenizer, [request], (), terms, sample.cost), begun=begun
+    )
 
 
 def settings_of(body: Mapping[str, Any]) -> dict[str, Any]:

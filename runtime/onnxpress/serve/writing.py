@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from onnxpress.errors import Cancelled, TimeoutExceeded
+from onnxpress.errors import Cancelled, EngineError, OnnxpressError, TimeoutExceeded
 from onnxpress.generation.driver import Driver, Tell, Ticket
 from onnxpress.generation.events import Event
 from onnxpress.generation.pace import Pace
+from onnxpress.generation.pool.blocks import Blocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.scheduler import Scheduler
 from onnxpress.pipelines.base import Pipeline
-from onnxpress.pipelines.text_generation import TextGeneration
+from onnxpress.pipelines.writing import WritesTexts
 from onnxpress.serve.compute import ComputeThread, Piece
 from onnxpress.serve.errors import Overloaded
 from onnxpress.serve.jobs import Priority
+from onnxpress.serve.metrics import LaneState, Metrics
 from onnxpress.serve.settings import WritingLimits
+
+_LOG = logging.getLogger("onnxpress.serve")
 
 #: How long whoever reads a stream is to wait for its next token, seconds.
 TARGET_S = 0.15
+
+#: Decoders of a model that are open at once for what others cannot join: beams, and what an encoder has read.
+DECODERS = 2
 
 #: Requests that may wait for each text that is being written.
 _WAITING_OF_EACH = 4
@@ -39,8 +47,13 @@ _SHARE = 0.2
 class WritingLane:
     """Implements `compute.Lane`. `scheduler` is the computing thread's own from now on."""
 
-    def __init__(self, thread: ComputeThread, scheduler: Scheduler, limits: WritingLimits) -> None:
+    def __init__(
+        self, name: str, thread: ComputeThread, scheduler: Scheduler, limits: WritingLimits, metrics: Metrics
+    ) -> None:
+        self.name = name
+        self._metrics = metrics
         self.driver = Driver(scheduler)
+        self._scheduler = scheduler
         self._thread = thread
         self._limits = limits
         self._turning = threading.Lock()
@@ -52,19 +65,53 @@ class WritingLane:
         """Raises:
         Overloaded: as many requests wait as may.
         """
-        waiting, streams = self.driver.waiting, self._limits.streams
-        if waiting >= _WAITING_OF_EACH * streams:
+        state, streams = self.state, self._limits.streams
+        if state.waiting >= _WAITING_OF_EACH * streams:
             raise Overloaded(
-                f"{waiting} requests wait for one of {streams} places: ask again later.",
-                retry_after_s=max(1.0, self._request_s * waiting / streams),
+                f"{state.waiting} requests wait for one of {streams} places: ask again later.",
+                retry_after_s=max(1.0, state.waiting_s),
             )
+
+    @property
+    def state(self) -> LaneState:
+        """What there is to do. From any thread; while a turn goes on the numbers are of its beginning or its end."""
+        scheduler, waiting = self._scheduler, self.driver.waiting
+        kept = 0 if scheduler.kept is None else scheduler.kept.tokens
+        waiting_s = self._request_s * waiting / self._limits.streams
+        return LaneState(scheduler.rows, waiting, waiting_s, scheduler.tokens, kept, scheduler.given_up)
+
+    def owner(self, client: str) -> str:
+        """Whose a client's requests are: its own where clients have keys, so that the time of an answer tells nobody
+        what another has sent."""
+        return client if self._limits.apart else ""
 
     def put(self, request: Request, tell: Tell) -> Ticket:
         """Accept a request; `tell` hears its events in the computing thread."""
+        tell = self._counted(request, tell)
         with self._thread.changed:
             ticket = self.driver.put(request, tell)
             self._thread.changed.notify()
         return ticket
+
+    def _counted(self, request: Request, tell: Tell) -> Tell:
+        """Count the tokens that a request hears, and how long each took."""
+        metrics, name, latest = self._metrics, self.name, {-1: time.monotonic()}
+
+        def counted(event: Event) -> None:
+            if event.token is not None:
+                now = time.monotonic()
+                if len(latest) == 1:
+                    metrics.prompt_tokens.labels(name).inc(len(request.prompt))
+                    metrics.found_tokens.labels(name).inc(event.cached)
+                if event.row in latest:
+                    metrics.between_tokens.labels(name).observe(now - latest[event.row])
+                else:
+                    metrics.first_token.labels(name).observe(now - latest[-1])
+                metrics.written_tokens.labels(name).inc()
+                latest[event.row] = now
+            tell(event)
+
+        return counted
 
     def note(self, seconds: float) -> None:
         """A request took so long."""
@@ -83,6 +130,8 @@ class WritingLane:
         """End every text, and free the memory."""
         with self._turning:
             self._closed = True
+            if self._scheduler.kept is not None:
+                self._scheduler.kept.fit(0)
             self.driver.close()
 
     def _turn(self) -> None:
@@ -93,20 +142,27 @@ class WritingLane:
 
 
 def writing_lane(
-    name: str, pipe: Pipeline[Any, Any], thread: ComputeThread, limits: WritingLimits
+    name: str, pipe: Pipeline[Any, Any], thread: ComputeThread, limits: WritingLimits, metrics: Metrics
 ) -> WritingLane | None:
-    """The lane of a model that continues texts; None: it does something else."""
-    if not isinstance(pipe, TextGeneration):
+    """The lane of a model that writes texts; None: it does something else."""
+    if not isinstance(pipe, WritesTexts):
         return None
-    writer = pipe.writer
+    writer, token_bytes = pipe.writer, pipe.writer.token_bytes
+    steady = limits.deterministic
+    apart = steady and not writer.steady
+    kept = None if token_bytes is None or steady else Blocks(limits.cache_bytes, token_bytes)
     scheduler = Scheduler(
-        writer.opener(),
+        writer.opener(kept, steady=steady),
         writer.limit,
         rows=limits.streams,
         pace=Pace(TARGET_S),
-        tokens=None if writer.token_bytes is None else max(limits.cache_bytes // writer.token_bytes, 1),
+        tokens=None if token_bytes is None else max(limits.cache_bytes // token_bytes, 1),
+        decoders=None if apart else DECODERS,
+        steady=steady,
+        apart=apart,
+        kept=kept,
     )
-    return WritingLane(thread, scheduler, limits)
+    return WritingLane(name, thread, scheduler, limits, metrics)
 
 
 async def listen(
@@ -117,11 +173,13 @@ async def listen(
 ) -> AsyncIterator[tuple[int, Event]]:
     """(number of the request, event) of each, to the end of all. Leaving the iterator cancels what is not finished.
 
+    What went wrong with a request alone is its last event's `error`.
+
     Args:
         left: ends when the client is gone: so do the requests then, whether or not anybody reads on.
 
     Raises:
-        OnnxpressError: of a request that fails; Cancelled: the client is gone; TimeoutExceeded: the time is up.
+        Cancelled: the client is gone; TimeoutExceeded: the time is up.
     """
     loop, heard = asyncio.get_running_loop(), asyncio.Queue[tuple[int, Event]]()
 
@@ -145,9 +203,8 @@ async def listen(
     try:
         while unfinished:
             number, event = await heard.get()
-            if event.error is not None:
-                raise event.error
-            if event.finish == "cancelled":
+            # A text whose own time is up ends as if it were complete.
+            if event.finish == "cancelled" and (gone.done() or requests[number].config.max_time is None):
                 if gone.done():
                     raise Cancelled("The client left.")
                 if time.monotonic() >= deadline:
@@ -159,3 +216,13 @@ async def listen(
     finally:
         gone.cancel()
         cancel()
+
+
+def failure_of(error: Exception) -> OnnxpressError:
+    """What is told of a request that failed: its own error, or that the model failed on it."""
+    if isinstance(error, OnnxpressError):
+        return error
+    _LOG.error("a text failed", exc_info=error)
+    failure = EngineError("The model failed on this input.")
+    failure.__cause__ = error
+    return failure

@@ -40,6 +40,7 @@ __all__ = [
 _POSITIONS = (
     *("max_position_embeddings", "max_decoder_position_embeddings", "n_positions"),
     *("max_seq_len", "max_sequence_length", "seq_length", "max_target_positions"),
+    "max_text_positions",
 )
 
 

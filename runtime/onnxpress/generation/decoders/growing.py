@@ -7,7 +7,7 @@ search.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class GrowingDecoder:
     def recall(self, row: int, ids: Ids) -> None:
         """Nothing is kept of what was read before."""
 
-    def mark_prompt(self, row: int, tokens: int) -> None:
+    def mark_prompt(self, row: int, tokens: int, owner: Hashable = 0) -> None:
         """What was written is read as a prompt is."""
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:

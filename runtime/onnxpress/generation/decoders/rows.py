@@ -8,7 +8,7 @@ the next one takes, as long as the same rows go on together. Exact, not fast. Kn
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,7 +77,7 @@ class RowsDecoder:
     def recall(self, row: int, ids: Ids) -> None:
         """Nothing is kept of what was read before."""
 
-    def mark_prompt(self, row: int, tokens: int) -> None:
+    def mark_prompt(self, row: int, tokens: int, owner: Hashable = 0) -> None:
         """Tell how many of a row's first tokens are its prompt; those that were read as written ones are read again."""
         marked = self._rows[row]
         if OF_PROMPT in self._graph.inputs and min(marked.read, tokens) > marked.prompt:

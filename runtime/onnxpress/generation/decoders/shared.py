@@ -6,7 +6,7 @@ what it has in common with what another row, or an earlier call, has read is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,9 +23,10 @@ from onnxpress.generation.decoders.graph import LOG_NORMALIZER, WITH_LOG_NORMALI
 from onnxpress.generation.decoders.idle import Idle
 from onnxpress.generation.decoders.step import Step, bind_step
 from onnxpress.generation.decoders.text_arrays import Texts
-from onnxpress.generation.pool.cache import Cache, common_prefix
+from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.cache import Cache
 from onnxpress.generation.pool.moves import check_sources
-from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes
+from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes, best_row
 from onnxpress.generation.prompts import chunk_end
 
 #: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured with 8 layers of
@@ -68,12 +69,19 @@ class SharedModel:
         numbers = sum(heads * size for heads, size in self._graph.past.values())
         return int(numbers * np.dtype(self._graph.dtype).itemsize)
 
-    def start(self, rows: int, expected_tokens: int) -> SharedDecoder:
-        """Empty rows, with room for so many tokens at first."""
+    def start(
+        self, rows: int, expected_tokens: int, kept: Blocks | None = None, *, steady: bool = False
+    ) -> SharedDecoder:
+        """Empty rows, with room for so many tokens at first.
+
+        steady: as of `SharedDecoder`; nothing that was read before is of use then: steps round otherwise than prompts.
+        kept: where its rows look for what others have read, and leave what they have, in the place of `prefixes`. Not
+            on a device that captures.
+        """
         self._session.watch(self)
         room = capacity(expected_tokens, self._limit)
         idle = None
-        if self._session.captures:
+        if self._session.captures and not steady:
             room = capacity(max(CAPTURED_TOKENS, 1 << (room - 1).bit_length()), self._limit)
             idle = self._idle
             decoder = idle.take(rows, room)
@@ -81,8 +89,13 @@ class SharedModel:
                 return decoder
         cache = Cache(self._graph.past, rows, room, dtype=self._graph.dtype, device=self._session.device)
         # What is captured is bound to its buffers: those do not become another call's.
-        prefixes = Prefixes(0) if self._session.captures else self.prefixes
-        return SharedDecoder(self._session, self._graph, cache, limit=self._limit, prefixes=prefixes, idle=idle)
+        if steady:
+            return SharedDecoder(self._session, self._graph, cache, limit=self._limit, steady=True)
+        prefixes = Prefixes(0) if self._session.captures or kept is not None else self.prefixes
+        kept = None if self._session.captures else kept
+        return SharedDecoder(
+            self._session, self._graph, cache, limit=self._limit, prefixes=prefixes, kept=kept, idle=idle
+        )
 
     def disconnect(self) -> None:
         """The session is being closed: free what earlier calls have read."""
@@ -103,6 +116,9 @@ class SharedDecoder:
         cache: empty rows.
         texts: what an encoder made of the texts that the rows are about.
         prefixes: what earlier calls have read; None: neither that nor what other rows have read is of use.
+        kept: what rows that left have read.
+        steady: whether a step has two rows at least, one of which may be nobody's: 4-bit products of one row go through
+            another kernel than those of several, which rounds differently.
         idle: where the decoder goes when it is closed; None: its memory is freed.
     """
 
@@ -115,6 +131,8 @@ class SharedDecoder:
         limit: int | None = None,
         texts: Texts | None = None,
         prefixes: Prefixes | None = None,
+        kept: Blocks | None = None,
+        steady: bool = False,
         idle: Idle[SharedDecoder] | None = None,
     ) -> None:
         self._idle, self._closed = idle, False
@@ -124,6 +142,8 @@ class SharedDecoder:
         self._limit = limit
         self._texts = texts
         self._prefixes = prefixes
+        self._kept = kept
+        self._least_rows = 2 if steady else 1
         self._bindings: dict[int, Binding] = {}  # by row
         self._steps: dict[int, Step] = {}  # by the number of rows that step
         self._last_step: Step | None = None
@@ -171,8 +191,10 @@ class SharedDecoder:
         """Give an empty row the longest beginning of `ids` int64 (tokens) that any row or earlier call has read."""
         self.reused_tokens += self._reuse(row, ids)
 
-    def mark_prompt(self, row: int, tokens: int) -> None:
+    def mark_prompt(self, row: int, tokens: int, owner: Hashable = 0) -> None:
         """What was written is read as a prompt is."""
+        if self._texts is None:
+            self._cache.assign(row, owner)
 
     def prefill(self, row: int, ids: Sequence[int] | Ids, keep: int = 1) -> Logits:
         """Append tokens to one row; float32 (keep, vocabulary) for the last `keep` of them.
@@ -213,13 +235,18 @@ class SharedDecoder:
         if not 0 < count <= cache.rows or (self._texts is not None and count != cache.rows):
             raise InputError(f"There are {cache.rows} rows, and {count} tokens.")
         check_tokens(ids, self._graph.vocabulary)
-        lengths = cache.lengths[:count]
+        wide = count if self._texts is not None else max(count, self._least_rows)
+        if wide > count:  # a place behind a row's own tokens is nobody's
+            cache.provide(wide)
+            cache.forget()
+        lengths = [*cache.lengths[:wide], *[0] * (wide - cache.rows)]
         longest = max(lengths) + 1
         if self._texts is not None and min(lengths) + 1 != longest:
             raise InputError(f"Rows after an encoder take a step at equal lengths; they have {lengths} tokens.")
         self._reserve(longest)
-        step = self._last_step = self._step_of(count)
-        step.inputs["input_ids"][:, 0] = ids
+        step = self._last_step = self._step_of(wide)
+        step.inputs["input_ids"][:, 0] = 0
+        step.inputs["input_ids"][:count, 0] = ids
         step.inputs[WITH_LOG_NORMALIZER][...] = normalizers
         step.inputs["seqlens_k"][:] = lengths
         # A captured step has read this on the host: all that there is room for is as right as the longest row.
@@ -232,7 +259,7 @@ class SharedDecoder:
         with self._writing():
             step.run()
             cache.append_each(ids)
-        return step.outputs["logits"][:, 0]
+        return step.outputs["logits"][:count, 0]
 
     def truncate(self, row: int, length: int) -> None:
         """Forget a row's tokens from `length` on."""
@@ -245,6 +272,9 @@ class SharedDecoder:
             InputError: there is no such row, or rows of a text would not stand side by side.
         """
         check_sources(sources, self._cache.rows)
+        if self._kept is not None:
+            for row in set(range(self._cache.rows)).difference(sources):
+                self._keep(self._kept, row)
         if self._texts is not None:
             moved = self._texts.select(sources, self._cache.rows)
             if moved or len(sources) != self._cache.rows:  # rows are about other texts than they were
@@ -259,6 +289,9 @@ class SharedDecoder:
                 self._idle.put(self)
             return
         self._unbind()
+        if self._kept is not None:
+            for row in range(self._cache.rows):
+                self._keep(self._kept, row)
         if self._prefixes is not None:
             self._prefixes.put(self._cache)
         self._cache = Cache(self._graph.past, 0, 0)
@@ -279,11 +312,15 @@ class SharedDecoder:
         """Give an empty row the longest beginning of `ids` that anybody has read; its length."""
         if self._prefixes is None or self._cache.lengths[row] or len(ids) < LEAST_TOKENS:
             return 0
-        source, best = _best(self._cache, ids)
-        earlier = self._prefixes.take(ids, more_than=max(best, LEAST_TOKENS - 1))
+        owner = self._cache.owner(row)
+        source, best = best_row(self._cache, ids, owner)
+        if self._kept is not None and (tokens := self._recalled(self._kept, row, ids, more_than=best)):
+            return tokens
+        earlier = self._prefixes.take(ids, max(best, LEAST_TOKENS - 1), owner)
         if earlier is not None:
-            known, best = _best(earlier, ids)
-            if earlier.rows == self._cache.rows and self._cache.empty and 2 * best >= len(earlier.known(known)):
+            known, best = best_row(earlier, ids, owner)
+            alike = earlier.rows == self._cache.rows and earlier.owners == self._cache.owners == {owner}
+            if alike and self._cache.empty and 2 * best >= len(earlier.known(known)):
                 # A conversation goes on: its cache becomes ours. Other rows find their past in it, too.
                 self._unbind()
                 self._cache = earlier
@@ -303,6 +340,21 @@ class SharedDecoder:
             self._reserve(best)
             self._cache.take(row, self._cache, source, best)
         return best
+
+    def _recalled(self, kept: Blocks, row: int, ids: Ids, more_than: int) -> int:
+        """Give an empty row what rows that left have read, if that is more than so many tokens; how many."""
+        blocks = kept.find(self._cache.owner(row), ids)
+        tokens = sum(len(block.ids) for block in blocks)
+        if tokens <= more_than:
+            return 0
+        self._reserve(tokens)
+        for block in blocks:
+            self._cache.paste(row, block.ids, block.parts)
+        return tokens
+
+    def _keep(self, kept: Blocks, row: int) -> None:
+        cache = self._cache
+        kept.keep(cache.owner(row), cache.known(row), lambda start, stop: cache.cut(row, start, stop))
 
     def _read(self, row: int, ids: Ids, first: int, logits: Logits) -> None:
         """Append a chunk to a row; write the scores of its tokens from `first` on, (wanted, vocabulary)."""
@@ -392,10 +444,3 @@ class SharedDecoder:
         except BaseException:
             self._cache.forget()
             raise
-
-
-def _best(cache: Cache, ids: Ids) -> tuple[int, int]:
-    """The row that knows the longest beginning of `ids`, and its length."""
-    lengths = [common_prefix(cache.known(row), ids) for row in range(cache.rows)]
-    best = max(lengths)
-    return lengths.index(best), best

@@ -7,7 +7,7 @@ session.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,16 @@ from onnxpress.generation.pool.moves import SPARE, check_sources, moves
 Ids = NDArray[np.int64]
 Blocks = Mapping[tuple[int, int], Buffer]
 
+#: Where so much of the memory was written, all of it may become resident.
+MOSTLY = 0.75
+
 
 class Cache:
     """Buffers (rows, heads, capacity, size), one for each name, and rows of tokens.
 
     Arguments:
         shapes: name -> (heads, size).
-        texts: what each row is about, any number: keys of equal tokens are equal only within one text.
+        texts: what each row is about, or whose it is: keys of equal tokens are shared only within one text or owner.
         dtype: of the buffers.
         device: where they are, as `engine.providers.parse_device` takes it.
 
@@ -37,7 +40,7 @@ class Cache:
         shapes: Mapping[str, tuple[int, int]],
         rows: int,
         capacity: int,
-        texts: Sequence[int] | None = None,
+        texts: Sequence[Hashable] | None = None,
         dtype: str = "float32",
         device: object = None,
     ) -> None:
@@ -45,8 +48,9 @@ class Cache:
         self._device = device
         self._shapes = dict(shapes)
         self.version = 0
+        self._gathered: bool = False  # whether the buffers have huge pages, being mostly written
         self.lengths = [0] * rows
-        self._texts = [0] * rows if texts is None else list(texts)
+        self._texts: list[Hashable] = [0] * rows if texts is None else list(texts)
         self._known = [0] * rows  # tokens whose keys are there, from the first on
         self._allocate(rows, capacity)
 
@@ -58,6 +62,11 @@ class Cache:
     def empty(self) -> bool:
         """Whether the cache knows no tokens."""
         return not any(self._known)
+
+    @property
+    def owners(self) -> set[Hashable]:
+        """What its rows are about, or whose they are."""
+        return set(self._texts)
 
     @property
     def used_bytes(self) -> int:
@@ -77,19 +86,35 @@ class Cache:
         """The tokens whose keys a row holds, int64; its first `lengths[row]` are the row's own. A view."""
         return self._ids[row, : self._known[row]]
 
+    def owner(self, row: int) -> Hashable:
+        """What a row is about, or whose it is."""
+        return self._texts[row]
+
+    def assign(self, row: int, owner: Hashable) -> None:
+        """Give a row to an owner; it forgets what it knows of another one's beyond its own tokens."""
+        if self._texts[row] != owner:
+            self._texts[row] = owner
+            self._known[row] = self.lengths[row]
+
     def reserve(self, tokens: int, limit: int | None = None) -> None:
         """Make room for rows of so many tokens: nothing, or twice the capacity, but no more than `limit`."""
         if tokens > self.capacity:
             doubled = 2 * self.capacity if limit is None else min(2 * self.capacity, limit)
             self._move(len(self._ids), max(tokens, doubled))
 
-    def admit(self, text: int = 0) -> int:
+    def provide(self, rows: int) -> None:
+        """Have buffers of so many rows at least, whosoever they are."""
+        if rows > len(self._ids):
+            self._move(rows, self.capacity)
+
+    def admit(self, text: Hashable = 0) -> int:
         """Add an empty row after the others; its number."""
         row = self.rows
         if row == len(self._ids):
             self._move(max(2 * row, 1), self.capacity)
-        for numbers, number in ((self.lengths, 0), (self._texts, text), (self._known, 0)):
-            numbers.append(number)
+        self.lengths.append(0)
+        self._known.append(0)
+        self._texts.append(text)
         return row
 
     def begin_anew(self, rows: int, tokens: int) -> bool:
@@ -97,7 +122,8 @@ class Cache:
         if rows > len(self._ids) or tokens > self.capacity:
             return False
         self._known = (self._known + [0] * rows)[:rows]
-        self.lengths, self._texts = [0] * rows, [0] * rows
+        self._texts = (self._texts + [0] * rows)[:rows]
+        self.lengths = [0] * rows
         return True
 
     def append(self, row: int, ids: Sequence[int] | Ids) -> None:
@@ -137,6 +163,23 @@ class Cache:
         self._take(row, source._blocks, source._ids, source_row, tokens)
         self._grew(row, tokens)
 
+    def cut(self, row: int, start: int, stop: int) -> list[Buffer]:
+        """Copy keys and values of some tokens of a row: each block as a block of one row."""
+        copies = []
+        for block in self._blocks.values():
+            names, _, heads, _, size = block.shape
+            spare = allocate((names, 1, heads, stop - start, size), self._dtype, self._device)
+            _copy(spare, 0, 0, block, row, start, stop - start)
+            copies.append(spare)
+        return copies
+
+    def paste(self, row: int, ids: Ids, parts: Sequence[Buffer]) -> None:
+        """Append int64 (tokens) to a row, with keys and values that `cut` has copied of a cache of the same shapes."""
+        start = self.lengths[row]
+        for block, part in zip(self._blocks.values(), parts, strict=True):
+            _copy(block, row, start, part, 0, 0, len(ids))
+        self.append(row, ids)
+
     def select(self, sources: Sequence[int]) -> None:
         """Row i becomes what row sources[i] was; there are len(sources) rows then. Copies only what differs.
 
@@ -170,7 +213,7 @@ class Cache:
             if row == SPARE:
                 reader = next(row for row, wanted in order[place:] if wanted == SPARE)
                 start, stop = starts[reader], stops[reader]
-                aside = self._set_aside(source, start, stop)
+                aside = self.cut(source, start, stop)
                 aside_ids = self._ids[source, start:stop].copy()
                 continue
             start, stop = starts[row], stops[row]
@@ -182,16 +225,6 @@ class Cache:
             for block in self._blocks.values():
                 _copy(block, row, start, block, source, start, stop - start)
             self._ids[row, start:stop] = self._ids[source, start:stop]
-
-    def _set_aside(self, row: int, start: int, stop: int) -> list[Buffer]:
-        """Copy some tokens of a row: each block as a block of one row."""
-        copies = []
-        for block in self._blocks.values():
-            names, _, heads, _, size = block.shape
-            spare = allocate((names, 1, heads, stop - start, size), self._dtype, self._device)
-            _copy(spare, 0, 0, block, row, start, stop - start)
-            copies.append(spare)
-        return copies
 
     def _common(self, row: int, source: int) -> int:
         """Count the tokens at the source's beginning whose keys the row holds already."""
@@ -208,6 +241,10 @@ class Cache:
         self.lengths[row] = self._known[row] = length
         if length > self._written[row]:
             self._written[row] = length
+            if not self._gathered and sum(self._written) >= MOSTLY * self.capacity * len(self._written):
+                self._gathered = True
+                for block in self._blocks.values():
+                    block.gather()
 
     def _move(self, rows: int, capacity: int) -> None:
         """Move the rows into buffers for so many rows of so many tokens."""
@@ -237,7 +274,8 @@ class Cache:
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
         self._ids = np.zeros((rows, capacity), np.int64)
         self._written = [0] * rows  # tokens of the longest that each row ever was: so many are resident
-        self.capacity = capacity
+        self._gathered = False
+        self.capacity: int = capacity
         self.version += 1
 
     def _release(self, start: int, stop: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Hashable
 from typing import Any
 
 from onnxpress.generation.pool.cache import Cache, Ids, common_prefix
@@ -35,11 +36,14 @@ class Prefixes:
         with self._lock:
             return sum(cache.used_bytes for cache in self._caches)
 
-    def take(self, ids: Ids, more_than: int) -> Cache | None:
-        """Take out the cache that knows the longest beginning of `ids`, if that is more than so many tokens."""
+    def take(self, ids: Ids, more_than: int, owner: Hashable = 0) -> Cache | None:
+        """Take out the cache that knows the longest beginning of `ids`, if that is more than so many tokens.
+
+        Of an owner's rows alone.
+        """
         self._after_fork()
         with self._lock:
-            lengths = [max(common_prefix(cache.known(row), ids) for row in range(cache.rows)) for cache in self._caches]
+            lengths = [best_row(cache, ids, owner)[1] for cache in self._caches]
             best = max(lengths, default=0)
             # Of equals the one that was of use last.
             return self._caches.pop(len(lengths) - 1 - lengths[::-1].index(best)) if best > more_than else None
@@ -74,3 +78,10 @@ class Prefixes:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.limit_bytes = state["limit_bytes"]
         self._reset()
+
+
+def best_row(cache: Cache, ids: Ids, owner: Hashable) -> tuple[int, int]:
+    """The row of an owner that knows the longest beginning of `ids`, and its length."""
+    lengths = [common_prefix(cache.known(row), ids) if cache.owner(row) == owner else 0 for row in range(cache.rows)]
+    best = max(lengths)
+    return lengths.index(best), best

@@ -75,9 +75,9 @@ def beam_texts(
     texts: Sequence[Sequence[int]] | None,
     config: GenerationConfig,
     limit: int | None,
-    more: Sequence[Rule] = (),
+    more: Sequence[Sequence[Rule]],
 ) -> list[BeamText]:
-    """One for each prompt. `more`: rules beside those that the settings ask for.
+    """One for each prompt. `more`: of each the rules beside those that the settings ask for.
 
     Raises:
         InputError: a prompt leaves no room.
@@ -85,7 +85,7 @@ def beam_texts(
     beams = []
     for number, prompt in enumerate(prompts):
         most = config.most_new_tokens(len(prompt), limit)
-        rules = [*rules_of(config, len(prompt), most, texts[number] if texts else prompt), *more]
+        rules = [*rules_of(config, len(prompt), most, texts[number] if texts else prompt), *more[number]]
         if config.do_sample:
             rules += warpers_of(config)
         ids = np.array(prompt, np.int64)

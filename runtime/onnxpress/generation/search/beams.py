@@ -42,6 +42,127 @@ class _Beams:
         return np.array([len(text.prompt) + self.step for text in self.texts])
 
 
+class BeamSearch:
+    """The beams of some texts, a token further with each `step`. `results`: of each text that is done its best ones.
+
+    Arguments:
+        decoder: a row for each prompt, which holds the beginning of it, or nothing.
+        hooks: of each text, its number times `num_return_sequences` to what `ended` is asked.
+        texts: what an encoder read.
+
+    Raises:
+        InputError: as of `beam_search`.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        hooks: Sequence[Hooks],
+        texts: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        for each in hooks:
+            check_call(config, each)
+            if each.constraint is not None:
+                raise InputError(f"num_beams={config.num_beams} cannot be constrained: set num_beams=1")
+        check_prompts(prompts, decoder)
+        for row, prompt in enumerate(prompts):
+            decoder.mark_prompt(row, len(prompt))
+        rules = [each.rules for each in hooks]
+        self._decoder, self._config, self._hooks = decoder, config, hooks
+        self._beams = _begin(beam_texts(prompts, texts, config, decoder.limit, rules), config.num_beams)
+        self.results: list[list[Generated]] = [[] for _ in prompts]
+        #: Of each text why nothing came of it, if nothing did.
+        self.errors: list[InputError | None] = [None] * len(prompts)
+
+    @property
+    def running(self) -> list[int]:
+        """The numbers of the texts that are not done."""
+        return [text.number for text in self._beams.texts]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the rows of these hold, or will once the prompts are read."""
+        return sum(int(end) for end in self._beams.ends) * self._config.num_beams
+
+    def step(self) -> None:
+        """Go one token further."""
+        beams, config = self._beams, self._config
+        ranked = rank(*_scores(self._decoder, beams), beams.texts, beams.ids, beams.sums, beams.step, config)
+        self._beams = self._followed(ranked, _hits(ranked, beams, config, self._hooks))
+
+    def abort(self, error: InputError) -> None:
+        """End every text: nothing comes of any."""
+        for number in self.running:
+            self.errors[number] = error
+        self._beams = _Beams([], self._beams.ids[:0], self._beams.sums[:0], self._beams.step)
+
+    def stop(self, number: int) -> None:
+        """End a text here: what was found so far is its result."""
+        beams = self._beams
+        places = [place for place, text in enumerate(beams.texts) if text.number != number]
+        if len(places) == len(beams.texts):
+            return
+        place = self.running.index(number)
+        text = beams.texts[place]
+        text.stop(beams.ids[place], beams.sums[place], beams.step)
+        self._finish(text)
+        order = [places[item] for item in settled(places)]
+        if order:
+            width = beams.sums.shape[1]
+            self._decoder.select([place * width + beam for place in order for beam in range(width)])
+        self._beams = _Beams([beams.texts[place] for place in order], beams.ids[order], beams.sums[order], beams.step)
+
+    def _finish(self, text: BeamText) -> None:
+        try:
+            self.results[text.number] = text.results(self._config.num_return_sequences)
+        except InputError as error:
+            self.errors[text.number] = error
+
+    def _followed(self, ranked: Ranked, hits: Flags) -> _Beams:
+        """Go one token further: put complete texts aside, follow the best others, note what is finished."""
+        beams, config = self._beams, self._config
+        width = beams.sums.shape[1]
+        sums = np.where(hits, -np.inf, ranked.sums)
+        order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]
+        each = np.arange(len(order))[:, None]
+        sums = sums[each, order]
+        unfinished = self._open(ranked, hits, sums[:, 0])
+        following = [unfinished[item] for item in settled(unfinished)]
+        texts = [beams.texts[place] for place in following]
+        if not following:
+            return _Beams(texts, beams.ids[:0], sums[:0], beams.step + 1)
+        parents = ranked.beams[each, order][following]
+        sources = (parents + np.array(following)[:, None] * width).reshape(-1).tolist()
+        if sources != list(range(width * len(beams.texts))):
+            self._decoder.select(sources)
+        ids = np.empty((*parents.shape, beams.ids.shape[2] + 1), np.int64)
+        ids[:, :, :-1] = beams.ids[np.array(following)[:, None], parents]
+        ids[np.arange(len(following)), :, beams.ends[following]] = ranked.tokens[each, order][following]
+        return _Beams(texts, ids, sums[following], beams.step + 1)
+
+    def _open(self, ranked: Ranked, hits: Flags, best: Rows) -> list[int]:
+        """Which texts go on, once those that are complete are put aside; the others' results are noted.
+
+        best: float32 (texts), the best sum that is followed.
+        """
+        beams, config = self._beams, self._config
+        step = beams.step + 1
+        following = []
+        for place, text in enumerate(beams.texts):
+            # Only the best may complete a text: the others are there so that enough can be followed.
+            for number in np.flatnonzero(hits[place, : config.num_beams]):
+                stopped = step < text.most or ranked.tokens[place, number] in config.ends
+                finish: FinishReason = "stop" if stopped else "length"
+                text.add(_written(ranked, beams, text, place, number), ranked.sums[place, number], finish)
+            if text.closed(best[place], step, config.early_stopping) or hits[place].all():
+                self._finish(text)
+            else:
+                following.append(place)
+        return following
+
+
 def beam_search(
     decoder: Decoder,
     prompts: Sequence[Sequence[int]],
@@ -60,23 +181,17 @@ def beam_search(
         InputError: settings that do not go together, a prompt that is empty or leaves no room, more beams than tokens,
             a constraint.
     """
-    check_call(config, hooks)
-    if hooks.constraint is not None:
-        raise InputError(f"num_beams={config.num_beams} cannot be constrained: set num_beams=1")
-    check_prompts(prompts, decoder)
-    for row, prompt in enumerate(prompts):
-        decoder.mark_prompt(row, len(prompt))
-    beams = _begin(beam_texts(prompts, texts, config, decoder.limit, hooks.rules), config.num_beams)
-    results: list[list[Generated]] = [[] for _ in prompts]
-    while beams.texts:
+    search = BeamSearch(decoder, prompts, config, [hooks] * len(prompts), texts)
+    while search.running:
         if hooks.cancelled is not None and hooks.cancelled():
-            for text, ids, sums in zip(beams.texts, beams.ids, beams.sums, strict=True):
-                text.stop(ids, sums, beams.step)
-                results[text.number] = text.results(config.num_return_sequences)
-            break
-        ranked = rank(*_scores(decoder, beams), beams.texts, beams.ids, beams.sums, beams.step, config)
-        beams = _followed(decoder, beams, ranked, _hits(ranked, beams, config, hooks), config, results)
-    return results
+            for number in search.running:
+                search.stop(number)
+        else:
+            search.step()
+        for error in search.errors:
+            if error is not None:
+                raise error
+    return search.results
 
 
 def _begin(texts: list[BeamText], beams: int) -> _Beams:
@@ -100,19 +215,19 @@ def _scores(decoder: Decoder, beams: _Beams) -> tuple[Logits, Rows | None]:
     return np.concatenate(each), None
 
 
-def _hits(ranked: Ranked, beams: _Beams, config: GenerationConfig, hooks: Hooks) -> Flags:
+def _hits(ranked: Ranked, beams: _Beams, config: GenerationConfig, hooks: Sequence[Hooks]) -> Flags:
     """bool (texts, continuations): which are complete with their new token."""
     hits = np.zeros(ranked.tokens.shape, np.bool_)
     for end in config.ends:
         hits |= ranked.tokens == end
     hits |= np.array([text.most == beams.step + 1 for text in beams.texts])[:, None]
-    if hooks.ended is not None:
-        for place, text in enumerate(beams.texts):
-            for number in np.flatnonzero(~hits[place]):
-                ended = hooks.ended(text.number * config.num_return_sequences)
-                hits[place, number] = any(
-                    ended(token) for token in _written(ranked, beams, text, place, number).tolist()
-                )
+    for place, text in enumerate(beams.texts):
+        hook = hooks[text.number].ended
+        if hook is None:
+            continue
+        for number in np.flatnonzero(~hits[place]):
+            ended = hook(text.number * config.num_return_sequences)
+            hits[place, number] = any(ended(token) for token in _written(ranked, beams, text, place, number).tolist())
     return hits
 
 
@@ -121,54 +236,3 @@ def _written(ranked: Ranked, beams: _Beams, text: BeamText, place: int, number: 
     start = len(text.prompt)
     before = beams.ids[place, ranked.beams[place, number], start : start + beams.step]
     return np.append(before, ranked.tokens[place, number])
-
-
-def _followed(
-    decoder: Decoder,
-    beams: _Beams,
-    ranked: Ranked,
-    hits: Flags,
-    config: GenerationConfig,
-    results: list[list[Generated]],
-) -> _Beams:
-    """Go one token further: put complete texts aside, follow the best others, note the results of finished texts."""
-    width = beams.sums.shape[1]
-    sums = np.where(hits, -np.inf, ranked.sums)
-    order = np.argsort(-sums, axis=1, kind="stable")[:, : config.num_beams]
-    each = np.arange(len(order))[:, None]
-    sums = sums[each, order]
-    unfinished = _open(beams, ranked, hits, sums[:, 0], config, results)
-    following = [unfinished[item] for item in settled(unfinished)]
-    texts = [beams.texts[place] for place in following]
-    if not following:
-        return _Beams(texts, beams.ids[:0], sums[:0], beams.step + 1)
-    parents = ranked.beams[each, order][following]
-    sources = (parents + np.array(following)[:, None] * width).reshape(-1).tolist()
-    if sources != list(range(width * len(beams.texts))):
-        decoder.select(sources)
-    ids = np.empty((*parents.shape, beams.ids.shape[2] + 1), np.int64)
-    ids[:, :, :-1] = beams.ids[np.array(following)[:, None], parents]
-    ids[np.arange(len(following)), :, beams.ends[following]] = ranked.tokens[each, order][following]
-    return _Beams(texts, ids, sums[following], beams.step + 1)
-
-
-def _open(
-    beams: _Beams, ranked: Ranked, hits: Flags, best: Rows, config: GenerationConfig, results: list[list[Generated]]
-) -> list[int]:
-    """Which texts go on, once those that are complete are put aside; the others' results are written.
-
-    best: float32 (texts), the best sum that is followed.
-    """
-    step = beams.step + 1
-    following = []
-    for place, text in enumerate(beams.texts):
-        # Only the best may complete a text: the others are there so that enough can be followed.
-        for number in np.flatnonzero(hits[place, : config.num_beams]):
-            stopped = step < text.most or ranked.tokens[place, number] in config.ends
-            finish: FinishReason = "stop" if stopped else "length"
-            text.add(_written(ranked, beams, text, place, number), ranked.sums[place, number], finish)
-        if text.closed(best[place], step, config.early_stopping) or hits[place].all():
-            results[text.number] = text.results(config.num_return_sequences)
-        else:
-            following.append(place)
-    return following

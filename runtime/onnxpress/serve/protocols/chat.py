@@ -155,7 +155,12 @@ def entry(logprob: Logprob) -> dict[str, Any]:
 def usage(texts: WrittenTexts) -> dict[str, Any]:
     """The counts of tokens."""
     prompt, completion = texts.prompt_tokens, texts.completion_tokens
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": texts.cached_tokens},
+    }
 
 
 def finish_of(reason: str | None) -> str:

@@ -7,7 +7,7 @@ the Hub's clients expect another form than transformers' pipelines give, a row o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,15 @@ from onnxpress.pipelines.table import TASKS, find_task
 from onnxpress.serve import media, shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import HttpRequest, Response, json_response
-from onnxpress.serve.protocols.fields import FOREIGN, check_count, is_token_ids, optional
+from onnxpress.serve.protocols.fields import FOREIGN, WRITERS, check_count, is_token_ids, optional
 from onnxpress.serve.protocols.openai import embedding_options, encoded
-from onnxpress.serve.protocols.tgi import generated
+from onnxpress.serve.protocols.tgi import events_of, generated
 from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, OBJECT, fields
 from onnxpress.serve.service import Exchange, check_options, task_of
+from onnxpress.serve.sse import streamed
+from onnxpress.serve.texts import open_stream
 from onnxpress.serve.versions import Version
 
 
@@ -73,7 +75,7 @@ async def answer(exchange: Exchange) -> Response:
         if await _is_of_tgi(exchange, model, body):
             return await generated(exchange, model, body)
         if body.pop("stream", False):
-            raise RequestError("stream: only texts that follow a prompt are streamed here.")
+            return await _streamed(exchange, model, body)
     async with exchange.service.registry.use(model) as version:
         task = _task(exchange, version, body)
         pipe = version.pipelines[task]
@@ -97,6 +99,26 @@ async def answer(exchange: Exchange) -> Response:
     return _response([form.each(result) for result in results])
 
 
+async def _streamed(exchange: Exchange, model: ServedModel, body: dict[str, Any]) -> Response:
+    """The one text of a task, in the events of text-generation-inference."""
+
+    async def begin(version: Version) -> AsyncIterator[Any]:
+        task = _task(exchange, version, body)
+        content = body
+        if media.takes_media(version.pipelines[task]):
+            content = _with_media(body, allow_urls=exchange.settings.allow_urls)
+        call = find_task(task)[0].call(_nonempty(content), {})
+        _check(exchange, call)
+        if call.many:
+            raise RequestError("stream: one input is answered in one stream, not several.")
+        options = {option: value for option, value in call.options.items() if value is not None}
+        if exchange.settings.allow_urls and media.takes_media(version.pipelines[task]):
+            options["allow_urls"] = True
+        return events_of(await open_stream(exchange, version, task, call.inputs[0], options), {})
+
+    return await streamed(exchange, exchange.service.registry.use(model), begin, shapes.tei)
+
+
 async def _is_of_tgi(exchange: Exchange, model: ServedModel, body: dict[str, Any]) -> bool:
     """Whether a body asks for what text-generation-inference alone answers: events, or details of tokens."""
     parameters = body.get("parameters")
@@ -104,7 +126,7 @@ async def _is_of_tgi(exchange: Exchange, model: ServedModel, body: dict[str, Any
     if not asks:
         return False
     async with exchange.service.registry.use(model) as version:
-        return version.writing is not None
+        return version.writing is not None and version.serves(WRITERS[0])
 
 
 async def _untold(request: HttpRequest) -> bool:

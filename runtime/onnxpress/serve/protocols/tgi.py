@@ -55,17 +55,8 @@ async def generated(exchange: Exchange, model: ServedModel, body: Mapping[str, A
         async def begin(version: Version) -> AsyncIterator[Any]:
             return events(opened(version))
 
-        async def events(texts: WrittenTexts) -> AsyncIterator[Any]:
-            text, count = whole, 0
-            async for piece in texts.pieces():
-                text, count = text + piece.text, count + 1
-                ends = piece.finish is not None
-                yield {
-                    "index": count,
-                    "token": _token(texts, piece) | {"text": piece.text},
-                    "generated_text": text if ends else None,
-                    "details": _details(piece, texts, settings) if ends else None,
-                }
+        def events(texts: WrittenTexts) -> AsyncIterator[Any]:
+            return events_of(texts, settings, whole)
 
         return await streamed(exchange, exchange.service.registry.use(model), begin, shapes.tei)
     async with exchange.service.registry.use(model) as version:
@@ -76,6 +67,20 @@ async def generated(exchange: Exchange, model: ServedModel, body: Mapping[str, A
         tokens = [_token(texts, piece) for piece in pieces if piece.token is not None]
         content["details"] = _details(pieces[-1], texts, settings) | {"prefill": [], "tokens": tokens}
     return json_response(content)
+
+
+async def events_of(texts: WrittenTexts, settings: Mapping[str, Any], begun: str = "") -> AsyncIterator[Any]:
+    """The events of one text; `begun`: what stands before it in `generated_text`."""
+    text, count = begun, 0
+    async for piece in texts.pieces():
+        text, count = text + piece.text, count + 1
+        ends = piece.finish is not None
+        yield {
+            "index": count,
+            "token": _token(texts, piece) | {"text": piece.text},
+            "generated_text": text if ends else None,
+            "details": _details(piece, texts, settings) if ends else None,
+        }
 
 
 def _settings(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from ipaddress import ip_address
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onnxpress.audio.limits import SoundLimits
+from onnxpress.audio.opening import open_sound
 from onnxpress.engine.stopping import Stop, within
 from onnxpress.errors import InputError, TimeoutExceeded
-from onnxpress.image import fetching
-from onnxpress.image.fetching import fetch, is_public
-from onnxpress.image.limits import FetchLimits
+from onnxpress.fetching import addresses
+from onnxpress.fetching.addresses import fetch, is_public
+from onnxpress.fetching.limits import SOUND, FetchLimits, limits_where_allowed
 from onnxpress.image.opening import open_picture
 
 HOST = "pictures.example"
@@ -34,7 +38,8 @@ class Server:
 
     port: int
     asked: list[tuple[str, str]] = field(default_factory=list)
-    proxied: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def url(self, path: str, host: str = HOST) -> str:
         return f"http://{host}:{self.port}{path}"
@@ -43,12 +48,12 @@ class Server:
         """As the function does it, but of this machine, which names that end in "example" mean."""
 
         def resolve(name: str, port: int) -> list[str]:
-            return ["127.0.0.1"] if name.endswith("example") else fetching._resolved(name, port)
+            return ["127.0.0.1"] if name.endswith("example") else addresses._resolved(name, port)
 
         def permitted(address: Any) -> bool:
             return address == ip_address("127.0.0.1") or is_public(address)
 
-        return fetching._fetch(self.url(path, host), limits, resolve, permitted)
+        return addresses._fetch(self.url(path, host), limits, resolve, permitted)
 
 
 @pytest.fixture
@@ -59,6 +64,10 @@ def server() -> Iterator[Server]:
 
         def do_GET(self) -> None:
             state.asked.append((self.headers["Host"], self.path))
+            state.accepted.append(self.headers["Accept"])
+            if self.path in state.files:
+                self._answer(200, state.files[self.path], {})
+                return
             head, _, rest = self.path.lstrip("/").partition("/")
             match head:
                 case "picture":
@@ -158,10 +167,10 @@ def test_what_is_secret_in_an_address_is_not_repeated() -> None:
 
 def test_https_is_not_left_and_needs_a_certificate(server: Server) -> None:
     with pytest.raises(InputError, match=r"leads away from https, to 'http://a\.example/c'"):
-        fetching._followed("https://a.example/b", "http://a.example/c", "https://a.example/b")
+        addresses._followed("https://a.example/b", "http://a.example/c", "https://a.example/b")
     url = server.url("/picture").replace("http:", "https:")
     with pytest.raises(InputError, match="cannot be fetched"):  # it does not answer with one
-        fetching._fetch(url, LIMITS, lambda host, port: ["127.0.0.1"], lambda address: True)
+        addresses._fetch(url, LIMITS, lambda host, port: ["127.0.0.1"], lambda address: True)
 
 
 def test_the_size_is_limited_said_or_not(server: Server) -> None:
@@ -185,13 +194,13 @@ def test_a_calls_timeout_ends_it(server: Server) -> None:
 def test_a_name_is_asked_for_once_and_never_for_longer_than_allowed(server: Server) -> None:
     answers = iter((["127.0.0.1"], ["10.0.0.1"]))  # of a server that deceives
     url = server.url("/picture", "deceitful.example")
-    assert fetching._fetch(url, FetchLimits(), lambda host, port: next(answers), lambda address: True) == CONTENT
+    assert addresses._fetch(url, FetchLimits(), lambda host, port: next(answers), lambda address: True) == CONTENT
     with pytest.raises(InputError, match="is not a machine of the public internet"):
-        fetching._fetch(url, FetchLimits(), lambda host, port: ["8.8.8.8", "10.0.0.1"], is_public)
+        addresses._fetch(url, FetchLimits(), lambda host, port: ["8.8.8.8", "10.0.0.1"], is_public)
     with pytest.raises(InputError, match="is not a machine of the public internet"):
-        fetching._fetch(url, FetchLimits(), lambda host, port: ["fe80::1%eth0"], is_public)
+        addresses._fetch(url, FetchLimits(), lambda host, port: ["fe80::1%eth0"], is_public)
     with pytest.raises(InputError, match="no address"):
-        fetching._fetch(url, FetchLimits(), lambda host, port: [], is_public)
+        addresses._fetch(url, FetchLimits(), lambda host, port: [], is_public)
     blocked = threading.Event()
 
     def never(host: str, port: int) -> list[str]:
@@ -199,7 +208,7 @@ def test_a_name_is_asked_for_once_and_never_for_longer_than_allowed(server: Serv
         return []
 
     with pytest.raises(InputError, match=r"took more than 0\.05 seconds"):
-        fetching._fetch(url, FetchLimits(seconds=0.05), never, is_public)
+        addresses._fetch(url, FetchLimits(seconds=0.05), never, is_public)
     blocked.set()
 
 
@@ -233,16 +242,53 @@ def test_nothing_of_this_machine_is_fetched_without_the_hook(server: Server) -> 
     assert not server.asked
 
 
-def test_addresses_need_the_callers_leave(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def here(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server, which whoever fetches an address reaches."""
+    monkeypatch.setattr(addresses, "is_public", lambda address: True)
+    monkeypatch.setattr(addresses, "_resolved", lambda host, port: ["127.0.0.1"])
+    return server
+
+
+def test_addresses_need_the_callers_leave(here: Server) -> None:
     with pytest.raises(InputError, match="nothing is fetched unless you pass allow_urls=True"):
-        open_picture(server.url("/picture"))
-    assert not server.asked
-    monkeypatch.setattr(fetching, "is_public", lambda address: True)
-    monkeypatch.setattr(fetching, "_resolved", lambda host, port: ["127.0.0.1"])
+        open_picture(here.url("/picture"))
+    with pytest.raises(InputError, match="nothing is fetched unless you pass allow_urls=True"):
+        open_sound(here.url("/picture"), 16_000)
+    assert not here.asked
     with pytest.raises(InputError, match="holds is no picture of a known format"):
-        open_picture(server.url("/picture"), urls=FetchLimits())
+        open_picture(here.url("/picture"), urls=FetchLimits())
     with pytest.raises(InputError, match="only http and https"):
         open_picture(f"ftp://{HOST}/picture.png", urls=FetchLimits())
+
+
+def test_sounds_are_fetched_by_the_same_rules(here: Server) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    file = BytesIO()
+    soundfile.write(file, np.full(800, 0.25), 16_000, format="WAV")
+    here.files["/sound"] = file.getvalue()
+    limits = SoundLimits(urls=SOUND)
+    assert np.allclose(open_sound(here.url("/sound"), 16_000, limits=limits), 0.25, atol=1e-4)
+    assert np.allclose(open_sound({"path": here.url("/sound")}, 16_000, limits=limits), 0.25, atol=1e-4)
+    assert all(accepted.startswith("audio/*") for accepted in here.accepted)
+    with pytest.raises(InputError, match="holds is damaged, or no sound"):
+        open_sound(here.url("/picture"), 16_000, limits=limits)
+    with pytest.raises(InputError, match="more than the 100 bytes"):
+        open_sound(here.url("/sound"), 16_000, limits=SoundLimits(urls=FetchLimits(bytes=100)))
+    with pytest.raises(InputError, match="only http and https"):
+        open_sound(f"ftp://{HOST}/talk.wav", 16_000, limits=limits)
+
+
+def test_sounds_of_this_machine_are_not_fetched(server: Server) -> None:
+    with pytest.raises(InputError, match="public internet"):
+        open_sound(server.url("/picture", "127.0.0.1"), 16_000, limits=SoundLimits(urls=SOUND))
+    assert not server.asked
+
+
+@pytest.mark.parametrize("wrong", [1, "yes", None])
+def test_leave_is_given_or_not(wrong: Any) -> None:
+    with pytest.raises(InputError, match="True or False"):
+        limits_where_allowed(wrong, SOUND)
 
 
 def test_a_machine_that_does_not_answer() -> None:
@@ -252,7 +298,7 @@ def test_a_machine_that_does_not_answer() -> None:
         url = f"http://{HOST}:{silent.getsockname()[1]}/"
         began = time.monotonic()
         with pytest.raises(InputError, match=r"took more than 0\.2 seconds"):
-            fetching._fetch(url, FetchLimits(seconds=0.2), lambda host, port: ["127.0.0.1"], lambda address: True)
+            addresses._fetch(url, FetchLimits(seconds=0.2), lambda host, port: ["127.0.0.1"], lambda address: True)
         assert time.monotonic() - began < 60
     with pytest.raises(InputError, match="cannot be fetched"):
-        fetching._fetch(url, FetchLimits(), lambda host, port: ["127.0.0.1"], lambda address: True)
+        addresses._fetch(url, FetchLimits(), lambda host, port: ["127.0.0.1"], lambda address: True)

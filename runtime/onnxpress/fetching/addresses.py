@@ -1,4 +1,4 @@
-"""Fetches a picture from an address, for callers who allow it.
+"""Fetches a picture or a sound from an address, for callers who allow it.
 
 An address may come from anybody, so what it names is not trusted: only http and https; only machines of the public
 internet, told by the numeric address that is then connected to, so that a name cannot mean one machine when it is
@@ -21,7 +21,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from onnxpress.engine.stopping import seconds_left
 from onnxpress.errors import InputError, OnnxpressError
-from onnxpress.image.limits import FetchLimits
+from onnxpress.fetching.limits import FetchLimits
 
 #: The schemes that are fetched, with their usual ports.
 _PORTS = {"http": 80, "https": 443}
@@ -127,7 +127,12 @@ def _asked(
             raise InputError(f"{target.shown} is not fetched: {target.host} is not a machine of the public internet.")
     connection = _Connection(target, numbers[0], max(deadline - time.monotonic(), 0.001))
     with _closed_at(deadline, connection):
-        headers = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "onnxpress", "Connection": "close"}
+        headers = {
+            "Accept": limits.accept,
+            "Accept-Encoding": "identity",
+            "User-Agent": "onnxpress",
+            "Connection": "close",
+        }
         connection.request("GET", target.path, headers=headers)
         with connection.getresponse() as response:
             return _read(response, target, limits, deadline)

@@ -1,0 +1,1 @@
+"""Files of pictures and sounds that are not on this machine, for callers who allow it."""

@@ -1,0 +1,109 @@
+"""Whisper base with its real weights, on real speech: its text and times are transformers', every precision says the
+same, and of silence and noise nothing is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import onnxpress
+from onnxpress_exporter.judging import speech
+from tests.fixtures.real_whisper import NoRealWhisperError, real_whisper_checkpoint
+
+pytestmark = pytest.mark.nightly
+
+RATE = 16_000
+TEXT = "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
+PRECISIONS = ("int8", "q8", "q4", "fp16")
+
+#: OpenAI's own, but for the compression, which transformers measures of token ids.
+USUAL: Mapping[str, Any] = {
+    "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "logprob_threshold": -1.0,
+    "no_speech_threshold": 0.6,
+    "compression_ratio_threshold": 1.35,
+    "num_beams": 1,
+    "seed": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def spoken() -> NDArray[np.float32]:
+    """From John F. Kennedy's inaugural address, which is in the public domain."""
+    return speech.judged_speech(RATE)[0]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(shared: Path) -> Path:
+    folder = shared / "checkpoints" / "whisper-base"
+    try:
+        return folder if folder.exists() else real_whisper_checkpoint(folder)
+    except NoRealWhisperError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from onnxpress_exporter import export
+    from onnxpress_exporter.quantize.settings import Settings
+
+    folder = tmp_path_factory.mktemp("real") / "whisper-base"
+    export(checkpoint, folder, precision=("fp32", *PRECISIONS), quantization=Settings(keep_slow=True))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(artifact: Path) -> Any:
+    return onnxpress.pipeline(model=artifact, precision="fp32")
+
+
+@pytest.mark.parametrize("beams", [1, 5])
+def test_real_speech_has_the_text_and_the_times_of_transformers(
+    checkpoint: Path, plain: Any, spoken: NDArray[np.float32], beams: int
+) -> None:
+    from transformers import pipeline
+
+    settings = {"num_beams": beams}
+    theirs = pipeline("automatic-speech-recognition", model=str(checkpoint))
+    raw = {"raw": spoken, "sampling_rate": RATE}
+    expected = theirs(dict(raw), return_timestamps=True, generate_kwargs=settings)
+    assert expected["text"].strip() == TEXT
+    heard = plain(raw, return_timestamps=True, generate_kwargs=settings)
+    assert heard["text"] == expected["text"]
+    assert [chunk["timestamp"] for chunk in heard["chunks"]] == [chunk["timestamp"] for chunk in expected["chunks"]]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_says_the_same_and_when(
+    artifact: Path, plain: Any, spoken: NDArray[np.float32], precision: str
+) -> None:
+    with onnxpress.pipeline(model=artifact, precision=precision) as pipe:
+        for beams in (1, 5):
+            assert pipe(spoken, generate_kwargs={"num_beams": beams})["text"].strip() == TEXT, beams
+        heard, exact = (each(spoken, return_timestamps="word")["chunks"] for each in (pipe, plain))
+    assert [chunk["text"] for chunk in heard] == [chunk["text"] for chunk in exact]
+    times, others = ([time for chunk in chunks for time in chunk["timestamp"]] for chunks in (heard, exact))
+    assert times == sorted(times) and times[-1] <= 11.01
+    assert max(abs(time - other) for time, other in zip(times, others, strict=True)) <= 0.2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_of_silence_and_noise_nothing_is_said(artifact: Path, precision: str) -> None:
+    noise = 0.05 * np.random.default_rng(0).standard_normal(8 * RATE).astype(np.float32)
+    with onnxpress.pipeline(model=artifact, precision=precision) as pipe:
+        for samples in (np.zeros(10 * RATE, np.float32), noise):
+            assert pipe(samples, return_timestamps=True, generate_kwargs=dict(USUAL))["text"] == ""
+
+
+def test_real_speech_is_written_at_the_first_temperature_or_drawn_the_same_for_a_seed(
+    plain: Any, spoken: NDArray[np.float32]
+) -> None:
+    assert plain(spoken, generate_kwargs=dict(USUAL))["text"].strip() == TEXT
+    drawn = {**USUAL, "temperature": (0.0, 0.8), "logprob_threshold": -0.01}
+    text = plain(spoken, generate_kwargs=drawn)["text"]
+    assert plain(spoken, generate_kwargs=drawn)["text"] == text and text.strip()
