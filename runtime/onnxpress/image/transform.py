@@ -82,10 +82,6 @@ _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
 #: The numbers that a channel may have.
 _LEVELS = np.arange(256, dtype=np.uint8)
 
-#: Pixels that are looked up at once: numpy makes 64 bits of each index, which for a whole picture is new memory of
-#: eight times its size.
-_AT_ONCE = 8192
-
 
 def _by_edges(step: ResizeEdge, size: Pixels) -> Pixels:
     if step.longest is None:
@@ -145,24 +141,12 @@ class Transform:
             pixels = np.asarray(bands[channel])
             if mirrored:
                 pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1])), mode="symmetric")
-            look_up(self._table[channel], pixels, target)
+            # "clip" lets numpy write into the target without a copy; no index is out of range.
+            np.take(self._table[channel], pixels, out=target, mode="clip")
         if self._smooth is None:
             return padded, before
         size = (self._smooth.height, self._smooth.width)
         return normalized(smooth_resize(padded, size), self._normalizations), size
-
-
-def look_up(table: NDArray[np.float32], pixels: NDArray[np.uint8], target: NDArray[np.float32]) -> None:
-    """Write what the table has for each pixel: float32 (256,) and uint8 (height, width) to float32 (height, width),
-    which may be part of a larger array."""
-    # "clip" lets numpy write into the target without a copy; no index is out of range.
-    if not (target.flags.c_contiguous and pixels.flags.c_contiguous):
-        np.take(table, pixels, out=target, mode="clip")
-        return
-    indices, values = pixels.reshape(-1), target.reshape(-1)
-    for start in range(0, indices.size, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        np.take(table, indices[part], out=values[part], mode="clip")
 
 
 def rows_of_patches(values: NDArray[np.float32], patches: Patches) -> NDArray[np.float32]:

@@ -174,7 +174,7 @@ def test_a_picture_is_turned_clockwise_and_set_into_the_middle() -> None:
 
 
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(0, 3))
-def test_pixels_are_looked_up_in_parts(height: int, width: int, more: int) -> None:
+def test_pixels_are_looked_up_in_a_table(height: int, width: int, more: int) -> None:
     values = PixelValues(1 / 255, normalizations=(Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),))
     image, table = picture(height, width), value_table(values)
     settings = ImageSettings(("x",), (), values, PadToMultiple(more) if more else None)
