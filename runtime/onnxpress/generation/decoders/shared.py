@@ -235,17 +235,17 @@ class SharedDecoder:
         if not 0 < count <= cache.rows or (self._texts is not None and count != cache.rows):
             raise InputError(f"There are {cache.rows} rows, and {count} tokens.")
         check_tokens(ids, self._graph.vocabulary)
-        wide = count if self._texts is not None else max(count, self._least_rows)
-        if wide > count:  # a place behind a row's own tokens is nobody's
+        wide, lengths = count, cache.lengths[:count]
+        if count < self._least_rows:  # a place behind a row's own tokens, or in a row of its own, is nobody's
+            wide = self._least_rows
             cache.provide(wide)
             cache.forget()
-        lengths = [*cache.lengths[:wide], *[0] * (wide - cache.rows)]
+            lengths = [*cache.lengths[:wide], *[0] * (wide - cache.rows)]
         longest = max(lengths) + 1
         if self._texts is not None and min(lengths) + 1 != longest:
             raise InputError(f"Rows after an encoder take a step at equal lengths; they have {lengths} tokens.")
         self._reserve(longest)
         step = self._last_step = self._step_of(wide)
-        step.inputs["input_ids"][:, 0] = 0
         step.inputs["input_ids"][:count, 0] = ids
         step.inputs[WITH_LOG_NORMALIZER][...] = normalizers
         step.inputs["seqlens_k"][:] = lengths
