@@ -263,9 +263,9 @@ class DecoderBatch:
         if self._pace is not None:
             self._pace.note_step(perf_counter() - started)
         group, row = self._writing[0]
-        if len(rows) == 1 and row.finish is None:  # what most calls have
+        if len(self._writing) == 1 and row.finish is None:  # what most calls have
             self._take(group, row, row.take(rows[0]), events)
-            if row.finish is not None and not self._waits:
+            if any(row.finish is not None for _, row in self._writing) and not self._waits:
                 self._settle()
             return
         ruled: list[tuple[Group, Row, Scores, Scores]] = []
