@@ -13,7 +13,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from onnxpress import InputError
+from onnxpress import InputError, pipeline
+from onnxpress_exporter import export
 from tests.fixtures.tiny_sounds import tiny_whisper
 
 RATE, NEW = 16_000, 20
@@ -123,6 +124,20 @@ def test_words_have_the_times_of_generate(pipe: Any, theirs: Any, beams: int) ->
     samples = sound(3.1)
     segments = expected(theirs, samples, return_timestamps=True, return_token_timestamps=True, num_beams=beams)
     assert heard(pipe, samples, "word", num_beams=beams) == [(ids, times) for ids, _, times in segments]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("layout", ["optimum", "transformers.js"])
+def test_words_have_the_times_of_generate_in_the_layouts_of_other_tools(
+    checkpoint: Path, theirs: Any, tmp_path: Path, layout: str
+) -> None:
+    export(checkpoint, tmp_path / "artifact", layout=layout)
+    with pipeline(model=tmp_path / "artifact") as other:
+        for beams in (1, 5):
+            segments = expected(
+                theirs, sound(3.1), return_timestamps=True, return_token_timestamps=True, num_beams=beams
+            )
+            assert heard(other, sound(3.1), "word", num_beams=beams) == [(ids, times) for ids, _, times in segments]
 
 
 def test_a_sound_has_one_text_whatever_stands_beside_it(pipe: Any) -> None:
