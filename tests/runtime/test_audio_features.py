@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import onnx_ir
 import pytest
+import soundfile
 
 from onnxpress import InputError, pipeline
+from onnxpress.fetching import addresses
+from onnxpress.fetching.limits import SOUND, FetchLimits
 from onnxpress.format.manifest import GraphFiles, Postprocessing, Variant
 from onnxpress.format.processors import Processors
 from onnxpress.format.sounds import SoundSettings
@@ -62,3 +66,25 @@ def test_a_model_that_is_given_all_of_a_sound_takes_no_endless_one(pipe: Any) ->
     for wrong in (0, True, "1"):
         with pytest.raises(InputError, match="max_seconds is"):
             pipe(np.zeros(9, np.float32), max_seconds=wrong)
+
+
+def test_addresses_are_fetched_where_the_call_allows_it(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.linspace(-0.5, 0.5, 60, dtype=np.float32)
+    file, asked = BytesIO(), []
+    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+
+    def fetch(url: str, limits: FetchLimits) -> bytes:
+        asked.append((url, limits))
+        return file.getvalue()
+
+    monkeypatch.setattr(addresses, "fetch", fetch)
+    url = "https://sounds.example/talk.wav"
+    for option in ({}, {"allow_urls": False}):
+        with pytest.raises(InputError, match="allow_urls=True"):
+            pipe(url, **option)
+    with pytest.raises(InputError, match="allow_urls is 1"):
+        pipe(url, allow_urls=1)
+    assert not asked
+    states = pipe([url, {"path": url}], allow_urls=True, return_tensors="np")
+    assert all(np.array_equal(each, samples[None, :, None]) for each in states)
+    assert asked == [(url, SOUND)] * 2

@@ -111,3 +111,11 @@ def test_a_forked_child_writes_to_its_own_copy() -> None:
     assert done.get(timeout=HANG_S) == 2
     child.join()
     assert (buffer.array == 1).all()
+
+
+def test_memory_that_is_in_use_gets_huge_pages_and_keeps_what_it_holds() -> None:
+    buffer = allocate((SMALL_PAGES_FROM_BYTES // 1000 + 1, 1000), np.uint8)
+    buffer.array[5:9] = 7
+    for some in (buffer, allocate((3, 4), np.uint8)):
+        some.rows(1, 2).gather()
+    assert (buffer.array[5:9] == 7).all() and not buffer.array[9:].any()

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.cli.transcripts import FORMATS, Cue, Transcripts, cues_of, gathered, written
+from onnxpress.cli.transcripts import Transcripts
 from onnxpress.errors import InputError
+from onnxpress.speech.subtitles import FORMATS, Cue, cues_of, gathered, written
 
 RESULT = {
     "text": " Hello there. a --> b & <c>",

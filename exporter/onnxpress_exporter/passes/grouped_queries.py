@@ -52,8 +52,8 @@ def grouped_queries(model: onnx_ir.Model) -> int:
     first = shapes[0][0]
     count = add_node(first, "Shape", [first.inputs[0]], dtype=_INT64, shape=[2], attributes={"end": 2})
     product = add_node(first, "ReduceProd", [count], dtype=_INT64, shape=[], attributes={"keepdims": 0})
-    one = add_constant(model.graph, "one_token", np.array(1, np.int64))
-    alone = add_node(first, "Equal", [product, one], dtype=_BOOL, shape=[])
+    single = add_constant(model.graph, "one_token", np.array(1, np.int64))
+    alone = add_node(first, "Equal", [product, single], dtype=_BOOL, shape=[])
     for node, shape in shapes:
         _branch(model.graph, node, shape, alone)
     model.opset_imports[""] = max(OPSET, model.opset_imports[""])

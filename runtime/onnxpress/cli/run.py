@@ -14,9 +14,9 @@ import click
 from onnxpress.cli.lines import STANDARD_INPUT
 from onnxpress.cli.options import OneOf, call_arguments, opening, read_from_standard_input, saying, settings
 from onnxpress.cli.streams import writes_unicode
-from onnxpress.cli.transcripts import FORMATS
 from onnxpress.cli.words import in_words_of
 from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.speech.subtitles import FORMATS
 
 if TYPE_CHECKING:
     from onnxpress.cli.rows import InputRow

@@ -125,6 +125,11 @@ class Buffer:
         """
         self._memory.release(self._start, self._start + self.nbytes)
 
+    def gather(self) -> None:
+        """Tell that all of the memory is in use: it is read faster then, and none of it is saved by small pages."""
+        if isinstance(self._memory, HostMemory):
+            self._memory.gather()
+
     def _part(self, index: int, shape: tuple[int, ...], array: Array | None) -> Buffer:
         stride = math.prod(self.shape[1:]) * self.dtype.itemsize
         return Buffer(self._memory, shape, self.dtype, self._start + index * stride, array)

@@ -2,7 +2,8 @@
 
 numpy asks the kernel for huge pages from 4 MiB on: memory that is reserved for 32,768 tokens and holds 500 is then
 resident as a whole. Small pages are resident one by one, but cost time: attention over 1,000 tokens takes 1.1 times as
-long, and the first write to a page twice as long (docs/decisions/0016-buffers.md). So small memory stays numpy's.
+long, over 4,000 up to 1.5 times, and the first write to a page twice as long (docs/decisions/0016-buffers.md, 0101). So
+small memory stays numpy's, and large memory gets huge pages once most of it is written.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ SMALL_PAGES_FROM_BYTES = 64 * 2**20
 
 #: Only Linux makes huge pages of memory unasked, and lets a process refuse them.
 _REFUSES_HUGE_PAGES = hasattr(mmap, "MADV_NOHUGEPAGE")
+#: Linux 6.1 and later: pages that are there become huge at once. Python's module has no name for it.
+_COLLAPSE = 25
 
 
 class HostMemory:
@@ -62,6 +65,13 @@ class HostMemory:
     def view(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """All of it as an array of one axis, which keeps the memory."""
         return self._bytes.view(dtype)
+
+    def gather(self) -> None:
+        """Let all of it have huge pages, where it has small ones: it is written, or soon will be."""
+        if self._pages is not None:
+            with contextlib.suppress(OSError):  # an older kernel does so by and by, or not at all
+                self._pages.madvise(mmap.MADV_HUGEPAGE)
+                self._pages.madvise(_COLLAPSE)
 
     def release(self, start: int, stop: int) -> None:
         """Give the whole pages between two bytes back to the system."""

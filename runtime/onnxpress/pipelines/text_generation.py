@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Required, TypedDict, overload
 
+from onnxpress.chat.plain_messages import PlainMessages
 from onnxpress.chat.templates import open_chat
 from onnxpress.errors import InputError
 from onnxpress.generation.events import Generated
@@ -21,7 +22,7 @@ from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strateg
 from onnxpress.pipelines.text_stream import TextStream
 from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
 from onnxpress.samples import Sample
-from onnxpress.text.tokenizer import Encoding, Truncation
+from onnxpress.text.tokenizer import Truncation
 
 Chat = Sequence[Mapping[str, Any]]
 
@@ -47,6 +48,7 @@ class TextGenerationOptions:
     message; None: if it is the assistant's. `tools`, `documents`, and what `tokenizer_encode_kwargs` has beside the
     tokenizer's arguments, go to the chat template. `handle_long_generation="hole"` cuts the beginning of a prompt that
     leaves no room. `return_details` adds finish_reason, prompt_tokens and completion_tokens to each result.
+    `plain_messages`: a control token that stands in a message is text, where transformers reads it as what it is.
     `padding` has no effect. `streamer`: an object with `put` and `end`, which is told each token of the one text.
     """
 
@@ -65,6 +67,7 @@ class TextGenerationOptions:
     continue_final_message: bool | str | None = None
     tools: Sequence[Any] | None = None
     documents: Sequence[Mapping[str, Any]] | None = None
+    plain_messages: bool = False
     tokenizer_encode_kwargs: Mapping[str, Any] = field(default_factory=dict)
     streamer: Any = None
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -237,21 +240,21 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     def _sample(self, item: Any, options: TextGenerationOptions, call: WritingSettings) -> Sample:
         """Make a sample of a prompt's tokens; its context holds the tokens that the answer begins with."""
         if isinstance(item, _Conversation):
-            encoding = self._chat_tokens(item, options)
+            ids = self._chat_ids(item, options)
         elif isinstance(item, str):
             prefix = self._prefix if options.prefix is None else options.prefix
             arguments = options.tokenizer_encode_kwargs
-            encoding = self.processor.tokenizer.encode(
+            ids = self.processor.tokenizer.encode(
                 prefix + item,
                 truncation=self._truncation(options),
                 special_tokens=bool(arguments.get("add_special_tokens", options.add_special_tokens)),
-            )
+            ).ids
         else:
             raise InputError(
                 f"{self.task} takes a text, or messages as [{{'role': ..., 'content': ...}}], or a list of either; "
                 f"got {type(item).__name__} {item!r:.60}."
             )
-        ids = list(encoding.ids)
+        ids = list(ids)
         if not ids and call.config.bos_token_id is not None:
             # As in transformers, it is then the first token of the answer.
             return token_sample([call.config.bos_token_id], context=(call.config.bos_token_id,))
@@ -260,11 +263,13 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
         self.processor.tokenizer.check_ids(ids)
         return token_sample(self._cut(ids, call) if options.handle_long_generation else ids, context=())
 
-    def _chat_tokens(self, item: _Conversation, options: TextGenerationOptions) -> Encoding:
+    def _chat_ids(self, item: _Conversation, options: TextGenerationOptions) -> Sequence[int]:
+        tokenizer = self.processor.tokenizer
+        plain = PlainMessages(item.messages, tokenizer.special_texts()) if options.plain_messages else None
         continued = _continues(item, options)
         arguments = dict(options.tokenizer_encode_kwargs)
         text = self.chat.render(
-            item.messages,
+            item.messages if plain is None else plain.messages,
             tools=options.tools,
             documents=options.documents,
             template=arguments.pop("chat_template", None),
@@ -272,7 +277,9 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
             continue_final_message=continued,
             **{name: value for name, value in arguments.items() if name not in _OF_TOKENIZER},
         )
-        return self.processor.tokenizer.encode(text, truncation=self._truncation(options), special_tokens=False)
+        if plain is not None and plain.marks:
+            return plain.ids(text, lambda part: tokenizer.encode(part, special_tokens=False).ids)
+        return tokenizer.encode(text, truncation=self._truncation(options), special_tokens=False).ids
 
     def _truncation(self, options: TextGenerationOptions) -> Truncation | None:
         arguments = options.tokenizer_encode_kwargs

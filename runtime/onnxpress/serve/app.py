@@ -68,6 +68,7 @@ class App:
         if self._service is not None:
             service, self._service = self._service, None
             await service.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._tracer.close)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -142,8 +143,7 @@ class App:
     def _note(self, request: HttpRequest, route: Route | None, figures: Figures, status: int) -> None:
         seconds, name = time.monotonic() - request.arrived, "unknown" if route is None else route.path
         metrics = self.service.metrics
-        metrics.requests.labels(name, str(status)).inc()
-        metrics.seconds.labels(name).observe(seconds)
+        metrics.request(name, status, seconds)
         if not _LOG.isEnabledFor(logging.INFO):
             return
         line: dict[str, Any] = {
@@ -156,7 +156,8 @@ class App:
                 "rows": figures.rows, "batch_rows": figures.batch_rows, "queue_ms": round(figures.queue_s * 1e3, 3),
                 "compute_ms": round(figures.compute_s * 1e3, 3), "prepare_ms": round(figures.prepare_s * 1e3, 3),
             }  # fmt: skip
-        _LOG.info("request", extra=line)
+        # Not `_LOG.info`, which looks for the line of code that calls it: half of what the entry costs.
+        _LOG.handle(_LOG.makeRecord(_LOG.name, logging.INFO, __file__, 0, "request", (), None, extra=line))
 
 
 class Sent:

@@ -78,6 +78,14 @@ class ServedModel:
                 "bytes": self.version.bytes,
                 "opened_s": round(self.version.opened_s, 3),
             }
+        if self.version is not None and self.version.writing is not None:
+            texts = self.version.writing.state
+            status |= {
+                "texts": texts.texts,
+                "texts_waiting": texts.waiting,
+                "held_tokens": texts.held_tokens,
+                "kept_tokens": texts.kept_tokens,
+            }
         if self.problem is not None:
             status["problem"] = type(self.problem).__name__
         return status
@@ -282,9 +290,8 @@ class Registry:
             self._spawn(self._closed(version))
 
     def _forget(self, version: Version) -> None:
-        self._thread.remove(version.lane)
-        if version.writing is not None:
-            self._thread.remove(version.writing)
+        for lane in version.lanes:
+            self._thread.remove(lane)
 
     async def _closed(self, version: Version) -> None:
         self._forget(version)

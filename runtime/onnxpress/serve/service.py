@@ -32,8 +32,12 @@ _POOL_THREADS = 2
 #: Arguments of calls that are the server's to say, not a request's: limits, files and objects of this process.
 _NOT_FOR_REQUESTS = frozenset(
     ("batch_size", "budget_tokens", "read_ahead", "on_error", "timeout", "cancel", "progress", "num_workers",
-     "streamer", "tokenizer", "allow_urls", "max_pixels", "chat_template", "return_tensors", "framework", "device")
+     "streamer", "tokenizer", "allow_urls", "max_pixels", "chat_template", "return_tensors", "framework", "device",
+     "language_model")
 )  # fmt: skip
+
+#: Arguments that a caller of a pipeline may pass as the path of a file.
+_NO_FILES = frozenset(("words",))
 
 
 class Service:
@@ -59,8 +63,13 @@ class Service:
         for model in self.registry.models.values():
             version = model.version
             waiting = None if version is None else version.lane.waiting
-            self.metrics.queue_seconds.labels(model.name).set(0.0 if waiting is None else waiting.seconds)
-            self.metrics.queue_rows.labels(model.name).set(0 if waiting is None else len(waiting))
+            seconds, rows = (0.0, 0) if waiting is None else (waiting.seconds, len(waiting))
+            if version is not None and version.writing is not None:
+                state = version.writing.state
+                seconds, rows = seconds + state.waiting_s, rows + state.waiting
+                self.metrics.writing(model.name, state)
+            self.metrics.queue_seconds.labels(model.name).set(seconds)
+            self.metrics.queue_rows.labels(model.name).set(rows)
 
     async def close(self) -> None:
         """Let go of models and threads."""
@@ -137,7 +146,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         InputError: which.
     """
     for name, value in options.items():
-        if name in _NOT_FOR_REQUESTS:
+        if name in _NOT_FOR_REQUESTS or (name in _NO_FILES and isinstance(value, str)):
             raise InputError(f"{name!r} is not for a request to say; the server decides it.")
         if isinstance(value, Mapping) and name.endswith("kwargs"):
             check_options(value)

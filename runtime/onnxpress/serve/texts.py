@@ -165,7 +165,8 @@ def open_texts(
     lane.check()
     server = exchange.settings
     terms = exchange.request.terms(max(server.writing_timeout_s, server.request_timeout_s))
-    chosen, _ = pipe.asked({**options, "generate_kwargs": dict(settings)})
+    # What a client's own client wrote into a message is never a control token; a prompt is taken as it is.
+    chosen, _ = pipe.asked({"plain_messages": True, **options, "generate_kwargs": dict(settings)})
     owner = lane.owner(exchange.request.client)
     requests: list[Request] = []
     read: list[Sequence[int]] = []

@@ -26,6 +26,7 @@ from onnxpress.pipelines.writing import WritesTexts
 from onnxpress.serve.compute import ComputeThread, Piece
 from onnxpress.serve.errors import Overloaded
 from onnxpress.serve.jobs import Priority
+from onnxpress.serve.metrics import LaneState, Metrics
 from onnxpress.serve.settings import WritingLimits
 
 _LOG = logging.getLogger("onnxpress.serve")
@@ -46,7 +47,11 @@ _SHARE = 0.2
 class WritingLane:
     """Implements `compute.Lane`. `scheduler` is the computing thread's own from now on."""
 
-    def __init__(self, thread: ComputeThread, scheduler: Scheduler, limits: WritingLimits) -> None:
+    def __init__(
+        self, name: str, thread: ComputeThread, scheduler: Scheduler, limits: WritingLimits, metrics: Metrics
+    ) -> None:
+        self.name = name
+        self._metrics = metrics
         self.driver = Driver(scheduler)
         self._scheduler = scheduler
         self._thread = thread
@@ -60,12 +65,20 @@ class WritingLane:
         """Raises:
         Overloaded: as many requests wait as may.
         """
-        waiting, streams = self.driver.waiting, self._limits.streams
-        if waiting >= _WAITING_OF_EACH * streams:
+        state, streams = self.state, self._limits.streams
+        if state.waiting >= _WAITING_OF_EACH * streams:
             raise Overloaded(
-                f"{waiting} requests wait for one of {streams} places: ask again later.",
-                retry_after_s=max(1.0, self._request_s * waiting / streams),
+                f"{state.waiting} requests wait for one of {streams} places: ask again later.",
+                retry_after_s=max(1.0, state.waiting_s),
             )
+
+    @property
+    def state(self) -> LaneState:
+        """What there is to do. From any thread; while a turn goes on the numbers are of its beginning or its end."""
+        scheduler, waiting = self._scheduler, self.driver.waiting
+        kept = 0 if scheduler.kept is None else scheduler.kept.tokens
+        waiting_s = self._request_s * waiting / self._limits.streams
+        return LaneState(scheduler.rows, waiting, waiting_s, scheduler.tokens, kept, scheduler.given_up)
 
     def owner(self, client: str) -> str:
         """Whose a client's requests are: its own where clients have keys, so that the time of an answer tells nobody
@@ -74,10 +87,31 @@ class WritingLane:
 
     def put(self, request: Request, tell: Tell) -> Ticket:
         """Accept a request; `tell` hears its events in the computing thread."""
+        tell = self._counted(request, tell)
         with self._thread.changed:
             ticket = self.driver.put(request, tell)
             self._thread.changed.notify()
         return ticket
+
+    def _counted(self, request: Request, tell: Tell) -> Tell:
+        """Count the tokens that a request hears, and how long each took."""
+        metrics, name, latest = self._metrics, self.name, {-1: time.monotonic()}
+
+        def counted(event: Event) -> None:
+            if event.token is not None:
+                now = time.monotonic()
+                if len(latest) == 1:
+                    metrics.prompt_tokens.labels(name).inc(len(request.prompt))
+                    metrics.found_tokens.labels(name).inc(event.cached)
+                if event.row in latest:
+                    metrics.between_tokens.labels(name).observe(now - latest[event.row])
+                else:
+                    metrics.first_token.labels(name).observe(now - latest[-1])
+                metrics.written_tokens.labels(name).inc()
+                latest[event.row] = now
+            tell(event)
+
+        return counted
 
     def note(self, seconds: float) -> None:
         """A request took so long."""
@@ -108,7 +142,7 @@ class WritingLane:
 
 
 def writing_lane(
-    name: str, pipe: Pipeline[Any, Any], thread: ComputeThread, limits: WritingLimits
+    name: str, pipe: Pipeline[Any, Any], thread: ComputeThread, limits: WritingLimits, metrics: Metrics
 ) -> WritingLane | None:
     """The lane of a model that writes texts; None: it does something else."""
     if not isinstance(pipe, WritesTexts):
@@ -128,7 +162,7 @@ def writing_lane(
         apart=apart,
         kept=kept,
     )
-    return WritingLane(thread, scheduler, limits)
+    return WritingLane(name, thread, scheduler, limits, metrics)
 
 
 async def listen(

@@ -57,11 +57,17 @@ class Chunks:
                 elif time != self._start:
                     done.append(self._closed(time))
             else:
-                self._ids.append(token)
                 if now is not None:
-                    self._spoken.append((round(self._before, 2), round(now, 2)))
+                    self._spoken.append((self._begins(now), round(now, 2)))
+                self._ids.append(token)
             self._before = self._before if now is None else now
         return done
+
+    def _begins(self, end: float) -> float:
+        """When the next token's word begins that ends at `end`: with the token before, but not before its segment. Of a
+        window's first word the attention tells nothing: it would begin with the window."""
+        told = self._start if self._start is not None and not self._ids else self._before
+        return round(max(self._before, told) if told <= end else self._before, 2)
 
     def rest(self) -> Iterable[SpokenChunk]:
         """What has no end yet."""

@@ -256,6 +256,10 @@ class Tokenizer:
         """The ids of tokens that are no text: what `skip_special_tokens` skips."""
         return {number for number, token in self._rust.get_added_tokens_decoder().items() if token.special}
 
+    def special_texts(self) -> set[str]:
+        """The texts of those that were added."""
+        return {token.content for token in self._rust.get_added_tokens_decoder().values() if token.special}
+
     def token_id(self, token: str) -> int | None:
         """The id of a token, None if the vocabulary does not have it."""
         number: int | None = guarded(lambda: self._rust.token_to_id(token), [token])

@@ -173,6 +173,14 @@ def test_words_have_the_times_of_their_tokens() -> None:
     ]
 
 
+def test_the_first_word_does_not_begin_before_its_segment() -> None:
+    heard = (FIRST + 15, 0, 1, FIRST + 50)
+    for times, begins in (((0.0, 0.5, 0.7, 0.9), 0.3), ((0.0, 0.2, 0.7, 0.9), 0.0), ((0.4, 0.5, 0.7, 0.9), 0.4)):
+        segment = SpokenSegment(heard, 0.0, 0, times)
+        (chunk,) = Chunks(TOKENS, frozenset()).add(segment)
+        assert chunk.spoken[0] == (begins, times[1])
+
+
 @pytest.mark.parametrize("language", ["de", "German", "<|de|>", " DE "])
 def test_languages_have_several_names(language: str) -> None:
     assert code_of(language) == "de" and TOKENS.language_id(language) == 13

@@ -19,6 +19,9 @@ from onnxpress.generation.pool.moves import SPARE, check_sources, moves
 Ids = NDArray[np.int64]
 Blocks = Mapping[tuple[int, int], Buffer]
 
+#: Where so much of the memory was written, all of it may become resident.
+MOSTLY = 0.75
+
 
 class Cache:
     """Buffers (rows, heads, capacity, size), one for each name, and rows of tokens.
@@ -45,6 +48,7 @@ class Cache:
         self._device = device
         self._shapes = dict(shapes)
         self.version = 0
+        self._gathered: bool = False  # whether the buffers have huge pages, being mostly written
         self.lengths = [0] * rows
         self._texts: list[Hashable] = [0] * rows if texts is None else list(texts)
         self._known = [0] * rows  # tokens whose keys are there, from the first on
@@ -237,6 +241,10 @@ class Cache:
         self.lengths[row] = self._known[row] = length
         if length > self._written[row]:
             self._written[row] = length
+            if not self._gathered and sum(self._written) >= MOSTLY * self.capacity * len(self._written):
+                self._gathered = True
+                for block in self._blocks.values():
+                    block.gather()
 
     def _move(self, rows: int, capacity: int) -> None:
         """Move the rows into buffers for so many rows of so many tokens."""
@@ -266,7 +274,8 @@ class Cache:
         self._places = {name: (shape, place) for shape, group in names.items() for place, name in enumerate(group)}
         self._ids = np.zeros((rows, capacity), np.int64)
         self._written = [0] * rows  # tokens of the longest that each row ever was: so many are resident
-        self.capacity = capacity
+        self._gathered = False
+        self.capacity: int = capacity
         self.version += 1
 
     def _release(self, start: int, stop: int) -> None:
