@@ -116,6 +116,8 @@ def run(
         raise click.UsageError(f"--format says how answers are written: leave {superfluous} out.")
     opened = {"precision": precision, "device": device, "revision": revision, "threads": threads, "lock": lock, **said}
     with pipeline(task, artifact, **opened) as pipe:
+        if hasattr(pipe.options, "seconds_bar") and sys.stderr is not None and sys.stderr.isatty():
+            options.setdefault("seconds_bar", True)  # erased before an answer is shown
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
         sees, drawings = pictures.reads_pictures(pipe), None if draw is None else pictures.Drawings(draw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -28,13 +28,11 @@ class Transcripts:
         form: one of `FORMATS`.
         target: a file or a folder; None: what is written is handed back.
         gathers: whether chunks are words that are gathered to lines.
-        seconds: how long a sound is.
     """
 
     form: str
     target: Path | None
     gathers: bool
-    seconds: Callable[[Any], float]
     _names: set[str] = field(default_factory=set)
 
     @property
@@ -49,9 +47,9 @@ class Transcripts:
         if self.target is not None and self.target.is_file() and not self.is_file:
             raise InputError(f"--out {self.target}: it is written as .{self.form}, or into a folder.")
 
-    def text(self, sound: Any, result: Mapping[str, Any]) -> str:
+    def text(self, result: Mapping[str, Any]) -> str:
         """The transcript of one sound."""
-        cues = cues_of(result, lambda: self.seconds(sound))
+        cues = cues_of(result, lambda: float(getattr(result, "seconds", 0.0)))
         return written(result, gathered(cues) if self.gathers else cues, self.form)
 
     def write(self, sound: Any, text: str) -> Path:

@@ -52,6 +52,20 @@ class App:
             raise NotReady("The server is not running.", retry_after_s=1.0)
         return self._service
 
+    def excess_s(self, address: str) -> float:
+        """When a client may ask again that would be refused now, whatever it asks for; 0: it is to be read."""
+        if self._service is None:
+            return 0.0
+        late_s = self._service.pulse.excess_s(self.settings.waiting_s)
+        if late_s or self.settings.api_keys:  # a key says whose share it is
+            return late_s
+        return self._service.full_s(address)
+
+    def refused_unread(self) -> None:
+        """Count a request that was refused before anybody read it."""
+        if self._service is not None:
+            self._service.metrics.unread += 1
+
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)

@@ -31,6 +31,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._children: dict[tuple[object, ...], Any] = {}
+        #: Requests that were refused unread, since they were last added to `refused`.
+        self.unread = 0
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.requests = Counter(
@@ -139,5 +141,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
+        unread, self.unread = self.unread, 0
+        self._child(self.refused, "overloaded").inc(unread)
         content: bytes = generate_latest(self.registry)
         return content

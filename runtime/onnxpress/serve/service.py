@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from onnxpress.errors import InputError
 from onnxpress.serve.answering import Answerer, Figures
 from onnxpress.serve.compute import ComputeThread
-from onnxpress.serve.errors import RequestError
+from onnxpress.serve.errors import Overloaded, RequestError
 from onnxpress.serve.http import HttpRequest
 from onnxpress.serve.jobs import Terms
 from onnxpress.serve.metrics import Metrics
@@ -55,6 +55,21 @@ class Service:
         self.started = time.time()
         #: Whether the server is going down: it answers, and says to /ready that it should be asked no more.
         self.draining = False
+
+    def full_s(self, client: str) -> float:
+        """When a client may ask again, if no model lets its work wait now; otherwise 0."""
+        least_s = float("inf")
+        for model in self.registry.models.values():
+            version = model.version
+            if version is None or len(version.lanes) > 1:  # its other work waits elsewhere
+                return 0.0
+            try:
+                version.lane.check(client)
+            except Overloaded as error:
+                least_s = min(least_s, error.retry_after_s or 1.0)
+            else:
+                return 0.0
+        return least_s if self.registry.models else 0.0
 
     def gauge(self) -> None:
         """Bring the gauges up to date."""
