@@ -37,6 +37,7 @@ MODELS = {
     "tiny-shapes-captioner": "shapes_captioner",
     "tiny-words-ocr": "words_ocr",
     "tiny-shapes-clip": "shapes_clip",
+    "tiny-voice": "voice",
 }
 
 

@@ -137,6 +137,24 @@ def describer(shared: Path) -> Callable[[str], Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def chooser(trained: Callable[[str], Path], shared: Path) -> Path:
+    """A checkpoint that chooses: the trained reranker's weights, which score pairs by the same layers."""
+
+    def make(folder: Path) -> None:
+        from transformers import AutoTokenizer, XLMRobertaForMultipleChoice, XLMRobertaForSequenceClassification
+
+        ranking = XLMRobertaForSequenceClassification.from_pretrained(trained("tiny-reranker"))
+        choosing = XLMRobertaForMultipleChoice(ranking.config)
+        choosing.roberta.load_state_dict(ranking.roberta.state_dict(), strict=False)
+        choosing.roberta.pooler.dense.load_state_dict(ranking.classifier.dense.state_dict())
+        choosing.classifier.load_state_dict(ranking.classifier.out_proj.state_dict())
+        choosing.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(trained("tiny-reranker")).save_pretrained(folder)
+
+    return _made_once(shared / "checkpoints" / "chooser", make)
+
+
 def _made_once(folder: Path, make: Callable[[Path], Any]) -> Path:
     """A checkpoint that processes share: the first of them makes it."""
     with locked(folder):

@@ -3,7 +3,8 @@
 Requests arrive by a Poisson process and do not wait for each other; a latency counts from the moment a request was
 meant to be sent (scenarios/server.py says why). The last line of the output is JSON: for each rate, percentiles of what
 was answered, how much that was, and what was refused. `--greedy` adds a client that drops many texts at once;
-`--overhead ARTIFACT` compares single requests with the pipeline itself, in turn.
+`--streams 1,4,16` has texts written instead; `--overhead ARTIFACT` compares single requests with the pipeline itself,
+in turn.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import click
 import numpy as np
 
 from onnxpress.errors import InputError
+from onnxpress_bench import writing_load
 from onnxpress_bench.statistics import percentile
 from onnxpress_bench.texts import text_of
 
@@ -197,13 +199,15 @@ def bodies_of(model: str, mix: str, count: int = 200, seed: int = 1) -> list[byt
 
 @click.command("load")
 @click.argument("url")
-@click.option("--model", required=True, metavar="NAME", help="The server's name of an embedder.")
+@click.option("--model", required=True, metavar="NAME", help="The server's name of an embedder, or of what writes.")
 @click.option("--rate", "rates", default="20", show_default=True, metavar="A,B", help="Requests a second.")
 @click.option("--seconds", default=10.0, show_default=True, help="Of each rate.")
 @click.option("--mix", default=_USUAL_MIX, show_default=True, metavar="WORDS:SHARE,...", help="Lengths of texts.")
 @click.option("--key", metavar="KEY", help="API key.")
 @click.option("--greedy", metavar="TEXTS:WORDS:EVERY_S", help="Another client's texts, so many at once.")
 @click.option("--greedy-key", metavar="KEY", help="Its API key.")
+@click.option("--streams", metavar="A,B", help="Texts that are written for so many clients at once (writing_load.py).")
+@click.option("--long", "long_words", type=int, metavar="WORDS", help="Of --streams: one more client's prompts.")
 @click.option("--overhead", "artifact", metavar="ARTIFACT", help="Compare single requests with this pipeline.")
 @click.option("--rounds", default=300, show_default=True, help="Of --overhead.")
 def main(
@@ -215,12 +219,18 @@ def main(
     key: str | None,
     greedy: str | None,
     greedy_key: str | None,
+    streams: str | None,
+    long_words: int | None,
     artifact: str | None,
     rounds: int,
 ) -> None:
     """Load a server with requests that do not wait for each other."""
     if artifact is not None:
         click.echo(json.dumps(overhead(url, model, artifact, 12, rounds)))
+        return
+    if streams is not None:
+        counts = [int(count) for count in streams.split(",")]
+        click.echo(json.dumps(writing_load.runs(url, model, counts, seconds, long_words, key)))
         return
     bodies = bodies_of(model, mix)
     other: tuple[bytes, float, str | None] | None = None

@@ -18,6 +18,7 @@ from onnxpress.format.manifest import Manifest, Variant, families_of
 from onnxpress.format.precisions import REFERENCE
 from onnxpress_exporter.errors import VariantRefused, VerificationFailed
 from onnxpress_exporter.gate.finished import unanswered
+from onnxpress_exporter.gate.lengths import LARGE
 from onnxpress_exporter.gate.sizes import runs_at_any_size
 from onnxpress_exporter.plan import Beside, Plan, no_files_beside
 from onnxpress_exporter.precisions import PRECISIONS
@@ -135,12 +136,16 @@ def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
         writes=plan.writes,
         adapters=plan.manifest.adapters,
     )
+    plain_bytes = sum((plan.folder / name).stat().st_size for entry in plan.fp32.values() for name in entry.names)
     variants, refused = {}, {}
     for precision in wanted:
 
         def tell(what: str, precision: str = precision) -> None:
             say(f"{precision}: {what}")
 
+        if plain_bytes > 4 * LARGE:
+            # It holds all weights once more, in the order of products, and is not asked before the variant is timed.
+            plan.plain.rest()
         # Whatever one variant cannot do is its own: the others are written.
         try:
             quantized = quantizer.make(precision, tell)

@@ -78,8 +78,8 @@ def export(
     from onnxpress_exporter.from_checkpoint import plan_from_checkpoint
     from onnxpress_exporter.reference import torch_threads
     from onnxpress_exporter.source.checkpoint import open_checkpoint
-    from onnxpress_exporter.tasks.heads import normalize_task, row_for
-    from onnxpress_exporter.tasks.loading import infer_task
+    from onnxpress_exporter.tasks.heads import normalize_task
+    from onnxpress_exporter.tasks.loading import infer_task, suited_row
 
     target, say = Path(out).expanduser(), progress or (lambda stage: None)
     wanted = precisions(precision, (REFERENCE, *QUANTIZED))
@@ -100,7 +100,7 @@ def export(
             adapter=adapter,
         )
         name = asked or infer_task(checkpoint)
-        written = find_layout(layout, writes=row_for(name, checkpoint.architecture).writes)
+        written = find_layout(layout, writes=suited_row(name, checkpoint).writes)
         recorded = (
             command or f"onnxpress_exporter.export({public_name(model)!r}, {public_name(out)!r}, {name!r}, {wanted!r})"
         )

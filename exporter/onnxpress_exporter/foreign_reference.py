@@ -14,9 +14,10 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.format.adopted import Fact
 from onnxpress.format.manifest import GraphInfo, Manifest, Postprocessing, TensorInfo
+from onnxpress.format.pictures import ImageSettings
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.layouts.tokenizer_files import TYPES
-from onnxpress.text.opening import required_tokenizer
+from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.from_checkpoint import check_texts, ends_of_model, traceable
 from onnxpress_exporter.gate.answers import AnswersGate
@@ -24,6 +25,7 @@ from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.writing import WritingGate
 from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.inputs import read_inputs
+from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.judging.metrics import Evaluation
 from onnxpress_exporter.reference import TorchReference, TorchWriter
 from onnxpress_exporter.source.checkpoint import open_checkpoint
@@ -72,15 +74,16 @@ def compare_with(
     model, inputs = load_model(checkpoint, row.name), read_inputs(row, checkpoint, row.load_arguments(checkpoint))
     manifest = _agreed(manifest, row.postprocessing(checkpoint, model), _named(checkpoint.source, checkpoint.commit))
     artifact = replace(artifact, manifest=manifest)
-    tokenizer = required_tokenizer(artifact)
+    _check_pictures(inputs, manifest)
     if row.writes:
-        check_texts(tokenizer, inputs.check)
-        writer = WritingGate(artifact, tokenizer, plain, ends_of_model(model), TorchWriter(model), rows=rows)
+        writing = required_tokenizer(artifact)
+        check_texts(writing, inputs.check)
+        writer = WritingGate(artifact, writing, plain, ends_of_model(model), TorchWriter(model), rows=rows)
         return Compared(manifest, writer)
+    tokenizer = open_tokenizer(artifact)
     parts = traceable(row, checkpoint, model, inputs, allow_pickled_weights=allow_pickled_weights)
     specs = {manifest.graph_name(part.spec.role): part.spec for part in parts}
-    graph = manifest.graph_name("encoder")
-    if row.probes.pairs and _lacks_types(manifest.graphs[graph], specs[graph]):
+    if row.probes.pairs and any(_lacks_types(manifest.graphs[name], spec) for name, spec in specs.items()):
         raise VerificationFailed(
             f"The graph takes no {TYPES}, and the checkpoint reads them: pairs of texts have other answers. Export the "
             "checkpoint instead."
@@ -90,6 +93,19 @@ def compare_with(
                for name, part in zip(specs, parts, strict=True)}  # fmt: skip
     reference = _AsItsGraphs(TorchReference(modules, compared), specs, manifest.graphs)
     return Compared(manifest, AnswersGate(artifact, tokenizer, reference, rows, inputs.check))
+
+
+def _check_pictures(inputs: Inputs, manifest: Manifest) -> None:
+    """Raise VerificationFailed where a folder prepares pictures otherwise than the checkpoint does."""
+    theirs, ours = getattr(inputs, "settings", None), manifest.processors.image
+    if ours is None or not isinstance(theirs, ImageSettings):
+        return
+    names = ours.input_names
+    if replace(ours, input_names=names) != replace(theirs, input_names=names):
+        raise VerificationFailed(
+            "The folder's image processor makes other numbers of a picture than the checkpoint's. One of them is of "
+            "another model."
+        )
 
 
 class _AsItsGraphs:
@@ -106,10 +122,11 @@ class _AsItsGraphs:
     def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
         """Named outputs of a graph, float32."""
         spec, info = self._specs[graph], self._graphs[graph]
-        if info.role == "encoder":
+        if len(spec.inputs) == len(inputs) == 1:  # a vector or a picture, whatever it is called
+            ((tensor,), (array,)) = spec.inputs, inputs.values()
+            arrays = {tensor.name: array.astype(tensor.dtype)}
+        else:
             arrays = {tensor.name: _taken(inputs, tensor) for tensor in spec.inputs}
-        else:  # one vector, whatever it is called
-            arrays = dict(zip((tensor.name for tensor in spec.inputs), inputs.values(), strict=True))
         outputs = self._reference.run(arrays, graph)
         pairs = zip(info.outputs, spec.outputs, strict=True)
         return {ours.name: outputs[theirs.name] for ours, theirs in pairs}

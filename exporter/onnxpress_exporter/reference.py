@@ -181,8 +181,9 @@ def _tensors(case: Case) -> dict[str, torch.Tensor]:
 
 
 def _perceives(model: Any) -> bool:
-    """Whether the model reads pictures or sounds."""
-    return getattr(model, "main_input_name", None) in ("pixel_values", "input_features", "input_values")
+    """Whether the model reads pictures or sounds, perhaps with a question."""
+    main = getattr(model, "main_input_name", None)
+    return hasattr(model, "vision_model") or main in ("pixel_values", "input_features", "input_values")
 
 
 @contextmanager

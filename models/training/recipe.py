@@ -27,7 +27,8 @@ class Trained:
     metrics: Mapping[str, float]
     heldout_rows: int
     examples: Mapping[str, Sequence[Example]]  # file name -> rows
-    save: Callable[[Path], None] | None = None  # where save_pretrained is not the whole folder
+    #: Where save_pretrained is not the whole folder; returns the file of the weights, if it is not model.safetensors.
+    save: Callable[[Path], Path | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,16 @@ def write(recipe: Recipe, trained: Trained, root: Path) -> int:
     """Write `root/NAME/` and `root/NAME.toml`; returns the bytes of the weights."""
     folder = root / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "model.safetensors"
     if trained.save is None:
         trained.model.save_pretrained(folder)
         trained.processor.save_pretrained(folder)
     else:
-        trained.save(folder)
+        weights = trained.save(folder) or weights
     for name, rows in trained.examples.items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / name).write_text(lines, encoding="utf-8")
-    size = (folder / "model.safetensors").stat().st_size
+    size = weights.stat().st_size
     text = _toml(recipe, trained, size)
     (root / f"{recipe.name}.toml").write_text(text, encoding="utf-8")
     return size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -146,11 +147,10 @@ def test_neither_a_folder_nor_a_hub_id(source: str, words: str) -> None:
         open_checkpoint(source)
 
 
-def test_a_checkpoint_of_timm(classifier: Path) -> None:
+def test_a_checkpoint_of_timm_where_timm_is_not_installed(classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change_config(classifier, model_type=..., architecture="vit_tiny_patch16_224", pretrained_cfg={"crop_pct": 0.9})
-    with pytest.raises(
-        UnsupportedCheckpoint, match=r"'vit_tiny_patch16_224' as timm saves it, .* transformers' own class"
-    ):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UnsupportedCheckpoint, match=r"'vit_tiny_patch16_224' as timm saves it, .* pip install timm"):
         open_checkpoint(classifier)
 
 

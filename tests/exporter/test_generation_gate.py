@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from onnxpress_exporter.gate import comparison
 from onnxpress_exporter.gate.cases import Case
 from onnxpress_exporter.gate.expectations import Judge
 from onnxpress_exporter.gate.graphs import Graphs
-from onnxpress_exporter.gate.lengths import far_tokens
+from onnxpress_exporter.gate.lengths import USUAL_EXTENT, far_tokens
 from onnxpress_exporter.gate.scores import Expected, verify
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.weight_only import weight_only
@@ -124,6 +125,23 @@ def test_a_cache_that_forgets_nothing_is_found(monkeypatch: pytest.MonkeyPatch) 
     table = Table(_scores())
     monkeypatch.setattr(table, "start", lambda rows, expected: Forgetful(table, rows))
     with pytest.raises(VerificationFailed, match="read in pieces"):
+        verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
+
+
+class ForgetsFew(Rows):
+    """Does not take tokens back from a row of more than 10."""
+
+    def truncate(self, row: int, length: int) -> None:
+        if length <= 10:
+            super().truncate(row, length)
+
+
+def test_of_a_large_model_only_short_texts_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(_scores())
+    monkeypatch.setattr(table, "start", lambda rows, expected: ForgetsFew(table, rows))
+    short = Expected(Table(_scores()), CASES, extent=replace(USUAL_EXTENT, in_pieces=10))
+    assert verify("fp32", short, _graphs(table)).inputs == len(CASES)
+    with pytest.raises(VerificationFailed, match="'text 20' read in pieces"):
         verify("fp32", Expected(Table(_scores()), CASES), _graphs(table))
 
 

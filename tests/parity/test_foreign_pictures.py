@@ -16,6 +16,7 @@ from PIL import Image
 import onnxpress
 from onnxpress.errors import AdoptionWarning, InputError, UnknownTask, UnsupportedFormat
 from onnxpress_exporter import adopt
+from onnxpress_exporter.errors import VerificationFailed
 from tests.fixtures.foreign_pictures import Export, write_foreign_pictures
 from tests.fixtures.tiny_detectors import tiny_detector
 from tests.fixtures.tiny_maps import tiny_map_checkpoint
@@ -132,6 +133,22 @@ def test_a_folder_of_another_tool_answers_as_transformers(
     assert not any(adapter.ones for adapter in adopted.adapters.values())
     with onnxpress.pipeline(model=adopted.folder) as pipe:
         assert_same(task, pipe(PICTURES, **options), expected)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["vit", "dinov2", "clip"])
+def test_a_folder_is_compared_with_its_checkpoint(name: str, tmp_path: Path) -> None:
+    make, lay_out, task, _ = CASES[name]
+    checkpoint = make(tmp_path / "checkpoint")
+    folder = lay_out(checkpoint, tmp_path / "folder")
+    adopted = adopt(folder, tmp_path / "adopted", checkpoint=checkpoint)
+    assert adopted.manifest.task == task
+    quality = adopted.manifest.variants["fp32"].quality
+    assert quality is not None and "PyTorch" in quality.reference
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "resample": 0}))
+    with pytest.raises(VerificationFailed, match="image processor makes other numbers of a picture"):
+        adopt(folder, tmp_path / "another", checkpoint=checkpoint)
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,8 @@ ROWS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("MaskFormer", {"size": _FLAT, "size_divisor": 24, "pad_size": {"height": 60, "width": 90}}),
     ("Mask2Former", {"size": _FLAT}),
     ("Mask2Former", {"size": {"shortest_edge": 33, "longest_edge": 50}, "size_divisor": 0, "do_normalize": False}),
+    ("Siglip2", {"max_num_patches": 40}),
+    ("Siglip2", {"max_num_patches": 25, "patch_size": 14, "resample": 3, "do_normalize": False}),
     ("Swin2SR", {}),
     ("Swin2SR", {"size_divisor": 20, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}),
     ("Swin2SR", {"do_pad": False, "do_rescale": False}),

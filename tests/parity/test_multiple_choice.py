@@ -63,24 +63,6 @@ def assert_chooses(result: Any, choices: list[str], scores: list[float]) -> None
     assert_json(result)
 
 
-@pytest.fixture(scope="module")
-def chooser(trained: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained reranker's weights: it scores pairs by the same layers, which are called otherwise."""
-    from transformers import AutoTokenizer, XLMRobertaForMultipleChoice, XLMRobertaForSequenceClassification
-
-    folder = tmp_path_factory.mktemp("chooser")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ranking = XLMRobertaForSequenceClassification.from_pretrained(trained("tiny-reranker"))
-        choosing = XLMRobertaForMultipleChoice(ranking.config)
-        choosing.roberta.load_state_dict(ranking.roberta.state_dict(), strict=False)
-        choosing.roberta.pooler.dense.load_state_dict(ranking.classifier.dense.state_dict())
-        choosing.classifier.load_state_dict(ranking.classifier.out_proj.state_dict())
-        choosing.save_pretrained(folder)
-        AutoTokenizer.from_pretrained(trained("tiny-reranker")).save_pretrained(folder)
-    return folder
-
-
 def test_scores(chooser: Path, ours: Callable[..., Any]) -> None:
     assert_scores(chooser, ours)
 

@@ -99,7 +99,9 @@ def test_the_command_draws_masks(pipe: Any, tmp_path: Path) -> None:
 
     picture().save(tmp_path / "in.png")
     found = pipe(tmp_path / "in.png", points_per_crop=2, stability_score_thresh=0.5)
-    assert "% of the picture" in str(describe(found))
+    first = str(describe(found)).splitlines()[0]
+    rows, columns = np.nonzero(found["masks"][0])
+    assert f"% of the picture, x {columns.min()} to {columns.max()}, y {rows.min()} to {rows.max()}" in first
     (drawn,) = Drawings(tmp_path / "out.png").write(str(tmp_path / "in.png"), found)
     with Image.open(drawn) as image:
         assert image.width >= 60

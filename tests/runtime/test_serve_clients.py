@@ -20,24 +20,25 @@ for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
 from tests.fixtures.serving import RunningServer  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models"
+GOLDEN = Path(__file__).parents[1] / "golden"
 TEXT = "Ada lives in Rome."
 CHECKPOINTS = {
     "emb": ("tiny-embedder", "sentence-similarity"),
-    "sent": ("tiny-sentiment", None),
-    "nli": ("tiny-nli", None),
-    "rank": ("tiny-reranker", None),
-    "ner": ("tiny-ner", None),
-    "mlm": ("tiny-mlm", None),
-    "qa": ("tiny-qa", None),
-    "vit": ("tiny-digits-vit", None),
+    "sent": ("tiny-sentiment", "text-classification"),
+    "nli": ("tiny-nli", "text-classification"),
+    "rank": ("tiny-reranker", "text-ranking"),
+    "ner": ("tiny-ner", "token-classification"),
+    "mlm": ("tiny-mlm", "fill-mask"),
+    "qa": ("tiny-qa", "question-answering"),
+    "vit": ("tiny-digits-vit", "image-classification"),
     "snd": ("tiny-sounds-ast", "audio-classification"),
-    "tr": ("tiny-translator", None),
 }
 
 
 @pytest.fixture(scope="module")
 def server(exported: Callable[..., Artifact]) -> Iterator[RunningServer]:
     folders = {name: Path(exported(MODELS / folder, task=task).folder) for name, (folder, task) in CHECKPOINTS.items()}
+    folders["tr"] = GOLDEN / "3-translator" / "artifact"
     with RunningServer(folders) as running:
         yield running.wait()
 
@@ -115,7 +116,7 @@ def test_a_text_in_the_place_of_a_picture_is_no_file_and_no_address(server: Runn
 def test_openais_client(server: RunningServer) -> None:
     openai = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-    assert [model.id for model in client.models.list()] == list(CHECKPOINTS)
+    assert [model.id for model in client.models.list()] == [*CHECKPOINTS, "tr"]
     assert client.models.retrieve("emb").id == "emb"
     vectors = client.embeddings.create(model="emb", input=[TEXT, "b"])
     assert [len(entry.embedding) for entry in vectors.data] == [64, 64] and vectors.usage.total_tokens > 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.fixtures.map_artifacts import write_map_artifact
 from tests.fixtures.speaking import write_speaker
 from tests.fixtures.tiny_askers import tiny_vilt
 from tests.fixtures.tiny_detectors import tiny_detector
-from tests.fixtures.tiny_documents import tiny_layoutlm
+from tests.fixtures.tiny_documents import tiny_layoutlmv3
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -28,8 +29,12 @@ QUERIES = [{"query": text, "documents": ["a cat", "a dog and a cat"]} for text i
 PICTURES = [np.full((8 + n, 9, 3), 40 * n, np.uint8) for n in range(5)]
 ASKED = [{"image": picture, "question": text} for picture, text in zip(PICTURES, WORDS, strict=True)]
 PAGES = [
-    {"question": "Who?", "word_boxes": [(word, [9 * n, 0, 9 * n + 8, 9]) for n, word in enumerate(text.split())]}
-    for text in WORDS
+    {
+        "image": picture,
+        "question": "Who?",
+        "word_boxes": [(word, [9 * n, 0, 9 * n + 8, 9]) for n, word in enumerate(text.split())],
+    }
+    for picture, text in zip(PICTURES, WORDS, strict=True)
 ]
 SOUNDS = [np.random.default_rng(n).uniform(-0.5, 0.5, 5_000 + 900 * n).astype(np.float32) for n in range(5)]
 NEW = {"max_new_tokens": 3, "do_sample": False}
@@ -73,11 +78,13 @@ def opened(
     tiny: Callable[..., Path],
     trained: Callable[[str], Path],
     describer: Callable[[str], Path],
+    chooser: Path,
     ours: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Any]:
-    """`opened(task)` -> a pipeline for it."""
+    """`opened(task)` -> a pipeline for it, of an artifact that other files test, too: none is exported for this one."""
 
+    @cache
     def make(task: str) -> Any:
         match task:
             case "text-generation":
@@ -95,9 +102,9 @@ def opened(
             case "visual-question-answering":
                 return ours(tiny_vilt(tmp_path_factory.mktemp("vilt") / "checkpoint"), task)
             case "document-question-answering":
-                return ours(tiny_layoutlm(tmp_path_factory.mktemp("layoutlm") / "checkpoint"), task)
+                return ours(tiny_layoutlmv3(tmp_path_factory.mktemp("layoutlmv3") / "checkpoint"), task)
             case "object-detection":
-                return ours(tiny_detector("yolos", tmp_path_factory.mktemp("yolos")), task)
+                return ours(tiny_detector("yolos", tmp_path_factory.mktemp("detector") / "yolos"), task)
             case "image-to-text":
                 return ours(describer("vit-gpt2"), task)
             case "image-segmentation" | "depth-estimation" | "image-to-image":
@@ -113,6 +120,10 @@ def opened(
                 return ours(trained("tiny-nli"), task, "text-classification")
             case "text-ranking":
                 return ours(trained("tiny-reranker"), task)
+            case "token-classification":
+                return ours(trained("tiny-ner"), task)
+            case "multiple-choice":
+                return ours(chooser, task)
         if task.startswith("zero-shot-"):
             folder = write_colours(tmp_path_factory.mktemp(task) / "colours", task)
             return onnxpress.pipeline(model=folder, threads=1)

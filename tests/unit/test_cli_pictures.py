@@ -72,7 +72,7 @@ def test_a_folder_is_its_sounds_for_who_hears(tmp_path: Path) -> None:
         ),
         (
             [{"score": None, "label": "sky", "mask": Image.fromarray(np.array([[255, 0], [0, 0]], np.uint8))}],
-            "sky  25.0% of the picture",
+            "sky  25.0% of the picture, x 0 to 0, y 0 to 0",
         ),
         (
             {"predicted_depth": np.array([[[1.0, 3.0]]]), "depth": None},

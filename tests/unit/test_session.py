@@ -86,6 +86,14 @@ def test_a_closed_session_stays_closed(graphs: dict[str, Path]) -> None:
             place.run({"a": np.zeros(1, np.float32)}, "first")
 
 
+def test_a_session_that_rests_opens_its_graphs_again(graphs: dict[str, Path]) -> None:
+    session = Session(graphs, threads=1)
+    session.warm()
+    session.rest()
+    assert not session.ready and not session.closed
+    assert session.run({"a": np.float32([1, 2])}, "first")["b"].tolist() == [2, 4]
+
+
 def _run_in_child(session: Session, results: multiprocessing.Queue[float]) -> None:
     results.put(float(session.run({"a": np.array([5], np.float32)}, "first")["b"][0]))
 

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxpress.cli.transcripts import FORMATS, Cue, Transcripts, cues_of, gathered, written
+from onnxpress.cli.transcripts import Transcripts
 from onnxpress.errors import InputError
+from onnxpress.pipelines.sounds import Transcribed
+from onnxpress.speech.subtitles import FORMATS, Cue, cues_of, gathered, written
 
 RESULT = {
     "text": " Hello there. a --> b & <c>",
@@ -106,7 +108,7 @@ def test_words_are_gathered_to_lines(words: list[tuple[str, float, float]]) -> N
 
 
 def _transcripts(form: str, target: Path) -> Transcripts:
-    return Transcripts(form, target, gathers=False, seconds=lambda sound: 1.0)
+    return Transcripts(form, target, gathers=False)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -119,7 +121,7 @@ def test_files_are_named_as_their_sounds(form: str, tmp_path: Path) -> None:
         {"array": [0.0]},
         "data:audio/wav;base64,",
     ]
-    files = [transcripts.write(sound, transcripts.text(sound, {"text": "ä"})) for sound in sounds]
+    files = [transcripts.write(sound, transcripts.text(Transcribed({"text": "ä"}, 1.0))) for sound in sounds]
     assert [file.name for file in files] == [
         f"{name}.{form}" for name in ("talk", "talk-2", "lecture", "sound", "sound-2")
     ]

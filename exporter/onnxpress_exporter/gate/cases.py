@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,13 +20,18 @@ from onnxpress.format.pictures import ImageSettings
 from onnxpress.format.sounds import SoundSettings
 from onnxpress.image.opening import open_picture
 from onnxpress.image.transform import Transform
-from onnxpress.pipelines.collators import Stack
+from onnxpress.pipelines.collators import PadTokens, Stack, Together, token_sample
 from onnxpress.pipelines.pictures import picture_sample
 from onnxpress.pipelines.sounds import sound_sample
-from onnxpress.samples import Sample
+from onnxpress.samples import Collator, Sample
 from onnxpress.text.tokenizer import Tokenizer, Truncation
 from onnxpress_exporter.gate.lengths import LONGEST_TOKENS, far_tokens
-from onnxpress_exporter.judging.pictures import calibration_pictures, judged_pictures, verification_pictures
+from onnxpress_exporter.judging.pictures import (
+    QUESTIONS,
+    calibration_pictures,
+    judged_pictures,
+    verification_pictures,
+)
 from onnxpress_exporter.judging.samples import SINGLES, far_text
 from onnxpress_exporter.judging.sounds import verification_sounds
 from onnxpress_exporter.judging.speech import calibration_speech, judged_speech
@@ -40,6 +46,9 @@ _SENTENCES = 6
 
 _STACK = Stack()
 
+#: What an encoder takes of a question.
+TOKENS = ("input_ids", "attention_mask")
+
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -47,9 +56,10 @@ Arrays = dict[str, NDArray[Any]]
 @dataclass(frozen=True, slots=True, eq=False)
 class Media:
     """What an encoder reads of a picture or a sound, by input of its graph, without the axis of the batch; and what it
-    costs."""
+    costs. `collator`: makes batches of such."""
 
     sample: Sample
+    collator: Collator
 
     def __len__(self) -> int:
         return self.sample.cost
@@ -71,7 +81,7 @@ class Case:
     @property
     def key(self) -> Hashable:
         """Only cases of one key can be read together."""
-        return _STACK.key(self.source.sample) if isinstance(self.source, Media) else None
+        return self.source.collator.key(self.source.sample) if isinstance(self.source, Media) else None
 
     def followed_by(self, ids: Sequence[int]) -> Case:
         """The same text, with these tokens after it."""
@@ -88,9 +98,10 @@ class Ends:
 
 def encoded(cases: Sequence[Case]) -> tuple[Arrays, NDArray[np.int64] | None]:
     """What an encoder's graph takes of cases of one key, and which places of it are no padding; None: all."""
-    if isinstance(cases[0].source, Media):
+    if isinstance(media := cases[0].source, Media):
         samples = [case.source.sample for case in cases if isinstance(case.source, Media)]
-        return dict(_STACK.collate(samples).arrays), None
+        arrays = dict(media.collator.collate(samples).arrays)
+        return arrays, arrays.get("attention_mask")
     texts = [case.text or () for case in cases]
     ids, mask = np.zeros((2, len(texts), max(map(len, texts))), np.int64)
     for row, text in enumerate(texts):
@@ -141,6 +152,7 @@ class Perceiver:
     watched: Callable[[], Named]
     limit: int | None
     start: int
+    collator: Collator = _STACK
 
     def verification(self, write: Write) -> list[Case]:
         """Awkward ones."""
@@ -164,21 +176,45 @@ class Perceiver:
                 sample = self.read(raw)
             except InputError:
                 continue
-            begun = Case(name, (self.start,), Media(sample))
+            begun = Case(name, (self.start,), Media(sample, self.collator))
             yield begun.followed_by(write(begun, min(WRITTEN_TOKENS, most - 1)))
 
 
-def looker(settings: ImageSettings, limit: int | None, start: int) -> Perceiver:
-    """Makes cases of pictures, as a manifest's program reads them."""
+def looker(settings: ImageSettings, limit: int | None, start: int, asked: Tokenizer | None = None) -> Perceiver:
+    """Makes cases of pictures, as a manifest's program reads them; with a question about each, where a tokenizer of
+    questions is given."""
     transform = Transform(settings)
+
+    def look(pixels: Any) -> Sample:
+        return picture_sample(transform, open_picture(pixels))
+
+    read: Callable[[Any], Sample] = look
+    collator: Collator = _STACK
+    if asked is not None:
+        read = _asking(look, asked)
+        collator = Together(PadTokens(TOKENS, asked.settings.pad_token_id, pads=False), _STACK)
     return Perceiver(
-        lambda pixels: picture_sample(transform, open_picture(pixels)),
+        read,
         verification_pictures,
         lambda: _numbered("picture", judged_pictures()),
         lambda: _numbered("picture", calibration_pictures()),
         limit,
         start,
+        collator,
     )
+
+
+def _asking(look: Callable[[Any], Sample], tokenizer: Tokenizer) -> Callable[[Any], Sample]:
+    """A function as another that reads pictures, which asks one question after the other about them."""
+    questions = cycle(QUESTIONS)
+
+    def ask(pixels: Any) -> Sample:
+        picture = look(pixels)
+        most = Truncation(tokenizer.settings.max_length or LONGEST_TOKENS)
+        asked = token_sample(tokenizer.encode(next(questions), truncation=most).ids)
+        return Sample({**asked.arrays, **picture.arrays}, asked.cost + picture.cost)
+
+    return ask
 
 
 def listener(settings: SoundSettings, limit: int | None, start: int) -> Perceiver:

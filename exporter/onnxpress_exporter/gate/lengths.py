@@ -32,18 +32,21 @@ class Extent:
         written: texts whose continuations are compared.
         of_variants: tokens of the longest text that a variant's raw outputs are compared on; None: all that fp32's are.
             Its answers are judged besides, and what it keeps of fp32's graph was verified there.
+        in_pieces: tokens of the longest text that is read in pieces and beside others, too; None: all are. A longer
+            one is read some tokens at a time in any case.
     """
 
     judged: int
     calibration: int
     written: int
     of_variants: int | None
+    in_pieces: int | None = None
 
 
 #: More numbers make a model large: each token then takes a hundredth of a second and more, and fewer are asked for.
 LARGE = 200_000_000
 USUAL_EXTENT = Extent(judged=3072, calibration=4096, written=8, of_variants=None)
-EXTENT_OF_LARGE = Extent(judged=2048, calibration=2048, written=3, of_variants=128)
+EXTENT_OF_LARGE = Extent(judged=2048, calibration=2048, written=3, of_variants=128, in_pieces=128)
 
 
 def extent_of(weights: int) -> Extent:

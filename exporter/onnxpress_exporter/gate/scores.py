@@ -99,9 +99,7 @@ class Expected:
         return self.cases if precision == REFERENCE else self._of_variants()
 
     def _of_variants(self) -> Sequence[Case]:
-        most = self.extent.of_variants
-        chosen = [case for case in self.cases if most is None or len(case.ids) + len(case.text or ()) <= most]
-        return chosen or self.cases
+        return _within(self.cases, self.extent.of_variants)
 
     def far_of(self, precision: str) -> Case | None:
         """The `far` case where a variant is compared on it."""
@@ -136,6 +134,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
         VerificationFailed: an error is above its limit, or another token was written; names the text and the position.
     """
     cases, far, limits = expected.asked_of(precision), expected.far_of(precision), PRECISIONS[precision].limits
+    divided = _within(cases, expected.extent.in_pieces)
     scores = dict(zip(expected.cases, expected.logits, strict=True))
     # One token and many are products of other shapes, which add up in another order.
     between = max(limits.batch_error, 1e-4)
@@ -145,7 +144,7 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
         compared.rounding = partial(expected.rounding, case)
         alone = graphs.logits(case)
         compared.beside_reference(f"{case.name!r} read at once, against the reference", _of(alone), _of(logits))
-        if len(case.ids) > 2:
+        if len(case.ids) > 2 and case in divided:
             obtained, first = _in_pieces(graphs, case)
             where = f"{case.name!r} read in pieces, against"
             compared.beside_reference(f"{where} the reference", _of(obtained), _of(logits[first:]))
@@ -156,13 +155,13 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
     if far is not None and expected.far_logits is not None:
         obtained = graphs.logits(far, END)
         compared.beside_reference(f"{far.name!r}, against the reference", _of(obtained), _of(expected.far_logits))
-    for group in _groups(cases):
-        rows = _even([cases[i] for i in group]) if graphs.start is not None else [cases[i] for i in group]
+    for group in _groups(divided):
+        rows = _even([divided[i] for i in group]) if graphs.start is not None else [divided[i] for i in group]
         steps_alone = [{first: scores for _, scores, first in _together(graphs, [row])} for row in rows]
         for row, obtained, first in _together(graphs, rows):
-            compared.rounding = partial(expected.rounding, cases[group[row]])
+            compared.rounding = partial(expected.rounding, divided[group[row]])
             where = f"{rows[row].name!r} beside {len(rows) - 1} others, against"
-            logits = scores[cases[group[row]]][first : first + 1]
+            logits = scores[divided[group[row]]][first : first + 1]
             compared.beside_reference(f"{where} the reference", _of(obtained), _of(logits))
             compared.beside_alone(f"{where} the same text alone", _of(obtained), _of(steps_alone[row][first]))
     if precision == REFERENCE:
@@ -173,6 +172,12 @@ def verify(precision: str, expected: Expected, graphs: Graphs) -> Quality:
             if number < BEAM_TEXTS and graphs.start is not None:
                 _same_beams(precision, expected.reference, graphs, case, margin)
     return compared.quality(expected.reference.name, len(cases) + (far is not None))
+
+
+def _within(cases: Sequence[Case], most: int | None) -> Sequence[Case]:
+    """The cases of at most so many tokens; all, if none is."""
+    chosen = [case for case in cases if most is None or len(case.ids) + len(case.text or ()) <= most]
+    return chosen or cases
 
 
 def _of(logits: Logits) -> Arrays:

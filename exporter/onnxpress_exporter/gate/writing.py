@@ -72,7 +72,8 @@ class WritingGate:
         self._encodes = ENCODER in manifest.graphs
         self._reader: MakesCases
         if (pictures := manifest.processors.image) is not None:
-            self._reader = looker(pictures, limit, ends.start)
+            asked = any(tensor.name == "input_ids" for tensor in manifest.graphs[ENCODER].inputs)
+            self._reader = looker(pictures, limit, ends.start, tokenizer if asked else None)
         elif (sounds := manifest.processors.audio) is not None:
             self._reader = listener(sounds, limit, ends.start)
         else:

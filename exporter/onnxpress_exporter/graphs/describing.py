@@ -3,9 +3,9 @@ saw; and graphs of such parts, which may hear as well. Imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import onnx_ir
 import torch
@@ -48,6 +48,8 @@ class Describer:
 
     model: Any
     decoder: Any
+    #: Whether what sees reads a question, too.
+    asked: ClassVar[bool] = False
 
     def states(self, arrays: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """float32 (pictures, places, width): what the decoder looks at."""
@@ -68,21 +70,63 @@ class Describer:
         if not hasattr(self.model, "vision_model"):
             whole: torch.Tensor = self.model.generate(**arrays, decoder_input_ids=ids, generation_config=settings)
             return whole
-        states = self.states(arrays)
-        seen = torch.ones(states.shape[:-1], dtype=torch.int64)
-        written: torch.Tensor = self.decoder.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            encoder_hidden_states=states,
-            encoder_attention_mask=seen,
-            generation_config=settings,
-        )
-        return written
+        return _generated(self.decoder, self.states(arrays), ids, settings)
 
     @property
     def writer(self) -> Any:
         """The module whose generation config `generate` reads."""
         return self.decoder if hasattr(self.model, "vision_model") else self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """BLIP, which reads a question beside the picture, and writes about what it read. Its `forward` gives no scores, so
+    they are its decoder's, as its `generate` has it."""
+
+    model: Any
+    decoder: Any
+    asked: ClassVar[bool] = True
+
+    def states(self, arrays: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """float32 (questions, tokens, width): what the decoder looks at."""
+        texts = dict(arrays)
+        pictures = self.model.vision_model(pixel_values=texts.pop("pixel_values"))[0]
+        seen = torch.ones(pictures.shape[:-1], dtype=torch.int64)
+        states: torch.Tensor = self.model.text_encoder(
+            **texts, encoder_hidden_states=pictures, encoder_attention_mask=seen
+        )[0]
+        return states
+
+    def logits(self, arrays: Mapping[str, torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
+        """As `Describer` does."""
+        outputs = self.decoder(
+            input_ids=ids,
+            encoder_hidden_states=self.states(arrays),
+            encoder_attention_mask=arrays["attention_mask"],
+        )
+        logits: torch.Tensor = outputs.logits
+        return logits
+
+    def generate(self, arrays: Mapping[str, torch.Tensor], ids: torch.Tensor, settings: Any) -> torch.Tensor:
+        """As `Describer` does, of BLIP."""
+        return _generated(self.decoder, self.states(arrays), ids, settings)
+
+    @property
+    def writer(self) -> Any:
+        """As of `Describer`."""
+        return self.decoder
+
+
+def _generated(decoder: Any, states: torch.Tensor, ids: torch.Tensor, settings: Any) -> torch.Tensor:
+    """What a decoder lets follow that looks at such states."""
+    written: torch.Tensor = decoder.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        encoder_hidden_states=states,
+        encoder_attention_mask=torch.ones(states.shape[:-1], dtype=torch.int64),
+        generation_config=settings,
+    )
+    return written
 
 
 class Transcriber:
@@ -123,20 +167,25 @@ class Transcriber:
         return self.model
 
 
-def writer_of(model: Any) -> Describer | Transcriber:
+def writer_of(model: Any) -> Describer | Asked | Transcriber:
     """What writes about pictures or sounds.
 
     Raises:
         UnsupportedCheckpoint: as `describer_of`.
     """
-    return describer_of(model) if getattr(model, "main_input_name", None) == "pixel_values" else Transcriber(model)
+    sees = getattr(model, "main_input_name", None) == "pixel_values" or type(model).__name__ in _DECODERS
+    return describer_of(model) if sees else Transcriber(model)
 
 
-#: Class -> where its language model is.
-_DECODERS = {"VisionEncoderDecoderModel": "decoder", "BlipForConditionalGeneration": "text_decoder"}
+#: Class -> where its language model is, and what it is as a whole.
+_DECODERS: Mapping[str, tuple[str, type[Describer] | type[Asked]]] = {
+    "VisionEncoderDecoderModel": ("decoder", Describer),
+    "BlipForConditionalGeneration": ("text_decoder", Describer),
+    "BlipForQuestionAnswering": ("text_decoder", Asked),
+}
 
 
-def describer_of(model: Any) -> Describer:
+def describer_of(model: Any) -> Describer | Asked:
     """The parts of a model.
 
     Raises:
@@ -145,9 +194,11 @@ def describer_of(model: Any) -> Describer:
     name = type(model).__name__
     if name not in _DECODERS:
         raise UnsupportedCheckpoint(
-            f"{name} is not exported by this version, which exports {' and '.join(_DECODERS)} for image-to-text."
+            f"{name} is not exported by this version. Of models that write about pictures it exports "
+            f"{', '.join(_DECODERS)}."
         )
-    return Describer(model, getattr(model, _DECODERS[name]))
+    place, kind = _DECODERS[name]
+    return kind(model, getattr(model, place))
 
 
 class _Sees(Wrapper):
@@ -195,23 +246,25 @@ class _Memory:
     places: int
 
 
-def trace_seeing(describer: Perceives, pixels: TensorInfo, example: torch.Tensor) -> onnx_ir.Model:
+def trace_seeing(
+    describer: Perceives, sources: Sequence[TensorInfo], example: Mapping[str, torch.Tensor]
+) -> onnx_ir.Model:
     """The graph `encoder_model`: pictures or sounds -> keys and values of each layer of the decoder.
 
     Args:
-        pixels: the graph's input, such as (texts, channels, height, width), and pictures or sounds to trace it on.
+        sources: the graph's inputs, such as (texts, channels, height, width), and pictures or sounds to trace it on.
 
     Raises:
         TraceError: PyTorch cannot capture it.
         UnsupportedCheckpoint: it does not run on such pictures.
     """
     with torch.no_grad():
-        memory = _memory(describer, {pixels.name: example})
-        fixed = all(isinstance(axis, int) for axis in pixels.axes[1:])
+        memory = _memory(describer, example)
+        fixed = all(isinstance(axis, int) for source in sources for axis in source.axes[1:])
         spec = GraphSpec(
-            ENCODER, (pixels,), tuple(seen_outputs(memory.seen, memory.places if fixed else "encoder_sequence"))
+            ENCODER, tuple(sources), tuple(seen_outputs(memory.seen, memory.places if fixed else "encoder_sequence"))
         )
-        return trace(_Sees(describer, len(memory.seen)), spec, {pixels.name: example})
+        return trace(_Sees(describer, len(memory.seen)), spec, dict(example))
 
 
 def trace_writing(describer: Perceives, example: Mapping[str, torch.Tensor]) -> onnx_ir.Model:

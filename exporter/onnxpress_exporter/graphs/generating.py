@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,11 +54,11 @@ def build(model: Any) -> Built:
     return Built(build_graphs(architecture), "shared", architecture.decoder.limit)
 
 
-def build_describing(model: Any, pixels: TensorInfo, example: Any) -> Built:
+def build_describing(model: Any, sources: Sequence[TensorInfo], example: Mapping[str, Any]) -> Built:
     """Graphs of a model that looks at a picture and writes about it; what sees is traced.
 
     Args:
-        pixels: what it takes of pictures, and `example`, a tensor of some.
+        sources: what it takes of pictures, and of questions about them; `example`: tensors of some, by name.
 
     Raises:
         UnsupportedCheckpoint: it is of an unknown kind, or cannot be traced.
@@ -67,7 +67,7 @@ def build_describing(model: Any, pixels: TensorInfo, example: Any) -> Built:
     from onnxpress_exporter.graphs import describing
 
     describer = describing.describer_of(model)
-    return _perceiving(describer, pixels, example, describer.decoder)
+    return _perceiving(describer, sources, example, describer.decoder)
 
 
 def build_listening(model: Any, sounds: TensorInfo, example: Any) -> Built:
@@ -81,10 +81,12 @@ def build_listening(model: Any, sounds: TensorInfo, example: Any) -> Built:
     """
     from onnxpress_exporter.graphs import listening
 
-    return _perceiving(listening.listener_of(model), sounds, example)
+    return _perceiving(listening.listener_of(model), (sounds,), {sounds.name: example})
 
 
-def _perceiving(parts: Perceives, source: TensorInfo, example: Any, readable: Any = None) -> Built:
+def _perceiving(
+    parts: Perceives, sources: Sequence[TensorInfo], example: Mapping[str, Any], readable: Any = None
+) -> Built:
     """`readable`: the decoder as a model that a reader may know."""
     from onnxpress_exporter.graphs import describing, traced_cache
 
@@ -95,12 +97,12 @@ def _perceiving(parts: Perceives, source: TensorInfo, example: Any, readable: An
         except NotBuildable as why:
             reason = str(why)
     try:
-        seeing = {ENCODER: describing.trace_seeing(parts, source, example)}
+        seeing = {ENCODER: describing.trace_seeing(parts, sources, example)}
         if architecture is not None:
             return Built(
                 {**seeing, **build_graphs(architecture)}, "shared", architecture.decoder.limit, seeing=(ENCODER,)
             )
-        writing = {CROSS_DECODER: describing.trace_writing(parts, {source.name: example})}
+        writing = {CROSS_DECODER: describing.trace_writing(parts, example)}
     except TraceError as error:
         raise UnsupportedCheckpoint(f"{type(parts.model).__name__} cannot be exported: {error}.") from error
     return Built({**seeing, **writing}, "growing", traced_cache.traced_limit(parts.decoder), reason, (ENCODER,))

@@ -9,7 +9,7 @@ import ast
 import gc
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -83,11 +83,30 @@ def trace(model: torch.nn.Module, spec: GraphSpec, inputs: Mapping[str, torch.Te
             name = type(getattr(model, "checkpoint", model)).__name__  # of the model that is wrapped, if one is
             raise TraceError(f"PyTorch could not capture {name} for {spec.name}: {_reason(error)}") from error
     graph_model: onnx_ir.Model = exported.program
+    if (unknown := unmade_value(graph_model.graph)) is not None:
+        raise TraceError(
+            f"torch.onnx {torch.__version__} wrote a graph {spec.name} that reads {unknown}, which nothing in it makes"
+        )
     _name_values(graph_model, spec)
     _name_axes(graph_model, spec)
     _name_products(graph_model)
     _strip(graph_model, spec)
     return graph_model
+
+
+def unmade_value(graph: onnx_ir.Graph, outer: Set[onnx_ir.Value] = frozenset()) -> str | None:
+    """The name of a value that a node reads and that is none of its scope; None: there is no such. `outer`: those of
+    the scopes around it."""
+    known = {*outer, *graph.inputs, *graph.initializers.values()}
+    for node in graph:
+        for value in node.inputs:
+            if value is not None and value not in known:
+                return str(value.name)
+        for attribute in node.attributes.values():
+            if attribute.type == onnx_ir.AttributeType.GRAPH and (name := unmade_value(attribute.as_graph(), known)):
+                return name
+        known.update(node.outputs)
+    return None
 
 
 def _reason(error: BaseException) -> str:

@@ -34,7 +34,7 @@ def read_inputs(row: ExportTask, checkpoint: Checkpoint, arguments: LoadArgument
     Raises:
         UnsupportedCheckpoint: they cannot be read as transformers reads them.
     """
-    if row.writes and row.takes == "image":
+    if row.writes and "image" in row.takes:
         return read_describing(checkpoint, arguments)
     if row.answers_tokens and row.takes == "audio":
         return read_heard(checkpoint, arguments)

@@ -1,4 +1,5 @@
-"""Pictures that a text is written about: the checkpoint's image processor, and the tokenizer of what is written."""
+"""Pictures that a text is written about, and questions about them: the checkpoint's image processor, and the tokenizer
+of what is asked and written."""
 
 from __future__ import annotations
 
@@ -33,10 +34,17 @@ class DescribingInputs:
 
     def built(self, model: Any) -> Built:
         """As `Inputs` says; pictures are of one size where the program makes all of one."""
+        from onnxpress_exporter.graphs.describing import describer_of
+
         settings = self._pictures.settings
         size, name = output_size(settings), settings.input_names[0]
-        pixels = TensorInfo(name, "float32", ("texts", CHANNELS, *(size or ("height", "width"))))
-        return build_describing(model, pixels, examples(settings, size or ANY_SIZES[0])[name])
+        sources = [TensorInfo(name, "float32", ("texts", CHANNELS, *(size or ("height", "width"))))]
+        example = {name: examples(settings, size or ANY_SIZES[0])[name]}
+        if describer_of(model).asked:
+            questions = self._texts.examples(len(example[name]))
+            sources = [*(TensorInfo(word, "int64", ("texts", "encoder_sequence")) for word in questions), *sources]
+            example = {**questions, **example}
+        return build_describing(model, sources, example)
 
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says."""

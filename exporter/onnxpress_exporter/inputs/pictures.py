@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.format.manifest import TensorInfo
-from onnxpress.format.pictures import CHANNELS, PIXEL_MASK, ImageSettings
+from onnxpress.format.pictures import CHANNELS, PATCH_GRID, PATCH_MASK, PIXEL_MASK, ImageSettings
 from onnxpress.format.processors import Processors
 from onnxpress.image.transform import output_size
 from onnxpress_exporter.errors import UnsupportedCheckpoint
@@ -31,6 +31,9 @@ _ROWS = 5
 #: Heights and widths where pictures keep their own: multiples of what processors round to, and unlike. The first is
 #: traced.
 ANY_SIZES = ((96, 160), (128, 192))
+
+#: Of pictures that become patches, whose arrays are of one shape.
+_NO_SIZE = (0, 0)
 
 #: Answers that differ by less than this share of the largest number are the same.
 _SAME = 1e-4
@@ -66,6 +69,8 @@ class PictureInputs:
         settings = self._of_graph(model)
         size = output_size(settings)
         sizes = ANY_SIZES if size is None else (size,)
+        if settings.patches is not None:
+            sizes = (_NO_SIZE,)
         answers = [_answers(model, settings, examples(settings, each)) for each in sizes]
         outputs = tuple(shaped(tensor, answers) for tensor in tower.outputs if answers[0].get(tensor.name) is not None)
         if not outputs or outputs[0].name != tower.outputs[0].name:
@@ -73,7 +78,7 @@ class PictureInputs:
         inputs = examples(settings, sizes[0])
         axes = size or ("height", "width")
         sources = tuple(
-            TensorInfo(name, str(array.dtype).removeprefix("torch."), (_BATCH, *array.shape[1:-2], *axes))
+            TensorInfo(name, str(array.dtype).removeprefix("torch."), (_BATCH, *_axes(array, settings, axes)))
             for name, array in inputs.items()
         )
         return Traceable(GraphSpec(tower.name, sources, outputs, tower.role), module or model, inputs)
@@ -100,13 +105,29 @@ class PictureInputs:
 
 def examples(settings: ImageSettings, size: tuple[int, int], rows: int = _ROWS) -> dict[str, Any]:
     """What the graph takes of noise: float32 (rows, channels, height, width), and int64 (rows, height, width) of a
-    mask, all ones."""
+    mask, all ones. Of patches: float32 (rows, patches, numbers) of various grids, and what tells of these."""
     import torch
 
     pixels, *others = settings.input_names
     generator = torch.Generator().manual_seed(0)
+    if (patches := settings.patches) is not None:
+        grids = torch.tensor([_grid(row, patches.most) for row in range(rows)])
+        mask = (torch.arange(patches.most)[None] < grids.prod(1)[:, None]).to(torch.int64)
+        values = torch.randn((rows, patches.most, patches.patch**2 * CHANNELS), generator=generator)
+        return {pixels: values * mask[:, :, None], PATCH_MASK: mask, PATCH_GRID: grids}
     arrays = {pixels: torch.randn((rows, CHANNELS, *size), generator=generator)}
     return arrays | {name: torch.ones((rows, *size), dtype=torch.int64) for name in others if name == PIXEL_MASK}
+
+
+def _grid(row: int, most: int) -> tuple[int, int]:
+    """Patches high and wide: one, square, wide, high, one above the other."""
+    side = max(1, int(most**0.5))
+    grids = ((1, 1), (side, side), (max(1, side // 2), most // max(1, side // 2)), (side, max(1, side - 1)), (most, 1))
+    return grids[row % len(grids)]
+
+
+def _axes(array: Any, settings: ImageSettings, size: tuple[int | str, int | str]) -> tuple[int | str, ...]:
+    return tuple(array.shape[1:]) if settings.patches is not None else (*array.shape[1:-2], *size)
 
 
 def _answers(model: Any, settings: ImageSettings, inputs: Mapping[str, Any]) -> Mapping[str, Any]:

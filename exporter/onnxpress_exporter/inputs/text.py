@@ -31,6 +31,9 @@ from onnxpress_exporter.write.generation import write_chat_templates
 from onnxpress_exporter.write.tokenizer_files import copy_tokenizer_files
 from onnxpress_exporter.write.tokenizers import tokenizer_settings, write_tokenizer
 
+#: Tokens of a question that is traced: a number unlike any size inside a model.
+_ASKED = 7
+
 
 class TextInputs:
     """As `Inputs` says, of a tokenizer of transformers."""
@@ -68,6 +71,15 @@ class TextInputs:
             answers = [tower.module(**part.inputs)]
         outputs = tuple(shaped(tensor, answers) for tensor in tower.outputs)
         return replace(part, spec=replace(spec, outputs=outputs))
+
+    def examples(self, rows: int) -> dict[str, Any]:
+        """Questions as a model reads them that is asked about pictures: int64 (rows, tokens), and which are no padding.
+        What the words are does not matter; some rows are shorter."""
+        import torch
+
+        ids = torch.arange(rows * _ASKED).reshape(rows, _ASKED) % len(self._tokenizer)
+        lengths = _ASKED - torch.arange(rows)[:, None] % 3
+        return {"input_ids": ids, "attention_mask": (torch.arange(_ASKED)[None] < lengths).to(torch.int64)}
 
     def write(self, row: ExportTask, checkpoint: Checkpoint, folder: Path, model: Any) -> Processors:
         """As `Inputs` says: tokenizer.json and what is beside it, and the chat templates of a model that writes."""

@@ -250,7 +250,7 @@ def _found_in_document(answers: Sequence[Any], targets: Sequence[Sequence[str]])
     (A. Biten et al., ICCV 2019)."""
     exact, alike = [], []
     for row, right in zip(answers, targets, strict=True):
-        text = _plain(row[0]["answer"] if row else "")
+        text = _plain(row[0]["answer"] or "" if row else "")
         wanted = [_plain(target) for target in right or ("",)]
         exact.append(float(text in wanted))
         shares = [edit_distance(text, target) / max(len(text), len(target), 1) for target in wanted]

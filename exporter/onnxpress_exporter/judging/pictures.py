@@ -26,6 +26,18 @@ _CALIBRATION_SEED, _JUDGED_SEED = 1_000, 2_000
 _SIZES = ((224, 224), (240, 320), (320, 240), (97, 131), (400, 300), (64, 64), (256, 512), (480, 200))
 
 
+#: What is asked about them where models are asked something.
+QUESTIONS = (
+    "What is this?", "What color is it?", "How many are there?", "Is it day or night?", "What is on the left?",
+    "Is there a person?", "What shape is the largest thing?", "Where was this taken?", "What is it made of?",
+)  # fmt: skip
+
+
+def with_questions(pictures: Sequence[Any]) -> list[dict[str, Any]]:
+    """A question about each picture."""
+    return [{"image": picture, "question": QUESTIONS[place % len(QUESTIONS)]} for place, picture in enumerate(pictures)]
+
+
 @cache
 def calibration_pictures() -> Sequence[Picture]:
     """The pictures that the ranges of quantization are taken from."""

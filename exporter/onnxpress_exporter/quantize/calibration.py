@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
+from onnxpress_exporter.passes.graph import remove_dead
 from onnxpress_exporter.quantize.rounding import diagonal
 from onnxpress_exporter.quantize.sites import Site
 from onnxpress_exporter.quantize.unsaved import opened
@@ -153,13 +154,14 @@ def groups(sites: Sequence[Site]) -> Iterable[list[Site]]:
 
 
 def _tapped(model: onnx_ir.Model, names: Sequence[str]) -> onnx_ir.Model:
-    """Copy the model, with these values as outputs too."""
+    """Copy as much of the model as makes these values, which are its outputs: sites of the first layers need no others,
+    and none but the last needs the scores."""
     copy = model.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}
     values |= {value.name: value for value in copy.graph.inputs}
-    for name in names:
-        if not values[name].is_graph_output():
-            copy.graph.outputs.append(values[name])
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(values[name] for name in names)
+    remove_dead(copy)
     return copy
 
 

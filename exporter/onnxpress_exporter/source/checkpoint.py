@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.format.front_matter import CARD
+from onnxpress.layouts.picture_files.timm import is_of_timm
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, base_of, is_adapter, open_adapter
 from onnxpress_exporter.source.load_arguments import LoadArguments
 from onnxpress_exporter.source.modules import transformer_folder
 from onnxpress_exporter.source.static_embeddings import is_static, load_plain_tokenizer, read_static_config
+from onnxpress_exporter.source.timm_models import as_transformers_names, check_timm
 from onnxpress_exporter.source.weights import check_weights, explain_missing_weights, read_json
 from onnxpress_exporter.write.tokenizer_conversion import CONVERTERS
 
@@ -126,6 +128,7 @@ def _checked(location: _Location, allow_pickled: bool, trust_remote_code: bool, 
         raise _without_config(model_folder)
     config = read_static_config(model_folder) if static else read_json(model_folder / "config.json")
     if not static:
+        config = as_transformers_names(config)
         _check_config(config, model_folder, trust_remote_code)
     return Checkpoint(
         source=location.source,
@@ -187,12 +190,8 @@ def _check_config(config: Mapping[str, Any], folder: Path, trust_remote_code: bo
     from transformers import CONFIG_MAPPING
 
     model_type = config.get("model_type")
-    if model_type == "timm_wrapper" or (not model_type and "pretrained_cfg" in config):
-        raise UnsupportedCheckpoint(
-            f"{folder} holds {config.get('architecture', 'a model')!r:.60} as timm saves it, which this version does "
-            "not export: its pictures are prepared by timm and torchvision. Export a checkpoint of the same "
-            "architecture that was saved by transformers' own class, such as ViTForImageClassification."
-        )
+    if is_of_timm(config):
+        check_timm(folder, config)
     if not isinstance(model_type, str) or not model_type:
         raise UnsupportedCheckpoint(
             f"{folder / 'config.json'} has no model_type, so transformers cannot tell what it is."

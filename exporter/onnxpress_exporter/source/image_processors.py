@@ -72,7 +72,7 @@ def _compare(processor: Any, settings: ImageSettings, name: str) -> None:
         except InputError:
             continue  # nothing would be left of it, or far too much be made, or it is larger than the padding
         try:
-            answer = processor(images=image, return_tensors="np")
+            answer = processor(images=image, return_tensors="pt")
         except ValueError as refusal:
             raise UnsupportedCheckpoint(f"{name} takes no picture in transformers: {first_line(refusal)}") from refusal
         for array, values in obtained.items():

@@ -1,4 +1,5 @@
-"""document-question-answering: the words of a document, each in its box, that answer a question."""
+"""document-question-answering: the words of a document, each in its box, that answer a question; or what a model
+writes that looks at the document."""
 
 from __future__ import annotations
 
@@ -6,10 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from onnxpress.format.manifest import Manifest
+from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
+from onnxpress_exporter.judging.columns import PICTURES
 from onnxpress_exporter.judging.figures import Answers, Figures, batch_disagreement, compare_spans
 from onnxpress_exporter.judging.metrics import DOCUMENT, Evaluation
+from onnxpress_exporter.judging.pictures import with_questions
+from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.tasks.image_to_text import IMAGE_TO_TEXT
 from onnxpress_exporter.tasks.outputs import span_logits
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
@@ -59,8 +65,57 @@ def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifes
     return Evaluation(name, DOCUMENT, items, targets, options)
 
 
+_NAME = "document-question-answering"
+_QUESTION, _ANSWERS = ("question", "query"), ("answers", "answer")
+
+
+def _looked_up(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
+    """Evaluate what is written greedily of the picture of a document."""
+    items = [{"image": cells.picture(row["image"]), "question": cells.text(row["question"])} for row in rows]
+    targets = [cells.answers(row["answers"]) for row in rows]
+    return Evaluation(name, DOCUMENT, items, targets, {"do_sample": False, "num_beams": 1})
+
+
+#: The task of Donut's that were trained for it, by the token that their prompts begin with.
+_BEGINS_WITH = '"<s_docvqa>"'
+
+
+def _is_asked(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint that writes about pictures knows the token that questions about documents begin with."""
+    if checkpoint.architecture != "VisionEncoderDecoderModel":
+        return False
+    files = [checkpoint.tokenizer_folder / name for name in ("added_tokens.json", "tokenizer.json")]
+    return any(_BEGINS_WITH in file.read_text(encoding="utf-8") for file in files if file.is_file())
+
+
+def _check_kind(checkpoint: Checkpoint) -> None:
+    """Raise UnsupportedCheckpoint of what transformers' pipeline refuses, too."""
+    encoder = checkpoint.config.get("encoder")
+    seeing = encoder.get("model_type") if isinstance(encoder, Mapping) else None
+    if seeing != "donut-swin":
+        raise UnsupportedCheckpoint(
+            f"{checkpoint.source} sees with {seeing!r:.60}: of models that write about a picture only Donut is asked "
+            f"about documents. Export it for {IMAGE_TO_TEXT.name}."
+        )
+
+
+#: Of models that look at the document and write the answer.
+_WRITTEN = ExportTask(
+    name=_NAME,
+    head=IMAGE_TO_TEXT.head,
+    takes="image",
+    outputs=None,
+    postprocessing=no_postprocessing,
+    probes=Probes(),
+    items=lambda material, manifest: with_questions(material),
+    compare=IMAGE_TO_TEXT.compare,
+    beside_others=IMAGE_TO_TEXT.beside_others,
+    metric=Metric(({"image": PICTURES, "question": _QUESTION, "answers": _ANSWERS},), _looked_up),
+    suited=_check_kind,
+)
+
 DOCUMENT_QUESTION_ANSWERING = ExportTask(
-    name="document-question-answering",
+    name=_NAME,
     head=Head(
         "AutoModelForDocumentQuestionAnswering",
         ("LayoutLMForQuestionAnswering", "LayoutLMv2ForQuestionAnswering", "LayoutLMv3ForQuestionAnswering"),
@@ -75,12 +130,14 @@ DOCUMENT_QUESTION_ANSWERING = ExportTask(
     metric=Metric(
         (
             {
-                "question": ("question", "query"),
+                "question": _QUESTION,
                 "words": ("words", "tokens"),
                 "boxes": ("boxes", "bboxes", "bounding_boxes"),
-                "answers": ("answers", "answer"),
+                "answers": _ANSWERS,
             },
         ),
         _evaluation,
     ),
+    claims=_is_asked,
+    kinds=(_WRITTEN,),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from onnxpress.format.manifest import TensorInfo
@@ -38,6 +39,15 @@ def _reads_pictures(checkpoint: Checkpoint) -> bool:
     return listed or (takes_no_text and modeling_auto.MODEL_MAPPING_NAMES.get(kind) == name)
 
 
+def _by_rows(model: Any) -> Any:
+    """The model, or one of grids of patches in a form that one graph has for all."""
+    if "spatial_shapes" not in inspect.signature(model.forward).parameters:
+        return model
+    from onnxpress_exporter.graphs.patch_grids import grid_module
+
+    return grid_module(model, model.config, model)
+
+
 IMAGE_FEATURE_EXTRACTION = ExportTask(
     name="image-feature-extraction",
     head=BARE,
@@ -51,4 +61,5 @@ IMAGE_FEATURE_EXTRACTION = ExportTask(
     metric=None,
     options={"return_tensors": "np"},
     claims=_reads_pictures,
+    by_rows=_by_rows,
 )

@@ -193,7 +193,7 @@ def _check_modality(checkpoint: Checkpoint, task: ExportTask, model: Any) -> Non
         taken = {kind for kind, names in _INPUTS.items() if names & set(parameters)}
         wanted = set(task.takes.split(" and "))
         # What a model that writes has written so far is text, whatever it reads.
-        suits = taken - ({"text"} if task.writes else set()) == wanted
+        suits = taken - ({"text"} - wanted if task.writes else set()) == wanted
     if not suits:
         alone = "" if " " in task.takes else " alone"
         raise UnsupportedCheckpoint(

@@ -10,6 +10,7 @@ from typing import Any
 from onnxpress.format.manifest import PairScores, Postprocessing, TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
 from onnxpress_exporter.graphs.clap import joining
+from onnxpress_exporter.graphs.patch_grids import grid_module
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.tasks.row import Tower
@@ -44,10 +45,12 @@ def text_and_picture_towers(model: Any) -> tuple[Tower, ...]:
             "picture, which this version does not."
         )
 
-    def vectors(pixels: Any) -> Mapping[str, Any]:
-        return _vectors(_PICTURE_VECTORS, model.get_image_features(pixel_values=pixels))
+    def vectors(**pixels: Any) -> Mapping[str, Any]:
+        return _vectors(_PICTURE_VECTORS, model.get_image_features(**pixels))
 
-    texts, pictures = text_module(model, model), picture_module(model, vectors)
+    grids = "spatial_shapes" in inspect.signature(model.get_image_features).parameters
+    texts = text_module(model, model)
+    pictures = grid_module(model, model.config.vision_config, vectors) if grids else picture_module(model, vectors)
     return (
         Tower(TEXT, "text", "text", texts, (TEXT_VECTORS,), text_length(model)),
         Tower(PICTURE, "vision", "image", pictures, (_PICTURE_VECTORS,)),
@@ -180,7 +183,7 @@ def text_module(model: Any, reader: Any) -> Any:
     return (TypedTexts if typed else Texts)().eval()
 
 
-def picture_module(model: Any, read: Callable[[Any], Mapping[str, Any]]) -> Any:
+def picture_module(model: Any, read: Callable[..., Mapping[str, Any]]) -> Any:
     """What makes vectors of pictures, and what else `read` makes of `pixel_values`."""
     import torch
 
@@ -191,7 +194,7 @@ def picture_module(model: Any, read: Callable[[Any], Mapping[str, Any]]) -> Any:
             self.set_attn_implementation = model.set_attn_implementation
 
         def forward(self, pixel_values: torch.Tensor) -> Any:
-            return read(pixel_values)
+            return read(pixel_values=pixel_values)
 
     return Pictures().eval()
 

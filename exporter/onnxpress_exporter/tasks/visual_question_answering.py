@@ -1,4 +1,5 @@
-"""visual-question-answering: every answer that the model knows to a question about a picture, with its score."""
+"""visual-question-answering: every answer that the model knows to a question about a picture, with its score; or the
+answer that it writes."""
 
 from __future__ import annotations
 
@@ -10,24 +11,23 @@ from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import PICTURES
-from onnxpress_exporter.judging.figures import Answers, Figures, batch_disagreement, compare_labels
+from onnxpress_exporter.judging.figures import (
+    Answers,
+    Figures,
+    batch_disagreement,
+    compare_batches_of_continuations,
+    compare_labels,
+)
 from onnxpress_exporter.judging.metrics import ANSWER, Evaluation
+from onnxpress_exporter.judging.pictures import with_questions
+from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.tasks.outputs import sequence_logits
-from onnxpress_exporter.tasks.postprocessing import labelled
+from onnxpress_exporter.tasks.postprocessing import labelled, no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
-
-#: What is asked about the pictures that variants are calibrated on and judged by.
-_QUESTIONS = (
-    "What is this?", "What color is it?", "How many are there?", "Is it day or night?", "What is on the left?",
-    "Is there a person?", "What shape is the largest thing?", "Where was this taken?", "What is it made of?",
-)  # fmt: skip
 
 
 def _items(material: Sequence[Any], manifest: Manifest) -> list[dict[str, Any]]:
-    """A question about each picture."""
-    return [
-        {"image": picture, "question": _QUESTIONS[place % len(_QUESTIONS)]} for place, picture in enumerate(material)
-    ]
+    return with_questions(material)
 
 
 def _compare(reference: Answers, answers: Answers) -> Figures:
@@ -48,20 +48,47 @@ def _one_size(model: Any) -> Any:
 
     if type(model).__name__ != "ViltForQuestionAnswering":
         raise UnsupportedCheckpoint(
-            f"{type(model).__name__} is not exported by this version, which exports ViltForQuestionAnswering for "
-            "visual-question-answering."
+            f"{type(model).__name__} is not exported by this version, which exports ViltForQuestionAnswering and "
+            "BlipForQuestionAnswering for visual-question-answering."
         )
     return OneSize(model)
 
 
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
     items = [{"image": cells.picture(row["image"]), "question": cells.text(row["question"])} for row in rows]
-    return Evaluation(name, ANSWER, items, [cells.text(row["answer"]) for row in rows], {"top_k": 1})
+    greedy = {"do_sample": False, "num_beams": 1}
+    options: dict[str, Any] = {"top_k": 1} if manifest.generation is None else greedy
+    return Evaluation(name, ANSWER, items, [cells.text(row["answer"]) for row in rows], options)
+
+
+_NAME = "visual-question-answering"
+_HEAD = Head("AutoModelForVisualQuestionAnswering", ("ViltForQuestionAnswering", "BlipForQuestionAnswering"))
+_METRIC = Metric(
+    ({"image": PICTURES, "question": ("question", "query"), "answer": ("answer", "label", "target")},), _evaluation
+)
+
+#: Of models that write the answer.
+_WRITTEN = ExportTask(
+    name=_NAME,
+    head=_HEAD,
+    takes="text and image",
+    outputs=None,
+    postprocessing=no_postprocessing,
+    probes=Probes(),
+    items=_items,
+    compare=compare_batches_of_continuations,
+    beside_others=batch_disagreement(compare_batches_of_continuations),
+    metric=_METRIC,
+)
+
+
+def _suited(checkpoint: Checkpoint) -> ExportTask | None:
+    return _WRITTEN if checkpoint.model_type == "blip" else None
 
 
 VISUAL_QUESTION_ANSWERING = ExportTask(
-    name="visual-question-answering",
-    head=Head("AutoModelForVisualQuestionAnswering", ("ViltForQuestionAnswering", "BlipForQuestionAnswering")),
+    name=_NAME,
+    head=_HEAD,
     takes="text and image",
     outputs=sequence_logits,
     postprocessing=labelled,
@@ -69,9 +96,9 @@ VISUAL_QUESTION_ANSWERING = ExportTask(
     items=_items,
     compare=_compare,
     beside_others=batch_disagreement(_compare),
-    metric=Metric(
-        ({"image": PICTURES, "question": ("question", "query"), "answer": ("answer", "label", "target")},), _evaluation
-    ),
+    metric=_METRIC,
     options={"top_k": 1_000_000},
     by_rows=_one_size,
+    suited=_suited,
+    kinds=(_WRITTEN,),
 )

@@ -17,11 +17,12 @@ MAX_CHANNELS = 64
 class SoundLimits:
     """`seconds`: a sound that lasts longer is refused before it is read; None: that of MAX_SAMPLES. `enough`: so many
     seconds from the beginning are all that is read of it; None: all of it is. `urls`: what fetching it from an address
-    may take; None: no address is fetched."""
+    may take; None: no address is fetched. `endless`: blocks that come from an iterator may go on for ever."""
 
     seconds: float | None = None
     enough: float | None = None
     urls: FetchLimits | None = None
+    endless: bool = False
 
     def samples(self, rate: int) -> int | None:
         """How many samples at a rate are read; None: all."""

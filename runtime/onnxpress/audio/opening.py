@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 from math import ceil
 from typing import Any, BinaryIO
@@ -29,8 +30,14 @@ __all__ = ["MAX_CHANNELS", "MAX_SAMPLES", "Samples", "SoundSource", "open_sound"
 #: An axis of at most so many entries is that of the channels of an array.
 _FEW = 8
 
+#: Samples of an array that are made floats at a time.
+_PART = 1 << 20
+
 #: Seconds that are read beyond what is enough, so that resampling sees no end there.
 _MARGIN_S = 0.25
+
+#: Seconds of a stream that may go on for ever.
+_EVER_S = 1e12
 
 _ANY = SoundLimits()
 
@@ -84,19 +91,32 @@ class SoundSource:
             InputError: it is damaged, empty, too long, or has numbers that are none.
             MissingDependency: what reads it is not installed.
         """
+        limits = self._limits
         with ExitStack() as opened:
             if self._file is not None:
-                file = read_file(*self._file(), opened, self._limits)
+                file = read_file(*self._file(), opened, limits)
                 name, rate = file.name, file.rate
                 parts: Iterator[Samples] = (_mixed(block, self._channel, name) for block in file.blocks)
             elif isinstance(self._raw, _Blocks):
                 name, rate = "The stream", self._own_rate
-                parts = (_of_array(np.asarray(block), self._channel) for block in self._raw.blocks)
+                if self.once and limits.endless:
+                    limits = replace(limits, enough=limits.enough or _EVER_S)
+                parts = (part for block in self._raw.blocks for part in _of_array(np.asarray(block), self._channel))
             else:
                 name, rate, array = "The array", self._own_rate, np.asarray(self._raw)
-                self._limits.check_length(name, max(array.shape, default=0), rate)
-                parts = iter((_of_array(array, self._channel),))
-            yield from _resampled(_checked(name, parts, rate, self._limits), rate, self._rate)
+                limits.check_length(name, max(array.shape, default=0), rate)
+                parts = _of_array(array, self._channel)
+            yield from _resampled(_checked(name, parts, rate, limits), rate, self._rate)
+
+    def expected_seconds(self) -> float | None:
+        """How long it says that it is; None: it does not say."""
+        if self._file is None:
+            if isinstance(self._raw, _Blocks):
+                return None
+            return max(np.shape(self._raw), default=0) / self._own_rate
+        with ExitStack() as opened:
+            file = read_file(*self._file(), opened, self._limits)
+            return file.samples / file.rate if file.samples else None
 
 
 def _checked(name: str, parts: Iterator[Samples], rate: int, limits: SoundLimits) -> Iterator[Samples]:
@@ -152,12 +172,12 @@ def _checked_rate(rate: Any, name: str) -> int:
     return int(rate)
 
 
-def _of_array(array: NDArray[Any], channel: int | None) -> Samples:
-    """float32 (samples,) of an array; its channels are on the axis with few entries."""
+def _of_array(array: NDArray[Any], channel: int | None) -> Iterator[Samples]:
+    """float32 (samples,) of parts of an array, one after the other; its channels are on the axis with few entries."""
     if array.dtype.kind not in "fiu":
         raise InputError(f"An array of samples must hold floats from -1 to 1, or integers, not {array.dtype}.")
     if not array.size:
-        return np.empty(0, np.float32)
+        return
     if array.ndim == 2:
         if min(array.shape) > _FEW:
             raise InputError(
@@ -167,11 +187,16 @@ def _of_array(array: NDArray[Any], channel: int | None) -> Samples:
         array = array if array.shape[1] <= array.shape[0] else array.T
     elif array.ndim != 1:
         raise InputError(f"An array of samples must be (samples,) or (samples, channels), not {tuple(array.shape)}.")
+    for start in range(0, len(array), _PART):
+        yield _mixed(_floats(array[start : start + _PART]), channel, "The array")
+
+
+def _floats(array: NDArray[Any]) -> NDArray[np.float32]:
     if array.dtype.kind in "iu":
         info = np.iinfo(array.dtype)
         middle = 0 if info.min < 0 else (info.max + 1) // 2
         array = (array.astype(np.float64) - middle) / -float(info.min or -middle)
-    return _mixed(array.astype(np.float32, copy=False), channel, "The array")
+    return array.astype(np.float32, copy=False)
 
 
 def _mixed(sound: NDArray[np.float32], channel: int | None, name: str) -> Samples:
@@ -201,15 +226,15 @@ def _resampled(parts: Iterator[Samples], own_rate: int, rate: int) -> Iterator[S
             "`pip install 'onnxpress[audio]'`."
         ) from error
     stream = soxr.ResampleStream(own_rate, rate, 1, dtype="float32", quality="soxr_hq")
-    count = made = 0
+    count = handed = 0
     for part in chain((first,), parts):
         count += len(part)
         resampled = stream.resample_chunk(np.ascontiguousarray(part))
-        made += len(resampled)
+        handed += len(resampled)
         if len(resampled):
             yield resampled
     rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
-    missing = ceil(count * rate / own_rate) - made
+    missing = ceil(count * rate / own_rate) - handed
     rest = np.pad(rest, (0, max(0, missing - len(rest))))[: max(0, missing)]
     if len(rest):
         yield rest

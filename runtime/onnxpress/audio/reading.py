@@ -32,10 +32,12 @@ SOUND = MediaKind("sound", _KINDS, "audio/wav")
 
 @dataclass(frozen=True, slots=True)
 class Sounding:
-    """A file that is open: what to call it, its own rate, and its blocks, float32 (samples, channels)."""
+    """A file that is open: what to call it, its own rate, how many samples it says that it has (0: it does not say),
+    and its blocks, float32 (samples, channels)."""
 
     name: str
     rate: int
+    samples: int
     blocks: Iterator[Block]
 
 
@@ -75,7 +77,7 @@ def read_file(name: str, source: BinaryIO, opened: ExitStack, limits: SoundLimit
             raise _damaged(name, error) from error
         return through_av
     check_sound(name, file.samplerate, file.channels, file.frames, limits)
-    return Sounding(name, file.samplerate, _blocks(name, file))
+    return Sounding(name, file.samplerate, file.frames, _blocks(name, file))
 
 
 def check_sound(name: str, rate: int, channels: int, samples: int, limits: SoundLimits) -> None:
@@ -117,7 +119,7 @@ def _through_av(name: str, source: BinaryIO, opened: ExitStack, limits: SoundLim
     except Exception:  # av raises a kind for each error of FFmpeg, and IndexError where there is no sound
         return None
     check_sound(name, rate, channels, ceil(seconds * rate), limits)
-    return Sounding(name, rate, _decoded(name, av, container, stream, rate))
+    return Sounding(name, rate, ceil(seconds * rate), _decoded(name, av, container, stream, rate))
 
 
 def _decoded(name: str, av: Any, container: Any, stream: Any, rate: int) -> Iterator[Block]:

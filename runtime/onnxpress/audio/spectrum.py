@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,7 +17,7 @@ from onnxpress.format.sounds import MelBank, MelScale, Spectrum, Window
 Numbers = NDArray[np.floating]
 
 #: Frames that are transformed at a time: their numbers stay in the processor's cache.
-_BLOCK = 256
+BLOCK = 256
 
 #: How many products a bank is cut into.
 _PARTS = 3
@@ -109,15 +110,38 @@ class SpectrumTransform:
         frames = sliding_window_view(sound, len(self._window))[:: step.hop][:count]
         heard = min(count, _last_of(sound) // step.hop + 1)  # what is behind is silence: its numbers are known
         power = np.zeros((count, step.mels.bands), self._window.dtype)
-        for first in range(0, heard, _BLOCK):
-            block = slice(first, min(first + _BLOCK, heard))
-            parts = np.fft.rfft(self._windowed(frames[block]), n=step.fft)
-            squares = np.square(parts.real)
-            squares += np.square(parts.imag)
-            for bands, bins, bank in self._banks:
-                power[block, bands] = squares[:, bins] @ bank
+        for first in range(0, heard, BLOCK):
+            block = slice(first, min(first + BLOCK, heard))
+            self._add_power(frames[block], power[block])
+        return self._logarithm(power)
+
+    def of_frames(self, frames: Numbers) -> NDArray[np.float32]:
+        """float32 (frames, bands) of a few frames as they are cut out of a sound, (frames, window)."""
+        power = np.zeros((len(frames), self._step.mels.bands), self._window.dtype)
+        self._add_power(frames, power)
+        return self._logarithm(power)
+
+    @property
+    def window(self) -> int:
+        """Samples of a frame, zeros about it included."""
+        return len(self._window)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What it computes with."""
+        return self._window.dtype
+
+    def _add_power(self, frames: Numbers, power: Numbers) -> None:
+        parts = np.fft.rfft(self._windowed(frames), n=self._step.fft)
+        squares = np.square(parts.real)
+        squares += np.square(parts.imag)
+        for bands, bins, bank in self._banks:
+            power[:, bands] = squares[:, bins] @ bank
+
+    def _logarithm(self, power: Numbers) -> NDArray[np.float32]:
+        step = self._step
         if step.addend:
-            power += self._window.dtype.type(step.addend)
+            np.add(power, self._window.dtype.type(step.addend), out=power)
         np.maximum(power, step.floor, out=power)
         np.log(power, out=power)
         if self._factor != 1.0:

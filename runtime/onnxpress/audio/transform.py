@@ -67,6 +67,51 @@ class SoundTransform:
         return Heard(values, heard.count)
 
 
+@dataclass(frozen=True, slots=True)
+class LongProgram:
+    """A program that can be carried out while a sound comes: each number is changed by itself, but for one limit, which
+    the greatest of them sets. `range`: of the limit; None: there is none."""
+
+    scales: tuple[ScaleSamples, ...]
+    spectrum: Spectrum
+    range: float | None
+    shifts: tuple[ShiftScale, ...]
+    bands_first: bool
+
+    def scaled(self, samples: Floats) -> Floats:
+        """Samples as the spectrum takes them."""
+        for step in self.scales:
+            samples = samples * np.float32(step.factor)
+        return samples
+
+    def finished(self, frames: Floats, greatest: float) -> Floats:
+        """What the graph takes, of float32 (frames, bands) of which the greatest number is told."""
+        if self.range is not None:
+            frames = np.maximum(frames, np.float32(greatest) - np.float32(self.range))
+        heard = Heard(frames, len(frames))
+        for step in self.shifts:
+            heard = _STEPS[ShiftScale](step, heard)
+        values = heard.values.astype(np.float32, copy=False)
+        return np.ascontiguousarray(values.T) if self.bands_first else values
+
+
+def long_program(settings: SoundSettings) -> LongProgram | None:
+    """A program without the step that makes all sounds of one length, as it is carried out while a sound comes; None:
+    it needs all of a sound at once."""
+    steps = [step for step in settings.steps if not isinstance(step, FitSamples)]
+    places = [place for place, step in enumerate(steps) if isinstance(step, Spectrum)]
+    if len(places) != 1 or settings.least > 1:
+        return None
+    before, spectrum, after = steps[: places[0]], steps[places[0]], steps[places[0] + 1 :]
+    limits = [step.range for step in after[:1] if isinstance(step, LimitRange)]
+    after = after[len(limits) :]
+    scales = tuple(step for step in before if isinstance(step, ScaleSamples))
+    shifts = tuple(step for step in after if isinstance(step, ShiftScale))
+    if len(scales) < len(before) or len(shifts) < len(after) or not isinstance(spectrum, Spectrum):
+        return None
+    return LongProgram(scales, spectrum, limits[0] if limits else None, shifts, settings.bands_first)
+
+
 def _is_spectrum(step: Any) -> bool:
     return isinstance(step, Spectrum)
 

@@ -43,12 +43,11 @@ def describe(result: Any) -> str | None:
 
 def _told(thing: Seen, longest: int) -> str:
     score = "" if thing.score is None else f"{thing.score:.4f}  "
-    if thing.box is not None:
-        left, top, right, bottom = thing.box
-        return f"{score}{thing.text:<{longest}}  x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}"
-    if thing.mask is not None:
-        return f"{score}{thing.text:<{longest}}  {thing.mask.mean():.1%} of the picture"
-    return f"{score}{thing.text}"
+    parts = [] if thing.mask is None else [f"{thing.mask.mean():.1%} of the picture"]
+    if (extent := thing.extent) is not None:
+        left, top, right, bottom = extent
+        parts.append(f"x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}")
+    return f"{score}{thing.text:<{longest}}  {', '.join(parts)}" if parts else f"{score}{thing.text}"
 
 
 @dataclass(slots=True)

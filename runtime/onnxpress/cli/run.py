@@ -14,9 +14,9 @@ import click
 from onnxpress.cli.lines import STANDARD_INPUT
 from onnxpress.cli.options import OneOf, call_arguments, opening, read_from_standard_input, saying, settings
 from onnxpress.cli.streams import writes_unicode
-from onnxpress.cli.transcripts import FORMATS
 from onnxpress.cli.words import in_words_of
 from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.speech.subtitles import FORMATS
 
 if TYPE_CHECKING:
     from onnxpress.cli.rows import InputRow
@@ -116,6 +116,8 @@ def run(
         raise click.UsageError(f"--format says how answers are written: leave {superfluous} out.")
     opened = {"precision": precision, "device": device, "revision": revision, "threads": threads, "lock": lock, **said}
     with pipeline(task, artifact, **opened) as pipe:
+        if hasattr(pipe.options, "seconds_bar") and sys.stderr is not None and sys.stderr.isatty():
+            options.setdefault("seconds_bar", True)  # erased before an answer is shown
         asked = rows.of_file(source, names) if source is not None else rows.of_standard_input(names)
         asked = rows.of_arguments(inputs) if inputs else _with_progress(asked)
         sees, drawings = pictures.reads_pictures(pipe), None if draw is None else pictures.Drawings(draw)

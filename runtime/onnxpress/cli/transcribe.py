@@ -49,7 +49,7 @@ def transcripts_of(
     if timed:
         asked.setdefault(_OPTION, pipe.line_times)
     gathers = timed and _OPTION not in options and pipe.line_times == "word"
-    transcripts = Transcripts(form, target, gathers, _Lengths(pipe, timed, allow_urls=bool(options.get("allow_urls"))))
+    transcripts = Transcripts(form, target, gathers)
     transcripts.check(count or 1)
     for row, result in answers(pipe, rows, asked, waits=waits, goes_on=goes_on):
         if isinstance(result, OnnxpressError):
@@ -58,30 +58,12 @@ def transcripts_of(
         call = TASKS[pipe.task].call(body_of(row), asked)
         shown = []
         for sound, answer in zip(call.inputs, result if call.many else [result], strict=True):
-            text = transcripts.text(sound, answer)
+            text = transcripts.text(answer)
             if target is not None:
                 shown.append(f"{_name(sound)}\n  written: {transcripts.write(sound, text)}\n")
             else:
                 shown.append(text if count == 1 and not call.many else f"== {_name(sound)} ==\n{text}")
         yield row, "".join(shown)
-
-
-class _Lengths:
-    """How long a sound is, in seconds; 0 where it does not matter."""
-
-    def __init__(self, pipe: Pipeline[Any, Any], matters: bool, *, allow_urls: bool) -> None:
-        audio = pipe.manifest.processors.audio
-        self._allow_urls = allow_urls
-        self._rate = audio.rate if audio is not None and matters else None
-
-    def __call__(self, sound: Any) -> float:
-        from onnxpress.audio.opening import open_sound
-        from onnxpress.pipelines.sounds import SoundOptions
-
-        if self._rate is None:
-            return 0.0
-        limits = SoundOptions(allow_urls=self._allow_urls).limits
-        return len(open_sound(sound, self._rate, limits=limits)) / self._rate
 
 
 def _name(sound: Any) -> str:

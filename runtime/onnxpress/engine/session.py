@@ -248,8 +248,13 @@ class Session:
         """Free the memory of graphs that no other session has open, and give it back to the system. A closed session
         cannot run again."""
         with self._lock:
-            self._open.clear()
             self._closed = True
+        self.rest()
+
+    def rest(self) -> None:
+        """Free the memory of its graphs until the next run, which opens them again."""
+        with self._lock:
+            self._open.clear()
             watchers = list(self._watchers)
         for watcher in watchers:
             watcher.disconnect()

@@ -5,6 +5,8 @@ Rounding is transformers' own (`transformers.image_transforms`), digit by digit:
 
 from __future__ import annotations
 
+from math import ceil
+
 Pixels = tuple[int, int]
 
 
@@ -71,9 +73,38 @@ def within(size: Pixels, most: Pixels) -> Pixels:
     return int(height * scale), int(width * scale)
 
 
+def over(size: Pixels, least: Pixels) -> Pixels:
+    """As small as covers that, rounded (`timm.data.transforms.ResizeKeepRatio`)."""
+    ratio = min(size[0] / least[0], size[1] / least[1])
+    return round(size[0] / ratio), round(size[1] / ratio)
+
+
 def down_to_multiple(size: Pixels, divisor: int) -> Pixels:
     """Each edge down to a multiple."""
     return size[0] // divisor * divisor, size[1] // divisor * divisor
+
+
+def to_patches(size: Pixels, patch: int, most: int) -> Pixels:
+    """As large as makes so many patches or fewer, each edge up to a multiple of a patch, found by halves
+    (`transformers.models.siglip2.image_processing_siglip2.get_image_size_for_max_num_patches`)."""
+
+    def scaled(scale: float) -> Pixels:
+        height, width = (max(patch, int(ceil(edge * scale / patch) * patch)) for edge in size)
+        return height, width
+
+    least, largest = _NEAR / 10, 100.0
+    while largest - least >= _NEAR:
+        middle = (least + largest) / 2
+        height, width = scaled(middle)
+        if (height / patch) * (width / patch) <= most:
+            least = middle
+        else:
+            largest = middle
+    return scaled(least)
+
+
+#: Where two scales are one to `to_patches`.
+_NEAR = 1e-5
 
 
 def up_to_multiple(size: Pixels, divisor: int) -> Pixels:

@@ -79,12 +79,33 @@ class ResizeWithin:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeOver:
+    """As small as covers so many pixels, in proportion, rounded."""
+
+    height: int
+    width: int
+    resample: Resample
+    op: Literal["resize-over"] = "resize-over"
+
+
+@dataclass(frozen=True, slots=True)
 class ResizeLongest:
     """The longer edge to `longest` pixels, the other in proportion; both are rounded, halves up."""
 
     longest: int
     resample: Resample
     op: Literal["resize-longest"] = "resize-longest"
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeToPatches:
+    """To multiples of `patch` pixels, both edges scaled alike and rounded up, as large as makes `most` patches or
+    fewer."""
+
+    patch: int
+    most: int
+    resample: Resample
+    op: Literal["resize-to-patches"] = "resize-to-patches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +133,13 @@ class ResizeNear:
 
 @dataclass(frozen=True, slots=True)
 class CenterCrop:
-    """So many pixels from the middle. A picture that is smaller is set into a black one, half a pixel right of and
-    below the middle where it cannot be in it."""
+    """So many pixels from the middle, half a pixel left of and above it where they cannot lie in it. A picture that is
+    smaller is set into a black one, half a pixel right of and below its middle. `even`, as torchvision does it: of two
+    places as near to the middle it is that of the even number, and a smaller picture is set left of and above it."""
 
     height: int
     width: int
+    even: bool = False
     op: Literal["center-crop"] = "center-crop"
 
 
@@ -176,8 +199,10 @@ PictureStep = (
     | ResizeEdgeUp
     | ResizeEdgeNearest
     | ResizeWithin
+    | ResizeOver
     | ResizeLongest
     | ResizeToMultiple
+    | ResizeToPatches
     | ResizeNear
     | CenterCrop
     | CropShare
@@ -252,6 +277,20 @@ class SmoothResize:
     op: Literal["smooth-resize"] = "smooth-resize"
 
 
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """The numbers as rows, one for each patch of `patch` pixels squared, row by row of patches: float32 (most, patch *
+    patch * 3), in each patch row by row of pixels, their channels side by side; after the last come zeros."""
+
+    patch: int
+    most: int
+    op: Literal["patches"] = "patches"
+
+
+#: The graph's inputs, by name, that say which rows are patches: int64 (most,), 1 there, 0 elsewhere; and how many
+#: patches high and wide the picture is: int64 (2,).
+PATCH_MASK, PATCH_GRID = "pixel_attention_mask", "spatial_shapes"
+
 #: The graph's input, by name, that says which pixels are a picture's own: int64 (height, width), 1 there, 0 elsewhere.
 PIXEL_MASK = "pixel_mask"
 
@@ -260,26 +299,30 @@ PIXEL_MASK = "pixel_mask"
 class ImageSettings:
     """How a picture becomes float32 (channels, height, width), the graph's input `input_names[0]`. With PIXEL_MASK
     among the names, the graph is told which pixels are padding. `smooth`: how its numbers are resized, of a processor
-    that resizes no 8-bit pixels."""
+    that resizes no 8-bit pixels. `patches`: the numbers then become rows of patches, and PATCH_MASK and PATCH_GRID are
+    inputs, too."""
 
     input_names: tuple[str, ...]
     steps: tuple[PictureStep, ...] = ()
     values: PixelValues = PixelValues()
     pad: PicturePad | None = None
     smooth: SmoothResize | None = None
+    patches: Patches | None = None
 
 
 def faults_of(settings: ImageSettings) -> Iterator[tuple[str, str]]:
     """The fields that contradict others or cannot be carried out, each with what is wrong with it."""
     if not settings.input_names:
         yield "input_names", "there is none"
-    operations: dict[str, PictureStep | PicturePad | SmoothResize] = {
+    operations: dict[str, PictureStep | PicturePad | SmoothResize | Patches] = {
         f"steps[{place}]": step for place, step in enumerate(settings.steps)
     }
     if settings.pad is not None:
         operations["pad"] = settings.pad
     if settings.smooth is not None:
         operations["smooth"] = settings.smooth
+    if settings.patches is not None:
+        operations["patches"] = settings.patches
     for name, operation in operations.items():
         sizes = [getattr(operation, field.name) for field in fields(operation)]
         if any(type(size) is int and not 1 <= size <= MAX_EDGE for size in sizes):

@@ -14,6 +14,7 @@ import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Logits
+from onnxpress.generation.drawing import pick_each
 from onnxpress.generation.events import Event
 from onnxpress.generation.pace import Pace
 from onnxpress.generation.pool.moves import settled
@@ -261,12 +262,23 @@ class DecoderBatch:
         rows = self._scores()
         if self._pace is not None:
             self._pace.note_step(perf_counter() - started)
+        ruled: list[tuple[Group, Row, Scores, Scores]] = []
         for slot, ((group, row), scores) in enumerate(zip(self._writing, rows, strict=True)):
             if row.finish is not None:
                 # It steps for its neighbours' sake, and does not grow.
                 self.decoder.truncate(slot, self.decoder.lengths[slot] - 1)
                 continue
-            self._take(group, row, row.take(scores), events)
+            try:
+                ruled.append((group, row, scores, row.rule(scores)))
+            except Exception as error:  # of a rule or a constraint of this request: others go on
+                events.append((group.id, row.fail(error)))
+                finished = True
+        picked = pick_each([scores for _, _, scores, _ in ruled], [row.draw for _, row, _, _ in ruled])
+        for (group, row, _, before), token in zip(ruled, picked, strict=True):
+            if isinstance(token, InputError):
+                events.append((group.id, row.fail(token)))
+            else:
+                self._take(group, row, row.put(token, before), events)
             finished |= row.finish is not None
         if finished and not self._waits:
             self._settle()

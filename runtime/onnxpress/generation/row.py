@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from onnxpress.generation.drawing import Draw, pick
 from onnxpress.generation.events import Event, FinishReason
 from onnxpress.generation.requests import Request
 from onnxpress.generation.rules import Ids, Rule, Scores, Written, added
-from onnxpress.generation.sampling import Best, Draw, best_logprobs, draw_of, logprob_of, pick, rules_of
+from onnxpress.generation.sampling import Best, best_logprobs, draw_of, logprob_of, rules_of
 from onnxpress.generation.structured.constraints import Constraint
 
 FIRST_ROOM = 1024
@@ -42,13 +43,21 @@ class Row:
 
     def take(self, scores: Scores) -> Iterator[Event]:
         """Take the next token by float32 (vocabulary) scores, which are changed. It may finish the row."""
+        before = self.rule(scores)
+        return self.put(pick(scores, self.draw), before)
+
+    def rule(self, scores: Scores) -> Scores:
+        """Apply the row's rules to scores in place; what the model said, for `put`."""
         tells = self.logprobs or self.best > 0
         before = scores.copy() if tells and (self.rules or self.draw is not None) else scores
         if self.rules:
             written = Written(self.ids[: self.length], self.prompt)
             for rule in self.rules:
                 rule(written, scores)
-        token = pick(scores, self.draw)
+        return before
+
+    def put(self, token: int, before: Scores) -> Iterator[Event]:
+        """Append a token, and those that must follow it; `before`: what the model said of it."""
         self.pending = []
         logprob = logprob_of(before, token) if self.logprobs else None
         yield self._append(token, logprob, best_logprobs(before, self.best) if self.best else ())

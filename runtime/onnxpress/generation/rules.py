@@ -183,22 +183,32 @@ def top_p(mass: float, least: int = 1) -> Rule:
     """Only the fewest best that together have this probability. (Holtzman, Buys, Du, Forbes, Choi, ICLR 2020.)"""
 
     def rule(written: Written, scores: Scores) -> None:
-        highest = scores.max()
-        total = np.exp(scores - highest).sum()
-        # Most often a few have nearly all of it, and those alone need sorting.
-        for count in (FEW, len(scores)):
-            places = best_places(scores, count)
-            places = places[np.argsort(-scores[places])]
-            numbers = scores[places]
-            better = np.cumsum(np.exp(numbers - highest)) / total
-            if better[-1] >= mass:
-                break
-        # One is dropped when those that are better have the mass already.
-        width = max(int(np.searchsorted(better, mass)) + 1, least)
+        places = nucleus(scores, mass, least)
+        numbers = scores[places]
         scores[:] = -np.inf
-        scores[places[:width]] = numbers[:width]
+        scores[places] = numbers
 
     return rule
+
+
+def nucleus(scores: Scores, mass: float, least: int = 1) -> NDArray[np.intp]:
+    """Places in float32 (n) of the fewest best that together have this probability; of equal ones any."""
+    highest = scores.max()
+    total = np.exp(scores - highest).sum()
+    # Most often a few have nearly all of it, and those alone need sorting.
+    places = best_places(scores, FEW)
+    places = places[np.argsort(-scores[places])]
+    better = np.cumsum(np.exp(scores[places] - highest)) / total
+    if better[-1] >= mass or len(places) == len(scores):
+        # One is dropped when those that are better have the mass already.
+        return places[: max(int(np.searchsorted(better, mass)) + 1, least)]
+    # Numbers alone are sorted several times faster than places by them.
+    numbers = np.sort(scores)[::-1]
+    better = np.cumsum(np.exp(numbers - highest)) / total
+    width = min(max(int(np.searchsorted(better, mass)) + 1, least), len(scores))
+    lowest = numbers[width - 1]
+    above = np.flatnonzero(scores > lowest)
+    return np.concatenate([above, np.flatnonzero(scores == lowest)[: width - len(above)]])
 
 
 def min_p(share: float, least: int = 1) -> Rule:

@@ -1,24 +1,20 @@
-"""Picks tokens: by the rules that a call's settings ask for, in transformers' order; the best one, or one drawn."""
+"""The rules that a call's settings ask for, in transformers' order; how its tokens are drawn; what is told of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxpress.errors import InputError
 from onnxpress.generation import rules as rule
+from onnxpress.generation.drawing import Draw, DrawKind
 from onnxpress.generation.largest import best_places
-from onnxpress.generation.rules import Rule, Scores, Written
+from onnxpress.generation.rules import Rule, Scores
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.generation.structured.constraints import Constraint
 
 #: Tokens and the natural logarithms of their probabilities, the likeliest first.
 Best = tuple[tuple[int, float], ...]
-
-NOTHING_WRITTEN = Written(np.empty(0, np.int64), 0)
 
 
 def rules_of(
@@ -76,29 +72,6 @@ def warpers_of(config: GenerationConfig) -> list[Rule]:
     return rules
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """How one text's tokens are drawn: `random` is its own, and `warpers` see the `top_k` best scores (0: all)."""
-
-    random: np.random.Generator
-    top_k: int
-    warpers: list[Rule]
-
-    def token(self, scores: Scores) -> int:
-        """Draw a token with the probability that its score gives it. Changes the scores, float32 (vocabulary)."""
-        places: NDArray[np.intp] | None = None
-        if 0 < self.top_k < len(scores):
-            # Which are best, a temperature does not change.
-            places = best_places(scores, self.top_k)
-            scores = scores[places]
-        for warper in self.warpers:
-            warper(NOTHING_WRITTEN, scores)
-        # float64: a sum of many small float32 would lose the last of them.
-        mass = np.cumsum(np.exp(scores - scores.max()), dtype=np.float64)
-        place = int(np.searchsorted(mass, self.random.random() * mass[-1], side="right"))
-        return place if places is None else int(places[place])
-
-
 def draw_of(config: GenerationConfig, which: int) -> Draw | None:
     """The way to draw text number `which` of a prompt; None where it is not drawn.
 
@@ -106,29 +79,13 @@ def draw_of(config: GenerationConfig, which: int) -> Draw | None:
     """
     if not config.do_sample:
         return None
-    return Draw(random_of(config, which), config.top_k, warpers_of(replace(config, top_k=0)))
+    kind = DrawKind(config.top_k, config.temperature, config.top_p, config.min_p or 0.0, config.typical_p)
+    return Draw(random_of(config, which), kind)
 
 
 def random_of(config: GenerationConfig, which: int) -> np.random.Generator:
     """A generator, seeded with the call's seed and the number of the text in its prompt; without a seed, by chance."""
     return np.random.default_rng(None if config.seed is None else [config.seed, which])
-
-
-def pick(scores: Scores, draw: Draw | None) -> int:
-    """Pick the best token, or draw one.
-
-    Raises:
-        InputError: nothing may come, or the scores are no numbers.
-    """
-    best = int(scores.argmax())
-    # A NaN is the largest to numpy, and compares as false.
-    if not scores[best] > -np.inf:
-        raise InputError(
-            "no token may come next: the rules of this call exclude every one"
-            if scores[best] == -np.inf
-            else "the model's scores are not numbers: its weights, or this precision of them, are broken"
-        )
-    return best if draw is None else draw.token(scores)
 
 
 def logprob_of(scores: Scores, token: int) -> float:

@@ -32,6 +32,14 @@ class Seen:
     mask: NDArray[np.bool_] | None = None
 
     @property
+    def extent(self) -> tuple[float, float, float, float] | None:
+        """Its box, or that of its mask's pixels, the last ones included; None: it has neither, or an empty mask."""
+        if self.box is not None or self.mask is None or not self.mask.any():
+            return self.box
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
+
+    @property
     def words(self) -> str:
         """Text and score, as they are shown."""
         return self.text if self.score is None else f"{self.text} {self.score:.2f}".strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from onnxpress.engine.stopping import within
@@ -11,6 +11,7 @@ from onnxpress.errors import InputError
 from onnxpress.format.sounds import FitSamples
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.common import Common
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
 from onnxpress.pipelines.whole_speech import WholeSpeech
@@ -28,8 +29,13 @@ class SpeechOptions(SoundOptions):
     `allow_urls`.
     Of Whisper: `return_timestamps`: True (segments) or "word". `return_language`: each chunk says which language it is
     in. `prompt`: a text that is taken for what was said before, such as names as they are spelled.
-    `chunk_length_s`, `stride_length_s`: of no use here. Whisper hears a sound of any length window after window, each
-    beginning where the text of the one before ended; other models hear it whole.
+    Whisper hears a sound of any length window after window, each beginning where the text of the one before ended;
+    other models hear it whole. `chunk_length_s` cuts it before it is heard instead, into windows of at most so many
+    seconds, where it is quiet, of which `batch_size` are heard side by side, each like a sound of its own. `vad`: those
+    hold what is said, and no long silences: True, the file of silero's model, or {"threshold", "min_silence",
+    "min_speech", "pad", "model"}. `stride_length_s`: of no use, these windows do not overlap.
+    `batch_size`: that of every call. `seconds_bar`: draw a bar in seconds of sound if it takes more than 2 s, as
+    `progress` does, which also tells of inputs.
     """
 
     return_timestamps: bool | str | None = None
@@ -37,6 +43,9 @@ class SpeechOptions(SoundOptions):
     max_new_tokens: int | None = None
     chunk_length_s: float | None = None
     stride_length_s: float | Sequence[float] | None = None
+    vad: Any = None
+    batch_size: int | None = None
+    seconds_bar: bool = False
     prompt: str | None = None
     ignore_warning: bool | None = None
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -139,6 +148,11 @@ class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
                 yield from self._speech.stream(item, chosen)
 
         return chunks()
+
+    def _arguments(self, options: dict[str, Any]) -> tuple[SpeechOptions, Common]:
+        chosen, common = super()._arguments(options)
+        bar = chosen.seconds_bar or common.progress
+        return replace(chosen, batch_size=common.batch_size, seconds_bar=bar), common
 
     def check(self, options: SpeechOptions) -> None:
         self._speech.check(options)

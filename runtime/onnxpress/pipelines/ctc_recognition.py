@@ -23,7 +23,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.sound_windows import SoundWindow, check_lengths, windows_of
-from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
+from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, Transcribed, sounds_of
 from onnxpress.samples import Batch
 
 #: Rows that beams keep where there is a list of words or a language and the call does not say.
@@ -119,7 +119,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
             return list(logits.argmax(axis=-1))
         return list(_log_softmax(logits))
 
-    def finish(self, context: list[SoundWindow], values: list[Any], options: CtcOptions) -> Transcript:
+    def finish(self, context: list[SoundWindow], values: list[Any], options: CtcOptions) -> dict[str, Any]:
         if len(context) > 1 or options.chunk_length_s:
             values = [
                 value[window.moments(self._samples_of_moment)] for window, value in zip(context, values, strict=True)
@@ -133,9 +133,10 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
             heard[:, self._without_text] = -np.inf
             tokens = align(heard, search(heard, self._alphabet, settings), self._blank)
             text = self._text.decode(tokens.ids.tolist(), group_tokens=False)
-        if not options.return_timestamps:
-            return Transcript(text=text)
-        return Transcript(text=text, chunks=list(self._chunks(tokens, by_word=options.return_timestamps == "word")))
+        result = Transcript(text=text)
+        if options.return_timestamps:
+            result["chunks"] = list(self._chunks(tokens, by_word=options.return_timestamps == "word"))
+        return Transcribed(result, context[-1].stop / self.processor.settings.rate)
 
     def _cut(self, samples: int, options: CtcOptions) -> list[SoundWindow]:
         rate = self.processor.settings.rate

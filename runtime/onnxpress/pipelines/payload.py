@@ -102,7 +102,7 @@ class Payload:
         if isinstance(item, str) and self.text is not None and shared:
             return self._object(task, {**shared, self.text: [item] if self.together else item})
         if isinstance(item, str) and not self.alone:
-            others = ", ".join(name for name in self.fields if name != self.text)
+            others = ", ".join(name for name in (*self.fields, *self.optional) if name != self.text)
             raise InputError(f"{task} takes {self._wanted()}, or texts with the option {others}.")
         return item
 

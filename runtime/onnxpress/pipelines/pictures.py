@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from onnxpress.errors import InputError
 from onnxpress.fetching.limits import PICTURE, FetchLimits, limits_where_allowed
 from onnxpress.format.callers_files import as_input
 from onnxpress.format.manifest import TensorInfo
-from onnxpress.format.pictures import PIXEL_MASK, ImageSettings
+from onnxpress.format.pictures import CHANNELS, PIXEL_MASK, ImageSettings
 from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
 from onnxpress.pipelines.collators import Stack, size_of
@@ -83,7 +81,7 @@ def picture_sample(transform: Transform, image: Image, context: Any = None) -> S
     """A picture in mode "RGB" as a sample: what the program makes of it, and what that costs."""
     arrays = transform.arrays(image)
     values = next(iter(arrays.values()))
-    return Sample(arrays, max(1, int(np.prod(values.shape[1:])) // _PIXELS_OF_A_TOKEN), context)
+    return Sample(arrays, max(1, values.size // CHANNELS // _PIXELS_OF_A_TOKEN), context)
 
 
 def picture_collator(settings: ImageSettings, pixels: TensorInfo | None = None, *, padding: bool) -> Stack:

@@ -13,6 +13,8 @@ from onnxpress.pipelines.task import Task
 def probe_of(row: Task, manifest: Manifest) -> Call:
     """The row's probe as a call of an artifact's pipeline: with its mask token, and languages where it needs some."""
     options = dict(row.probe_options)
+    if row.writing is not None and manifest.generation is not None:
+        options |= row.writing[1]
     if "tgt_lang" in options:
         options |= _languages(manifest)
     special = {} if manifest.tokenizer is None else manifest.tokenizer.special_tokens

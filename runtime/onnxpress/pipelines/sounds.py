@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Collator, Sample
 
 #: What a second of sound costs, in tokens of text: most models make a state of 20 ms.
-_TOKENS_OF_A_SECOND = 50
+TOKENS_OF_A_SECOND = 50
 
 #: Of a sound whose every sample a model is given at once: attention to so much takes gigabytes.
 MAX_SECONDS = 600.0
@@ -65,6 +66,17 @@ class WholeSoundOptions:
 _USUAL = WholeSoundOptions()
 
 
+class Transcribed(dict[str, Any]):
+    """The result of automatic-speech-recognition, in transformers' schema, and how long the sound is, in seconds."""
+
+    def __init__(self, result: Mapping[str, Any], seconds: float) -> None:
+        super().__init__(result)
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Transcribed, (dict(self), self.seconds)
+
+
 class SoundProcessor:
     """Sounds to samples: what `onnxpress.audio.opening.open_sound` takes, as what the manifest's program makes."""
 
@@ -102,7 +114,7 @@ def sound_sample(transform: SoundTransform, samples: Floats, context: Any = None
     arrays: dict[str, Any] = {name: heard.values}
     for mask in masks:
         arrays[mask] = (np.arange(time_of(heard.values, settings)) < heard.count).astype(np.int64)
-    return Sample(arrays, max(1, len(samples) * _TOKENS_OF_A_SECOND // settings.rate), context)
+    return Sample(arrays, max(1, len(samples) * TOKENS_OF_A_SECOND // settings.rate), context)
 
 
 def time_of(values: Floats, settings: SoundSettings) -> int:

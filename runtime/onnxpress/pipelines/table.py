@@ -76,8 +76,13 @@ _ROWS = (
         name="document-question-answering",
         pipeline="onnxpress.pipelines.document_question_answering:DocumentQuestionAnswering",
         aliases=("docvqa",),
-        payload=Payload(fields=("question", "word_boxes"), optional=("image",), text="question", alone=False),
-        probe={"question": "Who?", "word_boxes": [["Ada", [0, 0, 100, 20]], ["Rome", [120, 0, 200, 20]]]},
+        writing=("onnxpress.pipelines.written_answers:WrittenAnswers", _FEW),
+        payload=Payload(fields=("question",), optional=("image", "word_boxes"), text="question", alone=False),
+        probe={
+            "question": "Who?",
+            "image": _PICTURE,
+            "word_boxes": [["Ada", [0, 0, 100, 20]], ["Rome", [120, 0, 200, 20]]],
+        },
     ),
     Task(
         name="feature-extraction",
@@ -239,6 +244,7 @@ _ROWS = (
     Task(
         name="visual-question-answering",
         pipeline="onnxpress.pipelines.visual_question_answering:VisualQuestionAnswering",
+        writing=("onnxpress.pipelines.written_answers:WrittenAnswers", _FEW),
         aliases=("vqa",),
         payload=Payload(fields=("image", "question"), text="question", alone=False),
         probe={"image": _PICTURE, "question": "Who?"},

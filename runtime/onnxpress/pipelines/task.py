@@ -51,6 +51,7 @@ class Task:
         aliases: other names of it. XX and YY in an alias stand for any text, which goes to the option `alias_option`.
         pipeline: where its class is, as "module:class"; imported when it is asked for.
         reading: where the class for models is that write nothing, of a task whose class is for those that write.
+        writing: the reverse, and the options of their probe.
         serves: other tasks that run on the graphs of an artifact exported for this one, where they suit the model.
         refuses: why the task does not suit a model that has the graphs; None: it does.
         payload: how an argument of a command line, or the body of a request, becomes a call.
@@ -63,6 +64,7 @@ class Task:
     name: str
     pipeline: str
     reading: str | None = None
+    writing: tuple[str, Mapping[str, Any]] | None = None
     hearing: tuple[str, Body] | None = None
     aliases: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()
@@ -76,8 +78,11 @@ class Task:
 
     def load(self, manifest: Manifest | None = None) -> type[Pipeline[Any, Any]]:
         """The class that serves the task, for the model that a manifest tells of."""
-        reads = self.reading is not None and manifest is not None and manifest.generation is None
-        place = self.reading if reads and self.reading else self.pipeline
+        place = self.pipeline
+        if self.reading is not None and manifest is not None and manifest.generation is None:
+            place = self.reading
+        if self.writing is not None and manifest is not None and manifest.generation is not None:
+            place, _ = self.writing
         if self.hearing is not None and manifest is not None and manifest.processors.audio is not None:
             place, _ = self.hearing
         module, _, class_name = place.partition(":")

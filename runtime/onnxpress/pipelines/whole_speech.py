@@ -10,7 +10,7 @@ from onnxpress.audio.opening import open_sound
 from onnxpress.errors import InputError
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.pipelines.sounds import MAX_SECONDS, SoundProcessor
+from onnxpress.pipelines.sounds import MAX_SECONDS, SoundProcessor, Transcribed
 from onnxpress.pipelines.writing import Writer, WritingSettings
 from onnxpress.samples import Collator, Sample
 
@@ -26,15 +26,17 @@ _REFUSED = {
         "This model hears a sound whole: transformers writes twice what is in two windows. Cut the sound where nothing "
         "is said, and pass the parts"
     ),
+    "vad": "This model hears a sound whole",
     "stride_length_s": "This model hears a sound whole",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """All tokens of a text, the first of which the model was given."""
+    """All tokens of a text, the first of which the model was given, and the seconds of its sound."""
 
     ids: tuple[int, ...]
+    seconds: float
 
 
 class WholeSpeech:
@@ -64,20 +66,21 @@ class WholeSpeech:
                 f"A sound lasts {len(samples) / rate:.0f} seconds, and this model is given all of it at once; "
                 f"{MAX_SECONDS:g} are heard. Cut it where nothing is said, and pass the parts."
             )
-        return Prepared((self._processor.heard(samples),), None)
+        return Prepared((self._processor.heard(samples, len(samples) / rate),), None)
 
     def compute(self, samples: Sequence[Sample], options: SpeechOptions) -> Sequence[Any]:
         """As `Speech` says."""
         call = self._call(options)
         texts = self._writer.write(samples, call)
         return [
-            _Written((*self._writer.prompt(sample, call), *some[0].ids))
+            _Written((*self._writer.prompt(sample, call), *some[0].ids), sample.context)
             for sample, some in zip(samples, texts, strict=True)
         ]
 
     def finish(self, context: None, values: list[Any], options: SpeechOptions) -> dict[str, Any]:
         """As `Speech` says."""
-        return {"text": self._tokenizer.decode(values[0].ids, skip_special_tokens=True)}
+        text = self._tokenizer.decode(values[0].ids, skip_special_tokens=True)
+        return Transcribed({"text": text}, values[0].seconds)
 
     def stream(self, item: Any, options: SpeechOptions) -> Iterator[dict[str, Any]]:
         """As `Speech` says: all of it is one chunk, whose times are not known."""

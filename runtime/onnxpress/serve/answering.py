@@ -26,6 +26,9 @@ from onnxpress.serve.writing import WritingLane, failure_of, listen
 
 Value = TypeVar("Value")
 
+#: For so long nobody looks whether a client is still there, seconds.
+_UNWATCHED_S = 0.02
+
 #: Texts of so many characters together are encoded on the event loop: under a millisecond.
 _QUICK_CHARACTERS = 4_000
 
@@ -141,21 +144,39 @@ class Answerer:
     async def _wait(
         self, version: Version, job: Job, ended: asyncio.Future[None], left: Callable[[], Awaitable[object]]
     ) -> None:
-        gone = asyncio.ensure_future(left())
-        remaining = None if job.terms.deadline == NEVER else max(0.0, job.terms.deadline - time.monotonic())
+        """Wait until `ended`: a request has all its values, its client is gone, or its time is up.
+
+        Raises:
+            Cancelled, TimeoutExceeded: as of the last two; its rows have left the queue.
+        """
+        loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+        watching: list[asyncio.Task[None]] = []
+
+        def give_up(error: OnnxpressError) -> None:
+            if not ended.done():
+                ended.set_exception(error)
+
+        def watch() -> None:
+            task = asyncio.ensure_future(_until(left))
+            task.add_done_callback(lambda done: None if done.cancelled() else give_up(Cancelled("The client left.")))
+            watching.append(task)
+
+        # Most requests have ended before anybody could have left; watching all of them would cost more than computing
+        # for those few.
+        timers.append(loop.call_later(_UNWATCHED_S, watch))
+        if job.terms.deadline != NEVER:
+            late = TimeoutExceeded("The request's time was up before it was computed.")
+            timers.append(loop.call_at(job.terms.deadline, give_up, late))
         try:
-            await asyncio.wait((ended, gone), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return
-            version.lane.leave(job)
-            if gone.done():
-                raise Cancelled("The client left.")
-            raise TimeoutExceeded("The request's time was up before it was computed.")
-        except asyncio.CancelledError:
+            await ended
+        except (asyncio.CancelledError, OnnxpressError):
             version.lane.leave(job)
             raise
         finally:
-            gone.cancel()
+            for timer in timers:
+                timer.cancel()
+            for task in watching:
+                task.cancel()
 
     async def _in_pool(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -210,6 +231,10 @@ async def _written(
     return [of_number[number] for number in range(len(samples))]
 
 
+async def _until(left: Callable[[], Awaitable[object]]) -> None:
+    await left()
+
+
 def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
     """From the computing thread: a request has all its values. The loop may be closed by then."""
     with contextlib.suppress(RuntimeError):
@@ -260,6 +285,6 @@ def _characters(inputs: Sequence[Any]) -> int:
             waiting.extend(item.values())
         elif isinstance(item, (list, tuple)):
             waiting.extend(item)
-        elif isinstance(item, (bytes, bytearray)):
+        elif isinstance(item, (bytes, bytearray)) or hasattr(item, "nbytes"):
             return _QUICK_CHARACTERS + 1
     return total

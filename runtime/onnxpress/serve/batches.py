@@ -69,10 +69,9 @@ class BatchLane:
     def _run(self, rows: Sequence[QueuedRow]) -> None:
         begun = time.monotonic()
         jobs = list(dict.fromkeys(row.job for row in rows))
-        for job in jobs:
-            if job.begun is None:
-                job.begun = begun
-                self._metrics.waited.labels(self.name).observe(begun - job.arrived)
+        first = [job for job in jobs if job.begun is None]
+        for job in first:
+            job.begun = begun
         stop = Stop(None, jobs[0].cancel) if len(jobs) == 1 else None
         compute = rows[0].job.compute
         try:
@@ -84,13 +83,15 @@ class BatchLane:
             _LOG.exception("%s: a batch failed", self.name)
             values = [EngineError("The model failed on this input.")] * len(rows)
         seconds = time.monotonic() - begun
-        self._note(rows, seconds)
         for job in jobs:
             job.computed_s += seconds
             job.batch_rows = max(job.batch_rows, len(rows))
         for row, value in zip(rows, values, strict=True):
             if row.job.settle(row.index, value):
                 row.job.ended(row.job)
+        self._note(rows, seconds)  # while whoever waited is answered
+        for job in first:
+            self._metrics.wait(self.name, begun - job.arrived)
 
     def _note(self, rows: Sequence[QueuedRow], seconds: float) -> None:
         costs = [row.sample.cost for row in rows]

@@ -1,11 +1,17 @@
 """The HTTP protocol of a connection, with deadlines: a request that does not arrive in time costs a connection no more.
 
 uvicorn has none for a request that drips in. A silent connection is closed when the time of a request's header is up.
+
+Reading a request costs as much as answering it does where models are tiny, so that whoever refuses it then has won
+nothing. A whole request that comes in one piece while it would be refused anyway is refused unread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,18 +19,52 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 #: Bytes of a request's line and headers.
 MOST_HEADER_BYTES = 32 * 2**10
 
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
 
-def guarded(arrive_s: float) -> type[asyncio.Protocol]:
-    """The protocol with so many seconds for a request to arrive, its body included."""
+
+def refusal_of(data: bytes, excess_s: float) -> bytes | None:
+    """The answer to a request that is refused unread; None: it is not a whole POST request and nothing else.
+
+    The body has the fields of every protocol's errors.
+    """
+    head = data.find(b"\r\n\r\n")
+    if head < 0 or not data.startswith(b"POST "):
+        return None
+    length = _LENGTH.search(data, 0, head + 2)
+    if length is None or len(data) != head + 4 + int(length[1]):
+        return None
+    message = f"More requests come than can be answered: ask again in {excess_s:.2f} s."
+    error = {"message": message, "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
+    of_openai = b"/v1/" in data[: data.find(b"\r\n")]
+    body = json.dumps({"error": error if of_openai else message, "error_type": "overloaded", "message": message})
+    return (
+        f"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"retry-after: {max(1, round(excess_s))}\r\nretry-after-ms: {round(excess_s * 1e3)}\r\n\r\n{body}"
+    ).encode()
+
+
+def guarded(
+    arrive_s: float, excess_s: Callable[[str], float] = lambda _: 0.0, refused: Callable[[], None] = lambda: None
+) -> type[asyncio.Protocol]:
+    """The protocol.
+
+    Args:
+        arrive_s: seconds for a request to arrive, its body included.
+        excess_s: when a client, by its address, may ask again that would be refused now; 0: it is to be read.
+        refused: called for each request that is refused unread.
+    """
 
     class Guarded(HttpToolsProtocol):  # type: ignore[misc, unused-ignore]  # uvicorn need not be installed
-        """`_timer` runs while a request is on its way."""
+        """`_timer` runs while a request is on its way. `_idle`: the last one was refused unread."""
 
         _timer: asyncio.TimerHandle | None = None
         _header_bytes = 0
+        _idle = False
+        _address = "local"
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            self._address = str((self.client or ("local",))[0])
             self._expect()
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -32,8 +72,20 @@ def guarded(arrive_s: float) -> type[asyncio.Protocol]:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            if self._timer is None and (self.cycle is None or self.cycle.response_complete):
-                self._expect()
+            if self.cycle is None or self.cycle.response_complete:
+                if (
+                    not self._header_bytes
+                    and (late_s := excess_s(self._address))
+                    and (answer := refusal_of(data, late_s))
+                ):
+                    refused()
+                    self._expect()  # or the connection would stay for ever, as uvicorn knows of no request
+                    self._idle = True
+                    self.transport.write(answer)
+                    return
+                if self._timer is None or self._idle:
+                    self._expect()
+                self._idle = False
             super().data_received(data)
 
         def on_message_begin(self) -> None:
@@ -49,6 +101,7 @@ def guarded(arrive_s: float) -> type[asyncio.Protocol]:
             super().on_header(name, value)
 
         def on_message_complete(self) -> None:
+            self._header_bytes = 0
             self._arrived()
             super().on_message_complete()
 

@@ -17,6 +17,7 @@ import orjson
 
 from onnxpress.serve.errors import RequestError, TooLarge, WrongMediaType
 from onnxpress.serve.jobs import Priority, Terms
+from onnxpress.serve.multipart import SentForm, parse_form
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -90,18 +91,22 @@ class HttpRequest:
         kind: str = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         return kind
 
-    async def body(self) -> bytes:
+    async def body(self, most_bytes: int | None = None) -> bytes:
         """The body.
+
+        Args:
+            most_bytes: how many are read; None: as many as of any request.
 
         Raises:
             TooLarge: it has more bytes than are read.
             WrongMediaType: it is compressed.
         """
         if self._body is None:
+            most = self._body_bytes if most_bytes is None else most_bytes
             if self.headers.get("content-encoding", "identity").lower() != "identity":
                 raise WrongMediaType("A compressed body is not read here: send it as it is.")
-            if int(self.headers.get("content-length") or 0) > self._body_bytes:
-                raise self._too_large(self.headers["content-length"])
+            if int(self.headers.get("content-length") or 0) > most:
+                raise _too_large(self.headers["content-length"], most)
             chunks, size = [], 0
             while True:
                 message = await self._receive()
@@ -109,8 +114,8 @@ class HttpRequest:
                     raise RequestError("The client left before it had sent its request.")
                 chunks.append(message.get("body", b""))
                 size += len(chunks[-1])
-                if size > self._body_bytes:
-                    raise self._too_large(str(size))
+                if size > most:
+                    raise _too_large(str(size), most)
                 if not message.get("more_body"):
                     break
             self._body = b"".join(chunks)
@@ -137,6 +142,14 @@ class HttpRequest:
         if not isinstance(content, dict):
             raise RequestError(f"The body must be an object of JSON, not {type(content).__name__}.")
         return content
+
+    async def form(self, most_bytes: int) -> SentForm:
+        """The body as a form that carries files.
+
+        Raises:
+            WrongMediaType, RequestError, TooLarge: as of `parse_form`, and of `body`.
+        """
+        return parse_form(self.headers.get("content-type", ""), await self.body(most_bytes))
 
     async def left(self) -> None:
         """Wait until the client is gone. After the body was read."""
@@ -167,8 +180,9 @@ class HttpRequest:
             raise RequestError(f"The priority is {wanted[:40]!r}; it must be one of {names}.")
         return Terms(self.client, self.arrived + min(seconds), chosen)
 
-    def _too_large(self, size: str) -> TooLarge:
-        return TooLarge(f"The body has {size[:20]} bytes, and {self._body_bytes} are read: send several requests.")
+
+def _too_large(size: str, most: int) -> TooLarge:
+    return TooLarge(f"The body has {size[:20]} bytes, and {most} are read: send several requests.")
 
 
 def parse_json(body: bytes) -> Any:

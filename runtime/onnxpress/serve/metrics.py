@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -29,6 +30,9 @@ class Metrics:
     """The counters of a server; those of a model have its name as `model`."""
 
     def __init__(self) -> None:
+        self._children: dict[tuple[object, ...], Any] = {}
+        #: Requests that were refused unread, since they were last added to `refused`.
+        self.unread = 0
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.requests = Counter(
@@ -105,12 +109,21 @@ class Metrics:
         self.loaded = Gauge("onnxpress_model_ready", "1: the model is open.", ("model",), registry=registry)
         self.model_bytes = Gauge("onnxpress_model_bytes", "Memory that a model takes.", ("model",), registry=registry)
 
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered."""
+        self._child(self.requests, route, str(status)).inc()
+        self._child(self.seconds, route).observe(seconds)
+
     def batch(self, model: str, rows: int, units: int, padded: int, seconds: float) -> None:
         """Count a batch that was computed."""
-        self.batch_seconds.labels(model).observe(seconds)
-        self.batch_rows.labels(model).observe(rows)
-        self.units.labels(model).inc(units)
-        self.padded_units.labels(model).inc(padded)
+        self._child(self.batch_seconds, model).observe(seconds)
+        self._child(self.batch_rows, model).observe(rows)
+        self._child(self.units, model).inc(units)
+        self._child(self.padded_units, model).inc(padded)
+
+    def wait(self, model: str, seconds: float) -> None:
+        """Count a request whose first row was computed after so long."""
+        self._child(self.waited, model).observe(seconds)
 
     def writing(self, model: str, state: LaneState) -> None:
         """Bring the gauges of the texts that a model writes up to date."""
@@ -119,7 +132,16 @@ class Metrics:
         self.kept_tokens.labels(model).set(state.kept_tokens)
         self.given_up.labels(model).set(state.given_up)
 
+    def _child(self, metric: Any, *labels: str) -> Any:
+        """A metric with its labels, which are looked up once: labels come from tables of routes and models alone."""
+        key = (id(metric), *labels)
+        if (child := self._children.get(key)) is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
+
     def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
+        unread, self.unread = self.unread, 0
+        self._child(self.refused, "overloaded").inc(unread)
         content: bytes = generate_latest(self.registry)
         return content

@@ -59,7 +59,7 @@ def _operation(route: Route, models: Sequence[str]) -> Mapping[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        content: dict[str, Any] = {"application/json": {"schema": dict(route.body)}}
+        content: dict[str, Any] = {route.body_type: {"schema": dict(route.body)}}
         content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in route.media_types}
         operation["requestBody"] = {"required": True, "content": content}
     return operation

@@ -34,12 +34,16 @@ class Pulse:
             await asyncio.sleep(_EVERY_S)
             self.behind_s += _WEIGHT * (max(0.0, time.monotonic() - due) - self.behind_s)
 
+    def excess_s(self, most_s: float) -> float:
+        """What a request would spend in the loop alone, if that is more than so many seconds; otherwise 0."""
+        expected_s = self.behind_s * _TURNS
+        return expected_s if expected_s > max(most_s, _NOISE_S) else 0.0
+
     def check(self, most_s: float) -> None:
         """Raises:
         Overloaded: a request would spend more than so many seconds in the loop alone.
         """
-        expected_s = self.behind_s * _TURNS
-        if expected_s > max(most_s, _NOISE_S):
+        if expected_s := self.excess_s(most_s):
             raise Overloaded(
                 f"More requests come than can be read: ask again in {expected_s:.1f} s.", retry_after_s=expected_s
             )

@@ -290,9 +290,8 @@ class Registry:
             self._spawn(self._closed(version))
 
     def _forget(self, version: Version) -> None:
-        self._thread.remove(version.lane)
-        if version.writing is not None:
-            self._thread.remove(version.writing)
+        for lane in version.lanes:
+            self._thread.remove(lane)
 
     async def _closed(self, version: Version) -> None:
         self._forget(version)

@@ -29,7 +29,7 @@ class Route:
     Args:
         path: with parts in braces, as in OpenAPI.
         about: what it is for, one sentence.
-        body: the schema of its body; None: it has none.
+        body: the schema of its body; None: it has none. `body_type`: of what kind that is.
         reply: the schema of its answer.
         media_types: what a body may be besides JSON.
         keyless: whether it is answered without an API key.
@@ -42,6 +42,7 @@ class Route:
     shape: shapes.Shape = shapes.plain
     body: Mapping[str, Any] | None = None
     reply: Mapping[str, Any] = field(default_factory=dict)
+    body_type: str = "application/json"
     media_types: tuple[str, ...] = ()
     reply_type: str = "application/json"
     keyless: bool = False

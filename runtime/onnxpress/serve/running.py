@@ -79,7 +79,7 @@ def make_server(settings: ServerSettings) -> Any:
         host=settings.host,
         port=settings.port,
         uds=settings.uds,
-        http=guarded(settings.header_timeout_s),  # type: ignore[arg-type, unused-ignore]
+        http=guarded(settings.header_timeout_s, app.excess_s, app.refused_unread),  # type: ignore[arg-type, unused-ignore]
         ws="none",
         lifespan="on",
         log_config=None,

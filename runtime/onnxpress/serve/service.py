@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from onnxpress.errors import InputError
 from onnxpress.serve.answering import Answerer, Figures
 from onnxpress.serve.compute import ComputeThread
-from onnxpress.serve.errors import RequestError
+from onnxpress.serve.errors import Overloaded, RequestError
 from onnxpress.serve.http import HttpRequest
 from onnxpress.serve.jobs import Terms
 from onnxpress.serve.metrics import Metrics
@@ -32,8 +32,12 @@ _POOL_THREADS = 2
 #: Arguments of calls that are the server's to say, not a request's: limits, files and objects of this process.
 _NOT_FOR_REQUESTS = frozenset(
     ("batch_size", "budget_tokens", "read_ahead", "on_error", "timeout", "cancel", "progress", "num_workers",
-     "streamer", "tokenizer", "allow_urls", "max_pixels", "chat_template", "return_tensors", "framework", "device")
+     "streamer", "tokenizer", "allow_urls", "max_pixels", "chat_template", "return_tensors", "framework", "device",
+     "language_model")
 )  # fmt: skip
+
+#: Arguments that a caller of a pipeline may pass as the path of a file.
+_NO_FILES = frozenset(("words",))
 
 
 class Service:
@@ -51,6 +55,21 @@ class Service:
         self.started = time.time()
         #: Whether the server is going down: it answers, and says to /ready that it should be asked no more.
         self.draining = False
+
+    def full_s(self, client: str) -> float:
+        """When a client may ask again, if no model lets its work wait now; otherwise 0."""
+        least_s = float("inf")
+        for model in self.registry.models.values():
+            version = model.version
+            if version is None or len(version.lanes) > 1:  # its other work waits elsewhere
+                return 0.0
+            try:
+                version.lane.check(client)
+            except Overloaded as error:
+                least_s = min(least_s, error.retry_after_s or 1.0)
+            else:
+                return 0.0
+        return least_s if self.registry.models else 0.0
 
     def gauge(self) -> None:
         """Bring the gauges up to date."""
@@ -142,7 +161,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         InputError: which.
     """
     for name, value in options.items():
-        if name in _NOT_FOR_REQUESTS:
+        if name in _NOT_FOR_REQUESTS or (name in _NO_FILES and isinstance(value, str)):
             raise InputError(f"{name!r} is not for a request to say; the server decides it.")
         if isinstance(value, Mapping) and name.endswith("kwargs"):
             check_options(value)

@@ -72,7 +72,8 @@ class ServerSettings:
         header_timeout_s: for a request to arrive; body and all.
         drain_s: how long requests may take to end after SIGTERM. `drain_delay_s`: how long new ones are still
             accepted after it, while /ready says no.
-        body_bytes: of one request.
+        body_bytes: of one request; `sound_bytes`: of one that carries a sound to be transcribed.
+        sound_s: seconds of such a sound.
         allow_urls: whether addresses of pictures and sounds in a request are fetched, of the public internet alone.
         any_dimensions: whether `dimensions` may cut vectors of models that were not trained for it.
         framed_by: origins of pages that may show the page in a frame, such as "https://huggingface.co"; "": none.
@@ -102,6 +103,8 @@ class ServerSettings:
     drain_s: float = 30.0
     drain_delay_s: float = 0.0
     body_bytes: int = 16 * 2**20
+    sound_bytes: int = 25 * 2**20
+    sound_s: float = 3600.0
     allow_urls: bool = False
     any_dimensions: bool = False
     framed_by: str = ""

@@ -24,6 +24,9 @@ class Tracer(Protocol):
     def span(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[TraceSpan]:
         """A span, a child of the one that the headers name."""
 
+    def close(self) -> None:
+        """Send what was not sent yet. Takes a while where nobody listens."""
+
 
 class Untraced:
     """Nothing is traced: both the tracer and its span."""
@@ -33,6 +36,9 @@ class Untraced:
         yield self
 
     def note(self, figures: Figures) -> None:
+        return None
+
+    def close(self) -> None:
         return None
 
 
@@ -52,6 +58,7 @@ class Traced:
             ) from error
         provider = TracerProvider(resource=Resource.create({"service.name": "onnxpress"}))
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._provider: Any = provider
         self._propagate: Any = propagate
         self._kind: Any = trace.SpanKind.SERVER
         self._tracer: Any = provider.get_tracer("onnxpress.serve")
@@ -61,6 +68,9 @@ class Traced:
         context = self._propagate.extract(dict(headers))
         with self._tracer.start_as_current_span(name, context=context, kind=self._kind) as span:
             yield _OpenSpan(span)
+
+    def close(self) -> None:
+        self._provider.shutdown()
 
 
 class _OpenSpan:

@@ -16,13 +16,15 @@ from typing import Any
 
 import onnxpress
 from onnxpress.errors import OnnxpressError
+from onnxpress.pipelines.automatic_speech_recognition import AutomaticSpeechRecognition
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.probe import probe_of
 from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.samples import Sample
 from onnxpress.serve.batches import BatchLane
-from onnxpress.serve.compute import ComputeThread
+from onnxpress.serve.compute import ComputeThread, Lane
 from onnxpress.serve.costs import CostLine
+from onnxpress.serve.hearing import HearingLane
 from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.settings import ModelSettings, ServerSettings
 from onnxpress.serve.waiting import WaitingRows
@@ -46,6 +48,7 @@ class Version:
     opened_s: float
     bytes: int
     writing: WritingLane | None = None
+    hearing: HearingLane | None = None
     uses: int = 0
     retired: bool = False
     created: int = field(default_factory=lambda: int(time.time()))
@@ -59,10 +62,16 @@ class Version:
         """Whether there is a pipeline for a task."""
         return task in self.pipelines
 
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """Where its work waits."""
+        return [lane for lane in (self.lane, self.writing, self.hearing) if lane is not None]
+
     def close(self) -> None:
         """Free its memory."""
-        if self.writing is not None:
-            self.writing.close()
+        for lane in (self.writing, self.hearing):
+            if lane is not None:
+                lane.close()
         for pipe in reversed(list(self.pipelines.values())):
             pipe.close()
 
@@ -101,10 +110,12 @@ def open_version(
         time.perf_counter() - started,
         max(grown, file_bytes(main)),
         writing_lane(name, main, thread, settings.writing, metrics),
+        HearingLane(thread, settings.bulk_s, 2 * settings.sound_s)
+        if isinstance(main, AutomaticSpeechRecognition)
+        else None,
     )
-    thread.add(version.lane)
-    if version.writing is not None:
-        thread.add(version.writing)
+    for lane in version.lanes:
+        thread.add(lane)
     _LOG.info(
         "model opened",
         extra={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxpress.speech.tokens import SpeechTokens
 
@@ -51,3 +51,9 @@ def cut(
         return segments, frames
     assert tokens.first_time is not None
     return segments, (ids[stops[-1] - 2] - tokens.first_time) * _FRAMES
+
+
+def moved(segment: SpokenSegment, seconds: float) -> SpokenSegment:
+    """A segment of a part of a sound, which begins at so many seconds of it."""
+    times = None if segment.times is None else tuple(seconds + time for time in segment.times)
+    return replace(segment, offset=seconds + segment.offset, times=times)

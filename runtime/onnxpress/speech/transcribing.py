@@ -24,12 +24,11 @@ from onnxpress.generation.sampling import rules_of
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.math import softmax
 from onnxpress.speech.alignment import attention_weights, times_of
+from onnxpress.speech.features import Features, Floats
 from onnxpress.speech.rules import times_rule
 from onnxpress.speech.segments import SpokenSegment, cut
 from onnxpress.speech.settings import SpeechSettings
 from onnxpress.speech.tokens import SpeechTokens
-
-Features = NDArray[np.float32]
 
 #: Of the tokens that a decoder may have, so many of earlier text at most; of the rest it writes.
 _SHARE = 2
@@ -87,44 +86,43 @@ class SpeechCall:
 class Sound:
     """One sound while it is heard.
 
-    features: float32 (bands, frames). frames: how many are heard; heard: how many of them are no added silence.
-    segments: what was said so far. language: the token of its language.
+    seek: the frame that it was heard to. frames: of the window that is heard now. segments: what was said so far.
+    language: the token of its language; leader: the sound whose language it has, where it is a part of another.
     """
 
     features: Features
-    heard: int
-    frames: int
     seek: int = 0
+    frames: int = 0
     window: int = 0
     language: int | None = None
+    leader: Sound | None = None
     segments: list[SpokenSegment] = field(default_factory=list)
     goes_on: bool = False
-
-    @property
-    def done(self) -> bool:
-        """Whether all of it was heard."""
-        return self.seek >= self.frames
 
 
 def transcribe(
     hearing: Hearing, sounds: Sequence[Sound], call: SpeechCall
 ) -> Iterator[tuple[int, list[SpokenSegment]]]:
     """Hear sounds side by side: after each window, the number of its sound, and the segments that it adds."""
-    while waiting := [number for number, sound in enumerate(sounds) if not sound.done]:
+    while waiting := [number for number, sound in enumerate(sounds) if sound.features.goes_on(sound.seek)]:
         windows = np.stack([_window(sounds[number], hearing.frames) for number in waiting])
         perceived = hearing.model.perceive({hearing.takes: windows})
         for row, number in enumerate(waiting):
-            if sounds[number].language is None:
-                sounds[number].language = _language(hearing, perceived, row, call)
+            sound = sounds[number]
+            if sound.language is None and sound.leader is not None:
+                sound.language = sound.leader.language
+            elif sound.language is None:
+                sound.language = _language(hearing, perceived, row, call)
         prompts = [_prompt(hearing, sounds[number], call) for number in waiting]
         written = _write(hearing, perceived, prompts, call)
         for row, number in enumerate(waiting):
             yield number, _heard(hearing, perceived, row, sounds[number], prompts[row], written[row], call)
 
 
-def _window(sound: Sound, frames: int) -> Features:
+def _window(sound: Sound, frames: int) -> Floats:
     """float32 (bands, frames) from where the sound was heard to; zeros after its end."""
-    window = sound.features[:, sound.seek : sound.seek + frames]
+    window = sound.features.window(sound.seek, frames)
+    sound.frames = window.shape[1]
     return np.pad(window, ((0, 0), (0, frames - window.shape[1])))
 
 
@@ -323,7 +321,7 @@ def _heard(
     hearing: Hearing, perceived: Perceived, row: int, sound: Sound, prompt: _Prompt, text: _Text, call: SpeechCall
 ) -> list[SpokenSegment]:
     """The segments of a window; the sound goes on to the next one."""
-    frames, offset = min(sound.frames - sound.seek, hearing.frames), sound.seek * FRAME
+    frames, offset = sound.frames, sound.seek * FRAME
     sound.goes_on = call.settings.condition_on_prev_tokens and not text.random
     window, sound.window = sound.window, sound.window + 1
     if text.skips:
@@ -358,5 +356,5 @@ def _token_times(
     queries = queries.reshape(len(queries), heads, -1).swapaxes(0, 1)
     layers = {layer: perceived.keys(row, layer) for layer, _ in alignment.heads}
     keys = np.stack([layers[layer][head] for layer, head in alignment.heads])
-    times = list(times_of(attention_weights(queries, keys), alignment.width, sound.heard - sound.seek))
+    times = list(times_of(attention_weights(queries, keys), alignment.width, sound.features.heard - sound.seek))
     return [*times, times[-1]]

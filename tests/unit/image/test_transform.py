@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from PIL import Image
 from onnxpress.errors import InputError
 from onnxpress.format import picture_sizes as sizes
 from onnxpress.format.pictures import (
+    PATCH_GRID,
+    PATCH_MASK,
     PIXEL_MASK,
     CenterCrop,
     ImageSettings,
@@ -18,11 +22,13 @@ from onnxpress.format.pictures import (
     PadToMiddle,
     PadToMultiple,
     PadToSize,
+    Patches,
     PicturePad,
     PixelValues,
     Resize,
     ResizeEdge,
     ResizeToMultiple,
+    ResizeToPatches,
     ResizeWithin,
     TurnToLie,
 )
@@ -165,3 +171,39 @@ def test_a_picture_is_turned_clockwise_and_set_into_the_middle() -> None:
     assert padded.sum() == np.asarray(turned).sum()
     with pytest.raises(InputError, match="larger than the 4x9 that this model takes"):
         apply(PadToMiddle(9, 4), image)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 3))
+def test_pixels_are_looked_up_two_by_two_or_one_by_one(height: int, width: int, more: int) -> None:
+    values = PixelValues(1 / 255, normalizations=(Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),))
+    image, table = picture(height, width), value_table(values)
+    settings = ImageSettings(("x",), (), values, PadToMultiple(more) if more else None)
+    expected = np.stack([table[channel][np.asarray(image)[:, :, channel]] for channel in range(3)])
+    assert np.array_equal(Transform(settings)(image)[:, :height, :width], expected)
+
+
+@given(EDGES, EDGES, st.integers(1, 60))
+def test_patches_are_rows_that_a_grid_tells_of(height: int, width: int, most: int) -> None:
+    settings = ImageSettings(
+        ("x", PATCH_MASK, PATCH_GRID), (ResizeToPatches(4, most, "nearest"),), PixelValues(), patches=Patches(4, most)
+    )
+    image = picture(height, width)
+    arrays = Transform(settings).arrays(image)
+    high, wide = arrays[PATCH_GRID].tolist()
+    assert 1 <= high * wide <= most and arrays["x"].shape == (most, 48)
+    assert arrays[PATCH_MASK].tolist() == [1] * (high * wide) + [0] * (most - high * wide)
+    pixels = np.asarray(apply(settings.steps[0], image))
+    assert pixels.shape == (4 * high, 4 * wide, 3) and not arrays["x"][high * wide :].any()
+    last = pixels[-4:, -4:].astype(np.float32)
+    assert np.array_equal(arrays["x"][high * wide - 1], last.reshape(-1))
+    with pytest.raises(InputError, match="patches for this model"):
+        Transform(replace(settings, steps=(), patches=Patches(1, 1)))(picture(2, 1))
+
+
+def test_a_crop_of_torchvision_goes_to_the_even_number() -> None:
+    image = picture(9, 20)
+    for tall, wide, top, left in ((6, 17, 2, 2), (8, 19, 0, 0), (4, 10, 2, 5)):
+        expected = np.asarray(image)[top : top + tall, left : left + wide]
+        assert np.array_equal(np.asarray(apply(CenterCrop(tall, wide, even=True), image)), expected)
+    small = np.asarray(apply(CenterCrop(12, 20, even=True), image))
+    assert np.array_equal(small[1:10], np.asarray(image)) and not small[0].any() and not small[10:].any()

@@ -13,7 +13,7 @@ import pytest
 from onnxpress.engine.session import Session
 from onnxpress_exporter.passes.graph import add_constant
 from onnxpress_exporter.precisions.row import Blocks, Thresholds
-from onnxpress_exporter.quantize.calibration import calibrate
+from onnxpress_exporter.quantize.calibration import _tapped, calibrate
 from onnxpress_exporter.quantize.quantizer import Quantizer
 from onnxpress_exporter.quantize.settings import Settings
 from onnxpress_exporter.quantize.sites import find_sites
@@ -86,6 +86,13 @@ def test_watching_writes_nothing(saved: onnx_ir.Model, writes: list[Path]) -> No
     np.testing.assert_allclose(statistics["x"].hessian, INPUTS[0]["x"].T @ INPUTS[0]["x"] / 5, rtol=1e-4, atol=1e-5)
     assert statistics["y2"].count == 5
     assert not writes
+
+
+def test_what_no_watched_value_needs_is_not_computed(saved: onnx_ir.Model) -> None:
+    watched = _tapped(saved, ["x", "y1"])
+    assert [node.outputs[0].name for node in watched.graph] == ["y0", "y1"]
+    assert [value.name for value in watched.graph.outputs] == ["x", "y1"]
+    assert len(list(saved.graph)) == LAYERS
 
 
 class _Gate:

@@ -187,6 +187,7 @@ CLASSES: Mapping[str, ImageClass] = {
     "Sam": _row("sam sam_hq", size={"longest_edge": 1024}, pad_size=_square(1024), **_IMAGENET, do_pad=True),
     "Segformer": _row("segformer upernet", size=_square(512), **_IMAGENET),
     "Siglip": _row("siglip colpali gemma3n paligemma", size=_square(224), **_HALF, default_to_square=False, resample=3),
+    "Siglip2": _row("siglip2", **_HALF, patch_size=16, max_num_patches=256),
     "Swin2SR": _row("swin2sr", do_pad=True, size_divisor=8, do_resize=None, do_normalize=None, resample=None),
     "TextNet": _row(
         "textnet",

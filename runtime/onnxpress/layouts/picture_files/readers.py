@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ import numpy as np
 from onnxpress.errors import UnsupportedFormat
 from onnxpress.format.picture_sizes import near, up_to_multiple
 from onnxpress.format.pictures import (
+    CHANNELS,
+    PATCH_GRID,
+    PATCH_MASK,
     PIXEL_MASK,
     CenterCrop,
     CropShare,
@@ -26,6 +30,7 @@ from onnxpress.format.pictures import (
     PadToMiddle,
     PadToSize,
     PadToSquare,
+    Patches,
     PicturePad,
     PictureStep,
     PixelValues,
@@ -36,7 +41,9 @@ from onnxpress.format.pictures import (
     ResizeEdgeUp,
     ResizeLongest,
     ResizeNear,
+    ResizeOver,
     ResizeToMultiple,
+    ResizeToPatches,
     ResizeWithin,
     ShrinkInto,
     SmoothResize,
@@ -325,6 +332,38 @@ def _read_owlv2(processor: Attributes) -> ImageSettings:
     return replace(settings, smooth=smooth)
 
 
+def _read_siglip2(processor: Attributes) -> ImageSettings:
+    """Patches of a grid as large as may be."""
+    side, most = processor.patch_size, processor.max_num_patches
+    steps = [ResizeToPatches(side, most, resample_of(processor))] if processor.do_resize else []
+    settings = program(steps, _values(processor))
+    return replace(settings, input_names=(PIXELS, PATCH_MASK, PATCH_GRID), patches=Patches(side, most))
+
+
+def _read_timm(processor: Attributes) -> ImageSettings:
+    """As `timm.data.transforms_factory.transforms_imagenet_eval` does by its `data_config`: resized so that the share
+    `crop_pct` of it is what is cropped from the middle, or, squashed, both edges for themselves."""
+    data, name = processor.data_config, class_name(processor)
+    channels, *size = data["input_size"]
+    tall, wide = size
+    mode, filter_name = data["crop_mode"], data["interpolation"]
+    if channels != CHANNELS:
+        raise UnsupportedFormat(f"{name}: its model takes {channels} channels, and pictures here have {CHANNELS}.")
+    if filter_name not in _FILTERS.values():
+        raise UnsupportedFormat(f"{name}: interpolation {filter_name!r:.60} is no filter of Pillow.")
+    if mode not in ("center", "squash"):
+        raise UnsupportedFormat(f"{name}: crop_mode {mode!r:.60} is not read by this version.")
+    height, width = (floor(edge / data["crop_pct"]) for edge in size)
+    step: PictureStep = ResizeOver(height, width, filter_name)
+    if mode == "squash":
+        step = Resize(height, width, filter_name)
+    elif height == width:
+        step = ResizeEdge(height, filter_name)
+    crop = [] if isinstance(step, Resize) and [height, width] == size else [CenterCrop(tall, wide, even=True)]
+    normalization = Normalization(_row(data["mean"]), _row(data["std"]))
+    return program([step, *crop], PixelValues(1 / 255, 0.0, (normalization,)))
+
+
 #: Classes that override what the base class does, by name without "Pil". Those of BEiT and MobileNetV2 only add maps of
 #: segments to what they take.
 READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
@@ -348,8 +387,10 @@ READERS: Mapping[str, Callable[[Any], ImageSettings]] = {
     "RTDetrImageProcessor": _read_detr,
     "SamImageProcessor": _read_sam,
     "SegformerImageProcessor": _read_segformer,
+    "Siglip2ImageProcessor": _read_siglip2,
     "Swin2SRImageProcessor": _read_swin2sr,
     "TextNetImageProcessor": _read_textnet,
+    "TimmWrapperImageProcessor": _read_timm,
     "ViltImageProcessor": _read_vilt,
     "YolosImageProcessor": _read_yolos,
 }

@@ -11,6 +11,7 @@ from onnxpress.format.pictures import ImageSettings, faults_of
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.picture_files.classes import CLASSES
 from onnxpress.layouts.picture_files.readers import read_values
+from onnxpress.layouts.picture_files.timm import KIND, is_of_timm, timm_values
 from onnxpress.layouts.picture_files.values import values_of
 
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
@@ -40,6 +41,8 @@ def read_pictures(files: Files, config: Mapping[str, Any]) -> PictureSettings:
     """
     nested = files.settings(PROCESSOR).get("image_processor")
     source, saved = (PROCESSOR, nested) if isinstance(nested, Mapping) else (PREPROCESSOR, files.settings(PREPROCESSOR))
+    if not saved and is_of_timm(config):
+        return _checked(files, "config.json", KIND, timm_values(config, files.folder / "config.json"))
     if not saved:
         raise MissingFile(
             f"{files.folder / PREPROCESSOR}: there is no such file, so it is not known how pictures are resized and "
@@ -49,10 +52,13 @@ def read_pictures(files: Files, config: Mapping[str, Any]) -> PictureSettings:
     if kind not in CLASSES:
         raise UnsupportedFormat(
             f"{files.folder / source}: its image processor is {f'{kind}{_SUFFIX}' if kind else 'not named'}, which is "
-            "not read here. Export the checkpoint with `onnxpress export`, or adopt it where transformers is "
-            "installed: `onnxpress adopt FOLDER OUT`."
+            "not read here, nor by `onnxpress export` and `onnxpress adopt` of this version. A newer one may read it."
         )
-    settings = read_values(f"{kind}{_SUFFIX}", values_of(kind, saved, files.folder / source))
+    return _checked(files, source, kind, values_of(kind, saved, files.folder / source))
+
+
+def _checked(files: Files, source: str, kind: str, values: Any) -> PictureSettings:
+    settings = read_values(f"{kind}{_SUFFIX}", values)
     for name, fault in faults_of(settings):
         raise CorruptFile(f"{files.folder / source}: {name}: {fault}. Download it again.")
     return PictureSettings(settings, kind, source)

@@ -58,7 +58,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 #: What every class has, and most are not told.
 _ABSENT = ("crop_size", "pad_size", "do_pad", "do_center_crop", "image_mean", "image_std")
-_COUNTS = ("size_divisor", "ensure_multiple_of")
+_COUNTS = ("size_divisor", "ensure_multiple_of", "patch_size", "max_num_patches")
 _ROWS = ("image_mean", "image_std")
 
 

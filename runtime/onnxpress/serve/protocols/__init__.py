@@ -12,6 +12,7 @@ from onnxpress.serve.protocols import (
     rerank,
     tei,
     tgi,
+    transcriptions,
 )
 from onnxpress.serve.routes import Route
 
@@ -20,6 +21,7 @@ ROUTES: tuple[Route, ...] = (
     *openai.ROUTES,
     *chat.ROUTES,
     *completions.ROUTES,
+    *transcriptions.ROUTES,
     *tgi.ROUTES,
     *rerank.ROUTES,
     *tei.ROUTES,

@@ -1,0 +1,87 @@
+"""Frameworks that ask through clients of their own: LangChain and LlamaIndex. Each is skipped where it is absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import onnxpress
+
+for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
+    pytest.importorskip(needed)
+
+from tests.fixtures.serving import RunningServer  # noqa: E402
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+EMBEDDER, WRITER = (GOLDEN / name / "artifact" for name in ("4-embedder", "3-decoder"))
+TEXTS = ["Ada lives in Rome.", "A word."]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with RunningServer({"emb": EMBEDDER, "lm": WRITER}) as running:
+        yield running.wait()
+
+
+@pytest.fixture(scope="module")
+def address(server: RunningServer) -> dict[str, str]:
+    return {"base_url": f"{server.url}/v1", "api_key": "none"}
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Any:
+    with onnxpress.pipeline(model=EMBEDDER, threads=1) as pipe:
+        return np.array([pipe(text) for text in TEXTS])
+
+
+class Encoding:
+    """Takes the place of tiktoken's, whose vocabulary is downloaded when it is first asked for."""
+
+    def encode(self, text: str, **_: Any) -> list[int]:
+        return [ord(letter) for letter in text]
+
+    encode_ordinary = encode
+
+
+def test_langchain_embeds_texts_and_learns_why_ids_are_refused(
+    address: dict[str, str], vectors: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    langchain = pytest.importorskip("langchain_openai")
+    embeddings = langchain.OpenAIEmbeddings(model="emb", check_embedding_ctx_length=False, **address)
+    np.testing.assert_allclose(embeddings.embed_documents(TEXTS), vectors, atol=1e-6)
+    np.testing.assert_allclose(embeddings.embed_query(TEXTS[0]), vectors[0], atol=1e-6)
+    tiktoken = pytest.importorskip("tiktoken")
+    for name in ("encoding_for_model", "get_encoding"):
+        monkeypatch.setattr(tiktoken, name, lambda *_: Encoding())
+    with pytest.raises(Exception, match="check_embedding_ctx_length=False"):
+        langchain.OpenAIEmbeddings(model="emb", **address).embed_documents(TEXTS)
+
+
+def test_langchain_chats(address: dict[str, str]) -> None:
+    langchain = pytest.importorskip("langchain_openai")
+    chat = langchain.ChatOpenAI(model="lm", max_tokens=5, temperature=0, **address)
+    whole = chat.invoke("Hello")
+    assert whole.response_metadata["token_usage"]["completion_tokens"] <= 5
+    assert "".join(piece.content for piece in chat.stream("Hello")) == whole.content
+
+
+def test_llama_index_embeds(server: RunningServer, address: dict[str, str], vectors: Any) -> None:
+    like = pytest.importorskip("llama_index.embeddings.openai_like")
+    openai = like.OpenAILikeEmbedding(model_name="emb", api_base=address["base_url"], api_key="none")
+    np.testing.assert_allclose(openai.get_text_embedding_batch(TEXTS), vectors, atol=1e-6)
+    tei = pytest.importorskip("llama_index.embeddings.text_embeddings_inference")
+    embedder = tei.TextEmbeddingsInference(base_url=server.url, model_name="emb", timeout=60)
+    np.testing.assert_allclose(embedder.get_text_embedding_batch(TEXTS), vectors, atol=1e-6)
+
+
+def test_llama_index_chats(address: dict[str, str]) -> None:
+    like = pytest.importorskip("llama_index.llms.openai_like")
+    llm = like.OpenAILike(
+        model="lm", api_base=address["base_url"], api_key="none", is_chat_model=True, max_tokens=5, temperature=0
+    )
+    whole = llm.complete("Hello").text
+    assert [piece.text for piece in llm.stream_complete("Hello")][-1] == whole

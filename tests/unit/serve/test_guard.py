@@ -1,0 +1,41 @@
+"""What is refused unread: whole requests alone, with an answer that every client can read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("httptools")
+
+from onnxpress.serve.guard import refusal_of
+
+BODY = b'{"input": "a"}'
+HEAD = b"POST %s HTTP/1.1\r\nhost: localhost\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", [b"/v1/embeddings", b"/models/m/v1/chat/completions", b"/embed"])
+def test_a_whole_request_is_told_when_to_ask_again(path: bytes) -> None:
+    answer = refusal_of(HEAD % (path, len(BODY)) + BODY, 2.5)
+    assert answer is not None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 429 ") and b"retry-after: 2\r\nretry-after-ms: 2500" in head
+    assert b"content-length: %d\r\n" % len(body) in head
+    error = json.loads(body)["error"]
+    assert (error["code"] if b"/v1/" in path else error[:4]) in ("rate_limit_exceeded", "More")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"POST /embed HTT",
+        b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        HEAD % (b"/embed", len(BODY) + 1) + BODY,
+        HEAD % (b"/embed", len(BODY) - 1) + BODY,
+        b"POST /embed HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+def test_anything_else_is_read(data: bytes) -> None:
+    assert refusal_of(data, 1.0) is None
