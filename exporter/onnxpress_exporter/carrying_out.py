@@ -175,7 +175,7 @@ def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
     for name, paths in quantized.files.items():
         graphs[name] = describe.graph_files(quantized.graphs[name], paths, plan.folder)
     files = {name: plan.folder / entry.file for name, entry in graphs.items()}
-    with closing(Session(files, adapters=plan.manifest.adapters)) as session:
+    with closing(Session(files, adapters=plan.manifest.adapters, alternates=True)) as session:
         quality = plan.gate.verify(precision, session)
         variant = Variant(
             graphs,

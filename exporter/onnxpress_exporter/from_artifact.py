@@ -74,7 +74,7 @@ def plan_from_artifact(
         Part(name, info, onnx_ir.load(graphs[name]), info.role not in KEPT_WHOLE)
         for name, info in manifest.graphs.items()
     )
-    plain = Session(graphs, adapters=manifest.adapters)
+    plain = Session(graphs, adapters=manifest.adapters, alternates=True)
     say("asking fp32")
     gate: Gate
     if manifest.generation is None:

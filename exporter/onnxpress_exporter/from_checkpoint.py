@@ -126,7 +126,7 @@ def plan_from_checkpoint(
     say("reference")
     artifact = Artifact(folder, manifest)
     tokenizer = open_tokenizer(artifact)
-    plain = Session({name: folder / entry.file for name, entry in files.items()})
+    plain = Session({name: folder / entry.file for name, entry in files.items()}, alternates=True)
     check_opens(artifact, plain, tokenizer)
     with runs_at_any_size(manifest.architecture):
         compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)

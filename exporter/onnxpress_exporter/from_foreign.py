@@ -296,4 +296,6 @@ def _told(manifest: Manifest, value: str, source: str) -> Manifest:
 
 def _session(manifest: Manifest, folder: Path) -> Session:
     graphs = manifest.variants[REFERENCE].graphs
-    return Session({name: folder / entry.file for name, entry in graphs.items()}, adapters=manifest.adapters)
+    return Session(
+        {name: folder / entry.file for name, entry in graphs.items()}, adapters=manifest.adapters, alternates=True
+    )

@@ -119,9 +119,10 @@ OF_INTEGER_ATTENTION = {
 }
 
 
-@pytest.mark.parametrize("biases", ["biases", ""])
-def test_attention_of_integers_has_one_product_too(biases: str) -> None:
+@pytest.mark.parametrize(("biases", "scale"), [("biases", ""), ("", ""), ("biases", ", scale = 0.25")])
+def test_attention_of_integers_has_one_product_too(biases: str, scale: str) -> None:
     text = INTEGER_ATTENTION.replace("BIASES", biases).replace("ZERO", "zero")
+    text = text.replace("num_heads = 2", f"num_heads = 2{scale}")
     model, inputs = graph(text, **OF_INTEGER_ATTENTION), attention()[1]
     inputs = {"x": inputs["x"], "mask": inputs["mask"]}
     expected = run(model, **inputs)

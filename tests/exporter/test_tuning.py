@@ -13,6 +13,7 @@ import onnx_ir
 import pytest
 
 import onnxpress
+from onnxpress.engine import session as engine_session
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import GraphFiles, Quality, Speed, Tuning, Variant
 from onnxpress.format.variants import CONTROL, DEFAULT_FORM
@@ -28,7 +29,7 @@ from onnxpress_exporter.tuning.formulations import Formulation
 from onnxpress_exporter.tuning.tuner import Tuner
 from onnxpress_exporter.tuning.turns import HEAT, Effort, Timer, time_in_turn
 from onnxpress_exporter.write.save import save
-from tests.exporter.test_form_passes import ATTENTION, CONSTANTS, INTEGERS, OF_INTEGERS
+from tests.exporter.test_form_passes import ATTENTION, CONSTANTS, INTEGERS, OF_INTEGER_ATTENTION, OF_INTEGERS
 from tests.fixtures.graphs import graph, normal
 from tests.fixtures.store import Store
 
@@ -47,6 +48,27 @@ TWO_ROWS = INTEGERS.replace("=> (float[b, s, 8] y)", "=> (float[b, s, 8] y, floa
     y2 = Mul (product2, largest2)
 """,
 )
+#: Attention over a value that is quantized by a range for each row.
+ROWS_OF_ATTENTION = """
+model (float[b, s, 32] x) => (float[b, s, 32] y)
+<float[b, s, 32] sizes, float[b, s, 1] most, float[b, s, 1] largest, float[b, s, 32] even, uint8[b, s, 32] q8,
+ float[b, s, 32] q, float[b, s, 32] k, float[b, s, 32] v, float[b, s, 32] pq, float[b, s, 32] pk, float[b, s, 32] pv>
+{
+    sizes = Abs (x)
+    most = ReduceMax (sizes, last)
+    largest = Max (most, floor)
+    even = Div (x, largest)
+    q8 = QuantizeLinear (even, unit, zero)
+    pq = com.microsoft.MatMulIntegerToFloat (q8, wq, unit, sq, zero, none)
+    pk = com.microsoft.MatMulIntegerToFloat (q8, wk, unit, sk, zero, none)
+    pv = com.microsoft.MatMulIntegerToFloat (q8, wv, unit, sv, zero, none)
+    q = Mul (pq, largest)
+    k = Mul (pk, largest)
+    v = Mul (pv, largest)
+    y = com.microsoft.MultiHeadAttention <num_heads = 2> (q, k, v, biases)
+}
+"""
+OF_ATTENTION = {name: OF_INTEGER_ATTENTION[name] for name in ("biases", "wq", "wk", "wv", "sq", "sk", "sv")}
 MODELS = Path(__file__).parents[2] / "models"
 ROWS = (
     Formulation("products", "attention is products", ("plain_attention",)),
@@ -128,10 +150,9 @@ def test_a_clear_winner_is_kept_and_reads_the_weights_that_are_there(tmp_path: P
 
 @pytest.mark.parametrize("shares", [{}, {"products": 0.98}, {"products": 1.5}, {"products": 0.5, CONTROL: 1.2}])
 def test_without_a_clear_winner_the_default_form_stays_alone(tmp_path: Path, shares: dict[str, float]) -> None:
-    gate = StandIn()
-    variant = tuned(tmp_path, before := attention(tmp_path), gate, **shares)
+    variant = tuned(tmp_path, before := attention(tmp_path), **shares)
     assert (variant.forms, variant.tunings[0].form) == ({}, DEFAULT_FORM)
-    assert variant.graphs == before.graphs and not gate.judged
+    assert variant.graphs == before.graphs
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx_data"]
 
 
@@ -208,6 +229,32 @@ def test_luck_in_the_heat_decides_nothing(tmp_path: Path) -> None:
     variant = Tuner(tmp_path, ["model"], StandIn(), {}, ROWS, times).tune("fp32", attention(tmp_path), str)
     assert (variant.tunings[0].form, variant.forms) == (DEFAULT_FORM, {})
     assert variant.tunings[0].times["products"][0].over_default == 1.0
+
+
+def test_every_form_is_timed_in_a_session_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default form too, both times, though it is open elsewhere; and threads do not spin in another's time."""
+    files: list[tuple[str, bool]] = []
+
+    def open_graph(path: Path, *arguments: Any, alternates: bool, **options: Any) -> Any:
+        files.append((path.name, alternates))
+        return opening(path, *arguments, alternates=alternates, **options)
+
+    opening = engine_session.open_graph
+    monkeypatch.setattr(engine_session, "open_graph", open_graph)
+
+    def times(gate: StandIn, sessions: Mapping[str, Session], effort: Effort) -> Any:
+        for run in gate.work(sessions).calls(*SHAPE).values():
+            run()
+        return {SHAPE: {name: [1.0] * 15 for name in sessions}}
+
+    before = attention(tmp_path)
+    Tuner(tmp_path, ["model"], StandIn(), {}, ROWS[:1], times).tune("fp32", before, str)  # type: ignore[arg-type]
+    assert sorted(files) == [
+        ("model.default.trial.onnx", True),
+        ("model.products.trial.onnx", True),
+        ("model.the-default-form-again.trial.onnx", True),
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(before.files)
 
 
 def test_what_takes_long_runs_fewer_times_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +336,26 @@ def test_as_many_values_get_a_constant_range_as_the_gate_passes(tmp_path: Path) 
     model = onnx_ir.load(tmp_path / variant.forms["constants"].graphs["model"].file)
     assert [node.op_type for node in model.graph].count("Div") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
+
+
+def test_what_finds_something_only_between_constant_ranges_is_tried_with_them(tmp_path: Path) -> None:
+    (path,) = save(graph(ROWS_OF_ATTENTION, **OF_INTEGERS, **OF_ATTENTION), tmp_path / "model.onnx")
+    before = Variant({"model": GraphFiles(path.name)}, 1)
+
+    class Plain(StandIn):
+        def work(self, sessions: Mapping[str, Session]) -> Work:
+            runs = {name: partial(session.run, {"x": normal(1, 3, 32)}) for name, session in sessions.items()}
+            return Work(lambda batch, sequence: runs, [SHAPE])
+
+    rows = (
+        Formulation("constants", "constant ranges", constants=True),
+        Formulation("joined", "one product", ("joined_attention",)),
+    )
+    variant = Tuner(tmp_path, ["model"], Plain(), {}, rows, timer(constants_and_joined=0.8)).tune("int8", before, str)
+    assert set(variant.tunings[0].times) == {DEFAULT_FORM, CONTROL, "constants", "constants+joined"}
+    assert variant.tunings[0].form == "constants+joined"
+    model = onnx_ir.load(tmp_path / variant.forms["constants+joined"].graphs["model"].file)
+    assert [node.op_type for node in model.graph] == ["QuantizeLinear", "Concat", "Concat", "QAttention"]
 
 
 @pytest.fixture

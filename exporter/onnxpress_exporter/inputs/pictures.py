@@ -120,9 +120,10 @@ def examples(settings: ImageSettings, size: tuple[int, int], rows: int = _ROWS) 
 
 
 def _grid(row: int, most: int) -> tuple[int, int]:
-    """Patches high and wide: one, square, wide, high, one above the other."""
+    """Patches high and wide: one, square, wide, high, side by side. None has one column of several: PyTorch's kernel
+    resizes a table to such a size otherwise than its definition says."""
     side = max(1, int(most**0.5))
-    grids = ((1, 1), (side, side), (max(1, side // 2), most // max(1, side // 2)), (side, max(1, side - 1)), (most, 1))
+    grids = ((1, 1), (side, side), (max(1, side // 2), most // max(1, side // 2)), (side, max(1, side - 1)), (1, most))
     return grids[row % len(grids)]
 
 

@@ -14,10 +14,22 @@ queries, keys and values where its attention reads them; the answers are bit for
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir
 
-from onnxpress_exporter.passes.graph import MICROSOFT, add_node, axes, constant, remove_dead, replace, zero_point
+from onnxpress_exporter.passes.graph import (
+    MICROSOFT,
+    add_node,
+    attribute_float,
+    attribute_int,
+    axes,
+    constant,
+    remove_dead,
+    replace,
+    zero_point,
+)
 from onnxpress_exporter.passes.packed_attention import SelfAttention, one_product, self_attentions
 
 #: Inputs of an integer product.
@@ -43,7 +55,13 @@ def _of_integers(graph: onnx_ir.Graph, attention: SelfAttention) -> bool:
     alike = all(
         product.inputs[place] is first.inputs[place] for product in attention.products for place in (_UNIT, _ZERO)
     )
-    if not alike or "scale" in node.attributes or attention.scores is not None:
+    # The operator of integers has no scale but the usual one, and adds nothing to the scores.
+    usual = math.sqrt(attribute_int(node, "num_heads", 1) / attention.columns)
+    if (
+        not alike
+        or attention.scores is not None
+        or not math.isclose(attribute_float(node, "scale", usual) or usual, usual, rel_tol=1e-6)
+    ):
         return False
     if not all(_plain(product, attention.columns) for product in attention.products):
         return False
@@ -57,7 +75,7 @@ def _of_integers(graph: onnx_ir.Graph, attention: SelfAttention) -> bool:
         first.inputs[_ZERO],
         zero_point(graph, 0, np.int8),
     ]
-    attributes = attention.attributes()
+    attributes = {name: value for name, value in attention.attributes().items() if name != "scale"}
     output = add_node(node, "QAttention", inputs, like=node.outputs[0], attributes=attributes, domain=MICROSOFT)
     replace(node.outputs[0], output)
     return True

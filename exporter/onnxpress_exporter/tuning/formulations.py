@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class Formulation:
     """`name`: as the manifest has it; `about`: what is other than in the default form, in words; `passes`: rewrites by
     their modules' names in `onnxpress_exporter.passes`, in order. `constants`: whether values get constant ranges
-    first, as many as the gate passes (`constants.py`); where there are passes as well, those must find something.
+    first, as many as the gate passes together with the row's passes (`constants.py`).
     `device`: the family of devices that it is for; one for others than processors is judged here, and not timed."""
 
     name: str
@@ -29,12 +29,17 @@ FORMULATIONS: tuple[Formulation, ...] = (
         "weights in blocks become fp32 when the graph is loaded: faster for long inputs, and more memory",
         ("unpack_blocks",),
     ),
-    Formulation("constants", "values that bear it have one constant range for all rows", constants=True),
+    Formulation(
+        "constants",
+        "values that bear it have one constant range for all rows, and weights in blocks become fp32 when the graph is "
+        "loaded, so that more values bear it",
+        ("unpack_blocks",),
+        constants=True,
+    ),
     Formulation(
         "attention-joined",
         "queries, keys and values are one product inside attention; of integers where their range is constant",
         ("joined_attention",),
-        constants=True,
     ),
     Formulation("extremes", "a row's range comes from its largest and its smallest value", ("row_extremes",)),
     Formulation("signed", "activations are signed integers", ("signed_activations",)),

@@ -6,7 +6,7 @@ weights stay where they are. What was measured, and where, is kept whatever come
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,11 +74,19 @@ class Tuner:
             for number, row in enumerate(rows):
                 say(f"writing other forms, {number + 1} of {len(rows)}")
                 self._try((row,), variant, constants, written, refused)
+                if row.name not in written and row.name not in refused:
+                    # What finds nothing in the default form may find something between constant ranges.
+                    self._try(
+                        [*(ranges for ranges in rows if ranges.constants), row], variant, constants, written, refused
+                    )
             times = self._times(variant, written, refused, HEAT, say)
-            finalists = self._finalists(promising(times), variant, constants, written, refused)
+            passing = dict(self._that_pass(precision, variant, promising(times), written, refused, say))
+            finalists = self._finalists(list(passing), variant, constants, written, refused)
             times |= self._times(variant, finalists, refused, FINAL, say)
             ranked = winners({name: times[name] for name in (DEFAULT_FORM, CONTROL, *finalists) if name in times})
-            form = self._first_that_passes(precision, variant, ranked, written, refused, say)
+            together = [name for name in ranked if name not in passing]
+            passing |= dict(self._that_pass(precision, variant, together, written, refused, say))
+            form = next(((name, passing[name]) for name in ranked if name in passing), None)
             devices = self._for_devices(precision, variant, constants, written, refused, say)
             tuned = self._with(variant, form, devices, constants, times, refused)
         except BaseException:
@@ -126,10 +134,10 @@ class Tuner:
         the faster of them does, and the other is for itself."""
         by_name = {row.name: row for row in self.formulations}
         counts = sorted({1, 2, len(ranked)}) if len(ranked) > 1 else range(1, len(ranked) + 1)
-        names = [
-            self._try([by_name[name] for name in ranked[:count]], variant, constants, written, refused)
-            for count in counts
-        ]
+        names = []
+        for count in counts:
+            parts = dict.fromkeys(part for name in ranked[:count] for part in name.split("+"))
+            names.append(self._try([by_name[part] for part in parts], variant, constants, written, refused))
         if len(set(names)) == 1:
             names += ranked[1:2]
         return {name: written[name] for name in names if name in written}
@@ -160,44 +168,51 @@ class Tuner:
         """The graphs that some of the rows rewrite, and those rows, in order."""
         models: dict[str, onnx_ir.Model] = {}
         applied: list[Formulation] = []
-        graphs = {
-            graph: onnx_ir.load(self.folder / files.file)
-            for graph, files in variant.graphs.items()
-            if graph in self.rewritable
-        }
+        graphs = self._rewritable(variant)
         for row in rows:
             changed = {graph for graph, model in graphs.items() if self._rewrite(row, model, constants.get(graph, {}))}
             models |= {graph: graphs[graph] for graph in changed}
             applied += [row] if changed else []
         return models, applied
 
+    def _rewritable(self, variant: Variant) -> dict[str, onnx_ir.Model]:
+        return {
+            graph: onnx_ir.load(self.folder / files.file)
+            for graph, files in variant.graphs.items()
+            if graph in self.rewritable
+        }
+
     def _rewrite(self, row: Formulation, model: onnx_ir.Model, constants: Mapping[str, Range]) -> bool:
-        """Whether a row's passes, or its constant ranges where it has no pass, find something."""
+        """Whether a row's constant ranges or its passes find something."""
         changed = constant_ranges(model, constants) if row.constants else 0
-        return bool(sum(apply_passes(model, row.passes).values()) if row.passes else changed)
+        return bool(changed + sum(apply_passes(model, row.passes).values()))
 
     def _save(self, name: str, models: Mapping[str, onnx_ir.Model], variant: Variant) -> Graphs:
         """Write the graphs of a form, on trial: one of the same name may be there from another machine."""
         graphs = {}
         for graph, model in models.items():
             path = self.folder / variant.graphs[graph].file
-            target = path.with_name(f"{path.stem}.{name.replace('+', '-')}{_TRIAL}")
+            target = path.with_name(f"{path.stem}.{name.replace('+', '-').replace(' ', '-')}{_TRIAL}")
             graphs[graph] = describe.graph_files(model, save_beside(model, target), self.folder)
         return graphs
 
     def _times(
         self, variant: Variant, forms: Mapping[str, Graphs], refused: dict[str, str], effort: Effort, say: Say
     ) -> dict[str, tuple[FormTime, ...]]:
-        """Each form's times, and the default form's, which runs twice; forms that cannot run are told in `refused`."""
+        """Each form's times, and the default form's, which runs twice; forms that cannot run are told in `refused`.
+
+        Both of the default form's are copies of its graphs: what is open elsewhere in this process would be shared.
+        """
         times: dict[str, tuple[FormTime, ...]] = {}
         names = list(forms)
         for start in range(0, len(names), AT_ONCE):
             say(f"timing {'other forms' if effort is HEAT else 'the fastest'}, {start / len(names):.0%}")
             with ExitStack() as opened:
-                sessions = {
-                    name: opened.enter_context(closing(self._session(variant.graphs)))
-                    for name in (DEFAULT_FORM, CONTROL)
-                }
+                sessions = {}
+                for name in (DEFAULT_FORM, CONTROL):
+                    copy = self._save(name, self._rewritable(variant), variant)
+                    opened.callback(self._remove, {name: copy}, variant)
+                    sessions[name] = opened.enter_context(closing(self._session({**variant.graphs, **copy})))
                 for name in names[start : start + AT_ONCE]:
                     session = opened.enter_context(closing(self._session({**variant.graphs, **forms[name]})))
                     if (why := self._fails(session)) is None:
@@ -214,6 +229,7 @@ class Tuner:
         return Session(
             {name: self.folder / files.file for name, files in graphs.items()},
             adapters=self.adapters,
+            alternates=True,
         )
 
     def _fails(self, session: Session) -> str | None:
@@ -225,7 +241,7 @@ class Tuner:
             return str(error)
         return None
 
-    def _first_that_passes(
+    def _that_pass(
         self,
         precision: str,
         variant: Variant,
@@ -233,8 +249,8 @@ class Tuner:
         written: Mapping[str, Graphs],
         refused: dict[str, str],
         say: Say,
-    ) -> tuple[str, VariantForm] | None:
-        """The fastest of the forms whose answers the gate passes, as it judged the variant; None: there is none."""
+    ) -> Iterator[tuple[str, VariantForm]]:
+        """Those of the forms whose answers the gate passes, as it judged the variant, in order."""
         about = {row.name: row.about for row in self.formulations}
         for name in ranked:
             say(f"judging the form {name}")
@@ -244,8 +260,7 @@ class Tuner:
             except OnnxpressError as error:
                 refused[name] = str(error)
                 continue
-            return name, VariantForm("; ".join(about[part] for part in name.split("+")), written[name], quality)
-        return None
+            yield name, VariantForm("; ".join(about[part] for part in name.split("+")), written[name], quality)
 
     def _for_devices(
         self,
@@ -262,11 +277,9 @@ class Tuner:
             if row.device == CPU.family or not all(files.external for files in variant.graphs.values()):
                 continue
             self._try((row,), variant, constants, written, refused)
-            form = self._first_that_passes(
-                precision, variant, [row.name] if row.name in written else [], written, refused, say
-            )
-            if form is not None:
-                forms[row.name] = replace(form[1], device=row.device)
+            names = [row.name] if row.name in written else []
+            for name, form in self._that_pass(precision, variant, names, written, refused, say):
+                forms[name] = replace(form, device=row.device)
         return forms
 
     def _judge(self, precision: str, variant: Variant, session: Session) -> Quality:

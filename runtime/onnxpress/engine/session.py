@@ -69,6 +69,8 @@ class Session:
         threads: threads of one run; None: what the environment says, or else the cores this process may use.
         roles: role -> the name of the graph that has it. A role names its graph wherever a graph is named.
         crowded: whether other sessions of this process want the cores, too.
+        alternates: whether its runs alternate with those of other sessions, as where they are compared: threads that
+            spin after one's run would take a core from the next one's.
         bounds: graph -> input -> rows of the table that its whole numbers are read from.
         adapters: graph -> what stands between a graph of another tool and those who call it.
         provider_options: what to say to the device's execution provider, such as {"gpu_mem_limit": 2**32}, in place of
@@ -88,6 +90,7 @@ class Session:
         threads: int | None = None,
         roles: Mapping[str, str] | None = None,
         crowded: bool = False,
+        alternates: bool = False,
         bounds: Mapping[str, Mapping[str, int]] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
         provider_options: Mapping[str, object] | None = None,
@@ -105,7 +108,7 @@ class Session:
         self.bounds = dict(bounds or {})
         self.adapters = {name: adapter for name, adapter in (adapters or {}).items() if adapter}
         self.threads = threads
-        self._crowded = crowded
+        self._crowded, self._alternates = crowded, alternates
         require_device(self.device)
         self._reset()
 
@@ -285,7 +288,7 @@ class Session:
                 raise SessionClosed("This session was closed. Make a new pipeline.")
             name = self.name_of(graph)
             if name not in self._open:
-                alternates = len(self.graphs) > 1
+                alternates = self._alternates or len(self.graphs) > 1
                 self._open[name] = open_graph(
                     *(self.graphs[name], self.device, self.threads),
                     alternates=alternates,
@@ -304,6 +307,7 @@ class Session:
             "threads": self.threads,
             "closed": self._closed,
             "crowded": self._crowded,
+            "alternates": self._alternates,
             "bounds": self.bounds,
             "adapters": self.adapters,
         }
@@ -314,7 +318,7 @@ class Session:
         self.provider_options, self.bounds = state["provider_options"], state["bounds"]
         self.adapters = state["adapters"]
         self._reset()
-        self._closed, self._crowded = state["closed"], state["crowded"]
+        self._closed, self._crowded, self._alternates = state["closed"], state["crowded"], state["alternates"]
 
 
 def _of_artifact(

@@ -82,9 +82,6 @@ _SIZES: Mapping[type[Any], Callable[[Any, Pixels], Pixels]] = {
 #: The numbers that a channel may have.
 _LEVELS = np.arange(256, dtype=np.uint8)
 
-#: uint8 (65536, 2): two numbers by both as one of 16 bits, as this machine puts it together.
-_PAIRS = np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
-
 
 def _by_edges(step: ResizeEdge, size: Pixels) -> Pixels:
     if step.longest is None:
@@ -105,7 +102,6 @@ class Transform:
         self._patches = settings.patches
         self._normalizations = settings.values.normalizations if settings.smooth is not None else ()
         self._table = value_table(replace(settings.values, normalizations=()) if self._smooth else settings.values)
-        self._pairs = [row[_PAIRS].view(np.float64).reshape(-1) for row in self._table]
         self._channels = range(CHANNELS)[:: -1 if settings.values.reversed_channels else 1]
 
     def arrays(self, image: Image) -> dict[str, NDArray[Any]]:
@@ -145,32 +141,12 @@ class Transform:
             pixels = np.asarray(bands[channel])
             if mirrored:
                 pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1])), mode="symmetric")
-            look_up(self._table[channel], self._pairs[channel], pixels, target)
+            # "clip" lets numpy write into the target without a copy; no index is out of range.
+            np.take(self._table[channel], pixels, out=target, mode="clip")
         if self._smooth is None:
             return padded, before
         size = (self._smooth.height, self._smooth.width)
         return normalized(smooth_resize(padded, size), self._normalizations), size
-
-
-def look_up(
-    table: NDArray[np.float32],
-    pairs: NDArray[np.float64],
-    pixels: NDArray[np.uint8],
-    target: NDArray[np.float32],
-) -> None:
-    """Write what the table has for each pixel.
-
-    Args:
-        table: float32 (256,).
-        pairs: the same of two pixels side by side, by both as a number of 16 bits: two float32 in a float64. numpy
-            makes 64 bits of each index, so that half as many take half the time.
-        pixels: uint8 (height, width); target: float32 (height, width), which may be part of a larger array.
-    """
-    # "clip" lets numpy write into the target without a copy; no index is out of range.
-    if target.flags.c_contiguous and pixels.flags.c_contiguous and pixels.size % 2 == 0:
-        np.take(pairs, pixels.reshape(-1).view(np.uint16), out=target.reshape(-1).view(np.float64), mode="clip")
-    else:
-        np.take(table, pixels, out=target, mode="clip")
 
 
 def rows_of_patches(values: NDArray[np.float32], patches: Patches) -> NDArray[np.float32]:
