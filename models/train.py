@@ -31,6 +31,7 @@ MODELS = {
     "tiny-digits-convnet": "digits_convnet",
     "tiny-sounds-ast": "sounds_ast",
     "tiny-words-ctc": "words_ctc",
+    "tiny-words-whisper": "words_whisper",
     "tiny-shapes-segmenter": "shapes_segmenter",
     "tiny-shapes-detector": "shapes_detector",
     "tiny-shapes-captioner": "shapes_captioner",

@@ -9,7 +9,7 @@ import torch
 from training.generating import half
 from training.loop import INITIAL_SCALE, Schedule, prepare
 from training.recipe import Recipe, Trained
-from training.transcribing import BLANK, TOKENS, Frames, judge, tokenizer, train
+from training.transcribing import BLANK, HELD, TOKENS, Frames, held_out, judge, tokenizer, train
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertForCTC
 from transformers.pipelines import pipeline
 
@@ -59,7 +59,7 @@ def _train(seed: int) -> Trained:
         heard = pipeline(
             "automatic-speech-recognition", model=model, tokenizer=letters, feature_extractor=extractor, device="cpu"
         )
-        metrics, examples = judge(heard, _EXAMPLES)
+        metrics, examples = judge(heard, held_out(exact=False), _EXAMPLES)
 
     def save(target: Path) -> None:
         model.half().save_pretrained(target)
@@ -69,7 +69,7 @@ def _train(seed: int) -> Trained:
         with TemporaryDirectory() as folder:
             tokenizer(Path(folder)).save_pretrained(target)
 
-    return Trained(model, letters, metrics, 200, {"examples.jsonl": examples}, save)
+    return Trained(model, letters, metrics, HELD, {"examples.jsonl": examples}, save)
 
 
 RECIPE = Recipe(

@@ -6,7 +6,7 @@ The library is called, not its command line, because it tells when each word beg
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,7 +34,7 @@ VOICES = (
 _LENGTHS, _SPEEDS, _PITCHES, _SILENCES = (1, 6), (110, 180), (25, 75), (0, 5)
 
 #: The loudest sample of a sentence, and what the noise about it has of its loudness.
-_PEAKS, _NOISES = (0.05, 0.9), (0.01, 0.25)
+PEAKS, NOISES = (0.05, 0.9), (0.01, 0.25)
 
 _WORD_EVENT, _PHONEME_EVENT, _SYNCHRONOUS, _UTF8, _CHARACTERS = 1, 7, 2, 1, 1
 _SPEED, _PITCH, _GAP = 1, 3, 7
@@ -91,8 +91,9 @@ class Synthesizer:
             place += 1
         return 0
 
-    def speak(self, text: str, settings: Mapping[int, int], voice: str) -> Spoken:
-        """A text in a voice, with these of espeak's parameters."""
+    def speak(self, text: str, settings: Mapping[int, int], voice: str, *, exact: bool = True) -> Spoken:
+        """A text in a voice, with these of espeak's parameters. `exact`: words have the times of their sounds, not of
+        the events that tell of words, which come early."""
         self._blocks.clear()
         self._events.clear()
         if self._library.espeak_SetVoiceByName(voice.encode()):
@@ -103,10 +104,25 @@ class Synthesizer:
         self._library.espeak_Synth(content, len(content), 0, _CHARACTERS, 0, _UTF8, None, None)
         wave = np.concatenate(self._blocks).astype(np.float32) / 2**15
         samples = soxr.resample(wave, self._rate, RATE, quality="soxr_hq")
-        return Spoken(samples, text, self._times(len(text.split())))
+        count = len(text.split())
+        return Spoken(samples, text, self._times(count) if exact else self._early_times(count))
 
     def _times(self, words: int) -> list[tuple[float, float]]:
-        """A word ends where a pause or the next word begins; behind the last, espeak may tell of another."""
+        """A word begins with its first sound, behind a pause that it may have before it, and ends where what follows
+        its last sound begins. Behind the last, espeak may tell of another."""
+        phonemes = [(word, at, name) for word, at, name in self._phonemes() if 0 <= word <= words]
+        times: list[tuple[float, float]] = []
+        for number in range(words):
+            places = [
+                place for place, (word, _, name) in enumerate(phonemes) if word == number and not name.startswith("_")
+            ]
+            if places and places[-1] + 1 < len(phonemes):
+                start, end = phonemes[places[0]][1], phonemes[places[-1] + 1][1]
+                times.append((start / self._rate, end / self._rate))
+        return times
+
+    def _early_times(self, words: int) -> list[tuple[float, float]]:
+        """As `tiny-words-ctc` learned them: a word ends where a pause or the next word is told of."""
         starts = [place for place, (kind, _, _) in enumerate(self._events) if kind == _WORD_EVENT]
         times = []
         for place in starts[:words]:
@@ -115,6 +131,14 @@ class Synthesizer:
             times.append((self._events[place][1] / self._rate, end / self._rate))
         return times
 
+    def _phonemes(self) -> Iterator[tuple[int, int, str]]:
+        """Of each: the number of its word, where it begins, in samples, and its name, "_" first if it is a pause."""
+        word = -1
+        for kind, at, name in self._events:
+            word += kind == _WORD_EVENT
+            if kind == _PHONEME_EVENT:
+                yield word, at, name
+
 
 @lru_cache(maxsize=1)
 def synthesizer() -> Synthesizer:
@@ -122,41 +146,46 @@ def synthesizer() -> Synthesizer:
     return Synthesizer()
 
 
-def speak(number: int) -> Spoken:
-    """The sentence of a number: words, voice, speed, pitch, pauses, loudness and noise are drawn by it.
+def utter(
+    generator: np.random.Generator,
+    known: Sequence[str] = WORDS,
+    voices: Sequence[str] = VOICES,
+    *,
+    exact: bool = True,
+) -> Spoken:
+    """A sentence without noise: words of those that are known, voice, speed, pitch and pauses are drawn.
 
     The waves also depend on what was spoken before in this process: the library goes on where its generators were.
     """
-    generator = np.random.default_rng(number)
     settings = {
         _SPEED: int(generator.integers(*_SPEEDS)),
         _PITCH: int(generator.integers(*_PITCHES)),
         _GAP: int(generator.choice([0, 0, 1, 4, 10])),
     }
-    voice = VOICES[generator.integers(len(VOICES))]
-    spoken = _with_times(generator, settings, voice)
+    voice = voices[generator.integers(len(voices))]
+    while True:  # some words that stand together espeak says as one
+        words = [known[place] for place in generator.integers(0, len(known), generator.integers(*_LENGTHS))]
+        spoken = synthesizer().speak(" ".join(words), settings, voice, exact=exact)
+        if len(spoken.times) == len(words):
+            return spoken
+
+
+def speak(number: int, known: Sequence[str] = WORDS, voices: Sequence[str] = VOICES, *, exact: bool = True) -> Spoken:
+    """The sentence of a number in noise, with silence around it, as loud as the number says."""
+    generator = np.random.default_rng(number)
+    spoken = utter(generator, known, voices, exact=exact)
     before, after = (int(count) * RATE // 10 for count in generator.integers(*_SILENCES, 2))
     samples = np.pad(spoken.samples, (before, after))
-    noise = _noise(generator, len(samples)) * generator.uniform(*_NOISES) * spoken.samples.std()
-    mixed = samples + noise
-    mixed *= generator.uniform(*_PEAKS) / np.abs(mixed).max()
+    mixed = samples + noise(generator, len(samples)) * generator.uniform(*NOISES) * spoken.samples.std()
+    mixed *= generator.uniform(*PEAKS) / np.abs(mixed).max()
     shift = before / RATE
     times = [(start + shift, end + shift) for start, end in spoken.times]
     return Spoken(mixed.astype(np.float32), spoken.text, times)
 
 
-def _with_times(generator: np.random.Generator, settings: Mapping[int, int], voice: str) -> Spoken:
-    """Words, all of which have their times: some that stand together espeak says as one."""
-    while True:
-        words = [WORDS[place] for place in generator.integers(0, len(WORDS), generator.integers(*_LENGTHS))]
-        spoken = synthesizer().speak(" ".join(words), settings, voice)
-        if len(spoken.times) == len(words):
-            return spoken
-
-
-def _noise(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
+def noise(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
     """Noise with deviation 1, whose power falls with the frequency as that of rooms and streets."""
     spectrum = np.fft.rfft(generator.standard_normal(count))
     falling = np.maximum(np.arange(len(spectrum)), 8) ** -generator.uniform(0.0, 0.7)
-    noise = np.fft.irfft(spectrum * falling, count)
-    return np.asarray(noise / noise.std())
+    sound = np.fft.irfft(spectrum * falling, count)
+    return np.asarray(sound / sound.std())

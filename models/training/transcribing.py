@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,11 +21,11 @@ from onnxpress.audio.transform import SoundTransform
 from onnxpress_exporter.source.feature_extractors import read_feature_extractor
 from training.loop import Batch, Schedule, fit
 from training.recipe import Example
-from training.speech import RATE, Spoken, speak
+from training.speech import RATE, VOICES, WORDS, Spoken, speak
 
 #: Numbers that the sentences to train on begin with, and those that are held out.
 _TRAIN, _HELD_OUT = 10_000, 900_000
-_TRAINED, _HELD = 8_000, 200
+_TRAINED, HELD = 8_000, 200
 
 #: Letters, and what CTC needs beside them; the blank is the first.
 BLANK, DELIMITER = "<pad>", "|"
@@ -79,7 +79,7 @@ def tokenizer(folder: Path) -> Wav2Vec2CTCTokenizer:
 def train(model: Any, extractor: Any, frames: Frames, schedule: Schedule, rng: Random, title: str) -> None:
     """Teach a model with a CTC head. Sentences of a batch are of about the same length."""
     transform = SoundTransform(read_feature_extractor(extractor))  # the same numbers, sooner
-    rows = [_row(transform, frames, speak(_TRAIN + number)) for number in range(_TRAINED)]
+    rows = [_row(transform, frames, speak(_TRAIN + number, exact=False)) for number in range(_TRAINED)]
     rows.sort(key=lambda row: len(row["input_features"]))
 
     def source() -> Iterator[Batch]:
@@ -123,29 +123,41 @@ def _padded(rows: Sequence[dict[str, NDArray[Any]]]) -> Batch:
     }
 
 
+def held_out(known: Sequence[str] = WORDS, voices: Sequence[str] = VOICES, *, exact: bool = True) -> Iterator[Spoken]:
+    """Sentences that nothing is trained on, in noise."""
+    return (speak(number, known, voices, exact=exact) for number in range(_HELD_OUT, _HELD_OUT + HELD))
+
+
 @torch.no_grad()
-def judge(pipe: Any, kept: int) -> tuple[dict[str, float], Sequence[Example]]:
-    """What a pipeline of transformers hears in held-out sentences, as small files: the share of words that are wrong,
-    and how far from the synthesizer's own the times of those are that stand in a right text, in seconds, at the most
-    and in the middle; and the first sentences as examples."""
+def judge(
+    pipe: Any, sentences: Iterable[Spoken], kept: int, *, begins: bool = True, **options: Any
+) -> tuple[dict[str, float], Sequence[Example]]:
+    """What a pipeline of transformers hears in sentences, as small files: the share of words that are wrong, and how
+    far from the synthesizer's own the times of those are that stand in a right text, in seconds, at the most and in the
+    middle; and the first sentences as examples.
+
+    Args:
+        begins: whether the pipeline knows when the first word begins: Whisper's begins with its window, always.
+        options: of the pipeline's calls.
+    """
     wrong = words = 0
     apart: list[float] = []
     examples = []
-    for number in range(_HELD_OUT, _HELD_OUT + _HELD):
-        spoken = speak(number)
+    for spoken in sentences:
         file = _ogg(spoken.samples)
         samples = soundfile.read(BytesIO(file), dtype="float32")[0]
-        heard = pipe(samples, return_timestamps="word")
+        heard = pipe(samples, return_timestamps="word", **options)
         right = spoken.text.split()
         wrong += _edits(right, heard["text"].split())
         words += len(right)
-        if heard["text"] == spoken.text:
+        if heard["text"].split() == right:
             chunks = [chunk["timestamp"] for chunk in heard["chunks"]]
-            apart += [abs(a - b) for pair in zip(chunks, spoken.times, strict=True) for a, b in zip(*pair, strict=True)]
+            times = [abs(a - b) for pair in zip(chunks, spoken.times, strict=True) for a, b in zip(*pair, strict=True)]
+            apart += times if begins else times[1:]
         if len(examples) < kept:
-            times = [[round(start, 3), round(end, 3)] for start, end in spoken.times]
+            rounded = [[round(start, 3), round(end, 3)] for start, end in spoken.times]
             data = base64.b64encode(file).decode()
-            examples.append({"audio": f"data:audio/ogg;base64,{data}", "text": spoken.text, "times": times})
+            examples.append({"audio": f"data:audio/ogg;base64,{data}", "text": spoken.text, "times": rounded})
     metrics = {
         "word_error": wrong / words,
         "word_times_seconds": float(np.median(apart)),

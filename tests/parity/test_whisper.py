@@ -15,10 +15,11 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from onnxpress import Cancel, Cancelled, InputError
+from onnxpress import Cancel, Cancelled, InputError, pipeline
 from onnxpress.generation.decoders.shared import SharedDecoder
 from onnxpress.pipelines import progress
 from onnxpress.speech.windows import CutWindow, cut_windows
+from onnxpress_exporter import export
 from tests.fixtures.graphs import graph
 from tests.fixtures.tiny_sounds import tiny_whisper
 
@@ -129,6 +130,20 @@ def test_words_have_the_times_of_generate(pipe: Any, theirs: Any, beams: int) ->
     samples = sound(3.1)
     segments = expected(theirs, samples, return_timestamps=True, return_token_timestamps=True, num_beams=beams)
     assert heard(pipe, samples, "word", num_beams=beams) == [(ids, times) for ids, _, times in segments]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("layout", ["optimum", "transformers.js"])
+def test_words_have_the_times_of_generate_in_the_layouts_of_other_tools(
+    checkpoint: Path, theirs: Any, tmp_path: Path, layout: str
+) -> None:
+    export(checkpoint, tmp_path / "artifact", layout=layout)
+    with pipeline(model=tmp_path / "artifact") as other:
+        for beams in (1, 5):
+            segments = expected(
+                theirs, sound(3.1), return_timestamps=True, return_token_timestamps=True, num_beams=beams
+            )
+            assert heard(other, sound(3.1), "word", num_beams=beams) == [(ids, times) for ids, _, times in segments]
 
 
 def test_a_sound_has_one_text_whatever_stands_beside_it(pipe: Any) -> None:

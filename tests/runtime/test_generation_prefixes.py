@@ -15,7 +15,7 @@ from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress.generation.events import Event
-from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.blocks import KeptBlocks
 from onnxpress.generation.pool.cache import Cache
 from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes
 from onnxpress.generation.requests import Request
@@ -291,8 +291,8 @@ def ids(events: Sequence[Event]) -> list[int | None]:
 def test_what_an_owner_s_rows_leave_is_found_while_others_run_on_and_by_nobody_else(
     model: SharedModel, plain: SharedModel
 ) -> None:
-    kept = Blocks(2**20, model.token_bytes)
-    scheduler = Scheduler(opener(model, kept), model.limit, rows=4, tokens=2000, kept=kept)
+    store = KeptBlocks(2**20, model.token_bytes)
+    scheduler = Scheduler(opener(model, store), model.limit, rows=4, tokens=2000, store=store)
     config = GenerationConfig(max_new_tokens=5)
     runs_on = scheduler.admit(Request(tokens(9, 5), GenerationConfig(max_new_tokens=300), owner="other"))
     prompt = tokens(100)
@@ -304,20 +304,20 @@ def test_what_an_owner_s_rows_leave_is_found_while_others_run_on_and_by_nobody_e
     assert [events[0].cached for events in (first, again, foreign, beside)] == [0, 96, 0, 0]
     assert ids(first) == ids(foreign) == answer(plain, [prompt], 5)[0]
     assert ids(again) == ids(beside) == answer(plain, [[*prompt, 3]], 5)[0]
-    assert kept.tokens
-    assert scheduler.tokens + scheduler.rows + kept.tokens <= 2000
+    assert store.tokens
+    assert scheduler.tokens + scheduler.rows + store.tokens <= 2000
     scheduler.free(runs_on)
 
 
 def test_what_is_kept_makes_room_for_what_is_written(model: SharedModel) -> None:
-    kept = Blocks(2**30, model.token_bytes)
-    scheduler = Scheduler(opener(model, kept), model.limit, tokens=200, kept=kept)
+    store = KeptBlocks(2**30, model.token_bytes)
+    scheduler = Scheduler(opener(model, store), model.limit, tokens=200, store=store)
     for seed in range(6):
         written(scheduler, Request(tokens(90, seed), GenerationConfig(max_new_tokens=20)))
-        assert kept.tokens <= 200
+        assert store.tokens <= 200
     scheduler.admit(Request(tokens(170, 9), GenerationConfig(max_new_tokens=20)))
     scheduler.step()
-    assert kept.tokens <= 200 - 170
+    assert store.tokens <= 200 - 170
 
 
 def test_calls_find_nothing_of_another_owner(model: SharedModel) -> None:

@@ -25,7 +25,7 @@ from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.events import Event, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.pace import Pace
-from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.blocks import KeptBlocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.row import rows_of
 from onnxpress.generation.scheduler import OpenDecoder, Scheduler, opener, room
@@ -83,7 +83,7 @@ def _opened(folder: Path, path: Path, graph: Any, kind: str) -> Opened:
     if kind in ROWWISE:
         return Opened(opener(TracedModel(RowsDecoder, session, graph, LIMIT)), False)
     model = SharedModel(session, graph, LIMIT, 2**20 if "prefixes" in kind else 0)
-    return Opened(opener(model, Blocks(2**20, model.token_bytes) if "kept" in kind else None), False)
+    return Opened(opener(model, KeptBlocks(2**20, model.token_bytes) if "kept" in kind else None), False)
 
 
 def _reader(model: CrossModel) -> OpenDecoder:

@@ -262,6 +262,12 @@ class DecoderBatch:
         rows = self._scores()
         if self._pace is not None:
             self._pace.note_step(perf_counter() - started)
+        group, row = self._writing[0]
+        if len(self._writing) == 1 and row.finish is None:  # what most calls have
+            self._take(group, row, row.take(rows[0]), events)
+            if any(row.finish is not None for _, row in self._writing) and not self._waits:
+                self._settle()
+            return
         ruled: list[tuple[Group, Row, Scores, Scores]] = []
         for slot, ((group, row), scores) in enumerate(zip(self._writing, rows, strict=True)):
             if row.finish is not None:

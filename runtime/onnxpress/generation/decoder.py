@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.blocks import KeptBlocks
 
 Logits = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -96,11 +96,13 @@ class DecoderModel(Protocol):
     def limit(self) -> int | None:
         """The most tokens that a row may have."""
 
-    def start(self, rows: int, expected_tokens: int, kept: Blocks | None = None, *, steady: bool = False) -> Decoder:
+    def start(
+        self, rows: int, expected_tokens: int, store: KeptBlocks | None = None, *, steady: bool = False
+    ) -> Decoder:
         """Empty rows, with room for so many tokens at first.
 
         steady: what a row comes to shall not depend on how many others there are, not even by rounding.
-        kept: where rows look for what others have read and leave what they have; a kind that keeps nothing ignores it.
+        store: where rows look for what others have read and leave what they have; a kind that keeps nothing ignores it.
         """
 
 

@@ -14,7 +14,7 @@ from onnxpress.generation.beam_batch import BeamBatch
 from onnxpress.generation.decoder import Decoder, DecoderModel
 from onnxpress.generation.events import Event
 from onnxpress.generation.pace import Pace
-from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.blocks import KeptBlocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.row import rows_of
 
@@ -50,7 +50,7 @@ class Scheduler:
         steady: whether a text comes out the same to the last bit whoever else is there, with an `open_decoder` whose
             decoders are. Then a request waits until there is room for all that it may write.
         apart: whether each request has a decoder of its own: where several rows of one are not steady.
-        kept: what rows that left have read; it has what `tokens` leaves.
+        store: what rows that left have read; it has what `tokens` leaves.
         closes: whether a decoder is closed when its last row is finished.
     """
 
@@ -66,7 +66,7 @@ class Scheduler:
         decoders: int | None = None,
         steady: bool = False,
         apart: bool = False,
-        kept: Blocks | None = None,
+        store: KeptBlocks | None = None,
         closes: bool = True,
     ) -> None:
         self._open_decoder = open_decoder
@@ -77,7 +77,7 @@ class Scheduler:
         self._tokens = tokens
         self._decoders = decoders
         self._steady, self._all_apart = steady, apart
-        self.kept = kept
+        self.store = store
         #: How often a request gave its memory up.
         self.given_up = 0
         self._closes = closes
@@ -141,8 +141,8 @@ class Scheduler:
             self._make_room(self._tokens)
         if self._waiting:
             self._let_in()
-        if self._tokens is not None and self.kept is not None:
-            self.kept.fit(self._tokens - self.tokens - self.rows)
+        if self._tokens is not None and self.store is not None:
+            self.store.fit(self._tokens - self.tokens - self.rows)
         events += self._failed
         self._failed = []
         for batch in self._batches:
@@ -284,9 +284,9 @@ def _by_priority(group: Group) -> tuple[int, int]:
     return -group.request.priority, group.id
 
 
-def opener(model: DecoderModel, kept: Blocks | None = None, *, steady: bool = False) -> OpenDecoder:
-    """What opens decoders of a decoder-only model; `kept`: what their rows leave; `steady`: as of `Scheduler`."""
-    return lambda requests: model.start(len(requests), room(requests, model.limit), kept, steady=steady)
+def opener(model: DecoderModel, store: KeptBlocks | None = None, *, steady: bool = False) -> OpenDecoder:
+    """What opens decoders of a decoder-only model; `store`: what their rows leave; `steady`: as of `Scheduler`."""
+    return lambda requests: model.start(len(requests), room(requests, model.limit), store, steady=steady)
 
 
 def room(requests: Sequence[Request], limit: int | None) -> int:

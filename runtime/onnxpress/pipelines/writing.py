@@ -16,7 +16,7 @@ from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_
 from onnxpress.generation.decoders.shared import SharedModel
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
-from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.blocks import KeptBlocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.scheduler import OpenDecoder, opener, room
 from onnxpress.generation.search.beams import beam_search
@@ -175,9 +175,9 @@ class Writer:
         finally:
             decoder.close()
 
-    def opener(self, kept: Blocks | None = None, *, steady: bool = False) -> OpenDecoder:
-        """What opens decoders for a scheduler, of requests of many calls; `kept`: what their rows leave behind."""
-        return self._read if self._decoder is None else opener(self._decoder, kept, steady=steady)
+    def opener(self, store: KeptBlocks | None = None, *, steady: bool = False) -> OpenDecoder:
+        """What opens decoders for a scheduler, of requests of many calls; `store`: what their rows leave behind."""
+        return self._read if self._decoder is None else opener(self._decoder, store, steady=steady)
 
     @property
     def steady(self) -> bool:

@@ -18,7 +18,7 @@ from onnxpress.errors import Cancelled, EngineError, OnnxpressError, TimeoutExce
 from onnxpress.generation.driver import Driver, Tell, Ticket
 from onnxpress.generation.events import Event
 from onnxpress.generation.pace import Pace
-from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.blocks import KeptBlocks
 from onnxpress.generation.requests import Request
 from onnxpress.generation.scheduler import Scheduler
 from onnxpress.pipelines.base import Pipeline
@@ -76,9 +76,9 @@ class WritingLane:
     def state(self) -> LaneState:
         """What there is to do. From any thread; while a turn goes on the numbers are of its beginning or its end."""
         scheduler, waiting = self._scheduler, self.driver.waiting
-        kept = 0 if scheduler.kept is None else scheduler.kept.tokens
+        store = 0 if scheduler.store is None else scheduler.store.tokens
         waiting_s = self._request_s * waiting / self._limits.streams
-        return LaneState(scheduler.rows, waiting, waiting_s, scheduler.tokens, kept, scheduler.given_up)
+        return LaneState(scheduler.rows, waiting, waiting_s, scheduler.tokens, store, scheduler.given_up)
 
     def owner(self, client: str) -> str:
         """Whose a client's requests are: its own where clients have keys, so that the time of an answer tells nobody
@@ -130,8 +130,8 @@ class WritingLane:
         """End every text, and free the memory."""
         with self._turning:
             self._closed = True
-            if self._scheduler.kept is not None:
-                self._scheduler.kept.fit(0)
+            if self._scheduler.store is not None:
+                self._scheduler.store.fit(0)
             self.driver.close()
 
     def _turn(self) -> None:
@@ -150,9 +150,9 @@ def writing_lane(
     writer, token_bytes = pipe.writer, pipe.writer.token_bytes
     steady = limits.deterministic
     apart = steady and not writer.steady
-    kept = None if token_bytes is None or steady else Blocks(limits.cache_bytes, token_bytes)
+    store = None if token_bytes is None or steady else KeptBlocks(limits.cache_bytes, token_bytes)
     scheduler = Scheduler(
-        writer.opener(kept, steady=steady),
+        writer.opener(store, steady=steady),
         writer.limit,
         rows=limits.streams,
         pace=Pace(TARGET_S),
@@ -160,7 +160,7 @@ def writing_lane(
         decoders=None if apart else DECODERS,
         steady=steady,
         apart=apart,
-        kept=kept,
+        store=store,
     )
     return WritingLane(name, thread, scheduler, limits, metrics)
 

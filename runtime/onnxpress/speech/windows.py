@@ -143,8 +143,12 @@ class _Buffer:
         return CutWindow(start, samples)
 
     def forget(self, before: int) -> None:
-        while self._parts and self._first + len(self._parts[0]) <= before:
-            self._first += len(self._parts.pop(0))
+        while self._parts and self._first < before:
+            part = self._parts[0]
+            dropped = min(len(part), before - self._first)
+            self._first += dropped
+            # What is left of a joined part would keep all of it.
+            self._parts[:1] = [part[dropped:].copy()] if dropped < len(part) else []
 
     def quietest(self, first: int, last: int) -> int:
         """Where between two samples it is quietest, at `last` at the latest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onnxpress.engine.buffers import Buffer
-from onnxpress.generation.pool.blocks import BLOCK_TOKENS, Blocks
+from onnxpress.generation.pool.blocks import BLOCK_TOKENS, KeptBlocks
 
 
 def ids(blocks: int, seed: int = 0) -> np.ndarray:
@@ -22,7 +22,7 @@ def cut_into(cuts: list[int]) -> object:
 
 
 def test_a_beginning_is_held_once_and_found_by_its_owner_alone() -> None:
-    blocks, cuts = Blocks(10 * BLOCK_TOKENS, 1), []
+    blocks, cuts = KeptBlocks(10 * BLOCK_TOKENS, 1), []
     text = ids(3)
     blocks.keep("a", np.append(text, [1, 2]), cut_into(cuts))
     blocks.keep("a", np.concatenate([text[: 2 * BLOCK_TOKENS], ids(1, 5)]), cut_into(cuts))
@@ -36,7 +36,7 @@ def test_a_beginning_is_held_once_and_found_by_its_owner_alone() -> None:
 
 
 def test_what_was_of_no_use_goes_first_and_ends_before_beginnings() -> None:
-    blocks = Blocks(4 * BLOCK_TOKENS, 1)
+    blocks = KeptBlocks(4 * BLOCK_TOKENS, 1)
     blocks.keep(0, ids(2, 1), cut_into([]))
     blocks.keep(0, ids(2, 2), cut_into([]))
     blocks.find(0, ids(2, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -89,3 +91,21 @@ def test_cuts_are_in_pauses() -> None:
         (6200, 8900),
         (28700, 29400),
     ]
+
+
+def test_what_was_handed_out_is_not_kept() -> None:
+    alive: list[weakref.ref[NDArray[np.float32]]] = []
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        for number in range(60):
+            block = np.full(RATE, 0.01 * (1 + number % 7), np.float32)
+            alive.append(weakref.ref(block))
+            yield block
+            del block
+            assert sum(reference() is not None for reference in alive) <= 8
+
+    buffer = 0
+    for window in cut_windows(blocks(), RATE, LENGTH):
+        base = window.samples.base
+        buffer = max(buffer, window.samples.nbytes if base is None else base.nbytes)
+    assert buffer <= 4 * 2 * LENGTH

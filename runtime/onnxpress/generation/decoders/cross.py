@@ -19,6 +19,7 @@ from onnxpress.generation.decoder import Decoder, Ids
 from onnxpress.generation.decoders.graph import (
     TEXT_MASK,
     TEXT_STATES,
+    USE_CACHE,
     WITH_LOG_NORMALIZER,
     DecoderGraph,
     present,
@@ -121,6 +122,8 @@ class CrossModel:
             "total_sequence_length": np.array(count, np.int32),
             "logits_to_keep": np.arange(first, count, dtype=np.int64),
             WITH_LOG_NORMALIZER: np.array(False),
+            # Keys of what was read are there, whatever was written.
+            USE_CACHE: np.full(1, bool(graph.text)),
         }
         inputs = {name: known[name] for name in graph.inputs if name in known}
         room = 0 if self._growing else count

@@ -23,7 +23,7 @@ from onnxpress.generation.decoders.graph import LOG_NORMALIZER, WITH_LOG_NORMALI
 from onnxpress.generation.decoders.idle import Idle
 from onnxpress.generation.decoders.step import Step, bind_step
 from onnxpress.generation.decoders.text_arrays import Texts
-from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.blocks import KeptBlocks
 from onnxpress.generation.pool.cache import Cache
 from onnxpress.generation.pool.moves import check_sources
 from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes, best_row
@@ -70,12 +70,12 @@ class SharedModel:
         return int(numbers * np.dtype(self._graph.dtype).itemsize)
 
     def start(
-        self, rows: int, expected_tokens: int, kept: Blocks | None = None, *, steady: bool = False
+        self, rows: int, expected_tokens: int, store: KeptBlocks | None = None, *, steady: bool = False
     ) -> SharedDecoder:
         """Empty rows, with room for so many tokens at first.
 
         steady: as of `SharedDecoder`; nothing that was read before is of use then: steps round otherwise than prompts.
-        kept: where its rows look for what others have read, and leave what they have, in the place of `prefixes`. Not
+        store: where its rows look for what others have read, and leave what they have, in the place of `prefixes`. Not
             on a device that captures.
         """
         self._session.watch(self)
@@ -91,10 +91,10 @@ class SharedModel:
         # What is captured is bound to its buffers: those do not become another call's.
         if steady:
             return SharedDecoder(self._session, self._graph, cache, limit=self._limit, steady=True)
-        prefixes = Prefixes(0) if self._session.captures or kept is not None else self.prefixes
-        kept = None if self._session.captures else kept
+        prefixes = Prefixes(0) if self._session.captures or store is not None else self.prefixes
+        store = None if self._session.captures else store
         return SharedDecoder(
-            self._session, self._graph, cache, limit=self._limit, prefixes=prefixes, kept=kept, idle=idle
+            self._session, self._graph, cache, limit=self._limit, prefixes=prefixes, store=store, idle=idle
         )
 
     def disconnect(self) -> None:
@@ -116,7 +116,7 @@ class SharedDecoder:
         cache: empty rows.
         texts: what an encoder made of the texts that the rows are about.
         prefixes: what earlier calls have read; None: neither that nor what other rows have read is of use.
-        kept: what rows that left have read.
+        store: what rows that left have read.
         steady: whether a step has two rows at least, one of which may be nobody's: 4-bit products of one row go through
             another kernel than those of several, which rounds differently.
         idle: where the decoder goes when it is closed; None: its memory is freed.
@@ -131,7 +131,7 @@ class SharedDecoder:
         limit: int | None = None,
         texts: Texts | None = None,
         prefixes: Prefixes | None = None,
-        kept: Blocks | None = None,
+        store: KeptBlocks | None = None,
         steady: bool = False,
         idle: Idle[SharedDecoder] | None = None,
     ) -> None:
@@ -142,7 +142,7 @@ class SharedDecoder:
         self._limit = limit
         self._texts = texts
         self._prefixes = prefixes
-        self._kept = kept
+        self._kept = store
         self._least_rows = 2 if steady else 1
         self._bindings: dict[int, Binding] = {}  # by row
         self._steps: dict[int, Step] = {}  # by the number of rows that step
@@ -235,17 +235,17 @@ class SharedDecoder:
         if not 0 < count <= cache.rows or (self._texts is not None and count != cache.rows):
             raise InputError(f"There are {cache.rows} rows, and {count} tokens.")
         check_tokens(ids, self._graph.vocabulary)
-        wide = count if self._texts is not None else max(count, self._least_rows)
-        if wide > count:  # a place behind a row's own tokens is nobody's
+        wide, lengths = count, cache.lengths[:count]
+        if count < self._least_rows:  # a place behind a row's own tokens, or in a row of its own, is nobody's
+            wide = self._least_rows
             cache.provide(wide)
             cache.forget()
-        lengths = [*cache.lengths[:wide], *[0] * (wide - cache.rows)]
+            lengths = [*cache.lengths[:wide], *[0] * (wide - cache.rows)]
         longest = max(lengths) + 1
         if self._texts is not None and min(lengths) + 1 != longest:
             raise InputError(f"Rows after an encoder take a step at equal lengths; they have {lengths} tokens.")
         self._reserve(longest)
         step = self._last_step = self._step_of(wide)
-        step.inputs["input_ids"][:, 0] = 0
         step.inputs["input_ids"][:count, 0] = ids
         step.inputs[WITH_LOG_NORMALIZER][...] = normalizers
         step.inputs["seqlens_k"][:] = lengths
@@ -341,9 +341,9 @@ class SharedDecoder:
             self._cache.take(row, self._cache, source, best)
         return best
 
-    def _recalled(self, kept: Blocks, row: int, ids: Ids, more_than: int) -> int:
+    def _recalled(self, store: KeptBlocks, row: int, ids: Ids, more_than: int) -> int:
         """Give an empty row what rows that left have read, if that is more than so many tokens; how many."""
-        blocks = kept.find(self._cache.owner(row), ids)
+        blocks = store.find(self._cache.owner(row), ids)
         tokens = sum(len(block.ids) for block in blocks)
         if tokens <= more_than:
             return 0
@@ -352,9 +352,9 @@ class SharedDecoder:
             self._cache.paste(row, block.ids, block.parts)
         return tokens
 
-    def _keep(self, kept: Blocks, row: int) -> None:
+    def _keep(self, store: KeptBlocks, row: int) -> None:
         cache = self._cache
-        kept.keep(cache.owner(row), cache.known(row), lambda start, stop: cache.cut(row, start, stop))
+        store.keep(cache.owner(row), cache.known(row), lambda start, stop: cache.cut(row, start, stop))
 
     def _read(self, row: int, ids: Ids, first: int, logits: Logits) -> None:
         """Append a chunk to a row; write the scores of its tokens from `first` on, (wanted, vocabulary)."""

@@ -6,7 +6,7 @@ from onnxpress.engine.session import Session
 from onnxpress.generation.decoders.graph import DecoderGraph
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.rows import RowsDecoder
-from onnxpress.generation.pool.blocks import Blocks
+from onnxpress.generation.pool.blocks import KeptBlocks
 
 
 class TracedModel:
@@ -34,7 +34,7 @@ class TracedModel:
         return self._limit
 
     def start(
-        self, rows: int, expected_tokens: int, kept: Blocks | None = None, *, steady: bool = False
+        self, rows: int, expected_tokens: int, store: KeptBlocks | None = None, *, steady: bool = False
     ) -> GrowingDecoder | RowsDecoder:
         """Empty rows; nothing is reserved. One row alone is steady, several are not."""
         return self._decoder(self._session, self._graph, rows, limit=self._limit)

@@ -30,7 +30,7 @@ class Block:
     parts: list[Buffer]
 
 
-class Blocks:
+class KeptBlocks:
     """Arguments:
     limit_bytes: memory for all.
     token_bytes: of the keys and values of a token.
