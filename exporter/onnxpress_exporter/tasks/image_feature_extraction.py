@@ -35,6 +35,7 @@ def _reads_pictures(checkpoint: Checkpoint) -> bool:
     # Of some that compare pictures with texts, the tokenizer is not listed.
     compares = name in modeling_auto.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES.values()
     takes_no_text = takes_no_text and not compares
+    takes_no_text = takes_no_text or kind.endswith("_vision_model")  # which have no image processor of their own there
     listed = name in modeling_auto.MODEL_FOR_IMAGE_MAPPING_NAMES.values()
     return listed or (takes_no_text and modeling_auto.MODEL_MAPPING_NAMES.get(kind) == name)
 
