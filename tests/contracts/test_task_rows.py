@@ -78,7 +78,8 @@ def test_outputs_are_named_floats_for_each_row_of_a_batch(row: ExportTask) -> No
 @each_row
 def test_every_text_gives_an_item_to_watch_or_to_judge_by(row: ExportTask) -> None:
     assert not set(JUDGED) & set(CALIBRATION)
-    judged, watched = judged_items(row.items, with_mask()), calibration_items(row.items, with_mask())
+    judged = judged_items(row.items, with_mask(), row.sounds)
+    watched = calibration_items(row.items, with_mask(), row.sounds)
     if row.parts is not None:  # a text that is spoken takes as long as a hundred that are read
         assert judged and watched and not set(judged) & set(watched)
         return

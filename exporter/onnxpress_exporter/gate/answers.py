@@ -181,7 +181,7 @@ class AnswersGate:
 
     def prepare(self) -> None:
         """As `Gate` says."""
-        self._items = self._that_fit(judged_items(self._task.items, self._artifact.manifest))
+        self._items = self._that_fit(judged_items(self._task.items, self._artifact.manifest, self._task.sounds))
         pipe = self._pipeline(self._reference)
         self._answers = list(pipe(list(self._items)))
         self._vectors = self._task.vectors(pipe, self._items)
@@ -207,7 +207,7 @@ class AnswersGate:
             return [
                 texts.collate([sample]).arrays for sample in texts.samples(calibration_texts(manifest), truncation=True)
             ]
-        items = self._that_fit(calibration_items(self._task.items, manifest))
+        items = self._that_fit(calibration_items(self._task.items, manifest, self._task.sounds))
         if self._task.parts is not None:
             asked = [(str(number), item) for number, item in enumerate(items)]
             return [arrays for _, of_text in self._calls(asked) for arrays in of_text.get(graph, ())]

@@ -54,7 +54,7 @@ def unanswered(folder: Path, precision: str) -> str | None:
 def _short(manifest: Manifest) -> Any:
     """The judged input with the fewest letters, or a word to go on from: it fits where others do not."""
     task = row_of(manifest)
-    items = judged_items(task.items, manifest)
+    items = judged_items(task.items, manifest, task.sounds)
     if task.writes and task.takes == "text":
         # Where a model takes almost nothing, the judged texts may have no word.
         items = [word for item in items for word in str(item).split()[:1]] or ["a"]

@@ -29,9 +29,6 @@ class Material:
     judged: Callable[[Manifest], Sequence[Any]]
 
 
-#: Tasks whose sounds are speech.
-SPEECH_TASKS = frozenset({"automatic-speech-recognition"})
-
 #: Sentences that make one longer text: inputs are not all of one length.
 PARAGRAPHS = (2, 5, 12)
 
@@ -42,9 +39,9 @@ _SENTENCES, _CAPTION_WORDS = 40, 8
 _LONGEST_WORDS = 200
 
 
-def calibration_items(make: MakeItems, manifest: Manifest) -> list[Any]:
-    """The inputs that the ranges of quantization are taken from."""
-    return make(_material(manifest).calibration(manifest), manifest)
+def calibration_items(make: MakeItems, manifest: Manifest, sounds: Material) -> list[Any]:
+    """The inputs that the ranges of quantization are taken from; `sounds`: of what, where the model takes sounds."""
+    return make(_material(manifest, sounds).calibration(manifest), manifest)
 
 
 def calibration_texts(manifest: Manifest) -> list[str]:
@@ -67,9 +64,9 @@ def _first_words(text: str) -> str:
     return " ".join(text.split()[:_CAPTION_WORDS])
 
 
-def judged_items(make: MakeItems, manifest: Manifest) -> list[Any]:
+def judged_items(make: MakeItems, manifest: Manifest, sounds: Material) -> list[Any]:
     """The inputs that a variant's answers are compared on. Nothing that they are made of is in the calibration."""
-    return make(_material(manifest).judged(manifest), manifest)
+    return make(_material(manifest, sounds).judged(manifest), manifest)
 
 
 def plain_items(material: Sequence[Any], manifest: Manifest) -> list[Any]:
@@ -77,10 +74,10 @@ def plain_items(material: Sequence[Any], manifest: Manifest) -> list[Any]:
     return list(material)
 
 
-def _material(manifest: Manifest) -> Material:
-    """By what the model takes, and of sounds by what it hears in them."""
+def _material(manifest: Manifest, sounds: Material) -> Material:
+    """By what the model takes."""
     if manifest.processors.audio is not None:
-        return SPEECH if manifest.task in SPEECH_TASKS else SOUNDS
+        return sounds
     return PICTURES if manifest.processors.image is not None else TEXTS
 
 

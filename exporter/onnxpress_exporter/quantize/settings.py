@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from onnxpress.errors import InputError
 from onnxpress_exporter.judging.data import EvalData
 from onnxpress_exporter.precisions.row import Thresholds
 
-#: As numbers of the variant's own kind, or as integers of 8 bits.
-INTEGER_CACHE = "int8"
+#: The type of the numbers: the variant's own, or integers of 8 bits, whatever its precision is.
+INTEGER_CACHE = np.dtype(np.int8).name
 CACHES = ("float", INTEGER_CACHE)
 
 #: Is told what is being done, for a progress display.

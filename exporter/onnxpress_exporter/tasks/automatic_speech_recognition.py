@@ -13,7 +13,7 @@ from onnxpress_exporter.judging.figures import (
     compare_batches_of_continuations,
     compare_heard,
 )
-from onnxpress_exporter.judging.items import plain_items
+from onnxpress_exporter.judging.items import SPEECH, plain_items
 from onnxpress_exporter.judging.metrics import TRANSCRIBED, Evaluation
 from onnxpress_exporter.tasks.ctc import CTC, moment_logits, moments
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
@@ -44,6 +44,7 @@ _WRITTEN = ExportTask(
     postprocessing=no_postprocessing,
     probes=Probes(),
     items=plain_items,
+    sounds=SPEECH,
     compare=compare_batches_of_continuations,
     beside_others=batch_disagreement(compare_batches_of_continuations),
     metric=METRIC,
@@ -58,6 +59,7 @@ AUTOMATIC_SPEECH_RECOGNITION = ExportTask(
     postprocessing=moments,
     probes=Probes(),
     items=plain_items,
+    sounds=SPEECH,
     compare=compare_heard,
     beside_others=batch_disagreement(compare_heard),
     metric=METRIC,

@@ -14,7 +14,7 @@ from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import Layout
 from onnxpress_exporter.judging.figures import Compare
-from onnxpress_exporter.judging.items import MakeItems
+from onnxpress_exporter.judging.items import SOUNDS, MakeItems, Material
 from onnxpress_exporter.judging.metrics import Evaluation
 from onnxpress_exporter.source.checkpoint import Checkpoint
 from onnxpress_exporter.source.load_arguments import LoadArguments
@@ -94,6 +94,7 @@ class ExportTask:
         postprocessing: what the manifest says of labels, functions and embeddings.
         probes: what verification asks.
         items: texts to what the pipeline takes, for calibration and for judging.
+        sounds: what items are made of, where the model takes sounds.
         compare: a variant's answers with the reference's.
         beside_others: answers alone with those in a batch.
         metric: of labelled rows; None: answers are not right or wrong.
@@ -129,6 +130,7 @@ class ExportTask:
     beside_others: Compare
     metric: Metric | None
     takes: Takes = "text"
+    sounds: Material = SOUNDS
     towers: Callable[[Any], tuple[Tower, ...]] | None = None
     parts: Callable[[Any], Sequence[Traceable]] | None = None
     check_towers: Callable[[Any, Sequence[Traceable]], None] = lambda model, towers: None

@@ -66,8 +66,8 @@ class Chunks:
     def _begins(self, end: float) -> float:
         """When the next token's word begins that ends at `end`: with the token before, but not before its segment. Of a
         window's first word the attention tells nothing: it would begin with the window."""
-        told = self._start if self._start is not None and not self._ids else self._before
-        return round(max(self._before, told) if told <= end else self._before, 2)
+        begin = self._start if self._start is not None and not self._ids else self._before
+        return round(max(self._before, begin) if begin <= end else self._before, 2)
 
     def rest(self) -> Iterable[SpokenChunk]:
         """What has no end yet."""

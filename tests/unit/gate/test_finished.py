@@ -15,5 +15,5 @@ from tests.fixtures.manifests import manifest
 )
 def test_a_model_that_writes_goes_on_from_a_word(items: list[str], word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However little it takes, so that judged texts are empty: whether that is too little is what its pipeline says."""
-    monkeypatch.setattr(finished, "judged_items", lambda make, manifest: items)
+    monkeypatch.setattr(finished, "judged_items", lambda make, manifest, sounds: items)
     assert finished._short(replace(manifest(), task="text-generation")) == word
