@@ -19,7 +19,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 
 from onnxpress import InputError, pipeline
 from tests.fixtures.store import Store
-from tests.fixtures.tiny_pictures import ARCHITECTURES, tiny_picture_checkpoint
+from tests.fixtures.tiny_pictures import ARCHITECTURES, tiny_patches_checkpoint, tiny_picture_checkpoint
 from tests.parity.alike import SCORE, assert_alike
 
 CLASSES, FEATURES = "image-classification", "image-feature-extraction"
@@ -194,6 +194,19 @@ def test_features(pair: Callable[[str, str], tuple[Any, Any]]) -> None:
     assert array.dtype == np.float32 and array.shape == (1, 17, 32)
     pooled = theirs(PICTURES[0], pool=True, return_tensors=True)
     assert np.allclose(ours(PICTURES[0], pool=True, return_tensors="pt").numpy(), pooled.numpy(), atol=1e-5)
+
+
+@pytest.mark.nightly
+def test_features_of_grids_of_patches(tmp_path: Path, store: Store, reference: Callable[..., Any]) -> None:
+    """Pictures of unlike shapes, none of which becomes one column of patches, where PyTorch's table is not its own."""
+    checkpoint = tiny_patches_checkpoint(tmp_path / "siglip2")
+    ours, theirs = pipeline(model=store.artifact(checkpoint)), reference(checkpoint, FEATURES)
+    assert ours.task == FEATURES
+    pictures = [picture(60, 80), picture(64, 64), picture(33, 64), picture(200, 130)]
+    for options in ({}, {"pool": True}):
+        expected = [theirs(image, **options) for image in pictures]
+        assert_alike([ours(image, **options) for image in pictures], expected)
+        assert_alike(ours(pictures, **options), expected)
 
 
 @pytest.mark.nightly

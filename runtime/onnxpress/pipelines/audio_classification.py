@@ -15,7 +15,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.class_scores import FUNCTIONS, Classification, function_name
 from onnxpress.pipelines.labels import answer_labels
-from onnxpress.pipelines.sounds import SoundProcessor, WholeSoundOptions, sounds_of
+from onnxpress.pipelines.sounds import SoundProcessor, WholeSoundOptions, call_sounds
 from onnxpress.samples import Batch
 
 #: By the kind of problem; a model with one label is none of regression here, as transformers has it for sounds.
@@ -46,9 +46,7 @@ class AudioClassification(Pipeline[AudioClassificationOptions, SoundProcessor]):
 
     options_type = AudioClassificationOptions
     processor_type = SoundProcessor
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        return super().__call__(sounds_of(inputs, options), **options)
+    __call__ = call_sounds
 
     def prepare(self, item: Any, options: AudioClassificationOptions) -> Prepared[None]:
         return Prepared((self.processor.sample(item, options=options),), None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.sounds import SoundProcessor, WholeSoundOptions, sounds_of
+from onnxpress.pipelines.sounds import SoundProcessor, WholeSoundOptions, call_sounds
 from onnxpress.pipelines.tensors import as_tensors, check_tensors
 
 
@@ -29,9 +29,7 @@ class AudioFeatureExtraction(Pipeline[AudioFeatureOptions, SoundProcessor]):
 
     options_type = AudioFeatureOptions
     processor_type = SoundProcessor
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        return super().__call__(sounds_of(inputs, options), **options)
+    __call__ = call_sounds
 
     def prepare(self, item: Any, options: AudioFeatureOptions) -> Prepared[None]:
         return Prepared((self.processor.sample(item, options=options),), None)

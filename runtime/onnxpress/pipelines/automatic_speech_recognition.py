@@ -13,7 +13,7 @@ from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.common import Common
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, sounds_of
+from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, call_sounds, sounds_of
 from onnxpress.pipelines.whole_speech import WholeSpeech
 from onnxpress.pipelines.writing import ROWS, SETTINGS
 from onnxpress.pipelines.written_speech import USUAL, WrittenSpeech
@@ -116,6 +116,7 @@ class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
 
     options_type = SpeechOptions
     processor_type = SoundProcessor
+    __call__ = call_sounds
     #: The `return_timestamps` of which a transcript's lines are made.
     line_times: ClassVar[bool | str] = True
     collects: ClassVar[str | None] = "generate_kwargs"
@@ -128,9 +129,6 @@ class AutomaticSpeechRecognition(Pipeline[SpeechOptions, SoundProcessor]):
         self._speech = _speech(model, self.processor)
         self.processor.collator = self._speech.collator
         self.check(self.options)
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        return super().__call__(sounds_of(inputs, options), **options)
 
     def stream(self, inputs: Any = None, **options: Any) -> Iterator[dict[str, Any]]:
         """The chunks of one sound, each as soon as it is known: {"text", "timestamp"}; its times are those of segments

@@ -23,7 +23,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.sound_windows import SoundWindow, check_lengths, windows_of
-from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, Transcribed, sounds_of
+from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, Transcribed, call_sounds
 from onnxpress.samples import Batch
 
 #: Rows that beams keep where there is a list of words or a language and the call does not say.
@@ -86,6 +86,7 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
 
     options_type = CtcOptions
     processor_type = SoundProcessor
+    __call__ = call_sounds
     #: The `return_timestamps` of which a transcript's lines are made.
     line_times: ClassVar[bool | str] = "word"
 
@@ -98,9 +99,6 @@ class CtcRecognition(Pipeline[CtcOptions, SoundProcessor]):
                 f"{self.artifact.folder}: it does not say which moments its answers are of. Export again."
             )
         self._samples_of_moment, self._blank = samples, blank
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        return super().__call__(sounds_of(inputs, options), **options)
 
     def check(self, options: CtcOptions) -> None:
         self._cut(MAX_SAMPLES, options)

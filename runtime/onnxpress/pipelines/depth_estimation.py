@@ -15,7 +15,7 @@ from onnxpress.image.making import picture_of
 from onnxpress.image.opening import open_picture
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
+from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, call_pictures
 from onnxpress.samples import Batch
 
 if TYPE_CHECKING:
@@ -54,11 +54,8 @@ class DepthEstimation(Pipeline[DepthEstimationOptions, PictureProcessor]):
 
     options_type = DepthEstimationOptions
     processor_type = PictureProcessor
+    __call__ = call_pictures
     window: ClassVar[int] = 32
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        inputs = pictures_of(inputs, options)
-        return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: DepthEstimationOptions) -> Prepared[None]:
         picture = open_picture(item, options.max_pixels, options.urls)

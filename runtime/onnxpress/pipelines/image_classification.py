@@ -15,7 +15,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.class_scores import FUNCTIONS, Classification, chosen_function, function_name
 from onnxpress.pipelines.labels import answer_labels
-from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
+from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, call_pictures
 from onnxpress.samples import Batch
 
 #: How many labels are answered where the caller does not say.
@@ -46,10 +46,7 @@ class ImageClassification(Pipeline[ImageClassificationOptions, PictureProcessor]
 
     options_type = ImageClassificationOptions
     processor_type = PictureProcessor
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        inputs = pictures_of(inputs, options)
-        return super().__call__(inputs, **options)
+    __call__ = call_pictures
 
     def prepare(self, item: Any, options: ImageClassificationOptions) -> Prepared[None]:
         return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)

@@ -8,7 +8,7 @@ from typing import Any
 from onnxpress.errors import InputError
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
+from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, call_pictures
 from onnxpress.pipelines.tensors import as_tensors, check_tensors
 
 #: The graph's output that `pool` asks for.
@@ -34,10 +34,7 @@ class ImageFeatureExtraction(Pipeline[ImageFeatureOptions, PictureProcessor]):
 
     options_type = ImageFeatureOptions
     processor_type = PictureProcessor
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        inputs = pictures_of(inputs, options)
-        return super().__call__(inputs, **options)
+    __call__ = call_pictures
 
     def check(self, options: ImageFeatureOptions) -> None:
         if options.pool and all(tensor.name != POOLED for tensor in self.graph.outputs):

@@ -13,7 +13,7 @@ from onnxpress.image.opening import open_picture
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.labels import answer_labels
-from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
+from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, call_pictures
 from onnxpress.pipelines.segments import SegmentedPicture, Thresholds, segmentation_of
 from onnxpress.samples import Batch
 
@@ -62,11 +62,8 @@ class ImageSegmentation(Pipeline[ImageSegmentationOptions, PictureProcessor]):
 
     options_type = ImageSegmentationOptions
     processor_type = PictureProcessor
+    __call__ = call_pictures
     window: ClassVar[int] = 32
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        inputs = pictures_of(inputs, options)
-        return super().__call__(inputs, **options)
 
     def check(self, options: ImageSegmentationOptions) -> None:
         self._subtask(options)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnxpress.image.making import picture_of
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
+from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, call_pictures
 from onnxpress.samples import Batch
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ class ImageToImage(Pipeline[PictureOptions, PictureProcessor]):
 
     options_type = PictureOptions
     processor_type = PictureProcessor
+    __call__ = call_pictures
     window: ClassVar[int] = 32
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        inputs = pictures_of(inputs, options)
-        return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: PictureOptions) -> Prepared[None]:
         return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)

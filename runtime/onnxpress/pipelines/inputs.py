@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from onnxpress.errors import InputError
+from onnxpress.format.callers_files import as_input
 from onnxpress.suggestions import nearest
 
 #: For type checkers: texts that are there at once; an input that is an object; several of either.
@@ -46,6 +47,20 @@ def listed(inputs: Any) -> Any:
     if is_array(inputs):
         return inputs.tolist() if holds_texts(inputs) and inputs.ndim < 2 else inputs
     return list(inputs) if isinstance(inputs, Sequence) else inputs
+
+
+def named_input(inputs: Any, options: dict[str, Any], names: Sequence[str], noun: str) -> Any:
+    """The inputs of a call, each of which is a `noun`: its first argument, or one that another library calls by one of
+    `names`, which leave `options`. An open file is one input, not a stream of lines.
+
+    Raises:
+        InputError: there are none, or two.
+    """
+    named = [options.pop(name) for name in names if name in options]
+    passed = [value for value in (inputs, *named) if value is not None]
+    if len(passed) != 1:
+        raise InputError(f"Pass one {noun} or several as the first argument." if not passed else f"Pass {noun}s once.")
+    return as_input(passed[0])
 
 
 def holds_texts(value: Any) -> bool:

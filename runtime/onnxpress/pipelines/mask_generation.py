@@ -29,7 +29,7 @@ from onnxpress.pipelines.masks import (
     points_in,
     without_doubles,
 )
-from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
+from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, call_pictures
 from onnxpress.samples import Sample
 
 #: The role of the graph that makes masks of points, and the names of what it takes and gives.
@@ -134,6 +134,7 @@ class MaskGeneration(Pipeline[MaskGenerationOptions, PictureProcessor]):
     processor_type = PictureProcessor
     role = "vision"
     window = 8
+    __call__ = call_pictures
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
@@ -146,10 +147,6 @@ class MaskGeneration(Pipeline[MaskGenerationOptions, PictureProcessor]):
             )
         self._longest, self._padded = steps[0].longest, (settings.pad.height, settings.pad.width)
         self._masks = self.manifest.graph_name(MASKS)
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        inputs = pictures_of(inputs, options)
-        return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: MaskGenerationOptions) -> Prepared[None]:
         picture = open_picture(item, options.max_pixels, options.urls)

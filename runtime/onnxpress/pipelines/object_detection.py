@@ -14,7 +14,7 @@ from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.boxes import Detection, ScoredBoxes, candidates, surer_than, whole_pixels
 from onnxpress.pipelines.labels import answer_labels
-from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
+from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, call_pictures
 from onnxpress.samples import Batch
 
 #: The graph's output of boxes; that of labels is its first.
@@ -43,10 +43,7 @@ class ObjectDetection(Pipeline[ObjectDetectionOptions, PictureProcessor]):
 
     options_type = ObjectDetectionOptions
     processor_type = PictureProcessor
-
-    def __call__(self, inputs: Any = None, **options: Any) -> Any:
-        inputs = pictures_of(inputs, options)
-        return super().__call__(inputs, **options)
+    __call__ = call_pictures
 
     def prepare(self, item: Any, options: ObjectDetectionOptions) -> Prepared[tuple[int, int]]:
         image = open_picture(item, options.max_pixels, options.urls)

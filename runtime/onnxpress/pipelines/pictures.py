@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import InputError
 from onnxpress.fetching.limits import PICTURE, FetchLimits, limits_where_allowed
-from onnxpress.format.callers_files import as_input
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.pictures import CHANNELS, PIXEL_MASK, ImageSettings
 from onnxpress.image.opening import MAX_PIXELS, open_picture
 from onnxpress.image.transform import Transform
+from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.collators import Stack, size_of
+from onnxpress.pipelines.inputs import named_input
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Collator, Sample
 
@@ -101,10 +102,11 @@ def pictures_of(inputs: Any, options: dict[str, Any]) -> Any:
     """The inputs of a call, which transformers lets be named `images` or `image`; those names leave `options`.
 
     Raises:
-        InputError: there are none, or two.
+        InputError: as of `named_input`.
     """
-    named = [options.pop(name) for name in NAMES if name in options]
-    passed = [value for value in (inputs, *named) if value is not None]
-    if len(passed) != 1:
-        raise InputError("Pass one picture or several as the first argument." if not passed else "Pass pictures once.")
-    return as_input(passed[0])
+    return named_input(inputs, options, NAMES, "picture")
+
+
+def call_pictures(pipe: Pipeline[Any, Any], inputs: Any = None, **options: Any) -> Any:
+    """`__call__` of a pipeline whose inputs are pictures and nothing else."""
+    return Pipeline.__call__(pipe, pictures_of(inputs, options), **options)

@@ -13,9 +13,10 @@ from onnxpress.audio.opening import open_sound
 from onnxpress.audio.transform import Floats, SoundTransform
 from onnxpress.errors import InputError
 from onnxpress.fetching.limits import SOUND, limits_where_allowed
-from onnxpress.format.callers_files import as_input
 from onnxpress.format.sounds import SoundSettings, seconds_that_are_read
+from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.collators import Stack
+from onnxpress.pipelines.inputs import named_input
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.samples import Collator, Sample
 
@@ -129,14 +130,14 @@ def sound_collator(settings: SoundSettings, *, padding: bool) -> Stack:
 
 
 def sounds_of(inputs: Any, options: dict[str, Any]) -> Any:
-    """The inputs of a call, which transformers lets be named `audios` or `audio`; those names leave `options`. An open
-    file is one sound, not a stream of lines.
+    """The inputs of a call, which transformers lets be named `audios` or `audio`; those names leave `options`.
 
     Raises:
-        InputError: there are none, or two.
+        InputError: as of `named_input`.
     """
-    named = [options.pop(name) for name in NAMES if name in options]
-    passed = [value for value in (inputs, *named) if value is not None]
-    if len(passed) != 1:
-        raise InputError("Pass one sound or several as the first argument." if not passed else "Pass sounds once.")
-    return as_input(passed[0])
+    return named_input(inputs, options, NAMES, "sound")
+
+
+def call_sounds(pipe: Pipeline[Any, Any], inputs: Any = None, **options: Any) -> Any:
+    """`__call__` of a pipeline whose inputs are sounds and nothing else."""
+    return Pipeline.__call__(pipe, sounds_of(inputs, options), **options)
