@@ -59,6 +59,7 @@ NOT_RUN = (
     "docs/usage.md: onnxpress run whisper-artifact",
     # tests/parity/test_whisper.py and test_ctc.py make such calls, tests/parity/test_speakers.py that command.
     "docs/usage.md: import onnxpress",
+    'docs/usage.md: print(pipe("meeting.mp3"',
     "docs/usage.md: onnxpress run speaker-artifact",
     # tests/parity/test_kinds_of_embedders.py makes such calls, tests/runtime/test_batch.py runs such commands.
     "docs/usage.md: splade = onnxpress.pipeline",

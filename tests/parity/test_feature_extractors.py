@@ -28,6 +28,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "wav2vec2": ("Wav2Vec2FeatureExtractor", {}),
     "wav2vec2 with a mask": ("Wav2Vec2FeatureExtractor", {"return_attention_mask": True}),
     "moonshine": ("Wav2Vec2FeatureExtractor", {"do_normalize": False}),
+    "speecht5": ("SpeechT5FeatureExtractor", {}),
     "ast": ("ASTFeatureExtractor", {}),
     "ast, short, plain": ("ASTFeatureExtractor", {"max_length": 100, "num_mel_bins": 64, "do_normalize": False}),
     "seamless": ("SeamlessM4TFeatureExtractor", {}),

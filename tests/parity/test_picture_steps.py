@@ -30,6 +30,7 @@ from transformers import (
 )
 from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import SizeDict, load_image
+from transformers.models.siglip2.image_processing_pil_siglip2 import get_image_size_for_max_num_patches
 
 from onnxpress.errors import InputError
 from onnxpress.format.pictures import (
@@ -54,7 +55,9 @@ from onnxpress.format.pictures import (
     ResizeEdgeUp,
     ResizeLongest,
     ResizeNear,
+    ResizeOver,
     ResizeToMultiple,
+    ResizeToPatches,
     ResizeWithin,
     ShrinkInto,
     TurnToLie,
@@ -84,6 +87,13 @@ class Row:
 def _by(size: Callable[[Any], dict[str, int]]) -> Callable[[Any, Pixels], Pixels]:
     """As the base class resizes."""
     return lambda step, pixels: PLAIN.resize(pixels, SizeDict(**size(step)), FILTERS.index(step.resample))
+
+
+def _covering(step: ResizeOver, pixels: Pixels) -> dict[str, int]:
+    """As timm's `ResizeKeepRatio` computes it, of which transformers has no copy."""
+    height, width = pixels.shape[1:]
+    ratio = min(height / step.height, width / step.width)
+    return {"height": round(height / ratio), "width": round(width / ratio)}
 
 
 _filters, _edges = st.sampled_from(FILTERS), st.integers(1, 600)
@@ -130,6 +140,26 @@ ROWS: Mapping[type[Any], Row] = {
         st.builds(ResizeLongest, _edges, _filters),
         lambda s, pixels: SamImageProcessorPil().resize(
             pixels, SizeDict(longest_edge=s.longest), FILTERS.index(s.resample)
+        ),
+    ),
+    ResizeOver: Row(
+        st.builds(ResizeOver, _edges, _edges, _filters),
+        lambda s, pixels: PLAIN.resize(pixels, SizeDict(**_covering(s, pixels)), FILTERS.index(s.resample)),
+    ),
+    ResizeToPatches: Row(
+        st.builds(ResizeToPatches, st.integers(1, 32), st.integers(1, 300), _filters),
+        lambda s, pixels: PLAIN.resize(
+            pixels,
+            SizeDict(
+                **dict(
+                    zip(
+                        ("height", "width"),
+                        get_image_size_for_max_num_patches(*pixels.shape[1:], s.patch, s.most),
+                        strict=True,
+                    )
+                )
+            ),
+            FILTERS.index(s.resample),
         ),
     ),
     ResizeToMultiple: Row(

@@ -55,7 +55,7 @@ def test_what_was_written_is_told_from_the_prompt(tmp_path: Path) -> None:
 @pytest.mark.parametrize("beams", [1, 2])
 def test_searches_tell_how_long_prompts_are(tmp_path: Path, beams: int, monkeypatch: pytest.MonkeyPatch) -> None:
     marked: list[tuple[int, int]] = []
-    monkeypatch.setattr(RowsDecoder, "mark_prompt", lambda self, row, count: marked.append((row, count)))
+    monkeypatch.setattr(RowsDecoder, "mark_prompt", lambda self, row, count, owner=0: marked.append((row, count)))
     model = model_of(tmp_path)
     complete(model.start(2, 8), [[1, 2, 3], [4]], GenerationConfig(max_new_tokens=3, num_beams=beams))
     assert marked == [(0, 3), (1, 1)]

@@ -8,6 +8,7 @@ from typing import Any
 from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.backends.onnxpress import open_pipeline
 from onnxpress_bench.backends.onnxpress_artifact import prepare
+from onnxpress_bench.backends.onnxpress_transcripts import transcript_options
 
 
 class OnnxpressWriting(Runner):
@@ -45,20 +46,9 @@ class OnnxpressWriting(Runner):
             decoder.close()
 
     def transcribe(self, audio: Any, rate_hz: int) -> str:
-        """In English if the model knows several languages; one that answers letters of moments has no other way."""
-        options: dict[str, Any] = {}
-        if self._pipe.manifest.generation is not None:
-            from onnxpress.pipelines.files import read_json
-
-            said = read_json(self._pipe.loaded.artifact, "generation_config.json")
-            options = {"num_beams": self.spec.settings["transcript_beams"], "do_sample": False}
-            if limit := self.spec.settings["transcript_tokens"]:
-                options["max_new_tokens"] = limit
-            if said.get("is_multilingual"):
-                options |= {"language": "en", "task": "transcribe"}
-            options = {"generate_kwargs": options}
-        text: str = self._pipe({"raw": audio, "sampling_rate": rate_hz}, **options)["text"]
-        return text
+        """With the settings that all backends transcribe with."""
+        options = transcript_options(self._pipe, self.spec.settings)
+        return str(self._pipe({"raw": audio, "sampling_rate": rate_hz}, **options)["text"])
 
     def rewrite(self, texts: Sequence[str], beams: int, new_tokens: int) -> list[list[int]]:
         """As one batch."""

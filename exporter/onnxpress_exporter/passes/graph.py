@@ -176,10 +176,29 @@ def remove_dead(model: onnx_ir.Model) -> None:
     graph = model.graph
     for node in reversed(list(graph)):
         if not any(output.uses() or output.is_graph_output() for output in node.outputs):
+            for inner in _nodes_within(node):  # branches and bodies read values of the graph around them
+                for place in range(len(inner.inputs)):
+                    inner.replace_input_with(place, None)
             graph.remove(node, safe=True)
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
+
+
+def _nodes_within(node: onnx_ir.Node) -> list[onnx_ir.Node]:
+    """The nodes of the graphs that a node has as attributes, at any depth."""
+    graphs = [
+        graph
+        for attribute in node.attributes.values()
+        for graph in (
+            [attribute.as_graph()]
+            if attribute.type == onnx_ir.AttributeType.GRAPH
+            else attribute.as_graphs()
+            if attribute.type == onnx_ir.AttributeType.GRAPHS
+            else []
+        )
+    ]
+    return [inner for graph in graphs for inner in onnx_ir.traversal.RecursiveGraphIterator(graph)]
 
 
 def all_nodes(model: onnx_ir.Model) -> list[onnx_ir.Node]:

@@ -10,7 +10,6 @@ from typing import Any
 from onnxpress.format.manifest import PairScores, Postprocessing, TensorInfo
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VerificationFailed
 from onnxpress_exporter.graphs.clap import joining
-from onnxpress_exporter.graphs.patch_grids import grid_module
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.source.checkpoint import Checkpoint, first_line
 from onnxpress_exporter.tasks.row import Tower
@@ -50,7 +49,12 @@ def text_and_picture_towers(model: Any) -> tuple[Tower, ...]:
 
     grids = "spatial_shapes" in inspect.signature(model.get_image_features).parameters
     texts = text_module(model, model)
-    pictures = grid_module(model, model.config.vision_config, vectors) if grids else picture_module(model, vectors)
+    if grids:
+        from onnxpress_exporter.graphs.patch_grids import grid_module
+
+        pictures = grid_module(model, model.config.vision_config, vectors)
+    else:
+        pictures = picture_module(model, vectors)
     return (
         Tower(TEXT, "text", "text", texts, (TEXT_VECTORS,), text_length(model)),
         Tower(PICTURE, "vision", "image", pictures, (_PICTURE_VECTORS,)),

@@ -42,9 +42,12 @@ class Row:
     finish: FinishReason | None = None
 
     def take(self, scores: Scores) -> Iterator[Event]:
-        """Take the next token by float32 (vocabulary) scores, which are changed. It may finish the row."""
+        """Take the next token by float32 (vocabulary) scores, which are changed. It may finish the row.
+
+        Nothing is done, and nothing fails, before the first event is asked for.
+        """
         before = self.rule(scores)
-        return self.put(pick(scores, self.draw), before)
+        yield from self.put(pick(scores, self.draw), before)
 
     def rule(self, scores: Scores) -> Scores:
         """Apply the row's rules to scores in place; what the model said, for `put`."""
