@@ -17,7 +17,7 @@ from onnxpress.serve import media, shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import HttpRequest, Response, json_response
 from onnxpress.serve.protocols.fields import FOREIGN, WRITERS, check_count, is_token_ids, optional
-from onnxpress.serve.protocols.openai import embedding_options, encoded
+from onnxpress.serve.protocols.openai import as_asked, embedding_options
 from onnxpress.serve.protocols.tgi import events_of, generated
 from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
@@ -153,7 +153,7 @@ async def _vectors(exchange: Exchange, version: Version, body: dict[str, Any]) -
     results = await exchange.answer(version, task, call.inputs, options, truncate=truncate)
     if isinstance(call.inputs[0], Mapping):
         return json_response(results if call.many else results[0])
-    return json_response([encoded(vector, encoding) for vector in results])
+    return json_response([as_asked(vector, encoding) for vector in results])
 
 
 def is_list_of_ids(value: Any) -> bool:
