@@ -1,5 +1,5 @@
-"""`onnxpress.spark.predict` under Spark, two workers in this machine. Spark is not among what the tests install: it needs
-Java. In an environment that has `onnxpress[cpu]`, `pyspark[sql]`, onnx and pytest:
+"""`onnxpress.spark.predict` under Spark, two workers in this machine. Spark is not among what the tests install: it
+needs Java. In an environment that has `onnxpress[cpu]`, `pyspark[sql]`, onnx and pytest:
 
     PYTHONPATH=runtime:. python -m pytest --noconftest tests/runtime/test_spark.py
 """

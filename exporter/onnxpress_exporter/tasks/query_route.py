@@ -1,4 +1,4 @@
-"""sentence-similarity of a model that reads queries by other modules than documents (a Router): a graph of their own.
+"""sentence-similarity of a model that reads queries by other modules than documents (a Router): a graph of it.
 
 The whole way of a query up to its one vector is in that graph, pooling and the layers after it included: there are as
 many ways as modules, and queries are short.
@@ -196,12 +196,12 @@ def _as_alone(row: ExportTask, alone: Checkpoint, usual: bool) -> _Query:
     """What a model of the same kind would do that had the modules of queries alone."""
     from onnxpress_exporter.tasks.loading import load_model
 
-    own = row if row.suited(alone) is None else row.suited(alone)
-    assert own is not None
-    arguments = own.load_arguments(alone)
+    suited = row if row.suited(alone) is None else row.suited(alone)
+    assert suited is not None
+    arguments = suited.load_arguments(alone)
     model, tokenizer = load_model(alone, row.name), load_tokenizer(alone, arguments)
-    embedding = _embedding(own.postprocessing(alone, model))
-    module = own.by_rows(model)
+    embedding = _embedding(suited.postprocessing(alone, model))
+    module = suited.by_rows(model)
     if embedding.pooling:
         if not embedding.include_prompt:
             raise UnsupportedCheckpoint(f"{alone.source}: queries are pooled without their prompt, which is refused.")

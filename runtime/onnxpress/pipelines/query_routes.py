@@ -12,7 +12,7 @@ QUERY_ROLE = "query"
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class TextRoute:
     """One way from a text to its vector.
 
     Args:
@@ -30,10 +30,10 @@ class Route:
     headed: bool
 
 
-def routes_of(manifest: Manifest, settings: EmbeddingSettings) -> tuple[Route, Route]:
+def routes_of(manifest: Manifest, settings: EmbeddingSettings) -> tuple[TextRoute, TextRoute]:
     """The way of documents, and of everything where queries have none of their own; and the way of queries."""
     usual, query = manifest.graph_name("encoder"), settings.query
-    documents = Route(
+    documents = TextRoute(
         usual,
         manifest.graphs[usual],
         settings.pooling,
@@ -46,7 +46,7 @@ def routes_of(manifest: Manifest, settings: EmbeddingSettings) -> tuple[Route, R
     if query is None:
         return documents, documents
     name = manifest.graph_name(QUERY_ROLE)
-    queries = Route(
+    queries = TextRoute(
         name,
         manifest.graphs[name],
         (),
@@ -59,7 +59,7 @@ def routes_of(manifest: Manifest, settings: EmbeddingSettings) -> tuple[Route, R
     return documents, queries
 
 
-def route_for(routes: tuple[Route, Route], settings: EmbeddingSettings, role: str | None) -> Route:
+def route_for(routes: tuple[TextRoute, TextRoute], settings: EmbeddingSettings, role: str | None) -> TextRoute:
     """The way of a text in its role."""
     usual = settings.query is not None and settings.query.usual
     return routes[role == QUERY or (role is None and usual)]

@@ -36,7 +36,7 @@ from onnxpress.pipelines.known_arguments import OF_VECTORS
 from onnxpress.pipelines.known_names import OF_EMBEDDERS
 from onnxpress.pipelines.packing import packed
 from onnxpress.pipelines.prompts import check_name, check_texts, choose_prompt
-from onnxpress.pipelines.query_routes import Route, route_for, routes_of
+from onnxpress.pipelines.query_routes import TextRoute, route_for, routes_of
 from onnxpress.pipelines.text_processor import TextProcessor
 from onnxpress.pipelines.token_roles import DOCUMENT, QUERY, ROLES, as_role, check_role, longest
 from onnxpress.pipelines.vector_kinds import KINDS, compare, sparse_of, strongest
@@ -265,10 +265,10 @@ class SentenceSimilarity(Pipeline[SentenceSimilarityOptions, TextProcessor]):
         return {**arguments, "prompt_name": next(name for name in _PROMPTS_OF[role] if name in known)}
 
     @cached_property
-    def _routes(self) -> tuple[Route, Route]:
+    def _routes(self) -> tuple[TextRoute, TextRoute]:
         return routes_of(self.manifest, self.embedding)
 
-    def _route(self, options: SentenceSimilarityOptions) -> Route:
+    def _route(self, options: SentenceSimilarityOptions) -> TextRoute:
         return route_for(self._routes, self.embedding, options.role)
 
     def prepare(self, item: Any, options: SentenceSimilarityOptions) -> Prepared[bool]:
