@@ -69,6 +69,14 @@ class PictureProcessor:
         """
         return self.sample_of(open_picture(raw, max_pixels, urls), context)
 
+    def read(self, raw: Any, options: PictureOptions) -> Sample:
+        """One picture, as the options of its call say.
+
+        Raises:
+            InputError: as of `sample`.
+        """
+        return self.sample(raw, max_pixels=options.max_pixels, urls=options.urls)
+
     def sample_of(self, image: Image, context: Any = None) -> Sample:
         """A picture that is open, in mode "RGB": of a task that asks it something else, such as its size.
 
