@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
+from onnxpress.errors import OnnxpressError
 from onnxpress.pipelines.base import Outputs, Pipeline
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.candidates import check_labels
@@ -80,6 +81,11 @@ class ZeroShotByVectors(Pipeline[Labels, Reader]):
 
     def check(self, options: Labels) -> None:
         check_labels(options.candidate_labels)
+
+    def prepare_many(self, items: Sequence[Any], options: Labels) -> Sequence[Prepared[Any] | OnnxpressError]:
+        self.check(options)
+        self._texts.of_hypotheses(options.hypotheses())  # once, and not in each thread
+        return super().prepare_many(items, options)
 
     def prepare(self, item: Any, options: Labels) -> Prepared[Vectors]:
         self.check(options)
