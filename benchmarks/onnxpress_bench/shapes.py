@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
@@ -301,10 +301,12 @@ def _filled(vocab: Mapping[str, int], size: int, words: Sequence[str]) -> dict[s
         if len(filled) == size:
             break
         filled.setdefault(word, len(filled))
+    assert len(filled) == size, f"Too few words: {len(filled)} of {size}."
     return filled
 
 
 def _made_up() -> list[str]:
-    """Over 57,000 words of two or three syllables, each with the space before it."""
+    """60,000 words of two to four syllables, each with the space before it."""
     syllables = [a + b for a, b in product("bdfgklmnprstvz", "aeiou")]
-    return ["Ġ" + "".join(parts) for number in (2, 3) for parts in product(syllables[:38], repeat=number)]
+    parts = (word for number in (2, 3, 4) for word in product(syllables[:38], repeat=number))
+    return ["Ġ" + "".join(word) for word in islice(parts, 60_000)]
