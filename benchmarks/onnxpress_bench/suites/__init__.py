@@ -52,6 +52,7 @@ SUITES: Mapping[str, str] = {
     "generation": "Models that write",
     "vit": "Pictures, by transformers",
     "resnet": "Pictures, by convolutions",
+    "clip": "Pictures, by labels that a call names",
     "peers": "Every peer",
 }
 

@@ -20,7 +20,7 @@ from onnxpress_bench.shapes import (
     t5_checkpoint,
     whisper_checkpoint,
 )
-from onnxpress_bench.shapes_of_pictures import resnet_checkpoint, vit_checkpoint
+from onnxpress_bench.shapes_of_pictures import clip_checkpoint, resnet_checkpoint, vit_checkpoint
 from onnxpress_bench.suites import ROOT
 
 
@@ -52,6 +52,7 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "whisper-tiny": whisper_checkpoint,
     "vit-base": vit_checkpoint,
     "resnet-50": resnet_checkpoint,
+    "clip-vit-b-32": lambda folder: clip_checkpoint(folder, ROOT / "models" / "tiny-shapes-clip"),
 }
 
 
