@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx_ir
 
 from onnxpress.engine.machine import features, processor_name, usable_cores
-from onnxpress.engine.providers import CPU
+from onnxpress.engine.providers import CPU, is_here
 from onnxpress.engine.session import Session
 from onnxpress.errors import OnnxpressError
 from onnxpress.format.fidelity import answers_of
@@ -225,9 +225,10 @@ class Tuner:
                     times |= {name: tuple(shape[name] for shape in by_shape) for name in sessions if name not in times}
         return times
 
-    def _session(self, graphs: Graphs) -> Session:
+    def _session(self, graphs: Graphs, device: str = CPU.family) -> Session:
         return Session(
             {name: self.folder / files.file for name, files in graphs.items()},
+            device=device if is_here(device) else CPU.family,
             adapters=self.adapters,
             alternates=True,
         )
@@ -252,10 +253,12 @@ class Tuner:
     ) -> Iterator[tuple[str, VariantForm]]:
         """Those of the forms whose answers the gate passes, as it judged the variant, in order."""
         about = {row.name: row.about for row in self.formulations}
+        devices = {row.name: row.device for row in self.formulations}
         for name in ranked:
             say(f"judging the form {name}")
             try:
-                with closing(self._session({**variant.graphs, **written[name]})) as session:
+                device = devices.get(name, CPU.family)
+                with closing(self._session({**variant.graphs, **written[name]}, device)) as session:
                     quality = self._judge(precision, variant, session)
             except OnnxpressError as error:
                 refused[name] = str(error)
@@ -271,7 +274,8 @@ class Tuner:
         refused: dict[str, str],
         say: Say,
     ) -> dict[str, VariantForm]:
-        """The forms for other devices that the gate passes here, of variants with weights in files of their own."""
+        """The forms for other devices that the gate passes, on the device where it is here, or else on this processor;
+        of variants with weights in files of their own."""
         forms = {}
         for row in self.formulations:
             if row.device == CPU.family or not all(files.external for files in variant.graphs.values()):
