@@ -44,7 +44,7 @@ model (float[batch, tokens, 64] x) => (float[batch, tokens, 64] y)
 """
 #: One channel of what GELU returns is many times larger than the others, and channels of the normalizations' lie
 #: beside 0, as those of trained models do.
-SPREAD = np.where(np.arange(INNER) == 37, 40, 1).astype(np.float32)
+SPREAD = np.where(np.arange(INNER) == 37, 200, 1).astype(np.float32)
 BESIDE = np.where(np.arange(WIDTH) % 9 == 0, 6, 0.2).astype(np.float32)
 
 

@@ -88,6 +88,10 @@ class Tuner:
             passing |= dict(self._that_pass(precision, variant, together, written, refused, say))
             form = next(((name, passing[name]) for name in ranked if name in passing), None)
             devices = self._for_devices(precision, variant, constants, written, refused, say)
+            here = {name: written[name] for name, form in devices.items() if is_here(form.device)}
+            times |= {
+                name: taken for name, taken in self._times(variant, here, refused, FINAL, say).items() if name in here
+            }
             tuned = self._with(variant, form, devices, constants, times, refused)
         except BaseException:
             self._remove(written, variant)
@@ -214,7 +218,8 @@ class Tuner:
                     opened.callback(self._remove, {name: copy}, variant)
                     sessions[name] = opened.enter_context(closing(self._session({**variant.graphs, **copy})))
                 for name in names[start : start + AT_ONCE]:
-                    session = opened.enter_context(closing(self._session({**variant.graphs, **forms[name]})))
+                    whole = {**variant.graphs, **forms[name]}
+                    session = opened.enter_context(closing(self._session(whole, self._device_of(name))))
                     if (why := self._fails(session)) is None:
                         sessions[name] = session
                     else:
@@ -232,6 +237,10 @@ class Tuner:
             adapters=self.adapters,
             alternates=True,
         )
+
+    def _device_of(self, name: str) -> str:
+        """The device that a form is for."""
+        return next((row.device for row in self.formulations if row.name == name), CPU.family)
 
     def _fails(self, session: Session) -> str | None:
         """Why a form cannot run on this machine; None: it can."""
@@ -253,12 +262,10 @@ class Tuner:
     ) -> Iterator[tuple[str, VariantForm]]:
         """Those of the forms whose answers the gate passes, as it judged the variant, in order."""
         about = {row.name: row.about for row in self.formulations}
-        devices = {row.name: row.device for row in self.formulations}
         for name in ranked:
             say(f"judging the form {name}")
             try:
-                device = devices.get(name, CPU.family)
-                with closing(self._session({**variant.graphs, **written[name]}, device)) as session:
+                with closing(self._session({**variant.graphs, **written[name]}, self._device_of(name))) as session:
                     quality = self._judge(precision, variant, session)
             except OnnxpressError as error:
                 refused[name] = str(error)
