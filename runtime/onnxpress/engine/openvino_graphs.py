@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: OpenVINO's names of types -> ONNX Runtime's, where they differ.
-_TYPES: Mapping[str, str] = {
-    "f16": "float16", "f32": "float", "f64": "double", "boolean": "bool",
-    **{f"{sign}{bits}": f"{word}{bits}" for sign, word in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)},
-}  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class DeclaredTensor:
@@ -98,11 +92,12 @@ def import_openvino() -> ModuleType:
 
 
 def _declared(port: Any) -> DeclaredTensor:
-    kind = port.get_element_type().get_type_name()
+    kind = str(port.get_element_type().to_dtype())
     shape = [None if axis.is_dynamic else axis.get_length() for axis in port.get_partial_shape()]
-    return DeclaredTensor(port.get_any_name(), f"tensor({_TYPES.get(kind, kind)})", shape)
+    return DeclaredTensor(port.get_any_name(), _onnx_type(kind), shape)
 
 
 def _onnx_type(dtype: str) -> str:
     """ONNX Runtime's name of numpy's dtype."""
-    return f"tensor({ {'float32': 'float', 'float64': 'double'}.get(dtype, dtype) })"
+    kind = {"float32": "float", "float64": "double"}.get(dtype, dtype)
+    return f"tensor({kind})"
