@@ -20,6 +20,9 @@ from onnxpress.serve.versions import Version
 _REFUSED = ("best_of", "decoder_input_details", "top_n_tokens", "adapter_id", "watermark", "truncate")
 
 #: TGI's names of why a text ended.
+#: Parameters that have these names here alone.
+OF_TGI = ("stop", "stop_sequences", "typical_p", "watermark", "decoder_input_details", "best_of", "grammar")
+
 _FINISHES = {"length": "length", "stop": "eos_token"}
 
 
