@@ -38,8 +38,8 @@ FIRST = 5
 KNOWS = 0.9
 #: Texts whose continuations are compared, after an encoder.
 WRITING = 12
-#: What was said is compared where the reference gives its own tokens even odds or better, in the geometric mean. Of what
-#: it guesses, such as a language that it does not understand, any rounding makes another text.
+#: What was said is compared where the reference gives its own tokens even odds or better, in the geometric mean. Of
+#: what it guesses, such as a language that it does not understand, any rounding makes another text.
 SURE = float(np.log(0.5))
 
 
