@@ -158,9 +158,9 @@ class PerceivedByGraphs:
         self._model = model
         self._arrays = arrays
 
-    def decoder(self, rows: Sequence[int], expected_tokens: int) -> Decoder:
+    def decoder(self, rows: Sequence[int], expected_tokens: int, *, last: bool = False) -> Decoder:
         """As `decoder.Perceived` says."""
-        return self._model._opened(self._of_rows(rows), expected_tokens, shared=True)
+        return self._model._opened(self._of_rows(rows), expected_tokens, shared=not last)
 
     def follow(self, row: int, ids: Sequence[int], first: int) -> dict[str, NDArray[Any]]:
         """As `decoder.Perceived` says."""
