@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from onnxpress.engine.machine import processor_name, usable_cores
+from onnxpress.engine.machine import features, processor_name, usable_cores
 
 PACKAGES = ("onnxpress", "onnxruntime", "tokenizers", "numpy", "torch", "transformers")
 
@@ -26,8 +26,10 @@ _CPU = Path("/sys/devices/system/cpu")
 class Machine:
     """`load_average` is of the last minute, `busy_share` of the second before the run: 1 means all usable cores.
 
-    `affinity`: the cores that the process may run on. The power state, as far as the system tells: the `governor` of
-    the clock, whether it may `boost` above its nominal rate, whether the machine runs `on_battery`.
+    `affinity`: the cores that the process may run on. `features`: those of the processor that decide how fast products
+    are, as `onnxpress.engine.machine` names them; none in records from before they were kept. The power state, as far
+    as the system tells: the `governor` of the clock, whether it may `boost` above its nominal rate, whether the machine
+    runs `on_battery`.
     """
 
     processor: str
@@ -45,6 +47,7 @@ class Machine:
     on_battery: bool | None = None
     virtual: bool | None = None
     gpu: str | None = None
+    features: tuple[str, ...] = ()
 
     @property
     def busy(self) -> bool:
@@ -80,6 +83,7 @@ def describe_machine() -> Machine:
         on_battery=None if battery is None else not battery.power_plugged,
         virtual=_virtual(),
         gpu=_gpu(),
+        features=tuple(sorted(features())),
     )
 
 

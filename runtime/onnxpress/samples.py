@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,3 +88,12 @@ class Processor(Protocol):
         Raises:
             InputError: it is none, or the model cannot take it.
         """
+
+
+@runtime_checkable
+class ReadsSideBySide(Protocol):
+    """A processor of inputs that take long to read, as files of pictures do, and let other threads go on meanwhile."""
+
+    @property
+    def foreseen(self) -> int:
+        """About what a sample costs, before its input is read."""

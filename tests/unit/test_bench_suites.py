@@ -10,13 +10,16 @@ from typing import get_args
 import pytest
 from click.testing import CliRunner
 
+from onnxpress.engine.machine import FEATURES
 from onnxpress_bench.backends import kind_of
 from onnxpress_bench.errors import BenchError
+from onnxpress_bench.record import write_record
 from onnxpress_bench.report import terminal
 from onnxpress_bench.report.verdict import was_compared
 from onnxpress_bench.scenarios import SCENARIOS
 from onnxpress_bench.suites import SUITES, Case, cases, summary
 from onnxpress_bench.suites import cli as suites_cli
+from onnxpress_bench.suites.processors import KINDS, kind_of_processor
 from onnxpress_bench.suites.results import BEGIN, END, documents, load, results_page, update
 from onnxpress_bench.suites.shapes import MODELS
 from onnxpress_bench.suites.targets import Kind, Outcome, Target, outcome
@@ -34,6 +37,7 @@ def test_a_case_names_what_exists(suite: str, case: Case) -> None:
     assert all(kind_of(name) for name in known)
     for target in case.targets:
         assert (target.at_least is None) != (target.at_most is None)
+        assert set(target.processors) <= {kind.name for kind in KINDS}
         for shown in (target.backend, target.base):
             kind, _, rest = shown.partition(" ")
             assert not shown or kind in known
@@ -202,6 +206,9 @@ def test_values_over_blocks_are_what_they_are_called() -> None:
     assert value("footprint", "memory_peak") == pytest.approx(6e8 / 2.4 / (90_300_000 + 1e6))
     # 3.4e8 operations in 8 ms / 2.4, over 166 GFLOP/s.
     assert value("efficiency", "latency_p50 1x16") == pytest.approx(3.4e8 / (8e-3 / 2.4) / 166e9)
+    assert record.limits is not None
+    by_integers = 3.4e8 / (8e-3 / 2.4) / 1e9 / (record.limits.int8_gemm_gops or 0)
+    assert value("int8 efficiency", "latency_p50 1x16") == pytest.approx(by_integers)
 
 
 def test_the_task_s_metric_is_shown_for_all_and_says_nothing_of_equal_answers() -> None:
@@ -217,6 +224,61 @@ def test_the_task_s_metric_is_shown_for_all_and_says_nothing_of_equal_answers() 
     assert shown["label agreement"] == ["reference", "1.000000", "0.995000"]
     assert "answers, against pytorch's and the right ones" in shown
     assert [was_compared(record.backend(name)) for name in record.names] == [False, True, True]
+
+
+def test_every_kind_of_processor_has_a_feature_that_the_machine_tells() -> None:
+    assert {kind.feature for kind in KINDS} - {""} == set(FEATURES) - {"sve"}
+    assert len({kind.name for kind in KINDS}) == len({kind.title for kind in KINDS}) == len(KINDS)
+    assert kind_of_processor({"avx2", "avx512", "avx512_vnni", "avx_vnni"}).name == "avx512-vnni"
+    assert kind_of_processor({"avx2"}).name == "avx2" and kind_of_processor(()).name == "other"
+
+
+def test_a_record_lies_in_the_folder_of_its_kind_of_processor() -> None:
+    """Records from before features were kept are of AVX2 without VNNI: all machines were of that kind."""
+    for kind, suites in load(ROOT / "benchmarks" / "results").items():
+        for record in (record for suite in suites.values() for record in suite.values()):
+            assert kind == kind_of_processor(record.machine.features or ("avx2",)).name
+
+
+def test_both_kinds_of_processor_are_shown_and_each_has_its_own_targets(tmp_path: Path) -> None:
+    case = next(case for case in cases("int8") if case.name == "bert-base")
+    record = quiet_comparison(blocks=3, calls=2)
+    for kind, features, processor in (("avx2", ("avx2",), "Old"), ("avx512-vnni", ("avx512_vnni",), "New")):
+        machine = replace(record.machine, processor=processor, features=features)
+        path = tmp_path / kind / "int8" / f"{case.name}.jsonl"
+        path.parent.mkdir(parents=True)
+        write_record(replace(record, machine=machine), path)
+    page = results_page(load(tmp_path))
+    newer, older = page.partition("### AVX-512 with VNNI")[2].split("### AVX2 without VNNI")
+    assert "on New" in newer and "on Old" in older and "results/avx512-vnni/int8/" in newer
+    title = "int8 against ORT's dynamic int8, mean of the four"
+    assert f"| {title} | at least 1.10x" in newer and f"| {title} | at least 0.97x" in older
+    assert f"{title} | at least 0.97x" not in newer and f"{title} | at least 1.10x" not in older
+
+
+def test_a_record_is_kept_with_its_kind_of_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    paths: list[Path] = []
+
+    def measure(case: object, path: Path, blocks: int | None, place: str, *, tune: bool) -> bool:
+        paths.append(path)
+        return False
+
+    monkeypatch.setattr(suites_cli, "_measure", measure)
+    monkeypatch.setattr(suites_cli, "features", lambda: frozenset({"avx2", "avx512", "avx512_vnni"}))
+    CliRunner().invoke(suites_cli.main, ["--case", "cold-start", "--results", str(tmp_path)])
+    assert paths == [tmp_path / "avx512-vnni" / "fp32" / "cold-start.jsonl"]
+
+
+def test_the_readme_has_columns_for_each_kind_of_processor() -> None:
+    suites = load(ROOT / "benchmarks" / "results")["avx2"]
+    alone, both = summary.render_lines({"avx2": suites}), summary.render_lines({"avx2": suites, "avx512-vnni": suites})
+    assert alone.startswith("|  | PyTorch | onnxpress | gain, 95% interval |")
+    assert both.startswith(
+        "|  | AVX-512 with VNNI: PyTorch | onnxpress | gain, 95% interval | AVX2 without VNNI: PyTorch"
+    )
+    assert both.count("\n| ") == alone.count("\n| ")
+    partial = {"avx2": suites, "avx512-vnni": {"fp32": {"bert-base": suites["fp32"]["bert-base"]}}}
+    assert "| MiniLM, memory at the first answer | - | - | - | " in summary.render_lines(partial)
 
 
 def test_a_suite_without_records_says_so(tmp_path: Path) -> None:

@@ -112,6 +112,35 @@ def test_inputs_of_a_full_window_are_prepared_together() -> None:
     assert len(groups[0]) == 100
 
 
+@pytest.mark.parametrize("on_error", ["raise", "return"])
+def test_inputs_prepared_together_may_hold_errors(on_error: Any) -> None:
+    """A bad input costs its neighbours nothing, and they are prepared once."""
+    groups: list[list[int]] = []
+    work = _together(groups)
+    together = work.prepare_many
+    assert together is not None
+
+    def prepare_many(group: Sequence[int]) -> list[Any]:
+        return [InputError("bad") if item == 7 else entry for item, entry in zip(group, together(group), strict=True)]
+
+    def prepare(item: int) -> Prepared[int]:
+        raise AssertionError("prepared again")
+
+    results = _results(
+        [1, 4, 7, 10], replace(work, prepare_many=prepare_many, prepare=prepare), on_error=on_error, first=4
+    )
+    assert [next(results), next(results)] == [(1, [1]), (4, [4])]
+    if on_error == "raise":
+        with pytest.raises(InputError) as raised:
+            next(results)
+        assert raised.value.index == 2
+    else:
+        refused, last = results
+        assert isinstance(refused, InputError) and refused.index == 2
+        assert last == (10, [10])
+    assert groups == [[1, 4, 7, 10]]
+
+
 def test_a_window_of_one_never_reads_ahead() -> None:
     read: list[int] = []
     results = _results(_counting(read), most=1)

@@ -1,7 +1,7 @@
 """The project's own results: tables of cases, run by `make bench`, that back every figure in RESULTS.md and the README.
 
 A suite is a file NAME.toml of cases; SUITES names them. Add a case, or a suite, and it is run, recorded in
-benchmarks/results/ and shown. This module knows nothing of how a case is run.
+benchmarks/results/, by kind of processor, and shown. This module knows nothing of how a case is run.
 """
 
 from __future__ import annotations

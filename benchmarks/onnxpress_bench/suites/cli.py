@@ -13,8 +13,10 @@ import click
 
 from onnxpress import Artifact
 from onnxpress.cli.options import OneOf
+from onnxpress.engine.machine import features
 from onnxpress_bench.options import measure
 from onnxpress_bench.suites import ROOT, SUITES, Case, cases
+from onnxpress_bench.suites.processors import kind_of_processor
 from onnxpress_bench.suites.shapes import artifact_of, checkpoint_of
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,7 +42,8 @@ def main(
     readme: bool,
     results: Path,
 ) -> None:
-    """Measure every case of the suites, write benchmarks/results/, and regenerate the figures in the documents."""
+    """Measure every case of the suites, write benchmarks/results/KIND of processor/, and regenerate the figures in the
+    documents."""
     from onnxpress_bench.suites.results import write_documents
 
     chosen = [(name, case) for name in ([suite] if suite else SUITES) for case in cases(name)]
@@ -50,10 +53,11 @@ def main(
             click.echo(f"{name}/{case.name}: {case.model}; {', '.join(case.backends)}")
         return
     failed = False
+    records = results / kind_of_processor(features()).name
     for number, (name, case) in enumerate([] if readme else chosen, start=1):
         place = f"case {number} of {len(chosen)}, {name}/{case.name}"
         click.echo(f"\n=== {place}\n")
-        failed |= _measure(case, results / name / f"{case.name}.jsonl", blocks, place, tune=tune)
+        failed |= _measure(case, records / name / f"{case.name}.jsonl", blocks, place, tune=tune)
     if results == RESULTS:
         write_documents(ROOT, results)
     sys.exit(1 if failed else 0)

@@ -19,6 +19,7 @@ from onnxpress_bench.report.layout import fill
 from onnxpress_bench.report.table import NONE, Cell, Table, figure, table_of
 from onnxpress_bench.report.tables import answers, figures, sizes_of
 from onnxpress_bench.suites import SUITES, Case, cases, summary
+from onnxpress_bench.suites.processors import KINDS, ProcessorKind
 from onnxpress_bench.suites.targets import Target, outcome
 
 #: Around the README's figures.
@@ -27,17 +28,19 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 Records = Mapping[str, Comparison]
 
 
-def load(folder: Path) -> dict[str, dict[str, Comparison]]:
-    """suite -> case -> record, of what is there.
+def load(folder: Path) -> dict[str, dict[str, dict[str, Comparison]]]:
+    """Kind of processor -> suite -> case -> record, of what is there.
 
     Raises:
         BenchError: a record cannot be read.
     """
-    records: dict[str, dict[str, Comparison]] = {}
-    for suite in SUITES:
-        paths = {case.name: folder / suite / f"{case.name}.jsonl" for case in cases(suite)}
-        records[suite] = {name: read_record(path) for name, path in paths.items() if path.is_file()}
-    return records
+    kinds = [kind.name for kind in KINDS if (folder / kind.name).is_dir()]
+    return {kind: {suite: _of_suite(folder / kind / suite, suite) for suite in SUITES} for kind in kinds}
+
+
+def _of_suite(folder: Path, suite: str) -> dict[str, Comparison]:
+    paths = {case.name: folder / f"{case.name}.jsonl" for case in cases(suite)}
+    return {name: read_record(path) for name, path in paths.items() if path.is_file()}
 
 
 def update(text: str, section: str) -> str:
@@ -70,14 +73,20 @@ def write_documents(root: Path, results: Path) -> None:
         write_file(path, text.encode())
 
 
-def results_page(records: Mapping[str, Records]) -> str:
-    """RESULTS.md, by the layout results.md: a section for each suite."""
-    sections = [_section(suite, heading, records.get(suite, {})) for suite, heading in SUITES.items()]
-    return fill("results.md", suites=sections, findings=findings) + "\n"
+def results_page(records: Mapping[str, Mapping[str, Records]]) -> str:
+    """RESULTS.md, by the layout results.md: a section for each suite, and in it one for each kind of processor."""
+    suites = [
+        {
+            "heading": heading,
+            "kinds": [_section(suite, kind, held) for kind in KINDS if (held := records.get(kind.name, {}).get(suite))],
+        }
+        for suite, heading in SUITES.items()
+    ]
+    return fill("results.md", suites=suites, findings=findings) + "\n"
 
 
-def _section(suite: str, heading: str, records: Records) -> dict[str, Any]:
-    """What the layout shows of a suite: machine, latency, resources, targets."""
+def _section(suite: str, kind: ProcessorKind, records: Records) -> dict[str, Any]:
+    """What the layout shows of a suite on a kind of processor: machine, latency, resources, targets."""
     measured = [(case, records[case.name]) for case in cases(suite) if case.name in records]
     versions = {
         name: version
@@ -86,14 +95,14 @@ def _section(suite: str, heading: str, records: Records) -> dict[str, Any]:
         for name, version in backend.versions.items()
     }
     return {
-        "name": suite,
-        "heading": heading,
+        "folder": f"{kind.name}/{suite}",
+        "title": kind.title,
         "records": [(case.name, record) for case, record in measured],
         "versions": [f"{name} {version}" for name, version in sorted(versions.items())],
         "tables": [
             make(case, record) for make in (_figures, _quality, _distances, _bandwidth) for case, record in measured
         ],
-        "targets": _targets(measured),
+        "targets": _targets(kind, measured),
     }
 
 
@@ -161,10 +170,10 @@ def _bandwidth(case: Case, record: Comparison) -> Table | None:
     return table_of(title, record.names, rows)
 
 
-def _targets(measured: Sequence[tuple[Case, Comparison]]) -> Table:
+def _targets(kind: ProcessorKind, measured: Sequence[tuple[Case, Comparison]]) -> Table:
     rows = []
     for case, record in measured:
-        for target in case.targets:
+        for target in (target for target in case.targets if target.holds_on(kind.name)):
             reached = outcome(record, target)
             ends = [_number(target, end) for end in (reached.low, reached.high) if end is not None]
             shown = NONE if reached.value is None else _number(target, reached.value)
@@ -188,6 +197,7 @@ def _number(target: Target, value: float) -> str:
 _FORMATS: Mapping[str, str] = {
     "overhead": "{:.1%}",
     "efficiency": "{:.1%}",
+    "int8 efficiency": "{:.1%}",
     "quality": "{:.4f}",
     "difference": "{:+.4f}",
 }

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from onnxpress_bench.comparison import Comparison
 from onnxpress_bench.measures import Row, gain_between, summarize
-from onnxpress_bench.report.table import Cell, figure, interval, table_of, times, to_markdown
+from onnxpress_bench.report.table import NONE, Cell, figure, interval, table_of, times, to_markdown
 from onnxpress_bench.report.verdict import wrong_figures
+from onnxpress_bench.suites.processors import KINDS, ProcessorKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: suite -> case -> record.
+#: Of one kind of processor: suite -> case -> record.
 AllRecords = Mapping[str, Mapping[str, Comparison]]
 
 
@@ -49,15 +50,34 @@ PANELS: tuple[tuple[str, Line, float], ...] = (
 _COLOURS = {"transformers": "#8a929c", "onnxpress": "#0072B2"}
 
 
-def render_lines(records: AllRecords) -> str:
-    """The five rows as Markdown; those whose records are there."""
-    rows = [(line.title, cells) for line in LINES if (cells := _cells(records, line))]
+def render_lines(records: Mapping[str, AllRecords]) -> str:
+    """The five rows as Markdown, those whose records are there, with columns for each kind of processor.
+
+    Args:
+        records: by the kind's name.
+    """
+    measured = {
+        kind: cells for kind in KINDS if any(cells := [_cells(records.get(kind.name, {}), line) for line in LINES])
+    }
+    columns, rows = [], [(line.title, list[Cell | str]()) for line in LINES]
+    for kind, cells in measured.items():
+        columns += [f"{kind.title}: PyTorch" if len(measured) > 1 else "PyTorch", "onnxpress", "gain, 95% interval"]
+        for (_, row), shown in zip(rows, cells, strict=True):
+            row += shown or [NONE] * 3
+    rows = [(title, row) for title, row in rows if set(row) - {NONE}]
     if not rows:
         return "Not measured yet: `make bench`.\n"
-    first = records.get(LINES[0].suite, {}).get(LINES[0].case)
-    machine = f"On {first.machine.processor}, {first.settings.threads} threads, {first.created[:10]}. " if first else ""
-    text = to_markdown(table_of("", ["PyTorch", "onnxpress", "gain, 95% interval"], rows))
+    machines = [text for kind in measured if (text := _machine(kind, records[kind.name]))]
+    machine = f"On {' and on '.join(machines)}. " if machines else ""
+    text = to_markdown(table_of("", columns, rows))
     return f"{text}\n\n{machine}All figures, with what was missed: [benchmarks/RESULTS.md](benchmarks/RESULTS.md).\n"
+
+
+def _machine(kind: ProcessorKind, records: AllRecords) -> str:
+    first = records.get(LINES[0].suite, {}).get(LINES[0].case)
+    if first is None:
+        return ""
+    return f"{first.machine.processor} ({kind.title}), {first.settings.threads} threads, {first.created[:10]}"
 
 
 def _cells(records: AllRecords, line: Line) -> list[Cell]:
@@ -75,16 +95,18 @@ def _row(record: Comparison, name: str) -> Row | None:
     return next((row for row in summarize(record) if row.name == name), None)
 
 
-def render_chart(records: AllRecords) -> str | None:
-    """Cold start, memory and latency beside transformers as an SVG file; None where a record is missing.
+def render_chart(records: Mapping[str, AllRecords]) -> str | None:
+    """Cold start, memory and latency beside transformers as an SVG file, on the first kind of processor that has the
+    records of all; None where none has.
 
     The same records and the same matplotlib give the same text.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
-    values = [_values(records, line, unit) for _, line, unit in PANELS]
-    if not all(values):
+    by_kind = ([_values(records.get(kind.name, {}), line, unit) for _, line, unit in PANELS] for kind in KINDS)
+    values = next((values for values in by_kind if all(values)), None)
+    if values is None:
         return None
     drawing = Figure(figsize=(7.6, 1.7), layout="constrained", facecolor="white")
     for axes, (title, _, _), pair in zip(drawing.subplots(1, len(PANELS)), PANELS, values, strict=True):

@@ -16,6 +16,7 @@ Kind = Literal[
     "mean gain",
     "share",
     "efficiency",
+    "int8 efficiency",
     "overhead",
     "install",
     "size",
@@ -33,11 +34,12 @@ Verdict = Literal["met", "missed", "not shown", "not measured"]
 class Target:
     """`kind` says what is looked at: "gain", how many times better `backend` is than `base` in the row called `row`;
     "mean gain", the geometric mean of several rows, separated by "; "; "share", its inverse, for memory;
-    "overhead", the same less 1; "efficiency", achieved operations over the best float32 product measured; "install",
-    size of the installation over that of `base`; "size", of the model's files; "quality", the figure called `row`;
-    "difference", that figure less the one of `base`; "kept", the first of two rows of `backend` over the second;
-    "footprint", memory over the model's files and the cache of keys and values together; "less error", how many times
-    farther from 1 that figure is for `base`. `at_least` or `at_most` is the limit."""
+    "overhead", the same less 1; "efficiency", achieved operations over the best float32 product measured, and
+    "int8 efficiency", over the best one of integers; "install", size of the installation over that of `base`; "size",
+    of the model's files; "quality", the figure called `row`; "difference", that figure less the one of `base`; "kept",
+    the first of two rows of `backend` over the second; "footprint", memory over the model's files and the cache of keys
+    and values together; "less error", how many times farther from 1 that figure is for `base`. `at_least` or `at_most`
+    is the limit. `processors`: the kinds of processors, by name, that it is for; none: all."""
 
     title: str
     kind: Kind
@@ -46,6 +48,11 @@ class Target:
     base: str = ""
     at_least: float | None = None
     at_most: float | None = None
+    processors: tuple[str, ...] = ()
+
+    def holds_on(self, kind: str) -> bool:
+        """Whether it is a target for that kind of processor."""
+        return not self.processors or kind in self.processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +123,12 @@ def _kept(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
 
 def _efficiency(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
     """The milliseconds that a query takes at the best product's rate, over those of each block."""
-    operations = comparison.flops.get(target.row.partition(" ")[2])
-    if operations is None or comparison.limits is None:
+    operations, limits = comparison.flops.get(target.row.partition(" ")[2]), comparison.limits
+    best = limits and (limits.int8_gemm_gops if target.kind == "int8 efficiency" else limits.fp32_gemm_gflops)
+    if operations is None or not best:
         return {}, {}
     blocks = block_values(comparison, target.row, target.backend)
-    return dict.fromkeys(blocks, operations / comparison.limits.fp32_gemm_gflops / 1e6), blocks
+    return dict.fromkeys(blocks, operations / best / 1e6), blocks
 
 
 def _footprint(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
@@ -139,6 +147,7 @@ _TIMED: Mapping[Kind, Callable[[Comparison, Target], tuple[Blocks, Blocks]]] = {
     "share": _gain,
     "overhead": _gain,
     "efficiency": _efficiency,
+    "int8 efficiency": _efficiency,
     "kept": _kept,
     "footprint": _footprint,
 }

@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 
-#: Pixels: the longer edge that a picture is at least drawn with, and the narrowest ground of lines.
-_LEAST_EDGE, _LEAST_WIDTH = 384, 240
+#: Left, top, right and bottom, in pixels of what is drawn.
+Edges = tuple[float, float, float, float]
+
+#: Pixels: the longer and the shorter edge that a picture is at least drawn with, as far as the longer one does not
+#: become longer than the third; and the narrowest ground of lines.
+_LEAST_EDGE, _LEAST_SHORTER, _MOST_LONGER, _LEAST_WIDTH = 384, 160, 2000, 240
+
+#: Pixels: letters are so high at least and at most, and of the picture's shorter edge this share.
+_LEAST_LETTER, _MOST_LETTER, _LETTERS_OF_EDGE = 12, 160, 22
 
 #: Colours that are told apart by most people, on light and dark ground (M. Okabe, K. Ito); others follow by their hue.
 _COLOURS: tuple[Colour, ...] = (
@@ -56,16 +63,17 @@ def draw(picture: Image, sight: Sight) -> Image:
         enlarged: Image = sight.image.convert("RGB")
         return enlarged
     canvas, factor = _enlarged(picture)
-    size = max(12, min(40, min(canvas.size) // 22))
+    size = max(_LEAST_LETTER, min(_MOST_LETTER, min(canvas.size) // _LETTERS_OF_EDGE))
     if sight.depth is not None:
         return _with_lines(_beside(canvas, _coloured(sight.depth, canvas.size)), _depth_lines(sight.depth), size)
     colours = _colours_of(sight.things)
-    canvas = _masked(canvas, sight.things, colours)
+    canvas = _masked(canvas, sight.things, colours, max(1, size // 14))
     boxes = [thing for thing in sight.things if thing.box is not None]
     for thing in boxes:
         _outline(canvas, thing, factor, colours[thing.text], size)
+    tags: list[Edges] = []
     for thing in boxes:  # after all outlines, so that none goes through a label
-        _tag(canvas, thing, factor, colours[thing.text], size)
+        _tag(canvas, thing, factor, colours[thing.text], size, tags)
     lines = [(_line(thing), colours[thing.text]) for thing in sight.things if thing.box is None]
     return _with_lines(canvas, lines, size)
 
@@ -75,11 +83,12 @@ def _line(thing: Seen) -> str:
 
 
 def _enlarged(picture: Image) -> tuple[Image, int]:
-    """A copy whose longer edge has at least _LEAST_EDGE pixels, by a whole factor."""
+    """A copy whose edges have at least _LEAST_EDGE and _LEAST_SHORTER pixels, by a whole factor."""
     from PIL.Image import Resampling
 
-    factor = -(-_LEAST_EDGE // max(picture.size))
-    if factor == 1:
+    longer, shorter = max(picture.size), min(picture.size)
+    factor = max(-(-_LEAST_EDGE // longer), min(-(-_LEAST_SHORTER // shorter), _MOST_LONGER // longer))
+    if factor <= 1:
         return picture.copy(), 1
     size = (picture.width * factor, picture.height * factor)
     return picture.resize(size, resample=Resampling.NEAREST if factor > 2 else Resampling.BICUBIC), factor
@@ -98,8 +107,9 @@ def _colour(place: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _masked(canvas: Image, things: Sequence[Seen], colours: dict[str, Colour]) -> Image:
-    """The masks' colours over the picture, with their edges; one that comes later lies over one that comes before."""
+def _masked(canvas: Image, things: Sequence[Seen], colours: dict[str, Colour], width: int) -> Image:
+    """The masks' colours over the picture, with edges of this width; one that comes later lies over one that comes
+    before."""
     from PIL.Image import fromarray
 
     masks = [(_scaled(thing.mask, canvas.size), colours[thing.text]) for thing in things if thing.mask is not None]
@@ -109,7 +119,7 @@ def _masked(canvas: Image, things: Sequence[Seen], colours: dict[str, Colour]) -
     for mask, colour in masks:
         pixels[mask] += _OPACITY * (np.array(colour, np.float32) - pixels[mask])
     for mask, colour in masks:
-        pixels[_edge(mask)] = colour
+        pixels[_edge(mask, width)] = colour
     return fromarray(pixels.round().astype(np.uint8))
 
 
@@ -123,13 +133,15 @@ def _scaled(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]
     return scaled
 
 
-def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What of a mask has a neighbour that is not of it."""
-    inner = mask.copy()
-    inner[1:] &= mask[:-1]
-    inner[:-1] &= mask[1:]
-    inner[:, 1:] &= mask[:, :-1]
-    inner[:, :-1] &= mask[:, 1:]
+def _edge(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """What of a mask is less than `width` rows and columns from a neighbour that is not of it."""
+    inner = mask
+    for _ in range(width):
+        before, inner = inner, inner.copy()
+        inner[1:] &= before[:-1]
+        inner[:-1] &= before[1:]
+        inner[:, 1:] &= before[:, :-1]
+        inner[:, :-1] &= before[:, 1:]
     edge: NDArray[np.bool_] = mask & ~inner
     return edge
 
@@ -146,28 +158,51 @@ def _outline(canvas: Image, thing: Seen, factor: int, colour: Colour, size: int)
     pen.rectangle(edges, outline=colour, width=width)
 
 
-def _tag(canvas: Image, thing: Seen, factor: int, colour: Colour, size: int) -> None:
-    """The label on ground of the box's colour: above the box, or within it where there is no room."""
+def _tag(canvas: Image, thing: Seen, factor: int, colour: Colour, size: int, tags: list[Edges]) -> None:
+    """The label on ground of the box's colour, at the first place where it covers no other label; `tags` are those that
+    stand, and get this one."""
     from PIL import ImageDraw
 
     if not thing.words:
         return
     pen, font = ImageDraw.Draw(canvas), _font(thing.words, size)
-    left, top, _, _ = _inside(canvas, thing, factor)
-    width, height = pen.textlength(thing.words, font=font) + 6, size + 6
-    left = max(0.0, min(left, canvas.width - width))
-    top = top - height if top >= height else top
-    pen.rectangle((left, top, left + width, top + height), fill=colour)
-    pen.text((left + 3, top + height / 2), thing.words, fill=_ink_on(colour), font=font, anchor="lm")
+    margin = _margin(size)
+    width, height = pen.textlength(thing.words, font=font) + 2 * margin, size + 2 * margin
+    places = _places(_inside(canvas, thing, factor), (width, height), canvas.size)
+    left, top = next((place for place in places if not _covers((*place, width, height), tags)), places[0])
+    tags.append((left, top, left + width, top + height))
+    pen.rectangle(tags[-1], fill=colour)
+    pen.text((left + margin, top + height / 2), thing.words, fill=_ink_on(colour), font=font, anchor="lm")
 
 
-def _inside(canvas: Image, thing: Seen, factor: int) -> tuple[float, float, float, float]:
+def _places(box: Edges, label: tuple[float, float], canvas: tuple[int, int]) -> list[tuple[float, float]]:
+    """Where a label may begin, the best first: above the box, within it, below it, and further down in steps of its
+    height; each wholly in the picture, if there is room at all."""
+    (left, top, _, bottom), (width, height) = box, label
+    left = max(0.0, min(left, canvas[0] - width))
+    tops = [top - height, top, bottom - height, bottom + 1, *np.arange(top + height, canvas[1], height).tolist()]
+    inside = [place for place in tops if 0 <= place <= canvas[1] - height]
+    return [(left, place) for place in inside] or [(left, max(0.0, min(top, canvas[1] - height)))]
+
+
+def _covers(place: tuple[float, float, float, float], tags: Sequence[Edges]) -> bool:
+    """Whether a label of (left, top, width, height) lies on one of those."""
+    left, top, width, height = place
+    return any(left < tag[2] and tag[0] < left + width and top < tag[3] and tag[1] < top + height for tag in tags)
+
+
+def _inside(canvas: Image, thing: Seen, factor: int) -> Edges:
     """The box in the canvas, its edges in order and within the canvas: models may answer others."""
     assert thing.box is not None
     left, top, right, bottom = (edge * factor for edge in thing.box)
     (left, right), (top, bottom) = sorted((left, right)), sorted((top, bottom))
     width, height = canvas.width - 1, canvas.height - 1
     return min(max(left, 0), width), min(max(top, 0), height), min(max(right, 0), width), min(max(bottom, 0), height)
+
+
+def _margin(size: int) -> int:
+    """Around letters of this height."""
+    return max(3, size // 6)
 
 
 def _ink_on(colour: Colour) -> Colour:
@@ -194,7 +229,7 @@ def _range(depth: NDArray[np.float32]) -> tuple[float, float]:
 
 def _depth_lines(depth: NDArray[np.float32]) -> list[tuple[str, Colour]]:
     low, high = _range(depth)
-    return [(f"least {low:.3g}", _DEPTHS[1]), (f"largest {high:.3g}", _DEPTHS[-1])]
+    return [(f"least {low:.4g}", _DEPTHS[1]), (f"largest {high:.4g}", _DEPTHS[-1])]
 
 
 def _beside(left: Image, right: Image) -> Image:
@@ -214,19 +249,21 @@ def _with_lines(canvas: Image, lines: Sequence[tuple[str, Colour]], size: int) -
     lines = [(line, colour) for line, colour in lines if line]
     if not lines:
         return canvas
-    width, height = max(canvas.width, _LEAST_WIDTH), size + 6
+    width, margin = max(canvas.width, _LEAST_WIDTH), _margin(size)
+    height = size + 2 * margin
     columns = max(8, int(width / (size * 0.55)) - 3)
     rows = [(piece, colour, place == 0) for line, colour in lines for place, piece in enumerate(wrap(line, columns))]
     if len(rows) > _MOST_LINES:
         rows = [*rows[: _MOST_LINES - 1], (f"and {len(rows) - _MOST_LINES + 1} more", _GROUND, True)]
-    drawn = new("RGB", (width, canvas.height + height * len(rows) + 6), _GROUND)
+    drawn = new("RGB", (width, canvas.height + height * len(rows) + 2 * margin), _GROUND)
     drawn.paste(canvas, ((width - canvas.width) // 2, 0))
     pen = ImageDraw.Draw(drawn)
     for place, (piece, colour, is_first) in enumerate(rows):
-        middle = canvas.height + 3 + height * place + height / 2
+        middle = canvas.height + margin + height * place + height / 2
         if is_first:
-            pen.rectangle((5, middle - size / 2 + 2, 1 + size, middle + size / 2 - 2), fill=colour)
-        pen.text((size + 8, middle), piece, fill=_INK, font=_font(piece, size), anchor="lm")
+            side = size * 0.4
+            pen.rectangle((2 * margin, middle - side, 2 * (margin + side), middle + side), fill=colour)
+        pen.text((size + 3 * margin, middle), piece, fill=_INK, font=_font(piece, size), anchor="lm")
     return drawn
 
 

@@ -8,8 +8,10 @@ three channels, alpha dropped, the first of several frames. What transformers tu
 
 from __future__ import annotations
 
+import threading
 import warnings
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,8 +81,7 @@ def _opened(name: str, source: Any, max_pixels: int) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes, which are checked below; of damaged tags
+        with _quiet():  # Pillow warns of sizes, which are checked here, and of damaged tags
             image = Image.open(source, formats=FORMATS)
             _check(image, name, max_pixels)
             image.load()
@@ -93,6 +94,31 @@ def _opened(name: str, source: Any, max_pixels: int) -> Image:
     except Exception as error:  # Pillow raises many kinds, SyntaxError and struct.error among them
         raise _damaged(name, error) from error
     return image
+
+
+#: How many threads read pictures at the moment, and what gives Python's warnings back when the last one is done.
+_readers = 0
+_silence = ExitStack()
+_lock = threading.Lock()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings, whose filters are those of the whole process: one thread puts them aside for all that read."""
+    global _readers, _silence
+    with _lock:
+        if not _readers:
+            _silence = ExitStack()
+            _silence.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _readers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if not _readers:
+                _silence.close()
 
 
 def _check(image: Image, name: str, max_pixels: int) -> None:

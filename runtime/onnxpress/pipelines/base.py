@@ -12,12 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from numpy.typing import NDArray
 
+from onnxpress.engine.helpers import side_by_side
 from onnxpress.engine.providers import provider_of
 from onnxpress.engine.stopping import within
 from onnxpress.errors import ArtifactError, InputError, OnnxpressError
@@ -30,7 +31,7 @@ from onnxpress.pipelines.known_names import OF_PIPELINES, Names, absent
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.progress import watched
 from onnxpress.pipelines.streaming import WINDOW_COST, WINDOW_SAMPLES, Windows, Work, stream
-from onnxpress.samples import Batch, Processor, Sample
+from onnxpress.samples import Batch, Processor, ReadsSideBySide, Sample
 from onnxpress.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -116,15 +117,24 @@ class Pipeline(ABC, Generic[Options, P]):
             InputError: which.
         """
 
-    def prepare_many(self, items: Sequence[Any], options: Options) -> Sequence[Prepared[Any]]:
-        """What `prepare` gives for each of several inputs, for a task that is quicker with them together. An InputError
-        is of no account here: the inputs are then prepared one after the other, so that it is known which is bad."""
-        return [self.prepare(item, options) for item in items]
+    def prepare_many(self, items: Sequence[Any], options: Options) -> Sequence[Prepared[Any] | OnnxpressError]:
+        """What `prepare` gives for each of several inputs, or why it gives nothing, for a task that is quicker with
+        them together. An error that is raised is of no account: they are then prepared one after the other."""
+        calls = [partial(self._attempt, item, options) for item in items]
+        return side_by_side(calls, self.session.used_threads)
+
+    def _attempt(self, item: Any, options: Options) -> Prepared[Any] | OnnxpressError:
+        try:
+            return self.prepare(item, options)
+        except OnnxpressError as error:
+            if not error.of_input:
+                raise
+            return error
 
     def foresee(self, item: Any, options: Options) -> int | None:
         """The most that an input may cost, if `prepare_many` is to have it together with others and it becomes one
         sample; None: it is prepared alone. It may be no input of this task."""
-        return None
+        return self.processor.foreseen if isinstance(self.processor, ReadsSideBySide) else None
 
     def reduce(self, batch: Batch, outputs: Outputs, options: Options) -> Sequence[Any]:
         """One value per sample: by default, every output of the graph without its padding, copied out of the batch."""
@@ -263,6 +273,10 @@ class Pipeline(ABC, Generic[Options, P]):
             with within(stop):
                 return self.prepare(item, options)
 
+        def prepare_many(items: Sequence[Any]) -> Sequence[Prepared[Any] | OnnxpressError]:
+            with within(stop):
+                return self.prepare_many(items, options)
+
         def compute(samples: Sequence[Sample]) -> Sequence[Any]:
             with within(stop):
                 return self.compute(samples, options)
@@ -271,7 +285,7 @@ class Pipeline(ABC, Generic[Options, P]):
             prepare,
             compute,
             lambda context, values: self.finish(context, values, options),
-            lambda items: self.prepare_many(items, options),
+            prepare_many,
             lambda item: self.foresee(item, options),
         )
 

@@ -49,7 +49,7 @@ class ImageClassification(Pipeline[ImageClassificationOptions, PictureProcessor]
     __call__ = call_pictures
 
     def prepare(self, item: Any, options: ImageClassificationOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
+        return Prepared((self.processor.read(item, options),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: ImageClassificationOptions) -> Sequence[NDArray[Any]]:
         apply = FUNCTIONS[chosen_function(options.function_to_apply, self.manifest.postprocessing)]

@@ -42,7 +42,7 @@ class ImageFeatureExtraction(Pipeline[ImageFeatureOptions, PictureProcessor]):
 
     def prepare(self, item: Any, options: ImageFeatureOptions) -> Prepared[None]:
         self.check(options)
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
+        return Prepared((self.processor.read(item, options),), None)
 
     def finish(self, context: None, values: list[Any], options: ImageFeatureOptions) -> Any:
         return as_tensors(values[0][POOLED if options.pool else self.answer_name][None], options.return_tensors)

@@ -28,7 +28,7 @@ class ImageToImage(Pipeline[PictureOptions, PictureProcessor]):
     window: ClassVar[int] = 32
 
     def prepare(self, item: Any, options: PictureOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
+        return Prepared((self.processor.read(item, options),), None)
 
     def reduce(self, batch: Batch, outputs: Outputs, options: PictureOptions) -> Sequence[NDArray[np.uint8]]:
         return [pixels(values) for values in outputs[self.answer_name]]

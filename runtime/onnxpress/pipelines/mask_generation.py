@@ -148,6 +148,9 @@ class MaskGeneration(Pipeline[MaskGenerationOptions, PictureProcessor]):
         self._longest, self._padded = steps[0].longest, (settings.pad.height, settings.pad.width)
         self._masks = self.manifest.graph_name(MASKS)
 
+    def foresee(self, item: Any, options: MaskGenerationOptions) -> None:
+        """One after the other: a picture becomes many samples."""
+
     def prepare(self, item: Any, options: MaskGenerationOptions) -> Prepared[None]:
         picture = open_picture(item, options.max_pixels, options.urls)
         whole = (picture.height, picture.width)

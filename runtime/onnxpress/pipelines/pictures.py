@@ -10,7 +10,7 @@ from onnxpress.fetching.limits import PICTURE, FetchLimits, limits_where_allowed
 from onnxpress.format.manifest import TensorInfo
 from onnxpress.format.pictures import CHANNELS, PIXEL_MASK, ImageSettings
 from onnxpress.image.opening import MAX_PIXELS, open_picture
-from onnxpress.image.transform import Transform
+from onnxpress.image.transform import Transform, output_size
 from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.collators import Stack, size_of
 from onnxpress.pipelines.inputs import named_input
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Pixels that take about as long as a token of text: a patch of 16x16 is what most models make of them.
 _PIXELS_OF_A_TOKEN = 256
+
+#: What a picture is taken to become, (height, width), where a model takes pictures of any size.
+_USUAL_SIZE = (800, 1066)
 
 #: What transformers calls the inputs of tasks of pictures, beside `inputs`.
 NAMES = ("images", "image")
@@ -58,6 +61,9 @@ class PictureProcessor:
         pixels = next((tensor for tensor in taken if tensor.name == name), None)
         self.collator: Collator = picture_collator(settings, pixels, padding=manifest.padding)
         self._transform = Transform(settings)
+        height, width = output_size(settings) or _USUAL_SIZE
+        #: About what a picture costs, before it is read.
+        self.foreseen = _cost(height * width)
 
     def sample(
         self, raw: Any, context: Any = None, max_pixels: int = MAX_PIXELS, urls: FetchLimits | None = None
@@ -68,6 +74,14 @@ class PictureProcessor:
             InputError: it is none, damaged, too large, or of a shape that the model cannot take.
         """
         return self.sample_of(open_picture(raw, max_pixels, urls), context)
+
+    def read(self, raw: Any, options: PictureOptions) -> Sample:
+        """One picture, as the options of its call say.
+
+        Raises:
+            InputError: as of `sample`.
+        """
+        return self.sample(raw, max_pixels=options.max_pixels, urls=options.urls)
 
     def sample_of(self, image: Image, context: Any = None) -> Sample:
         """A picture that is open, in mode "RGB": of a task that asks it something else, such as its size.
@@ -82,7 +96,12 @@ def picture_sample(transform: Transform, image: Image, context: Any = None) -> S
     """A picture in mode "RGB" as a sample: what the program makes of it, and what that costs."""
     arrays = transform.arrays(image)
     values = next(iter(arrays.values()))
-    return Sample(arrays, max(1, values.size // CHANNELS // _PIXELS_OF_A_TOKEN), context)
+    return Sample(arrays, _cost(values.size // CHANNELS), context)
+
+
+def _cost(pixels: int) -> int:
+    """In tokens of text."""
+    return max(1, pixels // _PIXELS_OF_A_TOKEN)
 
 
 def picture_collator(settings: ImageSettings, pixels: TensorInfo | None = None, *, padding: bool) -> Stack:

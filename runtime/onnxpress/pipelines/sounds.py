@@ -98,6 +98,14 @@ class SoundProcessor:
         limits = SoundLimits(options.max_seconds, self._enough, limits_where_allowed(options.allow_urls, SOUND))
         return self.heard(open_sound(raw, self.settings.rate, options.channel, limits), context)
 
+    def read(self, raw: Any, options: WholeSoundOptions) -> Sample:
+        """One sound, as the options of its call say.
+
+        Raises:
+            InputError: as of `sample`.
+        """
+        return self.sample(raw, options=options)
+
     def heard(self, samples: Floats, context: Any = None) -> Sample:
         """Samples at the model's rate, opened before, as a sample.
 

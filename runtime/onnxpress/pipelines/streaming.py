@@ -31,15 +31,15 @@ class Work(Generic[Item, Context, Result]):
     """How an input becomes a result.
 
     `prepare`: an input's samples. `run`: a value for each sample of a batch. `finish`: the result, of a request's
-    context and the values of its samples. `prepare_many`: what `prepare` gives for several inputs at once; what it
-    raises is of no account, as they are then prepared one after the other. `foresee`: the most that
-    the samples of an input, at most one, may cost; None: it is prepared alone.
+    context and the values of its samples. `prepare_many`: what `prepare` gives for several inputs at once, or the
+    error of an input in its place; what it raises is of no account, as they are then prepared one after the other.
+    `foresee`: about the most that the samples of an input may cost; None: it is prepared alone.
     """
 
     prepare: Callable[[Item], Prepared[Context]]
     run: Run
     finish: Callable[[Context, list[Any]], Result]
-    prepare_many: Callable[[Sequence[Item]], Sequence[Prepared[Context]]] | None = None
+    prepare_many: Callable[[Sequence[Item]], Sequence[Prepared[Context] | OnnxpressError]] | None = None
     foresee: Callable[[Item], int | None] = lambda item: None
 
 
@@ -247,8 +247,10 @@ def _requests(
         window.failure = error
 
 
-def _prepare_together(items: Sequence[Item], work: Work[Item, Context, Result]) -> Sequence[Prepared[Context]]:
-    """The requests of the first inputs, those that are prepared together; none if there is a bad one among them."""
+def _prepare_together(
+    items: Sequence[Item], work: Work[Item, Context, Result]
+) -> Sequence[Prepared[Context] | OnnxpressError]:
+    """The requests of the first inputs, those that are prepared together; none if they could not be."""
     together = items if work.foresee(items[-1]) is not None else items[:-1]
     if len(together) < 2 or work.prepare_many is None:
         return ()

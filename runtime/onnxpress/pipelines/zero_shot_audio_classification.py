@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.candidates import check_labels, hypotheses_of, labels_of
-from onnxpress.pipelines.class_scores import Classification
-from onnxpress.pipelines.compared import ComparedTexts, Vectors, stacked, unit_vectors
-from onnxpress.pipelines.loaded import LoadedModel
+from onnxpress.pipelines.candidates import hypotheses_of, labels_of
+from onnxpress.pipelines.compared import Vectors
 from onnxpress.pipelines.sounds import SoundProcessor, WholeSoundOptions, sounds_of
-from onnxpress.samples import Batch
+from onnxpress.pipelines.zero_shot_by_vectors import Embedder, ZeroShotByVectors
 
 #: What the graph of sounds does in its model.
 _SOUNDS = "audio"
+
+#: A sentence for a label, unless a call says another.
+_TEMPLATE = "This is a sound of {}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +23,7 @@ class ZeroShotAudioOptions(WholeSoundOptions):
     `hypothesis_template`: a sentence with {} where the label goes."""
 
     candidate_labels: Any = ()
-    hypothesis_template: str = "This is a sound of {}."
+    hypothesis_template: str = _TEMPLATE
 
     def __post_init__(self) -> None:
         WholeSoundOptions.__post_init__(self)
@@ -41,10 +36,18 @@ class ZeroShotAudioOptions(WholeSoundOptions):
         Raises:
             InputError: as of `hypotheses_of`.
         """
-        return hypotheses_of(self.hypothesis_template, self.candidate_labels, "This is a sound of {}.")
+        return hypotheses_of(self.hypothesis_template, self.candidate_labels, _TEMPLATE)
 
 
-class ZeroShotAudioClassification(Pipeline[ZeroShotAudioOptions, SoundProcessor]):
+class SoundEmbedder(Embedder):
+    """Of sounds."""
+
+    options_type = WholeSoundOptions
+    processor_type = SoundProcessor
+    role = _SOUNDS
+
+
+class ZeroShotAudioClassification(ZeroShotByVectors[ZeroShotAudioOptions, SoundProcessor]):
     """`pipe(sound, labels)` -> [{"score", "label"}, ...] of all labels, best first; of a list of sounds, a list.
     The labels' vectors are computed once: those of the texts that were asked for last are remembered.
 
@@ -53,18 +56,13 @@ class ZeroShotAudioClassification(Pipeline[ZeroShotAudioOptions, SoundProcessor]
 
     options_type = ZeroShotAudioOptions
     processor_type = SoundProcessor
+    embedder_type = SoundEmbedder
     role = _SOUNDS
-
-    def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
-        super().__init__(model, options)
-        self._texts = ComparedTexts(model)
 
     def __call__(  # type: ignore[override]  # `inputs` is `audios` in transformers
         self, audios: Any = None, candidate_labels: Any = None, **options: Any
     ) -> Any:
-        if candidate_labels is not None:
-            options["candidate_labels"] = candidate_labels
-        return super().__call__(sounds_of(audios, options), **options)
+        return self._ask(sounds_of(audios, options), candidate_labels, options)
 
     def embed_audio(self, sounds: Any, **options: Any) -> Vectors:
         """float32 (sounds, dimensions): transformers' `get_audio_features`, each of length 1.
@@ -76,51 +74,4 @@ class ZeroShotAudioClassification(Pipeline[ZeroShotAudioOptions, SoundProcessor]
         Raises:
             InputError: one is no sound, damaged or too long.
         """
-        return stacked(self._embedder(sounds_of(sounds, options), **options), self)
-
-    def embed_texts(self, texts: Any, *, truncation: bool = False) -> Vectors:
-        """float32 (texts, dimensions): transformers' `get_text_features`, each of length 1.
-
-        Args:
-            texts: one or several, as they are: `hypothesis_template` has no part in it.
-            truncation: cut texts that are longer than the model takes, which are refused otherwise.
-
-        Raises:
-            InputError: one is no text, or too long.
-        """
-        return self._texts.embed(texts, truncation=truncation)
-
-    def check(self, options: ZeroShotAudioOptions) -> None:
-        check_labels(options.candidate_labels)
-
-    def prepare(self, item: Any, options: ZeroShotAudioOptions) -> Prepared[Vectors]:
-        self.check(options)
-        labels = self._texts.of_hypotheses(options.hypotheses())
-        return Prepared((self.processor.sample(item, options=options),), labels)
-
-    def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotAudioOptions) -> Sequence[Vectors]:
-        return unit_vectors(self, outputs)
-
-    def finish(self, context: Vectors, values: list[Any], options: ZeroShotAudioOptions) -> list[Classification]:
-        return self._texts.classified(context, values[0], options.candidate_labels)
-
-    @cached_property
-    def _embedder(self) -> SoundEmbedder:
-        return SoundEmbedder(self.loaded, {})
-
-
-class SoundEmbedder(Pipeline[WholeSoundOptions, SoundProcessor]):
-    """`embedder(sound)` -> float32 (dimensions,), of length 1."""
-
-    options_type = WholeSoundOptions
-    processor_type = SoundProcessor
-    role = _SOUNDS
-
-    def prepare(self, item: Any, options: WholeSoundOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, options=options),), None)
-
-    def reduce(self, batch: Batch, outputs: Outputs, options: WholeSoundOptions) -> Sequence[Vectors]:
-        return unit_vectors(self, outputs)
-
-    def finish(self, context: None, values: list[Any], options: WholeSoundOptions) -> Vectors:
-        return np.asarray(values[0])
+        return self._embed(sounds_of(sounds, options), options)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from onnxpress.format.manifest import PairScores
-from onnxpress.pipelines.base import Outputs, Pipeline
-from onnxpress.pipelines.batching import Prepared
-from onnxpress.pipelines.candidates import check_labels, hypotheses_of, labels_of
-from onnxpress.pipelines.class_scores import Classification
-from onnxpress.pipelines.compared import ComparedTexts, Vectors, stacked, unit_vectors
+from onnxpress.pipelines.candidates import hypotheses_of, labels_of
+from onnxpress.pipelines.compared import Vectors
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.pair_measuring import compares, measured
 from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor, pictures_of
-from onnxpress.samples import Batch
+from onnxpress.pipelines.zero_shot_by_vectors import Embedder, ZeroShotByVectors
 
 #: What the graph of pictures does in its model.
 _PICTURES = "vision"
+
+#: A sentence for a label, unless a call says another.
+_TEMPLATE = "This is a photo of {}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +27,7 @@ class ZeroShotImageOptions(PictureOptions):
     `hypothesis_template`: a sentence with {} where the label goes."""
 
     candidate_labels: Any = ()
-    hypothesis_template: str = "This is a photo of {}."
+    hypothesis_template: str = _TEMPLATE
 
     def __post_init__(self) -> None:
         PictureOptions.__post_init__(self)
@@ -43,10 +40,18 @@ class ZeroShotImageOptions(PictureOptions):
         Raises:
             InputError: as of `hypotheses_of`.
         """
-        return hypotheses_of(self.hypothesis_template, self.candidate_labels, "This is a photo of {}.")
+        return hypotheses_of(self.hypothesis_template, self.candidate_labels, _TEMPLATE)
 
 
-class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcessor]):
+class PictureEmbedder(Embedder):
+    """Of pictures."""
+
+    options_type = PictureOptions
+    processor_type = PictureProcessor
+    role = _PICTURES
+
+
+class ZeroShotImageClassification(ZeroShotByVectors[ZeroShotImageOptions, PictureProcessor]):
     """`pipe(picture, labels)` -> [{"score", "label"}, ...] of all labels, best first; of a list of pictures, a list.
     The labels' vectors are computed once: those of the texts that were asked for last are remembered.
 
@@ -55,11 +60,11 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
 
     options_type = ZeroShotImageOptions
     processor_type = PictureProcessor
+    embedder_type = PictureEmbedder
     role = _PICTURES
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)
-        self._texts = ComparedTexts(model)
         if self.pairs.scale is None and compares(self.graph):
             self._texts.pairs = measured(
                 *(self.pairs, self.session, self.graph_name, self.answer_name, self._texts.tower, self.processor)
@@ -73,9 +78,7 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
     def __call__(  # type: ignore[override]  # `inputs` is `image` in transformers
         self, image: Any = None, candidate_labels: Any = None, **options: Any
     ) -> Any:
-        if candidate_labels is not None:
-            options["candidate_labels"] = candidate_labels
-        return super().__call__(pictures_of(image, options), **options)
+        return self._ask(pictures_of(image, options), candidate_labels, options)
 
     def embed_images(self, pictures: Any, **options: Any) -> Vectors:
         """float32 (pictures, dimensions): transformers' `get_image_features`, each divided by its length.
@@ -87,51 +90,4 @@ class ZeroShotImageClassification(Pipeline[ZeroShotImageOptions, PictureProcesso
         Raises:
             InputError: one is no picture, damaged or too large.
         """
-        return stacked(self._embedder(pictures_of(pictures, options), **options), self)
-
-    def embed_texts(self, texts: Any, *, truncation: bool = False) -> Vectors:
-        """float32 (texts, dimensions): transformers' `get_text_features`, each divided by its length.
-
-        Args:
-            texts: one or several, as they are: `hypothesis_template` has no part in it.
-            truncation: cut texts that are longer than the model takes, which are refused otherwise.
-
-        Raises:
-            InputError: one is no text, or too long.
-        """
-        return self._texts.embed(texts, truncation=truncation)
-
-    def check(self, options: ZeroShotImageOptions) -> None:
-        check_labels(options.candidate_labels)
-
-    def prepare(self, item: Any, options: ZeroShotImageOptions) -> Prepared[Vectors]:
-        self.check(options)
-        labels = self._texts.of_hypotheses(options.hypotheses())
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), labels)
-
-    def reduce(self, batch: Batch, outputs: Outputs, options: ZeroShotImageOptions) -> Sequence[Vectors]:
-        return unit_vectors(self, outputs)
-
-    def finish(self, context: Vectors, values: list[Any], options: ZeroShotImageOptions) -> list[Classification]:
-        return self._texts.classified(context, values[0], options.candidate_labels)
-
-    @cached_property
-    def _embedder(self) -> PictureEmbedder:
-        return PictureEmbedder(self.loaded, {})
-
-
-class PictureEmbedder(Pipeline[PictureOptions, PictureProcessor]):
-    """`embedder(picture)` -> float32 (dimensions,), of length 1."""
-
-    options_type = PictureOptions
-    processor_type = PictureProcessor
-    role = _PICTURES
-
-    def prepare(self, item: Any, options: PictureOptions) -> Prepared[None]:
-        return Prepared((self.processor.sample(item, max_pixels=options.max_pixels, urls=options.urls),), None)
-
-    def reduce(self, batch: Batch, outputs: Outputs, options: PictureOptions) -> Sequence[Vectors]:
-        return unit_vectors(self, outputs)
-
-    def finish(self, context: None, values: list[Any], options: PictureOptions) -> Vectors:
-        return np.asarray(values[0])
+        return self._embed(pictures_of(pictures, options), options)

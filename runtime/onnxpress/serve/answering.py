@@ -249,9 +249,11 @@ def _resolve(future: asyncio.Future[None]) -> None:
 def _prepared(pipe: AnyPipeline, inputs: Sequence[Any], options: Any) -> list[Prepared[Any]]:
     if len(inputs) > 1 and all(pipe.foresee(item, options) is not None for item in inputs):
         try:
-            return list(pipe.prepare_many(inputs, options))
+            entries = pipe.prepare_many(inputs, options)
         except OnnxpressError:  # of which input, each alone will tell
             pass
+        else:
+            return [_ready(entry, index, len(inputs)) for index, entry in enumerate(entries)]
     requests = []
     for index, item in enumerate(inputs):
         try:
@@ -259,6 +261,17 @@ def _prepared(pipe: AnyPipeline, inputs: Sequence[Any], options: Any) -> list[Pr
         except OnnxpressError as error:
             raise _placed(error, index, len(inputs)) from error
     return requests
+
+
+def _ready(entry: Prepared[Any] | OnnxpressError, index: int, count: int) -> Prepared[Any]:
+    """What an input became.
+
+    Raises:
+        OnnxpressError: it became nothing; with its place.
+    """
+    if isinstance(entry, OnnxpressError):
+        raise _placed(entry, index, count) from entry
+    return entry
 
 
 def _placed(error: OnnxpressError, index: int, count: int) -> OnnxpressError:

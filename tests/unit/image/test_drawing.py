@@ -144,3 +144,40 @@ def test_a_picture_as_json_can_be_opened_again() -> None:
     from onnxpress.image.opening import open_picture
 
     np.testing.assert_array_equal(np.asarray(open_picture(data_uri(MASK)))[:, :, 0], np.asarray(MASK))
+
+
+def test_labels_of_boxes_at_one_place_cover_none_of_each_other() -> None:
+    """All grounds together are as large as those of labels that stand apart."""
+
+    def grounds(shift: int) -> int:
+        boxes = [{"xmin": 10, "ymin": 40 + place * shift, "xmax": 11, "ymax": 41 + place * shift} for place in range(6)]
+        results = [{"score": 0.9, "label": label, "box": box} for label, box in zip("aaaaaa", boxes, strict=True)]
+        pixels = drawn(results)
+        return int((pixels == pixels[20, 11]).all(axis=-1).sum())
+
+    assert grounds(3) > 0.95 * grounds(55)
+
+
+@pytest.mark.parametrize(("size", "least"), [((3000, 2000), 80), ((500, 400), 14)])
+def test_letters_are_as_large_as_the_picture_asks_for(size: tuple[int, int], least: int) -> None:
+    box = {"xmin": size[0] // 2, "ymin": size[1] // 2, "xmax": size[0] - 9, "ymax": size[1] - 9}
+    different = changed(drawn([{"score": 0.9, "label": "cat", "box": box}], picture(*size)))
+    assert different[: box["ymin"] - 1].any(axis=1).sum() >= least
+
+
+@pytest.mark.parametrize("size", [(8, 8), (24, 18), (400, 60), (60, 400)])
+def test_a_small_picture_is_enlarged_by_a_whole_factor(size: tuple[int, int]) -> None:
+    pixels = drawn(
+        [{"score": 0.9, "label": "cat", "box": {"xmin": 0, "ymin": 2, "xmax": 3, "ymax": 4}}], picture(*size)
+    )
+    width, height = pixels.shape[1], pixels.shape[0]
+    assert width % size[0] == 0 == height % size[1] and width // size[0] == height // size[1]
+    assert min(width, height) >= 160 and max(width, height) >= 384
+
+
+def test_the_edge_of_a_mask_is_wider_on_a_larger_picture() -> None:
+    mask = Image.new("L", (3000, 2000))
+    mask.paste(255, (500, 500, 2500, 1500))
+    pixels = drawn([{"score": 0.9, "label": "sky", "mask": mask}], picture(3000, 2000))
+    edge = (pixels[1000, :1000] == pixels[1000, 500]).all(axis=-1)
+    assert edge[500:505].all() and not edge[510:].any()

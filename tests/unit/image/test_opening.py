@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -121,3 +123,15 @@ def test_a_damaged_file_is_a_picture_or_refused(seed: int, place: int, kind: str
         content[int(generator.integers(len(content)))] = int(generator.integers(256))
     with suppress(InputError):
         assert open_picture(bytes(content[: len(content) - place % 7])).mode == "RGB"
+
+
+def test_pictures_opened_in_several_threads_leave_the_warnings_as_they_were() -> None:
+    """Filters of warnings are those of the whole process."""
+    before, files = list(warnings.filters), [encoded(IMAGE, kind) for kind in ("PNG", "JPEG")] * 40
+
+    def read(file: bytes) -> tuple[int, int]:
+        return open_picture(file).size
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(read, files)) == {IMAGE.size}
+    assert list(warnings.filters) == before
