@@ -23,7 +23,7 @@ from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, OBJECT, fields
 from onnxpress.serve.service import Exchange, check_options, task_of
-from onnxpress.serve.sse import streamed
+from onnxpress.serve.sse import MEDIA_TYPE, streamed
 from onnxpress.serve.texts import open_stream
 from onnxpress.serve.versions import Version
 
@@ -219,12 +219,14 @@ async def model_health(exchange: Exchange) -> Response:
 
 
 _BODY = fields((), inputs=ANY, parameters=OBJECT)
+#: What answers are of text that is streamed, of tasks that make pictures, and of those that make sounds.
+_REPLIES = (MEDIA_TYPE, "image/png", "audio/wav")
 _MEDIA: Sequence[str] = ("image/png", "image/jpeg", "audio/wav", "application/octet-stream")
 
 
 def _route(path: str) -> Route:
     about = "One request of a model's task, as the Hub's clients send it."
-    return Route("POST", path, answer, about, shapes.tei, _BODY, media_types=tuple(_MEDIA))
+    return Route("POST", path, answer, about, shapes.tei, _BODY, media_types=tuple(_MEDIA), other_replies=_REPLIES)
 
 
 ROUTES = (

@@ -20,7 +20,7 @@ from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.protocols.fields import FOREIGN, is_token_ids, optional, texts, whole_number
 from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
-from onnxpress.serve.schemas import ANY, COUNT, OBJECT, TEXT, TEXTS, TRUTH, array, either, fields
+from onnxpress.serve.schemas import ANY, COUNT, OBJECT, TEXT, TEXTS, TRUTH, array, fields
 from onnxpress.serve.service import Exchange, task_of
 from onnxpress.serve.versions import AnyPipeline, Version
 
@@ -159,14 +159,14 @@ def _described(exchange: Exchange, model: ServedModel) -> dict[str, Any]:
 
 _EMBED = fields(
     ("input",),
-    input=either(TEXTS, array({"type": "integer"}), array(array({"type": "integer"}))),
+    input=TEXTS,  # token ids are refused
     model=TEXT,
     dimensions=COUNT,
     encoding_format={"type": "string", "enum": list(_ENCODINGS)},
     truncate=TRUTH,
     prompt_name=TEXT,
     role={"type": "string", "enum": list(ROLES)},
-    kinds=array({"type": "string", "enum": list(KINDS)}),
+    kinds=array({"type": "string", "enum": list(KINDS)}, least=1),
     user=ANY,
 )
 

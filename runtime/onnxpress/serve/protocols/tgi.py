@@ -13,7 +13,7 @@ from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import OBJECT, TEXT, fields
 from onnxpress.serve.service import Exchange
-from onnxpress.serve.sse import streamed
+from onnxpress.serve.sse import MEDIA_TYPE, streamed
 from onnxpress.serve.texts import MOST_TOKENS, TextPiece, WrittenTexts, number, open_texts, stop_texts
 from onnxpress.serve.versions import Version
 
@@ -151,8 +151,33 @@ _BODY = fields(("inputs",), inputs=TEXT, parameters=OBJECT)
 _ABOUT = "The text that follows a prompt"
 
 ROUTES = (
-    Route("POST", "/generate", generate, f"{_ABOUT}.", shapes.tei, _BODY, OBJECT),
-    Route("POST", "/models/{model}/generate", generate, f"{_ABOUT}.", shapes.tei, _BODY, OBJECT),
-    Route("POST", "/generate_stream", generate_stream, f"{_ABOUT}, token by token.", shapes.tei, _BODY),
-    Route("POST", "/models/{model}/generate_stream", generate_stream, f"{_ABOUT}, token by token.", shapes.tei, _BODY),
+    Route("POST", "/generate", generate, f"{_ABOUT}.", shapes.tei, _BODY, OBJECT, other_replies=(MEDIA_TYPE,)),
+    Route(
+        "POST",
+        "/models/{model}/generate",
+        generate,
+        f"{_ABOUT}.",
+        shapes.tei,
+        _BODY,
+        OBJECT,
+        other_replies=(MEDIA_TYPE,),
+    ),
+    Route(
+        "POST",
+        "/generate_stream",
+        generate_stream,
+        f"{_ABOUT}, token by token.",
+        shapes.tei,
+        _BODY,
+        reply_type=MEDIA_TYPE,
+    ),
+    Route(
+        "POST",
+        "/models/{model}/generate_stream",
+        generate_stream,
+        f"{_ABOUT}, token by token.",
+        shapes.tei,
+        _BODY,
+        reply_type=MEDIA_TYPE,
+    ),
 )
