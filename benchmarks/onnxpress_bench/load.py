@@ -30,6 +30,10 @@ from onnxpress_bench.texts import text_of
 _USUAL_MIX = "12:0.6,60:0.3,150:0.1"
 
 
+#: Between two calls that are compared.
+_PAUSE_S = 0.03
+
+
 @dataclass(slots=True)
 class Tally:
     """What became of requests: milliseconds of each that was answered, and how many had each status."""
@@ -144,7 +148,11 @@ async def run(
 
 
 def overhead(url: str, model: str, artifact: str, words: int, rounds: int) -> dict[str, Any]:
-    """Milliseconds of single requests, and of the pipeline itself in this process, in turn."""
+    """Milliseconds of single requests, and of the pipeline itself in this process, in turn.
+
+    Between two calls nothing is done for a while: the engine's threads look for more work for some time, and would take
+    the other's processors.
+    """
     import onnxpress
 
     text = text_of(words, lambda text: len(text.split()), np.random.default_rng(0))
@@ -156,14 +164,17 @@ def overhead(url: str, model: str, artifact: str, words: int, rounds: int) -> di
         connections = Connections(url, None)
         with onnxpress.pipeline(model=artifact) as pipe:
             for place in range(rounds + 20):
+                await asyncio.sleep(_PAUSE_S)
                 began = time.perf_counter()
                 await connections.post("/v1/embeddings", body)
-                between = time.perf_counter()
+                over = time.perf_counter() - began
+                await asyncio.sleep(_PAUSE_S)
+                began = time.perf_counter()
                 pipe(text)
-                ended = time.perf_counter()
+                itself = time.perf_counter() - began
                 if place >= 20:
-                    over_http.append((between - began) * 1e3)
-                    alone.append((ended - between) * 1e3)
+                    over_http.append(over * 1e3)
+                    alone.append(itself * 1e3)
         connections.close()
 
     asyncio.run(compare())

@@ -11,6 +11,7 @@ import onnx_ir
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import GraphFiles, GraphInfo, Manifest
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.pipelines.query_routes import QUERY_ROLE
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.quantize.settings import Settings
 
@@ -22,8 +23,8 @@ def no_files_beside(manifest: Manifest, folder: Path) -> None:
     """This project's own layout has none."""
 
 
-#: What graphs do whose weights stay as they are: they are small, or all convolutions.
-KEPT_WHOLE = ("head", "vocoder")
+#: What graphs do whose weights stay as they are: they are small, or all convolutions, or no judged text goes through.
+KEPT_WHOLE = ("head", "vocoder", QUERY_ROLE)
 
 
 @dataclass(frozen=True, slots=True)

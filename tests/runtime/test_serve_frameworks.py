@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,3 +88,47 @@ def test_llama_index_chats(address: dict[str, str]) -> None:
     )
     whole = llm.complete("Hello").text
     assert [piece.text for piece in llm.stream_complete("Hello")][-1] == whole
+
+
+#: langchain-huggingface wants an older huggingface-hub than the runtime: the Python of an environment of its own.
+_OTHER_PYTHON = "ONNXPRESS_LANGCHAIN_HUGGINGFACE_PYTHON"
+
+_ASKS = """
+import json, sys
+from huggingface_hub import InferenceClient
+from langchain_huggingface import ChatHuggingFace, HuggingFaceEndpoint, HuggingFaceEndpointEmbeddings
+url, texts = sys.argv[1], json.loads(sys.argv[2])
+greedy = dict.fromkeys(("temperature", "top_k", "top_p", "typical_p", "repetition_penalty"))
+llm = HuggingFaceEndpoint(
+    endpoint_url=url + "/models/lm", task="text-generation", max_new_tokens=5, do_sample=False, **greedy
+)
+chat = ChatHuggingFace(llm=llm, model_id="lm", max_tokens=5, temperature=0)
+# It takes ids of the Hub alone; the client that it asks through takes addresses.
+embeddings = HuggingFaceEndpointEmbeddings(model="emb")
+embeddings.client = InferenceClient(model=url + "/models/emb")
+print(json.dumps({
+    "vectors": embeddings.embed_documents(texts),
+    "vector": embeddings.embed_query(texts[0]),
+    "text": llm.invoke("Hello"),
+    "pieces": list(llm.stream("Hello")),
+    "answer": chat.invoke("Hello").content,
+    "streamed": [piece.content for piece in chat.stream("Hello")],
+}))
+"""
+
+
+def test_langchain_of_hugging_face(server: RunningServer, vectors: Any) -> None:
+    python = os.environ.get(_OTHER_PYTHON)
+    if python is None:
+        pytest.skip(f"${_OTHER_PYTHON} names no Python that has langchain-huggingface")
+    ran = subprocess.run(
+        [python, "-c", _ASKS, server.url, json.dumps(TEXTS)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    answers = json.loads(ran.stdout)
+    np.testing.assert_allclose(answers["vectors"], vectors, atol=1e-6)
+    np.testing.assert_allclose(answers["vector"], vectors[0], atol=1e-6)
+    with onnxpress.pipeline(model=WRITER, threads=1) as pipe:
+        (expected,) = pipe("Hello", max_new_tokens=5, do_sample=False, return_full_text=False)
+    assert answers["text"] == "".join(answers["pieces"]) == expected["generated_text"]
+    assert answers["answer"] and answers["answer"] == "".join(answers["streamed"])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.pipelines.vector_kinds import max_similarity
+from onnxpress.pipelines.vector_kinds import dense_of, max_similarity
 
 Answers = Sequence[Any]
 
@@ -43,13 +43,18 @@ def batch_disagreement(compare: Compare) -> Compare:
 
 
 def compare_vectors(reference: Answers, answers: Answers) -> Figures:
-    """One vector per text; hidden states are compared as one long vector."""
+    """One vector per text; hidden states are compared as one long vector; of several kinds each is, and the least
+    counts."""
+    if (kinds := _kinds(reference)) is not None:
+        return _least(compare_vectors, kinds, reference, answers)
     cosines = [_cosine(np.ravel(a), np.ravel(b)) for a, b in zip(reference, answers, strict=True)]
     return {"cosine, mean": float(np.mean(cosines)), "cosine, worst": float(np.min(cosines))}
 
 
 def compare_embeddings(reference: Answers, answers: Answers) -> Figures:
     """The vector or the vectors of each text, and which texts are each one's nearest."""
+    if (kinds := _kinds(reference)) is not None:
+        return _least(compare_embeddings, kinds, reference, answers)
     figures = compare_vectors(reference, answers)
     if len(reference) <= 2 * NEIGHBOURS:
         return figures
@@ -58,6 +63,26 @@ def compare_embeddings(reference: Answers, answers: Answers) -> Figures:
         overlaps = [len(set(a) & set(b)) / NEIGHBOURS for a, b in zip(*near, strict=True)]
         return figures | {"neighbour overlap": float(np.mean(overlaps))}
     return figures | {"neighbour overlap": neighbour_overlap(np.asarray(reference), np.asarray(answers))}
+
+
+def _kinds(answers: Answers) -> Sequence[str] | None:
+    """The kinds of vectors that texts have by name; None: they have one of one kind."""
+    return list(answers[0]) if len(answers) and isinstance(answers[0], Mapping) else None
+
+
+def _least(compare: Compare, kinds: Sequence[str], reference: Answers, answers: Answers) -> Figures:
+    """Of each figure the least among the kinds."""
+    figures = [compare(*_of_kind(reference, answers, kind)) for kind in kinds]
+    return {name: min(some[name] for some in figures) for name in figures[0]}
+
+
+def _of_kind(reference: Answers, answers: Answers, kind: str) -> tuple[Answers, Answers]:
+    """The vectors of one kind on both sides; sparse ones with all numbers up to the last that any of them has."""
+    ours, theirs = ([answer[kind] for answer in side] for side in (reference, answers))
+    if not isinstance(ours[0], Mapping):
+        return ours, theirs
+    width = 1 + max(int(vector["indices"].max(initial=0)) for vector in (*ours, *theirs))
+    return [dense_of(vector, width) for vector in ours], [dense_of(vector, width) for vector in theirs]
 
 
 def _nearest_sets(texts: Answers) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from onnxpress.format.front_matter import CARD
 from onnxpress.layouts.picture_files.timm import is_of_timm
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.adapters import WEIGHTS, Adapter, base_of, is_adapter, open_adapter
+from onnxpress_exporter.source.beside_vectors import LAYERS
 from onnxpress_exporter.source.load_arguments import LoadArguments
 from onnxpress_exporter.source.modules import transformer_folder
 from onnxpress_exporter.source.static_embeddings import is_static, load_plain_tokenizer, read_static_config
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # What a text checkpoint may need from the Hub, weights aside. `*` crosses folders there.
-_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.bpe", "*.codes", "*.tiktoken", "*.jinja", WEIGHTS, CARD)
+_FILES = (
+    *("*.json", "*.txt", "*.model", "*.spm", "*.bpe", "*.codes", "*.tiktoken", "*.jinja", WEIGHTS, CARD),
+    *(f"{name}.*" for name in LAYERS),
+)
 _CODE = ("*.py",)
 _SAFETENSORS = ("*.safetensors",)
 _PICKLED = ("*.bin", "*.index.json")
@@ -47,6 +51,7 @@ class Checkpoint:
     model_folder: Path = field(repr=False)  # where the transformer's own files are
     safetensors: bool = True
     trust_remote_code: bool = False
+    allow_pickled: bool = False  # whether files of tensors may be read that are pickles
     adapter: Adapter | None = None  # merged into the model when it is loaded
 
     @property
@@ -139,6 +144,7 @@ def _checked(location: _Location, allow_pickled: bool, trust_remote_code: bool, 
         model_folder=model_folder,
         safetensors=check_weights(model_folder, allow_pickled=allow_pickled),
         trust_remote_code=trust_remote_code,
+        allow_pickled=allow_pickled,
         adapter=adapter,
     )
 

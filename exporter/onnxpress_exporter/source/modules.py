@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 from onnxpress_exporter.source.fields import check_fields
+from onnxpress_exporter.source.routers import KINDS as ROUTERS
+from onnxpress_exporter.source.routers import Routes, Step, read_router
 
 #: The library whose modules are known by the names of their classes.
 _PACKAGE = "sentence_transformers"
@@ -18,6 +21,9 @@ TRANSFORMERS = ("Transformer", "MLMTransformer")
 
 #: What has a table of tokens in the place of a transformer.
 STATIC = "StaticEmbedding"
+
+#: What has a table of weights of tokens, for queries of sparse encoders.
+SPARSE_STATIC = "SparseStaticEmbedding"
 
 #: Modules of other packages that the library reads as its own.
 _ALIASES = {"pylate.models.Dense.Dense": "sentence_transformers.base.modules.dense.Dense"}
@@ -40,7 +46,8 @@ class SentenceModule:
 
 
 def sentence_modules(folder: Path) -> tuple[SentenceModule, ...]:
-    """The entries of modules.json in the order of the file, which is the library's; empty if the folder has none.
+    """The entries of modules.json in the order of the file, which is the library's; empty if the folder has none. Of a
+    Router those of documents.
 
     Raises:
         UnsupportedCheckpoint: it is no list of modules, or reaches out of the folder.
@@ -64,7 +71,58 @@ def sentence_modules(folder: Path) -> tuple[SentenceModule, ...]:
     for _, relative in modules:
         if not (root / relative).resolve().is_relative_to(root):
             raise UnsupportedCheckpoint(f"{path} names a folder outside its own: {relative!r}.")
-    return tuple(SentenceModule(_ALIASES.get(kind, kind), folder / relative) for kind, relative in modules)
+    return tuple(chain.from_iterable(_expanded(kind, folder / relative) for kind, relative in modules))
+
+
+def _expanded(kind: str, folder: Path) -> Sequence[SentenceModule]:
+    """A module; of one that has other modules for each role of a text, those of documents."""
+    if _is_router(kind):
+        return [SentenceModule(_ALIASES.get(inner, inner), place) for inner, place in read_router(folder).documents]
+    return [SentenceModule(_ALIASES.get(kind, kind), folder)]
+
+
+def query_modules(folder: Path) -> tuple[SentenceModule, ...]:
+    """What a query goes through, where that is something else than what a document does; empty otherwise.
+
+    Raises:
+        UnsupportedCheckpoint: as of `sentence_modules`; or a Router is not the first of the modules.
+    """
+    routes, after = _routes(folder)
+    if routes is None or not routes.apart:
+        return ()
+    steps = (*routes.queries, *after)
+    return tuple(SentenceModule(_ALIASES.get(kind, kind), place) for kind, place in steps)
+
+
+def queries_are_usual(folder: Path) -> bool:
+    """Whether a text without a role is read as a query."""
+    routes, _ = _routes(folder)
+    return routes is not None and routes.queries_usual
+
+
+def _routes(folder: Path) -> tuple[Routes | None, list[Step]]:
+    """What a Router says, and the modules after it; None: there is no Router.
+
+    Raises:
+        UnsupportedCheckpoint: it is not the first module.
+    """
+    if not sentence_modules(folder):
+        return None, []
+    entries = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    steps = [(str(entry["type"]), folder / str(entry.get("path", ""))) for entry in entries]
+    routers = [place for place, (kind, _) in enumerate(steps) if _is_router(kind)]
+    if not routers:
+        return None, []
+    if routers != [0]:
+        raise UnsupportedCheckpoint(
+            f"{folder / 'modules.json'}: its Router is not the first of its modules, or not the only one; only such a "
+            "one can be exported."
+        )
+    return read_router(steps[0][1]), steps[1:]
+
+
+def _is_router(kind: str) -> bool:
+    return kind.partition(".")[0] == _PACKAGE and kind.rpartition(".")[2] in ROUTERS
 
 
 def transformer_folder(folder: Path) -> Path:

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxpress.format.manifest import EmbeddingSettings, Manifest, Postprocessing
+from onnxpress.pipelines.beside_vectors import kinds_of
 from onnxpress_exporter.graphs.spec import Traceable
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.figures import batch_distance, compare_embeddings
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.metrics import SIMILARITY, Evaluation
+from onnxpress_exporter.source.beside_vectors import has_layers
 from onnxpress_exporter.source.checkpoint import Checkpoint
+from onnxpress_exporter.source.modules import query_modules
 from onnxpress_exporter.source.multi_vectors import KINDS as MULTI_VECTOR
 from onnxpress_exporter.source.sentence_transformers import (
     SentenceSettings,
@@ -22,9 +25,11 @@ from onnxpress_exporter.source.sentence_transformers import (
 )
 from onnxpress_exporter.source.sparse_encoders import KIND as SPARSE
 from onnxpress_exporter.source.static_embeddings import is_static
+from onnxpress_exporter.tasks.beside_vectors import beside_row
 from onnxpress_exporter.tasks.feature_extraction import BARE
 from onnxpress_exporter.tasks.multi_vectors import multi_vector_row
 from onnxpress_exporter.tasks.outputs import hidden_size, hidden_states
+from onnxpress_exporter.tasks.query_route import with_queries
 from onnxpress_exporter.tasks.row import ExportTask, Metric, Probes
 from onnxpress_exporter.tasks.sentence_files import write_embedder
 from onnxpress_exporter.tasks.sentence_head import traceable_head
@@ -34,12 +39,22 @@ from onnxpress_exporter.tasks.whole import compare_with_library, our_vectors, th
 
 
 def _claims(checkpoint: Checkpoint) -> bool:
-    return saved_model_type(checkpoint.folder) not in (None, "CrossEncoder")
+    kind = saved_model_type(checkpoint.folder)
+    return kind != "CrossEncoder" and (kind is not None or has_layers(checkpoint.folder))
 
 
 def _suited(checkpoint: Checkpoint) -> ExportTask | None:
     """Of a checkpoint whose vectors are not one dense vector of a text, or not of a transformer."""
+    row = _of_kind(checkpoint)
+    if query_modules(checkpoint.folder):
+        return with_queries(row or SENTENCE_SIMILARITY, checkpoint)
+    return row
+
+
+def _of_kind(checkpoint: Checkpoint) -> ExportTask | None:
     kind = saved_model_type(checkpoint.folder)
+    if kind in (None, "SentenceTransformer") and has_layers(checkpoint.folder):
+        return beside_row(SENTENCE_SIMILARITY, checkpoint)
     if kind == "SentenceTransformer" and is_static(checkpoint.folder):
         return static_row(SENTENCE_SIMILARITY)
     if kind == SPARSE:
@@ -76,7 +91,13 @@ def _graphs_after(checkpoint: Checkpoint, model: Any, allow_pickled_weights: boo
 
 def _evaluation(name: str, rows: Sequence[Mapping[str, Cell]], manifest: Manifest) -> Evaluation:
     items = [cells.text(row[role], empty=True) for row in rows for role in ("sentence1", "sentence2")]
-    return Evaluation(name, SIMILARITY, items, cells.spread([row["score"] for row in rows]))
+    return Evaluation(name, SIMILARITY, items, cells.spread([row["score"] for row in rows]), {"kinds": None})
+
+
+def _judged_options(manifest: Manifest) -> Mapping[str, Any]:
+    """All that a model gives of a text is judged, where that is more than one vector."""
+    embedding = manifest.postprocessing.embedding
+    return {} if embedding is None or embedding.beside is None else {"kinds": kinds_of(embedding)}
 
 
 SENTENCE_SIMILARITY = ExportTask(
@@ -105,5 +126,6 @@ SENTENCE_SIMILARITY = ExportTask(
     graphs_after=_graphs_after,
     suited=_suited,
     options={"sparse": False},
+    options_of=_judged_options,
     files_of_library=write_embedder,
 )

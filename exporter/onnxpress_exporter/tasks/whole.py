@@ -7,7 +7,7 @@ limits, prompts, activations) is read by us, and only the library itself says wh
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -33,34 +33,34 @@ AskOurs = Callable[[Any], NDArray[Any]]
 
 
 def their_vectors(theirs: Any, pipe: Any) -> NDArray[Any]:
-    """Vectors of single texts: without being asked for a prompt, and with each of the first prompts."""
-    asked = [(sample.text, option) for option in _prompts(pipe) for sample in SINGLES]
-    return np.stack([theirs.encode([text], show_progress_bar=False, **option)[0] for text, option in asked])
+    """Vectors of single texts: without being asked for a prompt, and with each of the first prompts; where queries are
+    read apart, as queries, too."""
+    return _all_vectors(pipe, theirs, lambda encode, text, option: encode([text], show_progress_bar=False, **option)[0])
 
 
 def our_vectors(pipe: Any) -> NDArray[Any]:
     """The same of a pipeline."""
-    return np.stack([pipe(sample.text, **option) for option in _prompts(pipe) for sample in SINGLES])
-
-
-def _prompts(pipe: Any) -> list[dict[str, str]]:
-    return [{}, *({"prompt_name": name} for name in list(pipe.embedding.prompts)[:2])]
+    return _all_vectors(pipe, pipe, lambda encode, text, option: encode(text, **option))
 
 
 def their_sparse_vectors(theirs: Any, pipe: Any) -> NDArray[Any]:
     """As `their_vectors`, of sparse ones, with all their numbers."""
-    asked = [(sample.text, option) for option in _prompts(pipe) for sample in SINGLES]
-    return np.stack(
-        [
-            theirs.encode([text], show_progress_bar=False, convert_to_sparse_tensor=False, **option)[0].numpy()
-            for text, option in asked
-        ]
-    )
+    dense = {"show_progress_bar": False, "convert_to_sparse_tensor": False}
+    return _all_vectors(pipe, theirs, lambda encode, text, option: encode([text], **dense, **option)[0].numpy())
 
 
 def our_sparse_vectors(pipe: Any) -> NDArray[Any]:
     """The same of a pipeline."""
-    return np.stack([pipe(sample.text, sparse=False, **option) for option in _prompts(pipe) for sample in SINGLES])
+    return _all_vectors(pipe, pipe, lambda encode, text, option: encode(text, sparse=False, **option))
+
+
+def _all_vectors(pipe: Any, asked: Any, ask: Callable[[Any, str, Mapping[str, str]], Any]) -> NDArray[Any]:
+    """What is compared of `asked`, the library's model or the pipeline, that has the same methods."""
+    options = [{}, *({"prompt_name": name} for name in list(pipe.embedding.prompts)[:2])]
+    calls = [(asked.encode, option) for option in options]
+    if pipe.embedding.query is not None:
+        calls += [(asked.encode_query, {}), (asked.encode_document, {})]
+    return np.stack([ask(encode, sample.text, option) for encode, option in calls for sample in SINGLES])
 
 
 def their_token_vectors(theirs: Any, pipe: Any) -> NDArray[Any]:

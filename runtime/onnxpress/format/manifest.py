@@ -82,9 +82,9 @@ class GraphInfo:
     """What every variant of one graph takes and returns, and what it does in the model: its role.
 
     Roles: "encoder", "decoder" and "head" (from a pooled vector to the embedding); "text" and "vision", or "audio",
-    where texts and pictures, or sounds, are read apart and compared; "vocoder" makes samples of sound; in other tools'
-    exports also "keys" (makes keys and values of a text) and "prompt" (reads the first tokens of a row, where the
-    decoder goes on).
+    where texts and pictures, or sounds, are read apart and compared; "query" where queries are read apart from
+    documents; "vocoder" makes samples of sound; in other tools' exports also "keys" (makes keys and values of a text)
+    and "prompt" (reads the first tokens of a row, where the decoder goes on).
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -121,6 +121,37 @@ class TokenVectors:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorsBeside:
+    """What the graph gives beside a text's dense vector, in the same pass (BGE-M3).
+
+    `weights`: its output with a weight for each token, float32 (batch, sequence): a sparse vector over `vocabulary`
+    tokens has the largest weight of each token that the text has, but for `unweighted_ids`. `vectors`: its output with
+    a vector for each token, float32 (batch, sequence, n): all but the first token's count, each made as long as 1.
+    """
+
+    weights: str
+    vocabulary: int
+    unweighted_ids: tuple[int, ...]
+    vectors: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRoute:
+    """How queries are read where another graph reads them than documents, that of the role "query" (a Router). It gives
+    float32 (batch, dimensions).
+
+    Fields mean what they mean in EmbeddingSettings. `special_tokens`: whether the tokenizer puts its own around a
+    query. `usual`: whether a text without a role is read as a query.
+    """
+
+    normalize: bool
+    special_tokens: bool = True
+    max_length: int | None = None
+    empty_is_zero: bool = False
+    usual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddingSettings:
     """How a sentence embedding is made from `last_hidden_state`, as the sentence-transformers files say.
 
@@ -128,7 +159,8 @@ class EmbeddingSettings:
     this order; empty where the graph pools. With `include_prompt` false the prompt's tokens take part in attention but
     not in pooling. `kind`: one vector of a text; one with a number for each token of the vocabulary, few of which are
     not 0 ("sparse"); or a vector for each token of the text, which `tokens` is about. `empty_is_zero`: a text without
-    any token has the vector of zeros, and is not refused.
+    any token has the vector of zeros, and is not refused. `beside`: the graph gives more than the dense vector.
+    `query`: another graph reads queries.
     """
 
     pooling: tuple[str, ...]
@@ -144,6 +176,8 @@ class EmbeddingSettings:
     kind: Literal["dense", "sparse", "tokens"] = "dense"
     tokens: TokenVectors | None = None
     empty_is_zero: bool = False
+    beside: VectorsBeside | None = None
+    query: QueryRoute | None = None
 
 
 @dataclass(frozen=True, slots=True)

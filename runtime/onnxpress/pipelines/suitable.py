@@ -21,6 +21,14 @@ def lacks_one_score(manifest: Manifest) -> str | None:
     return f"gives {scores} scores for a pair; ranking needs a model that gives one. Use it for text-classification."
 
 
+def lacks_states(manifest: Manifest) -> str | None:
+    """Why a model for vectors of texts has no states of their tokens: its graph pools them."""
+    embedding = manifest.postprocessing.embedding
+    if embedding is None or embedding.pooling or embedding.kind == "tokens":
+        return None
+    return "its graph gives vectors of texts, and no states of tokens. Export with --task feature-extraction for those."
+
+
 def lacks_entailment(manifest: Manifest) -> str | None:
     """Why a model cannot judge labels that it was not trained on: none of its own stands for entailment."""
     labels = manifest.postprocessing.labels

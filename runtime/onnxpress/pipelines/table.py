@@ -15,6 +15,7 @@ from onnxpress.pipelines.suitable import (
     lacks_entailment,
     lacks_one_score,
     lacks_pair_scores,
+    lacks_states,
     says_how_to_pool,
     says_how_to_score,
 )
@@ -88,6 +89,7 @@ _ROWS = (
         name="feature-extraction",
         pipeline="onnxpress.pipelines.feature_extraction:FeatureExtraction",
         hearing=("onnxpress.pipelines.audio_features:AudioFeatureExtraction", _SOUND),
+        refuses=lacks_states,
         evidence=Evidence(frozenset({"states", "vector"})),
     ),
     Task(

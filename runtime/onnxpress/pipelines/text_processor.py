@@ -155,8 +155,11 @@ class TextProcessor:
         Raises:
             InputError: no tokens at all, more than the model's limit, or one that the model has no row for.
         """
+        return self.sample_within(encoding, self.settings.max_length, context)
+
+    def sample_within(self, encoding: Encoding, limit: int | None, context: Any = None) -> Sample:
+        """The same, of a graph with another limit than the model's."""
         ids = encoding.ids
-        limit = self.settings.max_length
         if limit is not None and len(ids) > limit:
             raise InputError(
                 f"The text has {len(ids)} tokens, the model takes at most {limit}. Pass truncation=True to cut it, or "

@@ -7,11 +7,22 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.errors import InputError
 from onnxpress.format.manifest import TokenVectors
 from onnxpress.samples import Sample
 
 QUERY, DOCUMENT = "query", "document"
 ROLES = (QUERY, DOCUMENT)
+
+
+def check_role(role: str) -> None:
+    """Refuse what is no role of a text.
+
+    Raises:
+        InputError: it is none.
+    """
+    if role not in ROLES:
+        raise InputError(f"role is {role!r:.60}; it must be one of {', '.join(ROLES)}, or None.")
 
 
 def longest(settings: TokenVectors, role: str | None) -> int | None:

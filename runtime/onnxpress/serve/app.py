@@ -14,7 +14,7 @@ from onnxpress.errors import Cancelled, OnnxpressError, TimeoutExceeded
 from onnxpress.serve import shapes
 from onnxpress.serve.answering import Figures
 from onnxpress.serve.errors import NotReady, Overloaded
-from onnxpress.serve.http import HttpRequest, Message, Receive, Response, Send
+from onnxpress.serve.http import REQUEST_ID, HttpRequest, Message, Receive, Response, Send
 from onnxpress.serve.keys import check_host, check_origin, client_of
 from onnxpress.serve.protocols import ROUTES
 from onnxpress.serve.routes import Route, Router
@@ -25,7 +25,7 @@ from onnxpress.serve.tracing import Tracer, tracer
 _LOG = logging.getLogger("onnxpress.serve")
 
 #: An id that a client may choose for its request.
-_ID = re.compile(r"[\w.:/+=-]{1,128}")
+_ID = re.compile(REQUEST_ID, re.ASCII)
 
 _SECURE = {"x-content-type-options": "nosniff"}
 

@@ -13,12 +13,16 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from onnxpress.serve.http import REQUEST_ID
 
 #: Bytes of a request's line and headers.
 MOST_HEADER_BYTES = 32 * 2**10
 
+_ID = re.compile(rb"\r\nx-request-id:[ \t]*(" + REQUEST_ID.encode() + rb")[ \t]*\r\n", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -33,13 +37,16 @@ def refusal_of(data: bytes, excess_s: float) -> bytes | None:
     length = _LENGTH.search(data, 0, head + 2)
     if length is None or len(data) != head + 4 + int(length[1]):
         return None
+    known = _ID.search(data, 0, head + 2)
+    request_id = uuid4().hex if known is None else known[1].decode("ascii")
     message = f"More requests come than can be answered: ask again in {excess_s:.2f} s."
     error = {"message": message, "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
     of_openai = b"/v1/" in data[: data.find(b"\r\n")]
     body = json.dumps({"error": error if of_openai else message, "error_type": "overloaded", "message": message})
     return (
         f"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        f"retry-after: {max(1, round(excess_s))}\r\nretry-after-ms: {round(excess_s * 1e3)}\r\n\r\n{body}"
+        f"retry-after: {max(1, round(excess_s))}\r\nretry-after-ms: {round(excess_s * 1e3)}\r\n"
+        f"x-request-id: {request_id}\r\n\r\n{body}"
     ).encode()
 
 

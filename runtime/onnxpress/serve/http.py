@@ -28,6 +28,9 @@ MOST_DEPTH = 64
 
 JSON = "application/json"
 
+#: What an id may be that a client chooses for its request.
+REQUEST_ID = r"[\w.:/+=-]{1,128}"
+
 #: Headers with which a client says how long it waits, and how many of them make a second.
 _TIMEOUTS = {"x-request-timeout-ms": 1e3, "x-request-timeout": 1.0, "x-stainless-read-timeout": 1.0}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxpress.pipelines.batching import Prepared
+from onnxpress.pipelines.sentence_similarity import SentenceSimilarity
 from onnxpress.serve.errors import TooLarge
 from onnxpress.serve.versions import AnyPipeline
 
@@ -37,7 +38,7 @@ def check_lengths(
     Raises:
         TooLarge: there is one, and the request does not say that texts are to be cut.
     """
-    limit = getattr(pipe, "max_seq_length", None)
+    limit = pipe.limit_of(options) if isinstance(pipe, SentenceSimilarity) else getattr(pipe, "max_seq_length", None)
     if limit is None:
         return []
     limit = min(limit, getattr(options, "max_length", None) or limit)
@@ -67,5 +68,7 @@ def _whole(pipe: AnyPipeline, item: Any, part: int, options: Any) -> int:
     if isinstance(item, Mapping) and "documents" in item:
         return len(tokenizer.encode(item["query"], item["documents"][part]).ids)
     text = [item["source_sentence"], *item["sentences"]][part] if isinstance(item, Mapping) else item
+    if isinstance(pipe, SentenceSimilarity):
+        return pipe.length_of(text, options)
     prompt = getattr(pipe, "_prompt", lambda _: "")(options)
     return len(tokenizer.encode(f"{prompt}{text}").ids)

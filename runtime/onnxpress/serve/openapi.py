@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnxpress
+from onnxpress.pipelines.table import TASKS
 from onnxpress.serve.routes import Route
 
 #: What every route may answer beside its own.
@@ -41,25 +42,35 @@ def document(routes: Sequence[Route], models: Sequence[str], *, keys: bool) -> M
     return content
 
 
+def _with_models(body: Mapping[str, Any], models: Sequence[str]) -> Mapping[str, Any]:
+    """The schema of a body, with the names that its field "model" may have."""
+    properties = body.get("properties", {})
+    if "model" not in properties:
+        return dict(body)
+    return {**body, "properties": {**properties, "model": {"type": "string", "enum": list(models)}}}
+
+
 def _operation(route: Route, models: Sequence[str]) -> Mapping[str, Any]:
     failed = {status: {"description": text} for status, text in _ERRORS.items()}
-    answered = {"description": "The answer.", "content": {route.reply_type: {"schema": dict(route.reply)}}}
+    kinds = {route.reply_type: {"schema": dict(route.reply)}} | {kind: {} for kind in route.other_replies}
+    answered = {"description": "The answer.", "content": kinds}
     operation: dict[str, Any] = {"summary": route.about, "responses": {"200": answered, **failed}}
     if route.keyless:
         operation["security"] = []
+    named = {"model": list(models), "task": sorted(TASKS)}
     parameters = [
         {
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string"} | ({"enum": list(models)} if name == "model" else {}),
+            "schema": {"type": "string"} | ({"enum": named[name]} if name in named else {}),
         }
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        content: dict[str, Any] = {route.body_type: {"schema": dict(route.body)}}
+        content: dict[str, Any] = {route.body_type: {"schema": _with_models(route.body, models)}}
         content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in route.media_types}
         operation["requestBody"] = {"required": True, "content": content}
     return operation

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxpress.errors import OnnxpressError, OutOfMemory
+from onnxpress.pipelines.text_generation import TextGeneration
 from onnxpress.serve.compute import ComputeThread
 from onnxpress.serve.errors import NotReady, UnknownModel
 from onnxpress.serve.metrics import Metrics
@@ -78,6 +79,8 @@ class ServedModel:
                 "bytes": self.version.bytes,
                 "opened_s": round(self.version.opened_s, 3),
             }
+        if self.version is not None and isinstance(self.version.main, TextGeneration):
+            status["chat"] = bool(self.version.main.chat.templates)
         if self.version is not None and self.version.writing is not None:
             texts = self.version.writing.state
             status |= {

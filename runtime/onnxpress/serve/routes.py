@@ -32,6 +32,7 @@ class Route:
         body: the schema of its body; None: it has none. `body_type`: of what kind that is.
         reply: the schema of its answer.
         media_types: what a body may be besides JSON.
+        other_replies: what an answer may be besides `reply_type`, where a request asks for it.
         keyless: whether it is answered without an API key.
     """
 
@@ -45,6 +46,7 @@ class Route:
     body_type: str = "application/json"
     media_types: tuple[str, ...] = ()
     reply_type: str = "application/json"
+    other_replies: tuple[str, ...] = ()
     keyless: bool = False
 
     def pattern(self) -> re.Pattern[str]:

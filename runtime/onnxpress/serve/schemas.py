@@ -15,9 +15,10 @@ TRUTH: Schema = {"type": "boolean"}
 NUMBER: Schema = {"type": "number"}
 
 
-def array(of: Schema, most: int | None = None) -> Schema:
+def array(of: Schema, most: int | None = None, least: int = 0) -> Schema:
     """A list."""
-    return {"type": "array", "items": of} | ({} if most is None else {"maxItems": most})
+    bounds = ({"minItems": least} if least else {}) | ({} if most is None else {"maxItems": most})
+    return {"type": "array", "items": of} | bounds
 
 
 def either(*kinds: Schema) -> Schema:
@@ -30,6 +31,7 @@ def fields(required: Sequence[str] = (), **properties: Schema) -> Schema:
     return {"type": "object", "properties": properties} | ({"required": list(required)} if required else {})
 
 
-TEXTS = either(TEXT, array(TEXT))
+SOME_TEXT: Schema = {"type": "string", "minLength": 1}
+TEXTS = either(SOME_TEXT, array(SOME_TEXT, least=1))
 VECTORS = array(array(NUMBER))
 SCORES = array(fields(score=NUMBER, label=TEXT))

@@ -26,6 +26,18 @@ def test_a_whole_request_is_told_when_to_ask_again(path: bytes) -> None:
     assert (error["code"] if b"/v1/" in path else error[:4]) in ("rate_limit_exceeded", "More")
 
 
+def test_its_id_is_the_clients_or_a_new_one() -> None:
+    def told(header: bytes) -> bytes:
+        data = HEAD % (b"/embed", len(BODY)) + BODY
+        answer = refusal_of(data.replace(b"\r\nhost", b"\r\n" + header + b"\r\nhost", 1), 1.0)
+        assert answer is not None
+        return answer.partition(b"x-request-id: ")[2].partition(b"\r\n")[0]
+
+    assert told(b"X-Request-Id: mine-1:a/b") == b"mine-1:a/b"
+    for none_of_the_clients in (b"accept: x", b"x-request-id: a b", b"x-request-id: " + b"a" * 200):
+        assert len(told(none_of_the_clients)) == 32
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -14,7 +14,7 @@ from onnxpress.serve.protocols.fields import WRITERS, needed, optional, whole_nu
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, NUMBER, OBJECT, TEXT, TRUTH, array, fields
 from onnxpress.serve.service import Exchange
-from onnxpress.serve.sse import DONE, streamed
+from onnxpress.serve.sse import DONE, MEDIA_TYPE, streamed
 from onnxpress.serve.texts import (
     MOST_BEST,
     MOST_TEXTS,
@@ -258,7 +258,9 @@ _BODY = fields(
 
 
 def _route(path: str) -> Route:
-    return Route("POST", path, chat, "The assistant's next message.", shapes.openai, _BODY, OBJECT)
+    return Route(
+        "POST", path, chat, "The assistant's next message.", shapes.openai, _BODY, OBJECT, other_replies=(MEDIA_TYPE,)
+    )
 
 
 ROUTES = (_route("/v1/chat/completions"), _route("/models/{model}/v1/chat/completions"))

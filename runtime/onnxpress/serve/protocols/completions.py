@@ -14,7 +14,7 @@ from onnxpress.serve.protocols.fields import WRITERS, optional, texts, whole_num
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, NUMBER, OBJECT, TEXT, TEXTS, TRUTH, fields
 from onnxpress.serve.service import Exchange
-from onnxpress.serve.sse import DONE, streamed
+from onnxpress.serve.sse import DONE, MEDIA_TYPE, streamed
 from onnxpress.serve.texts import MOST_TEXTS, Logprob, TextPiece, WrittenTexts, open_texts, settings_of
 from onnxpress.serve.versions import Version
 
@@ -123,7 +123,16 @@ _BODY = fields(
 
 
 def _route(path: str) -> Route:
-    return Route("POST", path, complete, "The texts that follow prompts.", shapes.openai, _BODY, OBJECT)
+    return Route(
+        "POST",
+        path,
+        complete,
+        "The texts that follow prompts.",
+        shapes.openai,
+        _BODY,
+        OBJECT,
+        other_replies=(MEDIA_TYPE,),
+    )
 
 
 ROUTES = (_route("/v1/completions"), _route("/models/{model}/v1/completions"))

@@ -17,13 +17,13 @@ from onnxpress.serve import media, shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import HttpRequest, Response, json_response
 from onnxpress.serve.protocols.fields import FOREIGN, WRITERS, check_count, is_token_ids, optional
-from onnxpress.serve.protocols.openai import embedding_options, encoded
-from onnxpress.serve.protocols.tgi import events_of, generated
+from onnxpress.serve.protocols.openai import as_asked, asked_options, embedder, embedding_options
+from onnxpress.serve.protocols.tgi import OF_TGI, events_of, generated
 from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, OBJECT, fields
 from onnxpress.serve.service import Exchange, check_options, task_of
-from onnxpress.serve.sse import streamed
+from onnxpress.serve.sse import MEDIA_TYPE, streamed
 from onnxpress.serve.texts import open_stream
 from onnxpress.serve.versions import Version
 
@@ -120,10 +120,11 @@ async def _streamed(exchange: Exchange, model: ServedModel, body: dict[str, Any]
 
 
 async def _is_of_tgi(exchange: Exchange, model: ServedModel, body: dict[str, Any]) -> bool:
-    """Whether a body asks for what text-generation-inference alone answers: events, or details of tokens."""
+    """Whether a body asks for what text-generation-inference alone answers: events, details of tokens, or by a name
+    that it alone has, as LangChain's client does."""
     parameters = body.get("parameters")
-    asks = bool(body.get("stream")) or (isinstance(parameters, dict) and bool(parameters.get("details")))
-    if not asks:
+    asked = parameters if isinstance(parameters, dict) else {}
+    if not (body.get("stream") or asked.get("details") or any(asked.get(name) is not None for name in OF_TGI)):
         return False
     async with exchange.service.registry.use(model) as version:
         return version.writing is not None and version.serves(WRITERS[0])
@@ -149,11 +150,15 @@ async def _vectors(exchange: Exchange, version: Version, body: dict[str, Any]) -
         raise RequestError(f"inputs {FOREIGN}", code="token_ids")
     call = TASKS[task].call(_nonempty(inputs), {})
     _check(exchange, call)
-    options = embedding_options(version.pipelines[task], content, any_dimensions=exchange.settings.any_dimensions)
+    pipe = embedder(version.pipelines[task])
+    if isinstance(call.inputs[0], Mapping):  # compared, whatever their vectors are
+        options = asked_options(pipe, content)
+    else:
+        options = embedding_options(pipe, content, any_dimensions=exchange.settings.any_dimensions)
     results = await exchange.answer(version, task, call.inputs, options, truncate=truncate)
     if isinstance(call.inputs[0], Mapping):
         return json_response(results if call.many else results[0])
-    return json_response([encoded(vector, encoding) for vector in results])
+    return json_response([as_asked(vector, encoding) for vector in results])
 
 
 def is_list_of_ids(value: Any) -> bool:
@@ -214,12 +219,14 @@ async def model_health(exchange: Exchange) -> Response:
 
 
 _BODY = fields((), inputs=ANY, parameters=OBJECT)
+#: What answers are of text that is streamed, of tasks that make pictures, and of those that make sounds.
+_REPLIES = (MEDIA_TYPE, "image/png", "audio/wav")
 _MEDIA: Sequence[str] = ("image/png", "image/jpeg", "audio/wav", "application/octet-stream")
 
 
 def _route(path: str) -> Route:
     about = "One request of a model's task, as the Hub's clients send it."
-    return Route("POST", path, answer, about, shapes.tei, _BODY, media_types=tuple(_MEDIA))
+    return Route("POST", path, answer, about, shapes.tei, _BODY, media_types=tuple(_MEDIA), other_replies=_REPLIES)
 
 
 ROUTES = (

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxpress.pipelines.beside_vectors import DENSE, SPARSE, TOKENS, check_kinds
 from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.sentence_similarity import SentenceSimilarity
+from onnxpress.pipelines.token_roles import ROLES
+from onnxpress.pipelines.vector_kinds import KINDS
 from onnxpress.serve import shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.protocols.fields import FOREIGN, is_token_ids, optional, texts, whole_number
 from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
-from onnxpress.serve.schemas import ANY, COUNT, OBJECT, TEXT, TEXTS, TRUTH, array, either, fields
+from onnxpress.serve.schemas import ANY, COUNT, OBJECT, TEXT, TEXTS, TRUTH, array, fields
 from onnxpress.serve.service import Exchange, task_of
 from onnxpress.serve.versions import AnyPipeline, Version
 
@@ -51,8 +55,7 @@ async def embed(exchange: Exchange) -> Response:
         options = embedding_options(version.pipelines[task], body, any_dimensions=exchange.settings.any_dimensions)
         vectors = await exchange.answer(version, task, inputs, options, truncate=truncate)
     data = [
-        {"object": "embedding", "index": place, "embedding": encoded(vector, encoding)}
-        for place, vector in enumerate(vectors)
+        {"object": "embedding", "index": place, **_as_fields(vector, encoding)} for place, vector in enumerate(vectors)
     ]
     used = exchange.figures.tokens
     usage = {"prompt_tokens": used, "total_tokens": used}
@@ -64,6 +67,24 @@ def encoded(vector: NDArray[np.float32], encoding: str) -> Any:
     return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii") if encoding == "base64" else vector
 
 
+def as_asked(vector: Any, encoding: str) -> Any:
+    """A text's vector; of a request that says which kinds it wants, each under its name."""
+    if not isinstance(vector, Mapping):
+        return encoded(vector, encoding)
+    named = dict(vector)
+    if DENSE in named:
+        named[DENSE] = encoded(named[DENSE], encoding)
+    if TOKENS in named:
+        named[TOKENS] = [encoded(row, encoding) for row in named[TOKENS]]
+    return named
+
+
+def _as_fields(vector: Any, encoding: str) -> dict[str, Any]:
+    """The same, the dense one where OpenAI's clients read it whatever they asked for: empty where there is none."""
+    asked = as_asked(vector, encoding)
+    return {"embedding": asked.pop(DENSE, []), **asked} if isinstance(asked, dict) else {"embedding": asked}
+
+
 def embedder(pipe: AnyPipeline) -> SentenceSimilarity:
     """A pipeline that makes vectors, as what it is."""
     if not isinstance(pipe, SentenceSimilarity):
@@ -72,24 +93,21 @@ def embedder(pipe: AnyPipeline) -> SentenceSimilarity:
 
 
 def embedding_options(made_by: AnyPipeline, body: Any, *, any_dimensions: bool) -> dict[str, Any]:
-    """The options of a call that a body asks for: `dimensions`, `prompt_name`, `normalize`.
+    """The options of a call that a body asks for: `dimensions`, `normalize`, and what `asked_options` has.
 
     Raises:
         RequestError: the model was not trained for vectors that are cut, or makes no dense ones.
     """
     pipe = embedder(made_by)
-    if pipe.embedding.kind == "sparse":
-        raise RequestError("This model makes sparse vectors, which this route has no form for: POST /embed_sparse.")
-    if pipe.embedding.kind != "dense":
+    options = asked_options(pipe, body)
+    if "kinds" not in options and pipe.embedding.kind != DENSE:
+        kind = pipe.embedding.kind
         raise RequestError(
-            "This model makes a vector for each token of a text, which no route has a form for: use pipe.encode_query, "
-            "pipe.encode_document and pipe.score in Python, or `onnxpress batch`."
+            f'This model makes no dense vectors, but others: say "kinds": ["{kind}"] in /v1/embeddings'
+            + (", or POST /embed_sparse." if kind == SPARSE else ".")
         )
     size = pipe.get_embedding_dimension()
     dimensions = whole_number(body, "dimensions", 1, size)
-    options: dict[str, Any] = {}
-    if (prompt := optional(body, "prompt_name", str)) is not None:
-        options["prompt_name"] = prompt
     if (normalize := optional(body, "normalize", bool)) is not None:
         # Vectors that the checkpoint normalizes are as it makes them: once more would change their last bits.
         options["normalize"] = None if normalize and pipe.embedding.normalize else normalize
@@ -102,6 +120,19 @@ def embedding_options(made_by: AnyPipeline, body: Any, *, any_dimensions: bool) 
             code="dimensions",
         )
     return {**options, "dimensions": dimensions, "normalize": True}
+
+
+def asked_options(pipe: SentenceSimilarity, body: Any) -> dict[str, Any]:
+    """What a body says of how a text is read, and which of its vectors are wanted: `prompt_name`, `role`, `kinds`."""
+    options: dict[str, Any] = {}
+    if (role := optional(body, "role", str)) is not None:
+        options |= pipe.as_role(role)
+    if (prompt := optional(body, "prompt_name", str)) is not None:
+        options["prompt_name"] = prompt
+    if (kinds := optional(body, "kinds", list)) is not None:
+        check_kinds(kinds, pipe.embedding)
+        options["kinds"] = tuple(kinds)
+    return options
 
 
 def _is_matryoshka(pipe: SentenceSimilarity) -> bool:
@@ -128,12 +159,14 @@ def _described(exchange: Exchange, model: ServedModel) -> dict[str, Any]:
 
 _EMBED = fields(
     ("input",),
-    input=either(TEXTS, array({"type": "integer"}), array(array({"type": "integer"}))),
+    input=TEXTS,  # token ids are refused
     model=TEXT,
     dimensions=COUNT,
     encoding_format={"type": "string", "enum": list(_ENCODINGS)},
     truncate=TRUTH,
     prompt_name=TEXT,
+    role={"type": "string", "enum": list(ROLES)},
+    kinds=array({"type": "string", "enum": list(KINDS)}, least=1),
     user=ANY,
 )
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import onnxpress
 from onnxpress.errors import InputError
+from onnxpress.pipelines.beside_vectors import SPARSE, kinds_of
 from onnxpress.serve import shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.protocols.fields import check_count, needed, optional, texts
-from onnxpress.serve.protocols.openai import EMBEDDERS, embedder, embedding_options
+from onnxpress.serve.protocols.openai import EMBEDDERS, asked_options, embedder, embedding_options
 from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, OBJECT, SCORES, TEXT, TEXTS, TRUTH, VECTORS, array, either, fields
@@ -38,7 +39,7 @@ async def embed(exchange: Exchange) -> Response:
     body, inputs, model, truncate = await _asked(exchange, EMBEDDERS)
     async with exchange.service.registry.use(model) as version:
         task = task_of(version, EMBEDDERS)
-        settings = {**body, "normalize": optional(body, "normalize", bool, True)}
+        settings = {**body, "normalize": optional(body, "normalize", bool, True), "kinds": None}
         options = embedding_options(version.pipelines[task], settings, any_dimensions=exchange.settings.any_dimensions)
         vectors = await exchange.answer(version, task, inputs, options, truncate=truncate)
     return json_response(vectors)
@@ -49,12 +50,12 @@ async def embed_sparse(exchange: Exchange) -> Response:
     body, inputs, model, truncate = await _asked(exchange, EMBEDDERS)
     async with exchange.service.registry.use(model) as version:
         task = task_of(version, EMBEDDERS)
-        if embedder(version.pipelines[task]).embedding.kind != "sparse":
+        pipe = embedder(version.pipelines[task])
+        if SPARSE not in kinds_of(pipe.embedding):
             raise RequestError("This model makes no sparse vectors: POST /embed.")
-        prompt = optional(body, "prompt_name", str)
-        options = {} if prompt is None else {"prompt_name": prompt}
+        options = {**asked_options(pipe, body), "kinds": (SPARSE,)}
         vectors = await exchange.answer(version, task, inputs, options, truncate=truncate)
-    return json_response([_weights(vector) for vector in vectors])
+    return json_response([_weights(vector[SPARSE]) for vector in vectors])
 
 
 def _weights(vector: Mapping[str, Any]) -> list[dict[str, Any]]:

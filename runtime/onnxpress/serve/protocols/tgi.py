@@ -13,13 +13,16 @@ from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import OBJECT, TEXT, fields
 from onnxpress.serve.service import Exchange
-from onnxpress.serve.sse import streamed
+from onnxpress.serve.sse import MEDIA_TYPE, streamed
 from onnxpress.serve.texts import MOST_TOKENS, TextPiece, WrittenTexts, number, open_texts, stop_texts
 from onnxpress.serve.versions import Version
 
 _REFUSED = ("best_of", "decoder_input_details", "top_n_tokens", "adapter_id", "watermark", "truncate")
 
 #: TGI's names of why a text ended.
+#: Parameters that have these names here alone.
+OF_TGI = ("stop", "stop_sequences", "typical_p", "watermark", "decoder_input_details", "best_of", "grammar")
+
 _FINISHES = {"length": "length", "stop": "eos_token"}
 
 
@@ -148,8 +151,33 @@ _BODY = fields(("inputs",), inputs=TEXT, parameters=OBJECT)
 _ABOUT = "The text that follows a prompt"
 
 ROUTES = (
-    Route("POST", "/generate", generate, f"{_ABOUT}.", shapes.tei, _BODY, OBJECT),
-    Route("POST", "/models/{model}/generate", generate, f"{_ABOUT}.", shapes.tei, _BODY, OBJECT),
-    Route("POST", "/generate_stream", generate_stream, f"{_ABOUT}, token by token.", shapes.tei, _BODY),
-    Route("POST", "/models/{model}/generate_stream", generate_stream, f"{_ABOUT}, token by token.", shapes.tei, _BODY),
+    Route("POST", "/generate", generate, f"{_ABOUT}.", shapes.tei, _BODY, OBJECT, other_replies=(MEDIA_TYPE,)),
+    Route(
+        "POST",
+        "/models/{model}/generate",
+        generate,
+        f"{_ABOUT}.",
+        shapes.tei,
+        _BODY,
+        OBJECT,
+        other_replies=(MEDIA_TYPE,),
+    ),
+    Route(
+        "POST",
+        "/generate_stream",
+        generate_stream,
+        f"{_ABOUT}, token by token.",
+        shapes.tei,
+        _BODY,
+        reply_type=MEDIA_TYPE,
+    ),
+    Route(
+        "POST",
+        "/models/{model}/generate_stream",
+        generate_stream,
+        f"{_ABOUT}, token by token.",
+        shapes.tei,
+        _BODY,
+        reply_type=MEDIA_TYPE,
+    ),
 )

@@ -29,7 +29,7 @@ from onnxpress.serve.multipart import FORM, SentForm
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import NUMBER, OBJECT, TEXT, array, fields
 from onnxpress.serve.service import Exchange, task_of
-from onnxpress.serve.sse import streamed
+from onnxpress.serve.sse import MEDIA_TYPE, streamed
 from onnxpress.serve.versions import AnyPipeline, Version
 from onnxpress.speech.subtitles import Cue, cues_of, gathered, written
 
@@ -330,7 +330,17 @@ _BODY = fields(
 
 def _route(path: str, about: str) -> Route:
     handler = translate if path.endswith("translations") else transcribe
-    return Route("POST", path, handler, about, shapes.openai, _BODY, OBJECT, body_type=FORM)
+    return Route(
+        "POST",
+        path,
+        handler,
+        about,
+        shapes.openai,
+        _BODY,
+        OBJECT,
+        body_type=FORM,
+        other_replies=(MEDIA_TYPE, "text/plain"),
+    )
 
 
 ROUTES = tuple(
