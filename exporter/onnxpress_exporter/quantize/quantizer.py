@@ -275,6 +275,9 @@ class Quantizer:
             self._expected[name] = rows
         return self._expected[name]
 
+    def _apart(self, name: str) -> Mapping[str, int]:
+        return self._watched[name].apart if name in self._watched else {}
+
     def _treatments(self, precision: str, attempts: Sequence[Attempt], outcome: Found) -> dict[str, str]:
         """Describe the products that are not treated as the rest."""
         row = PRECISIONS[precision]
@@ -288,6 +291,10 @@ class Quantizer:
                 treatments |= store.skipped
         for place, site in self._sites.items():
             treatment = outcome.plan.get(place)
+            if isinstance(treatment, Integers) and (counts := self._apart(place[0])) and site.products[0] in counts:
+                treatments |= {
+                    name: f"of {site.width} channels, {counts[name]} in {row.compute}" for name in site.products
+                }
             if treatment in [attempt.plan.get(place) for attempt in attempts]:
                 continue
             if treatment is None:
