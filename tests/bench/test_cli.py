@@ -8,12 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from onnxpress import Artifact
+from onnxpress.errors import OnnxpressError
 from onnxpress_bench import process
+from onnxpress_bench.cli import bench_command
 from onnxpress_bench.errors import BenchError, WorkerFailed
 from onnxpress_bench.record import read_record
 from onnxpress_bench.report.terminal import render
@@ -28,16 +32,14 @@ LATENCY, THROUGHPUT, COLD = "latency p50", "mixed lengths", "cold start"
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A tiny checkpoint with random weights, and its artifact."""
-    from onnxpress_exporter import export
-    from tests.fixtures.tiny import tiny_checkpoint
-
+def folders(
+    tiny: Callable[..., Path], exported: Callable[..., Artifact], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A tiny checkpoint with random weights, and its artifact, beside each other."""
     base = tmp_path_factory.mktemp("bench")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        checkpoint = tiny_checkpoint("distilbert", "text-classification", base / "checkpoint")
-    return checkpoint, export(checkpoint, base / "artifact").folder
+    checkpoint = tiny("distilbert", "text-classification")
+    artifact = exported(checkpoint, "text-classification").folder
+    return shutil.copytree(checkpoint, base / checkpoint.name), shutil.copytree(artifact, base / "artifact")
 
 
 def bench(artifact: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -53,6 +55,14 @@ def bench(artifact: Path, *arguments: str | Path) -> subprocess.CompletedProcess
         "1",
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, cwd=artifact.parent)
+
+
+def refusal(artifact: Path, *arguments: str) -> str:
+    """What a call is told that measures nothing: in this process, which has imported everything already."""
+    result = CliRunner().invoke(bench_command, [str(artifact), *arguments, "--quick", "--threads", "1"])
+    assert isinstance(result.exception, (OnnxpressError, SystemExit)), result.exception
+    told = result.stderr if isinstance(result.exception, SystemExit) else str(result.exception)
+    return " ".join(told.split())
 
 
 @pytest.mark.nightly
@@ -139,9 +149,7 @@ def test_what_is_no_record_is_refused(tmp_path: Path, text: str, message: str) -
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_wrong_arguments_are_named(folders: tuple[Path, Path], arguments: list[str], message: str) -> None:
-    result = bench(folders[1], *arguments)
-    assert result.returncode in (1, 2)
-    assert message in " ".join(result.stderr.split()) and "Traceback" not in result.stderr
+    assert message in refusal(folders[1], *arguments)
 
 
 def test_a_peer_that_is_not_installed_is_reported_and_the_rest_goes_on(
@@ -167,11 +175,7 @@ def test_a_backend_that_fails_is_reported_and_the_rest_goes_on(folders: tuple[Pa
 
 def test_a_checkpoint_that_is_not_there_is_asked_for(folders: tuple[Path, Path], tmp_path: Path) -> None:
     moved = shutil.copytree(folders[1], tmp_path / "moved")
-    manifest = moved / "onnxpress.json"
-    manifest.write_text(manifest.read_text(encoding="utf-8").replace(str(folders[0]), "owner/gone"), encoding="utf-8")
-    result = bench(moved)
-    assert result.returncode == 1
-    assert "--checkpoint FOLDER_OR_HUB_ID" in result.stderr and "Traceback" not in result.stderr
+    assert "--checkpoint FOLDER_OR_HUB_ID" in refusal(moved)
 
 
 def test_an_unknown_precision_is_refused(folders: tuple[Path, Path]) -> None:

@@ -69,7 +69,7 @@ def test_the_command_line_tells_what_was_refused(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("task", ["text-ranking", "zero-shot-classification"])
 def test_a_task_whose_pipeline_refuses_the_labels(task: str, tmp_path: Path) -> None:
-    source = tiny_checkpoint("bert", "text-classification", tmp_path / "bert")
+    source = tiny_checkpoint("bert", "text-classification", tmp_path / "bert", num_hidden_layers=1)
     with pytest.raises(UnsupportedCheckpoint, match=rf"cannot run this checkpoint for {task}: .*text-classification"):
         export(source, tmp_path / "out", task)
     assert not (tmp_path / "out").exists()
@@ -113,7 +113,9 @@ def test_a_model_too_narrow_for_integers_has_no_int8(
     """Tables alone in 8 bits, beside products in fp32, are no int8: nothing in it would be faster."""
     monkeypatch.setattr("onnxpress_exporter.quantize.sites.LEAST_WEIGHTS", 1_000_000)
     folder = tmp_path / kind
-    source = writer("gpt2", folder) if kind == "gpt2" else tiny_checkpoint("bert", "fill-mask", folder)
+    source = (
+        writer("gpt2", folder) if kind == "gpt2" else tiny_checkpoint("bert", "fill-mask", folder, num_hidden_layers=1)
+    )
     with pytest.raises(
         VariantRefused, match="int8: no product would be one of integers: 0 have weights enough"
     ) as told:

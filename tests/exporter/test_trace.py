@@ -41,8 +41,8 @@ def _quiet() -> Iterator[None]:
 class Traced:
     """A tiny model and the graph of it, as traced and as the fp32 recipe leaves it."""
 
-    def __init__(self, architecture: str, task: str, folder: Path) -> None:
-        checkpoint = open_checkpoint(tiny_checkpoint(architecture, task, folder))
+    def __init__(self, architecture: str, task: str, folder: Path, **config: Any) -> None:
+        checkpoint = open_checkpoint(tiny_checkpoint(architecture, task, folder, **config))
         self.model, self.tokenizer = load_model(checkpoint, task), load_tokenizer(checkpoint)
         self.spec = text_encoder_spec(TASKS[task], self.model, self.tokenizer)
         self.plain = trace(self.model, self.spec, example_inputs(self.spec, self.tokenizer))
@@ -71,8 +71,9 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Traced:
 
 @pytest.fixture(scope="module")
 def modernbert(tmp_path_factory: pytest.TempPathFactory) -> Traced:
+    layers = {"num_hidden_layers": 2, "layer_types": ["full_attention", "sliding_attention"]}
     with quiet():
-        return Traced("modernbert", "token-classification", tmp_path_factory.mktemp("modernbert"))
+        return Traced("modernbert", "token-classification", tmp_path_factory.mktemp("modernbert"), **layers)
 
 
 def run(model: onnx_ir.Model, inputs: Mapping[str, np.ndarray]) -> list[Any]:

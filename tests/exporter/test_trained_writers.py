@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 import onnxpress
+from onnxpress.format.fidelity import answers_of
 from onnxpress.generation.decoders.models import decoder_model
 from onnxpress.generation.generate import complete
 from onnxpress.generation.requests import Request
 from onnxpress.generation.scheduler import Scheduler, opener
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.layouts.artifact import Artifact
-from onnxpress_exporter import export
+from tests.conftest import Exported
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 sys.path.insert(0, str(MODELS))
@@ -27,8 +28,8 @@ ROWS = 80
 
 
 @pytest.fixture(scope="module")
-def translator(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return export(MODELS / "tiny-translator", tmp_path_factory.mktemp("veltan") / "out", None, ("fp32", "int8", "q4"))
+def translator(exported: Exported) -> Artifact:
+    return exported(MODELS / "tiny-translator", None, ("fp32", "int8", "q4"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "q4"])
@@ -41,8 +42,16 @@ def test_translations_stay_as_good(translator: Artifact, precision: str) -> None
 
 
 @pytest.fixture(scope="module")
-def prose(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return export(MODELS / "tiny-lm", tmp_path_factory.mktemp("prose") / "out", None, ("fp32", "q8", "q4"))
+def prose(exported: Exported) -> Artifact:
+    return exported(MODELS / "tiny-lm", None, ("fp32", "q8", "q4"))
+
+
+def test_four_bits_keep_the_choices_of_prose(prose: Artifact) -> None:
+    """The smallest storage, which keeps three of four, is passed over for one that keeps what the row asks."""
+    variant = prose.manifest.variants["q4"]
+    assert variant.quality is not None and variant.quality.measures["next-token agreement"] >= 0.85
+    assert "next-token agreement 0.7" in variant.repair[0] and variant.repair[-1].endswith("passed")
+    assert answers_of("q4", variant) == "close" and "close to the original" in (prose.folder / "README.md").read_text()
 
 
 def test_prose_stays_as_likely(prose: Artifact) -> None:

@@ -81,6 +81,7 @@ def test_the_wheel_says_where_its_project_is_and_its_links_work_elsewhere(wheel:
     assert not any("torch" in line for line in metadata.get_all("Requires-Dist", []) if "'quantize'" in line)
 
 
+@pytest.mark.nightly
 def test_the_source_distribution_tests_itself(unpacked: Path) -> None:
     for name in ("Makefile", "constraints.txt", "README.md", "tests/conftest.py", "models/train.py", "docs/usage.md"):
         assert (unpacked / name).is_file(), name

@@ -112,12 +112,12 @@ def _check_tokens(pipe: Any, theirs: Any) -> None:
 
 
 def test_sparse_vectors(tiny: Callable[..., Path], shared: Path, ours: Callable[..., Any]) -> None:
-    folder = sparse_checkpoint(tiny("bert", "fill-mask"), shared / "splade")
+    folder = sparse_checkpoint(tiny("bert", "fill-mask", num_hidden_layers=1), shared / "splade")
     _check_sparse(ours(folder, "sentence-similarity"), _library("SparseEncoder", folder))
 
 
 def test_vectors_of_tokens(tiny: Callable[..., Path], shared: Path, ours: Callable[..., Any]) -> None:
-    folder = pylate_checkpoint(tiny("bert", "feature-extraction"), shared / "colbert")
+    folder = pylate_checkpoint(tiny("bert", "feature-extraction", num_hidden_layers=1), shared / "colbert")
     _check_tokens(ours(folder, "sentence-similarity"), _library("MultiVectorEncoder", folder))
 
 

@@ -57,9 +57,9 @@ def made(tiny: Callable[..., Path], shared: Path) -> Callable[[str], Path]:
     @cache
     def make(kind: str) -> Path:
         architecture, settings = KINDS[kind]
-        bare = tiny(architecture, TASK)
         if not settings:
-            return bare
+            return tiny(architecture, TASK)
+        bare = tiny(architecture, TASK, num_hidden_layers=1)  # what comes after it is what differs
         folder = shared / f"sentence-{kind.replace(' ', '-')}"
         if not folder.exists():
             for path in bare.iterdir():  # the encoder alone

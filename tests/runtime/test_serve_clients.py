@@ -115,15 +115,15 @@ def test_a_text_in_the_place_of_a_picture_is_no_file_and_no_address(server: Runn
 
 def test_openais_client(server: RunningServer) -> None:
     openai = pytest.importorskip("openai")
-    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-    assert [model.id for model in client.models.list()] == [*CHECKPOINTS, "tr"]
-    assert client.models.retrieve("emb").id == "emb"
-    vectors = client.embeddings.create(model="emb", input=[TEXT, "b"])
-    assert [len(entry.embedding) for entry in vectors.data] == [64, 64] and vectors.usage.total_tokens > 4
-    with pytest.raises(openai.NotFoundError, match="Did you mean"):
-        client.embeddings.create(model="embb", input="a")
-    with pytest.raises(openai.BadRequestError, match="token ids"):
-        client.embeddings.create(model="emb", input=[[1, 2, 3]])
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == [*CHECKPOINTS, "tr"]
+        assert client.models.retrieve("emb").id == "emb"
+        vectors = client.embeddings.create(model="emb", input=[TEXT, "b"])
+        assert [len(entry.embedding) for entry in vectors.data] == [64, 64] and vectors.usage.total_tokens > 4
+        with pytest.raises(openai.NotFoundError, match="Did you mean"):
+            client.embeddings.create(model="embb", input="a")
+        with pytest.raises(openai.BadRequestError, match="token ids"):
+            client.embeddings.create(model="emb", input=[[1, 2, 3]])
 
 
 def test_rerank_in_three_shapes(server: RunningServer) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,11 @@ def test_a_unix_socket_takes_the_place_of_a_port(artifact: Path, tmp_path: Path)
 
 def test_a_model_that_nobody_asks_is_closed_and_opened_again(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "WATCH_S", 0.02)
-    idle = ModelSettings(str(artifact), threads=1, unload_after_s=0.05)
+    idle = ModelSettings(str(artifact), threads=1, unload_after_s=3600.0)
     with RunningServer({"m": idle}) as running:
-        first = running.wait().app.service.registry.models["m"].version
-        model = running.app.service.registry.models["m"]
+        model = running.wait().app.service.registry.models["m"]
+        first = model.version
+        model.asked = replace(model.asked, unload_after_s=0.05)  # from here on, or it might be closed already
         until(lambda: model.state.value == "closed")
         assert first is not None
         until(lambda: first.main.session.closed)

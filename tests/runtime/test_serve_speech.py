@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,8 +62,9 @@ def pipe(artifact: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def client(server: RunningServer) -> Any:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+def client(server: RunningServer) -> Iterator[Any]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as opened:
+        yield opened
 
 
 def ask(client: Any, content: bytes, **asked: Any) -> Any:
@@ -127,11 +129,13 @@ def test_a_long_sound_lets_others_pass_and_ends_when_its_client_leaves(
             model="whisper", file=("a.wav", sound(8.0)), stream=True
         ),
     ):
+        until = time.monotonic() + 20  # headers come before the sound waits
+        while not lane._sounds and time.monotonic() < until:
+            server.get("/health")
         assert len(lane._sounds) == 1
-    deadline = 400
-    while (lane._sounds or server.app.service.registry.models["whisper"].version.uses) and deadline:
+    until = time.monotonic() + 20
+    while (lane._sounds or server.app.service.registry.models["whisper"].version.uses) and time.monotonic() < until:
         server.get("/health")
-        deadline -= 1
     assert not lane._sounds
     late = pytest.raises(openai.APIStatusError)
     with blocked(server, "whisper"), late as refused:
@@ -174,8 +178,10 @@ def test_a_body_that_is_no_form_or_too_large_is_refused(server: RunningServer) -
 def test_a_model_that_tells_no_languages_is_asked_for_what_it_has(exported: Callable[..., Any]) -> None:
     artifact = Path(exported(MODELS / "tiny-words-ctc", "automatic-speech-recognition").folder)
     content = sound(1.0)
-    with RunningServer({"ctc": artifact}) as running:
-        client = openai.OpenAI(base_url=f"{running.wait().url}/v1", api_key="none", max_retries=0)
+    with (
+        RunningServer({"ctc": artifact}) as running,
+        openai.OpenAI(base_url=f"{running.wait().url}/v1", api_key="none", max_retries=0) as client,
+    ):
         verbose = ask(client, content, response_format="verbose_json", extra_body={"model": "ctc"})
         assert verbose.language == "unknown" and verbose.duration == 1.0
         *_, done = ask(client, content, stream=True, extra_body={"model": "ctc"})

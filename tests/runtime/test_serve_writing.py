@@ -46,9 +46,10 @@ def pipe(artifact: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def client(server: RunningServer) -> Any:
+def client(server: RunningServer) -> Iterator[Any]:
     openai = pytest.importorskip("openai")
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as opened:
+        yield opened
 
 
 def answer(pipe: Any, **settings: Any) -> str:
@@ -155,18 +156,18 @@ def test_completions_of_several_prompts(client: Any, pipe: Any) -> None:
 def test_the_hubs_client_writes_and_chats(server: RunningServer, pipe: Any) -> None:
     hub = pytest.importorskip("huggingface_hub")
     expected = pipe(PROMPT, do_sample=False, max_new_tokens=8, return_full_text=False)[0]["generated_text"]
-    client = hub.InferenceClient(model=f"{server.url}/models/lm")
-    streamed = list(client.text_generation(PROMPT, max_new_tokens=8, stream=True, details=True))
-    assert "".join(piece.token.text for piece in streamed) == expected == streamed[-1].generated_text
-    assert streamed[-1].details.finish_reason == "eos_token"
-    told = client.text_generation(PROMPT, max_new_tokens=8, details=True)
-    assert (told.generated_text, len(told.details.tokens)) == (expected, len(streamed))
-    assert "".join(client.text_generation(PROMPT, max_new_tokens=8, stream=True)) == expected
-    chat = client.chat_completion(CHAT, max_tokens=8, temperature=0)
-    assert chat.choices[0].message.content == answer(pipe, do_sample=False, max_new_tokens=8)
-    assert joined(client.chat_completion(CHAT, max_tokens=8, temperature=0, stream=True)) == (
-        chat.choices[0].message.content
-    )
+    with hub.InferenceClient(model=f"{server.url}/models/lm") as client:  # or its streams stay open
+        streamed = list(client.text_generation(PROMPT, max_new_tokens=8, stream=True, details=True))
+        assert "".join(piece.token.text for piece in streamed) == expected == streamed[-1].generated_text
+        assert streamed[-1].details.finish_reason == "eos_token"
+        told = client.text_generation(PROMPT, max_new_tokens=8, details=True)
+        assert (told.generated_text, len(told.details.tokens)) == (expected, len(streamed))
+        assert "".join(client.text_generation(PROMPT, max_new_tokens=8, stream=True)) == expected
+        chat = client.chat_completion(CHAT, max_tokens=8, temperature=0)
+        assert chat.choices[0].message.content == answer(pipe, do_sample=False, max_new_tokens=8)
+        assert joined(client.chat_completion(CHAT, max_tokens=8, temperature=0, stream=True)) == (
+            chat.choices[0].message.content
+        )
     plain = server.post("/generate", {"inputs": PROMPT, "parameters": {"max_new_tokens": 8}})
     assert plain.json == {"generated_text": expected}
 

@@ -20,6 +20,7 @@ from tests.fixtures.speaking import write_speaker
 from tests.fixtures.tiny_askers import tiny_vilt
 from tests.fixtures.tiny_detectors import tiny_detector
 from tests.fixtures.tiny_documents import tiny_layoutlmv3
+from tests.fixtures.tiny_pictures import tiny_picture_checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WORDS = ("a good film", "bad", "the cat sat on the mat near the old house", "very good", "a dog")
@@ -97,8 +98,11 @@ def opened(
                 return ours(trained("tiny-sounds-ast"), task)
             case "automatic-speech-recognition":
                 return ours(trained("tiny-words-ctc"), task)
-            case "image-classification" | "image-feature-extraction":
+            case "image-classification":
                 return ours(trained("tiny-digits-vit"), task)
+            case "image-feature-extraction":
+                folder = tmp_path_factory.mktemp(task) / "vit"
+                return ours(tiny_picture_checkpoint("vit", folder, "Model"), task)
             case "visual-question-answering":
                 return ours(tiny_vilt(tmp_path_factory.mktemp("vilt") / "checkpoint"), task)
             case "document-question-answering":

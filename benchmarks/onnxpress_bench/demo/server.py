@@ -31,9 +31,11 @@ def ask(embedder: Path, writer: Path, classifier: Path) -> None:
         raise MissingDependency("The demo asks the server through the package openai: `pip install 'onnxpress[dev]'`.")
     from openai import OpenAI
 
-    with _served(embedder, writer, classifier) as (address, ready_s):
+    with (
+        _served(embedder, writer, classifier) as (address, ready_s),
+        OpenAI(base_url=f"{address}/v1", api_key="none") as client,
+    ):
         click.echo(f"  {address} answered {ready_s:.2f} s after its start")
-        client = OpenAI(base_url=f"{address}/v1", api_key="none")
         click.echo(f"  models: {', '.join(model.id for model in client.models.list())}")
         vectors = client.embeddings.create(model=embedder.name, input=["a first text", "a second one"])
         click.echo(f"  embeddings: {len(vectors.data)} of {len(vectors.data[0].embedding)} numbers")

@@ -33,7 +33,9 @@ from onnxpress.serve.settings import (
 @click.option("--device", metavar="NAME", help="Device of the artifacts named here.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads (default: usable cores).")
 @click.option("--lazy", is_flag=True, help="Open the artifacts named here when they are asked for.")
-@click.option("--allow-urls", is_flag=True, help="Fetch addresses of pictures, of the public internet alone.")
+@click.option(
+    "--allow-urls", is_flag=True, help="Fetch addresses of pictures and sounds, of the public internet alone."
+)
 @click.option(
     "--deterministic", is_flag=True, help="A text is the same to the last bit, whatever is written beside it."
 )
