@@ -62,6 +62,8 @@ class Worker:
         self, job: Mapping[str, Any], *, threads: int, offline: bool = True, interpreter: Interpreter = OURS
     ) -> None:
         environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), **(_QUIET if offline else {})}
+        # Installers compile what they install. Our own source may lie in a working copy: its first worker compiles it.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         if interpreter.packages is not None:
             environment |= {"PYTHONPATH": str(interpreter.packages), "PYTHONNOUSERSITE": "1"}
         # -P: nothing in the current folder may stand in for a library.

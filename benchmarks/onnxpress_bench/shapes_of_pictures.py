@@ -38,3 +38,19 @@ def resnet_checkpoint(folder: Path) -> ModelSpec:
     config: Any = ResNetConfig()
     config.num_labels = _LABELS
     return ModelSpec("ResNetForImageClassification", config, factor=1.0)
+
+
+@checkpoint
+def clip_checkpoint(folder: Path, tokenizer: Path) -> ModelSpec:
+    """A CLIP of the shape of ViT-B/32 at 224, with the tokenizer of another checkpoint, whose marks it has."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPVisionConfig, PreTrainedTokenizerFast
+
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((tokenizer / name).read_bytes())
+    processor: Any = CLIPImageProcessor()
+    processor.save_pretrained(folder)
+    words: Any = PreTrainedTokenizerFast.from_pretrained(tokenizer)
+    marks = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
+    texts: Any = CLIPTextConfig(vocab_size=49_408, **marks)
+    config: Any = CLIPConfig(text_config=texts.to_dict(), vision_config=CLIPVisionConfig().to_dict())
+    return ModelSpec("CLIPModel", config, factor=1.0)

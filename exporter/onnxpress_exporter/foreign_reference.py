@@ -17,6 +17,7 @@ from onnxpress.format.manifest import GraphInfo, Manifest, Postprocessing, Tenso
 from onnxpress.format.pictures import ImageSettings
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.layouts.tokenizer_files import TYPES
+from onnxpress.math import normalize
 from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.from_checkpoint import check_texts, ends_of_model, traceable
@@ -91,7 +92,8 @@ def compare_with(
     compared = row.compare_whole(checkpoint, artifact, plain, tokenizer)
     modules = {name: (part.module, [tensor.name for tensor in part.spec.outputs])
                for name, part in zip(specs, parts, strict=True)}  # fmt: skip
-    reference = _AsItsGraphs(TorchReference(modules, compared), specs, manifest.graphs)
+    directions = manifest.postprocessing.pairs is not None
+    reference = _AsItsGraphs(TorchReference(modules, compared), specs, manifest.graphs, plain if directions else None)
     return Compared(manifest, AnswersGate(artifact, tokenizer, reference, rows, inputs.check))
 
 
@@ -109,14 +111,24 @@ def _check_pictures(inputs: Inputs, manifest: Manifest) -> None:
 
 
 class _AsItsGraphs:
-    """A checkpoint that takes and returns what another tool's graphs do: their names, dtypes and inputs."""
+    """A checkpoint that takes and returns what another tool's graphs do: their names, dtypes and inputs.
+
+    Args:
+        directions: the graphs, opened, where only the directions of vectors count: those that another tool divided by
+            their lengths are compared with the checkpoint's, divided likewise. None: lengths count.
+    """
 
     device = "cpu"
 
     def __init__(
-        self, reference: TorchReference, specs: Mapping[str, GraphSpec], graphs: Mapping[str, GraphInfo]
+        self,
+        reference: TorchReference,
+        specs: Mapping[str, GraphSpec],
+        graphs: Mapping[str, GraphInfo],
+        directions: Session | None,
     ) -> None:
-        self._reference, self._specs, self._graphs = reference, specs, graphs
+        self._reference, self._specs, self._graphs, self._directions = reference, specs, graphs, directions
+        self._of_length_one: dict[str, bool] = {}
         self.name, self.timed = reference.name, reference.timed
 
     def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
@@ -129,10 +141,20 @@ class _AsItsGraphs:
             arrays = {tensor.name: _taken(inputs, tensor) for tensor in spec.inputs}
         outputs = self._reference.run(arrays, graph)
         pairs = zip(info.outputs, spec.outputs, strict=True)
-        return {ours.name: outputs[theirs.name] for ours, theirs in pairs}
+        answers = {ours.name: outputs[theirs.name] for ours, theirs in pairs}
+        if self._directions is not None:
+            if graph not in self._of_length_one:
+                self._of_length_one[graph] = _are_of_length_one(self._directions.run(inputs, graph))
+            if self._of_length_one[graph]:
+                answers = {name: normalize(vectors) for name, vectors in answers.items()}
+        return answers
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _are_of_length_one(answers: Arrays) -> bool:
+    return all(np.allclose(np.linalg.norm(array, axis=-1), 1, atol=1e-3) for array in answers.values())
 
 
 def _taken(inputs: Arrays, tensor: TensorInfo) -> NDArray[Any]:

@@ -14,10 +14,10 @@ import pytest
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.gate import comparison
 from onnxpress_exporter.gate.cases import Case
-from onnxpress_exporter.gate.expectations import Judge
+from onnxpress_exporter.gate.expectations import SURE, Judge
 from onnxpress_exporter.gate.graphs import Graphs
 from onnxpress_exporter.gate.lengths import USUAL_EXTENT, far_tokens
-from onnxpress_exporter.gate.scores import Expected, verify
+from onnxpress_exporter.gate.scores import WRITTEN, Expected, verify
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.weight_only import weight_only
 from onnxpress_exporter.precisions.row import Blocks
@@ -252,6 +252,40 @@ def test_without_knowledge_only_scores_are_judged() -> None:
         Table(normal(VOCABULARY, VOCABULARY, seed=3)), thresholds_of("q4")
     )
     assert not broken.passed
+
+
+def test_words_count_where_the_reference_is_sure_of_them() -> None:
+    # From token 26 on it knows little: what follows is a guess, and any rounding makes another one.
+    scores = _trained().scores
+    scores[26:] = 0.5 * scores[26:]
+    reference = Table(scores)
+    sure, guessed = Case("sure", tuple(range(1, 2 + WRITTEN))), Case("guessed", tuple(range(26, 50)))
+    chances = [reference.logits(case)[:-1].astype(np.float64) for case in (sure, guessed)]
+    means = [
+        np.mean([row[token] - np.log(np.exp(row).sum()) for row, token in zip(rows, case.ids[1:], strict=True)])
+        for rows, case in zip(chances, (sure, guessed), strict=True)
+    ]
+    assert means[0] > SURE > means[1]
+
+    class Other(Table):
+        """Writes what it likes after some token."""
+
+        def __init__(self, after: int) -> None:
+            super().__init__(scores)
+            self.after_token = after
+
+        def write(self, case: Case, count: int, beams: int = 1) -> list[int]:
+            written = super().write(case, count, beams)
+            return written[::-1] if case.ids[0] == self.after_token else written
+
+    def words(ids: Sequence[int]) -> str:
+        return " ".join(map(str, ids))
+
+    judge = Judge(reference, [sure, guessed], writes=True, read=words)
+    assert judge.measure(Other(guessed.ids[0]), thresholds_of("int8")).passed
+    assert "word error" in "".join(judge.measure(Other(sure.ids[0]), thresholds_of("int8")).missed)
+    unsure = Judge(reference, [guessed], writes=True, read=words).measure(Other(guessed.ids[0]), thresholds_of("int8"))
+    assert "word error" not in unsure.figures and "next-token agreement" in unsure.figures
 
 
 @pytest.mark.parametrize(

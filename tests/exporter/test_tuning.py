@@ -294,7 +294,29 @@ def test_each_machine_has_its_own_and_an_earlier_one_of_its_kind_is_replaced(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
 
 
-def test_a_form_for_another_device_is_judged_here_and_not_timed(tmp_path: Path) -> None:
+def test_a_form_for_a_device_that_is_here_is_judged_and_timed_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Formulation("openvino", "plain products", ("plain_attention", "unpack_blocks"), device="openvino")
+    devices: list[str] = []
+
+    def session(*arguments: Any, device: str = "cpu", **options: Any) -> Session:
+        devices.append(device)
+        return Session(*arguments, **options)
+
+    monkeypatch.setattr(tuning_module, "Session", session)
+    monkeypatch.setattr(tuning_module, "is_here", lambda device: True)
+    tuner = Tuner(tmp_path, ["model"], StandIn(), {}, (*ROWS, row), timer(openvino=0.1))
+    variant = tuner.tune("fp32", attention(tmp_path), str)
+    assert devices.count("openvino") == 2 and "openvino" in variant.tunings[0].times
+    # A device is asked for: the form that runs on a processor is the fastest one there.
+    assert variant.tunings[0].form == DEFAULT_FORM and variant.forms["openvino"].device == "openvino"
+
+
+def test_a_form_for_another_device_is_judged_here_and_not_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning_module, "is_here", lambda device: device == "cpu")
     row = Formulation("openvino", "plain products", ("plain_attention", "unpack_blocks"), device="openvino")
     tuner = Tuner(tmp_path, ["model"], gate := StandIn(), {}, (*ROWS, row), timer(openvino=0.1))
     variant = tuner.tune("fp32", attention(tmp_path), str)

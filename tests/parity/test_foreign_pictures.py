@@ -136,7 +136,7 @@ def test_a_folder_of_another_tool_answers_as_transformers(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ["vit", "dinov2"])
+@pytest.mark.parametrize("name", ["vit", "dinov2", "clip"])
 def test_a_folder_is_compared_with_its_checkpoint(name: str, tmp_path: Path) -> None:
     make, lay_out, task, _ = CASES[name]
     checkpoint = make(tmp_path / "checkpoint")

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 import onnxpress
+from onnxpress_bench.real_whisper import NoRealWhisperError, real_whisper_checkpoint
 from onnxpress_exporter.judging import speech
-from tests.fixtures.real_whisper import NoRealWhisperError, real_whisper_checkpoint
 
 pytestmark = pytest.mark.nightly
 

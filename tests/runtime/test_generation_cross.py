@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -221,3 +221,29 @@ def test_what_the_encoder_made_stays_on_the_device(tmp_path: Path, monkeypatch: 
     decoder.step(np.array([1]))
     decoder.step(np.array([2]))
     assert all(shape[-1] == graphs.VOCABULARY for shape in shapes), "scores alone"
+
+
+@pytest.mark.parametrize("device", ["cpu", SHADOW])
+def test_windows_are_perceived_apart_on_a_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """Each is what it is alone, and a decoder of several reads those of all."""
+    add_shadow(monkeypatch)
+    model, rows = open_model(tmp_path, "rotary", device), np.arange(3, 30).reshape(3, 9)
+    read_rows: list[int] = []
+    run = Session.run
+
+    def counted(session: Session, inputs: Mapping[str, np.ndarray], graph: str | None = None) -> dict[str, np.ndarray]:
+        read_rows.append(len(inputs["input_ids"]))
+        return run(session, inputs, graph)
+
+    monkeypatch.setattr(Session, "run", counted)
+    perceived = model.perceive({"input_ids": rows, "attention_mask": np.ones_like(rows)})
+    assert read_rows == ([1, 1, 1] if device == "cpu" else [])
+    decoder = perceived.decoder([0, 1, 2], 10)
+    for number, row in enumerate(rows):
+        single = model.perceive({"input_ids": row[None], "attention_mask": np.ones_like(row)[None]})
+        np.testing.assert_array_equal(single.keys(0, 0), perceived.keys(number, 0))
+        np.testing.assert_allclose(
+            decoder.prefill(number, [1])[0], single.decoder([0], 10).prefill(0, [1])[0], atol=1e-6
+        )

@@ -77,3 +77,14 @@ def _counting(run: Any, runs: list[str]) -> Any:
         return run(session, inputs, graph)
 
     return counted
+
+
+def test_a_graph_that_pools_offers_no_states_of_tokens(tmp_path: Path) -> None:
+    several, routed = write_several_embedder(tmp_path / "several"), write_routed_embedder(tmp_path / "routed")
+    with RunningServer({"several": several, "routed": routed}) as running:
+        models = running.wait().get("/ready").json["models"]
+        assert models["several"]["tasks"] == ["sentence-similarity"]
+        assert models["routed"]["tasks"] == ["sentence-similarity", "feature-extraction"]
+        assert running.post("/embed_all", {"inputs": "good", "model": "several"}).status == 400
+        compared = {"inputs": {"source_sentence": "good", "sentences": ["good", "bad"]}}
+        assert len(running.post("/models/several", compared).json) == 2

@@ -114,6 +114,17 @@ def test_through_openvino_runs_what_is_made_for_processors_in_its_form() -> None
     assert choose(whole, has=frozenset(AVX2)).form.form == "unpacked"
 
 
+@pytest.mark.parametrize(("shapes", "told"), [((0.5, 0.72), True), ((0.5, 0.85), False), ((), False)])
+def test_a_device_that_was_faster_at_every_shape_is_told_and_not_chosen(shapes: tuple[float, ...], told: bool) -> None:
+    measured = tuning("unpacked")  # which takes 0.8 and 0.9 of the default form's time
+    theirs = tuple(FormTime(1, 16, 1.0, 1.0, ratio, None, None) for ratio in shapes)
+    variant = tuned(replace(measured, times={**measured.times, "qdq": theirs}))
+    variant = replace(variant, forms={**variant.forms, "qdq": replace(FORM, device="openvino")})
+    choice = choose_form(variant, has=frozenset(AVX2), cores=2)
+    assert choice.form == "unpacked"
+    assert ('device="openvino" took 0.71 of its time there' in choice.reason) is told
+
+
 def test_inspect_says_which_form_runs_here_and_why() -> None:
     here = tuple(sorted(features()))
     text = " ".join(describe(with_form(tuned(tuning("unpacked", here, usable_cores())))).split())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from onnxpress.engine import providers
 from onnxpress.engine.providers import (
     CPU,
     CUDA,
@@ -14,6 +15,7 @@ from onnxpress.engine.providers import (
     Provider,
     ProviderOption,
     index_of,
+    is_here,
     parse_device,
     provider_of,
     require_device,
@@ -24,7 +26,7 @@ from onnxpress.errors import DeviceUnavailable, InputError
 @pytest.mark.parametrize("row", PROVIDERS.values(), ids=lambda row: row.family)
 def test_every_row_says_everything(row: Provider) -> None:
     assert PROVIDERS[row.family] is row
-    assert row.name.endswith("ExecutionProvider")
+    assert row.name.endswith("ExecutionProvider") or row.compiles
     assert row.memory
     assert row.words.startswith("a")
     assert row.budget_tokens > 0
@@ -105,16 +107,22 @@ def test_other_names_are_refused(device: object) -> None:
 
 
 def test_openvino_takes_the_threads_and_what_is_made_for_processors() -> None:
-    assert OPENVINO.options_of(0, {}, 2) == {"precision": "FP32", "num_of_threads": "2"}
-    assert OPENVINO.options_of(0, {"precision": "ACCURACY"}) == {"precision": "ACCURACY"}
+    usual = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "2"}
+    assert OPENVINO.options_of(0, {}, 2) == usual
+    assert (
+        OPENVINO.options_of(0, OPENVINO.chosen({"INFERENCE_PRECISION_HINT": "bf16"}), 2)["INFERENCE_PRECISION_HINT"]
+        == "bf16"
+    )
     assert CPU.options_of(0, {}, 2) == {}
     assert [row.target for row in (CPU, CUDA, OPENVINO)] == ["cpu", "cuda", "cpu"]
     assert parse_device("openvino") == "openvino"
 
 
-def test_a_device_that_is_not_here_says_what_to_install() -> None:
+def test_a_device_that_is_not_here_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     require_device("cpu")
-    with pytest.raises(DeviceUnavailable, match=r"pip install onnxruntime-openvino.*Or pass device=\"cpu\""):
+    monkeypatch.setattr(providers, "find_spec", lambda name: None)
+    with pytest.raises(DeviceUnavailable, match=r"pip install openvino.*Or pass device=\"cpu\""):
         require_device("openvino")
+    assert is_here("cpu") and not is_here("openvino")
     with pytest.raises(DeviceUnavailable, match=r"onnxpress\[gpu\]"):
         require_device("cuda:0")

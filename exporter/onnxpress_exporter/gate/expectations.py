@@ -38,6 +38,9 @@ FIRST = 5
 KNOWS = 0.9
 #: Texts whose continuations are compared, after an encoder.
 WRITING = 12
+#: What was said is compared where the reference gives its own tokens even odds or better, in the geometric mean. Of
+#: what it guesses, such as a language that it does not understand, any rounding makes another text.
+SURE = float(np.log(0.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,9 @@ class Judge:
                 self._seen.append(_seen(logits, case))
         surprise = -float(np.mean(np.concatenate([seen.next_token for seen in self._seen])))
         self._knows = surprise < KNOWS * float(np.log(vocabulary))
-        # Words are few: all that is said counts.
-        self._writing = 0 if not writes else len(self._cases) if read is not None else WRITING
+        # Words are few: all that is said counts, and is no guess.
+        sure = (number for number, seen in enumerate(self._seen) if seen.next_token.mean() >= SURE)
+        self._written = frozenset(sure if read is not None else range(WRITING)) if writes else frozenset()
         self._read = read
         self.figures: Mapping[str, float] = {"perplexity": float(np.exp(surprise))}
 
@@ -103,7 +107,7 @@ class Judge:
             divergence.append(_divergence(seen, chances))
             surprise.append(seen.next_token - next_token)
             correlation.append(_correlation(seen.sample, logits[:, _sample(logits.shape[1])]))
-            if self._knows and number < self._writing:
+            if self._knows and number in self._written:
                 pairs.append((case.ids[1:], variant.write(replace(case, ids=case.ids[:1]), WRITTEN)))
         if wrong:  # no text can be written by them
             return Verdict({}, (f"{wrong / total:.1%} of its scores are no numbers: it overflows",))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from onnxpress.format.pictures import ImageSettings
 from onnxpress.format.processors import Processors
 from onnxpress_exporter.graphs.generating import Built
 from onnxpress_exporter.graphs.spec import Traceable
@@ -23,6 +24,11 @@ class TowerInputs:
     def __init__(self, texts: TextInputs, others: PictureInputs | SoundInputs) -> None:
         self._texts, self._others = texts, others
         self.check = texts.check
+
+    @property
+    def settings(self) -> ImageSettings | None:
+        """How pictures become arrays; None: there are none."""
+        return self._others.settings if isinstance(self._others, PictureInputs) else None
 
     def traceable(self, row: ExportTask, model: Any) -> list[Traceable]:
         """As `Inputs` says: a graph for each tower, whose answers together are the model's."""

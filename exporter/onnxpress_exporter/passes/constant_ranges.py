@@ -31,7 +31,7 @@ from onnxpress_exporter.passes.graph import (
 from onnxpress_exporter.passes.integer_products import Range
 
 #: Inputs of an integer product.
-_WEIGHTS, _UNIT, _SCALES, _ZERO = 1, 2, 3, 4
+_WEIGHTS, _UNIT, _SCALES, _ZERO, _WEIGHTS_ZERO = range(1, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,10 @@ class RowRange:
         total = np.zeros(self.width, np.float32)
         for product in self.products:
             integers, scales = constant(product.inputs[_WEIGHTS]), constant(product.inputs[_SCALES])
+            zeros = constant(product.inputs[_WEIGHTS_ZERO]) if len(product.inputs) > _WEIGHTS_ZERO else None
             assert integers is not None and scales is not None
-            total += np.square(integers.astype(np.float32) * scales).sum(axis=1)
+            whole = integers.astype(np.float32) - (0 if zeros is None else zeros.astype(np.float32))
+            total += np.square(whole * scales).sum(axis=1)
         return total
 
 

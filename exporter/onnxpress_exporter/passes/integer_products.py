@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir
@@ -39,10 +40,18 @@ from onnxpress_exporter.passes.graph import (
 
 @dataclass(frozen=True, slots=True)
 class IntegerWeights:
-    """`integers` int8 (inputs, outputs), `scales` float32 (outputs); weights = integers * scales."""
+    """`integers` int8 or uint8 (inputs, outputs), `scales` float32 and `zeros` uint8 (outputs), None where all are 0;
+    weights = (integers - zeros) * scales."""
 
-    integers: NDArray[np.int8]
+    integers: NDArray[np.int8] | NDArray[np.uint8]
     scales: NDArray[np.float32]
+    zeros: NDArray[np.uint8] | None = None
+
+    def columns(self, places: NDArray[np.int64]) -> IntegerWeights:
+        """The weights of these outputs alone."""
+        zeros = None if self.zeros is None else self.zeros[places]
+        integers: Any = np.ascontiguousarray(self.integers[:, places])
+        return IntegerWeights(integers, self.scales[places], zeros)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ def _multiply(
         number(graph, site.range.unit),
         add_constant(graph, f"{name}_scales", weights.scales),
         zero_point(graph, site.range.zero, np.uint8),
-        zero_point(graph, 0, np.int8),
+        zero_point(graph, 0, np.int8) if weights.zeros is None else add_constant(graph, f"{name}_zeros", weights.zeros),
     ]
     product = add_node(node, "MatMulIntegerToFloat", inputs, dtype=output.dtype, shape=axes(output), domain=MICROSOFT)
     if largest is not None:

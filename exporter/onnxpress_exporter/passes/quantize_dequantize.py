@@ -21,7 +21,7 @@ _FLOAT = onnx_ir.DataType.FLOAT
 
 
 def quantize_dequantize(model: onnx_ir.Model) -> int:
-    """Rewrite every integer product of `model` with signed weights, in place; how many there were."""
+    """Rewrite every integer product of `model`, in place; how many there were."""
     count = 0
     for row in row_ranges(model):
         for product, step in zip(row.products, row.steps, strict=True):
@@ -30,10 +30,8 @@ def quantize_dequantize(model: onnx_ir.Model) -> int:
     remove_dead(model)
     dequantized: dict[int, onnx_ir.Value] = {}
     for product in nodes(model, "MatMulIntegerToFloat"):
-        quantized, _, unit, _, zero, *rest = product.inputs
+        quantized, _, unit, _, zero, *_ = product.inputs
         if product.domain != MICROSOFT or quantized is None or producer(quantized, "QuantizeLinear") is None:
-            continue
-        if rest and rest[0] is not None and (weights_zero := constant(rest[0])) is not None and weights_zero.any():
             continue
         if id(quantized) not in dequantized:
             dequantized[id(quantized)] = add_node(
@@ -47,7 +45,8 @@ def quantize_dequantize(model: onnx_ir.Model) -> int:
 
 
 def _product(node: onnx_ir.Node, value: onnx_ir.Value) -> onnx_ir.Value:
-    integers, scales = node.inputs[1], node.inputs[3]
-    shape = axes(integers)
-    weights = add_node(node, "DequantizeLinear", [integers, scales], dtype=_FLOAT, shape=shape, attributes={"axis": 1})
+    integers, scales, zeros = node.inputs[1], node.inputs[3], node.inputs[5] if len(node.inputs) > 5 else None
+    shape, known = axes(integers), constant(zeros)
+    inputs = [integers, scales, zeros] if known is not None and known.any() else [integers, scales]
+    weights = add_node(node, "DequantizeLinear", inputs, dtype=_FLOAT, shape=shape, attributes={"axis": 1})
     return add_node(node, "MatMul", [value, weights], dtype=_FLOAT, shape=axes(node.outputs[0]))

@@ -33,6 +33,12 @@ class BlockWeights:
     bits: int
     block: int
 
+    def columns(self, places: NDArray[np.int64]) -> BlockWeights:
+        """The weights of these outputs alone."""
+        integers = np.ascontiguousarray(self.integers[:, places])
+        scales, zeros = np.ascontiguousarray(self.scales[:, places]), np.ascontiguousarray(self.zeros[:, places])
+        return BlockWeights(integers, scales, zeros, self.bits, self.block)
+
     @property
     def symmetric(self) -> bool:
         """Whether every zero is the middle, which need not be stored."""

@@ -15,7 +15,7 @@ INT8 = Precision(
     storage="8-bit integers, and activations in 8 bits",
     compute="fp32",
     passes=(),
-    ladder=(ONE_RANGE, Integers(), Blocks(8)),
+    ladder=(ONE_RANGE, Integers(), Integers(unsigned=True), Blocks(8)),
     embeddings=Blocks(8, 128),
     schemes=(
         Scheme(_EIGHT, _EIGHT, integers=frozenset(("decoder", "encoder"))),

@@ -14,13 +14,16 @@ Thresholds = Mapping[str, float]
 class Integers:
     """A site as integer products, 8 bits by 8 bits.
 
-    `each_row`: a range of activations for each row, or one for all, which is faster.
+    `each_row`: a range of activations for each row, or one for all, which is faster. `unsigned`: weights of 0 to 255
+    with a zero for each output, which are more exact, and slower to multiply.
     """
 
     each_row: bool = True
+    unsigned: bool = False
 
     def __str__(self) -> str:
-        return "a range for each row" if self.each_row else "one range for all rows"
+        rows = "a range for each row" if self.each_row else "one range for all rows"
+        return f"{rows}, and weights without a sign" if self.unsigned else rows
 
 
 @dataclass(frozen=True, slots=True)

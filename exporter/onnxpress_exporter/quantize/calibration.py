@@ -35,13 +35,15 @@ MEMORY_BYTES = 1_500_000_000
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """Of one site: `low` and `high` float32 (width) per channel; `hessian` float32 (width, width), the mean of x x^T,
-    or (width), its diagonal alone; `rows` float32 (sample, width), evenly taken; `count`: rows seen."""
+    or (width), its diagonal alone; `rows` float32 (sample, width), evenly taken; `count`: rows seen; `mean` float32
+    (width), of all of them."""
 
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     hessian: NDArray[np.float32]
     rows: NDArray[np.float32]
     count: int
+    mean: NDArray[np.float32]
 
     @property
     def largest(self) -> NDArray[np.float32]:
@@ -58,6 +60,24 @@ class Statistics:
         """Drop the correlations between channels, so that each weight is rounded to its nearest."""
         return replace(self, hessian=self.energy.copy())
 
+    def of(self, channels: NDArray[np.int64]) -> Statistics:
+        """The statistics of these channels alone."""
+        pairs: Any = np.ix_(channels, channels) if self.hessian.ndim == 2 else channels
+        rows = np.ascontiguousarray(self.rows[:, channels])
+        return Statistics(
+            self.low[channels], self.high[channels], self.hessian[pairs], rows, self.count, self.mean[channels]
+        )
+
+    def less(self, shift: NDArray[np.float32]) -> Statistics:
+        """The statistics of the same rows with a constant taken from each channel."""
+        if self.hessian.ndim == 1:
+            hessian = self.hessian - shift * (2 * self.mean - shift)
+        else:
+            crossed = np.outer(shift, self.mean)
+            hessian = self.hessian - crossed - crossed.T + np.outer(shift, shift)
+        low, high, rows, mean = (array - shift for array in (self.low, self.high, self.rows, self.mean))
+        return Statistics(low, high, hessian.astype(np.float32), rows, self.count, mean)
+
     def divided(self, factors: NDArray[np.float32]) -> Statistics:
         """The statistics of the same rows with each channel divided by its factor."""
         pairs: NDArray[Any] = np.outer(factors, factors) if self.hessian.ndim == 2 else np.square(factors)
@@ -67,6 +87,7 @@ class Statistics:
             self.hessian / pairs,
             self.rows / factors,
             self.count,
+            self.mean / factors,
         )
 
 
@@ -82,6 +103,7 @@ def merged(several: Sequence[Statistics]) -> Statistics:
         ),
         rows=rows[np.unique(np.linspace(0, len(rows) - 1, 2 * SAMPLE_ROWS).round().astype(int))],
         count=count,
+        mean=np.sum([statistics.mean * np.float32(statistics.count / max(1, count)) for statistics in several], axis=0),
     )
 
 
@@ -173,6 +195,7 @@ class _Collector:
         self._waiting: list[NDArray[np.float32]] = []
         self._rows: list[NDArray[np.float32]] = []
         self._count = 0
+        self._total = np.zeros(width, np.float64)
         self._each = max(1, SAMPLE_ROWS // max(1, inputs))
 
     def add(self, value: NDArray[Any]) -> None:
@@ -181,6 +204,7 @@ class _Collector:
             return
         self._low, self._high = np.minimum(self._low, rows.min(axis=0)), np.maximum(self._high, rows.max(axis=0))
         self._count += len(rows)
+        self._total += rows.sum(axis=0, dtype=np.float64)
         if self._sum.ndim == 1:
             self._sum += np.square(rows).sum(axis=0)
         else:
@@ -203,4 +227,5 @@ class _Collector:
         count = max(1, self._count)
         low, high = (np.where(np.isfinite(end), end, 0).astype(np.float32) for end in (self._low, self._high))
         self._sum /= np.float32(count)  # in place: all sums together are as large as a model
-        return Statistics(low, high, self._sum, np.concatenate(self._rows), self._count)
+        mean = (self._total / count).astype(np.float32)
+        return Statistics(low, high, self._sum, np.concatenate(self._rows), self._count, mean)

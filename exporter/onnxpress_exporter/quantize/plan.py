@@ -24,6 +24,7 @@ from onnxpress_exporter.quantize.rounding import (
     UINT8,
     UINT8_SYMMETRIC,
     Levels,
+    Rounded,
     round_weights,
 )
 from onnxpress_exporter.quantize.sites import Site, score_products
@@ -147,27 +148,38 @@ class Balanced:
 _COLUMNS = 8192
 
 
-def integer_weights(site: Balanced) -> dict[str, IntegerWeights]:
+def integer_weights(site: Balanced, *, unsigned: bool = False) -> dict[str, IntegerWeights]:
     """Integer weights by product."""
+    levels = UINT8 if unsigned else INT8
     if site.statistics.hessian.ndim == 1:
-        return {name: _each_for_itself(array, site.statistics.hessian) for name, array in site.weights.items()}
-    rounded = round_weights(site.together, INT8, site.statistics.hessian)
+        return {name: _each_for_itself(array, site.statistics.hessian, levels) for name, array in site.weights.items()}
+    whole = _as_stored([round_weights(site.together, levels, site.statistics.hessian)], levels)
     by_product, start = {}, 0
     for name, weights in site.weights.items():
         end = start + weights.shape[1]
-        by_product[name] = IntegerWeights(rounded.integers[:, start:end].astype(np.int8), rounded.scales[0, start:end])
+        by_product[name] = whole.columns(np.arange(start, end))
         start = end
     return by_product
 
 
-def _each_for_itself(weights: Array, energy: Array) -> IntegerWeights:
+def _each_for_itself(weights: Array, energy: Array, levels: Levels) -> IntegerWeights:
     """Round some outputs at a time: in between, weights are there four times over, in 32 bits."""
-    parts = [
-        round_weights(weights[:, start : start + _COLUMNS], INT8, energy)
-        for start in range(0, weights.shape[1], _COLUMNS)
-    ]
-    integers = np.concatenate([part.integers.astype(np.int8) for part in parts], axis=1)
-    return IntegerWeights(integers, np.concatenate([part.scales[0] for part in parts]))
+    return _as_stored(
+        [
+            round_weights(weights[:, start : start + _COLUMNS], levels, energy)
+            for start in range(0, weights.shape[1], _COLUMNS)
+        ],
+        levels,
+    )
+
+
+def _as_stored(parts: Sequence[Rounded], levels: Levels) -> IntegerWeights:
+    """What was rounded some outputs at a time, in 8 bits."""
+    kind = np.int8 if levels.symmetric else np.uint8
+    integers = np.concatenate([part.integers.astype(kind) for part in parts], axis=1)
+    scales = np.concatenate([part.scales[0] for part in parts])
+    zeros = None if levels.symmetric else np.concatenate([part.zeros[0] for part in parts]).astype(np.uint8)
+    return IntegerWeights(integers, scales, zeros)
 
 
 #: (bits, symmetric) -> the integers.

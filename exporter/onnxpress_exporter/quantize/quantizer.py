@@ -37,8 +37,9 @@ from onnxpress_exporter.write.save import save
 
 Arrays = Mapping[str, NDArray[Any]]
 
-#: Rows on which the harm of one site is measured: few, for it is done for every site; and numbers of all their outputs.
-HARM_ROWS, HARM_NUMBERS = 24, 50_000_000
+#: Rows on which the harm of one site is measured: few, for it is done for every site; and numbers of all their outputs,
+#: beyond which no row is added to the least that will do.
+HARM_ROWS, HARM_NUMBERS, LEAST_HARM_ROWS = 24, 20_000_000, 2
 
 #: Where a graph that writes has more weights, integer products' are rounded each for itself: for channels that make up
 #: for each other's errors, correlations as large as the weights would have to be known and inverted.
@@ -269,10 +270,13 @@ class Quantizer:
                     }
                     rows.append(outputs)
                     numbers += sum(array.size for array in outputs.values())
-                    if numbers > HARM_NUMBERS:
+                    if numbers > HARM_NUMBERS and len(rows) >= LEAST_HARM_ROWS:
                         break
             self._expected[name] = rows
         return self._expected[name]
+
+    def _apart(self, name: str) -> Mapping[str, int]:
+        return self._watched[name].apart if name in self._watched else {}
 
     def _treatments(self, precision: str, attempts: Sequence[Attempt], outcome: Found) -> dict[str, str]:
         """Describe the products that are not treated as the rest."""
@@ -287,6 +291,10 @@ class Quantizer:
                 treatments |= store.skipped
         for place, site in self._sites.items():
             treatment = outcome.plan.get(place)
+            if isinstance(treatment, Integers) and (counts := self._apart(place[0])) and site.products[0] in counts:
+                treatments |= {
+                    name: f"of {site.width} channels, {counts[name]} in {row.compute}" for name in site.products
+                }
             if treatment in [attempt.plan.get(place) for attempt in attempts]:
                 continue
             if treatment is None:

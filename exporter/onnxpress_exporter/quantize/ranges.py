@@ -8,6 +8,7 @@ residual connection and a normalization follow, so that their errors count by th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,8 +21,9 @@ from onnxpress_exporter.quantize.rounding import Levels, round_weights
 
 Array = NDArray[np.float32]
 
-#: Shares of the largest value that are tried as the end of one range for all rows. (Of a range for each row, nothing
-#: should be cut: a row's largest value is what the row is about.)
+#: Shares of the largest value that are tried as the end of one range for all, where all that was seen is known. Of rows
+#: of channels nothing should be cut: a row's largest value is what the row is about, and the few largest rows are what
+#: other rows attend to.
 _CLIPS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)
 #: Integers of 0 that are tried where little lies below it.
 _ZEROS_ONE_SIDED = (16, 30, 48)
@@ -30,6 +32,15 @@ _ZERO = 128
 #: One range for all rows is tried where its error is at most so many times that of a range for each row: it needs no
 #: look at the row and no product with its step. Whether the answers bear it, the gate says.
 NEAR_ERROR = 2.0
+
+#: Numbers of channels that are tried apart, in fp32; the share of all that they may be; and what must be left of the
+#: error of integers with a range for each row.
+_APART = (16, 32, 64)
+_MOST_APART = 1 / 16
+WORTH_APART = 0.6
+
+#: What moving channels must leave of the errors of both ranges, multiplied.
+WORTH_A_SHIFT = 0.8
 
 #: Rows that balances are tried on.
 _ROWS = 256
@@ -72,8 +83,32 @@ def one_range_will_do(rows: Array, importance: Array) -> bool:
     return _error(rows, all_rows, importance) <= NEAR_ERROR * _error(rows, each, importance)
 
 
+def error_of_both(rows: Array, weights: Array) -> float:
+    """Squared error of the product of rows and float32 (channels, outputs) weights by a range for each row, times that
+    by one for all: large rows count by their size, unlike where a range is chosen."""
+    importance = np.square(weights).sum(axis=1)
+    chosen = [choose_range(rows, importance, each_row=each_row) for each_row in (True, False)]
+    return math.prod(float(np.square(rows - restored(rows, how)).mean(axis=0) @ importance) for how in chosen)
+
+
+def channels_apart(rows: Array, importance: Array) -> NDArray[np.int64] | None:
+    """int64 (channels), in order: the fewest of those with the largest values without which a range for each row is
+    clearly more exact; None: no few channels stand out. Arguments as in `choose_range`."""
+    limit = WORTH_APART * _error(rows, choose_range(rows, importance), importance)
+    largest = np.argsort(-np.abs(rows).max(axis=0), kind="stable")
+    for count in (count for count in _APART if count <= _MOST_APART * len(importance)):
+        left = np.sort(largest[count:])
+        rest, weight = np.ascontiguousarray(rows[:, left]), importance[left]
+        if _error(rest, choose_range(rest, weight), weight, energies=np.square(rows) @ importance) <= limit:
+            return np.sort(largest[:count]).astype(np.int64)
+    return None
+
+
 def choose_balance(
-    statistics: Statistics, weights: Array, levels: Levels, worth: float = WORTH_ITS_TIME
+    statistics: Statistics,
+    weights: Array,
+    levels: Levels,
+    worth: float = WORTH_ITS_TIME,
 ) -> Array | None:
     """float32 (channels), geometric mean 1: what to divide activations and multiply weights by; None: leave it.
 
@@ -119,10 +154,14 @@ def _balances(statistics: Statistics, weights: Array) -> Iterator[Array]:
             yield np.clip(factors, 1e-3, 1e3).astype(np.float32)
 
 
-def _error(rows: Array, chosen: Range, importance: Array) -> float:
-    """Mean squared error of the product, less for rows that are larger than most: what follows evens rows out."""
+def _error(rows: Array, chosen: Range, importance: Array, energies: Array | None = None) -> float:
+    """Mean squared error of the product, less for rows that are larger than most: what follows evens rows out.
+
+    Args:
+        energies: float32 (sample), how large the rows are; None: as large as these channels make them.
+    """
     errors = np.square(rows - restored(rows, chosen)) @ importance
-    energies = np.square(rows) @ importance
+    energies = np.square(rows) @ importance if energies is None else energies
     usual = float(energies.mean()) or 1.0
     return float((2 * errors / (1 + energies / usual)).mean())
 
@@ -144,5 +183,6 @@ def _ranges(rows: Array, *, each_row: bool, ends: tuple[float, float] | None = N
             floor = max(-low / zero * steps, 1e-12) if one_sided else 1e-12
             ranges.append(Range(zero, 1 / steps, floor, one_sided=one_sided))
         else:
-            ranges += [Range(zero, clip * largest / steps, each_row=False, one_sided=one_sided) for clip in _CLIPS]
+            clips = (1.0,) if ends is None else _CLIPS
+            ranges += [Range(zero, clip * largest / steps, each_row=False, one_sided=one_sided) for clip in clips]
     return ranges

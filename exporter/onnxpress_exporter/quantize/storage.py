@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.passes.balance import balance, balance_attention
+from onnxpress_exporter.passes.centre import centre, normalization
 from onnxpress_exporter.passes.fold_bias import fold_bias
 from onnxpress_exporter.passes.gemm_as_matmul import gemm_as_matmul
 from onnxpress_exporter.passes.graph import nodes, weights_of
@@ -25,19 +26,29 @@ from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeigh
 from onnxpress_exporter.passes.log_normalizer import log_normalizer, without_log_normalizer
 from onnxpress_exporter.passes.share_constants import share_constants
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
+from onnxpress_exporter.passes.split_channels import between, name_of_rest, rest_of, split_channels
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
 from onnxpress_exporter.precisions.row import Blocks, IntegerConvolution, Integers, Treatment
 from onnxpress_exporter.quantize.calibration import Statistics, calibrate, groups, merged
 from onnxpress_exporter.quantize.convolutions import Convolutions
 from onnxpress_exporter.quantize.plan import Balanced, block_weights, integer_weights
-from onnxpress_exporter.quantize.ranges import choose_balance, choose_range, one_range_will_do
+from onnxpress_exporter.quantize.ranges import (
+    WORTH_A_SHIFT,
+    channels_apart,
+    choose_balance,
+    choose_range,
+    error_of_both,
+    one_range_will_do,
+)
 from onnxpress_exporter.quantize.rounding import INT8
 from onnxpress_exporter.quantize.settings import Say
 from onnxpress_exporter.quantize.sites import Site, find_sites, skipped_products
 
 Array = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
+#: Places of channels.
+Places = NDArray[np.int64]
 
 #: Input channels that share a scale where their number is not one of whole wider blocks.
 BLOCK = 32
@@ -74,7 +85,9 @@ class Storage:
         self._tied = {site.value for site in products if self._ties.keys() & set(site.products)}
         self._balanced = set(self._tied)
         self._balances: dict[str, Balanced] = {}
-        self._integer_weights: dict[str, dict[str, IntegerWeights]] = {}
+        self._integer_weights: dict[tuple[str, bool], dict[str, IntegerWeights]] = {}
+        self._apart: dict[str, Places] = {}
+        self._shifts: dict[str, Array] = {}
         self._block_weights: dict[tuple[str, Blocks], dict[str, BlockWeights]] = {}
 
     @property
@@ -106,6 +119,41 @@ class Storage:
             if site.attention and site.value not in self._tied:
                 self._balance_attention(site)
         self._weights = _weights(self._base, products)
+        if not self._large:
+            for site in products:
+                self._look_for_channels_apart(site)
+                self._look_for_a_shift(site)
+
+    @property
+    def apart(self) -> Mapping[str, int]:
+        """Of products of integers, how many of the channels that they read stand beside them in fp32."""
+        return {name: len(places) for value, places in self._apart.items() for name in self._products[value].products}
+
+    def _look_for_channels_apart(self, site: Site) -> None:
+        """A few channels that are far larger than the rest stand apart where a site becomes integers."""
+        shared = {value for values in self._shared for value in values}
+        if site.value in shared | self._tied or (known := between(self._base, site.value)) is None:
+            return
+        if known.first.outputs[0].name not in self._weights:
+            return
+        importance = np.square(self._together(site)).sum(axis=1)
+        places = channels_apart(self._statistics[site.value].rows, importance)
+        if places is not None:
+            self._apart[site.value] = places
+
+    def _look_for_a_shift(self, site: Site) -> None:
+        """What a normalization returns has its channels around 0 where a site becomes integers, if that helps."""
+        shared = {value for values in self._shared for value in values}
+        if site.value in shared | self._tied or normalization(self._base, site.value) is None:
+            return
+        statistics = self._statistics[site.value]
+        shift = ((statistics.low + statistics.high) / 2).astype(np.float32)
+        known, moved = (self._balanced_site(site, candidate) for candidate in (None, shift))
+        errors = [error_of_both(balanced.statistics.rows, balanced.together) for balanced in (known, moved)]
+        chosen = known
+        if errors[1] < WORTH_A_SHIFT * errors[0]:
+            self._shifts[site.value], chosen = shift, moved
+        self._balances[site.value] = chosen
 
     def _balance_attention(self, site: Site) -> None:
         statistics = self._statistics[site.value]
@@ -165,20 +213,48 @@ class Storage:
             for value, treatment in plan.items()
             if isinstance(treatment, Integers)
         }
-        factors = {value: factors for value, (factors, _) in prepared.items() if factors is not None}
-        balance(model, {value: (self._products[value].products, divisor) for value, divisor in factors.items()})
-        integer_products(model, [site for _, site in prepared.values()])
+        for value in prepared:
+            if value in self._shifts:
+                centre(model, value, self._shifts[value])
+        split = {value: places for value, places in self._apart.items() if value in prepared}
+        rest = self._columns_of_rest(split)
+        for value, places in split.items():
+            split_channels(model, value, places)
+        sites = {
+            name_of_rest(value) if value in split else value: (factors, _of_rest(site, rest, whole=value in split))
+            for value, (factors, site) in prepared.items()
+        }
+        balance(
+            model,
+            {value: (list(site.weights), factors) for value, (factors, site) in sites.items() if factors is not None},
+        )
+        integer_products(model, [site for _, site in sites.values()])
         self._tie(model, {name: how for _, site in prepared.values() for name, how in site.weights.items()})
         self._convolutions.rewrite(
             model, [value for value, treatment in plan.items() if isinstance(treatment, IntegerConvolution)]
         )
         blocks = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Blocks)}
         for rounded in self._rounded(blocks, inputs, say):
-            weight_only(model, rounded)
+            weight_only(
+                model,
+                {
+                    name_of_rest(name) if name in rest else name: how.columns(rest[name]) if name in rest else how
+                    for name, how in rounded.items()
+                },
+            )
             self._tie(model, rounded)
         if self._shared:
             share_constants(model)
         return model
+
+    def _columns_of_rest(self, split: Mapping[str, Places]) -> dict[str, Places]:
+        """Of the products that make values whose channels are split, by name, the columns that are left."""
+        columns = {}
+        for value, places in split.items():
+            known = between(self._base, value)
+            assert known is not None
+            columns[str(known.first.outputs[0].name)] = rest_of(self._products[value].width, places)
+        return columns
 
     def _tie(self, model: onnx_ir.Model, weights: Mapping[str, IntegerWeights | BlockWeights]) -> None:
         """Let the words' tables that these products share be read from their integers."""
@@ -196,25 +272,37 @@ class Storage:
 
     def _integers(self, site: Site, treatment: Integers) -> tuple[Array | None, IntegerSite]:
         balanced = self._balance(site)
-        if site.value not in self._integer_weights:
-            self._integer_weights[site.value] = integer_weights(balanced)
+        key = (site.value, treatment.unsigned)
+        if key not in self._integer_weights:
+            self._integer_weights[key] = integer_weights(balanced, unsigned=treatment.unsigned)
             if self._large:  # what was multiplied is as large as the weights
                 del self._balances[site.value]
         chosen = choose_range(balanced.statistics.rows, balanced.importance, each_row=treatment.each_row)
-        return balanced.factors, IntegerSite(self._integer_weights[site.value], chosen)
+        return balanced.factors, IntegerSite(self._integer_weights[key], chosen)
 
     def _balance(self, site: Site) -> Balanced:
         if site.value not in self._balances:
-            statistics = self._statistics[site.value]
-            weights = {name: self._weights[name] for name in site.products}
-            factors = None
-            if site.value not in self._balanced:
-                factors = choose_balance(statistics, self._together(site), INT8)
-            if factors is not None:
-                statistics = statistics.divided(factors)
-                weights = {name: array * factors[:, None] for name, array in weights.items()}
-            self._balances[site.value] = Balanced(factors, statistics, weights)
+            self._balances[site.value] = self._balanced_site(site, self._shifts.get(site.value))
         return self._balances[site.value]
+
+    def _balanced_site(self, site: Site, shift: Array | None) -> Balanced:
+        """A site without its channels apart, moved by a shift, with its channels evened out."""
+        statistics, weights = self._statistics[site.value], {name: self._weights[name] for name in site.products}
+        together = None
+        if shift is not None:
+            statistics = statistics.less(shift)
+        if (apart := self._apart.get(site.value)) is not None:
+            rest = rest_of(site.width, apart)
+            statistics = statistics.of(rest)
+            weights = {name: np.ascontiguousarray(array[rest]) for name, array in weights.items()}
+            together = np.concatenate(list(weights.values()), axis=1)
+        factors = None
+        if site.value not in self._balanced:
+            factors = choose_balance(statistics, self._together(site) if together is None else together, INT8)
+        if factors is not None:
+            statistics = statistics.divided(factors)
+            weights = {name: array * factors[:, None] for name, array in weights.items()}
+        return Balanced(factors, statistics, weights)
 
     def _rounded(
         self, plan: Mapping[str, Blocks], inputs: Sequence[Arrays], say: Say
@@ -308,6 +396,21 @@ def _in_blocks(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWe
         np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("integers", "scales", "zeros")
     )
     return BlockWeights(integers, scales, zeros, blocks.bits, blocks.block)
+
+
+def _of_rest(site: IntegerSite, columns: Mapping[str, Places], *, whole: bool) -> IntegerSite:
+    """The site under the names, and with the columns, that its products have where channels are split.
+
+    Args:
+        columns: those that are left of products, by name.
+        whole: whether the site's own value is what is left of one.
+    """
+    weights = {}
+    for name, how in site.weights.items():
+        if name in columns:
+            how, name = how.columns(columns[name]), name_of_rest(name)
+        weights[name_of_rest(name) if whole else name] = how
+    return IntegerSite(weights, site.range)
 
 
 def _shared(sites: Sequence[Site]) -> list[list[str]]:

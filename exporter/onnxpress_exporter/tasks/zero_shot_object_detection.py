@@ -38,8 +38,8 @@ def _towers(model: Any) -> tuple[Tower, ...]:
         )
     reader = getattr(model, model.base_model_prefix)
 
-    def places(pixels: Any) -> Mapping[str, Any]:
-        features, _ = model.image_embedder(pixel_values=pixels)
+    def places(pixel_values: Any) -> Mapping[str, Any]:
+        features, _ = model.image_embedder(pixel_values=pixel_values)
         flat = features.flatten(1, 2)
         head = model.class_head
         vectors = head.dense0(flat)

@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx_ir
 
 from onnxpress.engine.machine import features, processor_name, usable_cores
-from onnxpress.engine.providers import CPU
+from onnxpress.engine.providers import CPU, is_here
 from onnxpress.engine.session import Session
 from onnxpress.errors import OnnxpressError
 from onnxpress.format.fidelity import answers_of
@@ -88,6 +88,10 @@ class Tuner:
             passing |= dict(self._that_pass(precision, variant, together, written, refused, say))
             form = next(((name, passing[name]) for name in ranked if name in passing), None)
             devices = self._for_devices(precision, variant, constants, written, refused, say)
+            here = {name: written[name] for name, form in devices.items() if is_here(form.device)}
+            times |= {
+                name: taken for name, taken in self._times(variant, here, refused, FINAL, say).items() if name in here
+            }
             tuned = self._with(variant, form, devices, constants, times, refused)
         except BaseException:
             self._remove(written, variant)
@@ -214,7 +218,8 @@ class Tuner:
                     opened.callback(self._remove, {name: copy}, variant)
                     sessions[name] = opened.enter_context(closing(self._session({**variant.graphs, **copy})))
                 for name in names[start : start + AT_ONCE]:
-                    session = opened.enter_context(closing(self._session({**variant.graphs, **forms[name]})))
+                    whole = {**variant.graphs, **forms[name]}
+                    session = opened.enter_context(closing(self._session(whole, self._device_of(name))))
                     if (why := self._fails(session)) is None:
                         sessions[name] = session
                     else:
@@ -225,12 +230,17 @@ class Tuner:
                     times |= {name: tuple(shape[name] for shape in by_shape) for name in sessions if name not in times}
         return times
 
-    def _session(self, graphs: Graphs) -> Session:
+    def _session(self, graphs: Graphs, device: str = CPU.family) -> Session:
         return Session(
             {name: self.folder / files.file for name, files in graphs.items()},
+            device=device if is_here(device) else CPU.family,
             adapters=self.adapters,
             alternates=True,
         )
+
+    def _device_of(self, name: str) -> str:
+        """The device that a form is for."""
+        return next((row.device for row in self.formulations if row.name == name), CPU.family)
 
     def _fails(self, session: Session) -> str | None:
         """Why a form cannot run on this machine; None: it can."""
@@ -255,7 +265,7 @@ class Tuner:
         for name in ranked:
             say(f"judging the form {name}")
             try:
-                with closing(self._session({**variant.graphs, **written[name]})) as session:
+                with closing(self._session({**variant.graphs, **written[name]}, self._device_of(name))) as session:
                     quality = self._judge(precision, variant, session)
             except OnnxpressError as error:
                 refused[name] = str(error)
@@ -271,7 +281,8 @@ class Tuner:
         refused: dict[str, str],
         say: Say,
     ) -> dict[str, VariantForm]:
-        """The forms for other devices that the gate passes here, of variants with weights in files of their own."""
+        """The forms for other devices that the gate passes, on the device where it is here, or else on this processor;
+        of variants with weights in files of their own."""
         forms = {}
         for row in self.formulations:
             if row.device == CPU.family or not all(files.external for files in variant.graphs.values()):

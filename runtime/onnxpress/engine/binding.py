@@ -21,7 +21,7 @@ from onnxpress.engine.failures import dtype_name, explain
 from onnxpress.engine.open_graphs import OpenGraph
 from onnxpress.engine.providers import import_onnxruntime, index_of, provider_of
 from onnxpress.engine.session import Session
-from onnxpress.errors import InputError, OnnxpressError
+from onnxpress.errors import DeviceUnavailable, InputError, OnnxpressError
 
 Array = NDArray[Any]
 
@@ -41,6 +41,11 @@ class Binding:
     def __init__(self, session: Session, graph: str | None = None, *, captured: bool = False) -> None:
         self._session = session
         self._provider = provider_of(session.device)
+        if self._provider.compiles:
+            raise DeviceUnavailable(
+                f"{session.device} runs models that read; nothing is bound there, as models that write need it. Pass "
+                f'device="{self._provider.target}".'
+            )
         self._graph = graph
         self._inputs: dict[str, Array | Buffer] = {}
         self._outputs: dict[str, Array | Buffer] = {}

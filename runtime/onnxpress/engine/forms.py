@@ -6,6 +6,8 @@ of this one, its choice runs here; elsewhere the default form, which every varia
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from onnxpress.engine.machine import features, usable_cores
@@ -13,6 +15,8 @@ from onnxpress.engine.providers import CPU
 from onnxpress.format.manifest import Tuning, Variant
 from onnxpress.format.variants import CONTROL, DEFAULT_FORM
 
+#: A device is told where it takes less than this share of the time at every shape.
+_CLEARLY = 0.97
 #: Where an interval of the default form's own times, taken twice, is wider, a machine was too busy to tell.
 _UNSURE = 1.15
 
@@ -48,11 +52,25 @@ def choose_form(
         return FormChoice(reason="not tuned on such a processor")
     tuning = next((tuning for tuning in reversed(alike) if tuning.cores == count), alike[-1])
     where = f"tuned on {place_of(tuning)}, same features"
+    where = "; ".join([where, *_faster_devices(variant, tuning)])
     if tuning.form == DEFAULT_FORM and not _sure(tuning):
         return FormChoice(reason=f"{where}, which was too busy to tell: tune it again with nothing else running")
     if tuning.form == DEFAULT_FORM:
         return FormChoice(reason=f"{where}: no other form was clearly faster")
     return FormChoice(tuning.form, f"{variant.forms[tuning.form].about}; {where}")
+
+
+def _faster_devices(variant: Variant, tuning: Tuning) -> Iterator[str]:
+    """Devices that were faster there at every shape, in words: nothing chooses them by itself."""
+    chosen = tuning.times.get(tuning.form, ())
+    for name, form in variant.forms.items():
+        ratios = [
+            other.over_default / ours.over_default
+            for other, ours in zip(tuning.times.get(name, ()), chosen, strict=False)
+        ]
+        if form.device != CPU.family and ratios and max(ratios) < _CLEARLY:
+            mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+            yield f'device="{form.device}" took {mean:.2f} of its time there'
 
 
 def _sure(tuning: Tuning) -> bool:

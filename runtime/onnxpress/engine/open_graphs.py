@@ -12,13 +12,13 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakValueDictionary
 
 from onnxpress.engine.failures import first_line, is_bad_file, is_out_of_memory, out_of_memory
 from onnxpress.engine.providers import GRAPH_CAPTURE, import_onnxruntime, index_of, provider_of
 from onnxpress.engine.threads import Spinning, default_threads, spinning_of
-from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError
+from onnxpress.errors import CorruptFile, DeviceUnavailable, InputError, OnnxpressError, UnsupportedFormat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,8 @@ _log = logging.getLogger("onnxpress.engine")
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class OpenGraph:
-    """ONNX Runtime's session of a graph, and the names of what it takes and returns, which every run asks for."""
+    """ONNX Runtime's session of a graph, or what OpenVINO made of it, and the names of what it takes and returns, which
+    every run asks for."""
 
     session: InferenceSession
     inputs: tuple[str, ...]
@@ -118,6 +119,9 @@ def _identity(path: Path) -> Hashable:
 
 
 def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, chosen: Mapping[str, str]) -> OpenGraph:
+    row = provider_of(device)
+    if row.compiles:
+        return _compile(path, device, threads, row.options_of(index_of(device), chosen, threads))
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors arrive as exceptions; nothing goes to stderr
@@ -133,7 +137,6 @@ def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, c
         if not path.packed:
             options.add_session_config_entry("session.disable_prepacking", "1")
     source = path.content if isinstance(path, Unsaved) else os.fspath(path)
-    row = provider_of(device)
     providers = [(row.name, row.options_of(index_of(device), chosen, threads))]
     try:
         # Without this, a device that fails makes ONNX Runtime print to stdout and go on with the CPU.
@@ -156,3 +159,26 @@ def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, c
         raise DeviceUnavailable(f"{device}: ONNX Runtime could not start there. Check the driver and CUDA libraries.")
     takes, returns = session.get_inputs(), session.get_outputs()
     return OpenGraph(session, tuple(tensor.name for tensor in takes), tuple(tensor.name for tensor in returns), threads)
+
+
+def _compile(path: Path | Unsaved, device: str, threads: int, options: Mapping[str, str]) -> OpenGraph:
+    """Open a graph through OpenVINO."""
+    from onnxpress.engine.openvino_graphs import CompiledGraph
+
+    if isinstance(path, Unsaved):
+        raise InputError(f"{path}: {device} opens graphs in files alone.")
+    try:
+        graph = CompiledGraph(path, threads, options)
+    except OnnxpressError:
+        raise
+    except Exception as error:  # openvino raises RuntimeError alone
+        if is_out_of_memory(error):
+            raise out_of_memory(path, device, error) from None
+        if not path.is_file():
+            raise CorruptFile(f"{path}: there is no such file.") from None
+        raise UnsupportedFormat(
+            f"{path}: OpenVINO cannot read this graph ({first_line(error)}). A tuned variant has a form for it: "
+            "`onnxpress quantize ARTIFACT --precision fp32,int8 --tune`."
+        ) from None
+    takes, returns = (tuple(tensor.name for tensor in tensors) for tensors in (graph.get_inputs(), graph.get_outputs()))
+    return OpenGraph(cast("InferenceSession", graph), takes, returns, threads)

@@ -1,4 +1,4 @@
-"""What runs graphs: one row for each of ONNX Runtime's execution providers that onnxpress knows.
+"""What runs graphs: one row for each of ONNX Runtime's execution providers that onnxpress knows, and one for OpenVINO.
 
 What an execution provider is stands here and nowhere else: nothing else is keyed by its name or by that of its devices.
 To add one, add a row.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,7 @@ class Provider:
         options: what may be said to it, for every device.
         threads: its own option for the number of threads, where it does not heed ONNX Runtime's.
         made_for: the family whose variants it runs, where that is another one's: what is made for processors.
+        compiles: whether OpenVINO runs the graphs, which ONNX Runtime then never sees. Nothing can be bound there.
     """
 
     family: str
@@ -88,6 +90,7 @@ class Provider:
     options: tuple[ProviderOption, ...] = ()
     threads: str | None = None
     made_for: str | None = None
+    compiles: bool = False
 
     @property
     def target(self) -> str:
@@ -175,23 +178,24 @@ CUDA = Provider(
 OPENVINO = Provider(
     family="openvino",
     words="a processor through OpenVINO",
-    name="OpenVINOExecutionProvider",
+    name="OpenVINO",
     numbered=False,
     own_memory=False,
     memory="cpu",
     budget_tokens=512,
-    install="Install it: `pip uninstall onnxruntime`, then `pip install onnxruntime-openvino`: one excludes the other.",
+    install="Install it: `pip install openvino`.",
     options=(
         ProviderOption(
-            "precision",
+            "INFERENCE_PRECISION_HINT",
             # Otherwise some processors compute in bfloat16, which is not what was verified.
-            "the numbers that it computes in: fp32 whatever the processor has, or those of the graph.",
-            ("FP32", "ACCURACY"),
-            "FP32",
+            "the numbers that it computes in: fp32 whatever the processor has, or bfloat16 where the processor has it.",
+            ("f32", "bf16"),
+            "f32",
         ),
     ),
-    threads="num_of_threads",
+    threads="INFERENCE_NUM_THREADS",
     made_for="cpu",
+    compiles=True,
 )
 
 #: family -> its row. The first is the default.
@@ -241,11 +245,23 @@ def require_device(device: str) -> None:
         MissingDependency: onnxruntime is not installed.
     """
     row = provider_of(device)
-    if row.name not in import_onnxruntime().get_available_providers():
+    if row.compiles:
+        if find_spec("openvino") is None:
+            raise DeviceUnavailable(f'{device} was asked for. {row.install} Or pass device="{CPU.family}".')
+    elif row.name not in import_onnxruntime().get_available_providers():
         raise DeviceUnavailable(
             f"{device} was asked for, but the installed ONNX Runtime cannot use it. {row.install} Or pass "
             f'device="{CPU.family}".'
         )
+
+
+def is_here(device: str) -> bool:
+    """Whether a device, named as `parse_device` names it, can be used."""
+    try:
+        require_device(device)
+    except DeviceUnavailable:
+        return False
+    return True
 
 
 def import_onnxruntime() -> ModuleType:

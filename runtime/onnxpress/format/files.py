@@ -21,7 +21,9 @@ from uuid import uuid4
 from onnxpress.errors import InputError, OutputError
 from onnxpress.format.staging import Claim, claimed, remove_leftovers
 
-_CHUNK_BYTES = 1 << 20
+#: Read and hashed at once. Between two pieces a thread waits for the interpreter's lock, which one that imports modules
+#: meanwhile gives up every 5 ms: pieces of 1 MiB would take a few milliseconds each.
+_CHUNK_BYTES = 1 << 24
 
 #: What the system says where the disk is to blame, not what is written.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
@@ -31,11 +33,11 @@ _DISK_FAILED = re.compile(r"No space left on device|Disk quota exceeded|File too
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file as 64 lower-case hexadecimal digits, read in pieces of 1 MiB."""
+    """SHA-256 of a file as 64 lower-case hexadecimal digits."""
     digest = hashlib.sha256()
-    buffer = bytearray(_CHUNK_BYTES)
-    view = memoryview(buffer)
     with path.open("rb", buffering=0) as file:
+        buffer = bytearray(max(1, min(_CHUNK_BYTES, os.fstat(file.fileno()).st_size)))
+        view = memoryview(buffer)
         while count := file.readinto(buffer):
             digest.update(view[:count])
     return digest.hexdigest()

@@ -129,8 +129,9 @@ class EncoderDecoderModel(Protocol):
 class Perceived(Protocol):
     """What an encoder has read: texts, pictures or sounds, each of which is a row."""
 
-    def decoder(self, rows: Sequence[int], expected_tokens: int) -> Decoder:
-        """Empty rows that write about these; several decoders may."""
+    def decoder(self, rows: Sequence[int], expected_tokens: int, *, last: bool = False) -> Decoder:
+        """Empty rows that write about these; several decoders may. `last`: these rows are asked for nothing after it,
+        so that nothing is copied where texts end."""
 
     def follow(self, row: int, ids: Sequence[int], first: int) -> Mapping[str, NDArray[Any]]:
         """Read a text about one of them at once; every output of the decoder's graph by name, scores from token number

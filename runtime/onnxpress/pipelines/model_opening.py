@@ -106,29 +106,31 @@ def _load(
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(max_workers=1) as helper:
-        graphs = helper.submit(artifact.graphs, choice.precision, choice.form.form)
-        row.load(artifact.manifest)
-        import_onnxruntime()
-        from onnxpress.pipelines.loaded import LoadedModel
-        from onnxpress.text.opening import open_tokenizer
-
+    def open_graphs() -> Session:
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
-        paths = graphs.result()
-        crowded = any(not other.closed and other.graphs != paths for other in beside)
+        paths = artifact.graphs(choice.precision, choice.form.form)
+        import_onnxruntime()
         session = Session(
             paths,
             device=place,
             threads=asked.threads,
             roles=roles,
-            crowded=crowded,
+            crowded=any(not other.closed and other.graphs != paths for other in beside),
             bounds=artifact.manifest.table_rows(),
             adapters=artifact.adapters,
             provider_options=asked.provider_options,
         )
-        opened = helper.submit(session.warm)
+        session.warm()
+        return session
+
+    with ThreadPoolExecutor(max_workers=1) as helper:
+        opened = helper.submit(open_graphs)
+        row.load(artifact.manifest)
+        from onnxpress.pipelines.loaded import LoadedModel
+        from onnxpress.text.opening import open_tokenizer
+
         tokenizer = open_tokenizer(artifact)
-        opened.result()
+        session = opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
 
 

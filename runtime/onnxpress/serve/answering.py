@@ -92,7 +92,8 @@ class Answerer:
         """
         pipe = version.pipelines[task]
         figures.model, figures.task, figures.variant = version.name, task, pipe.precision
-        writing = version.writing if isinstance(pipe, WritesTexts) else None
+        # A model that writes nothing is not asked whether it is a protocol's instance, which takes long.
+        writing = version.writing if version.writing is not None and isinstance(pipe, WritesTexts) else None
         if writing is None:  # before anything is spent on it
             version.lane.check(terms.client)
         else:

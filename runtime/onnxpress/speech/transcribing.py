@@ -244,12 +244,19 @@ def _search(
     call: SpeechCall,
 ) -> list[Generated]:
     most = config.most_new_tokens(len(prompts[0]), hearing.limit)
-    decoder: Decoder = perceived.decoder(rows, len(prompts[0]) + min(most, _ROOM_TOKENS))
+    room = len(prompts[0]) + min(most, _ROOM_TOKENS)
+    decoder: Decoder = perceived.decoder(rows, room, last=_once(call))
     try:
         texts = complete(decoder, prompts, config, hooks=Hooks(call.cancelled, rules=_rules(hearing, call)))
     finally:
         decoder.close()
     return [text[0] for text in texts]
+
+
+def _once(call: SpeechCall) -> bool:
+    """Whether a window is asked for its text and for nothing more: no second attempt, no probabilities, no words."""
+    settings = call.settings
+    return len(settings.temperatures) == 1 and settings.logprob_threshold is None and not call.words
 
 
 def _rules(hearing: Hearing, call: SpeechCall) -> list[Rule]:

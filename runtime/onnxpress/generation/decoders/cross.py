@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.engine.binding import run_to_buffers
-from onnxpress.engine.buffers import Buffer
+from onnxpress.engine.buffers import Buffer, of_array
+from onnxpress.engine.providers import provider_of
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoder import Decoder, Ids
@@ -81,12 +82,18 @@ class CrossModel:
 
     def perceive(self, inputs: Mapping[str, NDArray[Any]]) -> PerceivedByGraphs:
         """As `EncoderDecoderModel` says."""
-        return PerceivedByGraphs(self, self._encoded(inputs, None))
+        return PerceivedByGraphs(self, self._encoded(inputs, None, apart=True))
 
-    def _encoded(self, inputs: Mapping[str, NDArray[Any]], mask: Ids | None) -> dict[str, Buffer]:
-        """What the decoder's graph takes of what an encoder has read."""
+    def _encoded(
+        self, inputs: Mapping[str, NDArray[Any]], mask: Ids | None, *, apart: bool = False
+    ) -> dict[str, Buffer]:
+        """What the decoder's graph takes of what an encoder has read; `apart`: of rows that are large."""
         # What the encoder returns stays where the decoder reads it.
-        outputs = run_to_buffers(self._session, inputs, self._encoder)
+        rows = len(next(iter(inputs.values())))
+        if apart and rows > 1 and not provider_of(self._session.device).own_memory:
+            outputs = self._rows_apart(inputs, rows)
+        else:
+            outputs = run_to_buffers(self._session, inputs, self._encoder)
         first = next(iter(outputs.values()))
         # Keys and values are (texts, heads, encoder_sequence, size), states (texts, encoder_sequence, width).
         rows, places = first.shape[0], first.shape[-2]
@@ -101,6 +108,18 @@ class CrossModel:
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = seen
         return placed(arrays, self._session.device)
+
+    def _rows_apart(self, inputs: Mapping[str, NDArray[Any]], rows: int) -> dict[str, Buffer]:
+        """The outputs of the encoder for one row after the other, side by side. A processor gains nothing from windows
+        of sound that it hears together, and what the encoder computes in between is larger than what it returns."""
+        joined: dict[str, NDArray[Any]] = {}
+        for row in range(rows):
+            part = {name: array[row : row + 1] for name, array in inputs.items()}
+            for name, array in self._session.run(part, self._encoder).items():
+                if row == 0:
+                    joined[name] = np.empty((rows, *array.shape[1:]), array.dtype)
+                joined[name][row] = array[0]
+        return {name: of_array(array) for name, array in joined.items()}
 
     def _opened(self, arrays: Mapping[str, Buffer], expected_tokens: int, *, shared: bool = False) -> Decoder:
         device, dtype = self._session.device, self._graph.dtype
@@ -139,9 +158,9 @@ class PerceivedByGraphs:
         self._model = model
         self._arrays = arrays
 
-    def decoder(self, rows: Sequence[int], expected_tokens: int) -> Decoder:
+    def decoder(self, rows: Sequence[int], expected_tokens: int, *, last: bool = False) -> Decoder:
         """As `decoder.Perceived` says."""
-        return self._model._opened(self._of_rows(rows), expected_tokens, shared=True)
+        return self._model._opened(self._of_rows(rows), expected_tokens, shared=not last)
 
     def follow(self, row: int, ids: Sequence[int], first: int) -> dict[str, NDArray[Any]]:
         """As `decoder.Perceived` says."""
