@@ -74,7 +74,8 @@ def render_lines(records: Mapping[str, AllRecords]) -> str:
 
 
 def _machine(kind: ProcessorKind, records: AllRecords) -> str:
-    first = records.get(LINES[0].suite, {}).get(LINES[0].case)
+    shown = (records.get(line.suite, {}).get(line.case) for line in LINES)
+    first = next((record for record in shown if record is not None), None)
     if first is None:
         return ""
     return f"{first.machine.processor} ({kind.title}), {first.settings.threads} threads, {first.created[:10]}"
