@@ -100,7 +100,8 @@ def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice
 def _load(
     row: Task, artifact: Artifact, choice: Choice, place: str, asked: Opening, beside: Iterable[Session] = ()
 ) -> LoadedModel:
-    """Open the graphs beside the imports and the tokenizer: hashing and opening do not hold the interpreter.
+    """Open the graphs beside the imports and the tokenizer, and hash the weights beside both: neither holds the
+    interpreter. A damaged file is what is wrong then, whatever else came of it.
 
     `beside`: sessions of other pipelines, which want the same cores.
     """
@@ -108,7 +109,7 @@ def _load(
 
     def open_graphs() -> Session:
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
-        paths = artifact.graphs(choice.precision, choice.form.form)
+        paths = artifact.graphs_before_weights(choice.precision, choice.form.form)
         import_onnxruntime()
         session = Session(
             paths,
@@ -123,13 +124,20 @@ def _load(
         session.warm()
         return session
 
-    with ThreadPoolExecutor(max_workers=1) as helper:
-        opened = helper.submit(open_graphs)
+    with ThreadPoolExecutor(max_workers=2) as helpers:
+        opened = helpers.submit(open_graphs)
+        checked = helpers.submit(artifact.check_weights, choice.precision, choice.form.form)
         row.load(artifact.manifest)
         from onnxpress.pipelines.loaded import LoadedModel
         from onnxpress.text.opening import open_tokenizer
 
         tokenizer = open_tokenizer(artifact)
+        try:
+            checked.result()
+        except BaseException:
+            if opened.exception() is None:
+                opened.result().close()
+            raise
         session = opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
 
