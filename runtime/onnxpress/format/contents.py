@@ -66,6 +66,29 @@ def contained(folder: Path, name: str, link_roots: Sequence[Path] = ()) -> Path:
     return path
 
 
+def present_file(
+    folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = (), *, sized: bool = True
+) -> Path:
+    """The path of a file that the manifest lists, once its name and size have been checked.
+
+    Args:
+        sized: whether the manifest knows sizes; that of another tool's folder does not.
+
+    Raises:
+        MissingFile: the manifest does not list it, or it is not there.
+        CorruptFile: its name leaves the folder, or its size is not the manifest's.
+    """
+    info = manifest.files.get(name)
+    if info is None:
+        raise MissingFile(f"{folder}: {name!r} is not listed in {FILE_NAME}.")
+    path = contained(folder, name, link_roots)
+    if not path.is_file():
+        raise MissingFile(f"{path}: the manifest lists this file, but it is not there. Download or export again.")
+    if sized and (size := path.stat().st_size) != info.bytes:
+        raise CorruptFile(f"{path}: {size} bytes, the manifest says {info.bytes}. Download or export again.")
+    return path
+
+
 def checked_file(
     folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = (), *, hashed: bool = True
 ) -> Path:
@@ -78,18 +101,10 @@ def checked_file(
         MissingFile: the manifest does not list it, or it is not there.
         CorruptFile: its name leaves the folder, or its size or SHA-256 is not the manifest's.
     """
-    info = manifest.files.get(name)
-    if info is None:
-        raise MissingFile(f"{folder}: {name!r} is not listed in {FILE_NAME}.")
-    path = contained(folder, name, link_roots)
-    if not path.is_file():
-        raise MissingFile(f"{path}: the manifest lists this file, but it is not there. Download or export again.")
+    path = present_file(folder, manifest, name, link_roots, sized=hashed)
     if not hashed:
         return path
-    size = path.stat().st_size
-    if size != info.bytes:
-        raise CorruptFile(f"{path}: {size} bytes, the manifest says {info.bytes}. Download or export again.")
-    digest = sha256(path)
+    info, digest = manifest.files[name], sha256(path)
     if digest != info.sha256:
         raise CorruptFile(
             f"{path}: SHA-256 is {digest}, the manifest says {info.sha256}. The file was changed or damaged: "

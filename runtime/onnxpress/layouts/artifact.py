@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import BatchDependenceWarning, CorruptFile, InputError, MissingFile, UnsupportedFormat
-from onnxpress.format.contents import checked_file, contained, other_files, variant_files
+from onnxpress.format.contents import checked_file, contained, other_files, present_file, variant_files
 from onnxpress.format.manifest import GraphFiles, Manifest
 from onnxpress.format.model import Adapter, Adopted, Trust
 from onnxpress.format.precisions import BATCH_LOSS, suffix_of
@@ -175,8 +175,12 @@ class Artifact:
             self._checked[name] = checked_file(self.folder, self.manifest, name, link_roots(self.folder), hashed=hashed)
         return self._checked[name]
 
-    def graphs(self, precision: str, form: str = DEFAULT_FORM) -> dict[str, Path]:
+    def graphs(self, precision: str, form: str = DEFAULT_FORM, *, weights_hashed: bool = True) -> dict[str, Path]:
         """The checked `.onnx` files of one variant in one of its forms, by graph name.
+
+        Args:
+            weights_hashed: whether the files of weights beside them are hashed, too. Otherwise only their names and
+                sizes are checked, and no answer may be returned before `check_weights` has returned.
 
         Raises:
             UnsupportedFormat: there is no such variant or form, or a graph that this onnxpress does not run.
@@ -187,7 +191,20 @@ class Artifact:
         if form != DEFAULT_FORM and form not in variant.forms:
             there_are = ", ".join((DEFAULT_FORM, *variant.forms))
             raise UnsupportedFormat(f"{self.folder}: {precision} has no form {form!r}; there is {there_are}.")
-        return {name: self._graph(precision, name, files) for name, files in variant.graphs_in(form).items()}
+        return {
+            name: self._graph(precision, name, files, weights_hashed=weights_hashed)
+            for name, files in variant.graphs_in(form).items()
+        }
+
+    def check_weights(self, precision: str, form: str = DEFAULT_FORM) -> None:
+        """Hash the files of weights beside one variant's graphs, which takes a second for each gigabyte or two.
+
+        Raises:
+            MissingFile, CorruptFile, HubError: as `file`.
+        """
+        for files in self.manifest.variants[precision].graphs_in(form).values():
+            for place in files.external:
+                self.file(place)
 
     @property
     def _other_sides(self) -> tuple[bool, ...]:
@@ -212,10 +229,13 @@ class Artifact:
         patterns = [escape((inner / name).as_posix()) for name in sorted(missing)]
         hub.fetch(self.snapshot.repo_id, self.snapshot.commit, patterns, access=self.snapshot.access)
 
-    def _graph(self, precision: str, name: str, files: GraphFiles) -> Path:
+    def _graph(self, precision: str, name: str, files: GraphFiles, *, weights_hashed: bool) -> Path:
         path, roots = self.file(files.file), link_roots(self.folder)
         for place in files.external:
-            self.file(place)
+            if weights_hashed or place in self.elsewhere:
+                self.file(place)
+            else:
+                present_file(self.folder, self.manifest, place, roots, sized=self.trust != "unverified")
         if files.file in self.elsewhere:
             roots = (*roots, path.parent)
         if self.adopted is not None and self.snapshot is not None:  # weights may have any name

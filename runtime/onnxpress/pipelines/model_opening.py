@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
-from onnxpress.errors import AdoptionWarning, CorruptFile, UnknownTask
+from onnxpress.errors import AdoptionWarning, CorruptFile, OnnxpressError, UnknownTask
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.adoption import warn_of_assumptions
 from onnxpress.pipelines.asked import Opening
@@ -100,7 +100,8 @@ def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice
 def _load(
     row: Task, artifact: Artifact, choice: Choice, place: str, asked: Opening, beside: Iterable[Session] = ()
 ) -> LoadedModel:
-    """Open the graphs beside the imports and the tokenizer: hashing and opening do not hold the interpreter.
+    """Open the graphs beside the imports and the tokenizer, and hash their weights beside that: neither holds the
+    interpreter.
 
     `beside`: sessions of other pipelines, which want the same cores.
     """
@@ -108,22 +109,33 @@ def _load(
 
     def open_graphs() -> Session:
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
-        paths = artifact.graphs(choice.precision, choice.form.form)
-        import_onnxruntime()
-        session = Session(
-            paths,
-            device=place,
-            threads=asked.threads,
-            roles=roles,
-            crowded=any(not other.closed and other.graphs != paths for other in beside),
-            bounds=artifact.manifest.table_rows(),
-            adapters=artifact.adapters,
-            provider_options=asked.provider_options,
-        )
-        session.warm()
+        variant = choice.precision, choice.form.form
+        paths = artifact.graphs(*variant, weights_hashed=False)
+        hashing = helper.submit(artifact.check_weights, *variant)
+        try:
+            import_onnxruntime()
+            session = Session(
+                paths,
+                device=place,
+                threads=asked.threads,
+                roles=roles,
+                crowded=any(not other.closed and other.graphs != paths for other in beside),
+                bounds=artifact.manifest.table_rows(),
+                adapters=artifact.adapters,
+                provider_options=asked.provider_options,
+            )
+            session.warm()
+        except OnnxpressError:
+            hashing.result()  # of damaged weights, that they are, and not what came of it
+            raise
+        try:
+            hashing.result()
+        except OnnxpressError:
+            session.close()
+            raise
         return session
 
-    with ThreadPoolExecutor(max_workers=1) as helper:
+    with ThreadPoolExecutor(max_workers=2) as helper:
         opened = helper.submit(open_graphs)
         row.load(artifact.manifest)
         from onnxpress.pipelines.loaded import LoadedModel
