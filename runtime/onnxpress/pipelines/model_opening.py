@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
-from onnxpress.errors import AdoptionWarning, CorruptFile, OnnxpressError, UnknownTask
+from onnxpress.errors import AdoptionWarning, CorruptFile, UnknownTask
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.adoption import warn_of_assumptions
 from onnxpress.pipelines.asked import Opening
@@ -100,8 +100,8 @@ def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice
 def _load(
     row: Task, artifact: Artifact, choice: Choice, place: str, asked: Opening, beside: Iterable[Session] = ()
 ) -> LoadedModel:
-    """Open the graphs beside the imports and the tokenizer, and hash their weights beside that: neither holds the
-    interpreter.
+    """Open the graphs beside the imports and the tokenizer, and hash the weights beside both: neither holds the
+    interpreter. A damaged file is what is wrong then, whatever else came of it.
 
     `beside`: sessions of other pipelines, which want the same cores.
     """
@@ -109,39 +109,35 @@ def _load(
 
     def open_graphs() -> Session:
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
-        variant = choice.precision, choice.form.form
-        paths = artifact.graphs(*variant, weights_hashed=False)
-        hashing = helper.submit(artifact.check_weights, *variant)
-        try:
-            import_onnxruntime()
-            session = Session(
-                paths,
-                device=place,
-                threads=asked.threads,
-                roles=roles,
-                crowded=any(not other.closed and other.graphs != paths for other in beside),
-                bounds=artifact.manifest.table_rows(),
-                adapters=artifact.adapters,
-                provider_options=asked.provider_options,
-            )
-            session.warm()
-        except OnnxpressError:
-            hashing.result()  # of damaged weights, that they are, and not what came of it
-            raise
-        try:
-            hashing.result()
-        except OnnxpressError:
-            session.close()
-            raise
+        paths = artifact.graphs_before_weights(choice.precision, choice.form.form)
+        import_onnxruntime()
+        session = Session(
+            paths,
+            device=place,
+            threads=asked.threads,
+            roles=roles,
+            crowded=any(not other.closed and other.graphs != paths for other in beside),
+            bounds=artifact.manifest.table_rows(),
+            adapters=artifact.adapters,
+            provider_options=asked.provider_options,
+        )
+        session.warm()
         return session
 
-    with ThreadPoolExecutor(max_workers=2) as helper:
-        opened = helper.submit(open_graphs)
+    with ThreadPoolExecutor(max_workers=2) as helpers:
+        opened = helpers.submit(open_graphs)
+        checked = helpers.submit(artifact.check_weights, choice.precision, choice.form.form)
         row.load(artifact.manifest)
         from onnxpress.pipelines.loaded import LoadedModel
         from onnxpress.text.opening import open_tokenizer
 
         tokenizer = open_tokenizer(artifact)
+        try:
+            checked.result()
+        except BaseException:
+            if opened.exception() is None:
+                opened.result().close()
+            raise
         session = opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
 

@@ -17,7 +17,7 @@ from onnxpress.generation.decoders.models import encoder_decoder_model
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.pipelines.progress import SecondsBar
+from onnxpress.pipelines.progress_of_sound import SecondsBar
 from onnxpress.pipelines.sounds import TOKENS_OF_A_SECOND, Transcribed, sound_sample
 from onnxpress.pipelines.voices import voice_activity
 from onnxpress.pipelines.writing import ROWS, Writer
