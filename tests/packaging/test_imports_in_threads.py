@@ -1,5 +1,5 @@
-"""What threads import while a model is opened. ONNX Runtime imports numpy from within: of two threads that do so at once,
-one gets half of it, now and then."""
+"""What threads import while a model is opened. ONNX Runtime imports numpy from within: of two threads that do so at
+once, one gets half of it, now and then."""
 
 from __future__ import annotations
 
