@@ -45,6 +45,10 @@ class GraphReference:
         """Named outputs of a graph."""
         return self._session.run(inputs, graph)
 
+    def run_otherwise(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
+        """It has one way to compute a graph."""
+        return self.run(inputs, graph)
+
     def close(self) -> None:
         """The session belongs to who opened it."""
 
@@ -72,6 +76,13 @@ class TorchReference:
         with torch.inference_mode():
             outputs: Mapping[str, Any] = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
         return {name: outputs[name].float().numpy() for name in names}
+
+    def run_otherwise(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
+        """As `run`, without oneDNN's kernels: the same sums in another order."""
+        import torch
+
+        with torch.backends.mkldnn.flags(enabled=False):  # type: ignore[attr-defined,no-untyped-call]
+            return self.run(inputs, graph)
 
     def close(self) -> None:
         """Nothing is open."""
