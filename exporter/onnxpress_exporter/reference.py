@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,14 @@ Logits = NDArray[np.float32]
 _NAME = "PyTorch fp32, eager"
 #: Token ids that `generate` needs, whatever else a checkpoint's defaults are.
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+
+
+def other_kernels() -> AbstractContextManager[None]:
+    """PyTorch without oneDNN's kernels, as long as the context lasts: the same sums in another order."""
+    import torch
+
+    context: AbstractContextManager[None] = torch.backends.mkldnn.flags(enabled=False)
+    return context
 
 
 class GraphReference:
@@ -78,10 +86,8 @@ class TorchReference:
         return {name: outputs[name].float().numpy() for name in names}
 
     def run_otherwise(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
-        """As `run`, without oneDNN's kernels: the same sums in another order."""
-        import torch
-
-        with torch.backends.mkldnn.flags(enabled=False):  # type: ignore[attr-defined,no-untyped-call]
+        """As `run`, in PyTorch's other way."""
+        with other_kernels():
             return self.run(inputs, graph)
 
     def close(self) -> None:
