@@ -23,7 +23,6 @@ from onnxpress.generation.rules import Rule, Written
 from onnxpress.generation.sampling import rules_of
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.math import softmax
-from onnxpress.speech.alignment import attention_weights, times_of
 from onnxpress.speech.features import Features, Floats
 from onnxpress.speech.rules import times_rule
 from onnxpress.speech.segments import SpokenSegment, cut
@@ -348,6 +347,8 @@ def _token_times(
 ) -> list[float]:
     """Seconds from the window's beginning at which each new token was spoken; the last has the time of the one before,
     which it is told by."""
+    from onnxpress.speech.alignment import attention_weights, times_of
+
     alignment, begun = hearing.alignment, len(prompt.ids)
     if alignment is None:
         raise InputError(
