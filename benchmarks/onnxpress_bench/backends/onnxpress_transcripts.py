@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-
 #: What Whisper hears at once.
 WINDOW_S = 30
 

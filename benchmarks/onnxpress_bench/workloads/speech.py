@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 RATE_HZ = 16_000
 
-#: What Whisper hears at once. Longer recordings are cut in ways that differ between libraries: they are transcribed only
-#: where windows side by side are what is measured.
+#: What Whisper hears at once. Longer recordings are cut in ways that differ between libraries, and are for runs that
+#: measure windows side by side.
 LONGEST_S, LONGEST_CUT_S = 30, 3600
 
 

@@ -206,12 +206,8 @@ def run_rows(session: Session, inputs: Mapping[str, Array], graph: str | None = 
     parts = [{name: array[row : row + 1] for name, array in inputs.items()} for row in range(count)]
     joined = _room(session, graph, count)
     if joined is None:
-        for row, part in enumerate(parts):
-            results = session.run(part, graph)
-            joined = joined or {name: np.empty((count, *array.shape[1:]), array.dtype) for name, array in results.items()}
-            for name, array in results.items():
-                joined[name][row] = array[0]
-        return {name: of_array(array) for name, array in (joined or {}).items()}
+        results = [session.run(part, graph) for part in parts]
+        return {name: of_array(np.concatenate([row.pop(name) for row in results])) for name in list(results[0])}
     binding = Binding(session, graph)
     try:
         for row, part in enumerate(parts):  # each output is written where it stays

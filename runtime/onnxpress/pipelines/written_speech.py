@@ -221,7 +221,7 @@ class WrittenSpeech:
         are heard side by side as a batch may have rows; each as if it were a sound of its own."""
         call, rate = self._call(options, long=False), self._settings.rate
 
-        def windows() -> Iterator[tuple[int, CutWindow, Sound]]:
+        def windows() -> Iterator[tuple[int, float, float, Sound]]:
             for number, source in enumerate(sources):
                 leader = None
                 for window in self._windows(source, heard[number], options):
@@ -229,14 +229,13 @@ class WrittenSpeech:
                     features = self._all_features(values, len(window.samples), padded=False)
                     sound = Sound(features, leader=leader)
                     leader = leader or sound
-                    yield number, window, sound
+                    yield number, window.start / rate, window.stop / rate, sound
 
         waiting = windows()
         while group := list(islice(waiting, options.batch_size or ROWS)):
-            for _ in transcribe(self._hearing, [sound for _, _, sound in group], call):
+            for _ in transcribe(self._hearing, [sound for *_, sound in group], call):
                 pass
-            for number, window, sound in group:
-                start, stop = window.start / rate, window.stop / rate
+            for number, start, stop, sound in group:
                 bar.moved(stop - start)
                 segments = [moved(segment, start) for segment in sound.segments]
                 yield number, _Part(segments, sound.language, start, stop)

@@ -104,8 +104,9 @@ def transcribe(
 ) -> Iterator[tuple[int, list[SpokenSegment]]]:
     """Hear sounds side by side: after each window, the number of its sound, and the segments that it adds."""
     while waiting := [number for number, sound in enumerate(sounds) if sound.features.goes_on(sound.seek)]:
-        windows = np.stack([_window(sounds[number], hearing.frames) for number in waiting])
-        perceived = hearing.model.perceive({hearing.takes: windows})
+        perceived = hearing.model.perceive(
+            {hearing.takes: np.stack([_window(sounds[number], hearing.frames) for number in waiting])}
+        )
         for row, number in enumerate(waiting):
             sound = sounds[number]
             if sound.language is None and sound.leader is not None:
@@ -116,6 +117,7 @@ def transcribe(
         written = _write(hearing, perceived, prompts, call)
         for row, number in enumerate(waiting):
             yield number, _heard(hearing, perceived, row, sounds[number], prompts[row], written[row], call)
+        del perceived  # or it would be held beside the next windows'
 
 
 def _window(sound: Sound, frames: int) -> Floats:
