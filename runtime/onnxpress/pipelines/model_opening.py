@@ -20,6 +20,9 @@ from onnxpress.pipelines.task import Task
 
 # The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from pathlib import Path
+
     from onnxpress.engine.choice import Choice, Measured
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.loaded import LoadedModel
@@ -107,9 +110,9 @@ def _load(
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    def open_graphs() -> Session:
+    def open_graphs(scanned: Future[dict[str, Path]]) -> Session:
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
-        paths = artifact.graphs_before_weights(choice.precision, choice.form.form)
+        paths = scanned.result()
         import_onnxruntime()
         session = Session(
             paths,
@@ -125,8 +128,12 @@ def _load(
         return session
 
     with ThreadPoolExecutor(max_workers=2) as helpers:
-        opened = helpers.submit(open_graphs)
+        scanned = helpers.submit(artifact.graphs_before_weights, choice.precision, choice.form.form)
         checked = helpers.submit(artifact.check_weights, choice.precision, choice.form.form)
+        # ONNX Runtime imports numpy from within: of two threads that do at once, one may get half of it.
+        import numpy  # noqa: F401
+
+        opened = helpers.submit(open_graphs, scanned)
         row.load(artifact.manifest)
         from onnxpress.pipelines.loaded import LoadedModel
         from onnxpress.text.opening import open_tokenizer
