@@ -22,8 +22,8 @@ def wav2vec2_checkpoint(folder: Path) -> ModelSpec:
 
     vocabulary = folder / "vocab.json"
     vocabulary.write_text(json.dumps({token: number for number, token in enumerate(_TOKENS)}), encoding="utf-8")
-    tokenizer: Any = Wav2Vec2CTCTokenizer(str(vocabulary))
-    tokenizer.save_pretrained(folder)
+    tokenizer: Any = Wav2Vec2CTCTokenizer
+    tokenizer(str(vocabulary)).save_pretrained(folder)
     extractor: Any = Wav2Vec2FeatureExtractor
     extractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
     return ModelSpec("Wav2Vec2ForCTC", Wav2Vec2Config(vocab_size=len(_TOKENS), pad_token_id=0), factor=1.0)
