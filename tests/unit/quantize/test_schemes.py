@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import onnx_ir
-import pytest
 
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.precisions.row import Blocks
@@ -37,8 +36,7 @@ def test_an_encoder_may_be_stored_more_exactly_than_the_decoder() -> None:
     assert list(bits)[-len(exact) :] == exact, "what is smaller is tried before"
 
 
-@pytest.mark.parametrize("precision", ["q4", "int8"])
-def test_what_is_about_encoders_is_not_tried_without_one(precision: str) -> None:
+def test_what_is_about_encoders_is_not_tried_without_one() -> None:
     graphs = {"decoder": product("logits", 80)}
-    attempts = scheme_attempts(PRECISIONS[precision], graphs, {"decoder": "decoder"}, sites_of(graphs))
-    assert attempts and not any("encoder" in attempt.title.replace("decoder", "") for attempt in attempts)
+    attempts = scheme_attempts(PRECISIONS["q4"], graphs, {"decoder": "decoder"}, sites_of(graphs))
+    assert attempts and not any("encoder" in attempt.title for attempt in attempts)
