@@ -55,7 +55,7 @@ assert "huggingface_hub" not in sys.modules
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-#: What a text model of ours has no use for; where one does, it is imported then (decision 0122).
+#: What a text model of ours has no use for; where one does, it is imported then (decision 0126).
 UNUSED = (
     *("onnxpress.audio", "onnxpress.image", "onnxpress.speech", "onnxpress.format.pictures", "onnxpress.format.sounds"),
     *("onnxpress.hub.upload", "onnxpress.layouts.foreign", "onnxpress.layouts.tokenizer_sources"),
