@@ -44,7 +44,8 @@ class Sizes:
     gets the largest number. `batches`, `beams`: so many texts at once, each of about `source_tokens` words, rewritten
     with every number of beams. `audio_s`: seconds of recordings, whole, at most 30, and `recordings` of each
     length; `transcript_tokens`: where a transcript is cut; None: at the model's own limit; `transcript_beams`: of its
-    search. `pictures`: so many at once, with a longer edge of so many pixels, as "8x500".
+    search. `pictures`: so many at once, with a longer edge of so many pixels, as "8x500". `load`: scenario of
+    servers -> its parameters.
     """
 
     prompt_tokens: Sequence[int] = (128,)
@@ -57,6 +58,7 @@ class Sizes:
     transcript_tokens: int | None = None
     transcript_beams: int = 1
     pictures: Sequence[str] = ("1x500", "8x500")
+    load: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ PICTURES = (
 REWRITING = ("translation", "summarization", "text2text-generation")
 
 WORKLOADS: tuple[Workload, ...] = (
-    Workload("prompts", ("generation",), ("generation",), frozenset({GENERATION})),
+    Workload("prompts", ("generation", "streams"), ("generation",), frozenset({GENERATION})),
     Workload("rewriting", ("translation",), ("translation",), frozenset(REWRITING)),
     Workload("speech", ("audio",), ("audio",), frozenset({SPEECH})),
     Workload(
@@ -112,7 +114,10 @@ WORKLOADS: tuple[Workload, ...] = (
     ),
     Workload(
         "texts",
-        ("single-stream", "multi-stream", "offline", "mixed", "server"),
+        (
+            *("single-stream", "multi-stream", "offline", "mixed", "server"),
+            *("rate", "single", "neighbours", "overload"),
+        ),
         ("single-stream", "mixed"),
         reads_checkpoint=False,
     ),
