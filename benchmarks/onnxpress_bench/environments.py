@@ -92,6 +92,11 @@ PEERS: Mapping[str, Peer] = {
         Peer(
             "llama-cpp-python",
             "llama.cpp, through its Python bindings",
+            ("llama-cpp-python>=0.3.36", "sentencepiece", "transformers>=5", _TORCH),
+        ),
+        Peer(
+            "llama-cpp-server",
+            "llama.cpp's server, of its Python bindings",
             ("llama-cpp-python[server]>=0.3.36", "sentencepiece", "transformers>=5", _TORCH),
         ),
         Peer(

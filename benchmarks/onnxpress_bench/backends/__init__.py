@@ -263,7 +263,7 @@ BACKENDS: Mapping[str, Kind] = {
         f"llama.cpp-server-{quantization}": Kind(
             f"llama-cpp-python's server, {quantization.upper()}, over HTTP",
             _all("writing_servers", "LlamaCppServer", (GENERATION,)),
-            "llama-cpp-python",
+            "llama-cpp-server",
             settings={"quantization": quantization},
         )
         for quantization in ("q4_0", "q8_0")
