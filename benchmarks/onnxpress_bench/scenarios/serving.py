@@ -13,7 +13,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,6 @@ from onnxpress_bench.backends.servers import MODEL
 from onnxpress_bench.scenarios import Samples, Work
 from onnxpress_bench.scenarios.server import rate_within, unit_gaps
 from onnxpress_bench.statistics import percentile
-
-#: In which three times the capacity fills every queue.
-_FILLING_S = 3.0
 
 #: Before a probe of the search, for what the one before left behind.
 _PAUSE_S = 0.3
@@ -122,7 +119,7 @@ def neighbours(backend: Backend, work: Work) -> Samples:
 
 def overload(backend: Backend, work: Work) -> Samples:
     """What the server can answer, by clients that each wait for their answers, and three times that by clients that do
-    not, on a core of their own. Parameters: `seconds`, `clients`, `seed`."""
+    not, on a core of their own. Parameters: `filling_s`, `seconds`, `clients`, `seed`."""
     server, parameters = serving(backend), work.parameters["overload"]
     bodies = [server.body(text) for text in work.stream]
     seconds = float(parameters["seconds"])
@@ -143,17 +140,16 @@ def overload(backend: Backend, work: Work) -> Samples:
         connections.close()
         return answered / (time.perf_counter() - began)
 
-    apart(server)
-    capacity = asyncio.run(closed())
-
     def three_times(seconds: float) -> Tally:
         gaps = [gap / capacity / 3 for gap in unit_gaps(round(3 * capacity * seconds), int(parameters["seed"]))]
         return asyncio.run(open_loop(server, [bodies[i % len(bodies)] for i in range(len(gaps))], gaps))
 
-    three_times(_FILLING_S)  # memory for what waits, and for those who wait, is taken once
-    before, began = server.served.memory_bytes(), time.perf_counter()
-    tally = three_times(seconds)
-    took = time.perf_counter() - began
+    with apart(server):
+        capacity = asyncio.run(closed())
+        three_times(float(parameters["filling_s"]))  # memory for what waits, and for those who wait, is taken once
+        before, began = server.served.memory_bytes(), time.perf_counter()
+        tally = three_times(seconds)
+        took = time.perf_counter() - began
     refused = tally.statuses[429]
     if tally.statuses.total() != refused + tally.statuses[200]:
         raise NotMeasured(f"the server answers with {dict(tally.statuses)}")
@@ -167,15 +163,19 @@ def overload(backend: Backend, work: Work) -> Samples:
     }
 
 
-def apart(server: Serves) -> None:
+@contextlib.contextmanager
+def apart(server: Serves) -> Iterator[None]:
     """Let the server have all cores but one, and this process that one: load comes from another machine as a rule.
-    The server is to be started with as many threads."""
+    The server is to be started with as many threads. On one core they share it."""
     cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise NotMeasured("the load has no core of its own here")
-    for task in Path(f"/proc/{server.served.process.pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), cores[:-1])
-    os.sched_setaffinity(0, cores[-1:])
+    if len(cores) > 1:
+        for task in Path(f"/proc/{server.served.process.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores[:-1])
+        os.sched_setaffinity(0, cores[-1:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def single(backend: Backend, work: Work) -> Samples:
