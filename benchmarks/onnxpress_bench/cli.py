@@ -105,6 +105,11 @@ def _scenarios(context: click.Context, parameter: click.Parameter, value: str) -
     help="Audio: of the search for each text.",
 )
 @click.option(
+    "--transcript-batch",
+    type=options.FROM_ONE,
+    help="Audio: so many windows of a recording side by side, which may then take an hour.",
+)
+@click.option(
     "--quick", is_flag=True, help="Fewer and shorter blocks, no A/A control: about a minute for a small model."
 )
 @click.option("--control/--no-control", default=None, help="Run one backend twice, as an A/A control of the method.")

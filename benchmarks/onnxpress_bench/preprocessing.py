@@ -1,5 +1,5 @@
 """How fast pictures and sounds become arrays, against transformers' own processors:
-`python -m onnxpress_bench.preprocessing`.
+`python -m onnxpress_bench.preprocessing`, or with the names of some of CLASSES and EXTRACTORS behind it.
 
 Each block is a fresh process of one thread, in which the sides alternate on the same photographs and sounds; a class's
 gain is the median of its blocks' ratios, with its interval. `resize` is the share of our time that Pillow's resizing
@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,18 +34,23 @@ EXTRACTORS = ("Whisper", "AST", "SeamlessM4T", "Speech2Text", "Wav2Vec2")
 SECONDS = (11, 30)
 
 #: Fresh processes, and rounds in each, of which the fastest counts.
-BLOCKS, ROUNDS = 5, 9
+BLOCKS, ROUNDS = 7, 9
 
 
 def main() -> None:
-    """Print the table."""
-    _print_pictures(_blocks("measure"))
-    _print_sounds(_blocks("measure_sounds"))
+    """Print the table, of those that are named."""
+    names = sys.argv[1:] or [*CLASSES, *EXTRACTORS]
+    if unknown := set(names) - {*CLASSES, *EXTRACTORS}:
+        sys.exit(f"There are no {', '.join(sorted(unknown))}; there are: {', '.join((*CLASSES, *EXTRACTORS))}.")
+    if classes := [name for name in CLASSES if name in names]:
+        _print_pictures(_blocks("measure", classes))
+    if extractors := [name for name in EXTRACTORS if name in names]:
+        _print_sounds(_blocks("measure_sounds", extractors))
 
 
-def _blocks(function: str) -> list[dict[str, dict[str, float]]]:
+def _blocks(function: str, names: list[str]) -> list[dict[str, dict[str, float]]]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", f"from onnxpress_bench.preprocessing import {function} as measure; measure()"]
+    command = [sys.executable, "-c", f"from onnxpress_bench.preprocessing import {function} as of; of({names!r})"]
     return [
         json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
         for _ in range(BLOCKS)
@@ -86,7 +91,7 @@ def _print_sounds(blocks: list[dict[str, dict[str, float]]]) -> None:
     sys.stdout.write("\n" + "\n".join(lines) + "\n")
 
 
-def measure_sounds() -> None:
+def measure_sounds(names: Sequence[str] = EXTRACTORS) -> None:
     """One block, as JSON: the milliseconds of each side by extractor and seconds."""
     import warnings
 
@@ -99,7 +104,7 @@ def measure_sounds() -> None:
 
     warnings.simplefilter("ignore")  # of bands without a frequency
     results = {}
-    for name in EXTRACTORS:
+    for name in names:
         extractor = getattr(transformers, f"{name}FeatureExtractor")()
         rate, transform = extractor.sampling_rate, SoundTransform(read_feature_extractor(extractor))
         for seconds in SECONDS:
@@ -116,7 +121,7 @@ def measure_sounds() -> None:
     sys.stdout.write(json.dumps(results))
 
 
-def measure() -> None:
+def measure(names: Sequence[str] = CLASSES) -> None:
     """One block, as JSON: the milliseconds of each side by class and size."""
     import transformers
     from PIL import Image
@@ -128,7 +133,7 @@ def measure() -> None:
 
     photograph = Image.fromarray(load_sample_images().images[0])
     results = {}
-    for name in CLASSES:
+    for name in names:
         processor = getattr(transformers, f"{name}ImageProcessorPil")()
         settings = read_image_processor(processor)
         transform, resizing = Transform(settings), [s for s in settings.steps if not isinstance(s, CenterCrop)]

@@ -147,6 +147,7 @@ def gpt2_checkpoint(folder: Path, *, hidden: int = 768, layers: int = 12) -> Mod
 
     end = _write_byte_pairs(folder)
     marks: Any = dict.fromkeys(("eos_token_id", "bos_token_id", "pad_token_id"), end)
+    marks["n_ctx"] = 1024  # the Hub's GPT-2 has it beside n_positions, and llama.cpp's converter asks for it
     return ModelSpec("GPT2LMHeadModel", GPT2Config(n_embd=hidden, n_layer=layers, n_head=hidden // _HEAD, **marks))
 
 

@@ -91,9 +91,9 @@ class Synthesizer:
             place += 1
         return 0
 
-    def speak(self, text: str, settings: Mapping[int, int], voice: str, *, exact: bool = True) -> Spoken:
-        """A text in a voice, with these of espeak's parameters. `exact`: words have the times of their sounds, not of
-        the events that tell of words, which come early."""
+    def speak(self, text: str, settings: Mapping[int, int], voice: str) -> Spoken:
+        """A text in a voice, with these of espeak's parameters. Words have the times of their sounds, not of the events
+        that tell of words, which come early."""
         self._blocks.clear()
         self._events.clear()
         if self._library.espeak_SetVoiceByName(voice.encode()):
@@ -104,8 +104,7 @@ class Synthesizer:
         self._library.espeak_Synth(content, len(content), 0, _CHARACTERS, 0, _UTF8, None, None)
         wave = np.concatenate(self._blocks).astype(np.float32) / 2**15
         samples = soxr.resample(wave, self._rate, RATE, quality="soxr_hq")
-        count = len(text.split())
-        return Spoken(samples, text, self._times(count) if exact else self._early_times(count))
+        return Spoken(samples, text, self._times(len(text.split())))
 
     def _times(self, words: int) -> list[tuple[float, float]]:
         """A word begins with its first sound, behind a pause that it may have before it, and ends where what follows
@@ -119,16 +118,6 @@ class Synthesizer:
             if places and places[-1] + 1 < len(phonemes):
                 start, end = phonemes[places[0]][1], phonemes[places[-1] + 1][1]
                 times.append((start / self._rate, end / self._rate))
-        return times
-
-    def _early_times(self, words: int) -> list[tuple[float, float]]:
-        """As `tiny-words-ctc` learned them: a word ends where a pause or the next word is told of."""
-        starts = [place for place, (kind, _, _) in enumerate(self._events) if kind == _WORD_EVENT]
-        times = []
-        for place in starts[:words]:
-            following = self._events[place + 1 :]
-            end = next(at for kind, at, name in following if kind != _PHONEME_EVENT or name.startswith("_"))
-            times.append((self._events[place][1] / self._rate, end / self._rate))
         return times
 
     def _phonemes(self) -> Iterator[tuple[int, int, str]]:
@@ -146,13 +135,7 @@ def synthesizer() -> Synthesizer:
     return Synthesizer()
 
 
-def utter(
-    generator: np.random.Generator,
-    known: Sequence[str] = WORDS,
-    voices: Sequence[str] = VOICES,
-    *,
-    exact: bool = True,
-) -> Spoken:
+def utter(generator: np.random.Generator, known: Sequence[str] = WORDS, voices: Sequence[str] = VOICES) -> Spoken:
     """A sentence without noise: words of those that are known, voice, speed, pitch and pauses are drawn.
 
     The waves also depend on what was spoken before in this process: the library goes on where its generators were.
@@ -165,15 +148,15 @@ def utter(
     voice = voices[generator.integers(len(voices))]
     while True:  # some words that stand together espeak says as one
         words = [known[place] for place in generator.integers(0, len(known), generator.integers(*_LENGTHS))]
-        spoken = synthesizer().speak(" ".join(words), settings, voice, exact=exact)
+        spoken = synthesizer().speak(" ".join(words), settings, voice)
         if len(spoken.times) == len(words):
             return spoken
 
 
-def speak(number: int, known: Sequence[str] = WORDS, voices: Sequence[str] = VOICES, *, exact: bool = True) -> Spoken:
+def speak(number: int, known: Sequence[str] = WORDS, voices: Sequence[str] = VOICES) -> Spoken:
     """The sentence of a number in noise, with silence around it, as loud as the number says."""
     generator = np.random.default_rng(number)
-    spoken = utter(generator, known, voices, exact=exact)
+    spoken = utter(generator, known, voices)
     before, after = (int(count) * RATE // 10 for count in generator.integers(*_SILENCES, 2))
     samples = np.pad(spoken.samples, (before, after))
     mixed = samples + noise(generator, len(samples)) * generator.uniform(*NOISES) * spoken.samples.std()

@@ -25,7 +25,7 @@ from training.speech import RATE, VOICES, WORDS, Spoken, speak
 
 #: Numbers that the sentences to train on begin with, and those that are held out.
 _TRAIN, _HELD_OUT = 10_000, 900_000
-_TRAINED, HELD = 8_000, 200
+_TRAINED, HELD = 12_000, 200
 
 #: Letters, and what CTC needs beside them; the blank is the first.
 BLANK, DELIMITER = "<pad>", "|"
@@ -79,7 +79,7 @@ def tokenizer(folder: Path) -> Wav2Vec2CTCTokenizer:
 def train(model: Any, extractor: Any, frames: Frames, schedule: Schedule, rng: Random, title: str) -> None:
     """Teach a model with a CTC head. Sentences of a batch are of about the same length."""
     transform = SoundTransform(read_feature_extractor(extractor))  # the same numbers, sooner
-    rows = [_row(transform, frames, speak(_TRAIN + number, exact=False)) for number in range(_TRAINED)]
+    rows = [_row(transform, frames, speak(_TRAIN + number)) for number in range(_TRAINED)]
     rows.sort(key=lambda row: len(row["input_features"]))
 
     def source() -> Iterator[Batch]:
@@ -123,9 +123,9 @@ def _padded(rows: Sequence[dict[str, NDArray[Any]]]) -> Batch:
     }
 
 
-def held_out(known: Sequence[str] = WORDS, voices: Sequence[str] = VOICES, *, exact: bool = True) -> Iterator[Spoken]:
+def held_out(known: Sequence[str] = WORDS, voices: Sequence[str] = VOICES) -> Iterator[Spoken]:
     """Sentences that nothing is trained on, in noise."""
-    return (speak(number, known, voices, exact=exact) for number in range(_HELD_OUT, _HELD_OUT + HELD))
+    return (speak(number, known, voices) for number in range(_HELD_OUT, _HELD_OUT + HELD))
 
 
 @torch.no_grad()

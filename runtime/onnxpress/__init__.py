@@ -7,8 +7,9 @@ A name is imported when it is first used: a command line's `--help` and a progra
 of the rest.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from onnxpress.later import later
 
 if TYPE_CHECKING:
     from onnxpress.engine.session import Session
@@ -70,25 +71,18 @@ __all__ = [
     "push",
 ]
 
-#: Where the public names that are no errors are.
-_MODULES = {
-    "Artifact": "onnxpress.layouts.artifact",
-    "Cancel": "onnxpress.engine.stopping",
-    "Session": "onnxpress.engine.session",
-    "export": "onnxpress.pipelines",
-    "load": "onnxpress.pipelines",
-    "pipeline": "onnxpress.pipelines",
-    "pull": "onnxpress.pipelines.pulling",
-    "push": "onnxpress.pipelines.pushing",
+#: Where the public names are that are no errors.
+_PLACES: dict[str, tuple[str, ...]] = {
+    "onnxpress.engine.session": ("Session",),
+    "onnxpress.engine.stopping": ("Cancel",),
+    "onnxpress.layouts.artifact": ("Artifact",),
+    "onnxpress.pipelines": ("export", "load", "pipeline"),
+    "onnxpress.pipelines.pulling": ("pull",),
+    "onnxpress.pipelines.pushing": ("push",),
 }
+_OTHERS = {"__version__", *(name for names in _PLACES.values() for name in names)}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_MODULES.get(name, "onnxpress.errors")), name)
-    globals()[name] = value
-    return value
+__getattr__ = later(__name__, {**_PLACES, "onnxpress.errors": tuple(name for name in __all__ if name not in _OTHERS)})
 
 
 def __dir__() -> list[str]:

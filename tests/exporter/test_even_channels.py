@@ -104,6 +104,32 @@ def test_a_value_that_others_read_stays_where_it_is(text: str) -> None:
         centre(model, "m", BESIDE)
 
 
+PROJECTED = """
+model (float[batch, tokens, 64] x) => (float[batch, tokens, 64] y)
+<float[batch, tokens, 64] n>
+{
+    n = LayerNormalization <axis = -1> (x, weight, bias)
+    y = MatMul (n, wq)
+}
+"""
+
+
+def test_a_product_that_the_graph_returns_stays_it() -> None:
+    weights = {
+        "weight": np.abs(normal(WIDTH, seed=9)) + 0.5,
+        "bias": 4 * BESIDE,
+        "wq": normal(WIDTH, WIDTH, seed=5) / 8,
+    }
+    model = graph(PROJECTED, **weights)
+    assert normalization(model, "n") is None
+    store = Storage(model)
+    store.watch([{"x": normal(1, 40, WIDTH, seed=seed)} for seed in range(8)])
+    quantized = store.with_plan({"n": Integers()})
+    assert kinds(quantized).count("MatMulIntegerToFloat") == 1
+    expected = run(model, x=X)
+    assert np.linalg.norm(run(quantized, x=X) - expected) / np.linalg.norm(expected) < 0.02
+
+
 def test_channels_apart_are_products_of_their_own_and_nothing_is_copied() -> None:
     model = layer()
     before = run(model, x=X)

@@ -385,3 +385,36 @@ def test_naive_int8_breaks_what_the_repair_saves(tmp_path: Path) -> None:
     variant = made.manifest.variants["int8"]
     assert variant.repair and any("the answers need it" in how for how in variant.treatments.values())
     assert _judged(artifact, made.graphs("int8")["model"]).passed
+
+
+class _Counting:
+    """A session that counts its calls."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.calls = 0
+
+    def run(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        return self._session.run(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+def test_what_misses_alone_is_not_asked_in_batches(sentiment: onnxpress.Artifact) -> None:
+    plain = Session(sentiment.graphs("fp32"))
+    gate = AnswersGate(sentiment, required_tokenizer(sentiment), GraphReference(plain))
+    gate.prepare()
+    verdicts, calls = [], []
+    for least in (0.5, 1.5):
+        counting = _Counting(plain)
+        verdicts.append(gate.judge(counting, {"label agreement": least, "batch disagreement": 0.0}))  # type: ignore[arg-type]
+        calls.append(counting.calls)
+    plain.close()
+    passed, failed = verdicts
+    assert passed.passed and passed.figures["batch disagreement"] == 0.0
+    assert (
+        failed.missed == ("label agreement 1, at least 1.5 is needed",) and "batch disagreement" not in failed.figures
+    )
+    assert calls[0] > calls[1] > 0

@@ -10,7 +10,7 @@ import pytest
 
 import onnxpress
 from onnxpress.errors import CorruptFile, HubError, MissingFile, UnsupportedFormat
-from onnxpress.format.files import sha256
+from onnxpress.format.hashing import sha256
 from onnxpress_exporter.errors import UnsupportedCheckpoint
 
 from ..fixtures.artifacts import DATA, GRAPH, write_artifact

@@ -25,7 +25,7 @@ from onnxpress.errors import (
     OutputError,
     UnsupportedFormat,
 )
-from onnxpress.format.files import sha256
+from onnxpress.format.hashing import sha256
 
 from ..fixtures.artifacts import DATA, GRAPH, seal, write_artifact
 from ..fixtures.foreign import imports_more, write_foreign

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from ..fixtures.artifacts import write_artifact
+from ..fixtures.colours import write_colours
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_BYTES = 220_000_000
+#: Of `onnxpress[cpu,vision]`, byte code apart.
+VISION_BYTES = 215_000_000
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +157,24 @@ def test_the_runtime_alone_is_small_and_works(wheel: Path, tmp_path: Path) -> No
     folder = write_artifact(tmp_path / "artifact")
     assert '"label": "good"' in _run(environment / "bin" / "onnxpress", "run", folder, "a good film", "--json")
     assert "text-classification" in _run(environment / "bin" / "onnxpress", "inspect", folder)
+
+
+@pytest.mark.nightly
+def test_what_answers_for_pictures_is_small_and_works(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    _run(sys.executable, "-m", "venv", "--without-pip", environment)
+    pip = (sys.executable, "-m", "pip", "--python", environment / "bin" / "python")
+    constraints = ("-c", ROOT / "constraints.txt")
+    _run(*pip, "install", "--quiet", "--no-compile", *constraints, f"onnxpress[cpu,vision] @ {wheel.as_uri()}")
+    packages = next(environment.glob("lib/python*/site-packages"))
+    files = [path for path in packages.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    size_bytes = sum(path.lstat().st_size for path in files)
+    print(f"site-packages of onnxpress[cpu,vision], byte code apart: {size_bytes / 1e6:.0f} MB")
+    assert size_bytes <= VISION_BYTES
+    Image.new("RGB", (40, 30), "green").save(tmp_path / "green.png")
+    folder = write_colours(tmp_path / "artifact")
+    answers = _run(
+        *(environment / "bin" / "onnxpress", "run", folder, tmp_path / "green.png"),
+        *("-s", "candidate_labels=red,green", "--json"),
+    )
+    assert answers.index('"green"') < answers.index('"red"')

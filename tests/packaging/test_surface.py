@@ -55,6 +55,24 @@ assert "huggingface_hub" not in sys.modules
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+#: What a text model of ours has no use for; where one does, it is imported then (decision 0126).
+UNUSED = (
+    *("onnxpress.audio", "onnxpress.image", "onnxpress.speech", "onnxpress.format.pictures", "onnxpress.format.sounds"),
+    *("onnxpress.hub.upload", "onnxpress.layouts.foreign", "onnxpress.layouts.tokenizer_sources"),
+    *("onnxpress.text.slow", "importlib.metadata"),
+)
+
+
+def test_a_text_model_brings_nothing_of_pictures_sounds_or_other_tools(tmp_path: Path) -> None:
+    code = f"""
+import sys, onnxpress
+onnxpress.pipeline(model=sys.argv[1])("good")
+print(sorted(set({UNUSED!r}) & set(sys.modules)))
+"""
+    done = _python(code, write_artifact(tmp_path / "artifact"))
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_help_needs_little() -> None:
     done = _python(
         "import sys; from onnxpress.cli import main; from click.testing import CliRunner; "

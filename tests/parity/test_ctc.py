@@ -72,7 +72,7 @@ def test_words_and_their_times_are_the_synthesizers(both: tuple[Any, Any], spoke
         if heard["text"] == row["text"]:
             times = [chunk["timestamp"] for chunk in heard["chunks"]]
             apart += np.abs(np.array(times) - np.array(row["times"])).ravel().tolist()
-    assert wrong / sum(len(row["text"].split()) for row in spoken) <= 0.12
+    assert wrong / sum(len(row["text"].split()) for row in spoken) <= 0.05
     assert np.quantile(apart, 0.9) <= APART
 
 
@@ -160,4 +160,4 @@ def test_tokenizers_of_letters(tmp_path: Path, store: Store, reference: Callable
         for options in OPTIONS[:3]:
             assert ours(sound, **options) == theirs(sound.copy(), **options)
         for text in ("hello | there", "It's <unk>  9"):
-            assert ours.tokenizer(text)["input_ids"] == theirs.tokenizer(text)["input_ids"]
+            assert ours.tokenizer(text)["input_ids"] == theirs.pipe.tokenizer(text)["input_ids"]

@@ -20,7 +20,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from onnxpress import InputError, pipeline
-from onnxpress.format.files import sha256
+from onnxpress.format.hashing import sha256
 from tests.parity.alike import SCORE, assert_alike, assert_json
 from tests.parity.texts import SENTENCES, parity, texts
 

@@ -14,7 +14,7 @@ import onnxpress
 from onnxpress.cli.main import program
 from onnxpress.engine import remembered
 from onnxpress.engine.machine import features
-from onnxpress.format.files import sha256
+from onnxpress.format.hashing import sha256
 from onnxpress.format.manifest import FILE_NAME, FileInfo, GraphFiles, Quality, Speed, Timing, Variant, dump
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines import TASKS, measuring

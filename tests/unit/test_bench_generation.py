@@ -113,6 +113,8 @@ def test_recordings_are_speech_and_the_same_for_the_same_seed(tmp_path: Path) ->
     assert float(np.abs(sound).reshape(-1, RATE_HZ // 8).mean(axis=1).std()) > 0.01, "words and pauses"
     assert np.array_equal(sound, spoken(11, 0)) and not np.array_equal(sound, spoken(11, 1))
     assert np.abs(spoken(1, 3)).max() > 0.1, "the beginning of a sentence that is longer"
+    long = spoken(120, 0).reshape(-1, 5 * RATE_HZ)
+    assert (np.abs(long).max(axis=1) > 0.1).all(), "somebody speaks to the end of a long one"
     file = write_recording(tmp_path / "new", 11, 0)
     assert np.array_equal(np.load(file), sound)
     before = file.stat().st_mtime_ns
@@ -167,6 +169,7 @@ def test_every_kind_has_a_class_for_its_tasks_and_a_known_environment() -> None:
         (TEXT, {"sizes": Sizes(prompt_tokens=(0,))}, "from 1"),
         (TEXT, {}, "no tokenizer.json"),
         (SPEECH, {"sizes": Sizes(audio_s=(31,))}, "from 1 to 30"),
+        (SPEECH, {"sizes": Sizes(audio_s=(3601,), transcript_batch=8)}, "from 1 to 3600"),
         (SPEECH, {"sizes": Sizes(transcript_beams=0)}, "pass 1 or more"),
         ("translation", {"sizes": Sizes(beams=())}, "from 1"),
     ],

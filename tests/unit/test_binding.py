@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxpress.engine.binding import Binding, run_to_buffers
+from onnxpress.engine.binding import Binding, run_rows, run_to_buffers
 from onnxpress.engine.buffers import allocate
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, SessionClosed
@@ -173,6 +173,29 @@ def test_outputs_on_the_host_are_buffers_too(session: Session) -> None:
     source.array[:] = 3
     outputs = run_to_buffers(session, {"a": source, "b": np.array([1, 2])})
     assert outputs["sum"].array.tolist() == [4, 5]
+
+
+@pytest.mark.parametrize("size", ["n", "3"], ids=["of the inputs' shape", "of one shape"])
+def test_rows_apart_are_what_a_run_makes_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    """Where the graph says how large a row's outputs are, it writes them where they stay."""
+    text = f"""<ir_version: 10, opset_import: ["" : 20]>
+    g (float[rows, {size}] a) => (float[rows, {size}] twice, int64[rows, {size}] numbers) {{
+        twice = Add(a, a)
+        numbers = Cast<to: int = 7>(a)
+    }}"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "g.onnx")
+    session = Session({"model": tmp_path / "g.onnx"}, threads=1)
+    sizes: list[int] = []
+    run = Session.run
+    monkeypatch.setattr(Session, "run", lambda *call: sizes.append(len(call[1]["a"])) or run(*call))
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    outputs = run_rows(session, {"a": rows})
+    assert sizes == ([] if size == "3" else [1] * 4)
+    expected = run_to_buffers(session, {"a": rows})
+    assert outputs.keys() == expected.keys()
+    for name, buffer in outputs.items():
+        assert buffer.dtype == expected[name].dtype
+        np.testing.assert_array_equal(buffer.array, expected[name].array)
 
 
 def test_a_buffer_of_another_device_is_refused(session: Session, shadow: Session) -> None:

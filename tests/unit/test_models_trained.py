@@ -368,7 +368,7 @@ def _described(name: str) -> float:
         ("tiny-shapes-detector", _boxes, 0.9),
         ("tiny-shapes-clip", _named_shape, 0.9),
         ("tiny-sounds-ast", _sound, 0.95),
-        ("tiny-words-ctc", _heard, 0.88),
+        ("tiny-words-ctc", _heard, 0.95),
         ("tiny-words-whisper", _heard, 0.9),
         ("tiny-topics-multilabel", _labels, 0.9),
         ("tiny-rating-regression", _number, 0.85),

@@ -133,7 +133,7 @@ class Rewrites(Protocol):
 @runtime_checkable
 class Transcribes(Protocol):
     """A backend for automatic-speech-recognition: with the setting "transcript_beams", without timestamps, in English
-    if it knows several languages."""
+    if it knows several languages; with "transcript_batch" windows of a long recording side by side."""
 
     def transcribe(self, audio: Any, rate_hz: int) -> str:
         """The text of mono audio: float32 (samples,) in [-1, 1]."""
@@ -177,7 +177,8 @@ def _all(module: str, name: str, tasks: Iterable[str] = ("",)) -> dict[str, tupl
 _ENCODERS = ("feature-extraction", "sentence-similarity", "text-classification")
 _PYTORCH = {
     **_all("pytorch", "PyTorch"),
-    **_all("pytorch_writing", "PyTorchWriting", (GENERATION, *REWRITING, SPEECH)),
+    **_all("pytorch_hearing", "PyTorchHearing", (SPEECH,)),
+    **_all("pytorch_writing", "PyTorchWriting", (GENERATION, *REWRITING)),
 }
 _WRITES = _all("onnxpress_writing", "OnnxpressWriting", (GENERATION, *REWRITING, SPEECH))
 #: Models of pictures that peers run alone.

@@ -28,7 +28,7 @@ class DynamicInt8(Runner):
     @classmethod
     def prepare(cls, spec: BackendSpec) -> BackendSpec:
         """Quantize, unless the same graph was quantized before."""
-        from onnxpress.format.files import sha256
+        from onnxpress.format.hashing import sha256
 
         digest = sha256(Path(spec.settings["graph_files"][0]))
         spec = super().prepare(replace(spec, settings={**spec.settings, "graph_sha256": digest}))

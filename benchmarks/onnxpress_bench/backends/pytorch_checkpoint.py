@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ AUTO_CLASSES: Mapping[str, str] = {
     "question-answering": "AutoModelForQuestionAnswering",
     "multiple-choice": "AutoModelForMultipleChoice",
     GENERATION: "AutoModelForCausalLM",
-    SPEECH: "AutoModelForSpeechSeq2Seq",
+    SPEECH: "AutoModelForCTC",  # unless its model writes
     **dict.fromkeys(REWRITING, "AutoModelForSeq2SeqLM"),
 }
 
@@ -113,11 +113,20 @@ def load_model(spec: BackendSpec) -> Any:
 
     torch.set_num_threads(spec.threads)
     name, architecture = AUTO_CLASSES[spec.task], spec.settings.get("architecture", "")
+    if spec.task == SPEECH and spec.settings["model_type"] in _writers():
+        name = "AutoModelForSpeechSeq2Seq"
     if spec.task == "sentence-similarity" and architecture.endswith("EncoderModel"):
         name = architecture
     options = {"dtype": getattr(torch, spec.settings.get("dtype", "float32"))}
     options |= {"trust_remote_code": spec.settings["trust_remote_code"], **load_config(spec)}
     return getattr(transformers, name).from_pretrained(spec.folder, **options).to(spec.device).eval()
+
+
+def _writers() -> Container[str]:
+    """Types of models that write what they hear, whatever they hear with."""
+    from transformers.models.auto import modeling_auto
+
+    return modeling_auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES
 
 
 def load_config(spec: BackendSpec) -> dict[str, Any]:

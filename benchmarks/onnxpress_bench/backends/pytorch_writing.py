@@ -1,4 +1,4 @@
-"""PyTorch for models that write or hear, in float32 or in the setting "dtype"; eager."""
+"""PyTorch for models that write, in float32 or in the setting "dtype"; eager."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PyTorchWriting(Runner):
     _model: Any = None
 
     def load(self) -> None:
-        """The tokenizer, or of speech the processor, and the model."""
+        """Tokenizer and model."""
         self.tokenizer, self._model = load(self.spec)
         self._write = without_gradients(self._model.generate)
 
@@ -48,13 +48,3 @@ class PyTorchWriting(Runner):
         options = {"num_beams": beams, "do_sample": False, "forced_eos_token_id": None}
         ids = self._write(**batch, min_new_tokens=new_tokens, max_new_tokens=new_tokens, **options)
         return [row[1 : 1 + new_tokens] for row in ids.tolist()]  # without the token that decoding starts with
-
-    def transcribe(self, audio: Any, rate_hz: int) -> str:
-        """In English if the model knows several languages."""
-        model, limit, beams = self._model, *(self.spec.settings[f"transcript_{name}"] for name in ("tokens", "beams"))
-        options: dict[str, Any] = {"max_new_tokens": limit} if limit else {}
-        if getattr(model.generation_config, "is_multilingual", False):
-            options |= {"language": "en", "task": "transcribe"}
-        inputs = self.tokenizer(audio, sampling_rate=rate_hz, return_tensors="pt").to(model.device, model.dtype)
-        ids = self._write(inputs.input_features, num_beams=beams, do_sample=False, **options)
-        return str(self.tokenizer.batch_decode(ids, skip_special_tokens=True)[0])

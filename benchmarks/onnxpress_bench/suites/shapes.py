@@ -22,6 +22,7 @@ from onnxpress_bench.shapes import (
     whisper_checkpoint,
 )
 from onnxpress_bench.shapes_of_pictures import clip_checkpoint, resnet_checkpoint, vit_checkpoint
+from onnxpress_bench.shapes_of_sounds import wav2vec2_checkpoint
 from onnxpress_bench.suites import ROOT
 
 
@@ -72,7 +73,9 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "t5-small": t5_checkpoint,
     "marian": marian_checkpoint,
     "whisper-base": whisper_base,
+    "whisper-small": lambda folder: whisper_checkpoint(folder, hidden=768, layers=12),
     "whisper-tiny": whisper_checkpoint,
+    "wav2vec2-base": wav2vec2_checkpoint,
     "vit-base": vit_checkpoint,
     "resnet-50": resnet_checkpoint,
     "clip-vit-b-32": lambda folder: clip_checkpoint(folder, ROOT / "models" / "tiny-shapes-clip"),

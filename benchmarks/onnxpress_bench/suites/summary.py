@@ -39,6 +39,16 @@ LINES = (
     Line("BERT-base, a stream of texts of mixed lengths", "fp32", "mixed", "mixed", "pytorch"),
     Line("MiniLM, from process start to the first answer", "fp32", "cold-start", "cold_start", "transformers"),
     Line("MiniLM, memory at the first answer", "fp32", "cold-start", "memory_first", "transformers"),
+    Line("ViT-base, one photograph", "vit", "vit-base", "latency_p50 1x500", "pytorch"),
+    Line("CLIP B/32, one among a hundred labels", "clip", "clip-hundred-labels", "latency_p50 1x500", "transformers"),
+    Line(
+        "Whisper base in int8, 11 s of speech",
+        "speech",
+        "whisper-base-greedy",
+        "real_time 11",
+        "pytorch",
+        "onnxpress-int8",
+    ),
 )
 
 #: The panels of the chart: title with its unit, the line that it shows, and what its values are divided by.
@@ -51,7 +61,7 @@ _COLOURS = {"transformers": "#8a929c", "onnxpress": "#0072B2"}
 
 
 def render_lines(records: Mapping[str, AllRecords]) -> str:
-    """The five rows as Markdown, those whose records are there, with columns for each kind of processor.
+    """The rows as Markdown, those whose records are there, with columns for each kind of processor.
 
     Args:
         records: by the kind's name.

@@ -44,8 +44,9 @@ class Sizes:
     gets the largest number. `batches`, `beams`: so many texts at once, each of about `source_tokens` words, rewritten
     with every number of beams. `audio_s`: seconds of recordings, whole, at most 30, and `recordings` of each
     length; `transcript_tokens`: where a transcript is cut; None: at the model's own limit; `transcript_beams`: of its
-    search. `pictures`: so many at once, with a longer edge of so many pixels, as "8x500". `load`: scenario of
-    servers -> its parameters.
+    search; `transcript_batch`: so many windows of a recording side by side, which may then take an hour.
+    `pictures`: so many at once, with a longer edge of so many pixels, as "8x500". `load`: scenario of servers -> its
+    parameters.
     """
 
     prompt_tokens: Sequence[int] = (128,)
@@ -57,6 +58,7 @@ class Sizes:
     recordings: int = 3
     transcript_tokens: int | None = None
     transcript_beams: int = 1
+    transcript_batch: int | None = None
     pictures: Sequence[str] = ("1x500", "8x500")
     load: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 RATE_HZ = 16_000
 
-#: What Whisper hears at once. Longer recordings are cut in ways that differ between libraries.
-LONGEST_S = 30
+#: What Whisper hears at once. Longer recordings are cut in ways that differ between libraries, and are for runs that
+#: measure windows side by side.
+LONGEST_S, LONGEST_CUT_S = 30, 3600
 
 
 def answer(backend: Transcribes, items: Sequence[Any]) -> Sequence[Any]:
@@ -40,8 +41,9 @@ def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
     from onnxpress.errors import InputError
     from onnxpress_bench import environments
 
-    if not sizes.audio_s or not all(1 <= seconds <= LONGEST_S for seconds in sizes.audio_s):
-        raise InputError(f"Lengths of recordings are whole seconds, from 1 to {LONGEST_S}.")
+    longest = LONGEST_CUT_S if sizes.transcript_batch else LONGEST_S
+    if not sizes.audio_s or not all(1 <= seconds <= longest for seconds in sizes.audio_s):
+        raise InputError(f"Lengths of recordings are whole seconds, from 1 to {longest}.")
     if sizes.recordings < 1:
         raise InputError(f"{sizes.recordings} recordings of a length are nothing to measure: pass 1 or more.")
     if sizes.transcript_beams < 1:
@@ -56,8 +58,9 @@ def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
     }
     stream = [item for items in recordings.values() for item in items]
     parameters = {"audio": {"recordings": recordings}}
-    described = {"transcript_tokens": sizes.transcript_tokens, "transcript_beams": sizes.transcript_beams}
-    return Inputs("recordings", stream[0], stream, parameters=parameters, settings=described)
+    described = {f"transcript_{name}": getattr(sizes, f"transcript_{name}") for name in ("tokens", "beams", "batch")}
+    judged = stream[: sizes.recordings] if sizes.transcript_batch else ()
+    return Inputs("recordings", stream[0], stream, parameters=parameters, judged=judged, settings=described)
 
 
 def read_recording(item: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -69,14 +72,16 @@ def read_recording(item: Mapping[str, Any]) -> NDArray[np.float32]:
 
 
 def spoken(seconds: int, seed: int) -> NDArray[np.float32]:
-    """float32 (samples,) in [-1, 1] at 16 kHz: whole sentences, one after the other, as many as fit, and silence."""
+    """float32 (samples,) in [-1, 1] at 16 kHz: whole sentences, one after the other, as many as fit, and silence. There
+    is none twice, but in what is longer than Whisper hears at once."""
     import numpy as np
 
     from onnxpress_exporter.judging.speech import judged_speech
 
     clips, size = judged_speech(RATE_HZ), seconds * RATE_HZ
     sound, place = np.zeros(size, np.float32), 0
-    for number in range(len(clips)):
+    times = 1 if seconds <= LONGEST_S else size // min(map(len, clips))
+    for number in range(times * len(clips)):
         clip = clips[(seed + number) % len(clips)]
         if place + len(clip) <= size:
             sound[place : place + len(clip)] = clip

@@ -37,7 +37,8 @@ _JOINED_BIAS = 3
 
 def normalization(model: onnx_ir.Model, name: str) -> onnx_ir.Node | None:
     """The normalization that returns a value and may be moved: its weight and bias are constants, and nothing but sums
-    and products by constants of its rows reads it."""
+    and products by constants of its rows reads it. A product that the graph returns would lose its name to the sum with
+    `c W`, by which it is looked for."""
     node = next((node for node in model.graph for output in node.outputs if output.name == name), None)
     if node is None or node.op_type != "LayerNormalization" or len(node.inputs) != 3:
         return None
@@ -51,6 +52,8 @@ def normalization(model: onnx_ir.Model, name: str) -> onnx_ir.Node | None:
             continue
         weights = weights_of(reader.inputs[1]) if reader.op_type == "MatMul" and not reader.domain else None
         if weights is None or weights.ndim != 2 or reader.inputs[0] is not value:
+            return None
+        if reader.outputs[0].is_graph_output():
             return None
     return node
 

@@ -69,20 +69,23 @@ class Scheme:
     """How a model that writes text is stored: `body` its products and tables, `head` the product that gives the scores
     with its table; None: as they are.
 
-    `integers`: roles of graphs whose products become integer products instead, with a range for each row; they are
-    faster than blocks where several rows are stepped together, or a prompt is read.
+    `exact`: roles of graphs whose products are stored as the head is. `integers`: roles of graphs whose products become
+    integer products instead, with a range for each row; they are faster than blocks where several rows are stepped
+    together, or a prompt is read.
     """
 
     body: Blocks | None
     head: Blocks | None
     integers: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         if self.integers:
             return f"integer products in {', '.join(sorted(self.integers))}"
         if self.body == self.head:
             return str(self.body or "16 bits")
-        return f"{self.body}, the scores' {self.head}"
+        others = "".join(f" and the {role}'s" for role in sorted(self.exact))
+        return f"{self.body}, the scores'{others} {self.head}"
 
 
 #: Of a quantized variant only what is broken shows in raw outputs, numbers that are none, or any number: its answers

@@ -68,6 +68,15 @@ class Convolutions:
             if progress is not None:
                 progress((start + len(group)) / len(values))
 
+    @property
+    def multiplications(self) -> int:
+        """On all inputs that were watched."""
+        return sum(
+            _weights(self._nodes[name]).size * self._statistics[result].count
+            for name, result in self._results.items()
+            if result in self._statistics
+        )
+
     def rewrite(self, model: onnx_ir.Model, values: Iterable[str]) -> None:
         """Make the convolutions that read these values convolutions of integers, in a clone of the graph."""
         values = list(values)

@@ -81,11 +81,12 @@ def scheme_attempts(
     heads = {name: score_products(graph) for name, graph in graphs.items()}
     attempts = []
     for scheme in row.schemes:
-        if scheme.integers and not scheme.integers & set(roles.values()):
+        if any(special and not special & set(roles.values()) for special in (scheme.integers, scheme.exact)):
             continue
         plan: dict[Place, Treatment] = {}
         for (name, value), site in sites.items():
-            stored = scheme.head if heads[name] & set(site.products) else scheme.body
+            exact = roles[name] in scheme.exact or heads[name] & set(site.products)
+            stored = scheme.head if exact else scheme.body
             if roles[name] in scheme.integers:
                 plan[name, value] = IntegerConvolution() if site.convolution else Integers()
             elif site.convolution:

@@ -37,9 +37,10 @@ from onnxpress_exporter.write.save import save
 
 Arrays = Mapping[str, NDArray[Any]]
 
-#: Rows on which the harm of one site is measured: few, for it is done for every site; and numbers of all their outputs,
-#: beyond which no row is added to the least that will do.
-HARM_ROWS, HARM_NUMBERS, LEAST_HARM_ROWS = 24, 20_000_000, 2
+#: Rows on which the harm of one site is measured: few, for it is done for every site. Beyond so many numbers of all
+#: their outputs, or so many multiplications, no row is added to the least that will do.
+HARM_ROWS, LEAST_HARM_ROWS = 24, 2
+HARM_NUMBERS, HARM_MULTIPLICATIONS = 20_000_000, 50_000_000_000
 
 #: Where a graph that writes has more weights, integer products' are rounded each for itself: for channels that make up
 #: for each other's errors, correlations as large as the weights would have to be known and inverted.
@@ -172,6 +173,8 @@ class Quantizer:
         if row.ladder:
             for name in self._fp32:
                 self._watch(name, say)
+                if row.has_integers:
+                    self._stores[name].balance()
         return first_attempts(row, self._sites, lambda place: self._stores[place[0]].one_range_will_do(place[1]))
 
     def _check_stored_so(self, precision: str, plan: Plan) -> None:
@@ -260,7 +263,7 @@ class Quantizer:
         """Run the fp32 graph on the first inputs, and keep its outputs."""
         if name not in self._expected:
             rows: list[Arrays] = []
-            numbers = 0
+            numbers, each = 0, self._stores[name].multiplications
             with opened(name, self._fp32[name]) as session:
                 for arrays in self._calibration(name)[:HARM_ROWS]:
                     outputs = {
@@ -270,7 +273,8 @@ class Quantizer:
                     }
                     rows.append(outputs)
                     numbers += sum(array.size for array in outputs.values())
-                    if numbers > HARM_NUMBERS and len(rows) >= LEAST_HARM_ROWS:
+                    enough = numbers > HARM_NUMBERS or len(rows) * each > HARM_MULTIPLICATIONS
+                    if enough and len(rows) >= LEAST_HARM_ROWS:
                         break
             self._expected[name] = rows
         return self._expected[name]

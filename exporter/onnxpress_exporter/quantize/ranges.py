@@ -42,8 +42,8 @@ WORTH_APART = 0.6
 #: What moving channels must leave of the errors of both ranges, multiplied.
 WORTH_A_SHIFT = 0.8
 
-#: Rows that balances are tried on.
-_ROWS = 256
+#: Rows that balances are tried on, and about how many weights are rounded for it: of more, every so many outputs'.
+_ROWS, _WEIGHTS = 256, 500_000
 #: Exponents of |x|^a / |W|^(1 - a) that are tried; |x| is a channel's largest, a high percentile, or its usual size.
 #: (SmoothQuant, Xiao et al., ICML 2023, has the first of these, and one exponent for the whole model.)
 _EXPONENTS = (0.5, 0.65)
@@ -119,16 +119,21 @@ def choose_balance(
     """
     rows = statistics.rows[:: max(1, len(statistics.rows) // _ROWS)]
     energy = statistics.energy
+    every = max(1, weights.size // _WEIGHTS)
+    sample = np.ascontiguousarray(weights[:, ::every])
+    squares = np.square(weights).sum(axis=1)
     best: Array | None = None
     least = np.inf
     for factors in (None, *_balances(statistics, weights)):
         divisor = np.ones(len(weights), np.float32) if factors is None else factors
-        scaled = weights * divisor[:, None]
+        scaled = sample * divisor[:, None]
         balanced = rows / divisor
-        chosen = choose_range(balanced, np.square(scaled).sum(axis=1))
-        error = _error(balanced, chosen, np.square(scaled).sum(axis=1))
+        importance = squares * np.square(divisor)
+        chosen = choose_range(balanced, importance)
+        error = _error(balanced, chosen, importance)
         missed = round_weights(scaled, levels, compensate=False, clips=(1.0,)).weights() - scaled
-        error += _LEFT_BY_ROUNDING * float((energy / np.square(divisor)) @ np.square(missed).sum(axis=1))
+        energies = energy / np.square(divisor)
+        error += every * _LEFT_BY_ROUNDING * float(energies @ np.square(missed).sum(axis=1))
         if factors is None:
             least = worth * error
         elif error < least:

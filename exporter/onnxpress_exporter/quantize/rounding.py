@@ -216,11 +216,15 @@ def _paired(integers: Array, levels: Levels, importance: Array) -> Array:
     """Limit neighbours to what they may add up to: of each pair the less important one is changed."""
     if levels.pair is None:
         return integers
+    even = len(integers) - len(integers) % 2
+    # Few are beyond it, and only where both have one sign.
+    pairs, outputs = np.nonzero(np.abs(integers[0:even:2] + integers[1:even:2]) > levels.pair)
+    if not len(pairs):
+        return integers
     paired = integers.copy()
-    even = len(paired) - len(paired) % 2
     first = importance[0:even:2] >= importance[1:even:2]
-    leading = 2 * np.arange(even // 2) + np.where(first, 0, 1)
-    paired[leading ^ 1] = _beside(paired[leading ^ 1], paired[leading], levels.pair)
+    leading = 2 * pairs + np.where(first[pairs], 0, 1)
+    paired[leading ^ 1, outputs] = _beside(paired[leading ^ 1, outputs], paired[leading, outputs], levels.pair)
     return paired
 
 

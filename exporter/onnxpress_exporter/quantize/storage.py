@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
+from onnxpress.engine.helpers import side_by_side
+from onnxpress.engine.machine import usable_cores
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.passes.balance import balance, balance_attention
 from onnxpress_exporter.passes.centre import centre, normalization
@@ -49,6 +52,8 @@ Array = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[Any]]
 #: Places of channels.
 Places = NDArray[np.int64]
+T = TypeVar("T")
+U = TypeVar("U")
 
 #: Input channels that share a scale where their number is not one of whole wider blocks.
 BLOCK = 32
@@ -56,6 +61,8 @@ BLOCK = 32
 COMPENSATION_S = 240.0
 #: Outputs that are rounded at once.
 _COLUMNS = 8192
+#: Sites that are computed side by side at most: each needs some times its weights.
+MOST_AT_ONCE = 4
 #: Outputs of a large graph's products by which the balance of their channels is chosen.
 SAMPLED_OUTPUTS = 512
 
@@ -79,6 +86,7 @@ class Storage:
         self._convolutions = Convolutions(self._base, [site for site in self.sites if site.convolution])
         self._shared = _shared(products)
         self._weights = _weights(self._base, products)
+        self._inputs = 0
         self._statistics: dict[str, Statistics] = {}
         self._ties = tied_tables(self._base)
         # A table that a product shares is read as it is: its channels cannot be balanced for the product.
@@ -108,6 +116,7 @@ class Storage:
         if self._statistics:
             return
         products = list(self._products.values())
+        self._inputs = len(inputs)
         self._statistics = calibrate(self._base, products, inputs, progress, correlated=not self._large)
         self._convolutions.watch(inputs, progress)
         for shared in self._shared:
@@ -120,14 +129,27 @@ class Storage:
                 self._balance_attention(site)
         self._weights = _weights(self._base, products)
         if not self._large:
-            for site in products:
-                self._look_for_channels_apart(site)
-                self._look_for_a_shift(site)
+            self._each(self._look_at, products)
+
+    @property
+    def multiplications(self) -> float:
+        """About how many a run takes on one of the inputs that were watched."""
+        products = (
+            self._weights[name].size * self._statistics[value].count
+            for value, site in self._products.items()
+            if value in self._statistics
+            for name in site.products
+        )
+        return (sum(products) + self._convolutions.multiplications) / max(1, self._inputs)
 
     @property
     def apart(self) -> Mapping[str, int]:
         """Of products of integers, how many of the channels that they read stand beside them in fp32."""
         return {name: len(places) for value, places in self._apart.items() for name in self._products[value].products}
+
+    def _look_at(self, site: Site) -> None:
+        self._look_for_channels_apart(site)
+        self._look_for_a_shift(site)
 
     def _look_for_channels_apart(self, site: Site) -> None:
         """A few channels that are far larger than the rest stand apart where a site becomes integers."""
@@ -208,11 +230,9 @@ class Storage:
                 rounded so that channels make up for the errors that these would see, where there is time.
         """
         model = self._base.clone()
-        prepared = {
-            value: self._integers(self._products[value], treatment)
-            for value, treatment in plan.items()
-            if isinstance(treatment, Integers)
-        }
+        integers = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Integers)}
+        sites_of_integers = self._each(lambda name: self._integers(self._products[name], integers[name]), [*integers])
+        prepared = dict(zip(integers, sites_of_integers, strict=True))
         for value in prepared:
             if value in self._shifts:
                 centre(model, value, self._shifts[value])
@@ -247,6 +267,11 @@ class Storage:
             share_constants(model)
         return model
 
+    def _each(self, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
+        """What work returns of each item, side by side: numpy lets other threads run, and uses one for most of this."""
+        calls = [partial(work, item) for item in items]
+        return side_by_side(calls, 1 if self._large else min(MOST_AT_ONCE, usable_cores()))
+
     def _columns_of_rest(self, split: Mapping[str, Places]) -> dict[str, Places]:
         """Of the products that make values whose channels are split, by name, the columns that are left."""
         columns = {}
@@ -264,6 +289,11 @@ class Storage:
             if name in self._ties and has_rows(rounded)
         }
         tied_embeddings(model, ties)
+
+    def balance(self) -> None:
+        """Even out the channels of every product's value, side by side, where a plan is to be of integers."""
+        if not self._large:
+            self._each(self._balance, list(self._products.values()))
 
     def one_range_will_do(self, value: str) -> bool:
         """Whether one range for all rows may be tried: it is about as exact as one for each."""

@@ -8,7 +8,7 @@ from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS, SOUNDS
-from onnxpress_exporter.judging.figures import batch_disagreement, compare_labels
+from onnxpress_exporter.judging.figures import batch_disagreement, compare_labels, equal_labels
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.labels import of_labels
 from onnxpress_exporter.judging.metrics import Evaluation
@@ -39,6 +39,6 @@ AUDIO_CLASSIFICATION = ExportTask(
     probes=Probes(),
     items=plain_items,
     compare=compare_labels,
-    beside_others=batch_disagreement(compare_labels),
+    beside_others=batch_disagreement(equal_labels),
     metric=Metric(({"audio": SOUNDS, "label": LABELS},), _evaluation),
 )

@@ -8,7 +8,7 @@ from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS, PICTURES
-from onnxpress_exporter.judging.figures import batch_disagreement, compare_labels
+from onnxpress_exporter.judging.figures import batch_disagreement, compare_labels, equal_labels
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.labels import of_labels
 from onnxpress_exporter.judging.metrics import Evaluation
@@ -30,7 +30,7 @@ IMAGE_CLASSIFICATION = ExportTask(
     probes=Probes(),
     items=plain_items,
     compare=compare_labels,
-    beside_others=batch_disagreement(compare_labels),
+    beside_others=batch_disagreement(equal_labels),
     metric=Metric(({"image": PICTURES, "label": LABELS},), _evaluation),
     options={"top_k": 1_000_000},
 )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.format.manifest import Manifest, TensorInfo
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
-from onnxpress_exporter.judging.figures import Answers, Figures, batch_disagreement, compare_labels
+from onnxpress_exporter.judging.figures import (
+    Answers,
+    Compare,
+    Figures,
+    batch_disagreement,
+    compare_labels,
+    equal_labels,
+)
 from onnxpress_exporter.judging.metrics import Evaluation, Scorer
 from onnxpress_exporter.tasks.postprocessing import no_postprocessing
 from onnxpress_exporter.tasks.row import ExportTask, Head, Metric, Probes
@@ -64,9 +72,9 @@ def _halves(text: str) -> tuple[str, str]:
     return text[:middle], text[middle:]
 
 
-def _compare(reference: Answers, answers: Answers) -> Figures:
+def _compare(reference: Answers, answers: Answers, compare: Compare = compare_labels) -> Figures:
     """[{"index", "choice", "score"}, ...] for each prompt."""
-    return compare_labels(_by_index(reference), _by_index(answers))
+    return compare(_by_index(reference), _by_index(answers))
 
 
 def _by_index(answers: Answers) -> list[Any]:
@@ -104,7 +112,7 @@ MULTIPLE_CHOICE = ExportTask(
     probes=Probes(pairs=True),
     items=_items,
     compare=_compare,
-    beside_others=batch_disagreement(_compare),
+    beside_others=batch_disagreement(partial(_compare, compare=equal_labels)),
     metric=Metric(
         (
             {"prompt": _PROMPTS, "choices": ("choices", "endings", "options", "candidates"), "label": _LABELS},

@@ -9,7 +9,7 @@ from onnxpress.format.manifest import Manifest, Postprocessing
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS, PAIRS, TEXTS
-from onnxpress_exporter.judging.figures import batch_disagreement, compare_labels
+from onnxpress_exporter.judging.figures import batch_disagreement, compare_labels, equal_labels
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.labels import of_labels
 from onnxpress_exporter.judging.metrics import Evaluation
@@ -51,7 +51,7 @@ TEXT_CLASSIFICATION = ExportTask(
     by_rows=answer_by_rows,
     items=plain_items,
     compare=compare_labels,
-    beside_others=batch_disagreement(compare_labels),
+    beside_others=batch_disagreement(equal_labels),
     metric=Metric(
         (
             *({"text": (first,), "text_pair": (second,), "label": LABELS} for first, second in PAIRS.items()),

@@ -4,6 +4,7 @@ answer that it writes."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from onnxpress.format.manifest import Manifest
@@ -13,10 +14,12 @@ from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import PICTURES
 from onnxpress_exporter.judging.figures import (
     Answers,
+    Compare,
     Figures,
     batch_disagreement,
     compare_batches_of_continuations,
     compare_labels,
+    equal_labels,
 )
 from onnxpress_exporter.judging.metrics import ANSWER, Evaluation
 from onnxpress_exporter.judging.pictures import with_questions
@@ -30,8 +33,8 @@ def _items(material: Sequence[Any], manifest: Manifest) -> list[dict[str, Any]]:
     return with_questions(material)
 
 
-def _compare(reference: Answers, answers: Answers) -> Figures:
-    return compare_labels(*([[_as_label(entry) for entry in row] for row in side] for side in (reference, answers)))
+def _compare(reference: Answers, answers: Answers, compare: Compare = compare_labels) -> Figures:
+    return compare(*([[_as_label(entry) for entry in row] for row in side] for side in (reference, answers)))
 
 
 def _as_label(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -95,7 +98,7 @@ VISUAL_QUESTION_ANSWERING = ExportTask(
     probes=Probes(),
     items=_items,
     compare=_compare,
-    beside_others=batch_disagreement(_compare),
+    beside_others=batch_disagreement(partial(_compare, compare=equal_labels)),
     metric=_METRIC,
     options={"top_k": 1_000_000},
     by_rows=_one_size,

@@ -12,7 +12,7 @@ from onnxpress_exporter.judging import captions, cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS
 from onnxpress_exporter.judging.columns import SOUNDS as SOUND_COLUMNS
-from onnxpress_exporter.judging.figures import SOUNDS, TEXTS, batch_disagreement, compare_labels
+from onnxpress_exporter.judging.figures import SOUNDS, TEXTS, batch_disagreement, compare_labels, equal_labels
 from onnxpress_exporter.judging.items import judged_texts, plain_items
 from onnxpress_exporter.judging.labels import of_candidates
 from onnxpress_exporter.judging.metrics import Evaluation
@@ -46,7 +46,7 @@ ZERO_SHOT_AUDIO_CLASSIFICATION = ExportTask(
     probes=Probes(),
     items=plain_items,
     compare=compare_labels,
-    beside_others=batch_disagreement(compare_labels),
+    beside_others=batch_disagreement(equal_labels),
     vectors=_vectors,
     metric=Metric(({"audio": SOUND_COLUMNS, "label": LABELS},), _evaluation),
     options={"candidate_labels": list(_JUDGED_LABELS)},

@@ -8,7 +8,7 @@ from onnxpress.format.manifest import Manifest
 from onnxpress_exporter.judging import cells
 from onnxpress_exporter.judging.cells import Cell
 from onnxpress_exporter.judging.columns import LABELS, TEXTS
-from onnxpress_exporter.judging.figures import batch_disagreement, compare_sorted_labels
+from onnxpress_exporter.judging.figures import batch_disagreement, compare_sorted_labels, equal_sorted_labels
 from onnxpress_exporter.judging.items import plain_items
 from onnxpress_exporter.judging.metrics import BEST_LABEL, Evaluation
 from onnxpress_exporter.tasks.outputs import sequence_logits
@@ -39,7 +39,7 @@ ZERO_SHOT_CLASSIFICATION = ExportTask(
     by_rows=answer_by_rows,
     items=plain_items,
     compare=compare_sorted_labels,
-    beside_others=batch_disagreement(compare_sorted_labels),
+    beside_others=batch_disagreement(equal_sorted_labels),
     metric=Metric(({"text": TEXTS, "label": LABELS},), _evaluation),
     options={"candidate_labels": list(_JUDGED_LABELS)},
 )

@@ -19,8 +19,8 @@ from typing import Any
 
 import onnx_ir
 
-from onnxpress.format.files import sha256
 from onnxpress.format.front_matter import CARD, Card, read_card
+from onnxpress.format.hashing import sha256
 from onnxpress.format.manifest import (
     FILE_NAME,
     FileInfo,

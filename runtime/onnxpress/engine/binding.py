@@ -196,5 +196,40 @@ def run_to_buffers(
     return {name: _on_device(session.device, value) for name, value in values.items()}
 
 
+def run_rows(session: Session, inputs: Mapping[str, Array], graph: str | None = None) -> dict[str, Buffer]:
+    """Run one graph for one row of its inputs after the other, on a device without memory of its own; every output by
+    name, those of all rows side by side. What the graph computes in between takes the memory of one row.
+
+    Raises: as `run_to_buffers`.
+    """
+    count = len(next(iter(inputs.values())))
+    parts = [{name: array[row : row + 1] for name, array in inputs.items()} for row in range(count)]
+    joined = _room(session, graph, count)
+    if joined is None:
+        results = [session.run(part, graph) for part in parts]
+        return {name: of_array(np.concatenate([row.pop(name) for row in results])) for name in list(results[0])}
+    binding = Binding(session, graph)
+    try:
+        for row, part in enumerate(parts):  # each output is written where it stays
+            binding.bind(part, {name: array[row : row + 1] for name, array in joined.items()})
+            binding.run()
+    finally:
+        binding.close()
+    return {name: of_array(array) for name, array in joined.items()}
+
+
+def _room(session: Session, graph: str | None, rows: int) -> dict[str, Array] | None:
+    """Arrays for the outputs of so many rows; None: a row's shape depends on the inputs, or nothing can be bound."""
+    if provider_of(session.device).compiles or session.adapter(graph) is not None:
+        return None
+    room = {}
+    for tensor in session.opened(graph).session.get_outputs():
+        sizes = tensor.shape[1:]
+        if not all(isinstance(size, int) for size in sizes):
+            return None
+        room[tensor.name] = np.empty((rows, *sizes), dtype_name(tensor.type))
+    return room
+
+
 def _on_device(device: str, value: Any) -> Buffer:
     return Buffer(DeviceMemory(device, value), tuple(value.shape()), np.dtype(dtype_name(value.data_type())))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from onnxpress.engine.machine import features, usable_cores
@@ -53,6 +52,8 @@ def _path(key: str) -> Path:
 
 
 def _engine_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # imports much, and few ask
+
     for name in ("onnxruntime", "onnxruntime-gpu"):
         try:
             return f"{name} {version(name)}"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from onnxpress.errors import CorruptFile, InputError, MissingFile
-from onnxpress.format.files import sha256
+from onnxpress.format.hashing import sha256
 from onnxpress.format.manifest import FILE_NAME, Manifest, Variant
 
 
@@ -66,17 +66,17 @@ def contained(folder: Path, name: str, link_roots: Sequence[Path] = ()) -> Path:
     return path
 
 
-def checked_file(
-    folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = (), *, hashed: bool = True
+def present_file(
+    folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = (), *, sized: bool = True
 ) -> Path:
-    """The path of a file that the manifest lists, once its name, size and SHA-256 have been checked.
+    """The path of a file that the manifest lists, once its name and its size have been checked.
 
     Args:
-        hashed: whether the manifest knows size and SHA-256; that of another tool's folder does not.
+        sized: whether the manifest knows the size; that of another tool's folder does not.
 
     Raises:
         MissingFile: the manifest does not list it, or it is not there.
-        CorruptFile: its name leaves the folder, or its size or SHA-256 is not the manifest's.
+        CorruptFile: its name leaves the folder, or its size is not the manifest's.
     """
     info = manifest.files.get(name)
     if info is None:
@@ -84,15 +84,22 @@ def checked_file(
     path = contained(folder, name, link_roots)
     if not path.is_file():
         raise MissingFile(f"{path}: the manifest lists this file, but it is not there. Download or export again.")
-    if not hashed:
-        return path
-    size = path.stat().st_size
-    if size != info.bytes:
+    if sized and (size := path.stat().st_size) != info.bytes:
         raise CorruptFile(f"{path}: {size} bytes, the manifest says {info.bytes}. Download or export again.")
-    digest = sha256(path)
-    if digest != info.sha256:
+    return path
+
+
+def checked_file(folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = ()) -> Path:
+    """The path of a file that the manifest lists, once its name, size and SHA-256 have been checked.
+
+    Raises:
+        MissingFile, CorruptFile: as of `present_file`; or its SHA-256 is not the manifest's.
+    """
+    path = present_file(folder, manifest, name, link_roots)
+    digest, declared = sha256(path), manifest.files[name].sha256
+    if digest != declared:
         raise CorruptFile(
-            f"{path}: SHA-256 is {digest}, the manifest says {info.sha256}. The file was changed or damaged: "
+            f"{path}: SHA-256 is {digest}, the manifest says {declared}. The file was changed or damaged: "
             "download or export again."
         )
     return path

@@ -8,7 +8,6 @@ folders of the living from those of the dead. This module does not know what is 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -21,26 +20,11 @@ from uuid import uuid4
 from onnxpress.errors import InputError, OutputError
 from onnxpress.format.staging import Claim, claimed, remove_leftovers
 
-#: Read and hashed at once. Between two pieces a thread waits for the interpreter's lock, which one that imports modules
-#: meanwhile gives up every 5 ms: pieces of 1 MiB would take a few milliseconds each.
-_CHUNK_BYTES = 1 << 24
-
 #: What the system says where the disk is to blame, not what is written.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 #: The same in the words of libraries that keep the system's number to themselves: Rust's, numpy's.
 _DISK_FAILED = re.compile(r"No space left on device|Disk quota exceeded|File too large|\d+ requested and \d+ written")
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file as 64 lower-case hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        buffer = bytearray(max(1, min(_CHUNK_BYTES, os.fstat(file.fileno()).st_size)))
-        view = memoryview(buffer)
-        while count := file.readinto(buffer):
-            digest.update(view[:count])
-    return digest.hexdigest()
 
 
 def write_file(path: Path, data: bytes) -> None:

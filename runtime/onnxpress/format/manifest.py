@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
 from onnxpress.format.adopted import Adapter, Adopted
-from onnxpress.format.boxes import DetectionSettings
 from onnxpress.format.older import upgrade
 from onnxpress.format.processors import Processors, TokenizerSettings
 from onnxpress.format.schema import decode, encode
-from onnxpress.format.segmentation import SegmentationSettings
-from onnxpress.format.speech import SpeechSettings
 from onnxpress.format.strict_json import parse_json
 from onnxpress.format.validation import validate
 from onnxpress.format.variants import (
@@ -31,6 +28,22 @@ from onnxpress.format.variants import (
     Variant,
     VariantForm,
     families_of,
+)
+from onnxpress.later import later
+
+# What few manifests have is imported where one has it.
+if TYPE_CHECKING:
+    from onnxpress.format.boxes import DetectionSettings
+    from onnxpress.format.segmentation import SegmentationSettings
+    from onnxpress.format.speech import SpeechSettings
+
+__getattr__ = later(
+    __name__,
+    {
+        "onnxpress.format.boxes": ("DetectionSettings",),
+        "onnxpress.format.segmentation": ("SegmentationSettings",),
+        "onnxpress.format.speech": ("SpeechSettings",),
+    },
 )
 
 __all__ = [

@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from onnxpress.format.pictures import ImageSettings
-from onnxpress.format.sounds import SoundSettings
+from onnxpress.later import later
+
+# Pictures and sounds have many steps: their classes are made where a manifest has one.
+if TYPE_CHECKING:
+    from onnxpress.format.pictures import ImageSettings
+    from onnxpress.format.sounds import SoundSettings
+
+__getattr__ = later(
+    __name__, {"onnxpress.format.pictures": ("ImageSettings",), "onnxpress.format.sounds": ("SoundSettings",)}
+)
 
 Side = Literal["left", "right"]
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -28,6 +30,8 @@ NOTE_PREFIX = "x-"
 
 #: The field that tells several dataclasses apart that may stand in one place.
 TAG = "op"
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def decode(kind: type[T], value: object, where: str) -> T:
@@ -100,7 +104,7 @@ def _decode_union(kinds: tuple[Any, ...], value: object, where: str) -> object:
 
 def _tagged(kinds: list[Any], value: object, where: str) -> Any:
     """Which of several dataclasses an object is: the one whose field `TAG` it has."""
-    names = {name: kind for kind in kinds for name in typing.get_args(_fields(kind)[TAG][0])}
+    names = {name: kind for kind in kinds for name in typing.get_args(_annotation(kind, TAG))}
     tag = value.get(TAG) if isinstance(value, dict) else None
     if not isinstance(tag, str) or tag not in names:
         raise UnsupportedFormat(
@@ -121,24 +125,35 @@ def _decode_dataclass(kind: type, value: object, where: str) -> object:
             "onnxpress manifest: upgrade onnxpress or export again."
         )
     decoded = {}
-    for name, (annotation, required) in fields.items():
+    for name, required in fields.items():
         if name in value:
-            decoded[name] = _decode(annotation, value[name], f"{where}.{name}")
+            decoded[name] = _decode_field(kind, name, value[name], f"{where}.{name}")
         elif required:
             raise InvalidManifest(f"{where}: the field {name!r} is missing. Export again.")
     return kind(**decoded)
 
 
+def _decode_field(kind: type, name: str, value: object, where: str) -> object:
+    if value is None and kind.__annotations__[name].endswith("| None"):
+        return None  # whatever else it may be, whose module is then not imported
+    return _decode(_annotation(kind, name), value, where)
+
+
 @cache
-def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
-    hints = typing.get_type_hints(kind)
+def _fields(kind: type) -> dict[str, bool]:
+    """Field -> whether it is required."""
     return {
-        f.name: (
-            hints[f.name],
-            f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
-        )
+        f.name: f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         for f in dataclasses.fields(kind)
     }
+
+
+@cache
+def _annotation(kind: type, name: str) -> Any:
+    """The type of one field, of whose names some may be imported later (`onnxpress.later`)."""
+    text, module = kind.__annotations__[name], sys.modules[kind.__module__]
+    names = {word: getattr(module, word) for word in _NAME.findall(text) if hasattr(module, word)}
+    return typing.get_type_hints(types.SimpleNamespace(__annotations__={name: text}), vars(module), names)[name]
 
 
 def _wrong(where: str, expected: str, value: object) -> InvalidManifest:

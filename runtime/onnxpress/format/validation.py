@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from onnxpress.errors import InvalidManifest, UnsupportedFormat
-from onnxpress.format import pictures, sounds, speech
-from onnxpress.format.pictures import MAX_EDGE
 from onnxpress.format.precisions import PRECISIONS
 from onnxpress.format.variants import DEFAULT_FORM, GraphFiles, Variant
 
@@ -38,14 +36,8 @@ def validate(manifest: Manifest, where: str) -> None:
         raise _contradiction(where, "variants", "there is none")
     for precision, variant in manifest.variants.items():
         _validate_variant(manifest, precision, variant, where)
-    processors = manifest.processors
-    for name, fault in () if processors.audio is None else sounds.faults_of(processors.audio):
-        raise _contradiction(where, f"processors.audio.{name}", fault)
-    for name, fault in () if processors.image is None else pictures.faults_of(processors.image):
-        raise _contradiction(where, f"processors.image.{name}", fault)
-    voice = manifest.postprocessing.speech
-    for name, fault in () if voice is None else speech.faults_of_speech(voice):
-        raise _contradiction(where, f"postprocessing.speech.{name}", fault)
+    for part, fault in _faults(manifest):
+        raise _contradiction(where, part, fault)
     entailment = manifest.postprocessing.entailment
     if entailment is not None and not 0 <= entailment < len(manifest.postprocessing.labels):
         raise _contradiction(where, "postprocessing.entailment", "not the number of a label")
@@ -55,6 +47,22 @@ def validate(manifest: Manifest, where: str) -> None:
         raise _contradiction(where, "postprocessing.samples_of_moment", "not positive")
     _validate_segmentation(manifest, where)
     _validate_tokenizer(manifest, manifest.processors.text, where, "processors.text")
+
+
+def _faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """What cannot be carried out: the field, and why. Of pictures and sounds, each by its own module."""
+    if (audio := manifest.processors.audio) is not None:
+        from onnxpress.format import sounds
+
+        yield from ((f"processors.audio.{name}", fault) for name, fault in sounds.faults_of(audio))
+    if (image := manifest.processors.image) is not None:
+        from onnxpress.format import pictures
+
+        yield from ((f"processors.image.{name}", fault) for name, fault in pictures.faults_of(image))
+    if (voice := manifest.postprocessing.speech) is not None:
+        from onnxpress.format import speech
+
+        yield from ((f"postprocessing.speech.{name}", fault) for name, fault in speech.faults_of_speech(voice))
 
 
 def _validate_variant(manifest: Manifest, precision: str, variant: Variant, where: str) -> None:
@@ -84,6 +92,8 @@ def _validate_segmentation(manifest: Manifest, where: str) -> None:
     settings, at = manifest.postprocessing.segmentation, "postprocessing.segmentation"
     if settings is None:
         return
+    from onnxpress.format.pictures import MAX_EDGE
+
     if not settings.subtasks:
         raise _contradiction(where, f"{at}.subtasks", "there is none")
     outputs = len(manifest.graphs[manifest.graph_name("encoder")].outputs)

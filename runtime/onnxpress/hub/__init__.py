@@ -20,13 +20,18 @@ by `unit` and `desc` (`quiet`); its cache is laid out as `models--*/{blobs,refs,
 This package does not know what an artifact or a checkpoint is.
 """
 
-from onnxpress.hub.cache import blob_roots
-from onnxpress.hub.catalogue import Listed, file_sizes, find_models
-from onnxpress.hub.download import Download
-from onnxpress.hub.names import looks_like_repo_id
-from onnxpress.hub.repository import USUAL_ACCESS, Access, Snapshot, fetch, list_files
-from onnxpress.hub.tree import Tree, list_tree
-from onnxpress.hub.upload import Committed, Difference, Outgoing, check_token, commit, compare, find_tree
+from typing import TYPE_CHECKING
+
+from onnxpress.later import later
+
+if TYPE_CHECKING:
+    from onnxpress.hub.cache import blob_roots
+    from onnxpress.hub.catalogue import Listed, file_sizes, find_models
+    from onnxpress.hub.download import Download
+    from onnxpress.hub.names import looks_like_repo_id
+    from onnxpress.hub.repository import USUAL_ACCESS, Access, Snapshot, fetch, list_files
+    from onnxpress.hub.tree import Tree, list_tree
+    from onnxpress.hub.upload import Committed, Difference, Outgoing, check_token, commit, compare, find_tree
 
 __all__ = [
     "USUAL_ACCESS",
@@ -50,3 +55,19 @@ __all__ = [
     "list_tree",
     "looks_like_repo_id",
 ]
+
+__getattr__ = later(
+    __name__,
+    {
+        "onnxpress.hub.cache": ("blob_roots",),
+        "onnxpress.hub.catalogue": ("Listed", "file_sizes", "find_models"),
+        "onnxpress.hub.download": ("Download",),
+        "onnxpress.hub.names": ("looks_like_repo_id",),
+        "onnxpress.hub.repository": ("USUAL_ACCESS", "Access", "Snapshot", "fetch", "list_files"),
+        "onnxpress.hub.tree": ("Tree", "list_tree"),
+        "onnxpress.hub.upload": (
+            *("Committed", "Difference", "Outgoing"),
+            *("check_token", "commit", "compare", "find_tree"),
+        ),
+    },
+)

@@ -16,15 +16,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import BatchDependenceWarning, CorruptFile, InputError, MissingFile, UnsupportedFormat
-from onnxpress.format.contents import checked_file, contained, other_files, variant_files
+from onnxpress.format.contents import checked_file, contained, other_files, present_file, variant_files
 from onnxpress.format.manifest import GraphFiles, Manifest
-from onnxpress.format.model import Adapter, Adopted, Trust
+from onnxpress.format.model import Adapter, Adopted, Model, Trust
 from onnxpress.format.precisions import BATCH_LOSS, suffix_of
 from onnxpress.format.variants import DEFAULT_FORM
 from onnxpress.graphcheck.scan import external_files, scan
+from onnxpress.layouts import onnxpress_json
+from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked
 from onnxpress.layouts.places import Place, find_place, link_roots, tokenizer_place
-from onnxpress.layouts.table import read_files
 
 if TYPE_CHECKING:
     from onnxpress.hub import Access, Snapshot
@@ -111,7 +112,7 @@ class Artifact:
             ArtifactError, InputError: as of `open`.
         """
         files, asked = place.files, place.asked
-        model = read_files(files, asked)
+        model = _read(files, asked)
         if model.adopted is None:
             for name, value in {"pooling": asked.pooling, "labels": asked.labels, "output": asked.output}.items():
                 if value:
@@ -168,11 +169,10 @@ class Artifact:
         if name in self.elsewhere:
             return self._elsewhere(name)
         if name not in self._checked:
-            if self.snapshot is not None and name in self.manifest.files:
-                others = other_files(self.manifest)
-                self._fetch(others if name in others else [name])
-            hashed = self.trust != "unverified"
-            self._checked[name] = checked_file(self.folder, self.manifest, name, link_roots(self.folder), hashed=hashed)
+            path = self._present(name)
+            if self.trust != "unverified":
+                checked_file(self.folder, self.manifest, name, link_roots(self.folder))
+            self._checked[name] = path
         return self._checked[name]
 
     def graphs(self, precision: str, form: str = DEFAULT_FORM) -> dict[str, Path]:
@@ -182,12 +182,40 @@ class Artifact:
             UnsupportedFormat: there is no such variant or form, or a graph that this onnxpress does not run.
             MissingFile, CorruptFile, HubError: as `file`.
         """
+        paths = self.graphs_before_weights(precision, form)
+        self.check_weights(precision, form)
+        return paths
+
+    def graphs_before_weights(self, precision: str, form: str = DEFAULT_FORM) -> dict[str, Path]:
+        """As `graphs`, but of the files of weights only the names and sizes have been checked: `check_weights`, in a
+        thread beside whatever opens the graphs, does the rest. Nothing may be answered before that has ended."""
         self.fetch([precision])
+        return {name: self._graph(precision, name, files) for name, files in self._files_of(precision, form).items()}
+
+    def check_weights(self, precision: str, form: str = DEFAULT_FORM) -> None:
+        """Check the SHA-256 of the files of weights that the graphs of a variant read, when they are there.
+
+        Raises:
+            UnsupportedFormat, MissingFile, CorruptFile: as of `graphs`.
+        """
+        for files in self._files_of(precision, form).values():
+            for name in files.external:
+                self.file(name)
+
+    def _files_of(self, precision: str, form: str) -> Mapping[str, GraphFiles]:
         variant = self.manifest.variants[precision]
         if form != DEFAULT_FORM and form not in variant.forms:
             there_are = ", ".join((DEFAULT_FORM, *variant.forms))
             raise UnsupportedFormat(f"{self.folder}: {precision} has no form {form!r}; there is {there_are}.")
-        return {name: self._graph(precision, name, files) for name, files in variant.graphs_in(form).items()}
+        return variant.graphs_in(form)
+
+    def _present(self, name: str) -> Path:
+        """The path of a file of the folder, whose name and size have been checked, fetched if it has to be."""
+        if self.snapshot is not None and name in self.manifest.files:
+            others = other_files(self.manifest)
+            self._fetch(others if name in others else [name])
+        sized = self.trust != "unverified"
+        return present_file(self.folder, self.manifest, name, link_roots(self.folder), sized=sized)
 
     @property
     def _other_sides(self) -> tuple[bool, ...]:
@@ -215,7 +243,8 @@ class Artifact:
     def _graph(self, precision: str, name: str, files: GraphFiles) -> Path:
         path, roots = self.file(files.file), link_roots(self.folder)
         for place in files.external:
-            self.file(place)
+            if place not in self.elsewhere:
+                self._present(place)
         if files.file in self.elsewhere:
             roots = (*roots, path.parent)
         if self.adopted is not None and self.snapshot is not None:  # weights may have any name
@@ -256,6 +285,15 @@ class Artifact:
                 f"declares for graph {name!r} of {precision}. Do not trust this artifact."
             )
         return path
+
+
+def _read(files: Files, asked: Asked) -> Model:
+    """What the files hold. Most are ours: the other layouts are imported where they are not."""
+    if (model := onnxpress_json.read(files, asked)) is not None:
+        return model
+    from onnxpress.layouts.table import read_files
+
+    return read_files(files, asked)
 
 
 def _labels(labels: Sequence[str] | Mapping[Any, Any]) -> tuple[str, ...]:

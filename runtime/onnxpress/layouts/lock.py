@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from onnxpress.errors import ArtifactError, CorruptFile, InputError, LockMismatch, OutputError, UnsupportedFormat
 from onnxpress.format.contents import at_home
-from onnxpress.format.files import sha256, write_file
+from onnxpress.format.files import write_file
+from onnxpress.format.hashing import sha256
 from onnxpress.format.manifest import FILE_NAME, FileInfo
 from onnxpress.format.schema import decode, encode
 from onnxpress.format.strict_json import parse_json

@@ -13,7 +13,6 @@ from onnxpress.format.contents import at_home
 from onnxpress.format.manifest import FILE_NAME
 from onnxpress.layouts.files import Files
 from onnxpress.layouts.layout import Asked
-from onnxpress.layouts.table import MARKS
 from onnxpress.layouts.tokenizer_files import TOKENIZER, is_tokenizer_file, usual_name
 
 if TYPE_CHECKING:
@@ -120,6 +119,8 @@ def _in_folder(path: Path, asked: Asked, below: str) -> Place:
 
 def _is_whole(folder: Path) -> bool:
     """Whether a folder says itself what it is."""
+    from onnxpress.layouts.table import MARKS
+
     return any((folder / mark).is_file() for mark in MARKS)
 
 
@@ -146,6 +147,7 @@ def _on_hub(
     source: str | Path, path: Path, asked: Asked, revision: str | None, access: Access | None, below: str
 ) -> Place:
     from onnxpress import hub
+    from onnxpress.layouts.table import MARKS
 
     if not isinstance(source, str) or path.is_file() or not hub.looks_like_repo_id(source):
         raise MissingFile(_no_folder(path))

@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import CorruptFile, MissingFile, UnsupportedFormat
 from onnxpress.format.processors import Side, SpecialToken, TokenizerSettings
 from onnxpress.layouts.files import MAX_TOKENIZER_BYTES, Files
-from onnxpress.layouts.tokenizer_sources import Built, build
-from onnxpress.layouts.tokenizer_sources.languages import read_languages
+
+# Imported where a tokenizer is read or made, which of an artifact of ours none is.
+if TYPE_CHECKING:
+    from onnxpress.layouts.tokenizer_sources import Built
 
 TOKENIZER, SETTINGS, SPECIAL_TOKENS = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 #: The side of a target language that has a vocabulary of its own.
@@ -124,6 +126,8 @@ def _with_languages(
     config: Mapping[str, Any],
 ) -> TokenizerSettings:
     """With the languages of a translator, whose frame a tokenizer.json of another tool may have wrong."""
+    from onnxpress.layouts.tokenizer_sources.languages import read_languages
+
     known = read_languages(content, settings, config)
     if known is None:
         return read
@@ -148,6 +152,8 @@ def _built(files: Files, config: Mapping[str, Any]) -> Built:
         MissingFile: there are none.
         UnsupportedFormat, CorruptFile: as of `build`.
     """
+    from onnxpress.layouts.tokenizer_sources import build
+
     sources = [name for name in _SOURCES if name in files.names]
     if not sources:
         raise MissingFile(

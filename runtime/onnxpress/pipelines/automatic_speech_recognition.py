@@ -14,7 +14,6 @@ from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.common import Common
 from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.sounds import SoundOptions, SoundProcessor, call_sounds, sounds_of
-from onnxpress.pipelines.whole_speech import WholeSpeech
 from onnxpress.pipelines.writing import ROWS, SETTINGS
 from onnxpress.pipelines.written_speech import USUAL, WrittenSpeech
 from onnxpress.samples import Collator, Sample
@@ -102,6 +101,8 @@ def _speech(model: LoadedModel, processor: SoundProcessor) -> Speech:
     """Windows of one length are heard one after the other; other models hear a sound whole."""
     if any(isinstance(step, FitSamples) for step in processor.settings.steps):
         return WrittenSpeech(model)
+    from onnxpress.pipelines.whole_speech import WholeSpeech
+
     return WholeSpeech(model, processor, USUAL)
 
 

@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.engine.choice import unmeasured
@@ -77,4 +76,6 @@ def _over(pipe: Pipeline[Any, Any], reference: Pipeline[Any, Any], row: Task, ma
             begun = time.perf_counter()
             list(pipeline(iter(call.inputs), **call.options))
             seconds.append(time.perf_counter() - begun)
+    from statistics import median  # imports much, and few ask
+
     return median(taken[0][1:]) / median(taken[1][1:])  # the first answer warms up

@@ -20,6 +20,9 @@ from onnxpress.pipelines.task import Task
 
 # The rest is imported when a model is opened, so that `import onnxpress` stays quick.
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from pathlib import Path
+
     from onnxpress.engine.choice import Choice, Measured
     from onnxpress.pipelines.base import Pipeline
     from onnxpress.pipelines.loaded import LoadedModel
@@ -100,15 +103,16 @@ def _chosen(asked: Opening, row: Task, artifact: Artifact, place: str) -> Choice
 def _load(
     row: Task, artifact: Artifact, choice: Choice, place: str, asked: Opening, beside: Iterable[Session] = ()
 ) -> LoadedModel:
-    """Open the graphs beside the imports and the tokenizer: hashing and opening do not hold the interpreter.
+    """Open the graphs beside the imports and the tokenizer, and hash the weights beside both: neither holds the
+    interpreter. A damaged file is what is wrong then, whatever else came of it.
 
     `beside`: sessions of other pipelines, which want the same cores.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    def open_graphs() -> Session:
+    def open_graphs(scanned: Future[dict[str, Path]]) -> Session:
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
-        paths = artifact.graphs(choice.precision, choice.form.form)
+        paths = scanned.result()
         import_onnxruntime()
         session = Session(
             paths,
@@ -123,13 +127,24 @@ def _load(
         session.warm()
         return session
 
-    with ThreadPoolExecutor(max_workers=1) as helper:
-        opened = helper.submit(open_graphs)
+    with ThreadPoolExecutor(max_workers=2) as helpers:
+        scanned = helpers.submit(artifact.graphs_before_weights, choice.precision, choice.form.form)
+        checked = helpers.submit(artifact.check_weights, choice.precision, choice.form.form)
+        # ONNX Runtime imports numpy from within: of two threads that do at once, one may get half of it.
+        import numpy  # noqa: F401
+
+        opened = helpers.submit(open_graphs, scanned)
         row.load(artifact.manifest)
         from onnxpress.pipelines.loaded import LoadedModel
         from onnxpress.text.opening import open_tokenizer
 
         tokenizer = open_tokenizer(artifact)
+        try:
+            checked.result()
+        except BaseException:
+            if opened.exception() is None:
+                opened.result().close()
+            raise
         session = opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
 

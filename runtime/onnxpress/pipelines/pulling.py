@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from onnxpress.errors import ArtifactError, CorruptFile, InputError, MissingFile, OutputError
 from onnxpress.format.contents import at_home, narrowed
-from onnxpress.format.files import check_target, disk_failure, sha256, staged_folder, write_file
+from onnxpress.format.files import check_target, disk_failure, staged_folder, write_file
+from onnxpress.format.hashing import sha256
 from onnxpress.format.manifest import FILE_NAME, FileInfo
 from onnxpress.format.staging import alone
 from onnxpress.layouts.artifact import Artifact

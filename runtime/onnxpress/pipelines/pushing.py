@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from onnxpress import __version__
 from onnxpress.errors import ArtifactError, HubError, InputError
-from onnxpress.format.files import sha256 as sha256_of
 from onnxpress.format.front_matter import CARD
+from onnxpress.format.hashing import sha256 as sha256_of
 from onnxpress.format.manifest import FILE_NAME, MAX_MANIFEST_BYTES, parse
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.card import is_verified, published_card

@@ -17,9 +17,8 @@ from onnxpress.generation.decoders.models import encoder_decoder_model
 from onnxpress.pipelines.batching import Prepared
 from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.loaded import LoadedModel
-from onnxpress.pipelines.progress import SecondsBar
+from onnxpress.pipelines.progress_of_sound import SecondsBar
 from onnxpress.pipelines.sounds import TOKENS_OF_A_SECOND, Transcribed, sound_sample
-from onnxpress.pipelines.voices import voice_activity
 from onnxpress.pipelines.writing import ROWS, Writer
 from onnxpress.samples import Batch, Sample
 from onnxpress.speech.features import LongFeatures, LongSound, WholeFeatures, checked, surveyed
@@ -28,10 +27,10 @@ from onnxpress.speech.settings import SpeechSettings, of_call
 from onnxpress.speech.tokens import SpeechTokens
 from onnxpress.speech.transcribing import FRAME, Alignment, Hearing, Sound, SpeechCall, transcribe
 from onnxpress.speech.transcripts import Chunks, SpokenChunk, TranscriptForm, entries, transcript
-from onnxpress.speech.windows import CutWindow, cut_windows
 
 if TYPE_CHECKING:
     from onnxpress.pipelines.automatic_speech_recognition import SpeechOptions
+    from onnxpress.speech.windows import CutWindow, VoiceActivity
 
 #: transformers' own for this task, where the checkpoint says nothing.
 USUAL = {"max_new_tokens": 256, "num_beams": 5}
@@ -222,7 +221,7 @@ class WrittenSpeech:
         are heard side by side as a batch may have rows; each as if it were a sound of its own."""
         call, rate = self._call(options, long=False), self._settings.rate
 
-        def windows() -> Iterator[tuple[int, CutWindow, Sound]]:
+        def windows() -> Iterator[tuple[int, float, float, Sound]]:
             for number, source in enumerate(sources):
                 leader = None
                 for window in self._windows(source, heard[number], options):
@@ -230,19 +229,20 @@ class WrittenSpeech:
                     features = self._all_features(values, len(window.samples), padded=False)
                     sound = Sound(features, leader=leader)
                     leader = leader or sound
-                    yield number, window, sound
+                    yield number, window.start / rate, window.stop / rate, sound
 
         waiting = windows()
         while group := list(islice(waiting, options.batch_size or ROWS)):
-            for _ in transcribe(self._hearing, [sound for _, _, sound in group], call):
+            for _ in transcribe(self._hearing, [sound for *_, sound in group], call):
                 pass
-            for number, window, sound in group:
-                start, stop = window.start / rate, window.stop / rate
+            for number, start, stop, sound in group:
                 bar.moved(stop - start)
                 segments = [moved(segment, start) for segment in sound.segments]
                 yield number, _Part(segments, sound.language, start, stop)
 
     def _windows(self, source: SoundSource, heard: _Listened, options: SpeechOptions) -> Iterator[CutWindow]:
+        from onnxpress.speech.windows import cut_windows
+
         def counted() -> Iterator[Samples]:
             for block in checked(source.blocks()):
                 heard.samples += len(block)
@@ -250,7 +250,19 @@ class WrittenSpeech:
 
         length = self._cut_length(options)
         assert length is not None
-        return cut_windows(counted(), self._settings.rate, length, voice_activity(options.vad, self._settings.rate))
+        return cut_windows(counted(), self._settings.rate, length, self._voices(options))
+
+    def _voices(self, options: SpeechOptions) -> VoiceActivity | None:
+        """Who listens for voices; None: nobody does.
+
+        Raises:
+            InputError: as of `voice_activity`.
+        """
+        if options.vad is None or options.vad is False:
+            return None
+        from onnxpress.pipelines.voices import voice_activity
+
+        return voice_activity(options.vad, self._settings.rate)
 
     def _cut_length(self, options: SpeechOptions) -> int | None:
         """How many samples a window has at most where sounds are cut before they are heard; None: they are not.
@@ -298,7 +310,7 @@ class WrittenSpeech:
             InputError: an option that this model has no use for, or a value that is not allowed.
         """
         cut = self._cut_length(options) is not None
-        voice_activity(options.vad, self._settings.rate)
+        self._voices(options)
         asked = dict(options.generate_kwargs)
         wanted = asked.pop("return_timestamps", None)
         settings, rest = of_call(asked, self._file, self._tokens)

@@ -23,7 +23,6 @@ from onnxpress.generation.rules import Rule, Written
 from onnxpress.generation.sampling import rules_of
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress.math import softmax
-from onnxpress.speech.alignment import attention_weights, times_of
 from onnxpress.speech.features import Features, Floats
 from onnxpress.speech.rules import times_rule
 from onnxpress.speech.segments import SpokenSegment, cut
@@ -105,8 +104,9 @@ def transcribe(
 ) -> Iterator[tuple[int, list[SpokenSegment]]]:
     """Hear sounds side by side: after each window, the number of its sound, and the segments that it adds."""
     while waiting := [number for number, sound in enumerate(sounds) if sound.features.goes_on(sound.seek)]:
-        windows = np.stack([_window(sounds[number], hearing.frames) for number in waiting])
-        perceived = hearing.model.perceive({hearing.takes: windows})
+        perceived = hearing.model.perceive(
+            {hearing.takes: np.stack([_window(sounds[number], hearing.frames) for number in waiting])}
+        )
         for row, number in enumerate(waiting):
             sound = sounds[number]
             if sound.language is None and sound.leader is not None:
@@ -117,6 +117,7 @@ def transcribe(
         written = _write(hearing, perceived, prompts, call)
         for row, number in enumerate(waiting):
             yield number, _heard(hearing, perceived, row, sounds[number], prompts[row], written[row], call)
+        del perceived  # or it would be held beside the next windows'
 
 
 def _window(sound: Sound, frames: int) -> Floats:
@@ -348,6 +349,8 @@ def _token_times(
 ) -> list[float]:
     """Seconds from the window's beginning at which each new token was spoken; the last has the time of the one before,
     which it is told by."""
+    from onnxpress.speech.alignment import attention_weights, times_of
+
     alignment, begun = hearing.alignment, len(prompt.ids)
     if alignment is None:
         raise InputError(

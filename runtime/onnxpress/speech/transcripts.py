@@ -13,7 +13,6 @@ from typing import Any
 from onnxpress.speech.languages import NAMES, WITHOUT_SPACES
 from onnxpress.speech.segments import SpokenSegment
 from onnxpress.speech.tokens import TIME_STEP, SpeechTokens
-from onnxpress.speech.words import words_of
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -91,6 +90,8 @@ def entries(chunk: SpokenChunk, form: TranscriptForm, decode: Decode, language: 
     """A chunk as entries of the result's "chunks": one, or one for each word."""
     named = {"language": NAMES.get(language or "")} if form.languages else {}
     if form.times == "word":
+        from onnxpress.speech.words import words_of
+
         return [
             {"text": word.text, "timestamp": (chunk.spoken[word.first][0], chunk.spoken[word.last][1]), **named}
             for word in words_of(chunk.ids, decode, spaces=language not in WITHOUT_SPACES)

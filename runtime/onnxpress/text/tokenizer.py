@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnxpress.ctc.frames import collapsed
 from onnxpress.errors import InputError
@@ -16,9 +16,11 @@ from onnxpress.format.processors import TokenizerSettings
 from onnxpress.text.encodings import Cut, Encoding, Strategy, Truncation, replaced
 from onnxpress.text.languages import language_id, with_target
 from onnxpress.text.rust import StatelessTokenizer, guarded
-from onnxpress.text.slow.encoder import PieceEncoder
 from onnxpress.text.stream_decoder import StreamDecoder
 from onnxpress.text.truncation import Parts, cannot_cut, truncate
+
+if TYPE_CHECKING:
+    from onnxpress.text.slow.encoder import PieceEncoder
 
 #: Ids of the tokenizers library are below.
 _MOST_IDS = 2**32
@@ -48,6 +50,8 @@ class Tokenizer:
         self._pieces: PieceEncoder | None = None
         if (segmentation := self.settings.segmentation) is not None:
             charsmap = None if segmentation.charsmap_file is None else self._path(segmentation.charsmap_file)
+            from onnxpress.text.slow.encoder import PieceEncoder
+
             self._pieces = PieceEncoder(self.file, self.settings, segmentation, charsmap, self._merge)
         target = self.settings.target
         #: The tokenizer of the target side, which decodes; this one where both sides share it.

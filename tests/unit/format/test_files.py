@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from onnxpress.errors import InputError
-from onnxpress.format.files import sha256, staged_folder, write_file
+from onnxpress.format.files import staged_folder, write_file
+from onnxpress.format.hashing import sha256
 from onnxpress.format.staging import remove_leftovers
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import onnxpress
 from onnxpress.errors import CorruptFile, InputError, LockMismatch, UnsupportedFormat
-from onnxpress.format.files import sha256
+from onnxpress.format.hashing import sha256
 
 from ...fixtures.artifacts import DATA, GRAPH, write_artifact
 from ...fixtures.foreign import write_foreign

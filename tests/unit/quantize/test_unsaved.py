@@ -12,7 +12,9 @@ import pytest
 
 from onnxpress.engine.session import Session
 from onnxpress_exporter.passes.graph import add_constant
-from onnxpress_exporter.precisions.row import Blocks, Thresholds
+from onnxpress_exporter.precisions.row import Blocks, Integers, Thresholds
+from onnxpress_exporter.quantize import quantizer as quantizing
+from onnxpress_exporter.quantize import storage as storing
 from onnxpress_exporter.quantize.calibration import _tapped, calibrate
 from onnxpress_exporter.quantize.quantizer import Quantizer
 from onnxpress_exporter.quantize.settings import Settings
@@ -120,3 +122,32 @@ def test_repair_writes_a_graph_for_each_that_is_judged_and_none_for_each_site(
     assert outcome.verdict.passed
     assert sum("alone" in text for text in said) > LAYERS
     assert len(writes) == gate.judged == 3
+
+
+def test_of_a_graph_that_multiplies_much_few_inputs_are_asked(
+    saved: onnx_ir.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(saved)
+    storage.watch(INPUTS * 3)
+    assert storage.multiplications == 5 * LAYERS * WIDTH * WIDTH
+    gate = _Gate()
+    gate.inputs = lambda graph: INPUTS * 40  # type: ignore[method-assign,assignment]
+    for most, asked in ((quantizing.HARM_MULTIPLICATIONS, 24), (4 * storage.multiplications, 5), (1, 2)):
+        monkeypatch.setattr(quantizing, "HARM_MULTIPLICATIONS", most)
+        quantizer = Quantizer({"model": saved}, {"model": "encoder"}, {}, tmp_path, gate, Settings(), writes=False)
+        quantizer._watch("model", lambda what: None)
+        assert len(quantizer._outputs("model")) == asked
+
+
+def test_sites_side_by_side_are_rounded_as_one_after_the_other(
+    saved: onnx_ir.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = []
+    for cores in (1, 4):
+        monkeypatch.setattr(storing, "usable_cores", lambda cores=cores: cores)
+        storage = Storage(saved)
+        storage.watch(INPUTS)
+        storage.balance()
+        plan = {site.value: Integers(each_row=number % 2 == 0) for number, site in enumerate(storage.sites)}
+        contents.append(onnx_ir.to_proto(storage.build(plan, None)).SerializeToString(deterministic=True))
+    assert contents[0] == contents[1]

@@ -15,7 +15,7 @@ from onnxpress.cli.media import Medium
 from onnxpress.cli.rows import InputRow, asked_of
 from onnxpress.cli.tables import PARQUET, SEPARATORS, csv_header, read_csv, read_parquet
 from onnxpress.errors import InputError
-from onnxpress.format.files import sha256
+from onnxpress.format.hashing import sha256
 from onnxpress.pipelines.payload import INPUTS, PARAMETERS, Payload
 
 LINES, JSON_LINES = (".txt",), (".jsonl", ".ndjson")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.engine.binding import run_to_buffers
-from onnxpress.engine.buffers import Buffer, of_array
+from onnxpress.engine.binding import run_rows, run_to_buffers
+from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.providers import provider_of
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
@@ -89,9 +89,11 @@ class CrossModel:
     ) -> dict[str, Buffer]:
         """What the decoder's graph takes of what an encoder has read; `apart`: of rows that are large."""
         # What the encoder returns stays where the decoder reads it.
+        # A processor gains nothing from windows of sound that it hears together, and what the encoder computes in
+        # between is larger than what it returns.
         rows = len(next(iter(inputs.values())))
         if apart and rows > 1 and not provider_of(self._session.device).own_memory:
-            outputs = self._rows_apart(inputs, rows)
+            outputs = run_rows(self._session, inputs, self._encoder)
         else:
             outputs = run_to_buffers(self._session, inputs, self._encoder)
         first = next(iter(outputs.values()))
@@ -108,18 +110,6 @@ class CrossModel:
         if TEXT_MASK in self._graph.inputs:
             arrays[TEXT_MASK] = seen
         return placed(arrays, self._session.device)
-
-    def _rows_apart(self, inputs: Mapping[str, NDArray[Any]], rows: int) -> dict[str, Buffer]:
-        """The outputs of the encoder for one row after the other, side by side. A processor gains nothing from windows
-        of sound that it hears together, and what the encoder computes in between is larger than what it returns."""
-        joined: dict[str, NDArray[Any]] = {}
-        for row in range(rows):
-            part = {name: array[row : row + 1] for name, array in inputs.items()}
-            for name, array in self._session.run(part, self._encoder).items():
-                if row == 0:
-                    joined[name] = np.empty((rows, *array.shape[1:]), array.dtype)
-                joined[name][row] = array[0]
-        return {name: of_array(array) for name, array in joined.items()}
 
     def _opened(self, arrays: Mapping[str, Buffer], expected_tokens: int, *, shared: bool = False) -> Decoder:
         device, dtype = self._session.device, self._graph.dtype
