@@ -7,21 +7,16 @@ Requests arrive by a Poisson process; a latency counts from the moment a request
 from __future__ import annotations
 
 import asyncio
-import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from onnxpress.errors import InputError
+from onnxpress_bench.caller import LENGTH, address_of
 from onnxpress_bench.statistics import percentile
-
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 #: Between two calls that are compared, and rounds of them that do not count.
 _PAUSE_S, _WARM_UP = 0.03, 20
@@ -65,54 +60,6 @@ def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: i
     return [(timed(first), timed(second)) for _ in range(rounds + _WARM_UP)][_WARM_UP:]
 
 
-class Caller:
-    """One connection, kept, of a client that waits for each answer: as little of a client as there can be."""
-
-    def __init__(self, url: str) -> None:
-        self._host, self._port = address_of(url)
-        self._socket = socket.create_connection((self._host, self._port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Send a request and read its answer: the status and the body, whose length the answer must say."""
-        head = (
-            f"POST {path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
-        )
-        self._socket.sendall(head.encode() + body)
-        received = bytearray()
-        while (end := received.find(b"\r\n\r\n")) < 0:
-            received += self._more()
-        length = _LENGTH.search(received[: end + 2])
-        if length is None:
-            raise ValueError("The answer does not say how long it is.")
-        while len(received) < end + 4 + int(length[1]):
-            received += self._more()
-        return int(received.split(None, 2)[1]), bytes(received[end + 4 :])
-
-    def _more(self) -> bytes:
-        received = self._socket.recv(2**18)
-        if not received:
-            raise EOFError("The server closed the connection.")
-        return received
-
-    def close(self) -> None:
-        """Hang up."""
-        self._socket.close()
-
-
-def address_of(url: str) -> tuple[str, int]:
-    """Host and port of a server.
-
-    Raises:
-        InputError: the address is none of a server.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None:
-        raise InputError(f"{url!r} is no address of a server: http://localhost:8000.")
-    return parts.hostname, parts.port or 80
-
-
 class _Wire(asyncio.Protocol):
     """A connection, and who waits for the answer on it."""
 
@@ -136,7 +83,7 @@ class _Wire(asyncio.Protocol):
         if end < 0:
             return
         head = bytes(self._received[: end + 2])
-        length = _LENGTH.search(head)
+        length = LENGTH.search(head)
         whole = end + 4 + (int(length[1]) if length else 0)
         if len(self._received) >= whole:
             del self._received[:whole]

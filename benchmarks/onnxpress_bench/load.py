@@ -19,7 +19,8 @@ import numpy as np
 
 from onnxpress.errors import InputError
 from onnxpress_bench import writing_load
-from onnxpress_bench.asking import Caller, in_turn, run
+from onnxpress_bench.asking import in_turn, run
+from onnxpress_bench.caller import Caller
 from onnxpress_bench.statistics import percentile
 from onnxpress_bench.texts import text_of
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxpress_bench.asking import address_of
+from onnxpress_bench.caller import address_of
 from onnxpress_bench.statistics import percentile
 from onnxpress_bench.texts import text_of
 

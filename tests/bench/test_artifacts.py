@@ -251,6 +251,6 @@ def test_what_a_model_has_no_room_for_is_refused_before_anything_runs(exported: 
     done = bench(artifact.folder, "--checkpoint", MODELS / "tiny-lm", "--prompt-tokens", "500")
     assert done.returncode == 1 and "room for 512" in done.stderr
     done = bench(artifact.folder, "--scenario", "mixed")
-    assert done.returncode == 1 and "measured by the scenario generation, not mixed" in done.stderr
+    assert done.returncode == 1 and "measured by the scenarios generation, streams, not mixed" in done.stderr
     done = bench(artifact.folder, "--task", "translation")
     assert done.returncode == 1 and "leave out --task translation" in done.stderr

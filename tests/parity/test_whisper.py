@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onnxpress import Cancel, Cancelled, InputError, pipeline
 from onnxpress.generation.decoders.shared import SharedDecoder
-from onnxpress.pipelines import progress
+from onnxpress.pipelines import progress_of_sound
 from onnxpress.speech.windows import CutWindow, cut_windows
 from onnxpress_exporter import export
 from tests.fixtures.graphs import graph
@@ -297,7 +297,7 @@ def test_blocks_that_never_end_are_heard_while_they_come(pipe: Any) -> None:
 
 def test_progress_is_in_seconds_of_sound(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     moves: list[float] = []
-    monkeypatch.setattr(progress.SecondsBar, "moved", lambda bar, seconds: moves.append(seconds))
+    monkeypatch.setattr(progress_of_sound.SecondsBar, "moved", lambda bar, seconds: moves.append(seconds))
     samples, options = sound(5.0), {"max_new_tokens": NEW, "num_beams": 1, "progress": True}
     pipe(samples, **options)
     assert len(moves) >= 3 and sum(moves) == pytest.approx(5.0)

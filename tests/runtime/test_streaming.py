@@ -336,7 +336,7 @@ def test_memory_of_a_long_stream_is_flat(embedder: Path) -> None:
 INTERRUPTED = """
 import itertools, sys, onnxpress
 import onnxpress.pipelines.progress as progress
-progress._BAR_DELAY_S = 0.0
+progress.BAR_DELAY_S = 0.0
 pipe = onnxpress.pipeline(model=sys.argv[1])
 expected = pipe("good film").tolist()
 how = sys.argv[2]
@@ -390,7 +390,7 @@ def test_progress_is_drawn_only_when_asked_for_and_slow(
     expected = pipe(texts)
     np.testing.assert_array_equal(pipe(texts, progress=True), expected)
     assert capfd.readouterr() == ("", ""), "50 short texts do not take 2 s"
-    monkeypatch.setattr("onnxpress.pipelines.progress._BAR_DELAY_S", 0.0)
+    monkeypatch.setattr("onnxpress.pipelines.progress.BAR_DELAY_S", 0.0)
     pipe(texts)
     pipe("good", progress=True)
     assert capfd.readouterr() == ("", "")

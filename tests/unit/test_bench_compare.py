@@ -261,6 +261,7 @@ GROUPS = {
     "beams": "BEAMS",
     "seconds": "SECONDS",
     "scenario": "SCENARIO",
+    "streams": "STREAMS",
 }
 KINDS = (Comparison, Settings, Run, BackendInfo, Failure, Machine, Limits, Row, Gain, Change, Differences)
 

@@ -185,5 +185,5 @@ def test_other_scenarios_and_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json cannot be read"):
         of_checkpoint(tmp_path, TEXT, settings_for(True, 1, 1))
     (tmp_path / "config.json").write_text('{"model_type": "none"}')
-    with pytest.raises(InputError, match="measured by the scenario generation, not single-stream"):
+    with pytest.raises(InputError, match="measured by the scenarios generation, streams, not single-stream"):
         of_checkpoint(tmp_path, TEXT, settings_for(True, 1, 1))

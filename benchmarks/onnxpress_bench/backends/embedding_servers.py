@@ -35,16 +35,8 @@ class Infinity(Server):
     def command(self, port: int) -> list[str]:
         """With its own defaults, on the CPU."""
         model = ["--model-id", self.spec.folder, "--served-model-name", MODEL, "--engine", "torch", "--device", "cpu"]
-        return [
-            "-c",
-            "from infinity_emb.cli import cli; cli()",
-            "v2",
-            *model,
-            "--port",
-            str(port),
-            "--log-level",
-            "error",
-        ]
+        where = ["--port", str(port), "--log-level", "error"]
+        return ["-c", "from infinity_emb.cli import cli; cli()", "v2", *model, *where]
 
 
 class FastApi(Server):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from onnxpress_bench.asking import Caller
 from onnxpress_bench.backends.base import Runner
+from onnxpress_bench.caller import Caller
 from onnxpress_bench.served import Served, served
 
 #: The name that each server is told to call its model.

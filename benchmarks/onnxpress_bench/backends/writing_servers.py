@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from onnxpress_bench.backends import NotMeasured
 from onnxpress_bench.backends.llama_cpp import LlamaCpp
 from onnxpress_bench.backends.onnxpress_artifact import prepare
 from onnxpress_bench.backends.servers import MODEL, Server
@@ -18,8 +19,11 @@ class _Writes(Server):
         return []
 
     def one(self, item: Any) -> Any:
-        """The first answer to a server's health is its start."""
-        return None
+        """Nothing: the first answer to a server's health is its start."""
+
+    def generate(self, prompt: Sequence[int], new_tokens: int) -> Iterator[int]:
+        """Not asked of a server: NotMeasured."""
+        raise NotMeasured("A server is measured by the scenario streams: its texts go over HTTP, not as token ids.")
 
 
 class OnnxpressWritingServer(_Writes):

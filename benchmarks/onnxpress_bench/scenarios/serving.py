@@ -17,9 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxpress_bench.asking import Caller, Connections, Tally, ask, in_turn
+from onnxpress_bench.asking import Connections, Tally, ask, in_turn
 from onnxpress_bench.backends import Backend, BackendSpec, NotMeasured, Serves
 from onnxpress_bench.backends.servers import MODEL
+from onnxpress_bench.caller import Caller
 from onnxpress_bench.scenarios import Samples, Work
 from onnxpress_bench.scenarios.server import rate_within, unit_gaps
 from onnxpress_bench.statistics import percentile
