@@ -95,6 +95,11 @@ PEERS: Mapping[str, Peer] = {
             ("llama-cpp-python>=0.3.36", "sentencepiece", "transformers>=5", _TORCH),
         ),
         Peer(
+            "llama-cpp-server",
+            "llama.cpp's server, of its Python bindings",
+            ("llama-cpp-python[server]>=0.3.36", "sentencepiece", "transformers>=5", _TORCH),
+        ),
+        Peer(
             "onnxruntime-genai",
             "onnxruntime-genai, with its model builder",
             ("onnxruntime-genai>=0.18", "onnx-ir", "transformers>=5", _TORCH),
@@ -112,6 +117,12 @@ PEERS: Mapping[str, Peer] = {
             for_pictures=("pillow",),
         ),
         Peer("transformers.js", "transformers.js, in node", ("@huggingface/transformers@4.3.2",), installer="npm"),
+        Peer("infinity", "infinity, a server of embeddings", ("infinity-emb[torch,server]>=0.0.77", _TORCH)),
+        Peer(
+            "fastapi",
+            "sentence-transformers behind FastAPI, as its users write it",
+            ("sentence-transformers>=5.7", "fastapi", "uvicorn[standard]", _TORCH),
+        ),
         # Its ONNX backend is optimum-onnx, which wants transformers 4.
         Peer(
             "sentence-transformers",

@@ -39,7 +39,7 @@ MIN_STREAM_ITEMS = 16
 PILOT_S = 2.0
 
 #: Scenarios that take the stream of mixed lengths, and so need to know how fast each backend is with it.
-_STREAMED = frozenset({"mixed", "offline", "server"})
+_STREAMED = frozenset({"mixed", "offline", "server", "rate", "overload"})
 
 
 def settings_for(quick: bool, blocks: int | None = None, threads: int | None = None, seed: int = 0) -> Settings:

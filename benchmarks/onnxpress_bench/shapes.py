@@ -85,13 +85,19 @@ def _settle(model: Any) -> None:
 
 
 @checkpoint
-def encoder_checkpoint(folder: Path, family: str, tokenizer: Path) -> ModelSpec:
-    """An encoder such as "Bert" or "DistilBert", pooled by mean, with the tokenizer of another checkpoint."""
+def encoder_checkpoint(folder: Path, /, family: str, tokenizer: Path, **changes: Any) -> ModelSpec:
+    """An encoder such as "Bert" or "DistilBert", pooled by mean, with the tokenizer of another checkpoint.
+
+    Args:
+        changes: of the family's own configuration.
+    """
     import transformers
 
-    config = getattr(transformers, f"{family}Config")()
+    config = getattr(transformers, f"{family}Config")(**changes)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         (folder / name).write_bytes((tokenizer / name).read_bytes())
+    known = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    _write(folder / "tokenizer_config.json", {**known, "model_max_length": config.max_position_embeddings})
     (folder / "1_Pooling").mkdir()
     pooling = {"word_embedding_dimension": config.hidden_size, "pooling_mode_mean_tokens": True}
     _write(folder / "1_Pooling" / "config.json", pooling)

@@ -13,11 +13,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from onnxpress.errors import InputError
+from onnxpress_bench.asking import address_of
 from onnxpress_bench.statistics import percentile
 from onnxpress_bench.texts import text_of
 
@@ -51,14 +50,12 @@ async def ask(url: str, body: dict[str, Any], key: str | None, heard: Heard) -> 
     Raises:
         OSError: the server cannot be reached.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None:
-        raise InputError(f"{url!r} is no address of a server: http://localhost:8000.")
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    host, port = address_of(url)
+    reader, writer = await asyncio.open_connection(host, port)
     content = json.dumps({**body, "stream": True, "stream_options": {"include_usage": True}}).encode()
     authorization = "" if key is None else f"authorization: Bearer {key}\r\n"
     head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {parts.hostname}:{parts.port or 80}\r\n{authorization}"
+        f"POST /v1/completions HTTP/1.1\r\nhost: {host}:{port}\r\n{authorization}"
         f"connection: close\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
     )
     asked = latest = time.perf_counter()
@@ -68,7 +65,7 @@ async def ask(url: str, body: dict[str, Any], key: str | None, heard: Heard) -> 
         if status != 200:
             heard.refused += 1
             return
-        begun = False
+        pieces, tokens = 0, 0
         async for line in reader:
             if not line.startswith(b"data: {"):
                 continue
@@ -76,25 +73,27 @@ async def ask(url: str, body: dict[str, Any], key: str | None, heard: Heard) -> 
             if "error" in event:
                 heard.refused += 1
                 return
-            if event.get("usage"):
-                heard.tokens += event["usage"]["completion_tokens"]
-                heard.texts += 1
-            if not any(choice["delta"].get("content") for choice in event["choices"]):
+            tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+            if any(choice.get("finish_reason") == "length" for choice in event["choices"]):
+                tokens = int(body["max_tokens"])  # of servers that say no usage
+            if not any(choice.get("text") for choice in event["choices"]):
                 continue
             now = time.perf_counter()
-            if begun:
+            if pieces:
                 heard.between_ms.append((now - latest) * 1e3)
             else:
                 heard.first_ms.append((now - asked) * 1e3)
-            begun, latest = True, now
+            pieces, latest = pieces + 1, now
+        heard.tokens += tokens or pieces
+        heard.texts += 1
     finally:
         writer.close()
 
 
-async def run(
+async def clients(
     url: str,
     model: str,
-    streams: int,
+    count: int,
     seconds: float,
     *,
     words: int = 12,
@@ -102,16 +101,21 @@ async def run(
     long_words: int | None = None,
     key: str | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
-    """So many clients for some seconds; `long_words`: of the prompts that one more sends."""
+) -> tuple[Heard, Heard, float]:
+    """What so many clients heard who asked for some seconds; what one more heard, of long prompts; seconds that it
+    took.
+
+    Args:
+        long_words: of the prompts that one more client sends.
+    """
     rng = np.random.default_rng(seed)
     heard, others = Heard(), Heard()
     until = time.perf_counter() + seconds
 
     def body(words: int, tokens: int) -> dict[str, Any]:
         prompt = text_of(words, lambda text: len(text.split()), rng)
-        chat = [{"role": "user", "content": f"{rng.integers(1 << 30)} {prompt}"}]
-        return {"model": model, "messages": chat, "max_tokens": tokens, "temperature": 0}
+        asked = f"{rng.integers(1 << 30)} {prompt}"
+        return {"model": model, "prompt": asked, "max_tokens": tokens, "temperature": 0}
 
     async def client(words: int, tokens: int, into: Heard) -> None:
         while time.perf_counter() < until:
@@ -120,12 +124,18 @@ async def run(
                 return
 
     started = time.perf_counter()
-    clients = [client(words, tokens, heard) for _ in range(streams)]
+    waiting = [client(words, tokens, heard) for _ in range(count)]
     if long_words is not None:
-        clients.append(client(long_words, 1, others))
-    await asyncio.gather(*clients)
-    report = {"streams": streams, **heard.report(time.perf_counter() - started)}
-    return report | ({"long_prompts": others.report(seconds)} if long_words is not None else {})
+        waiting.append(client(long_words, 1, others))
+    await asyncio.gather(*waiting)
+    return heard, others, time.perf_counter() - started
+
+
+def run(url: str, model: str, count: int, seconds: float, long_words: int | None, key: str | None, seed: int) -> Any:
+    """The figures of a run."""
+    heard, others, took = asyncio.run(clients(url, model, count, seconds, long_words=long_words, key=key, seed=seed))
+    report = {"streams": count, **heard.report(took)}
+    return report | ({"long_prompts": others.report(took)} if long_words is not None else {})
 
 
 def runs(
@@ -134,8 +144,7 @@ def runs(
     """A run for each number of clients, and one with long prompts where they are asked for."""
     reports = []
     for seed, count in enumerate(streams):
-        reports.append(asyncio.run(run(url, model, count, seconds, key=key, seed=seed)))
+        reports.append(run(url, model, count, seconds, None, key, seed))
         if long_words is not None:
-            with_long = run(url, model, count, seconds, long_words=long_words, key=key, seed=1000 + seed)
-            reports.append(asyncio.run(with_long))
+            reports.append(run(url, model, count, seconds, long_words, key, 1000 + seed))
     return reports

@@ -28,7 +28,7 @@ from onnxpress_exporter.graphs.spec import GraphSpec
 from onnxpress_exporter.inputs import read_inputs
 from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.judging.metrics import Evaluation
-from onnxpress_exporter.reference import TorchReference, TorchWriter
+from onnxpress_exporter.reference import TorchReference, TorchWriter, other_kernels
 from onnxpress_exporter.source.checkpoint import open_checkpoint
 from onnxpress_exporter.tasks import TASKS
 from onnxpress_exporter.tasks.loading import load_model
@@ -148,6 +148,11 @@ class _AsItsGraphs:
             if self._of_length_one[graph]:
                 answers = {name: normalize(vectors) for name, vectors in answers.items()}
         return answers
+
+    def run_otherwise(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
+        """As `run`, in PyTorch's other way."""
+        with other_kernels():
+            return self.run(inputs, graph)
 
     def close(self) -> None:
         """Nothing is open."""

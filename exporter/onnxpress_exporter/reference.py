@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,14 @@ _NAME = "PyTorch fp32, eager"
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
+def other_kernels() -> AbstractContextManager[None]:
+    """PyTorch without oneDNN's kernels, as long as the context lasts: the same sums in another order."""
+    import torch
+
+    context: AbstractContextManager[None] = torch.backends.mkldnn.flags(enabled=False)
+    return context
+
+
 class GraphReference:
     """The fp32 variant in the place of PyTorch. `trust`: the artifact's; an adopted one was perhaps never verified."""
 
@@ -44,6 +52,10 @@ class GraphReference:
     def run(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
         """Named outputs of a graph."""
         return self._session.run(inputs, graph)
+
+    def run_otherwise(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
+        """It has one way to compute a graph."""
+        return self.run(inputs, graph)
 
     def close(self) -> None:
         """The session belongs to who opened it."""
@@ -72,6 +84,11 @@ class TorchReference:
         with torch.inference_mode():
             outputs: Mapping[str, Any] = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
         return {name: outputs[name].float().numpy() for name in names}
+
+    def run_otherwise(self, inputs: Arrays, graph: str = "model") -> dict[str, NDArray[Any]]:
+        """As `run`, in PyTorch's other way."""
+        with other_kernels():
+            return self.run(inputs, graph)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -185,7 +185,8 @@ def test_no_graph_is_nearer_to_a_reference_than_it_is_to_itself(error: float, ap
     quality = verify("fp32", expected, _graphs(Table(scores)))
     assert 1e-4 < error * 0.99 < quality.max_error <= quality.max_error_limit == pytest.approx(2 * apart, rel=1e-3)
     assert (
-        quality.reference == "a table, whose scores of one text, read in its two ways, differ by 1.0e-04 of their range"
+        quality.reference
+        == "a table, whose answers to one input, read in its two ways, differ by 1.0e-04 of their range"
     )
 
 

@@ -74,6 +74,32 @@ def test_an_error_above_the_limit_is_caught_and_named(times: float) -> None:
         _verify(reference, _changed(change))
 
 
+@pytest.mark.parametrize(
+    ("apart", "error", "passes"),
+    [(1e-4, 1.5e-4, True), (1e-4, 2.5e-4, False), (0.0, 1.5e-4, False), (6e-4, 9e-4, False)],
+    ids=["within its rounding", "beyond twice of it", "a reference that is sure", "more than rounding"],
+)
+def test_a_graph_need_not_be_nearer_to_its_reference_than_that_is_to_itself(
+    reference: ReferenceAnswers, apart: float, error: float, passes: bool
+) -> None:
+    def off_by(share: float) -> Callable[[Arrays], dict[str, NDArray[Any]]]:
+        def change(arrays: Arrays, scores: NDArray[Any]) -> NDArray[Any]:
+            if scores.shape[1] == 40:
+                scores[:, 17] += share * reference.ranges["scores"]
+            return scores
+
+        return _changed(change)
+
+    unsure = reference_answers(_model, _collate, SAMPLES, BY_TOKEN, off_by(apart))
+    if not passes:
+        with pytest.raises(VerificationFailed, match="at most 1e-04 is allowed"):
+            _verify(unsure, off_by(error))
+        return
+    quality = _verify(unsure, off_by(error))
+    assert 1e-4 < quality.max_error <= quality.max_error_limit == pytest.approx(2 * apart, rel=1e-2)
+    assert quality.reference.endswith("read in its two ways, differ by 1.0e-04 of their range")
+
+
 def test_a_sample_near_the_models_limit_is_asked_alone() -> None:
     far = Named("far", token_sample([1] * 700), alone=True)
     shapes: list[tuple[int, ...]] = []

@@ -140,14 +140,19 @@ def test_the_runtime_works_on_another_python(wheel: Path, tmp_path: Path, python
     assert '"label": "good"' in _run(environment / "bin" / "onnxpress", "run", folder, "a good film", "--json")
 
 
-def test_the_runtime_alone_is_small_and_works(wheel: Path, tmp_path: Path) -> None:
-    environment = tmp_path / "venv"
+def _installed(extras: str, wheel: Path, folder: Path) -> tuple[Path, Path]:
+    """A fresh environment with the wheel and its packages without byte code, and where those are."""
+    environment = folder / "venv"
     # This environment's pip installs: another one, and its byte code, would take half of the time.
     _run(sys.executable, "-m", "venv", "--without-pip", environment)
     pip = (sys.executable, "-m", "pip", "--python", environment / "bin" / "python")
     constraints = ("-c", ROOT / "constraints.txt")
-    _run(*pip, "install", "--quiet", "--no-compile", *constraints, f"onnxpress[cpu] @ {wheel.as_uri()}")
-    packages = next(environment.glob("lib/python*/site-packages"))
+    _run(*pip, "install", "--quiet", "--no-compile", *constraints, f"onnxpress[{extras}] @ {wheel.as_uri()}")
+    return environment, next(environment.glob("lib/python*/site-packages"))
+
+
+def test_the_runtime_alone_is_small_and_works(wheel: Path, tmp_path: Path) -> None:
+    environment, packages = _installed("cpu", wheel, tmp_path)
     files = [path for path in packages.rglob("*") if path.is_file()]
     # Byte code is about as large as its sources.
     size_bytes = sum(path.lstat().st_size * (2 if path.suffix == ".py" else 1) for path in files)
@@ -161,12 +166,7 @@ def test_the_runtime_alone_is_small_and_works(wheel: Path, tmp_path: Path) -> No
 
 @pytest.mark.nightly
 def test_what_answers_for_pictures_is_small_and_works(wheel: Path, tmp_path: Path) -> None:
-    environment = tmp_path / "venv"
-    _run(sys.executable, "-m", "venv", "--without-pip", environment)
-    pip = (sys.executable, "-m", "pip", "--python", environment / "bin" / "python")
-    constraints = ("-c", ROOT / "constraints.txt")
-    _run(*pip, "install", "--quiet", "--no-compile", *constraints, f"onnxpress[cpu,vision] @ {wheel.as_uri()}")
-    packages = next(environment.glob("lib/python*/site-packages"))
+    environment, packages = _installed("cpu,vision", wheel, tmp_path)
     files = [path for path in packages.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     size_bytes = sum(path.lstat().st_size for path in files)
     print(f"site-packages of onnxpress[cpu,vision], byte code apart: {size_bytes / 1e6:.0f} MB")

@@ -28,6 +28,7 @@ from onnxpress import Artifact
 for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
     pytest.importorskip(needed)
 
+from onnxpress.serve import versions  # noqa: E402
 from onnxpress.serve.pulse import Pulse  # noqa: E402
 from onnxpress.serve.settings import ModelSettings  # noqa: E402
 from tests.fixtures.embedder import write_sparse_embedder  # noqa: E402
@@ -65,6 +66,22 @@ def test_an_embedding_is_the_pipelines_as_numbers_and_as_base64(
     read = np.frombuffer(base64.b64decode(packed["data"][0]["embedding"]), "<f4")
     np.testing.assert_array_equal(read, expected)
     assert floats["usage"] == packed["usage"] and floats["usage"]["prompt_tokens"] > 2
+
+
+def test_a_very_long_row_is_computed_while_others_are(
+    server: RunningServer, artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = server.app.service.registry.models["emb"].version
+    assert version is not None
+    monkeypatch.setattr(versions, "_LONG_S", version.lane.waiting.costs.seconds(1, 8))
+    with onnxpress.pipeline(model=artifacts["emb"], threads=1) as pipe:
+        expected = pipe(TEXTS[2])
+    with ThreadPoolExecutor(1) as pool, blocked(server, "emb"):
+        short = pool.submit(server.post, "/v1/embeddings", {"model": "emb", "input": TEXTS[1]})
+        long = server.post("/v1/embeddings", {"model": "emb", "input": TEXTS[2]}).json
+        assert not short.done(), "the computing thread was not blocked"
+    np.testing.assert_array_equal(np.array(long["data"][0]["embedding"], np.float32), expected)
+    assert short.result().status == 200
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,10 +27,12 @@ for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
 from onnxpress.serve import registry  # noqa: E402
 from onnxpress.serve.logs import JsonLines  # noqa: E402
 from onnxpress.serve.settings import ModelSettings  # noqa: E402
+from onnxpress_bench.served import served  # noqa: E402
 from tests.fixtures.artifacts import write_artifact  # noqa: E402
 from tests.fixtures.serving import RunningServer  # noqa: E402
 
 BODY = {"inputs": "good film"}
+SILENT = 10_000
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +189,46 @@ def test_traces_go_where_the_environment_says(
     assert noted["onnxpress.model"].string_value == "m" and noted["onnxpress.tokens"].int_value > 2
     assert noted["onnxpress.compute_s"].double_value > 0
     assert failed.status.code == 2, "an error"
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of open files")
+def test_ten_thousand_connections_say_nothing(artifact: Path, tmp_path: Path) -> None:
+    """Others are answered meanwhile, by a process of its own; then each is closed."""
+    import resource
+
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < SILENT + 500:
+        pytest.skip(f"only {most} files may be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of the server, too
+    config = tmp_path / "serve.toml"
+    config.write_text(
+        f'header_timeout_s = 30\nlog_level = "error"\n[models.m]\nartifact = {json.dumps(str(artifact))}\n'
+    )
+    try:
+        with served(
+            lambda port: ["-m", "onnxpress", "serve", "--config", str(config), "--port", str(port)], "/ready"
+        ) as server:
+            port, before = int(server.url.rpartition(":")[2]), server.memory_bytes()
+            with contextlib.ExitStack() as open_now:
+                silent = [
+                    open_now.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+                    for _ in range(SILENT)
+                ]
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+                open_now.callback(connection.close)
+
+                def status() -> int:
+                    connection.request("POST", "/models/m", json.dumps(BODY), {"content-type": "application/json"})
+                    reply = connection.getresponse()
+                    reply.read()
+                    return reply.status
+
+                until(lambda: status() == 200)  # those that come at once are accepted first
+                assert [status() for _ in range(20)] == [200] * 20
+                assert server.memory_bytes() - before < SILENT * 20_000, "more than 20 kB for each of them"
+                for quiet in silent:
+                    with contextlib.suppress(ConnectionResetError):
+                        assert quiet.recv(1) == b""
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))

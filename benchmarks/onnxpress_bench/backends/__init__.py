@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from onnxpress_bench.served import Served
 from onnxpress_bench.workloads import GENERATION, REWRITING, SPEECH, workload_of
 
 
@@ -138,6 +139,17 @@ class Transcribes(Protocol):
         """The text of mono audio: float32 (samples,) in [-1, 1]."""
 
 
+@runtime_checkable
+class Serves(Protocol):
+    """A server in a process of its own. `embeddings`: the path that is asked for vectors."""
+
+    served: Served
+    embeddings: str
+
+    def body(self, item: Any) -> bytes:
+        """What is sent for the vector of a text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A row of BACKENDS. `classes`: module and class for each of the tasks that it serves, "" being all others. `peer`:
@@ -226,6 +238,36 @@ BACKENDS: Mapping[str, Kind] = {
     **{
         f"onnxpress-{precision}": Kind(f"onnxpress, {precision}", _WRITES, settings={"precision": precision})
         for precision in ("fp32", "int8", "q8", "q4")
+    },
+    "onnxpress-server": Kind(
+        "onnxpress serve, over HTTP",
+        _all("embedding_servers", "OnnxpressServer", ("sentence-similarity",)),
+        reads="artifact",
+    ),
+    "infinity": Kind(
+        "infinity, over HTTP", _all("embedding_servers", "Infinity", ("sentence-similarity",)), "infinity"
+    ),
+    "fastapi": Kind(
+        "sentence-transformers behind FastAPI, over HTTP",
+        _all("embedding_servers", "FastApi", ("sentence-similarity",)),
+        "fastapi",
+    ),
+    **{
+        f"onnxpress-server-{precision}": Kind(
+            f"onnxpress serve, {precision}, over HTTP",
+            _all("writing_servers", "OnnxpressWritingServer", (GENERATION,)),
+            settings={"precision": precision},
+        )
+        for precision in ("int8", "q4")
+    },
+    **{
+        f"llama.cpp-server-{quantization}": Kind(
+            f"llama-cpp-python's server, {quantization.upper()}, over HTTP",
+            _all("writing_servers", "LlamaCppServer", (GENERATION,)),
+            "llama-cpp-server",
+            settings={"quantization": quantization},
+        )
+        for quantization in ("q4_0", "q8_0")
     },
     "faster-whisper": Kind("faster-whisper, float32", _FASTER_WHISPER, "faster-whisper"),
     "faster-whisper-int8": Kind("faster-whisper, int8", _FASTER_WHISPER, "faster-whisper", settings=_INT8),

@@ -2,8 +2,8 @@
 
 single-stream: one item at a time. multi-stream: queries of several items at once. offline: everything handed over at
 once, texts of one length. mixed: the same with a real distribution of lengths. server: arrivals that do not wait.
-generation, translation and audio: what their protocols in backends add. (Reddi et al., MLPerf Inference Benchmark,
-ISCA 2020.)
+rate, single, neighbours, overload and streams: of servers over HTTP. generation, translation and audio: what their
+protocols in backends add. (Reddi et al., MLPerf Inference Benchmark, ISCA 2020.)
 
 Samples are named with their unit; measures.py says how they become figures. This module knows no backend.
 """
@@ -48,6 +48,11 @@ SCENARIOS: Mapping[str, tuple[str, str]] = {
     "offline": ("closed", "offline"),
     "mixed": ("closed", "mixed"),
     "server": ("server", "server"),
+    "rate": ("serving", "rate"),
+    "single": ("serving", "single"),
+    "neighbours": ("serving", "neighbours"),
+    "overload": ("serving", "overload"),
+    "streams": ("serving", "streams"),
     "generation": ("writing", "generation"),
     "audio": ("writing", "audio"),
     "translation": ("writing", "translation"),

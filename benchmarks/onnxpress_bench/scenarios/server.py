@@ -127,10 +127,25 @@ def highest_rate(
     for item in few:
         backend.one(item)
     rate = len(few) / max(clock.now() - begin, 1e-9)
-    slowest, best, best_times, failed = rate * _LOWEST_LOAD, 0.0, [], math.inf
+
+    def probe(rate_per_s: float) -> tuple[list[float], bool]:
+        times, within = serve(backend, items, gaps, rate_per_s, batching, bound_ms=bound_ms, clock=clock)
+        return times, within and percentile(times, 99) <= bound_ms
+
+    return rate_within(probe, rate)
+
+
+def rate_within(probe: Callable[[float], tuple[list[float], bool]], rate: float) -> tuple[float, list[float]]:
+    """The highest rate that passes, and the latencies at it; 0 and none if even a rate at which queries hardly ever
+    meet is too much.
+
+    Args:
+        probe: a rate -> its latencies, and whether they are within the bound.
+        rate: at which queries come one after the other.
+    """
+    slowest, best, best_times, failed = rate * _LOWEST_LOAD, 0.0, list[float](), math.inf
     for _ in range(_MOST_PROBES):
-        times, within = serve(backend, items, gaps, rate, batching, bound_ms=bound_ms, clock=clock)
-        within = within and percentile(times, 99) <= bound_ms
+        times, within = probe(rate)
         if within:
             best, best_times = rate, times
         else:

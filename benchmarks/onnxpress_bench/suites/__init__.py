@@ -54,6 +54,7 @@ SUITES: Mapping[str, str] = {
     "vit": "Pictures, by transformers",
     "resnet": "Pictures, by convolutions",
     "clip": "Pictures, by labels that a call names",
+    "serving": "Servers",
     "peers": "Every peer",
 }
 

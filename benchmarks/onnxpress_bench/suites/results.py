@@ -109,6 +109,7 @@ def _section(suite: str, kind: ProcessorKind, records: Records) -> dict[str, Any
 #: What is shown of a case, and of one that measures the start alone.
 _SHOWN = (
     *("latency_p50", "mixed", "server_rate", "server_p99", "offline"),
+    *("beyond_pipeline", "short_", "capacity", "overload", "streams ", "beside_prompt"),
     *("first_token", "prefill", "between_tokens ", "decode", "translate", "real_time"),
 )
 _COLD = ("cold_start", "cold_import", "cold_load", "cold_first_call", "memory_first")
@@ -200,4 +201,6 @@ _FORMATS: Mapping[str, str] = {
     "int8 efficiency": "{:.1%}",
     "quality": "{:.4f}",
     "difference": "{:+.4f}",
+    "value": "{:.4g}",
+    "more installed": "{:.2f} MB",
 }

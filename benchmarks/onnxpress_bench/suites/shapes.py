@@ -43,11 +43,27 @@ def _trained(name: str) -> Callable[[Path], Path]:
     return lambda folder: ROOT / "models" / name
 
 
+#: A ModernBERT as wide and deep as MiniLM, for texts of 8,192 tokens, with MiniLM's tokenizer.
+_LONG = {
+    "hidden_size": 384,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "vocab_size": 30_522,
+    "pad_token_id": 0,
+    "cls_token_id": 101,
+    "sep_token_id": 102,
+    "bos_token_id": 101,
+    "eos_token_id": 102,
+    "max_position_embeddings": 8192,
+}
+
 #: name -> where its checkpoint is, or is made.
 MODELS: Mapping[str, Callable[[Path], Path]] = {
     "bert-base": lambda folder: encoder_checkpoint(folder, "Bert", minilm(folder)),
     "distilbert": lambda folder: encoder_checkpoint(folder, "DistilBert", minilm(folder)),
     "minilm": minilm,
+    "modernbert-long": lambda folder: encoder_checkpoint(folder, "ModernBert", minilm(folder), **_LONG),
     "tiny-ner": _trained("tiny-ner"),
     "tiny-qa": _trained("tiny-qa"),
     "tiny-sentiment": _trained("tiny-sentiment"),

@@ -25,6 +25,8 @@ Kind = Literal[
     "difference",
     "kept",
     "footprint",
+    "value",
+    "more installed",
 ]
 
 Verdict = Literal["met", "missed", "not shown", "not measured"]
@@ -33,13 +35,14 @@ Verdict = Literal["met", "missed", "not shown", "not measured"]
 @dataclass(frozen=True, slots=True)
 class Target:
     """`kind` says what is looked at: "gain", how many times better `backend` is than `base` in the row called `row`;
-    "mean gain", the geometric mean of several rows, separated by "; "; "share", its inverse, for memory;
-    "overhead", the same less 1; "efficiency", achieved operations over the best float32 product measured, and
-    "int8 efficiency", over the best one of integers; "install", size of the installation over that of `base`; "size",
-    of the model's files; "quality", the figure called `row`; "difference", that figure less the one of `base`; "kept",
-    the first of two rows of `backend` over the second; "footprint", memory over the model's files and the cache of keys
-    and values together; "less error", how many times farther from 1 that figure is for `base`. `at_least` or `at_most`
-    is the limit. `processors`: the kinds of processors, by name, that it is for; none: all."""
+    "mean gain", the geometric mean of several rows, separated by "; "; "share", its inverse, for memory; "overhead",
+    the same less 1; "efficiency", achieved operations over the best float32 product measured, and "int8 efficiency",
+    over the best one of integers; "install", size of the installation over that of `base`; "size", of the model's
+    files; "value", the row's own figure; "more installed", megabytes beyond those of `base`; "quality", the figure
+    called `row`; "difference", that figure less the one of `base`; "kept", the first of two rows of `backend` over the
+    second; "footprint", memory over the model's files and the cache of keys and values together; "less error", how many
+    times farther from 1 that figure is for `base`. `at_least` or `at_most` is the limit. `processors`: the kinds of
+    processors, by name, that it is for; none: all."""
 
     title: str
     kind: Kind
@@ -140,6 +143,14 @@ def _footprint(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
     return blocks, dict.fromkeys(blocks, model + comparison.cache_bytes)
 
 
+def _value(comparison: Comparison, target: Target) -> tuple[Blocks, Blocks]:
+    """Each block beside one."""
+    blocks = block_values(comparison, target.row, target.backend)
+    ones = dict.fromkeys(blocks, 1.0)
+    row = all_series(comparison, name=target.row)
+    return (blocks, ones) if row and row[0].measure.lower_is_better else (ones, blocks)
+
+
 #: What is timed, as blocks: `paired_gain` says how many times better the second side is.
 _TIMED: Mapping[Kind, Callable[[Comparison, Target], tuple[Blocks, Blocks]]] = {
     "gain": _gain,
@@ -150,11 +161,16 @@ _TIMED: Mapping[Kind, Callable[[Comparison, Target], tuple[Blocks, Blocks]]] = {
     "int8 efficiency": _efficiency,
     "kept": _kept,
     "footprint": _footprint,
+    "value": _value,
 }
 
 
 def _ratio(first: float | None, second: float | None) -> float | None:
     return first / second if first and second else None
+
+
+def _more_mb(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else (first - second) / 1e6
 
 
 def _figures(backend: BackendInfo, base: BackendInfo | None, name: str) -> tuple[float, float] | None:
@@ -176,6 +192,7 @@ def _difference(backend: BackendInfo, base: BackendInfo | None, name: str) -> fl
 #: What is counted: of a backend, the base if there is one, and the name of a figure.
 _COUNTED: Mapping[Kind, Callable[[BackendInfo, BackendInfo | None, str], float | None]] = {
     "install": lambda backend, base, _: _ratio(backend.install_bytes, base.install_bytes if base else None),
+    "more installed": lambda backend, base, _: _more_mb(backend.install_bytes, base.install_bytes if base else None),
     "size": lambda backend, base, _: _ratio(backend.model_bytes, base.model_bytes if base else None),
     "quality": lambda backend, base, name: backend.quality.get(name),
     "less error": _less_error,

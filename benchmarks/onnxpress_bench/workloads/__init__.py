@@ -45,7 +45,8 @@ class Sizes:
     with every number of beams. `audio_s`: seconds of recordings, whole, at most 30, and `recordings` of each
     length; `transcript_tokens`: where a transcript is cut; None: at the model's own limit; `transcript_beams`: of its
     search; `transcript_batch`: so many windows of a recording side by side, which may then take an hour.
-    `pictures`: so many at once, with a longer edge of so many pixels, as "8x500".
+    `pictures`: so many at once, with a longer edge of so many pixels, as "8x500". `load`: scenario of servers -> its
+    parameters.
     """
 
     prompt_tokens: Sequence[int] = (128,)
@@ -59,6 +60,7 @@ class Sizes:
     transcript_beams: int = 1
     transcript_batch: int | None = None
     pictures: Sequence[str] = ("1x500", "8x500")
+    load: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ PICTURES = (
 REWRITING = ("translation", "summarization", "text2text-generation")
 
 WORKLOADS: tuple[Workload, ...] = (
-    Workload("prompts", ("generation",), ("generation",), frozenset({GENERATION})),
+    Workload("prompts", ("generation", "streams"), ("generation",), frozenset({GENERATION})),
     Workload("rewriting", ("translation",), ("translation",), frozenset(REWRITING)),
     Workload("speech", ("audio",), ("audio",), frozenset({SPEECH})),
     Workload(
@@ -114,7 +116,10 @@ WORKLOADS: tuple[Workload, ...] = (
     ),
     Workload(
         "texts",
-        ("single-stream", "multi-stream", "offline", "mixed", "server"),
+        (
+            *("single-stream", "multi-stream", "offline", "mixed", "server"),
+            *("rate", "single", "neighbours", "overload"),
+        ),
         ("single-stream", "mixed"),
         reads_checkpoint=False,
     ),

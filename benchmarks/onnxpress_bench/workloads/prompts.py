@@ -67,7 +67,10 @@ def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
         unit="prompts",
         first={"prompt": shortest[0], "new_tokens": 1},
         stream=[{"prompt": text, "new_tokens": new_tokens} for text in shortest],  # what answers are compared on
-        parameters={"generation": {"prompts": prompts, "new_tokens": list(dict.fromkeys(sizes.new_tokens))}},
+        parameters={
+            "generation": {"prompts": prompts, "new_tokens": list(dict.fromkeys(sizes.new_tokens))},
+            **{name: {**some, "seed": settings.seed} for name, some in sizes.load.items()},
+        },
         settings={"context_tokens": most, "cache_bytes": _cache_bytes(config, most)},
     )
 

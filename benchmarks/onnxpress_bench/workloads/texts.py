@@ -6,6 +6,7 @@ An item is what the task's pipeline takes, as plain JSON.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,10 +62,39 @@ _BESIDE: Mapping[str, Sequence[str]] = {
 }
 
 
+#: Tokens of the pieces of a very long text.
+_PIECE_TOKENS = 400
+
+
 def make_inputs(model: Model, settings: Settings, sizes: Sizes) -> Inputs:
     """In the shapes and lengths of the settings."""
     assert model.artifact is not None
-    return make_texts(model.artifact, settings.seed, settings.shapes, settings.lengths)
+    inputs = make_texts(model.artifact, settings.seed, settings.shapes, settings.lengths)
+    load = {name: {**some, "seed": settings.seed} for name, some in sizes.load.items()}
+    if "neighbours" in load:
+        load["neighbours"] |= _neighbours(model.artifact, **load["neighbours"])
+    return replace(inputs, parameters={**inputs.parameters, **load})
+
+
+def _neighbours(
+    artifact: Artifact, *, short_tokens: int, long_tokens: int, seed: int, **_: float
+) -> dict[str, list[str]]:
+    """Short texts, and long ones of pieces: to find a long text's length word by word takes minutes."""
+    import numpy as np
+
+    from onnxpress.text.opening import open_tokenizer
+
+    tokenizer, rng = open_tokenizer(artifact), np.random.default_rng(seed)
+    assert tokenizer is not None
+
+    def text(tokens: int) -> str:
+        return text_of(tokens, lambda words: len(tokenizer.encode(words).ids), rng)
+
+    pieces = range(max(1, long_tokens // _PIECE_TOKENS))
+    return {
+        "short": [text(short_tokens) for _ in range(QUERIES_ALONE)],
+        "long": [" ".join(text(min(long_tokens, _PIECE_TOKENS)) for _ in pieces) for _ in range(2)],
+    }
 
 
 def make_texts(

@@ -43,6 +43,9 @@ class Reference(Runs, Protocol):
     name: str
     timed: str | None
 
+    def run_otherwise(self, inputs: Mapping[str, NDArray[Any]], graph: str = "model") -> dict[str, NDArray[Any]]:
+        """Named outputs of a graph, computed in the reference's other way: they differ from `run`'s by rounding."""
+
 
 class Gate(Judges, Protocol):
     """Decides whether graphs may be written. `rows`: the labelled rows that variants are judged by too, in words."""

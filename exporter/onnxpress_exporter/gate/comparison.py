@@ -95,7 +95,7 @@ class Comparison:
         limit = max(self.limit, _BOTH_SIDES * self.excused)
         if self.excused:
             reference += (
-                f", whose scores of one text, read in its two ways, differ by {self.excused:.1e} of their range"
+                f", whose answers to one input, read in its two ways, differ by {self.excused:.1e} of their range"
             )
         return Quality(
             reference=reference,

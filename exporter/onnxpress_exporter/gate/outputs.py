@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,23 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceAnswers:
-    """PyTorch's answers: per sample and output, the range of each output, and whether padding leaves them alone."""
+    """PyTorch's answers: per sample and output, the range of each output, and whether padding leaves them alone.
+    `rounding`: of the range, how far its answers to a sample lie apart, computed in its two ways."""
 
     answers: tuple[Arrays, ...]
     ranges: Mapping[str, float]
     padding: bool
+    rounding: Callable[[int], float]
 
 
 def reference_answers(
-    run: Runner, collate: Collate, samples: Sequence[Named], outputs: Sequence[TensorInfo], *, pads: bool = True
+    run: Runner,
+    collate: Collate,
+    samples: Sequence[Named],
+    outputs: Sequence[TensorInfo],
+    otherwise: Runner | None = None,
+    *,
+    pads: bool = True,
 ) -> ReferenceAnswers:
     """Ask PyTorch for each sample alone, and find out whether the architecture itself lets padding change answers.
 
@@ -69,7 +78,13 @@ def reference_answers(
         (largest_error(in_batch[k], answers[i], ranges)[0] for k, i in enumerate(batch)),
         default=0.0,
     )
-    return ReferenceAnswers(answers, ranges, padding=pads and error <= PRECISIONS[REFERENCE].limits.max_error)
+
+    @cache
+    def rounding(place: int) -> float:
+        other = _alone(otherwise or run, collate, samples[place], outputs)
+        return largest_error(other, answers[place], ranges)[0]
+
+    return ReferenceAnswers(answers, ranges, pads and error <= PRECISIONS[REFERENCE].limits.max_error, rounding)
 
 
 def verify(
@@ -88,12 +103,14 @@ def verify(
     limits = PRECISIONS[precision].limits
     compared = Comparison(precision, reference.ranges, limits.max_error, limits.batch_error)
     alone = []
-    for sample, expected in zip(samples, reference.answers, strict=True):
+    for place, (sample, expected) in enumerate(zip(samples, reference.answers, strict=True)):
+        compared.rounding = partial(reference.rounding, place)
         alone.append(_alone(run, collate, sample, outputs))
         compared.beside_reference(f"{sample.name!r} alone", alone[-1], expected)
     for title, indices in _batches(samples, padding=reference.padding):
         answers = _batched(run, collate, [samples[i] for i in indices], outputs)
         for obtained, index in zip(answers, indices, strict=True):
+            compared.rounding = partial(reference.rounding, index)
             where = f"{samples[index].name!r} in {title}"
             compared.beside_reference(f"{where}, against PyTorch", obtained, reference.answers[index])
             compared.beside_alone(f"{where}, against the same input alone", obtained, alone[index])

@@ -19,6 +19,7 @@ from onnxpress.generation.events import Event, collect
 from onnxpress.pipelines.batching import Limits, Prepared
 from onnxpress.pipelines.writing import WritesTexts
 from onnxpress.samples import Sample
+from onnxpress.serve.batches import BatchLane
 from onnxpress.serve.jobs import MOST_INTERACTIVE_ROWS, NEVER, Job, Priority, Terms
 from onnxpress.serve.lengths import Shortened, check_lengths
 from onnxpress.serve.versions import AnyPipeline, Version
@@ -62,10 +63,11 @@ class Figures:
 
 
 class Answerer:
-    """Answers calls. `pool`: threads for what is not quick."""
+    """Answers calls. `pool`: threads for what is not quick. `alone`: whether no other request is being answered."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, alone: Callable[[], bool]) -> None:
         self._pool = pool
+        self._alone = alone
 
     async def answer(
         self,
@@ -123,9 +125,13 @@ class Answerer:
                 lambda _: _tell(loop, ended),
             )
             job.add(samples, _identity(pipe, task, chosen))
-            if job.rows:
-                version.lane.submit(job)
-                await self._wait(version, job, ended, left)
+            count = version.lane.at_once(job) if self._alone() else None
+            if count is not None:
+                loop.call_soon(count)
+            elif job.rows:
+                lane = version.lane_of(job)
+                lane.submit(job)
+                await self._wait(lane, job, ended, left)
             figures.add(job, prepare_s)
             values = job.values
 
@@ -143,7 +149,7 @@ class Answerer:
         return finished() if quick and len(samples) <= _QUICK_ROWS else await self._in_pool(finished)
 
     async def _wait(
-        self, version: Version, job: Job, ended: asyncio.Future[None], left: Callable[[], Awaitable[object]]
+        self, lane: BatchLane, job: Job, ended: asyncio.Future[None], left: Callable[[], Awaitable[object]]
     ) -> None:
         """Wait until `ended`: a request has all its values, its client is gone, or its time is up.
 
@@ -171,7 +177,7 @@ class Answerer:
         try:
             await ended
         except (asyncio.CancelledError, OnnxpressError):
-            version.lane.leave(job)
+            lane.leave(job)
             raise
         finally:
             for timer in timers:

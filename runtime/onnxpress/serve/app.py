@@ -6,15 +6,14 @@ import asyncio
 import logging
 import re
 import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from onnxpress.errors import Cancelled, OnnxpressError, TimeoutExceeded
 from onnxpress.serve import shapes
 from onnxpress.serve.answering import Figures
 from onnxpress.serve.errors import NotReady, Overloaded
-from onnxpress.serve.http import REQUEST_ID, HttpRequest, Message, Receive, Response, Send
+from onnxpress.serve.http import REQUEST_ID, HttpRequest, Message, Receive, Response, Send, new_id
 from onnxpress.serve.keys import check_host, check_origin, client_of
 from onnxpress.serve.protocols import ROUTES
 from onnxpress.serve.routes import Route, Router
@@ -38,6 +37,8 @@ class App:
         self.router = Router(routes)
         #: Whether the server is going down: it answers, and says to /ready that it should be asked no more.
         self.draining = False
+        #: Whether no more than one request is being answered; the HTTP server knows.
+        self.alone: Callable[[], bool] = lambda: False
         self._service: Service | None = None
         self._tracer: Tracer = tracer()
 
@@ -74,7 +75,7 @@ class App:
 
     async def start(self) -> None:
         """Make the server's parts and begin to open models."""
-        self._service = Service(self.settings)
+        self._service = Service(self.settings, self.alone)
         self._service.registry.start()
 
     async def stop(self) -> None:
@@ -97,7 +98,7 @@ class App:
 
     async def _exchange(self, request: HttpRequest, send: Send) -> None:
         asked = request.headers.get("x-request-id", "")
-        request.id = asked if _ID.fullmatch(asked) else uuid.uuid4().hex
+        request.id = asked if _ID.fullmatch(asked) else new_id()
         route: Route | None = None
         figures = Figures()
         sent = Sent(send, request.method == "HEAD")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.waiting import WaitingRows
 
 _LOG = logging.getLogger("onnxpress.serve")
+
+#: What is expected to take no longer may hold up the event loop.
+_AT_ONCE_S = 0.010
 
 
 class BatchLane:
@@ -52,6 +55,25 @@ class BatchLane:
             self.waiting.add(job, job.arrived)
             self._thread.changed.notify()
 
+    def at_once(self, job: Job) -> Callable[[], None] | None:
+        """Compute a request's only row in the calling thread, where that is quick and nothing else is computed or
+        waits: its way to the computing thread and back would take longer than much of a small model.
+
+        Returns:
+            What is left to be counted, when the answer is on its way; None: it was not computed.
+        """
+        job.arrived = begun = time.monotonic()
+        expected_s = self.waiting.costs.seconds(1, job.cost)
+        quick = len(job.rows) == 1 and expected_s <= min(_AT_ONCE_S, job.terms.deadline - begun)
+        if not (quick and self._thread.try_turn()):
+            return None
+        seconds = 0.0
+        try:
+            seconds = self._compute(job.rows, begun, None)
+        finally:
+            self._thread.end_turn(seconds)
+        return lambda: self._count(job.rows, [job], seconds)
+
     def leave(self, job: Job) -> None:
         """Nobody waits for a request any more: its rows leave the queue, and a run of it alone ends."""
         with self._thread.changed:
@@ -70,9 +92,14 @@ class BatchLane:
         begun = time.monotonic()
         jobs = list(dict.fromkeys(row.job for row in rows))
         first = [job for job in jobs if job.begun is None]
-        for job in first:
-            job.begun = begun
-        stop = Stop(None, jobs[0].cancel) if len(jobs) == 1 else None
+        seconds = self._compute(rows, begun, Stop(None, jobs[0].cancel) if len(jobs) == 1 else None)
+        for job in jobs:
+            if job.missing == 0:
+                job.ended(job)
+        self._count(rows, first, seconds)  # while whoever waited is answered
+
+    def _compute(self, rows: Sequence[QueuedRow], begun: float, stop: Stop | None) -> float:
+        """Give each row of a batch its value, or an error. Seconds that it took."""
         compute = rows[0].job.compute
         try:
             with within(stop):
@@ -83,20 +110,20 @@ class BatchLane:
             _LOG.exception("%s: a batch failed", self.name)
             values = [EngineError("The model failed on this input.")] * len(rows)
         seconds = time.monotonic() - begun
-        for job in jobs:
+        for job in {row.job for row in rows}:
+            job.begun = begun if job.begun is None else job.begun
             job.computed_s += seconds
             job.batch_rows = max(job.batch_rows, len(rows))
         for row, value in zip(rows, values, strict=True):
-            if row.job.settle(row.index, value):
-                row.job.ended(row.job)
-        self._note(rows, seconds)  # while whoever waited is answered
-        for job in first:
-            self._metrics.wait(self.name, begun - job.arrived)
+            row.job.settle(row.index, value)
+        self.waiting.costs.note(len(rows), max(row.sample.cost for row in rows), seconds)
+        return seconds
 
-    def _note(self, rows: Sequence[QueuedRow], seconds: float) -> None:
+    def _count(self, rows: Sequence[QueuedRow], first: Sequence[Job], seconds: float) -> None:
         costs = [row.sample.cost for row in rows]
-        self.waiting.costs.note(len(rows), max(costs), seconds)
         self._metrics.batch(self.name, len(rows), sum(costs), len(rows) * max(costs), seconds)
+        for job in first:
+            self._metrics.wait(self.name, (job.begun or job.arrived) - job.arrived)
 
 
 def _computed(compute: Any, samples: Sequence[Sample]) -> Sequence[Any]:

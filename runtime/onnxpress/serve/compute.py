@@ -1,12 +1,15 @@
 """The thread that computes: a piece of work at a time, of the model whose work is most urgent.
 
 What a piece is, a lane says: a batch of rows, or a step of texts that are being written. So whatever computes on this
-machine waits in one place, and no two of them share the cores.
+machine waits in one place, and no two of them share the cores; but for what takes so long that nobody should have to
+wait for it, which a second thread computes in what the first one leaves.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,14 +31,21 @@ class Lane(Protocol):
 
 
 class ComputeThread:
-    """Computes pieces of lanes until it is closed. `busy_s`: seconds that it computed."""
+    """Computes pieces of lanes until it is closed. `busy_s`: seconds that were computed.
 
-    def __init__(self) -> None:
+    Args:
+        niceness: how far it stands back for the other threads of this machine, 0 to 19 (Linux alone).
+    """
+
+    def __init__(self, name: str = "onnxpress-compute", niceness: int = 0) -> None:
         self.changed = threading.Condition()
         self.busy_s = 0.0
+        #: Whether a piece is being computed, here or by whoever took the turn; under the lock.
+        self._computing = False
         self._lanes: list[Lane] = []
         self._closing = False
-        self._thread = threading.Thread(target=self._work, name="onnxpress-compute", daemon=True)
+        self._niceness = niceness
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def add(self, lane: Lane) -> None:
@@ -49,6 +59,23 @@ class ComputeThread:
         with self.changed:
             self._lanes = [other for other in self._lanes if other is not lane]
 
+    def try_turn(self) -> bool:
+        """Take a turn to compute in the calling thread, which `end_turn` gives back; False: something is computed or
+        waits."""
+        with self.changed:
+            if self._computing or self._closing or self._waits():
+                return False
+            self._computing = True
+            return True
+
+    def end_turn(self, seconds: float) -> None:
+        """The calling thread has computed for so long."""
+        with self.changed:
+            self._computing = False
+            self.busy_s += seconds
+            if self._closing or self._waits():
+                self.changed.notify()
+
     def close(self) -> None:
         """End when the piece that is computed is done."""
         with self.changed:
@@ -57,19 +84,28 @@ class ComputeThread:
         self._thread.join()
 
     def _work(self) -> None:
+        if self._niceness and sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while True:
             with self.changed:
-                while (piece := self._next()) is None and not self._closing:
+                while (self._computing or (piece := self._next()) is None) and not self._closing:
                     self.changed.wait()
-                if piece is None:
+                if self._computing or piece is None:  # it is closed, and whoever has the turn ends without it
                     return
+                self._computing = True
             started = time.perf_counter()
             try:
                 piece()
             except Exception:  # a lane answers for its own failures; the thread outlives what it missed
                 _LOG.exception("a piece of work failed")
-            self.busy_s += time.perf_counter() - started
             del piece  # its rows and their pictures
+            with self.changed:
+                self._computing = False
+                self.busy_s += time.perf_counter() - started
+
+    def _waits(self) -> bool:
+        now = time.monotonic()
+        return any(lane.head(now) is not None for lane in self._lanes)
 
     def _next(self) -> Piece | None:
         now = time.monotonic()

@@ -13,6 +13,9 @@ _FORGETTING = 0.98
 #: How far a time may be from the one that was expected; the rest is another program's, which took the cores.
 _CREDIBLE = 4.0
 
+#: What passes beside a batch, until the next: a tenth of its time.
+_BETWEEN = 1.1
+
 #: No time is shorter: seconds for a batch, for a unit of cost.
 _LEAST_BASE_S, _LEAST_UNIT_S = 1e-5, 1e-8
 
@@ -38,7 +41,7 @@ class CostLine:
 
     def row_seconds(self, cost: int) -> float:
         """What a row is expected to take among others: its units, and a share of the batch's own time."""
-        return self.unit_s * cost + self.base_s / 4
+        return _BETWEEN * (self.unit_s * cost + self.base_s / 4)
 
     def begin(self, first: tuple[int, float], second: tuple[int, float]) -> None:
         """Draw the line through two measured batches: units of each, and its seconds."""

@@ -13,11 +13,10 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from onnxpress.serve.http import REQUEST_ID
+from onnxpress.serve.http import REQUEST_ID, new_id
 
 #: Bytes of a request's line and headers.
 MOST_HEADER_BYTES = 32 * 2**10
@@ -38,7 +37,7 @@ def refusal_of(data: bytes, excess_s: float) -> bytes | None:
     if length is None or len(data) != head + 4 + int(length[1]):
         return None
     known = _ID.search(data, 0, head + 2)
-    request_id = uuid4().hex if known is None else known[1].decode("ascii")
+    request_id = new_id() if known is None else known[1].decode("ascii")
     message = f"More requests come than can be answered: ask again in {excess_s:.2f} s."
     error = {"message": message, "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
     of_openai = b"/v1/" in data[: data.find(b"\r\n")]
@@ -48,6 +47,37 @@ def refusal_of(data: bytes, excess_s: float) -> bytes | None:
         f"retry-after: {max(1, round(excess_s))}\r\nretry-after-ms: {round(excess_s * 1e3)}\r\n"
         f"x-request-id: {request_id}\r\n\r\n{body}"
     ).encode()
+
+
+class Joining:
+    """A transport that sends the head of an answer together with what follows it at once: one packet, and one wake-up
+    of whoever waits for it. What follows later does not hold it up."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._begun = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._begun:
+            self._begun, self._head = True, data
+            self._loop.call_soon(self._flush)
+            return
+        head, self._head = self._head, None
+        self._transport.write(data if head is None else head + data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
 
 
 def guarded(
@@ -106,6 +136,11 @@ def guarded(
         def on_header(self, name: bytes, value: bytes) -> None:
             self._count(len(name) + len(value))
             super().on_header(name, value)
+
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            if self.cycle is not None and not isinstance(self.cycle.transport, Joining):
+                self.cycle.transport = Joining(self.cycle.transport, self.loop)  # type: ignore[assignment, unused-ignore]
 
         def on_message_complete(self) -> None:
             self._header_bytes = 0

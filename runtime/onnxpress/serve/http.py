@@ -6,6 +6,8 @@ A body is read with a limit, JSON with a depth; who asks, until when and how urg
 from __future__ import annotations
 
 import asyncio
+import itertools
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -31,8 +33,17 @@ JSON = "application/json"
 #: What an id may be that a client chooses for its request.
 REQUEST_ID = r"[\w.:/+=-]{1,128}"
 
+#: Of ids that the server gives: what the process drew when it began, and a number. To draw each anew takes longer than
+#: to find its route.
+_BEGIN, _NUMBERS = secrets.token_hex(8), itertools.count()
+
 #: Headers with which a client says how long it waits, and how many of them make a second.
 _TIMEOUTS = {"x-request-timeout-ms": 1e3, "x-request-timeout": 1.0, "x-stainless-read-timeout": 1.0}
+
+
+def new_id() -> str:
+    """An id for a request that has none."""
+    return f"{_BEGIN}{next(_NUMBERS):016x}"
 
 
 @dataclass(slots=True)

@@ -111,11 +111,10 @@ class Job:
         self.gone = True
         self.cancel.cancel()
 
-    def settle(self, index: int, value: Any) -> bool:
-        """Note a row's value; whether it was the last that was missing."""
+    def settle(self, index: int, value: Any) -> None:
+        """Note a row's value."""
         self.values[index] = value
         self.missing -= 1
-        return self.missing == 0
 
     def failure(self) -> OnnxpressError | None:
         """The first error among the values."""

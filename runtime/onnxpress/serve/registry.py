@@ -97,12 +97,12 @@ class ServedModel:
 class Registry:
     """The models of a server."""
 
-    def __init__(self, settings: ServerSettings, thread: ComputeThread, metrics: Metrics) -> None:
+    def __init__(self, settings: ServerSettings, thread: ComputeThread, aside: ComputeThread, metrics: Metrics) -> None:
         self.models: Mapping[str, ServedModel] = {
             name: ServedModel(name, asked) for name, asked in settings.models.items()
         }
         self._settings = settings
-        self._thread = thread
+        self._thread, self._aside = thread, aside
         self._metrics = metrics
         self._opener = ThreadPoolExecutor(max_workers=1, thread_name_prefix="onnxpress-open")
         self._background: set[asyncio.Task[object]] = set()
@@ -258,9 +258,11 @@ class Registry:
         return version
 
     async def _in_opener(self, model: ServedModel) -> Version:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._opener, open_version, model.name, model.asked, self._thread, self._settings, self._metrics
-        )
+        def opened() -> Version:
+            threads = self._thread, self._aside
+            return open_version(model.name, model.asked, *threads, self._settings, self._metrics)
+
+        return await asyncio.get_running_loop().run_in_executor(self._opener, opened)
 
     def _make_room(self, model: ServedModel) -> None:
         """Close models that nobody uses, the longest unused first, until another fits under the ceiling.
@@ -295,6 +297,7 @@ class Registry:
     def _forget(self, version: Version) -> None:
         for lane in version.lanes:
             self._thread.remove(lane)
+        self._aside.remove(version.aside)
 
     async def _closed(self, version: Version) -> None:
         self._forget(version)

@@ -91,4 +91,7 @@ def make_server(settings: ServerSettings) -> Any:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-    return Draining(config)
+    server = Draining(config)
+    # Requests that came at the same moment are tasks before the first of them begins.
+    app.alone = lambda: len(server.server_state.tasks) <= 1
+    return server

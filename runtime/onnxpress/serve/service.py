@@ -41,15 +41,19 @@ _NO_FILES = frozenset(("words",))
 
 
 class Service:
-    """Everything that one server has. Made inside the event loop."""
+    """Everything that one server has. Made inside the event loop.
 
-    def __init__(self, settings: ServerSettings) -> None:
+    Args:
+        alone: whether no more than one request is being answered.
+    """
+
+    def __init__(self, settings: ServerSettings, alone: Callable[[], bool] = lambda: False) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.thread = ComputeThread()
-        self.registry = Registry(settings, self.thread, self.metrics)
+        self.thread, self.aside = ComputeThread(), ComputeThread("onnxpress-aside", niceness=19)
+        self.registry = Registry(settings, self.thread, self.aside, self.metrics)
         self.pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="onnxpress-prepare")
-        self.answerer = Answerer(self.pool)
+        self.answerer = Answerer(self.pool, alone)
         self.pulse = Pulse()
         self._watching = asyncio.ensure_future(self.pulse.watch())
         self.started = time.time()
@@ -73,12 +77,12 @@ class Service:
 
     def gauge(self) -> None:
         """Bring the gauges up to date."""
-        self.metrics.busy.set(self.thread.busy_s)
+        self.metrics.busy.set(self.thread.busy_s + self.aside.busy_s)
         self.metrics.behind.set(self.pulse.behind_s)
         for model in self.registry.models.values():
             version = model.version
-            waiting = None if version is None else version.lane.waiting
-            seconds, rows = (0.0, 0) if waiting is None else (waiting.seconds, len(waiting))
+            queues = [] if version is None else version.queues
+            seconds, rows = sum(queue.seconds for queue in queues), sum(len(queue) for queue in queues)
             if version is not None and version.writing is not None:
                 state = version.writing.state
                 seconds, rows = seconds + state.waiting_s, rows + state.waiting
@@ -90,7 +94,8 @@ class Service:
         """Let go of models and threads."""
         self._watching.cancel()
         await self.registry.close()
-        await asyncio.get_running_loop().run_in_executor(None, self.thread.close)
+        for thread in (self.thread, self.aside):
+            await asyncio.get_running_loop().run_in_executor(None, thread.close)
         self.pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,16 @@ from onnxpress.serve.batches import BatchLane
 from onnxpress.serve.compute import ComputeThread, Lane
 from onnxpress.serve.costs import CostLine
 from onnxpress.serve.hearing import HearingLane
+from onnxpress.serve.jobs import Job
 from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.settings import ModelSettings, ServerSettings
 from onnxpress.serve.waiting import WaitingRows
 from onnxpress.serve.writing import WritingLane, writing_lane
 
 _LOG = logging.getLogger("onnxpress.serve")
+
+#: A row that is expected to take longer is computed aside, seconds.
+_LONG_S = 0.25
 
 #: Rows of the second of the two batches that are timed when a model is opened, and how often each is.
 _MANY_ROWS, _ROUNDS = 8, 3
@@ -40,11 +44,13 @@ AnyPipeline = Pipeline[Any, Any]
 
 @dataclass(eq=False, slots=True)
 class Version:
-    """One opening of an artifact. `uses`: the requests that are being answered by it; the event loop's to count."""
+    """One opening of an artifact. `aside`: the lane of very long rows, of another thread than the others. `uses`: the
+    requests that are being answered by it; the event loop's to count."""
 
     name: str
     pipelines: Mapping[str, AnyPipeline]
     lane: BatchLane
+    aside: BatchLane
     opened_s: float
     bytes: int
     writing: WritingLane | None = None
@@ -62,9 +68,21 @@ class Version:
         """Whether there is a pipeline for a task."""
         return task in self.pipelines
 
+    def lane_of(self, job: Job) -> BatchLane:
+        """Where a request's rows wait: aside if a run of one takes long. Nothing interrupts a run, and nobody else
+        would be answered meanwhile."""
+        longest = max((row.sample.cost for row in job.rows), default=0)
+        is_long = self.lane.waiting.costs.seconds(1, longest) > _LONG_S
+        return self.aside if is_long and self.main.session.device == "cpu" else self.lane
+
+    @property
+    def queues(self) -> Sequence[WaitingRows]:
+        """The rows that wait."""
+        return self.lane.waiting, self.aside.waiting
+
     @property
     def lanes(self) -> Sequence[Lane]:
-        """Where its work waits."""
+        """Where its work waits that is computed in turn with that of other models."""
         return [lane for lane in (self.lane, self.writing, self.hearing) if lane is not None]
 
     def close(self) -> None:
@@ -77,7 +95,12 @@ class Version:
 
 
 def open_version(
-    name: str, asked: ModelSettings, thread: ComputeThread, settings: ServerSettings, metrics: Metrics
+    name: str,
+    asked: ModelSettings,
+    thread: ComputeThread,
+    aside: ComputeThread,
+    settings: ServerSettings,
+    metrics: Metrics,
 ) -> Version:
     """Open an artifact, measure what a batch costs, and give it a lane. Takes seconds; runs beside the event loop.
 
@@ -107,6 +130,7 @@ def open_version(
         name,
         pipelines,
         BatchLane(name, thread, WaitingRows(costs, settings.queue), metrics),
+        BatchLane(name, aside, WaitingRows(replace(costs), settings.queue), metrics),
         time.perf_counter() - started,
         max(grown, file_bytes(main)),
         writing_lane(name, main, thread, settings.writing, metrics),
@@ -116,6 +140,7 @@ def open_version(
     )
     for lane in version.lanes:
         thread.add(lane)
+    aside.add(version.aside)
     _LOG.info(
         "model opened",
         extra={

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("httptools")
 
-from onnxpress.serve.guard import refusal_of
+from onnxpress.serve.guard import Joining, refusal_of
 
 BODY = b'{"input": "a"}'
 HEAD = b"POST %s HTTP/1.1\r\nhost: localhost\r\nContent-Length: %d\r\n\r\n"
@@ -51,3 +53,53 @@ def test_its_id_is_the_clients_or_a_new_one() -> None:
 )
 def test_anything_else_is_read(data: bytes) -> None:
     assert refusal_of(data, 1.0) is None
+
+
+class Wire:
+    """A transport that notes what is sent together."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.extra = "info"
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def close(self) -> None:
+        self.sent.append(b"closed")
+
+
+def sent(act: Callable[[Joining], None], then: Callable[[Joining], None] = lambda _: None) -> list[bytes]:
+    """What goes over the wire when these things are done, and when the loop has turned between them."""
+
+    async def turn() -> list[bytes]:
+        wire = Wire()
+        joining = Joining(wire, asyncio.get_running_loop())  # type: ignore[arg-type]
+        act(joining)
+        await asyncio.sleep(0)
+        then(joining)
+        await asyncio.sleep(0)
+        return wire.sent
+
+    return asyncio.run(turn())
+
+
+def test_a_head_goes_with_the_body_that_follows_at_once() -> None:
+    def answer(wire: Joining) -> None:
+        for part in (b"head", b"body", b"more"):
+            wire.write(part)
+
+    assert sent(answer) == [b"headbody", b"more"]
+
+
+def test_a_head_does_not_wait_for_what_comes_later() -> None:
+    assert sent(lambda wire: wire.write(b"head"), lambda wire: wire.write(b"event")) == [b"head", b"event"]
+
+
+def test_a_head_is_sent_before_the_connection_is_closed() -> None:
+    def answer(wire: Joining) -> None:
+        wire.write(b"head")
+        wire.close()
+        assert wire.extra == "info"
+
+    assert sent(answer) == [b"head", b"closed"]

@@ -38,12 +38,12 @@ async def status(exchange: Exchange) -> Response:
     for model in service.registry.models.values():
         entry = model.status()
         if model.version is not None:
-            waiting = model.version.lane.waiting
+            queues, costs = model.version.queues, model.version.lane.waiting.costs
             entry |= {
-                "queue_seconds": round(waiting.seconds, 4),
-                "queue_rows": len(waiting),
-                "batch_ms": round(waiting.costs.base_s * 1e3, 3),
-                "token_us": round(waiting.costs.unit_s * 1e6, 3),
+                "queue_seconds": round(sum(queue.seconds for queue in queues), 4),
+                "queue_rows": sum(len(queue) for queue in queues),
+                "batch_ms": round(costs.base_s * 1e3, 3),
+                "token_us": round(costs.unit_s * 1e6, 3),
             }
         models[model.name] = entry
     settings = service.settings
