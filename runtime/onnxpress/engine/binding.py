@@ -7,14 +7,16 @@ the host is copied there before each run, and back after it. Knows nothing of wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxpress.engine.adapting import adapt_outputs
-from onnxpress.engine.buffers import Buffer, of_array
+from onnxpress.engine.buffers import Buffer, allocate, of_array
 from onnxpress.engine.capture import new_number
 from onnxpress.engine.device_memory import DeviceMemory
 from onnxpress.engine.failures import dtype_name, explain
@@ -24,6 +26,9 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import DeviceUnavailable, InputError, OnnxpressError
 
 Array = NDArray[Any]
+
+#: Where arrays that share a block begin: at multiples of so many bytes, as vectors of a processor want them.
+_ALIGNED = 64
 
 
 class Binding:
@@ -219,16 +224,26 @@ def run_rows(session: Session, inputs: Mapping[str, Array], graph: str | None = 
 
 
 def _room(session: Session, graph: str | None, rows: int) -> dict[str, Array] | None:
-    """Arrays for the outputs of so many rows; None: a row's shape depends on the inputs, or nothing can be bound."""
+    """Arrays for the outputs of so many rows; None: a row's shape depends on the inputs, or nothing can be bound.
+
+    They are parts of one block: what is large goes back to the system with its last array, while the C library keeps
+    arrays of less than 32 MB, in which those of the next call do not fit.
+    """
     if provider_of(session.device).compiles or session.adapter(graph) is not None:
         return None
-    room = {}
-    for tensor in session.opened(graph).session.get_outputs():
-        sizes = tensor.shape[1:]
-        if not all(isinstance(size, int) for size in sizes):
-            return None
-        room[tensor.name] = np.empty((rows, *sizes), dtype_name(tensor.type))
-    return room
+    tensors = session.opened(graph).session.get_outputs()
+    if not all(isinstance(size, int) for tensor in tensors for size in tensor.shape[1:]):
+        return None
+    shapes = {tensor.name: (rows, *tensor.shape[1:]) for tensor in tensors}
+    dtypes = {tensor.name: np.dtype(dtype_name(tensor.type)) for tensor in tensors}
+    sizes = [-(-math.prod(shapes[name]) * dtypes[name].itemsize // _ALIGNED) * _ALIGNED for name in shapes]
+    block = allocate((sum(sizes),), np.uint8)
+    block.gather()
+    starts = [0, *accumulate(sizes)]
+    return {
+        name: block.array[start : start + math.prod(shape) * dtypes[name].itemsize].view(dtypes[name]).reshape(shape)
+        for start, (name, shape) in zip(starts, shapes.items(), strict=False)
+    }
 
 
 def _on_device(device: str, value: Any) -> Buffer:
