@@ -30,13 +30,15 @@ def measures(comparison: Comparison, rows: Sequence[Row], title: str = "what") -
     return table_of(title, comparison.names, [(row.title, figures(comparison, row)) for row in rows], "measure")
 
 
-def figures(comparison: Comparison, row: Row, missing: str = NONE, marked: bool = False) -> list[Cell]:
-    """A row's cells. `marked`: figures of backends with wrong answers say so."""
+def figures(comparison: Comparison, row: Row, marked: bool = False) -> list[Cell]:
+    """A row's cells; of a backend that failed, they say so where there is no figure. `marked`: figures of backends with
+    wrong answers say so, too."""
+    failed = {failure.backend for failure in comparison.failures}
     wrong = [name for name in comparison.names if marked and wrong_figures(comparison.backend(name))]
     return [
         Cell(figure(row.values[name], row.unit), row.gains.get(name), name in wrong)
         if name in row.values
-        else Cell(missing)
+        else Cell("failed" if name in failed else NONE)
         for name in comparison.names
     ]
 

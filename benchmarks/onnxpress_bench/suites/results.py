@@ -119,7 +119,7 @@ def _figures(case: Case, record: Comparison) -> Table:
     """Latency by shape, or throughput, or the start: what each backend took, and how many times better ours is."""
     alone = not record.settings.scenarios
     rows: list[tuple[str, Sequence[Cell | str]]] = [
-        (row.title, figures(record, row, "failed", True))
+        (row.title, figures(record, row, marked=True))
         for row in summarize(record)
         if row.name.startswith(_COLD if alone else _SHOWN)
     ]
