@@ -27,3 +27,19 @@ def test_int_is_as_ever_but_for_sizes_that_are_not_known() -> None:
         assert isinstance(seen[0], torch.SymInt)
         assert exported.module()(torch.ones(7)).shape == (14,)
     assert "int" not in vars(module)
+
+
+def test_tensors_of_sizes_are_computed_by_the_graph() -> None:
+    class Places(torch.nn.Module):
+        def forward(self, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            height, width = values.shape
+            sizes = torch.as_tensor([(height, width), (height + 1, 2)], dtype=torch.long)
+            return sizes, torch.tensor([width, 3]), torch.linspace(0.5, height - 0.5, height), torch.tensor([1.5])
+
+    part, free = Places(), torch.export.Dim.DYNAMIC
+    with sizes_left_open(part):
+        exported = torch.export.export(part, (torch.ones(5, 6),), dynamic_shapes=({0: free, 1: free},)).module()
+    for height, width in ((5, 6), (9, 4), (2, 7)):
+        values = torch.ones(height, width)
+        for answer, expected in zip(exported(values), part(values), strict=True):
+            assert answer.dtype == expected.dtype and torch.equal(answer, expected)

@@ -167,12 +167,8 @@ def test_a_classifier_of_words_on_a_page_is_refused_by_name(tmp_path: Path) -> N
         export(tmp_path / "layoutlm", tmp_path / "out", task=TASK)
 
 
-#: What is refused, and by which words: sizes of the levels of features are numbers in its traced graph; torch.onnx
-#: loses a number that bounds a proposal.
-REFUSED = {
-    "deformable-detr": "traced with inputs of one size",
-    "deformable-detr-two-stage": "which nothing in it makes",
-}
+#: What is refused, and by which words: torch.onnx loses a number that bounds a proposal.
+REFUSED = {"deformable-detr-two-stage": "which nothing in it makes"}
 
 
 @pytest.mark.nightly

@@ -1,14 +1,16 @@
-"""`int(...)` in the code of models that take pictures of any size: it would make a size that is not known while a graph
-is traced the one number that it is traced with, and the graph would answer every picture in that size.
+"""`int(...)`, `torch.tensor(...)` and `torch.linspace(...)` in the code of models that take pictures of any size: they
+would make a size that is not known while a graph is traced the one number that it is traced with, and the graph would
+answer every picture in that size.
 """
 
 from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -32,6 +34,44 @@ class _Whole(metaclass=_AsInt):
         return builtins.int(*arguments)
 
 
+def _is_open(data: Any) -> bool:
+    """Whether a number, or one of those in lists, is not known yet."""
+    if isinstance(data, (list, tuple)):
+        return any(map(_is_open, data))
+    return isinstance(data, torch.SymInt)
+
+
+def _as_graph(data: Any) -> torch.Tensor:
+    """Whole numbers in lists as a tensor of int64 that a graph computes."""
+    if isinstance(data, (list, tuple)):
+        return torch.stack([_as_graph(part) for part in data])
+    return torch.scalar_tensor(data, dtype=torch.int64)
+
+
+def _leaving_open(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """`torch.tensor` or `torch.as_tensor`, which would take the numbers that a graph is traced with."""
+
+    def tensor(data: Any, *arguments: Any, **options: Any) -> torch.Tensor:
+        if not arguments and _is_open(data):
+            return _as_graph(data).to(options.get("device"), options.get("dtype") or torch.int64)
+        return make(data, *arguments, **options)
+
+    return tensor
+
+
+def _linspace(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """`torch.linspace`, which counts from both ends."""
+
+    def linspace(start: Any, end: Any, steps: Any, **options: Any) -> torch.Tensor:
+        if not isinstance(steps, torch.SymInt):
+            return make(start, end, steps, **options)
+        places = torch.arange(steps, **options)
+        step = (end - start) / torch.sym_max(steps - 1, 1)
+        return torch.where(places < steps // 2, start + step * places, end - step * (steps - 1 - places))
+
+    return linspace
+
+
 @contextmanager
 def sizes_left_open(model: torch.nn.Module) -> Iterator[None]:
     """While a graph is traced, in the modules that the parts of a model of transformers are defined in; restored on
@@ -42,4 +82,7 @@ def sizes_left_open(model: torch.nn.Module) -> Iterator[None]:
             if name.startswith("transformers.models.") and module is not None and "int" not in vars(module):
                 restored.callback(delattr, module, "int")
                 setattr(module, "int", _Whole)  # noqa: B010 - a name that type checkers know as another thing
+        for name in ("tensor", "as_tensor"):
+            restored.enter_context(patch.object(torch, name, _leaving_open(getattr(torch, name))))
+        restored.enter_context(patch.object(torch, "linspace", _linspace(torch.linspace)))
         yield
