@@ -34,11 +34,19 @@ class _Whole(metaclass=_AsInt):
         return builtins.int(*arguments)
 
 
-def _is_open(data: Any) -> bool:
-    """Whether a number, or one of those in lists, is not known yet."""
+def _numbers(data: Any) -> Iterator[Any]:
+    """Those in lists of lists."""
     if isinstance(data, (list, tuple)):
-        return any(map(_is_open, data))
-    return isinstance(data, torch.SymInt)
+        for part in data:
+            yield from _numbers(part)
+    else:
+        yield data
+
+
+def _is_open(data: Any) -> bool:
+    """Whether all are whole numbers, of which one is not known yet."""
+    kinds = [type(number) for number in _numbers(data)]
+    return torch.SymInt in kinds and set(kinds) <= {torch.SymInt, builtins.int}
 
 
 def _as_graph(data: Any) -> torch.Tensor:
@@ -65,9 +73,10 @@ def _linspace(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     def linspace(start: Any, end: Any, steps: Any, **options: Any) -> torch.Tensor:
         if not isinstance(steps, torch.SymInt):
             return make(start, end, steps, **options)
-        places = torch.arange(steps, **options)
-        step = (end - start) / torch.sym_max(steps - 1, 1)
-        return torch.where(places < steps // 2, start + step * places, end - step * (steps - 1 - places))
+        count: Any = steps
+        places = torch.arange(count, **options)
+        step = (end - start) / torch.sym_max(count - 1, 1)  # type: ignore[no-untyped-call]
+        return torch.where(places < count // 2, start + step * places, end - step * (count - 1 - places))
 
     return linspace
 
