@@ -89,20 +89,18 @@ def present_file(
     return path
 
 
-def checked_file(folder: Path, manifest: Manifest, name: str, link_roots: Sequence[Path] = ()) -> Path:
-    """The path of a file that the manifest lists, once its name, size and SHA-256 have been checked.
+def check_hash(path: Path, manifest: Manifest, name: str) -> None:
+    """Check the SHA-256 of a file that `present_file` gave.
 
     Raises:
-        MissingFile, CorruptFile: as of `present_file`; or its SHA-256 is not the manifest's.
+        CorruptFile: it is not the manifest's.
     """
-    path = present_file(folder, manifest, name, link_roots)
     digest, declared = sha256(path), manifest.files[name].sha256
     if digest != declared:
         raise CorruptFile(
             f"{path}: SHA-256 is {digest}, the manifest says {declared}. The file was changed or damaged: "
             "download or export again."
         )
-    return path
 
 
 def at_home(path: str | Path) -> Path:

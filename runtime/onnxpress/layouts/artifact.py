@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnxpress.errors import BatchDependenceWarning, CorruptFile, InputError, MissingFile, UnsupportedFormat
-from onnxpress.format.contents import checked_file, contained, other_files, present_file, variant_files
+from onnxpress.format.contents import check_hash, contained, other_files, present_file, variant_files
 from onnxpress.format.manifest import GraphFiles, Manifest
 from onnxpress.format.model import Adapter, Adopted, Model, Trust
 from onnxpress.format.precisions import BATCH_LOSS, suffix_of
@@ -171,7 +171,7 @@ class Artifact:
         if name not in self._checked:
             path = self._present(name)
             if self.trust != "unverified":
-                checked_file(self.folder, self.manifest, name, link_roots(self.folder))
+                check_hash(path, self.manifest, name)
             self._checked[name] = path
         return self._checked[name]
 
