@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxpress_bench.backends.servers import MODEL, Server
+from onnxpress_bench.backends.servers import MODEL, Server, own_command
 
 #: No figures are sent to anybody, and nothing is asked of the Hub.
 _ALONE = {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "HF_HUB_OFFLINE": "1"}
@@ -20,9 +20,7 @@ class OnnxpressServer(Server):
 
     def command(self, port: int) -> list[str]:
         """With the usual settings."""
-        settings = ["--precision", self.spec.settings["precision"], "--threads", str(self.spec.threads)]
-        where = ["--port", str(port), "--log-level", "error"]
-        return ["-m", "onnxpress", "serve", f"{MODEL}={self.spec.folder}", *settings, *where]
+        return own_command(self.spec, port)
 
 
 class Infinity(Server):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from onnxpress_bench.backends import BackendSpec
 from onnxpress_bench.backends.base import Runner
 from onnxpress_bench.caller import Caller
 from onnxpress_bench.served import Served, served
@@ -62,3 +63,10 @@ class Server(Runner):
 
             return np.frombuffer(base64.b64decode(vector), "<f4")
         return vector
+
+
+def own_command(spec: BackendSpec, port: int) -> list[str]:
+    """`onnxpress serve` with one variant and the usual settings."""
+    settings = ["--precision", spec.settings["precision"], "--threads", str(spec.threads)]
+    where = ["--port", str(port), "--log-level", "error"]
+    return ["-m", "onnxpress", "serve", f"{MODEL}={spec.folder}", *settings, *where]

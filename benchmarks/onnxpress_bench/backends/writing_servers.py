@@ -8,7 +8,7 @@ from typing import Any
 from onnxpress_bench.backends import NotMeasured
 from onnxpress_bench.backends.llama_cpp import LlamaCpp
 from onnxpress_bench.backends.onnxpress_artifact import prepare
-from onnxpress_bench.backends.servers import MODEL, Server
+from onnxpress_bench.backends.servers import MODEL, Server, own_command
 
 
 class _Writes(Server):
@@ -35,9 +35,7 @@ class OnnxpressWritingServer(_Writes):
 
     def command(self, port: int) -> list[str]:
         """With the usual settings."""
-        settings = ["--precision", self.spec.settings["precision"], "--threads", str(self.spec.threads)]
-        where = ["--port", str(port), "--log-level", "error"]
-        return ["-m", "onnxpress", "serve", f"{MODEL}={self.spec.folder}", *settings, *where]
+        return own_command(self.spec, port)
 
 
 class LlamaCppServer(_Writes):
