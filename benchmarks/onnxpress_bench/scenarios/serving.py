@@ -186,7 +186,7 @@ def single(backend: Backend, work: Work) -> Samples:
 
     if not isinstance(backend, Serves):
         return {}
-    server, text = serving(backend), next(iter(work.shapes.values()))[0][0]
+    server, text = backend, next(iter(work.shapes.values()))[0][0]
     spec, line = _spec(backend), Caller(server.served.url)
     with onnxpress.pipeline(model=spec.folder, precision=spec.settings["precision"], threads=spec.threads) as pipe:
         rounds, body = int(work.parameters["single"]["rounds"]), server.body(text)
