@@ -212,6 +212,8 @@ def run_rows(session: Session, inputs: Mapping[str, Array], graph: str | None = 
     joined = _room(session, graph, count)
     if joined is None:
         results = [session.run(part, graph) for part in parts]
+        if count == 1:
+            return {name: of_array(array) for name, array in results[0].items()}
         return {name: of_array(np.concatenate([row.pop(name) for row in results])) for name in list(results[0])}
     binding = Binding(session, graph)
     try:

@@ -91,8 +91,7 @@ class CrossModel:
         # What the encoder returns stays where the decoder reads it.
         # A processor gains nothing from windows of sound that it hears together, and what the encoder computes in
         # between is larger than what it returns.
-        rows = len(next(iter(inputs.values())))
-        if apart and rows > 1 and not provider_of(self._session.device).own_memory:
+        if apart and not provider_of(self._session.device).own_memory:
             outputs = run_rows(self._session, inputs, self._encoder)
         else:
             outputs = run_to_buffers(self._session, inputs, self._encoder)
