@@ -21,7 +21,9 @@ pytestmark = pytest.mark.nightly
 RATE = 16_000
 #: What is said, without commas: whether one stands after "so" is nearly a tie, which transformers itself decides
 #: another way with five beams than with one, and a variant may decide another way than fp32.
-WORDS = words_of("And so my fellow Americans ask not what your country can do for you ask what you can do for your country")
+WORDS = words_of(
+    "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
+)
 PRECISIONS = ("int8", "q8", "q4", "fp16")
 
 #: OpenAI's own, but for the compression, which transformers measures of token ids.
