@@ -214,6 +214,8 @@ def run_parts(session: Session, inputs: Mapping[str, Array], rows: int, graph: s
     joined = _room(session, graph, count)
     if joined is None:
         results = [session.run(part, graph) for part in parts]
+        if len(results) == 1:
+            return {name: of_array(array) for name, array in results[0].items()}
         return {name: of_array(np.concatenate([part.pop(name) for part in results])) for name in list(results[0])}
     binding = Binding(session, graph)
     try:

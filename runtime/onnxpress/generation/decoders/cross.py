@@ -95,8 +95,7 @@ class CrossModel:
         # What the encoder returns stays where the decoder reads it.
         # A processor gains nothing from windows of sound, or from long texts, that it reads together, and what the
         # encoder computes in between is larger than what it returns.
-        rows = len(next(iter(inputs.values())))
-        if at_once is not None and rows > at_once and not provider_of(self._session.device).own_memory:
+        if at_once is not None and not provider_of(self._session.device).own_memory:
             outputs = run_parts(self._session, inputs, at_once, self._encoder)
         else:
             outputs = run_to_buffers(self._session, inputs, self._encoder)
