@@ -202,8 +202,10 @@ def run_to_buffers(
 
 
 def run_parts(session: Session, inputs: Mapping[str, Array], rows: int, graph: str | None = None) -> dict[str, Buffer]:
-    """Run one graph for at most so many rows of its inputs after the other, on a device without memory of its own; every
-    output by name, those of all rows side by side. What the graph computes in between takes the memory of these rows.
+    """Run one graph for at most so many rows of its inputs after the other, on a device without memory of its own.
+
+    Every output by name, those of all rows side by side. What the graph computes in between takes the memory of these
+    rows.
 
     Raises: as `run_to_buffers`.
     """
