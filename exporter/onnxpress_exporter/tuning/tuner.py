@@ -99,6 +99,32 @@ class Tuner:
         self._remove(written, tuned)
         return tuned
 
+    def usual(self, precision: str, variant: Variant, say: Say) -> Variant:
+        """The variant with the forms that run where nobody tuned it, if it has any that the gate passes."""
+        forms = dict(variant.forms)
+        if all(files.external for files in variant.graphs.values()):
+            models = self._rewritable(variant).values()
+            for row in self.formulations:
+                places = [place for model in models if row.usual and (place := row.usual(model)) is not None]
+                if places:
+                    place = min(places, key=lambda place: place.cores)
+                    forms |= {
+                        name: replace(form, usual=place) for name, form in self._passed(row, precision, variant, say)
+                    }
+        return replace(variant, forms=forms)
+
+    def _passed(
+        self, row: Formulation, precision: str, variant: Variant, say: Say
+    ) -> Iterator[tuple[str, VariantForm]]:
+        """A formulation's form, untimed, with the files that are kept of it; nothing: the gate does not pass it."""
+        written: dict[str, Graphs] = {}
+        try:
+            self._try((row,), variant, {}, written, {})
+            for name, form in self._that_pass(precision, variant, list(written), written, {}, say):
+                yield name, self._as_kept(name, form)
+        finally:
+            self._remove(written, variant)
+
     def _constants(self, precision: str, variant: Variant, say: Say) -> Ranges:
         """The values that bear a constant range, if a formulation asks for them: as many as the gate passes."""
         row = next((row for row in self.formulations if row.constants), None)
@@ -341,23 +367,36 @@ class Tuner:
         forms = dict(variant.forms)
         if form is not None:
             variant, graphs = self._sharing(variant, form[0], form[1].graphs, constants)
-            forms[form[0]] = replace(form[1], graphs={graph: self._kept(files) for graph, files in graphs.items()})
+            known = forms.get(form[0], form[1])
+            forms[form[0]] = self._as_kept(form[0], replace(form[1], graphs=graphs, usual=known.usual))
         for name, row in devices.items():
-            forms[name] = replace(row, graphs={graph: self._kept(files) for graph, files in row.graphs.items()})
+            forms[name] = self._as_kept(name, row)
         used = {known.form for known in (*others, tuning)}
         forms = {
             name: row
             for name, row in forms.items()
-            if name in used or (row.device != CPU.family and name not in refused)
+            if name in used or row.usual is not None or (row.device != CPU.family and name not in refused)
         }
         tuned = replace(variant, forms=forms, tunings=(*others, tuning))
         self._remove({name: row.graphs for name, row in variant.forms.items()}, tuned)
         return tuned
 
-    def _kept(self, files: GraphFiles) -> GraphFiles:
-        """Where a graph that was written on trial stays."""
+    def _as_kept(self, name: str, form: VariantForm) -> VariantForm:
+        """A form whose graphs were written on trial, with them where and as they stay."""
+        rows = {row.name: row for row in self.formulations}
+        passes = [rewrite for part in name.split("+") for rewrite in rows[part].kept]
+        return replace(form, graphs={graph: self._kept(files, passes) for graph, files in form.graphs.items()})
+
+    def _kept(self, files: GraphFiles, passes: Sequence[str]) -> GraphFiles:
+        trial = self.folder / files.file
         name = files.file.removesuffix(_TRIAL) + ".onnx"
-        (self.folder / files.file).replace(self.folder / name)
+        if passes:
+            model = onnx_ir.load(trial)
+            apply_passes(model, passes)
+            save_beside(model, self.folder / name)
+            trial.unlink()
+        else:
+            trial.replace(self.folder / name)
         return replace(files, file=name)
 
     def _sharing(self, variant: Variant, name: str, graphs: Graphs, constants: Ranges) -> tuple[Variant, Graphs]:

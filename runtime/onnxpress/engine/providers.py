@@ -264,6 +264,19 @@ def is_here(device: str) -> bool:
     return True
 
 
+def version_numbers(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version, to compare it with others: (1, 31) of "1.31.1"."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+def onnxruntime_version() -> tuple[int, ...]:
+    """The installed ONNX Runtime's, as `version_numbers` has it; () without one."""
+    try:
+        return version_numbers(import_onnxruntime().__version__)
+    except MissingDependency:
+        return ()
+
+
 def import_onnxruntime() -> ModuleType:
     """The onnxruntime module.
 
