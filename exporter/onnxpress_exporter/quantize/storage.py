@@ -1,14 +1,12 @@
 """A plan -> a graph: stores the products and tables of one fp32 graph as they are planned.
 
 Rounding is what takes time. Of a graph that is watched as a whole, what was rounded is kept for the next plan: repair
-tries many that differ in a few sites. Of one that may be large, one product after the other is rounded and packed, so
-that its integers are never in memory all at once. Knows neither torch nor how good a variant is.
+tries many that differ in a few sites. Knows neither torch nor how good a variant is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -33,7 +31,8 @@ from onnxpress_exporter.passes.split_channels import between, name_of_rest, rest
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
 from onnxpress_exporter.precisions.row import Blocks, IntegerConvolution, Integers, Treatment
-from onnxpress_exporter.quantize.calibration import Statistics, calibrate, groups, merged
+from onnxpress_exporter.quantize.block_rounding import BlockRounding
+from onnxpress_exporter.quantize.calibration import Statistics, calibrate, merged
 from onnxpress_exporter.quantize.convolutions import Convolutions
 from onnxpress_exporter.quantize.plan import Balanced, block_weights, integer_weights
 from onnxpress_exporter.quantize.ranges import (
@@ -55,12 +54,6 @@ Places = NDArray[np.int64]
 T = TypeVar("T")
 U = TypeVar("U")
 
-#: Input channels that share a scale where their number is not one of whole wider blocks.
-BLOCK = 32
-#: Seconds that may be spent on letting channels make up for each other's errors, about; the narrowest sites come first.
-COMPENSATION_S = 240.0
-#: Outputs that are rounded at once.
-_COLUMNS = 8192
 #: Sites that are computed side by side at most: each needs some times its weights.
 MOST_AT_ONCE = 4
 #: Outputs of a large graph's products by which the balance of their channels is chosen.
@@ -96,7 +89,7 @@ class Storage:
         self._integer_weights: dict[tuple[str, bool], dict[str, IntegerWeights]] = {}
         self._apart: dict[str, Places] = {}
         self._shifts: dict[str, Array] = {}
-        self._block_weights: dict[tuple[str, Blocks], dict[str, BlockWeights]] = {}
+        self._blocks = BlockRounding(self._base, self._products, self._tied, large=large)
 
     @property
     def fp32(self) -> onnx_ir.Model:
@@ -254,7 +247,7 @@ class Storage:
             model, [value for value, treatment in plan.items() if isinstance(treatment, IntegerConvolution)]
         )
         blocks = {value: treatment for value, treatment in plan.items() if isinstance(treatment, Blocks)}
-        for rounded in self._rounded(blocks, inputs, say):
+        for rounded in self._blocks.rounded(blocks, self._weights, self._statistics, inputs, say):
             weight_only(
                 model,
                 {
@@ -334,60 +327,6 @@ class Storage:
             weights = {name: array * factors[:, None] for name, array in weights.items()}
         return Balanced(factors, statistics, weights)
 
-    def _rounded(
-        self, plan: Mapping[str, Blocks], inputs: Sequence[Arrays], say: Say
-    ) -> Iterator[Mapping[str, BlockWeights]]:
-        """Blocks of weights by product, a few at a time."""
-        for number, (site, hessian) in enumerate(self._correlated(plan, inputs, say)):
-            if self._large:
-                say(f"rounding, {number / len(plan):.0%}")
-                for name in site.products:
-                    yield {name: _in_blocks(self._weights[name], hessian, plan[site.value])}
-                continue
-            key = (site.value, plan[site.value])
-            if key not in self._block_weights:
-                self._block_weights[key] = {
-                    name: _in_blocks(self._weights[name], hessian, key[1]) for name in site.products
-                }
-            yield self._block_weights[key]
-
-    def _correlated(
-        self, plan: Mapping[str, Blocks], inputs: Sequence[Arrays], say: Say
-    ) -> Iterator[tuple[Site, Array | None]]:
-        """Each site of a plan, with the correlations of its channels where they are known, or there is time for them.
-
-        Only 4 bits need such help where a graph is not watched, and a few sites' correlations are in memory at a time.
-        """
-        sites = [site for value, site in self._products.items() if value in plan]
-        if self._statistics or not inputs or all(blocks.bits != 4 for blocks in plan.values()):
-            for site in sites:
-                known = self._statistics.get(site.value)
-                yield site, None if known is None else known.hessian
-            return
-        looked_at = self._compensated(sites)
-        yield from ((site, None) for site in sites if site not in looked_at)
-        for group in groups(looked_at):
-            statistics = calibrate(self._base, group, inputs, lambda share: say(f"watching real inputs, {share:.0%}"))
-            for site in group:
-                yield site, statistics.pop(site.value).hessian
-
-    def _compensated(self, sites: Sequence[Site]) -> list[Site]:
-        """Choose the sites that there is time for.
-
-        Sites that share their table with the words are left out: their channels stay apart.
-        """
-        chosen, spent_s = [], 0.0
-        for site in sorted(sites, key=lambda site: site.width):
-            if site.value in self._tied:
-                continue
-            outputs = sum(self._weights[name].shape[1] for name in site.products)
-            # Measured on one core: an inverse, and an update for each channel.
-            spent_s += 4e-11 * site.width**3 + 8e-8 * site.width * outputs
-            if spent_s > COMPENSATION_S:
-                break
-            chosen.append(site)
-        return [site for site in sites if site in chosen]
-
 
 def store_tables(model: onnx_ir.Model, blocks: Blocks) -> None:
     """Store large tables that are read by rows in blocks, in place."""
@@ -410,22 +349,6 @@ def halve(model: onnx_ir.Model) -> None:
 def is_past(name: str) -> bool:
     """Whether an input or output holds keys or values, which are of 16 bits where the rest is."""
     return name.startswith(("past_key_values.", "present."))
-
-
-def _in_blocks(weights: Array, hessian: Array | None, blocks: Blocks) -> BlockWeights:
-    """Round a product's weights, some outputs at a time."""
-    if len(weights) % blocks.block:  # the last block would be filled up
-        blocks = replace(blocks, block=min(blocks.block, BLOCK))
-    parts = [
-        block_weights(np.ascontiguousarray(weights[:, start : start + _COLUMNS]), hessian, blocks)
-        for start in range(0, weights.shape[1], _COLUMNS)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    integers, scales, zeros = (
-        np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("integers", "scales", "zeros")
-    )
-    return BlockWeights(integers, scales, zeros, blocks.bits, blocks.block)
 
 
 def _of_rest(site: IntegerSite, columns: Mapping[str, Places], *, whole: bool) -> IntegerSite:

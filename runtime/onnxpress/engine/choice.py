@@ -174,6 +174,29 @@ def unmeasured(manifest: Manifest, device: str) -> dict[str, Variant]:
     return {exact: suited[exact], **unknown} if unknown else {}
 
 
+def for_many(manifest: Manifest, chosen: str, precision: str | None, device: str) -> str | None:
+    """The variant that may be faster than the chosen one where many texts are written at once, when a step's time is
+    that of products and no longer that of reading the weights; None: none is expected to be, or may run instead.
+
+    Args:
+        precision: what was asked for: only where nothing was, or the fastest, may another variant run.
+    """
+    if precision not in (None, FASTEST):
+        return None
+    target = provider_of(device.partition(":")[0]).target
+
+    def usual(name: str) -> tuple[float, int]:
+        return like(name).usual[target].reading, _place(name)
+
+    suited = suited_variants(manifest, target, features())
+    able = [
+        name
+        for name, variant in suited.items()
+        if usual(name)[0] < usual(chosen)[0] and (precision == FASTEST or answers_of(name, variant) == "same")
+    ]
+    return min(able, key=usual, default=None)
+
+
 def usual_time(manifest: Manifest) -> Callable[[UsualTime], float]:
     """Choose which of a precision's usual times counts for an artifact, by the roles of its graphs."""
     if manifest.generation is None:

@@ -78,6 +78,8 @@ class Scheduler:
         self._decoders = decoders
         self._steady, self._all_apart = steady, apart
         self.store = store
+        #: Schedulers of other models that the same bounds of rows and tokens are for, in the same thread.
+        self.beside: Sequence[Scheduler] = ()
         #: How often a request gave its memory up.
         self.given_up = 0
         self._closes = closes
@@ -138,11 +140,14 @@ class Scheduler:
         """
         events = self._cancel() if self._cancellable else []
         if self._tokens is not None:
-            self._make_room(self._tokens)
+            self._make_room(self._tokens - self._taken_beside)
         if self._waiting:
             self._let_in()
-        if self._tokens is not None and self.store is not None:
-            self.store.fit(self._tokens - self.tokens - self.rows)
+        if self._tokens is not None:
+            free = self._tokens - self._taken_beside - self.tokens - self.rows
+            stores = [scheduler.store for scheduler in (self, *self.beside) if scheduler.store is not None]
+            for store in stores:
+                store.fit(free // len(stores))
         events += self._failed
         self._failed = []
         for batch in self._batches:
@@ -166,6 +171,10 @@ class Scheduler:
             if self._closes:
                 batch.decoder.close()
         self._batches.clear()
+
+    @property
+    def _taken_beside(self) -> int:
+        return sum(scheduler.tokens + scheduler.rows for scheduler in self.beside)
 
     def _cancel(self) -> list[tuple[int, Event]]:
         """End the requests whose hook says so; each hook is asked once."""
@@ -214,11 +223,12 @@ class Scheduler:
 
         Those that need a decoder of their own wait for one, and are passed by others.
         """
-        room = None if self._rows is None else self._rows - self.rows
+        beside = sum(scheduler.rows for scheduler in self.beside)
+        room = None if self._rows is None else self._rows - self.rows - beside
         full = self._decoders is not None and sum(not batch.admits for batch in self._batches) >= self._decoders
         entering: list[Group] = []
         taken = sum(batch.most_tokens for batch in self._batches) if self._steady else self.tokens + self.rows
-        free = None if self._tokens is None else self._tokens - taken
+        free = None if self._tokens is None else self._tokens - taken - self._taken_beside
         for group in self._waiting:
             width = group.request.width
             if full and self._apart(group):
@@ -226,11 +236,13 @@ class Scheduler:
             if free is not None:
                 most = max(row.left for row in group.rows) if self._steady else NEW_TOKENS
                 free -= max(row.begun + min(row.left, most) for row in group.rows) * width
-                if free < 0 and (entering or self._batches):
+                if free < 0 and (entering or self._batches or beside):
                     break
             if room is not None:
                 room -= width
-                if room < 0 and (entering or self.rows):  # one that is wider than there is room for enters alone
+                if room < 0 and (
+                    entering or self.rows or beside
+                ):  # one that is wider than there is room for enters alone
                     break
             entering.append(group)
         while entering:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from onnxpress.engine.open_graphs import Unsaved
 from onnxpress.engine.providers import import_onnxruntime, parse_device, provider_of, require_device
 from onnxpress.engine.session import Session
 from onnxpress.errors import AdoptionWarning, CorruptFile, UnknownTask
@@ -106,7 +107,8 @@ def _load(
     """Open the graphs beside the imports and the tokenizer, and hash the weights beside both: neither holds the
     interpreter. A damaged file is what is wrong then, whatever else came of it.
 
-    `beside`: sessions of other pipelines, which want the same cores.
+    `beside`: sessions of other pipelines, which want the same cores; but for other variants of the same artifact:
+    whoever opens two runs one after the other.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -114,12 +116,15 @@ def _load(
         roles = {graph.role: name for name, graph in artifact.manifest.graphs.items()}
         paths = scanned.result()
         import_onnxruntime()
+        others = [_folders(other.graphs) for other in beside if not other.closed and other.graphs != paths]
+        apart = any(folders != _folders(paths) for folders in others)
         session = Session(
             paths,
             device=place,
             threads=asked.threads,
             roles=roles,
-            crowded=any(not other.closed and other.graphs != paths for other in beside),
+            crowded=apart,
+            alternates=bool(others) and not apart,
             bounds=artifact.manifest.table_rows(),
             adapters=artifact.adapters,
             provider_options=asked.provider_options,
@@ -147,6 +152,10 @@ def _load(
             raise
         session = opened.result()
     return LoadedModel(row, artifact, session, choice, tokenizer)
+
+
+def _folders(graphs: Mapping[str, Path | Unsaved]) -> set[Path]:
+    return {graph.folder if isinstance(graph, Unsaved) else graph.parent for graph in graphs.values()}
 
 
 def _served_task(artifact: Artifact, wanted: Task | None) -> Task:

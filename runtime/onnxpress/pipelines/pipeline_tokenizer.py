@@ -93,8 +93,9 @@ class PipelineTokenizer:
         encodings = self._tokenizer.encode_batch(texts, pairs, truncation=cut, special_tokens=add_special_tokens)
         sources = list(range(len(encodings)))
         if return_overflowing_tokens:
-            pieces = [(number, part) for number, encoding in enumerate(encodings) for part in _parts(encoding)]
-            encodings, sources = [part for _, part in pieces], [number for number, _ in pieces]
+            parts = [[encoding, *encoding.overflowing] for encoding in encodings]
+            encodings = [part for of_text in parts for part in of_text]
+            sources = [number for number, of_text in enumerate(parts) for _ in of_text]
         wanted = {"token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask}
         names = [n for n in ("input_ids", "token_type_ids", "attention_mask") if self._wants(n, wanted.get(n))]
         names += ["special_tokens_mask"] * return_special_tokens_mask + ["offset_mapping"] * return_offsets_mapping
@@ -383,9 +384,9 @@ class PipelineTokenizer:
 
 
 def _is_many(text: Any, words: bool) -> bool:
-    if isinstance(text, str) or not isinstance(text, (list, tuple)):
-        if isinstance(text, str):
-            return False
+    if isinstance(text, str):
+        return False
+    if not isinstance(text, (list, tuple)):
         raise InputError(f"A tokenizer takes a text or a list of texts, not {type(text).__name__} {text!r:.60}.")
     return not words or (bool(text) and isinstance(text[0], (list, tuple)))
 
@@ -396,7 +397,3 @@ def _are_pairs(texts: Sequence[Any]) -> bool:
         isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
         for pair in texts
     )
-
-
-def _parts(encoding: Encoding) -> list[Encoding]:
-    return [encoding, *encoding.overflowing]

@@ -25,6 +25,9 @@ class LaneState:
     kept_tokens: int
     given_up: int
 
+    def __add__(self, other: LaneState) -> LaneState:
+        return LaneState(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
 
 class Metrics:
     """The counters of a server; those of a model have its name as `model`."""
@@ -88,6 +91,10 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.written_tokens = Counter("onnxpress_written_tokens", "Tokens written.", ("model",), registry=registry)
+        self.begun_texts = Counter(
+            "onnxpress_begun_texts", "Texts asked for, by the variant that writes them.", ("model", "variant"),
+            registry=registry,
+        )  # fmt: skip
         self.texts = Gauge("onnxpress_texts", "Texts being read or written.", ("model",), registry=registry)
         self.held_tokens = Gauge(
             "onnxpress_held_tokens", "Tokens whose keys and values they hold.", ("model",), registry=registry

@@ -11,17 +11,20 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from onnxpress.engine.choice import for_many
 from onnxpress.errors import OnnxpressError, OutOfMemory
-from onnxpress.pipelines.text_generation import TextGeneration
+from onnxpress.serve.by_load import IDLE_S, ByLoad
 from onnxpress.serve.compute import ComputeThread
 from onnxpress.serve.errors import NotReady, UnknownModel
+from onnxpress.serve.memory import FILES_TO_MEMORY, expected_bytes, free_bytes
 from onnxpress.serve.metrics import Metrics
+from onnxpress.serve.served import ServedModel, State
 from onnxpress.serve.settings import ModelSettings, ServerSettings
+from onnxpress.serve.step_times import StepTimer, StepTimes
 from onnxpress.serve.versions import Version, open_version
 from onnxpress.suggestions import did_you_mean
 
@@ -30,68 +33,11 @@ _LOG = logging.getLogger("onnxpress.serve")
 #: How often artifacts are looked at for changes, and models for idleness, seconds.
 WATCH_S = 2.0
 
-#: What a model takes beside its files before anything is known of it.
-_FILES_TO_MEMORY = 1.3
-
 #: Names that clients send who have none to send.
 _NAMELESS = ("", "dummy", "tei", "default")
 
 #: How long a request waits for a model that is being opened, seconds.
 _PATIENCE_S = 30.0
-
-
-class State(Enum):
-    """What a model is doing."""
-
-    CLOSED = "closed"
-    LOADING = "loading"
-    READY = "ready"
-    FAILED = "failed"
-
-
-@dataclass(eq=False, slots=True)
-class ServedModel:
-    """A name, what is opened under it, and how that is going. `problem`: why the last opening failed."""
-
-    name: str
-    asked: ModelSettings
-    state: State = State.CLOSED
-    version: Version | None = None
-    problem: OnnxpressError | None = None
-    used: float = 0.0
-    opening: asyncio.Task[Version] | None = None
-    stamp: tuple[int, int] | None = None
-    #: What it took when it was open last.
-    bytes: int = 0
-
-    def status(self) -> dict[str, object]:
-        """For /ready and /info; without paths of this machine."""
-        status: dict[str, object] = {"state": self.state.value}
-        if self.version is not None:
-            main = self.version.main
-            status |= {
-                "task": main.task,
-                "tasks": list(self.version.pipelines),
-                "variant": main.precision,
-                "why": main.choice.reason,
-                "device": main.device,
-                "threads": getattr(main.session, "used_threads", None),
-                "bytes": self.version.bytes,
-                "opened_s": round(self.version.opened_s, 3),
-            }
-        if self.version is not None and isinstance(self.version.main, TextGeneration):
-            status["chat"] = bool(self.version.main.chat.templates)
-        if self.version is not None and self.version.writing is not None:
-            texts = self.version.writing.state
-            status |= {
-                "texts": texts.texts,
-                "texts_waiting": texts.waiting,
-                "held_tokens": texts.held_tokens,
-                "kept_tokens": texts.kept_tokens,
-            }
-        if self.problem is not None:
-            status["problem"] = type(self.problem).__name__
-        return status
 
 
 class Registry:
@@ -160,6 +106,8 @@ class Registry:
         version = model.version if model.state is State.READY else None
         if version is None:
             version = await self._awaited(model)
+        if model.by_load is not None:
+            version = self._by_load(model, model.by_load)
         version.uses += 1
         model.used = time.monotonic()
         try:
@@ -184,9 +132,9 @@ class Registry:
 
     def unload(self, model: ServedModel) -> None:
         """Close a model when its requests have ended; the next request for it opens it again."""
-        if model.version is not None:
-            self._retire(model.version)
-        model.version, model.state, model.problem = None, State.CLOSED, None
+        for version in model.versions:
+            self._retire(version)
+        model.version, model.by_load, model.state, model.problem = None, None, State.CLOSED, None
         self._metrics.loaded.labels(model.name).set(0)
 
     async def reload(self, model: ServedModel) -> None:
@@ -203,8 +151,11 @@ class Registry:
         if model.version is not old:  # it was unloaded meanwhile
             self._retire(new)
             return
-        model.version, model.problem, model.stamp, model.bytes = new, None, stamp, new.bytes
-        self._retire(old)
+        replaced = model.versions
+        self._begin(model, new)
+        model.stamp = stamp
+        for version in replaced:
+            self._retire(version)
         _LOG.info("artifact reloaded", extra={"model": model.name})
 
     async def close(self) -> None:
@@ -213,10 +164,9 @@ class Registry:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        for model in self.models.values():
-            if model.version is not None:
-                self._forget(model.version)
-                await asyncio.get_running_loop().run_in_executor(self._opener, model.version.close)
+        for version in [version for model in self.models.values() for version in model.versions]:
+            self._forget(version)
+            await asyncio.get_running_loop().run_in_executor(self._opener, version.close)
         self._opener.shutdown(wait=False, cancel_futures=True)
 
     def _may_serve(self, model: ServedModel, tasks: tuple[str, ...]) -> bool:
@@ -251,10 +201,9 @@ class Registry:
             raise
         finally:
             model.opening = None
-        model.version, model.state, model.problem, model.bytes = version, State.READY, None, version.bytes
-        model.used = time.monotonic()
+        model.state, model.used = State.READY, time.monotonic()
+        self._begin(model, version)
         self._metrics.loaded.labels(model.name).set(1)
-        self._metrics.model_bytes.labels(model.name).set(version.bytes)
         return version
 
     async def _in_opener(self, model: ServedModel) -> Version:
@@ -263,6 +212,86 @@ class Registry:
             return open_version(model.name, model.asked, *threads, self._settings, self._metrics)
 
         return await asyncio.get_running_loop().run_in_executor(self._opener, opened)
+
+    def _begin(self, model: ServedModel, version: Version) -> None:
+        """Answer by a version from now on."""
+        model.version, model.problem, model.bytes = version, None, version.bytes
+        main, asked, second = version.main, model.asked, None
+        if version.writing is not None and asked.lock is None and not self._settings.deterministic:
+            second = for_many(main.manifest, main.precision, asked.precision, main.session.device)
+        model.by_load = None if second is None else ByLoad(version, second, self._settings.streams)
+        self._metrics.model_bytes.labels(model.name).set(model.taken_bytes)
+
+    def _by_load(self, model: ServedModel, by_load: ByLoad) -> Version:
+        """The variant for a request that begins now. The second one is opened if it is wanted."""
+        now = time.monotonic()
+        version = by_load.pick(now)
+        if by_load.wanted(now):
+            by_load.opening = True
+            self._spawn(self._open_second(model, by_load))
+        return version
+
+    async def _open_second(self, model: ServedModel, by_load: ByLoad) -> None:
+        """Open the second variant of a model, and time it unless that was done; keep it where it is of use."""
+        names = {"model": model.name, "variant": by_load.second}
+        try:
+            self._check_fits(model, by_load)
+            version, times = await asyncio.get_running_loop().run_in_executor(
+                self._opener, lambda: self._second(model, by_load)
+            )
+        except OnnxpressError as error:
+            by_load.failed(str(error), time.monotonic())
+            _LOG.warning("variant for many texts cannot be opened", extra={**names, "why": str(error)})
+            return
+        finally:
+            by_load.opening = False
+        is_of_use = by_load.timed(*times) if times else True
+        if model.by_load is not by_load or not is_of_use:  # or it was closed, or opened anew, meanwhile
+            self._retire(version)
+        else:
+            by_load.version, by_load.used = version, time.monotonic()
+        self._metrics.model_bytes.labels(model.name).set(model.taken_bytes)
+        _LOG.info("variant for many texts tried", extra={**names, "why": by_load.why, "kept": is_of_use})
+
+    def _second(self, model: ServedModel, by_load: ByLoad) -> tuple[Version, list[StepTimes]]:
+        """The second variant, and the times of both unless they are known."""
+        asked, first = replace(model.asked, precision=by_load.second), by_load.first
+        version = open_version(model.name, asked, self._thread, self._aside, self._settings, self._metrics)
+        try:
+            if by_load.crossover is not None:
+                times = []
+            else:
+                times = StepTimer(self._thread, (first.main, version.main), by_load.most).measure()
+            if first.writing is not None and version.writing is not None:
+                first.writing.share(version.writing)
+        except BaseException:
+            self._forget(version)
+            version.close()
+            raise
+        return version, times
+
+    def _check_fits(self, model: ServedModel, by_load: ByLoad) -> None:
+        """Raises:
+        OutOfMemory: there is no room for the second variant beside what is open; nothing is closed for it.
+        """
+        needed = int(by_load.first.main.manifest.variants[by_load.second].bytes * FILES_TO_MEMORY)
+        ceiling, free = self._settings.memory_bytes, free_bytes()
+        if ceiling is not None:
+            free = ceiling - sum(other.taken_bytes for other in self.models.values())
+        if free is not None and needed > free:
+            raise OutOfMemory(f"{by_load.second} takes about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} are free")
+
+    def _close_second(self, model: ServedModel) -> int:
+        """Close the second variant if nobody uses it; the bytes that it took."""
+        by_load = model.by_load
+        if by_load is None or by_load.version is None or by_load.version.uses:
+            return 0
+        version = by_load.version
+        by_load.close()
+        _LOG.info("variant for many texts closed", extra={"model": model.name, "variant": by_load.second})
+        self._retire(version)
+        self._metrics.model_bytes.labels(model.name).set(model.taken_bytes)
+        return version.bytes
 
     def _make_room(self, model: ServedModel) -> None:
         """Close models that nobody uses, the longest unused first, until another fits under the ceiling.
@@ -273,15 +302,18 @@ class Registry:
         ceiling = self._settings.memory_bytes
         if ceiling is None:
             return
-        needed = model.bytes or int(_file_bytes(model.asked) * _FILES_TO_MEMORY)
+        needed = model.bytes or expected_bytes(model.asked.artifact)
         open_now = [other for other in self.models.values() if other.version is not None]
-        taken = sum(other.bytes for other in open_now)
+        taken = sum(other.taken_bytes for other in open_now)
+        for other in open_now:
+            if taken + needed > ceiling:
+                taken -= self._close_second(other)
         for other in sorted(open_now, key=lambda other: other.used):
             if taken + needed <= ceiling:
                 break
-            if other.version is not None and not other.version.uses:
+            if not any(version.uses for version in other.versions):
                 _LOG.info("model closed for another", extra={"model": other.name, "other": model.name})
-                taken -= other.bytes
+                taken -= other.taken_bytes
                 self.unload(other)
         if taken + needed > ceiling:
             raise OutOfMemory(
@@ -313,7 +345,10 @@ class Registry:
             now = time.monotonic()
             for model in self.models.values():
                 version, idle_s = model.version, model.asked.unload_after_s
-                if version is not None and idle_s is not None and not version.uses and now - model.used > idle_s:
+                uses = sum(version.uses for version in model.versions)
+                if model.by_load is not None and now - model.by_load.used > IDLE_S:
+                    self._close_second(model)
+                if version is not None and idle_s is not None and not uses and now - model.used > idle_s:
                     _LOG.info("model closed, unused", extra={"model": model.name})
                     self.unload(model)
                 elif self._settings.reload and version is not None and _stamp(model.asked) not in (None, model.stamp):
@@ -335,9 +370,3 @@ def _stamp(asked: ModelSettings) -> tuple[int, int] | None:
     except OSError:
         return None
     return manifest.st_mtime_ns, manifest.st_ino
-
-
-def _file_bytes(asked: ModelSettings) -> int:
-    """The bytes of an artifact's largest graph; 0 where it is no folder here."""
-    folder = Path(asked.artifact).expanduser() / "onnx"
-    return max((path.stat().st_size for path in folder.glob("*.onnx*")), default=0)

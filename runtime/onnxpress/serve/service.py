@@ -18,7 +18,8 @@ from onnxpress.serve.http import HttpRequest
 from onnxpress.serve.jobs import Terms
 from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.pulse import Pulse
-from onnxpress.serve.registry import Registry, ServedModel
+from onnxpress.serve.registry import Registry
+from onnxpress.serve.served import ServedModel
 from onnxpress.serve.settings import ServerSettings
 from onnxpress.serve.versions import Version
 
@@ -80,13 +81,9 @@ class Service:
         self.metrics.busy.set(self.thread.busy_s + self.aside.busy_s)
         self.metrics.behind.set(self.pulse.behind_s)
         for model in self.registry.models.values():
-            version = model.version
-            queues = [] if version is None else version.queues
-            seconds, rows = sum(queue.seconds for queue in queues), sum(len(queue) for queue in queues)
-            if version is not None and version.writing is not None:
-                state = version.writing.state
-                seconds, rows = seconds + state.waiting_s, rows + state.waiting
-                self.metrics.writing(model.name, state)
+            seconds, rows = model.queued
+            if (texts := model.texts) is not None:
+                self.metrics.writing(model.name, texts)
             self.metrics.queue_seconds.labels(model.name).set(seconds)
             self.metrics.queue_rows.labels(model.name).set(rows)
 

@@ -7,7 +7,6 @@ when the last of its own has ended.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from onnxpress.serve.compute import ComputeThread, Lane
 from onnxpress.serve.costs import CostLine
 from onnxpress.serve.hearing import HearingLane
 from onnxpress.serve.jobs import Job
+from onnxpress.serve.memory import resident_bytes, variant_bytes
 from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.settings import ModelSettings, ServerSettings
 from onnxpress.serve.waiting import WaitingRows
@@ -81,6 +81,11 @@ class Version:
         return self.lane.waiting, self.aside.waiting
 
     @property
+    def texts(self) -> int:
+        """How many are being written or wait to be."""
+        return 0 if self.writing is None else self.writing.texts
+
+    @property
     def lanes(self) -> Sequence[Lane]:
         """Where its work waits that is computed in turn with that of other models."""
         return [lane for lane in (self.lane, self.writing, self.hearing) if lane is not None]
@@ -132,7 +137,7 @@ def open_version(
         BatchLane(name, thread, WaitingRows(costs, settings.queue), metrics),
         BatchLane(name, aside, WaitingRows(replace(costs), settings.queue), metrics),
         time.perf_counter() - started,
-        max(grown, file_bytes(main)),
+        max(grown, variant_bytes(main)),
         writing_lane(name, main, thread, settings.writing, metrics),
         HearingLane(thread, settings.bulk_s, 2 * settings.sound_s)
         if isinstance(main, AutomaticSpeechRecognition)
@@ -180,22 +185,6 @@ def measure(pipe: AnyPipeline) -> CostLine:
     together = min(seconds([sample] * many) for _ in range(_ROUNDS)) if many > 1 else alone * 1.5
     line.begin((sample.cost, alone), (sample.cost * max(many, 2), together))
     return line
-
-
-def file_bytes(pipe: AnyPipeline) -> int:
-    """The bytes of the variant's files: what a model takes at least."""
-    graphs = [path for path in pipe.session.graphs.values() if isinstance(path, Path)]
-    beside = {path for graph in graphs for path in graph.parent.glob(f"{graph.name}_data*")}
-    return sum(path.stat().st_size for path in {*graphs, *beside} if path.is_file())
-
-
-def resident_bytes() -> int:
-    """The memory of this process; 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _others(main: AnyPipeline, asked: ModelSettings) -> dict[str, AnyPipeline]:

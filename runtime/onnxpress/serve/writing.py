@@ -48,9 +48,15 @@ class WritingLane:
     """Implements `compute.Lane`. `scheduler` is the computing thread's own from now on."""
 
     def __init__(
-        self, name: str, thread: ComputeThread, scheduler: Scheduler, limits: WritingLimits, metrics: Metrics
+        self,
+        name: str,
+        variant: str,
+        thread: ComputeThread,
+        scheduler: Scheduler,
+        limits: WritingLimits,
+        metrics: Metrics,
     ) -> None:
-        self.name = name
+        self.name, self.variant = name, variant
         self._metrics = metrics
         self.driver = Driver(scheduler)
         self._scheduler = scheduler
@@ -58,6 +64,7 @@ class WritingLane:
         self._limits = limits
         self._turning = threading.Lock()
         self._closed = False
+        self._shares: Sequence[WritingLane] = ()
         self._last = 0.0  # when its last turn ended
         self._request_s = 1.0
 
@@ -80,6 +87,17 @@ class WritingLane:
         waiting_s = self._request_s * waiting / self._limits.streams
         return LaneState(scheduler.rows, waiting, waiting_s, scheduler.tokens, store, scheduler.given_up)
 
+    @property
+    def texts(self) -> int:
+        """How many are written, read or wait."""
+        return self._scheduler.rows + self.driver.waiting
+
+    def share(self, other: WritingLane) -> None:
+        """Let the bounds of texts and of their memory be for both together, which belong to one thread."""
+        with self._turning, other._turning:
+            self._scheduler.beside, other._scheduler.beside = (other._scheduler,), (self._scheduler,)
+            self._shares = other._shares = (self, other)
+
     def owner(self, client: str) -> str:
         """Whose a client's requests are: its own where clients have keys, so that the time of an answer tells nobody
         what another has sent."""
@@ -96,6 +114,7 @@ class WritingLane:
     def _counted(self, request: Request, tell: Tell) -> Tell:
         """Count the tokens that a request hears, and how long each took."""
         metrics, name, latest = self._metrics, self.name, {-1: time.monotonic()}
+        metrics.begun_texts.labels(name, self.variant).inc(request.config.num_return_sequences)
 
         def counted(event: Event) -> None:
             if event.token is not None:
@@ -128,6 +147,9 @@ class WritingLane:
 
     def close(self) -> None:
         """End every text, and free the memory."""
+        for lane in self._shares:
+            with lane._turning:
+                lane._scheduler.beside, lane._shares = (), ()
         with self._turning:
             self._closed = True
             if self._scheduler.store is not None:
@@ -162,7 +184,7 @@ def writing_lane(
         apart=apart,
         store=store,
     )
-    return WritingLane(name, thread, scheduler, limits, metrics)
+    return WritingLane(name, pipe.precision, thread, scheduler, limits, metrics)
 
 
 async def listen(

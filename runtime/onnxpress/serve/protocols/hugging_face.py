@@ -19,9 +19,9 @@ from onnxpress.serve.http import HttpRequest, Response, json_response
 from onnxpress.serve.protocols.fields import FOREIGN, WRITERS, check_count, is_token_ids, optional
 from onnxpress.serve.protocols.openai import as_asked, asked_options, embedder, embedding_options
 from onnxpress.serve.protocols.tgi import OF_TGI, events_of, generated
-from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, OBJECT, fields
+from onnxpress.serve.served import ServedModel
 from onnxpress.serve.service import Exchange, check_options, task_of
 from onnxpress.serve.sse import MEDIA_TYPE, streamed
 from onnxpress.serve.texts import open_stream

@@ -22,9 +22,9 @@ from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response, parse_json
 from onnxpress.serve.protocols.fields import check_count, needed, optional, whole_number
 from onnxpress.serve.protocols.openai import embedder
-from onnxpress.serve.registry import ServedModel, State
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import OBJECT, TEXT, array, fields
+from onnxpress.serve.served import ServedModel, State
 from onnxpress.serve.service import Exchange, check_options
 from onnxpress.serve.versions import AnyPipeline
 

@@ -18,9 +18,9 @@ from onnxpress.serve import shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.protocols.fields import FOREIGN, is_token_ids, optional, texts, whole_number
-from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, OBJECT, TEXT, TEXTS, TRUTH, array, fields
+from onnxpress.serve.served import ServedModel
 from onnxpress.serve.service import Exchange, task_of
 from onnxpress.serve.versions import AnyPipeline, Version
 

@@ -6,9 +6,9 @@ import onnxpress
 from onnxpress.serve import metrics
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.page import page, policy
-from onnxpress.serve.registry import State
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import OBJECT
+from onnxpress.serve.served import State
 from onnxpress.serve.service import Exchange
 
 
@@ -38,10 +38,10 @@ async def status(exchange: Exchange) -> Response:
     for model in service.registry.models.values():
         entry = model.status()
         if model.version is not None:
-            queues, costs = model.version.queues, model.version.lane.waiting.costs
+            (seconds, rows), costs = model.queued, model.version.lane.waiting.costs
             entry |= {
-                "queue_seconds": round(sum(queue.seconds for queue in queues), 4),
-                "queue_rows": sum(len(queue) for queue in queues),
+                "queue_seconds": round(seconds, 4),
+                "queue_rows": rows,
                 "batch_ms": round(costs.base_s * 1e3, 3),
                 "token_us": round(costs.unit_s * 1e6, 3),
             }

@@ -13,9 +13,9 @@ from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.protocols.fields import check_count, needed, optional, texts
 from onnxpress.serve.protocols.openai import EMBEDDERS, asked_options, embedder, embedding_options
-from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import ANY, COUNT, OBJECT, SCORES, TEXT, TEXTS, TRUTH, VECTORS, array, either, fields
+from onnxpress.serve.served import ServedModel
 from onnxpress.serve.service import Exchange, task_of
 from onnxpress.serve.versions import AnyPipeline
 

@@ -9,9 +9,9 @@ from onnxpress.serve import shapes
 from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import Response, json_response
 from onnxpress.serve.protocols.fields import WRITERS, needed, optional, whole_number
-from onnxpress.serve.registry import ServedModel
 from onnxpress.serve.routes import Route
 from onnxpress.serve.schemas import OBJECT, TEXT, fields
+from onnxpress.serve.served import ServedModel
 from onnxpress.serve.service import Exchange
 from onnxpress.serve.sse import MEDIA_TYPE, streamed
 from onnxpress.serve.texts import MOST_TOKENS, TextPiece, WrittenTexts, number, open_texts, stop_texts
