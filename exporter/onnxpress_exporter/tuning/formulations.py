@@ -24,7 +24,7 @@ class Formulation:
     their modules' names in `onnxpress_exporter.passes`, in order. `constants`: whether values get constant ranges
     first, as many as the gate passes together with the row's passes (`constants.py`).
     `device`: the family of devices that it is for; one for others than processors is judged here, and not timed.
-    `kept`: passes over the graphs that are kept, after they were judged. `usual`: where it runs though nobody timed it,
+    `finish`: passes over the graphs that are kept, after they were judged. `usual`: where it runs though nobody timed it,
     told by a variant's own graph; such a form is made and judged with every variant whose weights have a file.
     """
 
@@ -33,7 +33,7 @@ class Formulation:
     passes: tuple[str, ...] = ()
     constants: bool = False
     device: str = "cpu"
-    kept: tuple[str, ...] = ()
+    finish: tuple[str, ...] = ()
     usual: Callable[[onnx_ir.Model], UsualPlace | None] | None = None
 
 
@@ -69,7 +69,7 @@ FORMULATIONS: tuple[Formulation, ...] = (
         "queries-grouped",
         "a step of one row reads each key once for all queries that share it",
         ("grouped_queries",),
-        kept=("grouped_when_long",),
+        finish=("grouped_when_long",),
         usual=_few_cores_and_shared_keys,
     ),
     Formulation("norms-fused", "a residual connection and its normalization are one node", ("skip_norms",)),
