@@ -24,8 +24,8 @@ class Formulation:
     their modules' names in `onnxpress_exporter.passes`, in order. `constants`: whether values get constant ranges
     first, as many as the gate passes together with the row's passes (`constants.py`).
     `device`: the family of devices that it is for; one for others than processors is judged here, and not timed.
-    `finish`: passes over the graphs that are kept, after they were judged. `usual`: where it runs though nobody timed it,
-    told by a variant's own graph; such a form is made and judged with every variant whose weights have a file.
+    `finish`: passes over the graphs that are kept, after they were judged. `usual`: where it runs though nobody timed
+    it, told by a variant's own graph; such a form is made and judged with every variant whose weights have a file.
     """
 
     name: str

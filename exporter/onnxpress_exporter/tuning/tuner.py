@@ -36,7 +36,6 @@ from onnxpress_exporter.tuning.written_forms import Graphs, WrittenForms
 AT_ONCE = 4
 
 
-
 @dataclass(frozen=True, slots=True)
 class Tuner:
     """Finds forms for the variants of one artifact.
@@ -184,7 +183,7 @@ class Tuner:
                 sessions = {}
                 for name in (DEFAULT_FORM, CONTROL):
                     copy = self._forms.save(name, self._forms.models(variant), variant)
-                    opened.callback(self._remove, {name: copy}, variant)
+                    opened.callback(self._forms.remove, {name: copy}, variant)
                     sessions[name] = opened.enter_context(closing(self._session({**variant.graphs, **copy})))
                 for name in names[start : start + AT_ONCE]:
                     whole = {**variant.graphs, **forms[name]}
@@ -323,7 +322,6 @@ class Tuner:
         tuned = replace(variant, forms=forms, tunings=(*others, tuning))
         self._forms.remove({name: row.graphs for name, row in variant.forms.items()}, tuned)
         return tuned
-
 
 
 def _by_graph(entries: Sequence[tuple[str, str, Range, float]]) -> Ranges:

@@ -285,7 +285,6 @@ def onnxruntime_version() -> tuple[int, ...]:
     return ()
 
 
-
 def import_onnxruntime() -> ModuleType:
     """The onnxruntime module.
 

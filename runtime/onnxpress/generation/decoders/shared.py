@@ -29,9 +29,9 @@ from onnxpress.generation.pool.moves import check_sources
 from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes, best_row
 from onnxpress.generation.prompts import chunk_end
 
-#: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Measured with 8 layers of
-#: Qwen2-0.5B in q4: 128, 256 and 512 are equally fast within 3 %, and take about 30, 70 and 145 MB.)
-CHUNK_TOKENS = 256
+#: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Of 1,024 tokens, Qwen2-0.5B in
+#: q4, one thread, 64, 128 and 256 take the same time within 2 %, 32 takes 8 % more; docs/decisions/0129.)
+CHUNK_TOKENS = 64
 
 #: In the place of lengths, in graphs that other tools run, too: which of a row's places hold a token.
 MASK = "attention_mask"
