@@ -3,6 +3,7 @@ same, and of silence and noise nothing is said."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import onnxpress
 from onnxpress_bench.real_whisper import NoRealWhisperError, real_whisper_checkpoint
 from onnxpress_exporter.judging import speech
 from onnxpress_exporter.judging.metrics import words_of
+from tests.fixtures.spoken_hours import REAL_WHISPER
 
 pytestmark = pytest.mark.nightly
 
@@ -54,6 +56,8 @@ def checkpoint(shared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if REAL_WHISPER in os.environ:
+        return Path(os.environ[REAL_WHISPER])
     from onnxpress_exporter import export
     from onnxpress_exporter.quantize.settings import Settings
 
