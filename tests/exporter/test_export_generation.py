@@ -23,7 +23,7 @@ from onnxpress_exporter import export
 from onnxpress_exporter.errors import UnsupportedCheckpoint, VariantRefused, VerificationFailed
 from onnxpress_exporter.graphs import generating
 from onnxpress_exporter.passes.weight_only import BlockWeights
-from onnxpress_exporter.quantize import storage
+from onnxpress_exporter.quantize import block_rounding
 from onnxpress_exporter.quantize.settings import Settings
 from tests.fixtures.writers import CHAT, SUMMARY, writer
 
@@ -204,13 +204,13 @@ def test_a_wrong_graph_is_refused_and_nothing_is_left(
 def test_a_broken_variant_is_refused_and_the_others_are_written(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = storage.block_weights
+    original = block_rounding.block_weights
 
     def backwards(*arguments: Any) -> BlockWeights:
         found = original(*arguments)
         return BlockWeights(found.integers[::-1].copy(), found.scales, found.zeros, found.bits, found.block)
 
-    monkeypatch.setattr(storage, "block_weights", backwards)
+    monkeypatch.setattr(block_rounding, "block_weights", backwards)
     with pytest.raises(VariantRefused, match=r"scores' correlation, untrained -?0\.\d+, at least 0\.9") as refused:
         export(checkpoint, tmp_path / "out", None, ("fp32", "q8"), quantization=Settings(repair_s=0))
     assert refused.value.artifact is not None and set(refused.value.artifact.manifest.variants) == {"fp32"}

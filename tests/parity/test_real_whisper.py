@@ -3,6 +3,7 @@ same, and of silence and noise nothing is said."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,17 @@ from numpy.typing import NDArray
 import onnxpress
 from onnxpress_bench.real_whisper import NoRealWhisperError, real_whisper_checkpoint
 from onnxpress_exporter.judging import speech
+from onnxpress_exporter.judging.metrics import words_of
+from tests.fixtures.spoken_hours import REAL_WHISPER
 
 pytestmark = pytest.mark.nightly
 
 RATE = 16_000
-TEXT = "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
+#: What is said, without commas: whether one stands after "so" is nearly a tie, which transformers itself decides
+#: another way with five beams than with one, and a variant may decide another way than fp32.
+WORDS = words_of(
+    "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
+)
 PRECISIONS = ("int8", "q8", "q4", "fp16")
 
 #: OpenAI's own, but for the compression, which transformers measures of token ids.
@@ -49,6 +56,8 @@ def checkpoint(shared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if REAL_WHISPER in os.environ:
+        return Path(os.environ[REAL_WHISPER])
     from onnxpress_exporter import export
     from onnxpress_exporter.quantize.settings import Settings
 
@@ -72,7 +81,7 @@ def test_real_speech_has_the_text_and_the_times_of_transformers(
     theirs = pipeline("automatic-speech-recognition", model=str(checkpoint))
     raw = {"raw": spoken, "sampling_rate": RATE}
     expected = theirs(dict(raw), return_timestamps=True, generate_kwargs=settings)
-    assert expected["text"].strip() == TEXT
+    assert words_of(expected["text"]) == WORDS
     heard = plain(raw, return_timestamps=True, generate_kwargs=settings)
     assert heard["text"] == expected["text"]
     assert [chunk["timestamp"] for chunk in heard["chunks"]] == [chunk["timestamp"] for chunk in expected["chunks"]]
@@ -84,9 +93,9 @@ def test_every_precision_says_the_same_and_when(
 ) -> None:
     with onnxpress.pipeline(model=artifact, precision=precision) as pipe:
         for beams in (1, 5):
-            assert pipe(spoken, generate_kwargs={"num_beams": beams})["text"].strip() == TEXT, beams
+            assert words_of(pipe(spoken, generate_kwargs={"num_beams": beams})["text"]) == WORDS, beams
         heard, exact = (each(spoken, return_timestamps="word")["chunks"] for each in (pipe, plain))
-    assert [chunk["text"] for chunk in heard] == [chunk["text"] for chunk in exact]
+    assert [words_of(chunk["text"]) for chunk in heard] == [words_of(chunk["text"]) for chunk in exact]
     times, others = ([time for chunk in chunks for time in chunk["timestamp"]] for chunks in (heard, exact))
     assert times == sorted(times) and times[-1] <= 11.01
     assert max(abs(time - other) for time, other in zip(times, others, strict=True)) <= 0.2
@@ -121,7 +130,7 @@ def test_silence_and_noise_have_the_text_of_transformers(checkpoint: Path, plain
 def test_real_speech_is_written_at_the_first_temperature_or_drawn_the_same_for_a_seed(
     plain: Any, spoken: NDArray[np.float32]
 ) -> None:
-    assert plain(spoken, generate_kwargs=dict(USUAL))["text"].strip() == TEXT
+    assert words_of(plain(spoken, generate_kwargs=dict(USUAL))["text"]) == WORDS
     drawn = {**USUAL, "temperature": (0.0, 0.8), "logprob_threshold": -0.01}
     text = plain(spoken, generate_kwargs=drawn)["text"]
     assert plain(spoken, generate_kwargs=drawn)["text"] == text and text.strip()

@@ -21,8 +21,8 @@ from tests.fixtures.tiny_sounds import tiny_whisper
 
 pytestmark = pytest.mark.nightly
 
-#: An artifact of Whisper with real weights, and how many minutes it is to hear.
-REAL, MINUTES = "ONNXPRESS_REAL_WHISPER", float(os.environ.get("ONNXPRESS_SPOKEN_MINUTES", 60))
+#: How many minutes Whisper with real weights is to hear.
+MINUTES = float(os.environ.get("ONNXPRESS_SPOKEN_MINUTES", 60))
 
 #: Peak memory of a process that hears a file, in KiB.
 MEASURED = """
@@ -66,11 +66,11 @@ def test_an_hour_of_sentences(options: dict[str, Any], tmp_path: Path) -> None:
     """No sentence is written again and again, times never go back, and few words are wrong."""
     if not spoken_hours.is_there():
         pytest.skip("espeak-ng, which speaks the sentences, is not installed")
-    if REAL not in os.environ:
-        pytest.skip(f"{REAL} names no artifact of Whisper with real weights")
+    if spoken_hours.REAL_WHISPER not in os.environ:
+        pytest.skip(f"{spoken_hours.REAL_WHISPER} names no artifact of Whisper with real weights")
     path = tmp_path / "hour.flac"
     said = spoken_hours.write(path, MINUTES)
-    pipe = onnxpress.pipeline("automatic-speech-recognition", os.environ[REAL])
+    pipe = onnxpress.pipeline("automatic-speech-recognition", os.environ[spoken_hours.REAL_WHISPER])
     result = pipe(str(path), return_timestamps=True, num_beams=1, generate_kwargs={"language": "en"}, **options)
     check(result, said)
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxpress.engine.binding import Binding, run_rows, run_to_buffers
+from onnxpress.engine.binding import Binding, run_parts, run_to_buffers
 from onnxpress.engine.buffers import allocate
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError, SessionClosed
@@ -175,8 +175,11 @@ def test_outputs_on_the_host_are_buffers_too(session: Session) -> None:
     assert outputs["sum"].array.tolist() == [4, 5]
 
 
+@pytest.mark.parametrize("most", [1, 3, 9])
 @pytest.mark.parametrize("size", ["n", "3"], ids=["of the inputs' shape", "of one shape"])
-def test_rows_apart_are_what_a_run_makes_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+def test_rows_apart_are_what_a_run_makes_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, most: int
+) -> None:
     """Where the graph says how large a row's outputs are, it writes them where they stay."""
     text = f"""<ir_version: 10, opset_import: ["" : 20]>
     g (float[rows, {size}] a) => (float[rows, {size}] twice, int64[rows, {size}] numbers) {{
@@ -189,8 +192,8 @@ def test_rows_apart_are_what_a_run_makes_of_all(tmp_path: Path, monkeypatch: pyt
     run = Session.run
     monkeypatch.setattr(Session, "run", lambda *call: sizes.append(len(call[1]["a"])) or run(*call))
     rows = np.arange(12, dtype=np.float32).reshape(4, 3)
-    outputs = run_rows(session, {"a": rows})
-    assert sizes == ([] if size == "3" else [1] * 4)
+    outputs = run_parts(session, {"a": rows}, most)
+    assert sizes == ([] if size == "3" else {1: [1] * 4, 3: [2, 2], 9: [4]}[most])
     expected = run_to_buffers(session, {"a": rows})
     assert outputs.keys() == expected.keys()
     for name, buffer in outputs.items():

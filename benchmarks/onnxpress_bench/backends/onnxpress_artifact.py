@@ -14,7 +14,7 @@ _NO_LIMITS = {
     **dict.fromkeys(("next-token agreement", "among the reference's first 5", "token agreement"), 0.0),
     "letter agreement": 0.0,
     **dict.fromkeys(("scores' correlation", "scores' correlation, untrained"), -1.0),
-    **dict.fromkeys(("perplexity ratio", "divergence"), 1e30),
+    **dict.fromkeys(("perplexity ratio", "divergence", "word error"), 1e30),
 }
 
 

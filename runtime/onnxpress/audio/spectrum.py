@@ -22,6 +22,10 @@ BLOCK = 256
 #: How many products a bank is cut into.
 _PARTS = 3
 
+#: Multiplications of a product. Of more, numpy's OpenBLAS wakes threads, which go on spinning for a while when they are
+#: done, on cores that a model's first layers want.
+_MOST_AT_ONCE = 2**18
+
 #: In the scale of Slaney's Auditory Toolbox mels are linear up to 1000 Hz, which is mel 15, and logarithmic above.
 _LINEAR, _KNEE_HZ, _KNEE, _STEP = 200.0 / 3.0, 1000.0, 15.0, np.log(6.4) / 27.0
 
@@ -136,7 +140,10 @@ class SpectrumTransform:
         squares = np.square(parts.real)
         squares += np.square(parts.imag)
         for bands, bins, bank in self._banks:
-            power[:, bands] = squares[:, bins] @ bank
+            step = max(1, _MOST_AT_ONCE // bank.size)
+            for first in range(0, len(frames), step):
+                rows = slice(first, first + step)
+                np.matmul(squares[rows, bins], bank, out=power[rows, bands])
 
     def _logarithm(self, power: Numbers) -> NDArray[np.float32]:
         step = self._step

@@ -201,22 +201,28 @@ def run_to_buffers(
     return {name: _on_device(session.device, value) for name, value in values.items()}
 
 
-def run_rows(session: Session, inputs: Mapping[str, Array], graph: str | None = None) -> dict[str, Buffer]:
-    """Run one graph for one row of its inputs after the other, on a device without memory of its own; every output by
-    name, those of all rows side by side. What the graph computes in between takes the memory of one row.
+def run_parts(session: Session, inputs: Mapping[str, Array], rows: int, graph: str | None = None) -> dict[str, Buffer]:
+    """Run one graph for at most so many rows of its inputs after the other, on a device without memory of its own.
+
+    Every output by name, those of all rows side by side. What the graph computes in between takes the memory of these
+    rows.
 
     Raises: as `run_to_buffers`.
     """
     count = len(next(iter(inputs.values())))
-    parts = [{name: array[row : row + 1] for name, array in inputs.items()} for row in range(count)]
+    each = -(-count // -(-count // rows))  # as many parts, of about equal size
+    places = [slice(start, start + each) for start in range(0, count, each)]
+    parts = [{name: array[place] for name, array in inputs.items()} for place in places]
     joined = _room(session, graph, count)
     if joined is None:
         results = [session.run(part, graph) for part in parts]
-        return {name: of_array(np.concatenate([row.pop(name) for row in results])) for name in list(results[0])}
+        if len(results) == 1:
+            return {name: of_array(array) for name, array in results[0].items()}
+        return {name: of_array(np.concatenate([part.pop(name) for part in results])) for name in list(results[0])}
     binding = Binding(session, graph)
     try:
-        for row, part in enumerate(parts):  # each output is written where it stays
-            binding.bind(part, {name: array[row : row + 1] for name, array in joined.items()})
+        for place, part in zip(places, parts, strict=True):  # each output is written where it stays
+            binding.bind(part, {name: array[place] for name, array in joined.items()})
             binding.run()
     finally:
         binding.close()

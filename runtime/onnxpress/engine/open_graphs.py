@@ -91,7 +91,7 @@ def open_graph(
     threads = threads or default_threads()
     if isinstance(path, Unsaved):
         alone = spinning_of(threads, alternates=alternates, crowded=crowded)
-        return _load(path, device, threads, alone, options)
+        return _load(path, device, threads, alone, options, patterns=not alternates)
     key = (_identity(path), device, threads, frozenset(options.items()))
     with process.locks.setdefault(key, threading.Lock()):
         graph = process.graphs.get(key)
@@ -101,7 +101,7 @@ def open_graph(
         # Where a process was forked that had graphs open, there are processes beside it that do the same.
         spinning = spinning_of(threads, alternates=alternates, crowded=crowded or len(_processes) > 1)
         started = time.perf_counter()
-        graph = process.graphs[key] = _load(path, device, threads, spinning, options)
+        graph = process.graphs[key] = _load(path, device, threads, spinning, options, patterns=not alternates)
         _log.debug(
             "%s: opened on %s, threads %d, spinning %s, %.2f s", path, device, threads, spinning.name.lower(),
             time.perf_counter() - started,
@@ -118,7 +118,17 @@ def _identity(path: Path) -> Hashable:
     return str(path.resolve()), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, chosen: Mapping[str, str]) -> OpenGraph:
+def _load(
+    path: Path | Unsaved,
+    device: str,
+    threads: int,
+    spinning: Spinning,
+    chosen: Mapping[str, str],
+    *,
+    patterns: bool,
+) -> OpenGraph:
+    """Open a graph. `patterns`: whether what a run computes in between is laid out once for all runs of its shapes, in
+    memory beside that of the first run, which stays with the graph."""
     row = provider_of(device)
     if row.compiles:
         return _compile(path, device, threads, row.options_of(index_of(device), chosen, threads))
@@ -127,6 +137,7 @@ def _load(path: Path | Unsaved, device: str, threads: int, spinning: Spinning, c
     options.log_severity_level = 4  # errors arrive as exceptions; nothing goes to stderr
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_mem_pattern = patterns
     for entry in spinning.value:
         options.add_session_config_entry(*entry)
     if isinstance(path, Unsaved):

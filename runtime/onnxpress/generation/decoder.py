@@ -116,10 +116,18 @@ class EncoderDecoderModel(Protocol):
     def encode(self, input_ids: Ids, attention_mask: Ids, expected_tokens: int, **more: NDArray[Any]) -> Decoder:
         """Read texts, int64 (texts, encoder_sequence) both; one empty row for each, which `select` multiplies."""
 
-    def read(self, inputs: Mapping[str, NDArray[Any]], expected_tokens: int, mask: Ids | None = None) -> Decoder:
+    def read(
+        self,
+        inputs: Mapping[str, NDArray[Any]],
+        expected_tokens: int,
+        mask: Ids | None = None,
+        at_once: int | None = None,
+    ) -> Decoder:
         """The same of what the encoder's graph takes, by its names, such as pictures, (texts, ...) each.
 
-        `mask`: int64 (texts, encoder_sequence), what the decoder's rows see of it; None: all.
+        Args:
+            mask: int64 (texts, encoder_sequence), what the decoder's rows see of it; None: all.
+            at_once: texts that are read side by side at most; None: all. The decoder writes about all of them.
         """
 
     def perceive(self, inputs: Mapping[str, NDArray[Any]]) -> Perceived:

@@ -24,7 +24,7 @@ from onnxpress.engine.stopping import within
 from onnxpress.errors import ArtifactError, InputError, OnnxpressError
 from onnxpress.pipelines.arguments import Table, translate, unknown_argument
 from onnxpress.pipelines.batching import Limits, Prepared, budget_of, run_samples
-from onnxpress.pipelines.collators import ANY_SIZE, SEQUENCE, size_of
+from onnxpress.pipelines.collators import ANY_SIZE, SEQUENCES, size_of
 from onnxpress.pipelines.common import COMMON, Common, check_truths, pop_common
 from onnxpress.pipelines.inputs import is_stream, items_of, listed
 from onnxpress.pipelines.known_names import OF_PIPELINES, Names, absent
@@ -92,7 +92,7 @@ class Pipeline(ABC, Generic[Options, P]):
         self.processor: P = self.processor_type(model)
         self._size = size_of(self.graph.inputs[0]) if self.role in _READERS else ANY_SIZE
         usual = self.budget or provider_of(model.session.device).budget_tokens
-        self._budget = budget_of(usual, self.graph.outputs if self.role == "encoder" else (), SEQUENCE)
+        self._budget = budget_of(usual, self.graph.outputs if self.role == "encoder" else (), SEQUENCES)
         self._common = pop_common(Common(), call := self._translated(options))
         self.options: Options = self._options(self.options_type(), call)
 

@@ -6,7 +6,7 @@ within the budget, and values go back to the order of the samples. This module k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Generic, TypeVar
@@ -43,12 +43,12 @@ class Limits:
     key: Callable[[Sample], Hashable] = lambda sample: None
 
 
-def budget_of(usual: int, outputs: Sequence[TensorInfo], axis: str) -> int:
+def budget_of(usual: int, outputs: Sequence[TensorInfo], axes: Set[str]) -> int:
     """The cost of a batch whose outputs fit in `OUTPUT_BYTES`, `usual` at most. Outputs with a row for each element
-    along `axis` decide: of a vocabulary of 250,000, a token's row is a megabyte.
+    along one of `axes` decide: of a vocabulary of 250,000, a token's row is a megabyte.
     """
     sizes = (_BYTES.get(output.dtype, 4) * prod(size for size in output.axes if isinstance(size, int))
-             for output in outputs if axis in output.axes)  # fmt: skip
+             for output in outputs if not axes.isdisjoint(output.axes))  # fmt: skip
     return max(1, min(usual, OUTPUT_BYTES // max(sum(sizes), 1)))
 
 

@@ -18,6 +18,9 @@ BOXES = "bbox"
 #: The axis of token ids, as manifests name it.
 SEQUENCE = "sequence"
 
+#: The same, and that of what an encoder reads before a decoder writes, here and in other tools' exports.
+SEQUENCES = frozenset((SEQUENCE, "encoder_sequence", "encoder_sequence_length"))
+
 
 def token_sample(ids: Sequence[int], type_ids: Sequence[int] | None = None, context: object = None) -> Sample:
     """A row of token ids as a sample: `input_ids` and, where they are given, `token_type_ids`, int64 (sequence,)."""

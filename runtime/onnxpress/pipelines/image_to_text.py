@@ -17,7 +17,7 @@ from onnxpress.pipelines.pictures import PictureOptions, pictures_of
 from onnxpress.pipelines.prompted import Beginnings
 from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, SETTINGS, Prompt, Writer, WritingSettings, details
+from onnxpress.pipelines.writing import ROWS, SETTINGS, WRITTEN_TOGETHER, Prompt, Writer, WritingSettings, details
 from onnxpress.samples import Sample
 
 #: transformers' own for this task, where the checkpoint says nothing.
@@ -63,6 +63,7 @@ class ImageToText(Pipeline[ImageToTextOptions, PictureTextProcessor]):
     collected = SETTINGS
     rows = ROWS
     window = 8 * ROWS
+    budget = WRITTEN_TOGETHER
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)

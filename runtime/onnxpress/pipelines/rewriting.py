@@ -31,7 +31,7 @@ from onnxpress.pipelines.rewriting_options import (
 from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
+from onnxpress.pipelines.writing import ROWS, SETTINGS, WRITTEN_TOGETHER, Writer, WritingSettings, details, stop_strings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Encoding, Truncation
 
@@ -58,6 +58,7 @@ class Rewriting(Pipeline[RewritingOptions, TextProcessor]):
     collected = SETTINGS
     rows = ROWS
     window = 8 * ROWS
+    budget = WRITTEN_TOGETHER
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         settings = model.task.settings

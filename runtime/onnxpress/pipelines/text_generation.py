@@ -20,7 +20,7 @@ from onnxpress.pipelines.loaded import LoadedModel
 from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_processor import TextProcessor, no_tokens, strategy
 from onnxpress.pipelines.text_stream import TextStream
-from onnxpress.pipelines.writing import ROWS, SETTINGS, Writer, WritingSettings, details, stop_strings
+from onnxpress.pipelines.writing import ROWS, SETTINGS, WRITTEN_TOGETHER, Writer, WritingSettings, details, stop_strings
 from onnxpress.samples import Sample
 from onnxpress.text.tokenizer import Truncation
 
@@ -117,8 +117,7 @@ class TextGeneration(Pipeline[TextGenerationOptions, TextProcessor]):
     collected = SETTINGS
     rows = ROWS
     window = 4 * ROWS
-    #: Prompts of different lengths need no padding.
-    budget = 2**31
+    budget = WRITTEN_TOGETHER
     role = "decoder"
     #: What `call` read last: of which settings and other options, and what.
     _latest: tuple[Mapping[str, Any], tuple[Any, ...], WritingSettings] | None = None

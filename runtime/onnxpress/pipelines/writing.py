@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
+from onnxpress.engine.providers import provider_of
 from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.pool.blocks import KeptBlocks
@@ -29,7 +30,7 @@ from onnxpress.layouts.artifact import Artifact
 from onnxpress.pipelines.collators import PadTokens, token_ids, token_sample
 from onnxpress.pipelines.files import read_json
 from onnxpress.pipelines.streamers import Streamer, streamed, within
-from onnxpress.samples import Collator, Sample
+from onnxpress.samples import Arrays, Collator, Sample
 from onnxpress.text.tokenizer import Tokenizer
 
 #: What an encoder of texts reads.
@@ -37,6 +38,10 @@ IDS, MASK = "input_ids", "attention_mask"
 
 #: Prompts that are continued together, unless a call says otherwise.
 ROWS = 8
+
+#: The cost of a batch of texts that are written: prompts of different lengths need no padding, and what an encoder
+#: reads is read a few at a time. Rows decide.
+WRITTEN_TOGETHER = 2**31
 
 #: Room that is made for new tokens at first; more is made when it is needed.
 _ROOM_TOKENS = 256
@@ -83,6 +88,7 @@ class Writer:
         self._usual = dict(usual)
         self._defaults = _defaults(artifact)
         self._constrainer = Constrainer(tokenizer)
+        self._at_once = provider_of(session.device).budget_tokens
         self._decoder: DecoderModel | None = None
         self._encoder_decoder: EncoderDecoderModel | None = None
         #: What an encoder reads is padded on the right, whatever the tokenizer's settings say.
@@ -140,8 +146,7 @@ class Writer:
             return self._decoder.start(len(samples), self._expected(prompts, call)), prompts, None
         assert self._encoder_decoder is not None
         prompts = [self.prompt(sample, call) for sample in samples]
-        arrays = self._collator.collate(samples).arrays
-        decoder = self._encoder_decoder.read(arrays, self._expected(prompts, call), arrays.get(MASK))
+        arrays, decoder = self._about(samples, self._expected(prompts, call))
         texts: list[Sequence[int]] | None = [token_ids(sample) for sample in samples] if IDS in arrays else None
         return decoder, prompts, texts
 
@@ -200,9 +205,14 @@ class Writer:
 
     def _read(self, requests: Sequence[Request]) -> Decoder:
         """A decoder of requests, whose samples an encoder has read."""
+        return self._about([cast(Sample, request.source) for request in requests], room(requests, self.limit))[1]
+
+    def _about(self, samples: Sequence[Sample], expected_tokens: int) -> tuple[Arrays, Decoder]:
+        """What an encoder has read of samples, a few at a time, and a decoder that writes about all of them."""
         assert self._encoder_decoder is not None
-        arrays = self._collator.collate([cast(Sample, request.source) for request in requests]).arrays
-        return self._encoder_decoder.read(arrays, room(requests, self.limit), arrays.get(MASK))
+        arrays = self._collator.collate(samples).arrays
+        at_once = max(1, self._at_once // max(sample.cost for sample in samples))
+        return arrays, self._encoder_decoder.read(arrays, expected_tokens, arrays.get(MASK), at_once)
 
     @property
     def token_bytes(self) -> int | None:

@@ -22,7 +22,7 @@ from onnxpress.pipelines.pictures import PictureOptions, PictureProcessor
 from onnxpress.pipelines.prompted import Beginnings
 from onnxpress.pipelines.streamers import in_turn
 from onnxpress.pipelines.text_processor import strategy
-from onnxpress.pipelines.writing import IDS, ROWS, SETTINGS, Prompt, Writer, WritingSettings, details
+from onnxpress.pipelines.writing import IDS, ROWS, SETTINGS, WRITTEN_TOGETHER, Prompt, Writer, WritingSettings, details
 from onnxpress.samples import Collator, Sample
 from onnxpress.text.tokenizer import Tokenizer
 
@@ -108,6 +108,7 @@ class WrittenAnswers(Pipeline[WrittenAnswerOptions, QuestionProcessor]):
     collected = SETTINGS
     rows = ROWS
     window = 8 * ROWS
+    budget = WRITTEN_TOGETHER
 
     def __init__(self, model: LoadedModel, options: Mapping[str, Any]) -> None:
         super().__init__(model, options)

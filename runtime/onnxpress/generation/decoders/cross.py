@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxpress.engine.binding import run_rows, run_to_buffers
+from onnxpress.engine.binding import run_parts, run_to_buffers
 from onnxpress.engine.buffers import Buffer
 from onnxpress.engine.providers import provider_of
 from onnxpress.engine.session import Session
@@ -26,7 +26,8 @@ from onnxpress.generation.decoders.graph import (
     present,
 )
 from onnxpress.generation.decoders.growing import GrowingDecoder
-from onnxpress.generation.decoders.shared import SharedDecoder, capacity
+from onnxpress.generation.decoders.shared import SharedDecoder
+from onnxpress.generation.decoders.shared_model import capacity
 from onnxpress.generation.decoders.text_arrays import Texts, placed
 from onnxpress.generation.decoders.text_keys import TextKeys
 from onnxpress.generation.pool.cache import Cache
@@ -76,24 +77,27 @@ class CrossModel:
             {"input_ids": input_ids, "attention_mask": attention_mask, **more}, expected_tokens, attention_mask
         )
 
-    def read(self, inputs: Mapping[str, NDArray[Any]], expected_tokens: int, mask: Ids | None = None) -> Decoder:
+    def read(
+        self,
+        inputs: Mapping[str, NDArray[Any]],
+        expected_tokens: int,
+        mask: Ids | None = None,
+        at_once: int | None = None,
+    ) -> Decoder:
         """As `EncoderDecoderModel` says."""
-        return self._opened(self._encoded(inputs, mask), expected_tokens)
+        return self._opened(self._encoded(inputs, mask, at_once), expected_tokens)
 
     def perceive(self, inputs: Mapping[str, NDArray[Any]]) -> PerceivedByGraphs:
         """As `EncoderDecoderModel` says."""
-        return PerceivedByGraphs(self, self._encoded(inputs, None, apart=True))
+        return PerceivedByGraphs(self, self._encoded(inputs, None, at_once=1))
 
-    def _encoded(
-        self, inputs: Mapping[str, NDArray[Any]], mask: Ids | None, *, apart: bool = False
-    ) -> dict[str, Buffer]:
-        """What the decoder's graph takes of what an encoder has read; `apart`: of rows that are large."""
+    def _encoded(self, inputs: Mapping[str, NDArray[Any]], mask: Ids | None, at_once: int | None) -> dict[str, Buffer]:
+        """What the decoder's graph takes of what an encoder has read."""
         # What the encoder returns stays where the decoder reads it.
-        # A processor gains nothing from windows of sound that it hears together, and what the encoder computes in
-        # between is larger than what it returns.
-        rows = len(next(iter(inputs.values())))
-        if apart and rows > 1 and not provider_of(self._session.device).own_memory:
-            outputs = run_rows(self._session, inputs, self._encoder)
+        # A processor gains nothing from windows of sound, or from long texts, that it reads together, and what the
+        # encoder computes in between is larger than what it returns.
+        if at_once is not None and not provider_of(self._session.device).own_memory:
+            outputs = run_parts(self._session, inputs, at_once, self._encoder)
         else:
             outputs = run_to_buffers(self._session, inputs, self._encoder)
         first = next(iter(outputs.values()))
