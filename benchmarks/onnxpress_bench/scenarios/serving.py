@@ -216,7 +216,7 @@ def streams(backend: Backend, work: Work) -> Samples:
         samples[f"streams_{count}_between_ms"] = heard.between_ms
     if parameters["long_words"]:
         beside, long = int(parameters["beside"]), int(parameters["long_words"])
-        asked = {"tokens": tokens, "long_words": long, "seed": 77, "more": server.each_token}
+        asked: dict[str, Any] = {"tokens": tokens, "long_words": long, "seed": 77, "more": server.each_token}
         heard, others, _ = asyncio.run(clients(url, MODEL, beside, seconds, **asked))
         samples["beside_prompt_first_ms"] = heard.first_ms
         samples["beside_prompt_between_ms"] = heard.between_ms
