@@ -13,7 +13,7 @@ from onnxpress.engine.binding import Binding
 from onnxpress.engine.session import Session
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.events import Event
 from onnxpress.generation.pool.blocks import KeptBlocks
 from onnxpress.generation.pool.cache import Cache
