@@ -33,12 +33,13 @@ class Served:
     ready_s: float
     process: subprocess.Popen[bytes]
 
-    def memory_bytes(self) -> int:
-        """What is resident of it and of the processes that it started (Linux)."""
+    def memory_bytes(self, kind: str = "VmRSS") -> int:
+        """What is resident of it and of the processes that it started (Linux); `kind`: "RssAnon" for what is of no
+        file."""
         kilobytes = 0
         for process in (self.process.pid, *_children(self.process.pid)):
             status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-            kilobytes += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+            kilobytes += next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{kind}:"))
         return kilobytes * 1024
 
 

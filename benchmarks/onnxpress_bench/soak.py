@@ -2,8 +2,11 @@
 
 Some clients ask over connections that are kept, each as soon as it was answered: texts of random lengths, from one word
 to `--words`, alone or a few at once, and now and then what is refused (a text beyond the limit, JSON that is none, a
-model that is not there). A line for every 10,000 answers says what is resident; the last line is JSON, with the growth
-from the first 10,000 on. Times mean nothing here: it may run beside other work.
+model that is not there). The first thousand are the largest that there are, of all clients at once: memory is held for
+the largest batch, which would come by chance after ten thousand requests or a hundred thousand. A line for every 10,000
+answers says what is resident of the server's own memory; pages of its files come and go with what else the machine
+does. The last line is JSON, with the growth from the first 10,000 on. Whoever is refused for load waits a moment. Times
+mean nothing here: it may run beside other work.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +33,18 @@ EVERY = 10_000
 #: Two requests in so many are refused.
 _REFUSED_EVERY = 100
 
+#: Requests at the beginning that are the largest, and the most texts of one.
+_LARGEST, _TEXTS = 1000, 4
+
+#: How long a client waits that was refused for load, seconds.
+_WAIT_S = 0.1
+
 _MODEL = "model"
 
 
 @dataclass(slots=True)
 class Watch:
-    """What was answered, by status, and what was resident after each 10,000."""
+    """What was answered, by status, and how much own memory was resident after each 10,000."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     resident: list[int] = field(default_factory=list)
@@ -60,11 +70,13 @@ def bodies(words: int, count: int = 2000, seed: int = 0) -> list[bytes]:
 
     requests: list[bytes] = []
     wrong = (b'{"model": ', json.dumps({"model": "nobody", "input": "a"}).encode(), _too_long(words))
-    for place in range(count):
+    for place in range(_LARGEST + count):
         if place % _REFUSED_EVERY < 2:  # two at once, which the server prepares beside each other
             requests.append(wrong[place // _REFUSED_EVERY % len(wrong)])
             continue
-        texts = [text() for _ in range(int(rng.choice([1, 1, 1, 2, 4])))]
+        texts = [text() for _ in range(int(rng.choice([1, 1, 1, 2, _TEXTS])))]
+        if place < _LARGEST:
+            texts = [text_of(words, lambda some: len(some.split()), rng) for _ in range(_TEXTS)]
         encoding = ("base64", "float")[place % 2]
         requests.append(json.dumps({"model": _MODEL, "input": texts, "encoding_format": encoding}).encode())
     return requests
@@ -82,13 +94,16 @@ async def soak(server: Served, requests: int, clients: int, asked: list[bytes]) 
     async def client() -> None:
         for place in places:
             try:
-                status, _ = await connections.post("/v1/embeddings", asked[place % len(asked)])
+                turn = place if place < _LARGEST else _LARGEST + place % (len(asked) - _LARGEST)
+                status, _ = await connections.post("/v1/embeddings", asked[turn])
             except (OSError, EOFError):  # a connection that was kept for too long, as where both were stopped
                 status = 0
+            if status == HTTPStatus.TOO_MANY_REQUESTS:
+                await asyncio.sleep(_WAIT_S)
             watch.statuses[status] += 1
             answered = watch.statuses.total()
             if answered % EVERY == 0:
-                watch.resident.append(server.memory_bytes())
+                watch.resident.append(server.memory_bytes("RssAnon"))
                 shown = f"{watch.resident[-1] / 1e6:.2f} MB, {time.monotonic() - started:.0f} s"
                 click.echo(f"{answered} answered, {shown}", err=True)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ async def ask(url: str, body: dict[str, Any], key: str | None, heard: Heard) -> 
             tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
             if any(choice.get("finish_reason") == "length" for choice in event["choices"]):
                 tokens = int(body["max_tokens"])  # of servers that say no usage
-            if not any(choice.get("text") for choice in event["choices"]):
+            if not any(choice.get("text") or choice.get("logprobs") for choice in event["choices"]):
                 continue
             now = time.perf_counter()
             if pieces:
@@ -101,12 +102,14 @@ async def clients(
     long_words: int | None = None,
     key: str | None = None,
     seed: int = 0,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Heard, Heard, float]:
     """What so many clients heard who asked for some seconds; what one more heard, of long prompts; seconds that it
     took.
 
     Args:
         long_words: of the prompts that one more client sends.
+        more: what else a request asks for: "logprobs", where tokens may have no text, as of random weights.
     """
     rng = np.random.default_rng(seed)
     heard, others = Heard(), Heard()
@@ -115,7 +118,7 @@ async def clients(
     def body(words: int, tokens: int) -> dict[str, Any]:
         prompt = text_of(words, lambda text: len(text.split()), rng)
         asked = f"{rng.integers(1 << 30)} {prompt}"
-        return {"model": model, "prompt": asked, "max_tokens": tokens, "temperature": 0}
+        return {"model": model, "prompt": asked, "max_tokens": tokens, "temperature": 0, **more}
 
     async def client(words: int, tokens: int, into: Heard) -> None:
         while time.perf_counter() < until:

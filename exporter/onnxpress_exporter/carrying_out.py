@@ -111,13 +111,17 @@ def _without(variants: Mapping[str, Variant], names: Container[str]) -> dict[str
 
 def tune_variants(plan: Plan, variants: Mapping[str, Variant], say: Say) -> dict[str, Variant]:
     """Find the fastest form on this machine of each variant that suits its processor."""
-    rewritable = [part.name for part in plan.parts if part.quantizable]
-    tuner = Tuner(plan.folder, rewritable, plan.gate, plan.manifest.adapters)
+    tuner = _tuner(plan)
     return {
         name: tuner.tune(name, variant, lambda what, name=name: say(f"{name}: {what}"))  # type: ignore[misc]
         for name, variant in variants.items()
         if suits(variant, "cpu", features())
     }
+
+
+def _tuner(plan: Plan) -> Tuner:
+    rewritable = [part.name for part in plan.parts if part.quantizable]
+    return Tuner(plan.folder, rewritable, plan.gate, plan.manifest.adapters)
 
 
 def add_variants(plan: Plan, wanted: Sequence[str], say: Say) -> Outcome:
@@ -200,7 +204,7 @@ def _variant(plan: Plan, precision: str, quantized: Made, say: Say) -> Variant:
             variant = replace(variant, speed=plan.gate.speed(session, plan.plain))
     if not plan.settings.keep_slow:
         _refuse_slow(precision, variant, plan, quantized)
-    return variant
+    return _tuner(plan).usual(precision, variant, say) if suits(variant, "cpu", features()) else variant
 
 
 def _refuse_slow(precision: str, variant: Variant, plan: Plan, quantized: Made) -> None:

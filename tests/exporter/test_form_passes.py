@@ -10,6 +10,7 @@ from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.passes.constant_ranges import constant_ranges, row_ranges
 from onnxpress_exporter.passes.fast_gelu import fast_gelu
 from onnxpress_exporter.passes.grouped_queries import grouped_queries
+from onnxpress_exporter.passes.grouped_when_long import LONG_TOKENS, grouped_when_long
 from onnxpress_exporter.passes.integer_products import Range
 from onnxpress_exporter.passes.joined_attention import joined_attention
 from onnxpress_exporter.passes.maskless_attention import maskless_attention
@@ -167,7 +168,7 @@ APART = GROUPED.replace("KEYS", "float[b, s, 32] k, float[b, s, 32] v,").replace
 
 
 def grouped(text: str) -> onnx_ir.Model:
-    rotation = np.outer(np.arange(64), 0.5 ** np.arange(8)).astype(np.float32)
+    rotation = np.outer(np.arange(LONG_TOKENS + 1), 0.5 ** np.arange(8)).astype(np.float32)
     rotary = "do_rotary = 1" if text is PACKED else "do_rotary = 0"
     constants = {"cos": np.cos(rotation), "sin": np.sin(rotation)} if text is PACKED else {}
     return graph(text.replace("ROTARY", rotary), **constants)
@@ -177,18 +178,39 @@ def grouped(text: str) -> onnx_ir.Model:
 def test_queries_that_share_keys_are_asked_together(text: str) -> None:
     usual, other = grouped(text), grouped(text)
     assert grouped_queries(other) == 1 and "If" in kinds(other)
-    for rows, tokens in ((1, 1), (1, 5), (3, 1)):
-        past = np.array([4, 11, 7], np.int32)[:rows]
+    # A row alone is grouped from 32 tokens on; the kernel refuses fewer tokens than there are queries in a group.
+    for first, rows, tokens in ((0, 1, 1), (1, 1, 1), (30, 1, 1), (31, 1, 1), (45, 1, 1), (40, 1, 5), (40, 3, 1)):
+        past = np.array([first, 11, 7], np.int32)[:rows]
         lengths = past + tokens - 1
         widths = {"q": 160} if text is PACKED else {"q": 96, "k": 32, "v": 32}
         inputs = {name: normal(rows, tokens, width, seed=width) for name, width in widths.items()}
-        inputs |= {name: normal(rows, 2, 20, 16, seed=seed) for seed, name in enumerate(("pk", "pv"))}
+        inputs |= {name: normal(rows, 2, 48, 16, seed=seed) for seed, name in enumerate(("pk", "pv"))}
         inputs |= {"lengths": lengths, "total": np.array(lengths.max() + 1, np.int32)}
         expected, obtained = (run_all(model, **inputs) for model in (usual, other))
         for name in ("ok", "ov"):
             for row, length in enumerate(lengths):
                 assert np.array_equal(obtained[name][row, :, : length + 1], expected[name][row, :, : length + 1]), name
         assert obtained["y"] == pytest.approx(expected["y"], abs=2e-6)
+
+
+def test_what_is_kept_of_them_groups_in_long_rows_only() -> None:
+    usual, other = grouped(PACKED), grouped(PACKED)
+    assert grouped_when_long(other) == 0
+    assert apply_passes(other, ("grouped_queries", "grouped_when_long")) == {
+        "grouped_queries": 1,
+        "grouped_when_long": 1,
+    }
+    for total, alike in ((40, True), (LONG_TOKENS - 1, True), (LONG_TOKENS, False)):
+        inputs = {
+            "q": normal(1, 1, 160),
+            "lengths": np.array([total - 1], np.int32),
+            "total": np.array(total, np.int32),
+        }
+        inputs |= {name: normal(1, 2, LONG_TOKENS, 16, seed=seed) for seed, name in enumerate(("pk", "pv"))}
+        expected, obtained = (run_all(model, **inputs)["y"] for model in (usual, other))
+        # Sums in another order differ in the last digits.
+        assert np.array_equal(obtained, expected) is alike
+        assert obtained == pytest.approx(expected, abs=2e-6)
 
 
 @pytest.mark.parametrize("change", ["kv_num_heads = 6", "kv_num_heads = 2, local_window_size = 8"])

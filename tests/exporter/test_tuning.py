@@ -16,7 +16,7 @@ import onnxpress
 from onnxpress.engine import session as engine_session
 from onnxpress.engine.session import Session
 from onnxpress.format.manifest import GraphFiles, Quality, Speed, Tuning, Variant
-from onnxpress.format.variants import CONTROL, DEFAULT_FORM
+from onnxpress.format.variants import CONTROL, DEFAULT_FORM, UsualPlace
 from onnxpress_exporter import carrying_out
 from onnxpress_exporter.errors import VerificationFailed
 from onnxpress_exporter.flow import quantize
@@ -133,6 +133,37 @@ def attention(folder: Path, *, beside: bool = True) -> Variant:
 def tuned(folder: Path, variant: Variant, gate: StandIn | None = None, **shares: float) -> Variant:
     chosen = Tuner(folder, ["model"], gate or StandIn(), {}, ROWS, timer(**shares))
     return chosen.tune("fp32", variant, lambda what: None)
+
+
+def test_a_usual_form_is_judged_and_written_with_its_variant_and_stays_when_another_wins(tmp_path: Path) -> None:
+    usual = (replace(ROWS[0], usual=lambda model: UsualPlace(2, "1.31")), *ROWS[1:])
+    before = attention(tmp_path)
+    tuner = Tuner(tmp_path, ["model"], StandIn(), {}, usual, timer(maskless=0.8))
+    variant = tuner.usual("fp32", before, lambda what: None)
+    assert list(variant.forms) == [ROWS[0].name] and not variant.tunings
+    form = variant.forms[ROWS[0].name]
+    assert form.usual == UsualPlace(2, "1.31") and form.quality == QUALITY
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
+    tuned = tuner.tune("fp32", variant, lambda what: None)
+    assert set(tuned.forms) == {ROWS[0].name, "maskless"} and tuned.forms[ROWS[0].name].usual == form.usual
+    again = replace(tuner, timer=timer(products=0.8)).tune("fp32", tuned, lambda what: None)
+    assert list(again.forms) == [ROWS[0].name] and again.forms[ROWS[0].name].usual == form.usual
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(again.files)
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_without_a_usual_place_or_a_file_of_weights_there_is_no_usual_form(tmp_path: Path, beside: bool) -> None:
+    rows = [replace(row, usual=None if beside else lambda model: UsualPlace(2, "1.31")) for row in ROWS]
+    variant = attention(tmp_path, beside=beside)
+    assert Tuner(tmp_path, ["model"], StandIn(), {}, rows, timer()).usual("fp32", variant, str) == variant  # type: ignore[arg-type]
+
+
+def test_a_usual_form_that_the_gate_refuses_is_not_written(tmp_path: Path) -> None:
+    rows = [replace(row, usual=lambda model: UsualPlace(2, "1.31")) for row in ROWS if row.name == "products"]
+    variant = attention(tmp_path)
+    refusing = Tuner(tmp_path, ["model"], StandIn(refuses="Softmax"), {}, rows, timer())
+    assert refusing.usual("fp32", variant, lambda what: None) == variant
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(variant.files)
 
 
 def test_a_clear_winner_is_kept_and_reads_the_weights_that_are_there(tmp_path: Path) -> None:

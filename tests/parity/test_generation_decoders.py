@@ -13,7 +13,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from onnxpress.engine.session import Session
 from onnxpress.generation.decoders import shared
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress_exporter.graphs.generating import build
 from onnxpress_exporter.write.save import save
 from tests.fixtures.decoders import tiny

@@ -96,9 +96,14 @@ def test_every_precision_says_the_same_and_when(
             assert words_of(pipe(spoken, generate_kwargs={"num_beams": beams})["text"]) == WORDS, beams
         heard, exact = (each(spoken, return_timestamps="word")["chunks"] for each in (pipe, plain))
     assert [words_of(chunk["text"]) for chunk in heard] == [words_of(chunk["text"]) for chunk in exact]
-    times, others = ([time for chunk in chunks for time in chunk["timestamp"]] for chunks in (heard, exact))
+    times = [time for chunk in heard for time in chunk["timestamp"]]
     assert times == sorted(times) and times[-1] <= 11.01
-    assert max(abs(time - other) for time, other in zip(times, others, strict=True)) <= 0.2
+    # A comma has the pause behind it; without one, the pause is the next word's.
+    alike = [word["text"] == other["text"] for word, other in zip(heard, exact, strict=True)]
+    assert alike.count(False) <= 1
+    for place, compared in ((0, [True, *alike[:-1]]), (1, alike)):
+        for word, other, same in zip(heard, exact, compared, strict=True):
+            assert not same or abs(word["timestamp"][place] - other["timestamp"][place]) <= 0.2
 
 
 def quiet_sounds() -> Mapping[str, NDArray[np.float32]]:

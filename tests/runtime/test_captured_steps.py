@@ -16,7 +16,7 @@ from onnxpress.engine.open_graphs import open_graph
 from onnxpress.engine.session import Session
 from onnxpress.errors import InputError
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.shared import CAPTURED_TOKENS, SharedModel
+from onnxpress.generation.decoders.shared_model import CAPTURED_TOKENS, SharedModel
 from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from tests.fixtures import decoder_graphs as graphs

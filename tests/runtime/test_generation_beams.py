@@ -13,7 +13,7 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import EngineError, InputError
 from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.events import Event, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.requests import Request

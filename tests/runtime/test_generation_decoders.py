@@ -17,7 +17,7 @@ from onnxpress.generation.decoders import shared
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.rows import RowsDecoder
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.pool.cache import Cache
 from tests.fixtures import decoder_graphs as graphs

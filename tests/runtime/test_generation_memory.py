@@ -11,7 +11,8 @@ import pytest
 
 from onnxpress.engine.session import Session
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.shared import SharedDecoder, SharedModel
+from onnxpress.generation.decoders.shared import SharedDecoder
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.pool.cache import Cache
 from tests.fixtures import decoder_graphs as graphs
 from tests.fixtures.pages import held_bytes_of, only_linux

@@ -13,7 +13,7 @@ from onnxpress.engine.binding import Binding
 from onnxpress.engine.session import Session
 from onnxpress.generation.decoder import Decoder
 from onnxpress.generation.decoders.graph import read
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.events import Event
 from onnxpress.generation.pool.blocks import KeptBlocks
 from onnxpress.generation.pool.cache import Cache
@@ -119,7 +119,7 @@ def test_prompts_of_one_call_share_their_beginning(
     expected = answer(plain, prompts)
     read_tokens.clear()
     assert answer(model, prompts) == expected
-    assert read_tokens[:4] == [107, 7, 7, 7]
+    assert read_tokens[:5] == [64, 43, 7, 7, 7]
 
 
 def test_a_system_prompt_serves_many_and_stays(model: SharedModel, plain: SharedModel, read_tokens: list[int]) -> None:

@@ -20,7 +20,7 @@ from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.rows import RowsDecoder
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.decoders.traced import TracedModel
 from onnxpress.generation.events import Event, Hooks
 from onnxpress.generation.generate import complete

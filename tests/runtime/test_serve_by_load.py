@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,6 @@ for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
     pytest.importorskip(needed)
 
 from onnxpress.serve import by_load  # noqa: E402
-from onnxpress.serve.memory import expected_bytes  # noqa: E402
 from onnxpress.serve.settings import ModelSettings  # noqa: E402
 from onnxpress.serve.step_times import Crossover, StepTimer, StepTimes  # noqa: E402
 from tests.fixtures.serving import RunningServer  # noqa: E402
@@ -162,14 +162,13 @@ def test_one_that_is_not_faster_is_closed_and_the_reason_told(
     assert {variant for _, variant, _ in ask_many(server, 2 * STREAMS)} == {"q4"}
 
 
-def test_one_for_which_there_is_no_memory_is_not_opened(artifact: Path, first_is_q4: None) -> None:
-    asked = ModelSettings(str(artifact), precision="fastest", threads=1)
-    with RunningServer({"lm": asked}, streams=STREAMS, memory_bytes=expected_bytes(str(artifact))) as server:
-        server.wait()
-        after = tried(server)
-        assert not after["open"]
-        assert after["why"].startswith("int8 takes about ") and after["why"].endswith(" are free")
-        assert {variant for _, variant, _ in ask_many(server, 2 * STREAMS)} == {"q4"}
+def test_one_for_which_there_is_no_memory_is_not_opened(server: RunningServer) -> None:
+    registry = server.app.service.registry
+    registry._settings = dataclasses.replace(registry._settings, memory_bytes=registry.models["lm"].bytes + 1)
+    after = tried(server)
+    assert not after["open"]
+    assert after["why"].startswith("int8 takes about ") and after["why"].endswith(" are free")
+    assert {variant for _, variant, _ in ask_many(server, 2 * STREAMS)} == {"q4"}
 
 
 @pytest.mark.parametrize(

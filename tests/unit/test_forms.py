@@ -25,7 +25,7 @@ from onnxpress.format.manifest import (
     dump,
     parse,
 )
-from onnxpress.format.variants import CONTROL
+from onnxpress.format.variants import CONTROL, UsualPlace
 from tests.fixtures.manifests import manifest
 
 AVX2 = ("avx2",)
@@ -87,6 +87,28 @@ def test_of_a_busy_machine_it_says_so(low: float | None, high: float | None) -> 
 def test_of_machines_alike_the_one_with_as_many_cores_counts_else_the_last() -> None:
     variant = tuned(tuning("a", cores=2), tuning("b", cores=8), tuning("c", cores=4), forms=("a", "b", "c"))
     assert [choose_form(variant, has=frozenset(AVX2), cores=cores).form for cores in (2, 8, 64)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "version", "form"),
+    [(1, "1.23", "few"), (2, "1.23.1", "few"), (3, "1.23", "default"), (2, "9.0", "default")],
+)
+def test_where_nobody_tuned_a_usual_form_runs_on_few_cores(cores: int, version: str, form: str) -> None:
+    few = replace(FORM, usual=UsualPlace(2, version))
+    variant = replace(tuned(), forms={"other": FORM, "few": few})
+    choice = choose_form(variant, has=frozenset(AVX2), cores=cores)
+    assert choice.form == form and "it was never tuned" in choice.reason
+    assert choose_form(variant, "cuda", frozenset(AVX2), cores).form == "default"
+    # What was measured there counts more; what was measured elsewhere does not.
+    measured = replace(variant, tunings=(tuning("default", cores=cores),))
+    assert choose_form(measured, has=frozenset(AVX2), cores=cores).form == "default"
+    assert choose_form(measured, has=frozenset(VNNI), cores=cores).form == form
+
+
+def test_where_a_form_is_usual_is_written_only_of_those_that_are() -> None:
+    whole = with_form(replace(tuned(), forms={"other": FORM, "few": replace(FORM, usual=UsualPlace(2, "1.31"))}))
+    assert parse(dump(whole)) == whole
+    assert ["usual" in form for form in json.loads(dump(whole))["variants"]["fp32"]["forms"].values()] == [False, True]
 
 
 def test_processors_tell_nothing_of_other_devices() -> None:

@@ -141,10 +141,12 @@ class Transcribes(Protocol):
 
 @runtime_checkable
 class Serves(Protocol):
-    """A server in a process of its own. `embeddings`: the path that is asked for vectors."""
+    """A server in a process of its own. `embeddings`: the path that is asked for vectors; `each_token`: what a request
+    for a text says to hear of each token, also of one that has no text."""
 
     served: Served
     embeddings: str
+    each_token: Mapping[str, Any]
 
     def body(self, item: Any) -> bytes:
         """What is sent for the vector of a text."""

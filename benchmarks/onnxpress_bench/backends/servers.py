@@ -27,6 +27,7 @@ class Server(Runner):
     ready = "/health"
     embeddings = "/v1/embeddings"
     environment: Mapping[str, str] = {}
+    each_token: Mapping[str, Any] = {}
     served: Served
     #: Ends it before this process does.
     close: Callable[[], None]

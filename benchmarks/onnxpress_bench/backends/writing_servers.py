@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from onnxpress_bench.backends import NotMeasured
@@ -30,6 +31,7 @@ class OnnxpressWritingServer(_Writes):
     """`onnxpress serve` with one variant."""
 
     ready = "/ready"
+    each_token = MappingProxyType({"logprobs": 0})
     distributions = ("onnxpress[cpu,serve]",)
     prepare = staticmethod(prepare)
 

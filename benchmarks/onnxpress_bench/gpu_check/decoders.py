@@ -18,7 +18,7 @@ from onnxpress.engine.session import Session
 from onnxpress.format.manifest import GraphInfo
 from onnxpress.generation.decoders.graph import read
 from onnxpress.generation.decoders.models import as_stored
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.generate import complete
 from onnxpress.generation.settings import GenerationConfig
 from onnxpress_bench.gpu_check.budget import Budget

@@ -6,7 +6,16 @@ does not apply. To try another one, write a pass and add a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import onnx_ir
+
+from onnxpress.format.variants import UsualPlace
+from onnxpress_exporter.passes.grouped_queries import grouped_heads
+
+#: So many queries to a key are faster in a group (measured on AVX-512: 7 take 0.55 of the time, 4 would take as long).
+WORTH_GROUPING = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +23,24 @@ class Formulation:
     """`name`: as the manifest has it; `about`: what is other than in the default form, in words; `passes`: rewrites by
     their modules' names in `onnxpress_exporter.passes`, in order. `constants`: whether values get constant ranges
     first, as many as the gate passes together with the row's passes (`constants.py`).
-    `device`: the family of devices that it is for; one for others than processors is judged here, and not timed."""
+    `device`: the family of devices that it is for; one for others than processors is judged here, and not timed.
+    `finish`: passes over the graphs that are kept, after they were judged. `usual`: where it runs though nobody timed
+    it, told by a variant's own graph; such a form is made and judged with every variant whose weights have a file.
+    """
 
     name: str
     about: str
     passes: tuple[str, ...] = ()
     constants: bool = False
     device: str = "cpu"
+    finish: tuple[str, ...] = ()
+    usual: Callable[[onnx_ir.Model], UsualPlace | None] | None = None
+
+
+def _few_cores_and_shared_keys(model: onnx_ir.Model) -> UsualPlace | None:
+    """There are as many tasks as heads of keys, where otherwise there are as many as heads of queries."""
+    heads = [(heads, kv_heads) for heads, kv_heads in grouped_heads(model) if heads >= WORTH_GROUPING * kv_heads]
+    return UsualPlace(min(kv_heads for _, kv_heads in heads), "1.31") if heads else None
 
 
 FORMULATIONS: tuple[Formulation, ...] = (
@@ -49,6 +69,8 @@ FORMULATIONS: tuple[Formulation, ...] = (
         "queries-grouped",
         "a step of one row reads each key once for all queries that share it",
         ("grouped_queries",),
+        finish=("grouped_when_long",),
+        usual=_few_cores_and_shared_keys,
     ),
     Formulation("norms-fused", "a residual connection and its normalization are one node", ("skip_norms",)),
     Formulation("gelu-approximated", "GELU is computed by its approximation with tanh", ("fast_gelu",)),

@@ -18,30 +18,22 @@ from onnxpress.engine.providers import CPU, is_here
 from onnxpress.engine.session import Session
 from onnxpress.errors import OnnxpressError
 from onnxpress.format.fidelity import answers_of
-from onnxpress.format.manifest import FormTime, GraphFiles, Quality, Tuning, Variant, VariantForm
+from onnxpress.format.manifest import FormTime, Quality, Tuning, Variant, VariantForm
 from onnxpress.format.model import Adapter
 from onnxpress.format.variants import CONTROL, DEFAULT_FORM
 from onnxpress_exporter.errors import VariantRefused
 from onnxpress_exporter.gate.base import Gate
-from onnxpress_exporter.passes import apply_passes
-from onnxpress_exporter.passes.constant_ranges import constant_ranges, row_ranges
+from onnxpress_exporter.passes.constant_ranges import row_ranges
 from onnxpress_exporter.passes.integer_products import Range
 from onnxpress_exporter.quantize.settings import Say
 from onnxpress_exporter.tuning.constants import Ranges, most_that_pass, ranked_ranges
 from onnxpress_exporter.tuning.contest import compared, promising, winners
 from onnxpress_exporter.tuning.formulations import FORMULATIONS, Formulation
 from onnxpress_exporter.tuning.turns import FINAL, HEAT, Effort, Timer, time_in_turn
-from onnxpress_exporter.write import describe
-from onnxpress_exporter.write.save import save, save_beside
+from onnxpress_exporter.tuning.written_forms import Graphs, WrittenForms
 
 #: Forms whose graphs are open at once, beside the default one's.
 AT_ONCE = 4
-
-#: How the graphs of forms end that are on trial.
-_TRIAL = ".trial.onnx"
-
-#: Graphs of one form, by name.
-Graphs = Mapping[str, GraphFiles]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +56,10 @@ class Tuner:
     formulations: Sequence[Formulation] = FORMULATIONS
     timer: Timer = time_in_turn
 
+    @property
+    def _forms(self) -> WrittenForms:
+        return WrittenForms(self.folder, self.rewritable, self.formulations)
+
     def tune(self, precision: str, variant: Variant, say: Say) -> Variant:
         """The variant with what was found on this machine, and the form that won, if one did."""
         written: dict[str, Graphs] = {}
@@ -73,10 +69,10 @@ class Tuner:
             rows = [row for row in self.formulations if row.device == CPU.family]
             for number, row in enumerate(rows):
                 say(f"writing other forms, {number + 1} of {len(rows)}")
-                self._try((row,), variant, constants, written, refused)
+                self._forms.add((row,), variant, constants, written, refused)
                 if row.name not in written and row.name not in refused:
                     # What finds nothing in the default form may find something between constant ranges.
-                    self._try(
+                    self._forms.add(
                         [*(ranges for ranges in rows if ranges.constants), row], variant, constants, written, refused
                     )
             times = self._times(variant, written, refused, HEAT, say)
@@ -94,10 +90,36 @@ class Tuner:
             }
             tuned = self._with(variant, form, devices, constants, times, refused)
         except BaseException:
-            self._remove(written, variant)
+            self._forms.remove(written, variant)
             raise
-        self._remove(written, tuned)
+        self._forms.remove(written, tuned)
         return tuned
+
+    def usual(self, precision: str, variant: Variant, say: Say) -> Variant:
+        """The variant with the forms that run where nobody tuned it, if it has any that the gate passes."""
+        forms = dict(variant.forms)
+        if all(files.external for files in variant.graphs.values()):
+            models = self._forms.models(variant).values()
+            for row in self.formulations:
+                places = [place for model in models if row.usual and (place := row.usual(model)) is not None]
+                if places:
+                    place = min(places, key=lambda place: place.cores)
+                    forms |= {
+                        name: replace(form, usual=place) for name, form in self._passed(row, precision, variant, say)
+                    }
+        return replace(variant, forms=forms)
+
+    def _passed(
+        self, row: Formulation, precision: str, variant: Variant, say: Say
+    ) -> Iterator[tuple[str, VariantForm]]:
+        """A formulation's form, untimed, with the files that are kept of it; nothing: the gate does not pass it."""
+        written: dict[str, Graphs] = {}
+        try:
+            self._forms.add((row,), variant, {}, written, {})
+            for name, form in self._that_pass(precision, variant, list(written), written, {}, say):
+                yield name, self._forms.as_kept(name, form)
+        finally:
+            self._forms.remove(written, variant)
 
     def _constants(self, precision: str, variant: Variant, say: Say) -> Ranges:
         """The values that bear a constant range, if a formulation asks for them: as many as the gate passes."""
@@ -113,15 +135,15 @@ class Tuner:
 
         def passes(entries: Sequence[tuple[str, str, Range, float]]) -> bool:
             say(f"judging constant ranges of {len(entries)}")
-            models, _ = self._rewritten((row,), variant, _by_graph(entries))
-            graphs = self._save(row.name, models, variant)
+            models, _ = self._forms.rewritten((row,), variant, _by_graph(entries))
+            graphs = self._forms.save(row.name, models, variant)
             try:
                 with closing(self._session({**variant.graphs, **graphs})) as session:
                     self._judge(precision, variant, session)
             except OnnxpressError:
                 return False
             finally:
-                self._remove({row.name: graphs}, variant)
+                self._forms.remove({row.name: graphs}, variant)
             return True
 
         return _by_graph(most_that_pass(ranked, passes))
@@ -141,64 +163,10 @@ class Tuner:
         names = []
         for count in counts:
             parts = dict.fromkeys(part for name in ranked[:count] for part in name.split("+"))
-            names.append(self._try([by_name[part] for part in parts], variant, constants, written, refused))
+            names.append(self._forms.add([by_name[part] for part in parts], variant, constants, written, refused))
         if len(set(names)) == 1:
             names += ranked[1:2]
         return {name: written[name] for name in names if name in written}
-
-    def _try(
-        self,
-        rows: Sequence[Formulation],
-        variant: Variant,
-        constants: Ranges,
-        written: dict[str, Graphs],
-        refused: dict[str, str],
-    ) -> str:
-        """Write the graphs of a form, if anything in them is other than in the default form; its name, which has those
-        of the rows that found something to rewrite."""
-        name = "+".join(row.name for row in rows)
-        try:
-            models, applied = self._rewritten(rows, variant, constants)
-            name = "+".join(row.name for row in applied)
-            if applied and name not in written:
-                written[name] = self._save(name, models, variant)
-        except OnnxpressError as error:
-            refused[name] = str(error)
-        return name
-
-    def _rewritten(
-        self, rows: Sequence[Formulation], variant: Variant, constants: Ranges
-    ) -> tuple[dict[str, onnx_ir.Model], list[Formulation]]:
-        """The graphs that some of the rows rewrite, and those rows, in order."""
-        models: dict[str, onnx_ir.Model] = {}
-        applied: list[Formulation] = []
-        graphs = self._rewritable(variant)
-        for row in rows:
-            changed = {graph for graph, model in graphs.items() if self._rewrite(row, model, constants.get(graph, {}))}
-            models |= {graph: graphs[graph] for graph in changed}
-            applied += [row] if changed else []
-        return models, applied
-
-    def _rewritable(self, variant: Variant) -> dict[str, onnx_ir.Model]:
-        return {
-            graph: onnx_ir.load(self.folder / files.file)
-            for graph, files in variant.graphs.items()
-            if graph in self.rewritable
-        }
-
-    def _rewrite(self, row: Formulation, model: onnx_ir.Model, constants: Mapping[str, Range]) -> bool:
-        """Whether a row's constant ranges or its passes find something."""
-        changed = constant_ranges(model, constants) if row.constants else 0
-        return bool(changed + sum(apply_passes(model, row.passes).values()))
-
-    def _save(self, name: str, models: Mapping[str, onnx_ir.Model], variant: Variant) -> Graphs:
-        """Write the graphs of a form, on trial: one of the same name may be there from another machine."""
-        graphs = {}
-        for graph, model in models.items():
-            path = self.folder / variant.graphs[graph].file
-            target = path.with_name(f"{path.stem}.{name.replace('+', '-').replace(' ', '-')}{_TRIAL}")
-            graphs[graph] = describe.graph_files(model, save_beside(model, target), self.folder)
-        return graphs
 
     def _times(
         self, variant: Variant, forms: Mapping[str, Graphs], refused: dict[str, str], effort: Effort, say: Say
@@ -214,8 +182,8 @@ class Tuner:
             with ExitStack() as opened:
                 sessions = {}
                 for name in (DEFAULT_FORM, CONTROL):
-                    copy = self._save(name, self._rewritable(variant), variant)
-                    opened.callback(self._remove, {name: copy}, variant)
+                    copy = self._forms.save(name, self._forms.models(variant), variant)
+                    opened.callback(self._forms.remove, {name: copy}, variant)
                     sessions[name] = opened.enter_context(closing(self._session({**variant.graphs, **copy})))
                 for name in names[start : start + AT_ONCE]:
                     whole = {**variant.graphs, **forms[name]}
@@ -287,7 +255,7 @@ class Tuner:
         for row in self.formulations:
             if row.device == CPU.family or not all(files.external for files in variant.graphs.values()):
                 continue
-            self._try((row,), variant, constants, written, refused)
+            self._forms.add((row,), variant, constants, written, refused)
             names = [row.name] if row.name in written else []
             for name, form in self._that_pass(precision, variant, names, written, refused, say):
                 forms[name] = replace(form, device=row.device)
@@ -340,45 +308,20 @@ class Tuner:
         ]
         forms = dict(variant.forms)
         if form is not None:
-            variant, graphs = self._sharing(variant, form[0], form[1].graphs, constants)
-            forms[form[0]] = replace(form[1], graphs={graph: self._kept(files) for graph, files in graphs.items()})
+            variant, graphs = self._forms.sharing(variant, form[0], form[1].graphs, constants)
+            known = forms.get(form[0], form[1])
+            forms[form[0]] = self._forms.as_kept(form[0], replace(form[1], graphs=graphs, usual=known.usual))
         for name, row in devices.items():
-            forms[name] = replace(row, graphs={graph: self._kept(files) for graph, files in row.graphs.items()})
+            forms[name] = self._forms.as_kept(name, row)
         used = {known.form for known in (*others, tuning)}
         forms = {
             name: row
             for name, row in forms.items()
-            if name in used or (row.device != CPU.family and name not in refused)
+            if name in used or row.usual is not None or (row.device != CPU.family and name not in refused)
         }
         tuned = replace(variant, forms=forms, tunings=(*others, tuning))
-        self._remove({name: row.graphs for name, row in variant.forms.items()}, tuned)
+        self._forms.remove({name: row.graphs for name, row in variant.forms.items()}, tuned)
         return tuned
-
-    def _kept(self, files: GraphFiles) -> GraphFiles:
-        """Where a graph that was written on trial stays."""
-        name = files.file.removesuffix(_TRIAL) + ".onnx"
-        (self.folder / files.file).replace(self.folder / name)
-        return replace(files, file=name)
-
-    def _sharing(self, variant: Variant, name: str, graphs: Graphs, constants: Ranges) -> tuple[Variant, Graphs]:
-        """Move weights that lie inside the default form's graphs beside them, so that this form reads the same."""
-        defaults, forms = dict(variant.graphs), dict(graphs)
-        by_name = {row.name: row for row in self.formulations}
-        for graph in graphs:
-            if not defaults[graph].external:
-                path = self.folder / defaults[graph].file
-                model = onnx_ir.load(path)
-                defaults[graph] = describe.graph_files(model, save(model, path, inside_bytes=0), self.folder)
-        variant = replace(variant, graphs=defaults)
-        if any(not files.external for files in graphs.values()):
-            models, _ = self._rewritten([by_name[part] for part in name.split("+")], variant, constants)
-            forms = dict(self._save(name, models, variant))
-        return variant, forms
-
-    def _remove(self, forms: Mapping[str, Graphs], variant: Variant) -> None:
-        """Delete the graphs of forms that the variant does not have."""
-        for file in {files.file for graphs in forms.values() for files in graphs.values()} - variant.files:
-            (self.folder / file).unlink(missing_ok=True)
 
 
 def _by_graph(entries: Sequence[tuple[str, str, Range, float]]) -> Ranges:

@@ -1,7 +1,8 @@
 """Chooses the form of a variant that runs on this machine, and says why. Pure: reads a variant and the features here.
 
 Which nodes compute a variant fastest differs by processor. Where a tuner measured it, on a processor with the features
-of this one, its choice runs here; elsewhere the default form, which every variant has.
+of this one, its choice runs here; elsewhere a form that is usually faster on as few cores as there are, if the variant
+has one, or else the default form, which every variant has.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from onnxpress.engine.machine import features, usable_cores
-from onnxpress.engine.providers import CPU
+from onnxpress.engine.providers import CPU, onnxruntime_version, version_numbers
 from onnxpress.format.manifest import Tuning, Variant
 from onnxpress.format.variants import CONTROL, DEFAULT_FORM
 
@@ -43,13 +44,14 @@ def choose_form(
     for name, form in variant.forms.items():
         if form.device == family != CPU.family:
             return FormChoice(name, f"it is made for {family}: {form.about}")
-    if not variant.tunings or family != CPU.family:
+    if family != CPU.family or not (variant.forms or variant.tunings):
         return FormChoice()
     here = features() if has is None else has
     count = usable_cores() if cores is None else cores
     alike = [tuning for tuning in variant.tunings if frozenset(tuning.features) == here]
     if not alike:
-        return FormChoice(reason="not tuned on such a processor")
+        reason = "not tuned on such a processor" if variant.tunings else "it was never tuned"
+        return _usual(variant, count, reason)
     tuning = next((tuning for tuning in reversed(alike) if tuning.cores == count), alike[-1])
     where = f"tuned on {place_of(tuning)}, same features"
     where = "; ".join([where, *_faster_devices(variant, tuning)])
@@ -58,6 +60,15 @@ def choose_form(
     if tuning.form == DEFAULT_FORM:
         return FormChoice(reason=f"{where}: no other form was clearly faster")
     return FormChoice(tuning.form, f"{variant.forms[tuning.form].about}; {where}")
+
+
+def _usual(variant: Variant, cores: int, reason: str) -> FormChoice:
+    """The form that runs on so many cores where nobody measured, and that the ONNX Runtime here knows."""
+    for name, form in variant.forms.items():
+        usual = form.usual
+        if usual is not None and cores <= usual.cores and version_numbers(usual.onnxruntime) <= onnxruntime_version():
+            return FormChoice(name, f"{form.about}; {reason}, and this is usual on at most {usual.cores} cores")
+    return FormChoice(reason=reason)
 
 
 def _faster_devices(variant: Variant, tuning: Tuning) -> Iterator[str]:

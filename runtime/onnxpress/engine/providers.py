@@ -6,6 +6,8 @@ To add one, add a row.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -262,6 +264,25 @@ def is_here(device: str) -> bool:
     except DeviceUnavailable:
         return False
     return True
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version, to compare it with others: (1, 31) of "1.31.1"."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+def onnxruntime_version() -> tuple[int, ...]:
+    """The installed ONNX Runtime's, as `version_numbers` has it, without importing it, which takes a tenth of a second
+    that other work of a start can stand beside; () where it is not known."""
+    module = sys.modules.get("onnxruntime")
+    if module is not None and hasattr(module, "__version__"):
+        return version_numbers(module.__version__)
+    from importlib.metadata import PackageNotFoundError, version  # imports much, and few ask
+
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with contextlib.suppress(PackageNotFoundError):
+            return version_numbers(version(name))
+    return ()
 
 
 def import_onnxruntime() -> ModuleType:

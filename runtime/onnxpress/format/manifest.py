@@ -371,4 +371,7 @@ def dump(manifest: Manifest) -> str:
         for name in ("forms", "tunings"):
             if not variant[name]:
                 del variant[name]
+        for form in variant.get("forms", {}).values():
+            if form["usual"] is None:
+                del form["usual"]
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -80,17 +80,27 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
+class UsualPlace:
+    """Processors of which at most `cores` may be used, with ONNX Runtime of this version or a later one, "1.31"."""
+
+    cores: int
+    onnxruntime: str
+
+
+@dataclass(frozen=True, slots=True)
 class VariantForm:
     """Other graphs of a variant, which compute the same with other nodes and read the files of its weights.
 
     `about`: what is other than in the default form, in words. `graphs`: those that differ. `quality`: what verification
-    measured of it. `device`: the family of devices that it is for.
+    measured of it. `device`: the family of devices that it is for. `usual`: where it runs though nobody tuned
+    the variant there; None: nowhere.
     """
 
     about: str
     graphs: Mapping[str, GraphFiles]
     quality: Quality | None = None
     device: str = "cpu"
+    usual: UsualPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from onnxpress.engine.session import Session
 from onnxpress.errors import ArtifactError, InputError
 from onnxpress.generation.decoder import Decoder, DecoderModel, EncoderDecoderModel
 from onnxpress.generation.decoders.models import decoder_model, encoder_decoder_model
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.events import Generated, Hooks
 from onnxpress.generation.generate import complete
 from onnxpress.generation.pool.blocks import KeptBlocks

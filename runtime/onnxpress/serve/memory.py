@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,19 @@ def expected_bytes(artifact: str) -> int:
     folder = Path(artifact).expanduser() / "onnx"
     largest = max((path.stat().st_size for path in folder.glob("*.onnx*")), default=0)
     return int(largest * FILES_TO_MEMORY)
+
+
+def settle() -> None:
+    """Let the garbage collector look through what lives as long as models do for the last time.
+
+    Otherwise it waits until a quarter of that much was made anew, some megabytes, and then looks through all of it,
+    while nobody is answered.
+    """
+    gc.freeze()
+
+
+def settle_again() -> None:
+    """The same after a model was closed: what it left is freed."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

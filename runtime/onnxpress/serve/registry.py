@@ -20,7 +20,7 @@ from onnxpress.errors import OnnxpressError, OutOfMemory
 from onnxpress.serve.by_load import IDLE_S, ByLoad
 from onnxpress.serve.compute import ComputeThread
 from onnxpress.serve.errors import NotReady, UnknownModel
-from onnxpress.serve.memory import FILES_TO_MEMORY, expected_bytes, free_bytes
+from onnxpress.serve.memory import FILES_TO_MEMORY, expected_bytes, free_bytes, settle, settle_again
 from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.served import ServedModel, State
 from onnxpress.serve.settings import ModelSettings, ServerSettings
@@ -209,7 +209,9 @@ class Registry:
     async def _in_opener(self, model: ServedModel) -> Version:
         def opened() -> Version:
             threads = self._thread, self._aside
-            return open_version(model.name, model.asked, *threads, self._settings, self._metrics)
+            version = open_version(model.name, model.asked, *threads, self._settings, self._metrics)
+            settle()
+            return version
 
         return await asyncio.get_running_loop().run_in_executor(self._opener, opened)
 
@@ -264,6 +266,7 @@ class Registry:
                 times = StepTimer(self._thread, (first.main, version.main), by_load.most).measure()
             if first.writing is not None and version.writing is not None:
                 first.writing.share(version.writing)
+            settle()
         except BaseException:
             self._forget(version)
             version.close()
@@ -334,6 +337,8 @@ class Registry:
     async def _closed(self, version: Version) -> None:
         self._forget(version)
         await asyncio.get_running_loop().run_in_executor(self._opener, version.close)
+        del version
+        settle_again()
 
     async def _opened_quietly(self, model: ServedModel) -> None:
         with contextlib.suppress(OnnxpressError):  # `problem` tells

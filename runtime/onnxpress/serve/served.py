@@ -52,7 +52,8 @@ class ServedModel:
     @property
     def taken_bytes(self) -> int:
         """What it takes now."""
-        return sum(version.bytes for version in self.versions)
+        second = None if self.by_load is None else self.by_load.version
+        return (0 if self.version is None else self.bytes) + (0 if second is None else second.bytes)
 
     @property
     def texts(self) -> LaneState | None:

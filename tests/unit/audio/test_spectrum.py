@@ -77,3 +77,19 @@ def test_a_tone_is_in_its_band() -> None:
     values = spectrum_transform(STEP, RATE)(sound)
     loudest = mel_bank(BANK, 201, RATE)[25].argmax()  # 1000 Hz is the 25th of 201 frequencies to 8000
     assert (values[5:-5].argmax(axis=1) == loudest).all()
+
+
+@pytest.mark.parametrize("bands", [40, 80, 128])
+def test_no_product_is_large_enough_for_threads(bands: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenBLAS makes a larger product by several threads, which spin for a while when they are done."""
+    sizes: list[int] = []
+    multiply = np.matmul
+
+    def counted(powers: np.ndarray, bank: np.ndarray, out: np.ndarray) -> np.ndarray:
+        sizes.append(len(powers) * bank.size)
+        return multiply(powers, bank, out=out)
+
+    monkeypatch.setattr(np, "matmul", counted)
+    step = replace(STEP, mels=replace(BANK, bands=bands), single=True)
+    spectrum_transform(step, RATE)(np.ones(30 * RATE, np.float32))
+    assert sizes and max(sizes) <= 65_536 * 4  # SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD

@@ -26,7 +26,8 @@ from onnxpress.generation.decoders.graph import (
     present,
 )
 from onnxpress.generation.decoders.growing import GrowingDecoder
-from onnxpress.generation.decoders.shared import SharedDecoder, capacity
+from onnxpress.generation.decoders.shared import SharedDecoder
+from onnxpress.generation.decoders.shared_model import capacity
 from onnxpress.generation.decoders.text_arrays import Texts, placed
 from onnxpress.generation.decoders.text_keys import TextKeys
 from onnxpress.generation.pool.cache import Cache

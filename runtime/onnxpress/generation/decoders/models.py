@@ -12,7 +12,7 @@ from onnxpress.generation.decoders.cross import CrossModel
 from onnxpress.generation.decoders.graph import TEXT_STATES, DecoderGraph, FirstGraph, present, read
 from onnxpress.generation.decoders.growing import GrowingDecoder
 from onnxpress.generation.decoders.rows import RowsDecoder
-from onnxpress.generation.decoders.shared import SharedModel
+from onnxpress.generation.decoders.shared_model import SharedModel
 from onnxpress.generation.decoders.text_keys import TextKeys
 from onnxpress.generation.decoders.traced import TracedModel
 
