@@ -98,8 +98,8 @@ def test_times_never_go_back_and_what_is_written_is_read(parts: list[dict[str, A
 def test_words_are_gathered_to_lines(words: list[tuple[str, float, float]]) -> None:
     cues, now = [], 0.0
     for text, pause, length in words:
-        cues.append(Cue(now + pause, now + pause + length, text))
-        now += pause + length
+        start, now = now + pause, now + pause + length
+        cues.append(Cue(start, now, text))
     lines = gathered(cues)
     assert " ".join(line.text for line in lines) == " ".join(cue.text for cue in cues)
     for line in lines:
