@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from onnxpress_bench.backends import NotMeasured
+from onnxpress_bench.backends import Batching, NotMeasured
 from onnxpress_bench.backends.llama_cpp import LlamaCpp
 from onnxpress_bench.backends.onnxpress_artifact import prepare
 from onnxpress_bench.backends.servers import MODEL, Server, own_command
@@ -15,7 +15,7 @@ from onnxpress_bench.backends.servers import MODEL, Server, own_command
 class _Writes(Server):
     """Token ids go to no server: a prompt is counted by its tokenizer, and a text is judged elsewhere."""
 
-    def answer(self, items: Sequence[Any]) -> Sequence[Any]:
+    def many(self, items: Sequence[Any], batching: Batching) -> Sequence[Any]:
         """What a server writes is not compared: the same models are, without servers."""
         return []
 

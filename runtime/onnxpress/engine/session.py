@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from onnxpress.engine.bounds import check_bounds
 from onnxpress.engine.capture import numbered
 from onnxpress.engine.failures import dtype_name, explain
+from onnxpress.engine.held_memory import HeldMemory
 from onnxpress.engine.open_graphs import OpenGraph, Unsaved, open_graph
 from onnxpress.engine.providers import (
     GRAPH_CAPTURE,
@@ -45,11 +46,6 @@ if TYPE_CHECKING:  # numpy too: `import onnxpress` does without it
 
 #: Sessions of a parent process, kept in a forked child: destroying one would wait for threads that fork did not copy.
 _of_parent: list[object] = []
-
-
-#: Elements of the largest input, such as tokens, of runs that are all alike small; and what a far larger one has more.
-_SMALL_RUN = 1024
-_FAR = 2
 
 
 class Watcher(Protocol):
@@ -120,8 +116,7 @@ class Session:
         self._open: dict[str | None, OpenGraph] = {}
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
         self._closed = False
-        #: The size of the largest run since memory was given back: elements of its largest input.
-        self._held = _SMALL_RUN
+        self._held = HeldMemory()
 
     def run(self, inputs: Arrays, graph: str | None = None) -> dict[str, NDArray[Any]]:
         """Run one graph; every output by name.
@@ -179,14 +174,9 @@ class Session:
                 yield options
 
     def _giving_back(self, inputs: Arrays) -> RunOptions | None:
-        """Options of a run after which ONNX Runtime gives memory back: one that is far larger than the run before, or
-        far smaller than one whose memory is still held. Runs of one size, large as they may be, keep theirs."""
-        size = max([_SMALL_RUN, *(array.size for array in inputs.values())])
-        before, self._held = self._held, max(size, self._held)
-        if _FAR * before >= size and _FAR * size >= before:
+        """Options of a run after which ONNX Runtime gives memory back; None: it does not."""
+        if not self._held.gives_back(max((array.size for array in inputs.values()), default=0)):
             return None
-        if size < before:
-            self._held = size
         options = import_onnxruntime().RunOptions()
         row = provider_of(self.device)
         name = "gpu" if row.own_memory else "cpu"
