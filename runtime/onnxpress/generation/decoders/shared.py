@@ -29,9 +29,9 @@ from onnxpress.generation.pool.moves import check_sources
 from onnxpress.generation.pool.prefixes import LEAST_TOKENS, Prefixes, best_row
 from onnxpress.generation.prompts import chunk_end
 
-#: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Of 1,024 tokens, Qwen2-0.5B in
-#: q4, one thread, 64, 128 and 256 take the same time within 2 %, 32 takes 8 % more; docs/decisions/0129.)
-CHUNK_TOKENS = 64
+#: Tokens of a prompt that are read in one run: memory for activations is bounded by it. (Qwen2-0.5B in q4, two
+#: threads: of 1,024 and of 4,000 tokens 128 take the least time, 64 and 256 up to 5 % more; docs/decisions/0129.)
+CHUNK_TOKENS = 128
 
 #: In the place of lengths, in graphs that other tools run, too: which of a row's places hold a token.
 MASK = "attention_mask"
