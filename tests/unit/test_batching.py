@@ -67,5 +67,5 @@ def test_a_batch_is_as_large_as_what_it_gives(axes: tuple[str | int, ...], dtype
 
 
 def test_outputs_share_the_memory() -> None:
-    one = TensorInfo("scores", "float32", ("batch", "sequence", 2**20))
-    assert budget_of(999, [one], {"sequence"}) == 2 * budget_of(999, [one, one], {"sequence"}) == 32
+    scores = TensorInfo("scores", "float32", ("batch", "sequence", 2**20))
+    assert budget_of(999, [scores], {"sequence"}) == 2 * budget_of(999, [scores, scores], {"sequence"}) == 32
