@@ -21,6 +21,7 @@ from onnxpress.format.manifest import (
     Variant,
 )
 from onnxpress.format.precisions import REFERENCE
+from onnxpress.format.processors import TokenizerSettings
 from onnxpress.layouts.artifact import Artifact
 from onnxpress.text.opening import open_tokenizer, required_tokenizer
 from onnxpress.text.tokenizer import Tokenizer, Truncation
@@ -38,7 +39,7 @@ from onnxpress_exporter.inputs.base import Inputs
 from onnxpress_exporter.judging.data import Table
 from onnxpress_exporter.judging.samples import SINGLES
 from onnxpress_exporter.layouts import USUAL, WrittenLayout
-from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.passes import apply_passes, with_long_inputs
 from onnxpress_exporter.plan import KEPT_WHOLE, Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
@@ -95,7 +96,7 @@ def plan_from_checkpoint(
     )
     processors = inputs.write(row, checkpoint, folder, model)
     say("trace")
-    graphs = _built(inputs.built(model), layout) if row.writes else _traced(parts_to_trace)
+    graphs = _built(inputs.built(model), layout) if row.writes else _traced(parts_to_trace, processors.text)
     say("save")
     files = _save(graphs.models, folder, folder / layout.folder)
     named = {} if row.writes else describe.named_for_all(model, checkpoint.config)
@@ -153,12 +154,13 @@ def traceable(
     return [*inputs.traceable(row, model), *row.graphs_after(checkpoint, model, allow_pickled_weights)]
 
 
-def _traced(traceable: Sequence[Traceable]) -> _Graphs:
+def _traced(traceable: Sequence[Traceable], text: TokenizerSettings | None) -> _Graphs:
     for part in traceable:
         check_runs(part)
     models = {part.spec.name: trace(part.module, part.spec, part.inputs) for part in traceable}
+    passes = with_long_inputs(PRECISIONS[REFERENCE].passes, None if text is None else text.max_length)
     for graph in models.values():
-        apply_passes(graph, PRECISIONS[REFERENCE].passes)
+        apply_passes(graph, passes)
     return _Graphs(
         models,
         {part.spec.name: part.spec.info for part in traceable},

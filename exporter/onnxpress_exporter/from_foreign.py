@@ -33,7 +33,7 @@ from onnxpress_exporter.gate.answers import AnswersGate
 from onnxpress_exporter.gate.base import Gate
 from onnxpress_exporter.gate.writing import WritingGate
 from onnxpress_exporter.judging.data import read
-from onnxpress_exporter.passes import apply_passes
+from onnxpress_exporter.passes import apply_passes, with_long_inputs
 from onnxpress_exporter.plan import KEPT_WHOLE, Part, Plan
 from onnxpress_exporter.precisions import PRECISIONS
 from onnxpress_exporter.quantize.settings import Say, Settings
@@ -255,10 +255,12 @@ def _rewritten(
     then or nothing applies, of those as they were found."""
     say("rewriting the graph")
     readers = [name for name, info in manifest.graphs.items() if info.role in _READERS]
+    text = manifest.tokenizer
+    passes = with_long_inputs(PRECISIONS[REFERENCE].passes, None if text is None else text.max_length)
     try:
         applied = dict[str, int]()
         for name in readers:
-            for rewrite, count in apply_passes(models[name], PRECISIONS[REFERENCE].passes).items():
+            for rewrite, count in apply_passes(models[name], passes).items():
                 if count:
                     applied[rewrite] = applied.get(rewrite, 0) + count
         if not applied:

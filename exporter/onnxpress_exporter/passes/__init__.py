@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import onnx_ir
 
 
+#: More tokens are long: attention has nodes of its own for them. (At 1,024 a head's scores are 4 MB, about what the
+#: caches of a core hold.)
+LONG_TOKENS = 1024
+
+
 class Pass(Protocol):
     """A rewrite of a model in place that says how often it applied."""
 
@@ -31,6 +36,12 @@ def find_pass(name: str) -> Pass:
         return cast(Pass, getattr(import_module(f"{__name__}.{name}"), name))
     except (ModuleNotFoundError, AttributeError) as error:
         raise PassError(f"There is no pass {name!r}.") from error
+
+
+def with_long_inputs(names: Sequence[str], most_tokens: int | None) -> tuple[str, ...]:
+    """The passes of a graph that reads so many tokens, or pieces of a sound, at most; None: any number."""
+    reads_long = most_tokens is None or most_tokens > LONG_TOKENS
+    return (*names, "long_attention") if reads_long else tuple(names)
 
 
 def apply_passes(model: onnx_ir.Model, names: Sequence[str]) -> dict[str, int]:

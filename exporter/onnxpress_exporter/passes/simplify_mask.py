@@ -50,7 +50,7 @@ def simplify_mask(model: onnx_ir.Model) -> int:
     return count
 
 
-def _range_from_zero(value: onnx_ir.Value | None) -> bool:
+def range_from_zero(value: onnx_ir.Value | None) -> bool:
     """Whether `value` is 0, 1, 2, ... in one direction, however reshaped or repeated."""
     node = producer(value, "Unsqueeze", "Expand", "Range", "Squeeze")
     while node is not None and node.op_type != "Range":
@@ -63,7 +63,7 @@ def _gathered_mask(node: onnx_ir.Node, graph: onnx_ir.Graph) -> bool:
     concat = producer(node.inputs[1], "Concat")
     if rank(mask) != 2 or shape is None or len(shape) != 4 or concat is None:
         return False
-    if len(concat.inputs) != 2 or not all(_range_from_zero(index) for index in concat.inputs):
+    if len(concat.inputs) != 2 or not all(range_from_zero(index) for index in concat.inputs):
         return False
     # [batch, 1, 1, keys]: the batch's range varies along the first axis, the keys' along the last.
     if shape[1:3] != (1, 1) or (shape[0], shape[3]) != axes(mask):
@@ -74,7 +74,7 @@ def _gathered_mask(node: onnx_ir.Node, graph: onnx_ir.Graph) -> bool:
 
 
 def _always_true(node: onnx_ir.Node, graph: onnx_ir.Graph) -> bool:
-    if scalar(node.inputs[1]) != 0 or not _range_from_zero(node.inputs[0]):
+    if scalar(node.inputs[1]) != 0 or not range_from_zero(node.inputs[0]):
         return False
     # Only masks that are combined and broadcast again may lose their shape here.
     readers = consumers(node.outputs[0])
@@ -141,7 +141,7 @@ def _is_true(condition: onnx_ir.Value | None) -> bool:
     if array is not None:
         return bool(array.all())
     compared = producer(condition, "GreaterOrEqual")
-    return compared is not None and scalar(compared.inputs[1]) == 0 and _range_from_zero(compared.inputs[0])
+    return compared is not None and scalar(compared.inputs[1]) == 0 and range_from_zero(compared.inputs[0])
 
 
 def _lowest_to_masked(node: onnx_ir.Node, graph: onnx_ir.Graph) -> bool:

@@ -25,11 +25,13 @@ from onnxpress_exporter.passes.graph import nodes, weights_of
 from onnxpress_exporter.passes.half_precision import half_precision
 from onnxpress_exporter.passes.integer_products import IntegerSite, IntegerWeights, integer_products
 from onnxpress_exporter.passes.log_normalizer import log_normalizer, without_log_normalizer
+from onnxpress_exporter.passes.long_attention import long_attention
 from onnxpress_exporter.passes.share_constants import share_constants
 from onnxpress_exporter.passes.small_embeddings import small_embeddings
 from onnxpress_exporter.passes.split_channels import between, name_of_rest, rest_of, split_channels
 from onnxpress_exporter.passes.tied_embeddings import has_rows, tied_embeddings, tied_tables
 from onnxpress_exporter.passes.weight_only import BlockWeights, weight_only
+from onnxpress_exporter.passes.whole_attention import whole_attention
 from onnxpress_exporter.precisions.row import Blocks, IntegerConvolution, Integers, Treatment
 from onnxpress_exporter.quantize.block_rounding import BlockRounding
 from onnxpress_exporter.quantize.calibration import Statistics, calibrate, merged
@@ -71,6 +73,8 @@ class Storage:
     def __init__(self, fp32: onnx_ir.Model, *, large: bool = False) -> None:
         self._base = fp32.clone()
         self._large = large
+        #: Whether long inputs have nodes of their own: variants get them when all else is done.
+        self._reads_long = whole_attention(self._base) > 0
         gemm_as_matmul(self._base)
         self.sites: tuple[Site, ...] = find_sites(self._base)
         self.skipped: Mapping[str, str] = skipped_products(self._base, self.sites)
@@ -207,6 +211,8 @@ class Storage:
         if tables is not None:
             store_tables(model, tables)
         apply_passes(model, passes)
+        if self._reads_long and not half:
+            long_attention(model)
         if half:
             halve(model)
         elif self._large:

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import onnx_ir
 
+from onnxpress.engine.providers import CPU
 from onnxpress.errors import OnnxpressError
 from onnxpress.format.manifest import GraphFiles, Variant, VariantForm
 from onnxpress_exporter.passes import apply_passes
 from onnxpress_exporter.passes.constant_ranges import constant_ranges
 from onnxpress_exporter.passes.integer_products import Range
+from onnxpress_exporter.passes.long_attention import long_attention
+from onnxpress_exporter.passes.whole_attention import whole_attention
 from onnxpress_exporter.tuning.constants import Ranges
 from onnxpress_exporter.tuning.formulations import Formulation
 from onnxpress_exporter.write import describe
@@ -69,10 +72,14 @@ class WrittenForms:
         models: dict[str, onnx_ir.Model] = {}
         applied: list[Formulation] = []
         graphs = self.models(variant)
+        reads_long = {graph for graph, model in graphs.items() if whole_attention(model)}
         for row in rows:
             changed = {graph for graph, model in graphs.items() if self._rewrite(row, model, constants.get(graph, {}))}
             models |= {graph: graphs[graph] for graph in changed}
             applied += [row] if changed else []
+        if all(row.device == CPU.family for row in applied):
+            for graph in reads_long & models.keys():
+                long_attention(models[graph])
         return models, applied
 
     def models(self, variant: Variant) -> dict[str, onnx_ir.Model]:
