@@ -117,8 +117,8 @@ class _Branches:
 
     def _short_bias(self, bias: onnx_ir.Value, tokens: str, is_long: onnx_ir.Value) -> onnx_ir.Value:
         """A bias of all queries by all keys, which is not computed where a text is long; once for all who read it."""
-        made = bias.producer()
-        if made is None or not is_of_all_pairs(bias, tokens):
+        maker = bias.producer()
+        if maker is None or not is_of_all_pairs(bias, tokens):
             return bias
         if id(bias) not in self._biases:
             short, long = (NewNodes(f"{bias.name}_{name}") for name in (SHORT, LONG))
@@ -128,6 +128,6 @@ class _Branches:
                 "else_branch": short.graph(SHORT, [], [whole_bias(short, bias, tokens)]),
             }
             # The branches' shapes differ.
-            split = add_node(made, "If", [is_long], shape=(None,) * 4, dtype=bias.dtype, attributes=attributes)
+            split = add_node(maker, "If", [is_long], shape=(None,) * 4, dtype=bias.dtype, attributes=attributes)
             self._biases[id(bias)] = split
         return self._biases[id(bias)]

@@ -14,7 +14,7 @@ class NewNodes:
     """The nodes of a graph that is being made. `prefix`: of the names of their values."""
 
     prefix: str
-    made: list[onnx_ir.Node] = field(default_factory=list)
+    nodes: list[onnx_ir.Node] = field(default_factory=list)
 
     def add(
         self,
@@ -28,11 +28,11 @@ class NewNodes:
         """Append a node of one output; its output."""
         node = onnx_ir.node(op_type, inputs, dict(attributes or {}), domain=domain)
         output = node.outputs[0]
-        output.name = f"{self.prefix}_{len(self.made)}"
+        output.name = f"{self.prefix}_{len(self.nodes)}"
         output.shape = shape
         if dtype is not None:
             output.type = onnx_ir.TensorType(dtype)
-        self.made.append(node)
+        self.nodes.append(node)
         return output
 
     def copy(self, node: onnx_ir.Node, inputs: Sequence[onnx_ir.Value | None], *, shaped: bool = True) -> onnx_ir.Value:
@@ -43,4 +43,4 @@ class NewNodes:
 
     def graph(self, name: str, inputs: Sequence[onnx_ir.Value], outputs: Sequence[onnx_ir.Value]) -> onnx_ir.Graph:
         """The graph of the nodes so far."""
-        return onnx_ir.Graph(inputs, outputs, nodes=self.made, name=name)
+        return onnx_ir.Graph(inputs, outputs, nodes=self.nodes, name=name)
