@@ -29,8 +29,8 @@ def maskless_attention(model: onnx_ir.Model) -> int:
             continue
         if id(mask) not in whole:
             least = add_node(node, "ReduceMin", [mask], dtype=mask.dtype, shape=(), attributes={"keepdims": 0})
-            kept = _kept(model.graph, mask)
-            whole[id(mask)] = add_node(node, "GreaterOrEqual", [least, kept], dtype=_BOOL, shape=())
+            operands = [least, _kept(model.graph, mask)]
+            whole[id(mask)] = add_node(node, "GreaterOrEqual", operands, dtype=_BOOL, shape=())
         attributes = _branches(node, node.outputs[0].name or "attention")
         replace(node.outputs[0], add_node(node, "If", [whole[id(mask)]], like=node.outputs[0], attributes=attributes))
         count += 1
