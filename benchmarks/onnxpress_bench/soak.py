@@ -5,8 +5,8 @@ to `--words`, alone or a few at once, and now and then what is refused (a text b
 model that is not there). The first thousand are the largest that there are, of all clients at once: memory is held for
 the largest batch, which would come by chance after ten thousand requests or a hundred thousand. A line for every 10,000
 answers says what is resident of the server's own memory; pages of its files come and go with what else the machine
-does. The last line is JSON, with the growth from the first 10,000 on. Whoever is refused for load waits a moment. Times
-mean nothing here: it may run beside other work.
+does. The last line is JSON, with the growth from the first 10,000 on. Nobody is refused for load: more may wait than
+these clients ask for. Times mean nothing here: it may run beside other work.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -30,14 +30,17 @@ from onnxpress_bench.texts import text_of
 #: Answers between two looks at the memory; the first look is what growth is counted from.
 EVERY = 10_000
 
-#: Two requests in so many are refused.
-_REFUSED_EVERY = 100
+#: In so many requests some are refused that follow each other: the server prepares them beside each other.
+_REFUSED_EVERY, _AT_ONCE = 100, 2
 
 #: Requests at the beginning that are the largest, and the most texts of one.
 _LARGEST, _TEXTS = 1000, 4
 
-#: How long a client waits that was refused for load, seconds.
-_WAIT_S = 0.1
+#: Among those more are refused at once: each of the server's threads reads a text that is too long.
+_FIRST_AT_ONCE = 8
+
+#: The server's settings: it may be stopped for minutes for other work, and goes on.
+_SETTINGS = "waiting_s = 3600\nrequest_timeout_s = 3600\nheader_timeout_s = 3600\n"
 
 _MODEL = "model"
 
@@ -71,7 +74,7 @@ def bodies(words: int, count: int = 2000, seed: int = 0) -> list[bytes]:
     requests: list[bytes] = []
     wrong = (b'{"model": ', json.dumps({"model": "nobody", "input": "a"}).encode(), _too_long(words))
     for place in range(_LARGEST + count):
-        if place % _REFUSED_EVERY < 2:  # two at once, which the server prepares beside each other
+        if place % _REFUSED_EVERY < (_FIRST_AT_ONCE if place < _LARGEST else _AT_ONCE):
             requests.append(wrong[place // _REFUSED_EVERY % len(wrong)])
             continue
         texts = [text() for _ in range(int(rng.choice([1, 1, 1, 2, _TEXTS])))]
@@ -98,8 +101,6 @@ async def soak(server: Served, requests: int, clients: int, asked: list[bytes]) 
                 status, _ = await connections.post("/v1/embeddings", asked[turn])
             except (OSError, EOFError):  # a connection that was kept for too long, as where both were stopped
                 status = 0
-            if status == HTTPStatus.TOO_MANY_REQUESTS:
-                await asyncio.sleep(_WAIT_S)
             watch.statuses[status] += 1
             answered = watch.statuses.total()
             if answered % EVERY == 0:
@@ -123,10 +124,13 @@ def main(artifact: Path, requests: int, clients: int, words: int, threads: int) 
 
     def command(port: int) -> list[str]:
         options = ["--port", str(port), "--threads", str(threads), "--log-level", "error"]
-        return ["-m", "onnxpress", "serve", f"{_MODEL}={artifact}", *options]
+        return ["-m", "onnxpress", "serve", f"{_MODEL}={artifact}", "--config", str(settings), *options]
 
-    with served(command, "/ready", {"ONNXPRESS_SPINNING": "0"}) as server:
-        watch = asyncio.run(soak(server, requests, clients, bodies(words)))
+    with TemporaryDirectory() as folder:
+        settings = Path(folder, "serve.toml")
+        settings.write_text(_SETTINGS, encoding="ascii")
+        with served(command, "/ready", {"ONNXPRESS_SPINNING": "0"}) as server:
+            watch = asyncio.run(soak(server, requests, clients, bodies(words)))
     click.echo(json.dumps(watch.report()))
 
 

@@ -240,6 +240,12 @@ def test_a_key_is_needed_everywhere_but_for_health(artifacts: dict[str, Path]) -
 # Load.
 
 
+def test_no_layout_of_memory_is_kept_for_each_shape(server: RunningServer) -> None:
+    version = server.app.service.registry.models["sent"].version
+    assert version is not None
+    assert not version.main.session.opened(None).session.get_session_options().enable_mem_pattern
+
+
 def test_a_full_queue_says_when_to_ask_again(artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pulse, "check", lambda self, most_s: None)
     with (

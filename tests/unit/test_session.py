@@ -163,6 +163,30 @@ def test_closing_gives_the_memory_back(tmp_path: Path) -> None:
     assert resident_bytes() - before < 4 * MEGABYTE
 
 
+def grown_by_shapes(folder: Path, *, many_shapes: bool) -> int:
+    """How much more memory a graph that holds a hundred arrays takes after runs of a thousand shapes, bytes."""
+    nodes = "".join(f" x{number + 1} = Add(x{number}, x{number})" for number in range(100))
+    names = ", ".join(f"x{number}" for number in range(101))
+    path = save(folder / "long.onnx", f"(float[n] x0) => (float[n] y) {{{nodes} y = Sum({names}) }}")
+    session = Session({"g": path}, threads=1, many_shapes=many_shapes)
+    for _ in range(2):
+        session.run({"x0": np.ones(1000, np.float32)})
+    before = resident_bytes()
+    for size in range(1, 1000):
+        session.run({"x0": np.ones(size, np.float32)})
+    return resident_bytes() - before
+
+
+@in_fresh_process
+def test_nothing_is_kept_for_each_shape_where_there_are_many(tmp_path: Path) -> None:
+    assert grown_by_shapes(tmp_path, many_shapes=True) < MEGABYTE / 2
+
+
+@in_fresh_process
+def test_elsewhere_the_layout_of_each_is(tmp_path: Path) -> None:
+    assert grown_by_shapes(tmp_path, many_shapes=False) > 2 * MEGABYTE
+
+
 def test_a_damaged_file_is_called_so_on_any_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_shadow(monkeypatch)
     (tmp_path / "bad.onnx").write_bytes(b"rubbish")

@@ -74,6 +74,7 @@ def open_graph(
     *,
     alternates: bool,
     crowded: bool,
+    many_shapes: bool = False,
     options: Mapping[str, str] = MappingProxyType({}),
 ) -> OpenGraph:
     """The graph of a file, opened once for all who ask for it with the same arguments and keep it.
@@ -82,6 +83,7 @@ def open_graph(
         threads: None: as `default_threads` says.
         alternates: whether runs of it alternate with runs of other graphs of its session.
         crowded: whether other sessions want the cores, too. A graph that is open already stays as it was opened.
+        many_shapes: whether runs are of ever other shapes.
         options: of the execution provider, as `Provider.chosen` made them.
 
     Raises:
@@ -89,9 +91,10 @@ def open_graph(
     """
     process = _processes.setdefault(os.getpid(), _Process())
     threads = threads or default_threads()
+    patterns = not (alternates or many_shapes)
     if isinstance(path, Unsaved):
         alone = spinning_of(threads, alternates=alternates, crowded=crowded)
-        return _load(path, device, threads, alone, options, patterns=not alternates)
+        return _load(path, device, threads, alone, options, patterns=patterns)
     key = (_identity(path), device, threads, frozenset(options.items()))
     with process.locks.setdefault(key, threading.Lock()):
         graph = process.graphs.get(key)
@@ -101,7 +104,7 @@ def open_graph(
         # Where a process was forked that had graphs open, there are processes beside it that do the same.
         spinning = spinning_of(threads, alternates=alternates, crowded=crowded or len(_processes) > 1)
         started = time.perf_counter()
-        graph = process.graphs[key] = _load(path, device, threads, spinning, options, patterns=not alternates)
+        graph = process.graphs[key] = _load(path, device, threads, spinning, options, patterns=patterns)
         _log.debug(
             "%s: opened on %s, threads %d, spinning %s, %.2f s", path, device, threads, spinning.name.lower(),
             time.perf_counter() - started,
@@ -128,7 +131,7 @@ def _load(
     patterns: bool,
 ) -> OpenGraph:
     """Open a graph. `patterns`: whether what a run computes in between is laid out once for all runs of its shapes, in
-    memory beside that of the first run, which stays with the graph."""
+    memory beside that of the first run, which stays with the graph, as the layout of every shape does."""
     row = provider_of(device)
     if row.compiles:
         return _compile(path, device, threads, row.options_of(index_of(device), chosen, threads))

@@ -67,6 +67,7 @@ class Session:
         crowded: whether other sessions of this process want the cores, too.
         alternates: whether its runs alternate with those of other sessions, as where they are compared: threads that
             spin after one's run would take a core from the next one's.
+        many_shapes: whether its runs are of ever other shapes, as a server's: nothing is kept for each of them.
         bounds: graph -> input -> rows of the table that its whole numbers are read from.
         adapters: graph -> what stands between a graph of another tool and those who call it.
         provider_options: what to say to the device's execution provider, such as {"gpu_mem_limit": 2**32}, in place of
@@ -87,6 +88,7 @@ class Session:
         roles: Mapping[str, str] | None = None,
         crowded: bool = False,
         alternates: bool = False,
+        many_shapes: bool = False,
         bounds: Mapping[str, Mapping[str, int]] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
         provider_options: Mapping[str, object] | None = None,
@@ -104,7 +106,7 @@ class Session:
         self.bounds = dict(bounds or {})
         self.adapters = {name: adapter for name, adapter in (adapters or {}).items() if adapter}
         self.threads = threads
-        self._crowded, self._alternates = crowded, alternates
+        self._crowded, self._alternates, self._many_shapes = crowded, alternates, many_shapes
         require_device(self.device)
         self._reset()
 
@@ -283,6 +285,7 @@ class Session:
                     *(self.graphs[name], self.device, self.threads),
                     alternates=alternates,
                     crowded=self._crowded,
+                    many_shapes=self._many_shapes,
                     options=self.provider_options,
                 )
             self._open[graph] = self._open[name]
@@ -298,6 +301,7 @@ class Session:
             "closed": self._closed,
             "crowded": self._crowded,
             "alternates": self._alternates,
+            "many_shapes": self._many_shapes,
             "bounds": self.bounds,
             "adapters": self.adapters,
         }
@@ -309,6 +313,7 @@ class Session:
         self.adapters = state["adapters"]
         self._reset()
         self._closed, self._crowded, self._alternates = state["closed"], state["crowded"], state["alternates"]
+        self._many_shapes = state["many_shapes"]
 
 
 def _of_artifact(

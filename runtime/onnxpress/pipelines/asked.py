@@ -34,7 +34,8 @@ class Opening:
     `provider_options`: what to say to the device's execution provider. `tokenizer`, `config`: what the caller holds for
     the artifact's own. `token`, `cache_dir`, `local_files_only`: how the Hub is asked.
     `pooling`, `labels`, `output`: what another tool's files do not say. `graph_file` and the others, `subfolder`: which
-    of its files to run. `lock`: the file with the commit and the hashes of what may be opened.
+    of its files to run. `lock`: the file with the commit and the hashes of what may be opened. `many_shapes`: as of
+    `Session`.
     """
 
     precision: str | None = None
@@ -56,6 +57,7 @@ class Opening:
     encoder_file: str | None = None
     decoder_file: str | None = None
     past_file: str | None = None
+    many_shapes: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod

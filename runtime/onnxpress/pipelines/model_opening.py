@@ -125,6 +125,7 @@ def _load(
             roles=roles,
             crowded=apart,
             alternates=bool(others) and not apart,
+            many_shapes=asked.many_shapes,
             bounds=artifact.manifest.table_rows(),
             adapters=artifact.adapters,
             provider_options=asked.provider_options,

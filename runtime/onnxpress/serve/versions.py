@@ -120,6 +120,7 @@ def open_version(
         device=asked.device,
         revision=asked.revision,
         threads=asked.threads,
+        many_shapes=True,
         **({"lock": asked.lock} if asked.lock else {}),
         **asked.options,
     )
