@@ -28,7 +28,7 @@ from onnxpress import Artifact
 for needed in ("uvicorn", "httptools", "orjson", "prometheus_client"):
     pytest.importorskip(needed)
 
-from onnxpress.serve import versions  # noqa: E402
+from onnxpress.serve import apart, versions  # noqa: E402
 from onnxpress.serve.pulse import Pulse  # noqa: E402
 from onnxpress.serve.settings import ModelSettings  # noqa: E402
 from tests.fixtures.embedder import write_sparse_embedder  # noqa: E402
@@ -82,6 +82,88 @@ def test_a_very_long_row_is_computed_while_others_are(
         assert not short.done(), "the computing thread was not blocked"
     np.testing.assert_array_equal(np.array(long["data"][0]["embedding"], np.float32), expected)
     assert short.result().status == 200
+
+
+def test_long_rows_have_graphs_of_their_own_beside_short_ones(
+    artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the lowest priority, told in the model's bytes, and closed when no long row came for a while."""
+    with RunningServer({"emb": ModelSettings(str(artifacts["emb"]), threads=3)}) as server:
+        server.wait()
+        version = server.app.service.registry.models["emb"].version
+        assert version is not None
+        session, is_long = version.main.session, {TEXTS[1]: False, TEXTS[2]: True}
+        monkeypatch.setattr(versions, "_LONG_S", version.lane.waiting.costs.seconds(1, 8))
+
+        def ask(text: str) -> tuple[Any, set[int]]:
+            """The vector, and how nice the threads are that came with it."""
+            before = niceness()
+            with blocked(server, "emb") if is_long[text] else contextlib.nullcontext():
+                reply = server.post("/v1/embeddings", {"model": "emb", "input": text})
+            vector = np.array(reply.json["data"][0]["embedding"], np.float32)
+            return vector, {nice for task, nice in niceness().items() if task not in before}
+
+        taken = server.get("/ready").json["models"]["emb"]["bytes"]
+        alone, _ = ask(TEXTS[2])
+        assert not session.has_apart, "nothing else was computed"
+        ask(TEXTS[1])
+        assert not session.has_apart
+        beside, nice = ask(TEXTS[2])
+        assert session.has_apart and (19 in nice or sys.platform != "linux")
+        np.testing.assert_array_equal(beside, alone)
+        assert server.get("/ready").json["models"]["emb"]["bytes"] == taken + version.apart.bytes > taken
+        assert server.counted("onnxpress_model_bytes") == taken + version.apart.bytes
+        monkeypatch.setattr(apart, "REST_S", 0.1)
+        until = time.monotonic() + 60
+        while session.has_apart:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert server.get("/ready").json["models"]["emb"]["bytes"] == taken
+        monkeypatch.setattr(apart, "REST_S", 60.0)
+        ask(TEXTS[1])
+        again, _ = ask(TEXTS[2])
+        assert session.has_apart
+        np.testing.assert_array_equal(again, alone)
+
+
+def niceness() -> dict[str, int]:
+    """Of each thread of this process, on Linux."""
+    tasks = Path("/proc/self/task").iterdir() if sys.platform == "linux" else ()
+    return {task.name: int((task / "stat").read_text().rpartition(")")[2].split()[16]) for task in tasks}
+
+
+def test_where_another_model_takes_the_room_long_rows_have_none_of_their_own(
+    artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {name: ModelSettings(str(path), threads=1, lazy=True) for name, path in artifacts.items()}
+    with RunningServer(models) as server:
+        registry, body = server.app.service.registry, {"model": "emb", "input": TEXTS[2]}
+        server.post("/v1/embeddings", body)
+        version = registry.models["emb"].version
+        assert version is not None
+        session, ceiling = version.main.session, 10 * registry.models["emb"].bytes
+        needed = version.apart._needed_bytes
+        monkeypatch.setattr(versions, "_LONG_S", version.lane.waiting.costs.seconds(1, 8))
+
+        def ask_long(room: int) -> bool:
+            """Where models may have `room` bytes more; whether it was computed apart."""
+            memory_bytes = registry.models["emb"].taken_bytes + room
+            registry._settings = dataclasses.replace(registry._settings, memory_bytes=memory_bytes)
+            with blocked(server, "emb"):
+                assert server.post("/v1/embeddings", body).status == 200
+            return session.has_apart
+
+        assert not ask_long(needed - 1)
+        assert ask_long(needed)
+        registry._settings = dataclasses.replace(registry._settings, memory_bytes=ceiling)
+        registry.models["sent"].bytes = ceiling - registry.models["emb"].bytes
+        assert server.post("/models/sent", {"inputs": "a"}).status == 200
+        assert registry.models["emb"].state.value == "ready", "what was open for long rows made room enough"
+        assert registry.models["emb"].taken_bytes == registry.models["emb"].bytes
+        until = time.monotonic() + 60
+        while session.has_apart:
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ _ALIGNED = 64
 
 
 class Binding:
-    """The arrays and buffers that one graph reads and writes. Each thread needs a binding of its own.
+    """The arrays and buffers that one graph reads and writes. Each thread needs a binding of its own, whose runs are
+    apart from others where the thread's are (`apart`).
 
     The graph must not return a shape or dtype other than that of what is bound to an output. A buffer on a device is
     for inputs that the graph reads there: one that it reads on the host is copied when it is bound, and not later.
@@ -107,7 +108,7 @@ class Binding:
         """Run; the device allocates the outputs of these names."""
         opened = self._session.opened(self._graph)
         try:
-            if opened is not self._opened:  # the first run, or the first one in a forked child
+            if opened is not self._opened:  # the first run, the first one in a forked child, or apart from others
                 self._connect(opened)
             io = self._io
             for name, value in self._travelling.items():
@@ -126,8 +127,10 @@ class Binding:
         self.disconnect()
         self._inputs, self._outputs = {}, {}
 
-    def disconnect(self) -> None:
-        """Let go of the graph, whose session is being closed."""
+    def disconnect(self, *, apart_alone: bool = False) -> None:
+        """Let go of the graph, whose session is being closed, or what it has open for runs apart."""
+        if apart_alone and (self._opened is None or not self._opened.apart):
+            return
         self._opened = self._io = None
         self._travelling = {}
 

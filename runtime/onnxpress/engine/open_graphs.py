@@ -1,5 +1,6 @@
 """Graphs that ONNX Runtime has opened. Those of one process share the memory and the threads of a graph that several
-sessions have open: same file, device, options and number of threads. Its last session to let go frees it.
+sessions have open: same file, device, options and number of threads, all apart or none (`apart`). Its last session to
+let go frees it.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ _log = logging.getLogger("onnxpress.engine")
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class OpenGraph:
     """ONNX Runtime's session of a graph, or what OpenVINO made of it, and the names of what it takes and returns, which
-    every run asks for."""
+    every run asks for. `apart`: it is for runs that are apart from others."""
 
     session: InferenceSession
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     threads: int
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +77,7 @@ def open_graph(
     alternates: bool,
     crowded: bool,
     many_shapes: bool = False,
+    apart: bool = False,
     options: Mapping[str, str] = MappingProxyType({}),
 ) -> OpenGraph:
     """The graph of a file, opened once for all who ask for it with the same arguments and keep it.
@@ -84,6 +87,7 @@ def open_graph(
         alternates: whether runs of it alternate with runs of other graphs of its session.
         crowded: whether other sessions want the cores, too. A graph that is open already stays as it was opened.
         many_shapes: whether runs are of ever other shapes.
+        apart: whether it is opened a second time, for runs that are apart from the others: shared with such alone.
         options: of the execution provider, as `Provider.chosen` made them.
 
     Raises:
@@ -91,11 +95,12 @@ def open_graph(
     """
     process = _processes.setdefault(os.getpid(), _Process())
     threads = threads or default_threads()
+    alternates = alternates or apart  # with the runs of the first opening
     patterns = not (alternates or many_shapes)
     if isinstance(path, Unsaved):
         alone = spinning_of(threads, alternates=alternates, crowded=crowded)
-        return _load(path, device, threads, alone, options, patterns=patterns)
-    key = (_identity(path), device, threads, frozenset(options.items()))
+        return _load(path, device, threads, alone, options, patterns=patterns, apart=apart)
+    key = (_identity(path), device, threads, apart, frozenset(options.items()))
     with process.locks.setdefault(key, threading.Lock()):
         graph = process.graphs.get(key)
         if graph is not None:
@@ -104,10 +109,11 @@ def open_graph(
         # Where a process was forked that had graphs open, there are processes beside it that do the same.
         spinning = spinning_of(threads, alternates=alternates, crowded=crowded or len(_processes) > 1)
         started = time.perf_counter()
-        graph = process.graphs[key] = _load(path, device, threads, spinning, options, patterns=patterns)
+        graph = _load(path, device, threads, spinning, options, patterns=patterns, apart=apart)
+        process.graphs[key] = graph
         _log.debug(
-            "%s: opened on %s, threads %d, spinning %s, %.2f s", path, device, threads, spinning.name.lower(),
-            time.perf_counter() - started,
+            "%s: opened on %s%s, threads %d, spinning %s, %.2f s", path, device, " apart" if apart else "", threads,
+            spinning.name.lower(), time.perf_counter() - started,
         )  # fmt: skip
         return graph
 
@@ -129,6 +135,7 @@ def _load(
     chosen: Mapping[str, str],
     *,
     patterns: bool,
+    apart: bool,
 ) -> OpenGraph:
     """Open a graph. `patterns`: whether what a run computes in between is laid out once for all runs of its shapes, in
     memory beside that of the first run, which stays with the graph, as the layout of every shape does."""
@@ -171,8 +178,10 @@ def _load(
         ) from None
     if row.name not in session.get_providers():
         raise DeviceUnavailable(f"{device}: ONNX Runtime could not start there. Check the driver and CUDA libraries.")
-    takes, returns = session.get_inputs(), session.get_outputs()
-    return OpenGraph(session, tuple(tensor.name for tensor in takes), tuple(tensor.name for tensor in returns), threads)
+    takes, returns = (
+        tuple(tensor.name for tensor in tensors) for tensors in (session.get_inputs(), session.get_outputs())
+    )
+    return OpenGraph(session, takes, returns, threads, apart)
 
 
 def _compile(path: Path | Unsaved, device: str, threads: int, options: Mapping[str, str]) -> OpenGraph:

@@ -14,10 +14,12 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from onnxpress.engine.apart import is_apart
 from onnxpress.engine.bounds import check_bounds
 from onnxpress.engine.capture import numbered
 from onnxpress.engine.failures import dtype_name, explain
@@ -51,8 +53,16 @@ _of_parent: list[object] = []
 class Watcher(Protocol):
     """Anything that keeps an opened graph and lets go of it when the session closes."""
 
-    def disconnect(self) -> None:
-        """Let go of the graph: its session is being closed."""
+    def disconnect(self, *, apart_alone: bool = False) -> None:
+        """Let go of the graph: its session is being closed, or what it has open for runs apart."""
+
+
+@dataclass(eq=False, slots=True)
+class _Opening:
+    """The graphs that a session has open, by name and by role, and what is held while one of them is opened."""
+
+    graphs: dict[str | None, OpenGraph] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Session:
@@ -115,7 +125,8 @@ class Session:
         #: Held by every run where some are captured: ONNX Runtime captures for one thread at a time.
         self._capturing = threading.Lock()
         self._pid = os.getpid()
-        self._open: dict[str | None, OpenGraph] = {}
+        #: Of runs as they come, and of those that are apart (`apart`).
+        self._usual, self._apart = _Opening(), _Opening()
         self._watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
         self._closed = False
         self._held = HeldMemory()
@@ -177,6 +188,8 @@ class Session:
 
     def _giving_back(self, inputs: Arrays) -> RunOptions | None:
         """Options of a run after which ONNX Runtime gives memory back; None: it does not."""
+        if self._opening is self._apart:  # whoever has runs apart closes what is open for them
+            return None
         if not self._held.gives_back(max((array.size for array in inputs.values()), default=0)):
             return None
         options = import_onnxruntime().RunOptions()
@@ -225,6 +238,17 @@ class Session:
         return self.provider_options.get(GRAPH_CAPTURE) == "1"
 
     @property
+    def may_be_apart(self) -> bool:
+        """Whether runs can be apart from others (`apart`)."""
+        row = provider_of(self.device)
+        return not (row.own_memory or row.compiles or self.captures)
+
+    @property
+    def has_apart(self) -> bool:
+        """Whether graphs are open for runs that are apart."""
+        return bool(self._apart.graphs)
+
+    @property
     def used_threads(self) -> int:
         """Threads of one run, whoever chose their number."""
         return self.threads or default_threads()
@@ -237,7 +261,9 @@ class Session:
     @property
     def ready(self) -> bool:
         """Whether every graph is open in this process: after a fork they are not, until the first run or `warm`."""
-        return self._pid == os.getpid() and not self._closed and all(graph in self._open for graph in self.graphs)
+        return (
+            self._pid == os.getpid() and not self._closed and all(graph in self._usual.graphs for graph in self.graphs)
+        )
 
     def close(self) -> None:
         """Free the memory of graphs that no other session has open, and give it back to the system. A closed session
@@ -246,13 +272,19 @@ class Session:
             self._closed = True
         self.rest()
 
-    def rest(self) -> None:
-        """Free the memory of its graphs until the next run, which opens them again."""
+    def rest(self, *, apart_alone: bool = False) -> None:
+        """Free the memory of its graphs until the next run, which opens them again.
+
+        Args:
+            apart_alone: of what is open for runs apart, while no run is there; the others go on.
+        """
+        for opening in (self._apart,) if apart_alone else (self._usual, self._apart):
+            with opening.lock:
+                opening.graphs.clear()
         with self._lock:
-            self._open.clear()
             watchers = list(self._watchers)
         for watcher in watchers:
-            watcher.disconnect()
+            watcher.disconnect(apart_alone=apart_alone)
         _return_memory()
 
     def watch(self, watcher: Watcher) -> None:
@@ -269,27 +301,33 @@ class Session:
         """
         if self._pid != os.getpid():  # a forked child: the threads of these sessions stayed in the parent
             closed = self._closed
-            _of_parent.append(self._open)
+            _of_parent.extend((self._usual, self._apart))
             self._reset()
             self._closed = closed
-        opened = self._open.get(graph)
+        opening = self._opening
+        opened = opening.graphs.get(graph)
         if opened is not None:
             return opened
-        with self._lock:
+        with opening.lock:
             if self._closed:
                 raise SessionClosed("This session was closed. Make a new pipeline.")
             name = self.name_of(graph)
-            if name not in self._open:
-                alternates = self._alternates or len(self.graphs) > 1
-                self._open[name] = open_graph(
+            if name not in opening.graphs:
+                opening.graphs[name] = open_graph(
                     *(self.graphs[name], self.device, self.threads),
-                    alternates=alternates,
+                    alternates=self._alternates or len(self.graphs) > 1,
                     crowded=self._crowded,
                     many_shapes=self._many_shapes,
+                    apart=opening is self._apart,
                     options=self.provider_options,
                 )
-            self._open[graph] = self._open[name]
-            return self._open[name]
+            opening.graphs[graph] = opening.graphs[name]
+            return opening.graphs[name]
+
+    @property
+    def _opening(self) -> _Opening:
+        """Where this thread's runs are."""
+        return self._apart if is_apart() and self.may_be_apart else self._usual
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,25 @@ _AT_ONCE_S = 0.010
 
 
 class BatchLane:
-    """Implements `compute.Lane` for one version of a model."""
+    """Implements `compute.Lane` for one version of a model.
 
-    def __init__(self, name: str, thread: ComputeThread, waiting: WaitingRows, metrics: Metrics) -> None:
+    Args:
+        place: where the thread computes its batches.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        thread: ComputeThread,
+        waiting: WaitingRows,
+        metrics: Metrics,
+        place: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.name = name
         self.waiting = waiting
         self._thread = thread
         self._metrics = metrics
+        self._place = place
 
     def check(self, client: str, *, bulk: bool = False) -> None:
         """Raises:
@@ -92,7 +105,8 @@ class BatchLane:
         begun = time.monotonic()
         jobs = list(dict.fromkeys(row.job for row in rows))
         first = [job for job in jobs if job.begun is None]
-        seconds = self._compute(rows, begun, Stop(None, jobs[0].cancel) if len(jobs) == 1 else None)
+        with self._place():
+            seconds = self._compute(rows, begun, Stop(None, jobs[0].cancel) if len(jobs) == 1 else None)
         for job in jobs:
             if job.missing == 0:
                 job.ended(job)

@@ -31,7 +31,8 @@ class Lane(Protocol):
 
 
 class ComputeThread:
-    """Computes pieces of lanes until it is closed. `busy_s`: seconds that were computed.
+    """Computes pieces of lanes until it is closed. `busy_s`: seconds that were computed; `used_s`: when the latest
+    piece ended, by `time.monotonic`.
 
     Args:
         niceness: how far it stands back for the other threads of this machine, 0 to 19 (Linux alone).
@@ -40,6 +41,7 @@ class ComputeThread:
     def __init__(self, name: str = "onnxpress-compute", niceness: int = 0) -> None:
         self.changed = threading.Condition()
         self.busy_s = 0.0
+        self.used_s = float("-inf")
         #: Whether a piece is being computed, here or by whoever took the turn; under the lock.
         self._computing = False
         self._lanes: list[Lane] = []
@@ -71,10 +73,14 @@ class ComputeThread:
     def end_turn(self, seconds: float) -> None:
         """The calling thread has computed for so long."""
         with self.changed:
-            self._computing = False
-            self.busy_s += seconds
+            self._computed(seconds)
             if self._closing or self._waits():
                 self.changed.notify()
+
+    def wake(self) -> None:
+        """Look for work that is due by now."""
+        with self.changed:
+            self.changed.notify()
 
     def close(self) -> None:
         """End when the piece that is computed is done."""
@@ -100,8 +106,12 @@ class ComputeThread:
                 _LOG.exception("a piece of work failed")
             del piece  # its rows and their pictures
             with self.changed:
-                self._computing = False
-                self.busy_s += time.perf_counter() - started
+                self._computed(time.perf_counter() - started)
+
+    def _computed(self, seconds: float) -> None:
+        self._computing = False
+        self.busy_s += seconds
+        self.used_s = time.monotonic()
 
     def _waits(self) -> bool:
         now = time.monotonic()

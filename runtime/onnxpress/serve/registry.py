@@ -208,12 +208,15 @@ class Registry:
 
     async def _in_opener(self, model: ServedModel) -> Version:
         def opened() -> Version:
-            threads = self._thread, self._aside
-            version = open_version(model.name, model.asked, *threads, self._settings, self._metrics)
+            version = self._version(model.name, model.asked)
             settle()
             return version
 
         return await asyncio.get_running_loop().run_in_executor(self._opener, opened)
+
+    def _version(self, name: str, asked: ModelSettings) -> Version:
+        threads = self._thread, self._aside
+        return open_version(name, asked, *threads, self._settings, self._metrics, self._free_bytes)
 
     def _begin(self, model: ServedModel, version: Version) -> None:
         """Answer by a version from now on."""
@@ -222,7 +225,6 @@ class Registry:
         if version.writing is not None and asked.lock is None and not self._settings.deterministic:
             second = for_many(main.manifest, main.precision, asked.precision, main.session.device)
         model.by_load = None if second is None else ByLoad(version, second, self._settings.streams)
-        self._metrics.model_bytes.labels(model.name).set(model.taken_bytes)
 
     def _by_load(self, model: ServedModel, by_load: ByLoad) -> Version:
         """The variant for a request that begins now. The second one is opened if it is wanted."""
@@ -252,13 +254,12 @@ class Registry:
             self._retire(version)
         else:
             by_load.version, by_load.used = version, time.monotonic()
-        self._metrics.model_bytes.labels(model.name).set(model.taken_bytes)
         _LOG.info("variant for many texts tried", extra={**names, "why": by_load.why, "kept": is_of_use})
 
     def _second(self, model: ServedModel, by_load: ByLoad) -> tuple[Version, list[StepTimes]]:
         """The second variant, and the times of both unless they are known."""
         asked, first = replace(model.asked, precision=by_load.second), by_load.first
-        version = open_version(model.name, asked, self._thread, self._aside, self._settings, self._metrics)
+        version = self._version(model.name, asked)
         try:
             if by_load.crossover is not None:
                 times = []
@@ -278,11 +279,16 @@ class Registry:
         OutOfMemory: there is no room for the second variant beside what is open; nothing is closed for it.
         """
         needed = int(by_load.first.main.manifest.variants[by_load.second].bytes * FILES_TO_MEMORY)
-        ceiling, free = self._settings.memory_bytes, free_bytes()
-        if ceiling is not None:
-            free = ceiling - sum(other.taken_bytes for other in self.models.values())
+        free = self._free_bytes()
         if free is not None and needed > free:
             raise OutOfMemory(f"{by_load.second} takes about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} are free")
+
+    def _free_bytes(self) -> int | None:
+        """What models may take beside those that are open; None where nobody knows. For any thread."""
+        ceiling = self._settings.memory_bytes
+        if ceiling is None:
+            return free_bytes()
+        return ceiling - sum(other.taken_bytes for other in self.models.values())
 
     def _close_second(self, model: ServedModel) -> int:
         """Close the second variant if nobody uses it; the bytes that it took."""
@@ -293,8 +299,7 @@ class Registry:
         by_load.close()
         _LOG.info("variant for many texts closed", extra={"model": model.name, "variant": by_load.second})
         self._retire(version)
-        self._metrics.model_bytes.labels(model.name).set(model.taken_bytes)
-        return version.bytes
+        return version.bytes + version.apart.bytes
 
     def _make_room(self, model: ServedModel) -> None:
         """Close models that nobody uses, the longest unused first, until another fits under the ceiling.
@@ -310,7 +315,10 @@ class Registry:
         taken = sum(other.taken_bytes for other in open_now)
         for other in open_now:
             if taken + needed > ceiling:
-                taken -= self._close_second(other)
+                taken -= self._close_second(other) + sum(
+                    version.apart.let_go() for version in other.versions if not version.uses
+                )
+        self._aside.wake()
         for other in sorted(open_now, key=lambda other: other.used):
             if taken + needed <= ceiling:
                 break
@@ -332,7 +340,8 @@ class Registry:
     def _forget(self, version: Version) -> None:
         for lane in version.lanes:
             self._thread.remove(lane)
-        self._aside.remove(version.aside)
+        for lane in (version.aside, version.apart):
+            self._aside.remove(lane)
 
     async def _closed(self, version: Version) -> None:
         self._forget(version)
@@ -347,6 +356,7 @@ class Registry:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
+            self._aside.wake()
             now = time.monotonic()
             for model in self.models.values():
                 version, idle_s = model.version, model.asked.unload_after_s

@@ -53,7 +53,8 @@ class ServedModel:
     def taken_bytes(self) -> int:
         """What it takes now."""
         second = None if self.by_load is None else self.by_load.version
-        return (0 if self.version is None else self.bytes) + (0 if second is None else second.bytes)
+        first = 0 if self.version is None else self.bytes
+        return first + (0 if second is None else second.bytes) + sum(version.apart.bytes for version in self.versions)
 
     @property
     def texts(self) -> LaneState | None:

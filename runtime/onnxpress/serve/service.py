@@ -82,6 +82,7 @@ class Service:
         self.metrics.behind.set(self.pulse.behind_s)
         for model in self.registry.models.values():
             seconds, rows = model.queued
+            self.metrics.model_bytes.labels(model.name).set(model.taken_bytes)
             if (texts := model.texts) is not None:
                 self.metrics.writing(model.name, texts)
             self.metrics.queue_seconds.labels(model.name).set(seconds)

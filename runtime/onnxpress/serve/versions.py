@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from onnxpress.pipelines.base import Pipeline
 from onnxpress.pipelines.probe import probe_of
 from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.samples import Sample
+from onnxpress.serve.apart import ApartGraphs
 from onnxpress.serve.batches import BatchLane
 from onnxpress.serve.compute import ComputeThread, Lane
 from onnxpress.serve.costs import CostLine
 from onnxpress.serve.hearing import HearingLane
 from onnxpress.serve.jobs import Job
-from onnxpress.serve.memory import resident_bytes, variant_bytes
+from onnxpress.serve.memory import FILES_TO_MEMORY, resident_bytes, variant_bytes
 from onnxpress.serve.metrics import Metrics
 from onnxpress.serve.settings import ModelSettings, ServerSettings
 from onnxpress.serve.waiting import WaitingRows
@@ -44,13 +45,15 @@ AnyPipeline = Pipeline[Any, Any]
 
 @dataclass(eq=False, slots=True)
 class Version:
-    """One opening of an artifact. `aside`: the lane of very long rows, of another thread than the others. `uses`: the
-    requests that are being answered by it; the event loop's to count."""
+    """One opening of an artifact. `aside`: the lane of very long rows, of another thread than the others, which
+    computes them with the graphs of `apart`. `uses`: the requests that are being answered by it; the event loop's to
+    count."""
 
     name: str
     pipelines: Mapping[str, AnyPipeline]
     lane: BatchLane
     aside: BatchLane
+    apart: ApartGraphs
     opened_s: float
     bytes: int
     writing: WritingLane | None = None
@@ -106,8 +109,12 @@ def open_version(
     aside: ComputeThread,
     settings: ServerSettings,
     metrics: Metrics,
+    free: Callable[[], int | None],
 ) -> Version:
     """Open an artifact, measure what a batch costs, and give it a lane. Takes seconds; runs beside the event loop.
+
+    Args:
+        free: the bytes that there is room for; None: nobody knows.
 
     Raises:
         OnnxpressError: it cannot be opened.
@@ -131,14 +138,17 @@ def open_version(
     except BaseException:
         main.close()
         raise
-    grown = resident_bytes() - before
+    grown, files = resident_bytes() - before, variant_bytes(main)
+    sessions = [pipe.session for pipe in pipelines.values()]
+    apart = ApartGraphs(name, sessions, int(files * FILES_TO_MEMORY), thread, free)
     version = Version(
         name,
         pipelines,
         BatchLane(name, thread, WaitingRows(costs, settings.queue), metrics),
-        BatchLane(name, aside, WaitingRows(replace(costs), settings.queue), metrics),
+        BatchLane(name, aside, WaitingRows(replace(costs), settings.queue), metrics, apart.used),
+        apart,
         time.perf_counter() - started,
-        max(grown, variant_bytes(main)),
+        max(grown, files),
         writing_lane(name, main, thread, settings.writing, metrics),
         HearingLane(thread, settings.bulk_s, 2 * settings.sound_s)
         if isinstance(main, AutomaticSpeechRecognition)
@@ -146,7 +156,8 @@ def open_version(
     )
     for lane in version.lanes:
         thread.add(lane)
-    aside.add(version.aside)
+    for beside in (version.aside, version.apart):
+        aside.add(beside)
     _LOG.info(
         "model opened",
         extra={

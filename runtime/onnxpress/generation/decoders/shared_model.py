@@ -76,10 +76,11 @@ class SharedModel:
             self._session, self._graph, cache, limit=self._limit, prefixes=prefixes, store=store, idle=idle
         )
 
-    def disconnect(self) -> None:
+    def disconnect(self, *, apart_alone: bool = False) -> None:
         """The session is being closed: free what earlier calls have read."""
-        self.prefixes.close()
-        self._idle.clear()
+        if not apart_alone:
+            self.prefixes.close()
+            self._idle.clear()
 
 
 def capacity(expected_tokens: int, limit: int | None) -> int:
