@@ -13,6 +13,10 @@ _FORGETTING = 0.98
 #: How far a time may be from the one that was expected; the rest is another program's, which took the cores.
 _CREDIBLE = 4.0
 
+#: The least share of the unit's measured time that the fit may come to. Short rows tell little of it where other
+#: programs are about, and a line without a slope has rows of thousands of tokens taken for short ones.
+_LEAST_SHARE = 0.5
+
 #: What passes beside a batch, until the next: a tenth of its time.
 _BETWEEN = 1.1
 
@@ -29,6 +33,7 @@ class CostLine:
 
     base_s: float = 1e-3
     unit_s: float = 1e-4
+    _least_unit_s: float = _LEAST_UNIT_S
     _weight: float = 0.0
     _x: float = 0.0
     _y: float = 0.0
@@ -48,6 +53,7 @@ class CostLine:
         (few, short_s), (many, long_s) = sorted((first, second))
         self.unit_s = max((long_s - short_s) / max(many - few, 1), _LEAST_UNIT_S)
         self.base_s = max(short_s - self.unit_s * few, _LEAST_BASE_S)
+        self._least_unit_s = max(_LEAST_SHARE * self.unit_s, _LEAST_UNIT_S)
         for units, seconds in ((few, short_s), (many, long_s)):
             self._add(units, seconds, weight=4.0)
 
@@ -61,13 +67,13 @@ class CostLine:
         spread = self._weight * self._xx - self._x**2
         if spread > 0.01 * self._xx * self._weight:
             slope = (self._weight * self._xy - self._x * self._y) / spread
-            self.unit_s = max(slope, _LEAST_UNIT_S)
+            self.unit_s = max(slope, self._least_unit_s)
             self.base_s = max((self._y - self.unit_s * self._x) / self._weight, _LEAST_BASE_S)
             return
         # Batches of one size do not tell base from slope: both are scaled to the time that was seen.
         mean_units, mean_seconds = self._x / self._weight, self._y / self._weight
         ratio = mean_seconds / max(self.base_s + self.unit_s * mean_units, _LEAST_BASE_S)
-        self.unit_s = max(self.unit_s * ratio, _LEAST_UNIT_S)
+        self.unit_s = max(self.unit_s * ratio, self._least_unit_s)
         self.base_s = max(self.base_s * ratio, _LEAST_BASE_S)
 
     def _add(self, units: float, seconds: float, weight: float) -> None:

@@ -212,3 +212,17 @@ def test_a_time_that_is_not_the_batchs_does_not_move_the_line_far() -> None:
         line.note(1, 40, 5e-3)
     line.note(1, 40, 3.0)
     assert line.seconds(1, 40) < 4 * 5e-3
+
+
+def test_short_rows_that_are_disturbed_make_no_long_one_short() -> None:
+    """Where batches of one row take longer than those of two, as chance has it, the slope would be none."""
+    line = CostLine()
+    line.begin((28, 9e-3), (224, 60e-3))
+    measured_s = line.seconds(1, 8000)
+    for _ in range(100):
+        for rows, seconds in ((1, 20e-3), (1, 8e-3), (2, 7e-3), (1, 25e-3)):
+            line.note(rows, 16, seconds)
+    assert line.seconds(1, 8000) > measured_s / 3
+    for _ in range(300):
+        line.note(1, 16, 5e-3)
+    assert line.seconds(1, 8000) > measured_s / 3
