@@ -71,6 +71,19 @@ def test_what_is_no_array_is_told_by_its_name(graphs: dict[str, Path]) -> None:
     assert session.run({"a": np.float32([1, 2])})["b"].tolist() == [2, 4]
 
 
+class Silent(np.ndarray):
+    """An array that must not be asked for its interface."""
+
+    @property
+    def __array_interface__(self) -> dict[str, object]:
+        raise AssertionError("a run asks an array for its interface")
+
+
+def test_a_run_asks_no_array_for_its_interface(graphs: dict[str, Path]) -> None:
+    array = np.ones(2, np.float32).view(Silent)
+    assert Session({"g": graphs["first"]}, threads=1).run({"a": array})["b"].tolist() == [2, 2]
+
+
 def test_the_only_graph_needs_no_name(graphs: dict[str, Path]) -> None:
     session = Session({"second": graphs["second"]}, threads=1)
     assert session.run({"a": np.array([3], np.float16)})["b"] == 9

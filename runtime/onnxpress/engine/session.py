@@ -379,7 +379,9 @@ def _check_arrays(inputs: object) -> None:
     if not isinstance(inputs, Mapping):
         raise InputError(f"A graph's inputs are arrays by name, {{'input_ids': array}}, not {type(inputs).__name__}.")
     for name, array in inputs.items():
-        if not all(hasattr(array, attribute) for attribute in ("dtype", "shape", "nbytes", "__array_interface__")):
+        # Of its type: an array makes its interface anew for whoever asks, and Python keeps room for each of its names.
+        kind = type(array)
+        if not all(hasattr(kind, attribute) for attribute in ("dtype", "shape", "nbytes", "__array_interface__")):
             raise InputError(
                 f"{name}: a {type(array).__name__}, and a graph takes arrays of numpy: pass numpy.asarray(value), of "
                 "the dtype that Session.input_dtype(name) tells; onnxpress.load(...) takes lists and tensors."
