@@ -18,8 +18,9 @@ import numpy as np
 from onnxpress_bench.caller import LENGTH, address_of
 from onnxpress_bench.statistics import percentile
 
-#: Between two calls that are compared, and rounds of them that do not count.
-_PAUSE_S, _WARM_UP = 0.03, 20
+#: Between two calls that are compared, longer than ONNX Runtime's threads spin after a run (decision 0135), and rounds
+#: of them that do not count.
+_PAUSE_S, _WARM_UP = 0.06, 20
 
 
 @dataclass(slots=True)

@@ -211,7 +211,14 @@ class SentenceSimilarity(SentenceEmbedder):
     def _cased(self, text: str) -> str:
         return text.lower() if self.embedding.do_lower_case else text
 
+    @cached_property
+    def _usually_truncated(self) -> Truncation | None:
+        return self._truncation_of(self.options)
+
     def _truncated(self, options: SentenceSimilarityOptions) -> Truncation | None:
+        return self._usually_truncated if options is self.options else self._truncation_of(options)
+
+    def _truncation_of(self, options: SentenceSimilarityOptions) -> Truncation | None:
         tokens, route = self.embedding.tokens, self._route(options)
         if route.name != self.graph_name:
             return None if route.max_length is None else Truncation(route.max_length)

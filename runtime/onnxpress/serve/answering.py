@@ -101,7 +101,7 @@ class Answerer:
         else:
             writing.check()
         started = time.perf_counter()
-        chosen, limits = pipe.asked(options)
+        chosen, limits = version.asked(task, options)
         quick = _characters(inputs) <= _QUICK_CHARACTERS
 
         def prepared() -> list[Prepared[Any]]:
@@ -116,22 +116,13 @@ class Answerer:
             figures.prepare_s += prepare_s
             values = await _written(writing, pipe, samples, chosen, limits, terms, left, figures)
         else:
-            loop = asyncio.get_running_loop()
-            ended: asyncio.Future[None] = loop.create_future()
-            job = Job(
-                terms,
-                lambda samples: pipe.compute(samples, chosen),
-                limits,
-                lambda _: _tell(loop, ended),
-            )
+            job = Job(terms, lambda samples: pipe.compute(samples, chosen), limits)
             job.add(samples, _identity(pipe, task, chosen))
             count = version.lane.at_once(job) if self._alone() else None
             if count is not None:
-                loop.call_soon(count)
+                asyncio.get_running_loop().call_soon(count)
             elif job.rows:
-                lane = version.lane_of(job)
-                lane.submit(job)
-                await self._wait(lane, job, ended, left)
+                await self._computed(version.lane_of(job), job, left)
             figures.add(job, prepare_s)
             values = job.values
 
@@ -148,16 +139,18 @@ class Answerer:
 
         return finished() if quick and len(samples) <= _QUICK_ROWS else await self._in_pool(finished)
 
-    async def _wait(
-        self, lane: BatchLane, job: Job, ended: asyncio.Future[None], left: Callable[[], Awaitable[object]]
-    ) -> None:
-        """Wait until `ended`: a request has all its values, its client is gone, or its time is up.
+    async def _computed(self, lane: BatchLane, job: Job, left: Callable[[], Awaitable[object]]) -> None:
+        """Let a request's rows wait, until it has all its values, its client is gone, or its time is up.
 
         Raises:
-            Cancelled, TimeoutExceeded: as of the last two; its rows have left the queue.
+            TooLarge, Overloaded: as of `BatchLane.submit`.
+            Cancelled, TimeoutExceeded: its client is gone, or its time is up; its rows have left the queue.
         """
         loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+        ended: asyncio.Future[None] = loop.create_future()
         watching: list[asyncio.Task[None]] = []
+        job.ended = lambda _: _tell(loop, ended)
+        lane.submit(job)
 
         def give_up(error: OnnxpressError) -> None:
             if not ended.done():

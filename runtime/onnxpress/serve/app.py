@@ -37,8 +37,8 @@ class App:
         self.router = Router(routes)
         #: Whether the server is going down: it answers, and says to /ready that it should be asked no more.
         self.draining = False
-        #: Whether no more than one request is being answered; the HTTP server knows.
-        self.alone: Callable[[], bool] = lambda: False
+        #: How many requests are in hand, those included that have not begun; the HTTP server knows.
+        self.in_hand: Callable[[], int] = lambda: 0
         self._service: Service | None = None
         self._tracer: Tracer = tracer()
 
@@ -60,7 +60,7 @@ class App:
         late_s = self._service.pulse.excess_s(self.settings.waiting_s)
         if late_s or self.settings.api_keys:  # a key says whose share it is
             return late_s
-        return self._service.full_s(address)
+        return self._service.full_s(address, self.in_hand() - self._service.metrics.answering)
 
     def refused_unread(self) -> None:
         """Count a request that was refused before anybody read it."""
@@ -75,7 +75,7 @@ class App:
 
     async def start(self) -> None:
         """Make the server's parts and begin to open models."""
-        self._service = Service(self.settings, self.alone)
+        self._service = Service(self.settings, lambda: self.in_hand() == 1)
         self._service.registry.start()
 
     async def stop(self) -> None:
@@ -98,13 +98,13 @@ class App:
 
     async def _exchange(self, request: HttpRequest, send: Send) -> None:
         asked = request.headers.get("x-request-id", "")
-        request.id = asked if _ID.fullmatch(asked) else new_id()
+        request.id = asked if asked and _ID.fullmatch(asked) else new_id()
         route: Route | None = None
         figures = Figures()
         sent = Sent(send, request.method == "HEAD")
         service = self.service
         service.draining = self.draining
-        service.metrics.in_flight.inc()
+        service.metrics.answering += 1
         try:
             check_host(request.headers, on_loopback=self.settings.on_loopback and not self.settings.no_auth)
             if request.method != "GET":
@@ -124,7 +124,7 @@ class App:
             sent.status = sent.status or 499
             raise
         finally:
-            service.metrics.in_flight.dec()
+            service.metrics.answering -= 1
             self._note(request, route, figures, sent.status or response.status)
 
     def _routed(self, request: HttpRequest) -> tuple[Route, Any]:

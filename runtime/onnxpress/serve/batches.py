@@ -54,8 +54,7 @@ class BatchLane:
         """Raises:
         Overloaded: work of this client may not wait here now.
         """
-        with self._thread.changed:
-            self.waiting.check(client, bulk=bulk)
+        self.waiting.check(client, bulk=bulk)
 
     def submit(self, job: Job) -> None:
         """Let a request's rows wait; `job.ended` is called when each has a value.
@@ -130,11 +129,12 @@ class BatchLane:
             job.batch_rows = max(job.batch_rows, len(rows))
         for row, value in zip(rows, values, strict=True):
             row.job.settle(row.index, value)
-        self.waiting.costs.note(len(rows), max(row.sample.cost for row in rows), seconds)
         return seconds
 
     def _count(self, rows: Sequence[QueuedRow], first: Sequence[Job], seconds: float) -> None:
         costs = [row.sample.cost for row in rows]
+        with self._thread.changed:
+            self.waiting.costs.note(len(rows), max(costs), seconds)
         self._metrics.batch(self.name, len(rows), sum(costs), len(rows) * max(costs), seconds)
         for job in first:
             self._metrics.wait(self.name, (job.begun or job.arrived) - job.arrived)

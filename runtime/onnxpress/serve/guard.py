@@ -9,7 +9,7 @@ nothing. A whole request that comes in one piece while it would be refused anywa
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +23,13 @@ MOST_HEADER_BYTES = 32 * 2**10
 
 _ID = re.compile(rb"\r\nx-request-id:[ \t]*(" + REQUEST_ID.encode() + rb")[ \t]*\r\n", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
+
+#: Bodies of refusals: the fields of every protocol's errors.
+_OPENAI = (
+    '{"error": {"message": "{message}", "type": "rate_limit_error", "param": null, "code": "rate_limit_exceeded"}, '
+    '"error_type": "overloaded", "message": "{message}"}'
+)
+_OTHERS = '{"error": "{message}", "error_type": "overloaded", "message": "{message}"}'
 
 
 def refusal_of(data: bytes, excess_s: float) -> bytes | None:
@@ -39,9 +46,8 @@ def refusal_of(data: bytes, excess_s: float) -> bytes | None:
     known = _ID.search(data, 0, head + 2)
     request_id = new_id() if known is None else known[1].decode("ascii")
     message = f"More requests come than can be answered: ask again in {excess_s:.2f} s."
-    error = {"message": message, "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
-    of_openai = b"/v1/" in data[: data.find(b"\r\n")]
-    body = json.dumps({"error": error if of_openai else message, "error_type": "overloaded", "message": message})
+    of_openai = data.find(b"/v1/", 0, data.find(b"\r\n")) >= 0
+    body = (_OPENAI if of_openai else _OTHERS).replace("{message}", message)  # which needs no escapes
     return (
         f"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         f"retry-after: {max(1, round(excess_s))}\r\nretry-after-ms: {round(excess_s * 1e3)}\r\n"
@@ -92,9 +98,12 @@ def guarded(
     """
 
     class Guarded(HttpToolsProtocol):  # type: ignore[misc, unused-ignore]  # uvicorn need not be installed
-        """`_timer` runs while a request is on its way. `_idle`: the last one was refused unread."""
+        """`_due`: when a request that is on its way must be here; never: none is. One timer looks at it, and again as
+        late as it may: one for each request would cost more than its route. `_idle`: the last one was refused unread.
+        """
 
         _timer: asyncio.TimerHandle | None = None
+        _due = math.inf
         _header_bytes = 0
         _idle = False
         _address = "local"
@@ -105,7 +114,9 @@ def guarded(
             self._expect()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._arrived()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -120,7 +131,7 @@ def guarded(
                     self._idle = True
                     self.transport.write(answer)
                     return
-                if self._timer is None or self._idle:
+                if self._due == math.inf or self._idle:
                     self._expect()
                 self._idle = False
             super().data_received(data)
@@ -144,7 +155,7 @@ def guarded(
 
         def on_message_complete(self) -> None:
             self._header_bytes = 0
-            self._arrived()
+            self._due = math.inf
             super().on_message_complete()
 
         def _count(self, size: int) -> None:
@@ -153,16 +164,15 @@ def guarded(
                 self.transport.abort()
 
         def _expect(self) -> None:
-            self._arrived()
-            self._timer = self.loop.call_later(arrive_s, self._late)
+            self._due = self.loop.time() + arrive_s
+            if self._timer is None:
+                self._timer = self.loop.call_at(self._due, self._look)
 
-        def _arrived(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-        def _late(self) -> None:
+        def _look(self) -> None:
             self._timer = None
-            self.transport.abort()
+            if self._due <= self.loop.time():
+                self.transport.abort()
+            elif self._due < math.inf:
+                self._timer = self.loop.call_at(self._due, self._look)
 
     return Guarded

@@ -72,7 +72,7 @@ class Job:
     terms: Terms
     compute: Callable[[Sequence[Sample]], Sequence[Any]]
     limits: Limits
-    ended: Callable[[Job], None]
+    ended: Callable[[Job], None] = lambda _: None
     rows: list[QueuedRow] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     missing: int = 0

@@ -34,6 +34,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._children: dict[tuple[object, ...], Any] = {}
+        #: Requests that are being answered.
+        self.answering = 0
         #: Requests that were refused unread, since they were last added to `refused`.
         self.unread = 0
         self.registry = registry = CollectorRegistry()
@@ -148,6 +150,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
+        self.in_flight.set(self.answering)
         unread, self.unread = self.unread, 0
         self._child(self.refused, "overloaded").inc(unread)
         content: bytes = generate_latest(self.registry)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from onnxpress.serve.compute import ComputeThread
 from onnxpress.serve.errors import NotReady, UnknownModel
 from onnxpress.serve.memory import FILES_TO_MEMORY, expected_bytes, free_bytes, settle, settle_again
 from onnxpress.serve.metrics import Metrics
-from onnxpress.serve.served import ServedModel, State
+from onnxpress.serve.served import ServedModel, State, VersionUse
 from onnxpress.serve.settings import ModelSettings, ServerSettings
 from onnxpress.serve.step_times import StepTimer, StepTimes
 from onnxpress.serve.versions import Version, open_version
@@ -96,13 +96,14 @@ class Registry:
             return self.named(name)
         raise UnknownModel(f"No model here is for {' or '.join(wanted)}; there are: {', '.join(self.models)}.")
 
-    @contextlib.asynccontextmanager
-    async def use(self, model: ServedModel) -> AsyncIterator[Version]:
+    def use(self, model: ServedModel) -> VersionUse:
         """The version that answers a request which begins now; it stays open until the request ends.
 
-        Raises:
-            NotReady: it is being opened, or cannot be.
+        Entering it raises NotReady: it is being opened, or cannot be.
         """
+        return VersionUse(model, self._begin_use, self._end_use)
+
+    async def _begin_use(self, model: ServedModel) -> Version:
         version = model.version if model.state is State.READY else None
         if version is None:
             version = await self._awaited(model)
@@ -110,13 +111,13 @@ class Registry:
             version = self._by_load(model, model.by_load)
         version.uses += 1
         model.used = time.monotonic()
-        try:
-            yield version
-        finally:
-            version.uses -= 1
-            model.used = time.monotonic()
-            if version.retired and not version.uses:
-                self._spawn(self._closed(version))
+        return version
+
+    def _end_use(self, model: ServedModel, version: Version) -> None:
+        version.uses -= 1
+        model.used = time.monotonic()
+        if version.retired and not version.uses:
+            self._spawn(self._closed(version))
 
     async def open(self, model: ServedModel) -> Version:
         """Open a model unless it is open.

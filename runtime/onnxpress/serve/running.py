@@ -93,5 +93,5 @@ def make_server(settings: ServerSettings) -> Any:
     )
     server = Draining(config)
     # Requests that came at the same moment are tasks before the first of them begins.
-    app.alone = lambda: len(server.server_state.tasks) <= 1
+    app.in_hand = lambda: len(server.server_state.tasks)
     return server

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from functools import reduce
@@ -99,3 +101,27 @@ class ServedModel:
         if self.problem is not None:
             status["problem"] = type(self.problem).__name__
         return status
+
+
+class VersionUse(AbstractAsyncContextManager[Version]):
+    """`async with` it: the version of a model that answers a request, for as long as the context lasts.
+
+    A class, for a generator as the context of every request costs as much as finding its route.
+    """
+
+    __slots__ = ("_begin", "_end", "_model", "_version")
+
+    def __init__(
+        self,
+        model: ServedModel,
+        begin: Callable[[ServedModel], Awaitable[Version]],
+        end: Callable[[ServedModel, Version], None],
+    ) -> None:
+        self._model, self._begin, self._end = model, begin, end
+
+    async def __aenter__(self) -> Version:
+        self._version = await self._begin(self._model)
+        return self._version
+
+    async def __aexit__(self, *raised: object) -> None:
+        self._end(self._model, self._version)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from onnxpress.errors import InputError
 from onnxpress.serve.answering import Answerer, Figures
 from onnxpress.serve.compute import ComputeThread
-from onnxpress.serve.errors import Overloaded, RequestError
+from onnxpress.serve.errors import RequestError
 from onnxpress.serve.http import HttpRequest
 from onnxpress.serve.jobs import Terms
 from onnxpress.serve.metrics import Metrics
@@ -61,19 +61,17 @@ class Service:
         #: Whether the server is going down: it answers, and says to /ready that it should be asked no more.
         self.draining = False
 
-    def full_s(self, client: str) -> float:
-        """When a client may ask again, if no model lets its work wait now; otherwise 0."""
+    def full_s(self, client: str, arriving: int) -> float:
+        """When a client may ask again, if no model lets its work wait now; otherwise 0. `arriving`: requests that are
+        let in and have not begun."""
         least_s = float("inf")
         for model in self.registry.models.values():
             version = model.version
             if version is None or len(version.lanes) > 1:  # its other work waits elsewhere
                 return 0.0
-            try:
-                version.lane.check(client)
-            except Overloaded as error:
-                least_s = min(least_s, error.retry_after_s or 1.0)
-            else:
+            if not (excess_s := version.lane.waiting.excess_s(client, bulk=False, arriving=arriving)):
                 return 0.0
+            least_s = min(least_s, excess_s)
         return least_s if self.registry.models else 0.0
 
     def gauge(self) -> None:

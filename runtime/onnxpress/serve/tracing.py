@@ -28,12 +28,17 @@ class Tracer(Protocol):
         """Send what was not sent yet. Takes a while where nobody listens."""
 
 
-class Untraced:
-    """Nothing is traced: both the tracer and its span."""
+class Untraced(AbstractContextManager[TraceSpan]):
+    """Nothing is traced: the tracer, its span, and what opens it."""
 
-    @contextmanager
-    def span(self, name: str, headers: Mapping[str, str]) -> Iterator[TraceSpan]:
-        yield self
+    def span(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[TraceSpan]:
+        return self
+
+    def __enter__(self) -> TraceSpan:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        return None
 
     def note(self, figures: Figures) -> None:
         return None

@@ -20,6 +20,9 @@ from onnxpress.serve.jobs import Job, Priority, QueuedRow
 #: So many of the most urgent rows are looked at for a batch: no queue is so long that choosing takes long.
 _LOOK_AHEAD = 1024
 
+#: The share of what may wait from which on requests count that are not read yet.
+_NEARLY = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
@@ -45,9 +48,11 @@ class WaitingRows:
     limits: QueueLimits = field(default_factory=QueueLimits)
     _rows: list[tuple[float, int, QueuedRow]] = field(default_factory=list)
     _sequence: int = 0
-    #: The clocks of clients that asked for more than was done since, and the work of each that waits, seconds.
+    #: The clocks of clients that asked for more than was done since, and the work of each that waits, seconds; and of
+    #: all of them in each of the two classes of requests, bulk or not.
     _clocks: dict[str, float] = field(default_factory=dict)
     _work_s: defaultdict[tuple[str, bool], float] = field(default_factory=lambda: defaultdict(float))
+    _waiting_s: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -55,33 +60,42 @@ class WaitingRows:
     @property
     def seconds(self) -> float:
         """The work that waits."""
-        return max(0.0, sum(self._work_s.values()))
+        return max(0.0, sum(self._waiting_s))
 
-    def seconds_of(self, *, bulk: bool) -> float:
-        """The work that waits in one of the two classes of requests."""
-        return max(0.0, sum(seconds for (_, is_bulk), seconds in self._work_s.items() if is_bulk is bulk))
+    def excess_s(self, client: str, *, bulk: bool, arriving: int = 0) -> float:
+        """When a client may ask again whose work may not wait now, because more waits than may; 0: it may. Without
+        the lock it tells what was so a moment ago.
+
+        `arriving`: requests that are let in and do not wait yet. Where nearly as much waits as may, each of them is
+        taken to be as long as those that do.
+
+        A client with less than its share of what may wait is let in all the same, so that no other can shut it out.
+        """
+        most = self.limits.bulk_s if bulk else self.limits.waiting_s
+        waiting = self._waiting_s[bulk]
+        if waiting > _NEARLY * most:
+            waiting *= 1 + arriving / max(len(self._rows), 1)
+        if waiting < most:
+            return 0.0
+        clients = {name for name, is_bulk in list(self._work_s) if is_bulk is bulk}
+        share_s = most / len(clients | {client})
+        if self._work_s.get((client, bulk), 0.0) < share_s / 2 and waiting < 2 * most:
+            return 0.0
+        drained_s = max(waiting - most, 0.05) + most / 4
+        return drained_s * random.uniform(0.9, 1.3)  # noqa: S311
 
     def check(self, client: str, *, bulk: bool) -> None:
         """Refuse a client's work while more waits than may; nothing is counted yet.
 
-        A client with less than its share of what may wait is let in all the same, so that no other can shut it out.
-
         Raises:
             Overloaded: with the time that what waits is going to take.
         """
-        most = self.limits.bulk_s if bulk else self.limits.waiting_s
-        waiting = self.seconds_of(bulk=bulk)
-        if waiting < most:
-            return
-        clients = {name for (name, is_bulk), seconds in self._work_s.items() if is_bulk is bulk and seconds > 0}
-        share_s = most / len(clients | {client})
-        if self._work_s.get((client, bulk), 0.0) < share_s / 2 and waiting < 2 * most:
-            return
-        drained_s = max(waiting - most, 0.05) + most / 4
-        raise Overloaded(
-            f"{waiting:.2f} s of work wait, and {most:g} s may: ask again in {drained_s:.2f} s.",
-            retry_after_s=drained_s * random.uniform(0.9, 1.3),  # noqa: S311
-        )
+        if excess_s := self.excess_s(client, bulk=bulk):
+            most = self.limits.bulk_s if bulk else self.limits.waiting_s
+            raise Overloaded(
+                f"{self._waiting_s[bulk]:.2f} s of work wait, and {most:g} s may: ask again in {excess_s:.2f} s.",
+                retry_after_s=excess_s,
+            )
 
     def add(self, job: Job, now: float) -> None:
         """Let a request's rows wait.
@@ -104,6 +118,7 @@ class WaitingRows:
             row.due = clock + patience
             clock += row.seconds
             self._work_s[client, bulk] += row.seconds
+            self._waiting_s[bulk] += row.seconds
             insort(self._rows, (row.due, self._sequence, row))
             self._sequence += 1
         self._clocks[client] = clock
@@ -161,8 +176,10 @@ class WaitingRows:
         row = self._rows.pop(place)[2]
         whose = row.job.terms.client, row.job.priority is Priority.BATCH
         self._work_s[whose] -= row.seconds
+        self._waiting_s[whose[1]] -= row.seconds
         if not self._rows:
             self._work_s.clear()
+            self._waiting_s[:] = 0.0, 0.0
         elif self._work_s[whose] <= 1e-9:
             del self._work_s[whose]
         return row

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("httptools")
 
-from onnxpress.serve.guard import Joining, refusal_of
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from onnxpress.serve.guard import Joining, guarded, refusal_of
 
 BODY = b'{"input": "a"}'
 HEAD = b"POST %s HTTP/1.1\r\nhost: localhost\r\nContent-Length: %d\r\n\r\n"
@@ -103,3 +108,41 @@ def test_a_head_is_sent_before_the_connection_is_closed() -> None:
         assert wire.extra == "info"
 
     assert sent(answer) == [b"head", b"closed"]
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """The least of applications."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def test_requests_in_time_are_answered_for_ever_and_one_that_drips_in_is_not() -> None:
+    """Several requests within the time of one, a pause that is longer than it, and then one that does not end."""
+
+    async def talk() -> float:
+        loop, state = asyncio.get_running_loop(), ServerState()
+        config = Config(hello, http=guarded(0.2), lifespan="off", log_config=None)  # type: ignore[arg-type]
+        config.load()
+        protocol: Any = config.http_protocol_class
+        server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for pause_s in (0.0, 0.15, 0.15, 0.4, 0.0):
+            await asyncio.sleep(pause_s)
+            writer.write(HEAD % (b"/embed", len(BODY)) + BODY)
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.1)  # the timer of the request before looks while this one is on its way
+        writer.write(b"POST /embed HTTP/1.1\r\nhost: ")
+        began, ended = loop.time(), asyncio.ensure_future(reader.read())
+        while not ended.done() and loop.time() < began + 5.0:
+            await asyncio.sleep(0.02)
+            writer.write(b"a")
+        took_s = loop.time() - began
+        assert ended.done() and (ended.exception() is not None or ended.result() == b"")
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+        return took_s
+
+    assert 0.1 < asyncio.run(talk()) < 2.0

@@ -67,6 +67,7 @@ def test_every_row_is_computed_once_within_the_budget(
         head = batch[0].sample.cost
         assert all(head / 1.25 - 8 <= row.sample.cost <= head * 1.25 + 8 for row in batch)
         taken += batch
+        assert rows.seconds == pytest.approx(sum(row.seconds for _, _, row in rows._rows))
     assert sorted((id(row.job), row.index) for row in taken) == sorted(
         (id(row.job), row.index) for request in jobs for row in request.rows
     )
@@ -177,6 +178,19 @@ def test_more_work_than_may_wait_is_refused_with_the_time_it_takes() -> None:
         rows.add(job(10, client="a"), now=0.0)
     assert refused.value.retry_after_s is not None and 0.02 < refused.value.retry_after_s < 1.0
     rows.add(job(10, client="newcomer"), now=0.0)
+
+
+def test_requests_on_their_way_count_where_nearly_as_much_waits_as_may() -> None:
+    rows = queue(waiting_s=0.1)
+    assert not rows.excess_s("a", bulk=False, arriving=1000), "of what nothing is known, nothing is refused"
+    while rows.seconds < 0.095:
+        rows.add(job(10, client="a"), now=0.0)
+    each = rows.seconds / len(rows)
+    left = int((0.1 - rows.seconds) / each)
+    assert not rows.excess_s("a", bulk=False) and not rows.excess_s("a", bulk=False, arriving=left)
+    assert rows.excess_s("a", bulk=False, arriving=left + 1) > 0.0
+    assert not rows.excess_s("a", bulk=True, arriving=1000)
+    rows.check("a", bulk=False)
 
 
 @settings(max_examples=10)
