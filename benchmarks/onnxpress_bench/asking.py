@@ -20,7 +20,7 @@ from onnxpress_bench.statistics import percentile
 
 #: Between two calls that are compared, longer than ONNX Runtime's threads spin after a run (decision 0135), and rounds
 #: of them that do not count.
-_PAUSE_S, _WARM_UP = 0.06, 20
+_PAUSE_S, _WARM_UP = 0.1, 20
 
 
 @dataclass(slots=True)
