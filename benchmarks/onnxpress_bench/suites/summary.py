@@ -40,7 +40,7 @@ LINES = (
     Line("MiniLM, from process start to the first answer", "fp32", "cold-start", "cold_start", "transformers"),
     Line("MiniLM, memory at the first answer", "fp32", "cold-start", "memory_first", "transformers"),
     Line(
-        "ModernBERT, six layers of 384: one text of 8,000 tokens", "fp32", "long-texts", "latency_p50 1x8000", "pytorch"
+        "ModernBERT, six layers of 384: one text of 4,000 tokens", "fp32", "long-texts", "latency_p50 1x4000", "pytorch"
     ),
     Line("ViT-base, one photograph", "vit", "vit-base", "latency_p50 1x500", "pytorch"),
     Line("CLIP B/32, one among a hundred labels", "clip", "clip-hundred-labels", "latency_p50 1x500", "transformers"),
