@@ -25,7 +25,8 @@ class Measure:
     `samples`: a pattern of names of samples; each name that fits makes a row. `title` and `unit` may use the pattern's
     groups, the mean tokens of an item, and the unit of items. `percentile`: of a block's samples, which is its value.
     `least`: samples that every block of a backend needs for it, or the backend has no figure: percentiles of fewer
-    blocks than the median's could cross it. `detail` rows get no gain."""
+    blocks than the median's could cross it. `detail` rows get no gain, and neither do those that are a `difference` of
+    two times, which may be below zero: its interval is that of the values."""
 
     name: str
     title: str
@@ -34,6 +35,7 @@ class Measure:
     percentile: float = 50.0
     lower_is_better: bool = True
     detail: bool = False
+    difference: bool = False
     least: int = 1
 
 
@@ -130,7 +132,7 @@ def _values(comparison: Comparison, backend: str, sample: str, measure: Measure)
 def _row(comparison: Comparison, series: Series) -> Row:
     base, seed = comparison.base, comparison.settings.seed
     gains = {}
-    if not series.measure.detail:
+    if not (series.measure.detail or series.measure.difference):
         others = (backend for backend in series.blocks if backend != base)
         gains = {backend: gain for backend in others if (gain := series.gain(base, backend, seed)) is not None}
     return Row(

@@ -84,29 +84,50 @@ def _logs(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _gain(middle: float, groups: Sequence[NDArray[np.float64]], seed: int) -> Gain:
-    """From a logarithm, and the groups whose medians it is made of: Student's t, two-sided 95%, to the three digits of
-    printed tables. Of one group, Welch's degrees of freedom are one less than its blocks."""
-    if min(logs.size for logs in groups) == 1:
+    """From a logarithm, and the groups whose medians it is made of."""
+    reach = _reach(groups, seed)
+    if reach is None:
         return Gain(float(np.exp(middle)), None, None)
-    from scipy.special import stdtrit  # here: workers measure memory and cold starts, and have no scipy
-
-    dice = np.random.default_rng(seed)
-    variances = [_median_variance(logs, dice) for logs in groups]
-    spread = sum(variance**2 / (logs.size - 1) for variance, logs in zip(variances, groups, strict=True))
-    freedom = sum(variances) ** 2 / spread if spread else min(logs.size for logs in groups) - 1
-    reach = math.sqrt(sum(variances)) * round(float(stdtrit(int(freedom + 1e-9), 0.975)), 3)
     # A heavy tail may overflow exp: an interval without an upper end is then an honest answer.
     with np.errstate(over="ignore"):
         low, ratio, high = np.exp([middle - reach, middle, middle + reach])
     return Gain(float(ratio), float(low), float(high))
 
 
-def _median_variance(logs: NDArray[np.float64], dice: np.random.Generator) -> float:
+def median_of(values: Sequence[float], seed: int = 0) -> tuple[float, float | None, float | None]:
+    """The median of blocks' values, which may be of any sign, and its 95% interval; None: there is one block only. As
+    of `paired_gain`, of the values themselves.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not len(values):
+        raise ValueError("no blocks have no median")
+    array = np.asarray(values, dtype=np.float64)
+    middle, reach = float(np.median(array)), _reach([array], seed)
+    return (middle, None, None) if reach is None else (middle, middle - reach, middle + reach)
+
+
+def _reach(groups: Sequence[NDArray[np.float64]], seed: int) -> float | None:
+    """How far from the difference of groups' medians their interval reaches: Student's t, two-sided 95%, to the three
+    digits of printed tables. Of one group, Welch's degrees of freedom are one less than its blocks."""
+    if min(values.size for values in groups) == 1:
+        return None
+    from scipy.special import stdtrit  # here: workers measure memory and cold starts, and have no scipy
+
+    dice = np.random.default_rng(seed)
+    variances = [_median_variance(values, dice) for values in groups]
+    spread = sum(variance**2 / (values.size - 1) for variance, values in zip(variances, groups, strict=True))
+    freedom = sum(variances) ** 2 / spread if spread else min(values.size for values in groups) - 1
+    return math.sqrt(sum(variances)) * round(float(stdtrit(int(freedom + 1e-9), 0.975)), 3)
+
+
+def _median_variance(values: NDArray[np.float64], dice: np.random.Generator) -> float:
     """The variance of the median of float64 (blocks,), by the bootstrap."""
-    blocks = logs.size
+    blocks = values.size
     picks = dice.integers(blocks, size=(RESAMPLES, blocks))
     # The bootstrap's variance is that of a population; blocks / (blocks - 1) makes it that of a sample.
-    return float(np.median(logs[picks], axis=1).var()) * blocks / (blocks - 1)
+    return float(np.median(values[picks], axis=1).var()) * blocks / (blocks - 1)
 
 
 def is_stable(samples: Sequence[float], window: int = 5, tolerance: float = 0.05) -> bool:

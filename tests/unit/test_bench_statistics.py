@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxpress_bench.answers import compare_answers
-from onnxpress_bench.statistics import is_stable, paired_gain, percentile, unpaired_gain
+from onnxpress_bench.statistics import is_stable, median_of, paired_gain, percentile, unpaired_gain
 from onnxpress_bench.texts import text_of
 from onnxpress_exporter.judging.wrong import is_wrong
 
@@ -191,3 +191,16 @@ def test_texts_fill_their_length_without_exceeding_it(tokens: int, seed: int) ->
     text = text_of(tokens, count, np.random.default_rng(seed))
     assert count(text) == tokens
     assert text == text_of(tokens, count, np.random.default_rng(seed))
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12), st.floats(-1e3, 1e3))
+def test_a_median_of_differences_moves_with_them(values: list[float], shift: float) -> None:
+    middle, low, high = median_of(values)
+    assert low is not None and high is not None and low <= middle <= high
+    assert median_of([value + shift for value in values]) == pytest.approx((middle + shift, low + shift, high + shift))
+
+
+def test_differences_of_one_block_have_no_interval() -> None:
+    assert median_of([-0.5]) == (-0.5, None, None)
+    with pytest.raises(ValueError, match="no blocks"):
+        median_of([])

@@ -146,7 +146,7 @@ def _values(comparison: Comparison, reference: str | None) -> Values:
     if reference is not None and reference not in _measured(comparison):
         measured = ", ".join(_measured(comparison))
         raise BenchError(f"--relative-to: {reference} was not measured in both records; one of them has {measured}.")
-    measures = [measure for measure in MEASURES if not measure.detail]
+    measures = [measure for measure in MEASURES if not (measure.detail or measure.difference)]
     return {
         (series.name, backend): (series, values)
         for series in all_series(comparison, measures)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from onnxpress_bench.comparison import BackendInfo, Comparison
 from onnxpress_bench.measures import all_series, block_values
-from onnxpress_bench.statistics import paired_gain
+from onnxpress_bench.statistics import median_of, paired_gain
 
 Kind = Literal[
     "gain",
@@ -95,6 +95,8 @@ def outcome(comparison: Comparison, target: Target) -> Outcome:
     first, second = ([side[block] for block in both] for side in (base_blocks, blocks))
     row = all_series(comparison, name=target.row.split("; ")[0])
     lower, seed = all(series.measure.lower_is_better for series in row), comparison.settings.seed
+    if target.kind == "value" and row[0].measure.difference:
+        return Outcome(*median_of([*block_values(comparison, target.row, target.backend).values()], seed))
     gain = paired_gain(first, second, lower_is_better=lower, seed=seed)
     if target.kind not in ("share", "overhead"):
         return Outcome(gain.ratio, gain.low, gain.high)
