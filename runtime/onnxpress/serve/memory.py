@@ -15,10 +15,6 @@ FILES_TO_MEMORY = 1.3
 #: The most that a group of processes may have, and what it has; Linux.
 _GROUP = Path("/sys/fs/cgroup")
 
-#: When the garbage collector looks through what is new: hundreds of requests that wait are thousands of objects, none
-#: of them garbage, and the usual thresholds have it look at them several times each second.
-_THRESHOLDS = 10_000, 20, 20
-
 
 def resident_bytes() -> int:
     """The memory of this process; 0 where the system does not tell."""
@@ -64,7 +60,6 @@ def settle() -> None:
     while nobody is answered.
     """
     gc.freeze()
-    gc.set_threshold(*_THRESHOLDS)
 
 
 def settle_again() -> None:
