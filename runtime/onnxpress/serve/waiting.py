@@ -3,7 +3,7 @@
 A row has a virtual deadline: when its client's own clock comes to it, and how long its request is content to wait after
 that. A client's clock is ahead of time by the work that it has asked for, so that one with little is served before one
 with much; and as a deadline stays while time goes on, every row comes to the head. The head decides a batch: rows of
-near length join it, the most urgent first, within a budget of time. Nothing waits for company.
+near length join it, the nearest first among the most urgent, within a budget of time. Nothing waits for company.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from onnxpress.serve.jobs import Job, Priority, QueuedRow
 
 #: So many of the most urgent rows are looked at for a batch: no queue is so long that choosing takes long.
 _LOOK_AHEAD = 1024
+
+#: A batch's rows are chosen from so many times as many.
+_CHOICE = 4
 
 #: The share of what may wait from which on requests count that are not read yet.
 _NEARLY = 0.9
@@ -137,29 +140,40 @@ class WaitingRows:
         if self.head(now) is None:
             return []
         head = self._rows[0][2]
-        limits, length = head.job.limits, head.sample.cost
+        limits = head.job.limits
+        batch: list[int] = []
+        width = 0
+        for place in self._nearest_first(head, now):
+            wider = max(width, self._rows[place][2].sample.cost)
+            if batch and not self._fits(len(batch) + 1, wider, limits.budget):
+                continue
+            batch.append(place)
+            width = wider
+            if len(batch) == limits.max_samples or not self._fits(len(batch) + 1, width, limits.budget):
+                break
+        return [self._forget(place) for place in sorted(batch, reverse=True)][::-1]
+
+    def _nearest_first(self, head: QueuedRow, now: float) -> list[int]:
+        """The places of the rows that a batch may have, of which none is lost: those whose length is nearest the
+        head's first, which pad each other least, among the most urgent: a few times as many as go into a batch.
+
+        So a row that others are preferred to is at the head some batches later.
+        """
+        length = head.sample.cost
         least, most = length / 1.25 - 8, length * 1.25 + 8
-        batch: list[QueuedRow] = []
-        width, place = 0, 0
-        while place < min(len(self._rows), _LOOK_AHEAD):
+        together = (self.limits.budget_s - self.costs.base_s) / max(self.costs.unit_s * length, 1e-9)
+        choice = _CHOICE * max(1.0, min(together, head.job.limits.budget / max(length, 1)))
+        places: list[int] = []
+        place = 0
+        while place < min(len(self._rows), _LOOK_AHEAD) and len(places) < choice:
             row = self._rows[place][2]
             if row.job.lost(now):
                 self._forget(place)
                 continue
-            wider = max(width, row.sample.cost)
-            near = row.key == head.key and least <= row.sample.cost <= most
-            fits = not batch or (
-                self.costs.seconds(len(batch) + 1, wider) <= self.limits.budget_s
-                and (len(batch) + 1) * wider <= limits.budget
-            )
-            if not (near and fits):
-                place += 1
-                continue
-            batch.append(self._forget(place))
-            width = wider
-            if len(batch) == limits.max_samples or self._full(len(batch), width, limits.budget):
-                break
-        return batch
+            if row.key == head.key and least <= row.sample.cost <= most:
+                places.append(place)
+            place += 1
+        return sorted(places, key=lambda place: abs(self._rows[place][2].sample.cost - length))
 
     def discard(self, job: Job) -> int:
         """Drop the rows of a request that nobody waits for; how many."""
@@ -168,9 +182,9 @@ class WaitingRows:
             self._forget(place)
         return len(places)
 
-    def _full(self, rows: int, width: int, budget: int) -> bool:
-        """Whether not even the shortest row would still fit."""
-        return self.costs.seconds(rows + 1, width) > self.limits.budget_s or (rows + 1) * width > budget
+    def _fits(self, rows: int, width: int, budget: int) -> bool:
+        """Whether so many rows are a batch, the longest of which is so long."""
+        return self.costs.seconds(rows, width) <= self.limits.budget_s and rows * width <= budget
 
     def _forget(self, place: int) -> QueuedRow:
         row = self._rows.pop(place)[2]

@@ -130,6 +130,27 @@ def test_a_long_text_does_not_share_its_batch_with_short_ones() -> None:
     assert drain(rows) == [[short], [long]]
 
 
+def test_rows_of_a_long_queue_pad_each_other_little() -> None:
+    rows, lengths = queue(), [10 + place * 37 % 60 for place in range(300)]
+    for place, length in enumerate(lengths):
+        rows.add(job(length, client=str(place)), now=0.0)
+    padded = 0
+    while batch := rows.take(0.0):
+        padded += len(batch) * max(row.sample.cost for row in batch)
+    assert padded < 1.08 * sum(lengths)  # the most urgent of near length alone: 1.21
+
+
+@given(st.integers(11, 14), st.integers(20, 200))
+def test_a_row_that_others_are_preferred_to_is_computed_soon(length: int, flood: int) -> None:
+    rows, request = queue(), job(length, client="bob")
+    for place in range(flood):  # rows of one length, of as many clients, that go together
+        rows.add(job(10, client=str(place)), now=0.0)
+        if place == 1:
+            rows.add(request, now=0.0)
+    batches = drain(rows)
+    assert next(place for place, batch in enumerate(batches) if request in batch) <= 1
+
+
 def test_rows_of_other_options_do_not_share_a_batch() -> None:
     rows = queue()
     rows.add(job(10, kind="x"), now=0.0)
