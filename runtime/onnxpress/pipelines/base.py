@@ -213,11 +213,19 @@ class Pipeline(ABC, Generic[Options, P]):
             return error
 
     def asked(self, options: Mapping[str, Any]) -> tuple[Options, Limits]:
-        """The options of a call, and what a batch of it may hold: for who computes samples of several calls together.
+        """The options of a call (of one without any they are found once), and what a batch of it may hold: for who
+        computes samples of several calls together.
 
         Raises:
             InputError: no such option, or one with which no input can be answered.
         """
+        return self._checked(options) if options else self._usual_call
+
+    @cached_property
+    def _usual_call(self) -> tuple[Options, Limits]:
+        return self._checked({})
+
+    def _checked(self, options: Mapping[str, Any]) -> tuple[Options, Limits]:
         chosen, common = self._arguments(dict(options))
         self.check(chosen)
         return chosen, self._limits(common)

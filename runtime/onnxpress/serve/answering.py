@@ -101,7 +101,7 @@ class Answerer:
         else:
             writing.check()
         started = time.perf_counter()
-        chosen, limits = version.asked(task, options)
+        chosen, limits = pipe.asked(options)
         quick = _characters(inputs) <= _QUICK_CHARACTERS
 
         def prepared() -> list[Prepared[Any]]:

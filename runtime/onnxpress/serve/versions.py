@@ -17,7 +17,6 @@ import onnxpress
 from onnxpress.errors import OnnxpressError
 from onnxpress.pipelines.automatic_speech_recognition import AutomaticSpeechRecognition
 from onnxpress.pipelines.base import Pipeline
-from onnxpress.pipelines.batching import Limits
 from onnxpress.pipelines.probe import probe_of
 from onnxpress.pipelines.table import find_task, served_tasks
 from onnxpress.samples import Sample
@@ -62,19 +61,6 @@ class Version:
     uses: int = 0
     retired: bool = False
     created: int = field(default_factory=lambda: int(time.time()))
-    _usual: dict[str, tuple[Any, Limits]] = field(default_factory=dict)
-
-    def asked(self, task: str, options: Mapping[str, Any]) -> tuple[Any, Limits]:
-        """`Pipeline.asked` of a task; of a call without options it is asked once.
-
-        Raises:
-            InputError: as of `Pipeline.asked`.
-        """
-        if options:
-            return self.pipelines[task].asked(options)
-        if (usual := self._usual.get(task)) is None:
-            usual = self._usual[task] = self.pipelines[task].asked({})
-        return usual
 
     @property
     def main(self) -> AnyPipeline:
