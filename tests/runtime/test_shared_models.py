@@ -12,7 +12,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir
 import pytest
 
@@ -21,7 +20,7 @@ from onnxpress import SessionClosed
 from onnxpress.engine.open_graphs import OpenGraph
 from tests.fixtures.artifacts import write_artifact
 from tests.fixtures.embedder import write_embedder
-from tests.fixtures.graphs import graph
+from tests.fixtures.graphs import sums_of_vectors
 
 
 @pytest.fixture
@@ -136,16 +135,7 @@ print(*marks)
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not give freed memory back at once")
 def test_what_a_large_batch_took_is_given_back(tmp_path: Path) -> None:
     """The arena of ONNX Runtime keeps it otherwise: 1024 x 128 x 256 numbers, 128 MB."""
-    model = graph(
-        """g (int64[rows, tokens] ids) => (float[rows] sums) {
-            vectors = Gather (table, ids)
-            doubled = Add (vectors, vectors)
-            sums = ReduceSum <keepdims = 0> (doubled, axes)
-        }""",
-        table=np.ones((2, 256), np.float32),
-        axes=np.array([1, 2]),
-    )
-    onnx_ir.save(model, tmp_path / "model.onnx")
+    onnx_ir.save(sums_of_vectors(), tmp_path / "model.onnx")
     done = subprocess.run(
         [sys.executable, "-c", LARGE, str(tmp_path / "model.onnx")], capture_output=True, text=True, check=False
     )

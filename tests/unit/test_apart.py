@@ -24,7 +24,7 @@ from onnxpress.engine.providers import GRAPH_CAPTURE
 from onnxpress.engine.session import Session
 from onnxpress.errors import SessionClosed
 from tests.fixtures.devices import SHADOW, add_shadow
-from tests.fixtures.graphs import graph
+from tests.fixtures.graphs import graph, sums_of_vectors
 from tests.fixtures.processes import in_fresh_process, resident_bytes
 
 T = TypeVar("T")
@@ -222,16 +222,7 @@ def niceness() -> dict[str, int]:
 @in_fresh_process
 def test_it_keeps_its_memory_until_it_is_closed(tmp_path: Path) -> None:
     """1024 x 128 x 256 numbers, 128 MB: of other runs the first small one would give them back."""
-    model = graph(
-        """g (int64[rows, tokens] ids) => (float[rows] sums) {
-            vectors = Gather (table, ids)
-            doubled = Add (vectors, vectors)
-            sums = ReduceSum <keepdims = 0> (doubled, axes)
-        }""",
-        table=np.ones((2, 256), np.float32),
-        axes=np.array([1, 2]),
-    )
-    onnx_ir.save(model, tmp_path / "model.onnx")
+    onnx_ir.save(sums_of_vectors(), tmp_path / "model.onnx")
     session = Session({"model": tmp_path / "model.onnx"}, threads=1)
     small, large = ({"ids": np.zeros((rows, 128), np.int64)} for rows in (8, 1024))
     session.run(small)
